@@ -1,0 +1,51 @@
+//! `migrate` moves a company's data from one data center to many places, phase by phase, and can
+//! prove at every moment what has moved.
+//!
+//! # Words
+//!
+//! A **plan** says what must be where. It names **sites** (places that hold data) and **phases**
+//! (what moves together, and after what). A phase holds **datasets**: one source, one or more
+//! targets. The source's site is the **lead**, the targets' sites are **followers**. Work is cut
+//! into **shards** (key ranges); a **cursor** says how far a shard is done for one target. The
+//! **ledger** remembers all that, and for every record the **pair**: which source version became
+//! which target version, with the **evidence**, its digests.
+//!
+//! # Flow
+//!
+//! ```text
+//! text ──▶ plan ──▶ survey ──▶ what a run would do
+//!           │
+//!           ▼
+//!         engine: dispatcher ──shards──▶ workers ──▶ diff ──▶ copy ──▶ stores
+//!           │  ▲                                               │
+//!           │  └────────── ledger ◀─────────── scribe ◀────────┘
+//!           ▼
+//!         verify ──▶ Verified, or every difference
+//! ```
+//!
+//! # Rooms, in the order of the flow
+//!
+//! - [`plan`]: text to a checked plan, with every problem at its line and column. Pure.
+//! - [`model`]: the words as types. Pure.
+//! - [`lifecycle`]: the state machine of a dataset. Pure.
+//! - [`shard`]: key ranges, splits, gapless cursors. Pure.
+//! - [`diff`]: joins ordered listings and decides what a record needs. Pure.
+//! - [`digest`]: digests of bytes, each computed once. Pure.
+//!
+//! # Walls
+//!
+//! Pure rooms know no runtime, file, clock or chance, and no room that does. `store` and `ledger`
+//! know neither each other nor what uses them. AWS's crates stay in `store::s3` and `rehearse`.
+//! `tests/it/tidy.rs` holds all of this.
+
+pub mod plan;
+
+pub mod model;
+
+pub mod lifecycle;
+
+pub mod shard;
+
+pub mod diff;
+
+pub mod digest;

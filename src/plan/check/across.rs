@@ -1,0 +1,201 @@
+//! What only shows when datasets are seen together: overlapping places, order, parts, routes and
+//! residency.
+
+use std::collections::BTreeMap;
+
+use super::{
+    super::{
+        Policy, Scheme, Site,
+        dataset::Unsupported,
+        diagnostics::{closest, did_you_mean},
+        graph,
+        location::Place,
+        policy,
+    },
+    Built, Context, Spot,
+};
+use crate::model::SiteName;
+
+/// A dataset with where its data really is.
+struct Placed<'b, 't> {
+    built: &'b Built<'t>,
+    source: Place,
+    targets: Vec<Place>,
+}
+
+/// Checks all datasets against each other.
+pub(super) fn check(
+    context: &mut Context<'_>,
+    sites: &BTreeMap<SiteName, Site>,
+    policies: &[Policy],
+    after: &[Vec<usize>],
+    built: &mut [Built<'_>],
+) {
+    let place = |location| Some(Place::of(location, sites.get(&location.site)?, context.directory));
+    let placed: Vec<Placed<'_, '_>> = built
+        .iter()
+        .filter_map(|built| {
+            let targets = built.dataset.targets.iter().map(|target| place(&target.at)).collect::<Option<_>>()?;
+            Some(Placed { built, source: place(&built.dataset.source)?, targets })
+        })
+        .collect();
+    check_own_places(context, &placed);
+    for (index, dataset) in placed.iter().enumerate() {
+        for other in &placed[..index] {
+            check_pair(context, after, other, dataset);
+            check_pair(context, after, dataset, other);
+            check_same_target(context, other, dataset);
+        }
+    }
+    check_parts(context, after, &placed);
+    check_routes(context, sites, &placed);
+    drop(placed);
+    check_residency(context, sites, policies, built);
+}
+
+/// A dataset does not write where it reads, nor twice to one place.
+fn check_own_places(context: &mut Context<'_>, placed: &[Placed<'_, '_>]) {
+    for Placed { built, source, targets } in placed {
+        for (index, (target, spot)) in targets.iter().zip(&built.targets).enumerate() {
+            if target.overlaps(source) {
+                let mend = "choose a target outside the source".to_owned();
+                context.report.at(spot, "this target is, contains or lies in the dataset's own source", mend);
+            }
+            if targets[..index].iter().any(|earlier| earlier.overlaps(target)) {
+                let mend = "give each target a place of its own".to_owned();
+                context.report.at(spot, "two targets of this dataset are, or overlap in, one place", mend);
+            }
+        }
+    }
+}
+
+/// What one dataset reads and another one writes must be written first: `reader` comes after
+/// `writer`.
+fn check_pair(context: &mut Context<'_>, after: &[Vec<usize>], writer: &Placed<'_, '_>, reader: &Placed<'_, '_>) {
+    let meet = writer.targets.iter().any(|target| target.overlaps(&reader.source));
+    let (first, then) = (writer.built.phase, reader.built.phase);
+    if !meet || graph::comes_after(after, then, first) {
+        return;
+    }
+    let name = |built: &Built<'_>| built.dataset.name.to_string();
+    let phase = |index: usize| context.file.phase[index].name.as_str();
+    let message =
+        format!("{:?} reads what {:?} writes, and does not come after it", name(reader.built), name(writer.built));
+    let mend = if first == then {
+        format!("move {:?} into a phase with after = [{:?}]", name(reader.built), phase(first))
+    } else if graph::comes_after(after, first, then) {
+        format!(
+            "choose another target for {:?}: it would overwrite what {:?} copied from",
+            name(writer.built),
+            name(reader.built)
+        )
+    } else {
+        format!("add {:?} to \"after\" of phase {:?}", phase(first), phase(then))
+    };
+    context.report.at(&reader.built.spot.key("source"), message, mend);
+}
+
+fn check_same_target(context: &mut Context<'_>, first: &Placed<'_, '_>, second: &Placed<'_, '_>) {
+    for (target, spot) in second.targets.iter().zip(&second.built.targets) {
+        if first.targets.iter().any(|other| other.overlaps(target)) {
+            let message = format!("dataset {:?} writes here too", first.built.dataset.name.as_str());
+            context.report.at(spot, message, "give each dataset a place of its own".to_owned());
+        }
+    }
+}
+
+/// A part comes after its parent and begins where the parent went.
+fn check_parts(context: &mut Context<'_>, after: &[Vec<usize>], placed: &[Placed<'_, '_>]) {
+    let written: Vec<&str> = context.file.phase.iter().flat_map(|p| &p.dataset).map(|d| d.name.as_str()).collect();
+    for part in placed {
+        let spot = part.built.spot.key("part_of");
+        let Some(parent_name) = &part.built.dataset.part_of else { continue };
+        if !written.contains(&parent_name.as_str()) {
+            if !context.report.names_are_unread() {
+                let own = part.built.dataset.name.as_str();
+                let others: Vec<&str> = written.iter().copied().filter(|name| *name != own).collect();
+                let mend = did_you_mean(parent_name.as_str(), &others, "other dataset");
+                context.report.at(&spot, format!("there is no dataset {:?}", parent_name.as_str()), mend);
+            }
+            continue;
+        }
+        let Some(parent) = placed.iter().find(|parent| parent.built.dataset.name == *parent_name) else { continue };
+        if !graph::comes_after(after, part.built.phase, parent.built.phase) {
+            let phase = &context.file.phase[parent.built.phase].name;
+            let mend = format!("move it into a phase with after = [{phase:?}]");
+            context.report.at(&spot, "a part moves on after its parent has moved", mend);
+        } else if !parent.targets.iter().any(|target| target.overlaps(&part.source)) {
+            let all: Vec<String> = parent.built.dataset.targets.iter().map(|target| target.at.to_string()).collect();
+            let message = format!("a part of {:?} begins where that one went", parent_name.as_str());
+            context.report.at(&part.built.spot.key("source"), message, format!("use (a part of) {}", all.join(" or ")));
+        }
+    }
+}
+
+/// A route is nobody's data, and no other dataset's route, unless it is an item of a table.
+fn check_routes(context: &mut Context<'_>, sites: &BTreeMap<SiteName, Site>, placed: &[Placed<'_, '_>]) {
+    let mut routes: Vec<(Place, &str)> = Vec::new();
+    for dataset in placed {
+        let Some(cutover) = &dataset.built.dataset.cutover else { continue };
+        let Some(site) = sites.get(&cutover.route.site) else { continue };
+        let place = Place::of_route(&cutover.route, site, context.directory);
+        let spot = dataset.built.spot.key("cutover").key("route");
+        let holder =
+            placed.iter().find(|data| data.source.overlaps(&place) || data.targets.iter().any(|t| t.overlaps(&place)));
+        if let Some(holder) = holder {
+            let message = format!("the route lies in the data of dataset {:?}", holder.built.dataset.name.as_str());
+            context.report.at(&spot, message, "keep routes in a place of their own".to_owned());
+        }
+        let shared = routes.iter().find(|(other, _)| cutover.route.scheme != Scheme::DynamoDb && *other == place);
+        if let Some((_, other)) = shared {
+            let mend = "give each dataset a route of its own".to_owned();
+            context.report.at(&spot, format!("this is the route of dataset {other:?}"), mend);
+        }
+        routes.push((place, dataset.built.dataset.name.as_str()));
+    }
+}
+
+/// Policies: what they forbid is an error; what they ask of single records is noted.
+fn check_residency(
+    context: &mut Context<'_>,
+    sites: &BTreeMap<SiteName, Site>,
+    policies: &[Policy],
+    built: &mut [Built<'_>],
+) {
+    for Built { spot, targets, dataset, .. } in built {
+        let class = dataset.class.as_deref();
+        near_class(context, spot, class, policies);
+        for (target, at) in dataset.targets.iter().zip(targets.iter()) {
+            let mend = match policy::judge(policies, sites, class, &target.at.site) {
+                Ok(()) => continue,
+                Err(ref refusal @ policy::Refusal::NoJurisdiction { ref site, .. }) => {
+                    let site_spot = context.root.key("sites").key(site);
+                    let mend = format!("add jurisdiction = \"...\" to [sites.{site}]");
+                    context.lacks(&site_spot, &["jurisdiction"], at, refusal.to_string(), mend);
+                    continue;
+                }
+                Err(refusal) => (refusal.to_string(), "choose another target, or change the policy".to_owned()),
+            };
+            context.report.at(at, mend.0, mend.1);
+        }
+        for (index, policy) in policies.iter().enumerate() {
+            let sites = dataset.targets.iter().map(|target| sites.get(&target.at.site));
+            if sites.into_iter().any(|site| policy::judges_records(policy, class, site)) {
+                let at = context.root.key("policy").index(index).key("where");
+                let (line, column) = context.position(&at);
+                let key = "policy.where".to_owned();
+                dataset.unsupported.push(Unsupported { key, line, column, cutover_only: false });
+            }
+        }
+    }
+}
+
+/// A class that no policy names may be on purpose; one that nearly is a policy's class is misspelt,
+/// and would go unprotected.
+fn near_class(context: &mut Context<'_>, spot: &Spot<'_>, class: Option<&str>, policies: &[Policy]) {
+    let Some(class) = class.filter(|class| policies.iter().all(|policy| policy.class != *class)) else { return };
+    if let Some(meant) = closest(class, policies.iter().map(|policy| policy.class.as_str())) {
+        let message = format!("no policy speaks of class {class:?}");
+        context.report.at(&spot.key("class"), message, format!("did you mean {meant:?}?"));
+    }
+}

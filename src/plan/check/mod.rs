@@ -1,0 +1,204 @@
+//! What a plan means, and whether it makes sense: a [`PlanFile`] with positions becomes a [`Plan`].
+//!
+//! ```text
+//! sites, policies, names and order of phases     each by itself
+//! datasets and their cutovers                    each by itself, against the sites
+//! across                                         places that overlap, parts, routes, residency
+//! ```
+//!
+//! Every check goes on after a problem, so that all come at once; what could not be read is left
+//! out of the checks that would need it.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    Phase, Plan, Policy, Site,
+    dataset::Dataset,
+    diagnostics::{Report, Spot, did_you_mean, position},
+    graph,
+    source::Node,
+    syntax::{self, PlanFile},
+    values::Bad,
+};
+use crate::model::{PhaseName, PlanName, SiteName};
+
+mod across;
+mod cutover;
+mod datasets;
+mod expression;
+mod sites;
+
+pub(super) use sites::is_aws;
+
+/// What all checks need.
+struct Context<'t> {
+    text: &'t str,
+    root: Spot<'t>,
+    file: &'t PlanFile,
+    directory: &'t Path,
+    report: &'t mut Report,
+}
+
+impl Context<'_> {
+    /// Takes a good value; reports a bad one.
+    fn take<T>(&mut self, spot: &Spot<'_>, value: Result<T, Bad>) -> Option<T> {
+        value.map_err(|bad| self.report.at(spot, bad.message, bad.mend)).ok()
+    }
+
+    /// Something is wrong because one of `keys` is missing in `item`; said at `spot`, and only if
+    /// none of them was there and could not be read.
+    fn lacks(&mut self, item: &Spot<'_>, keys: &[&str], spot: &Spot<'_>, message: String, mend: impl Into<String>) {
+        if keys.iter().all(|key| !self.report.is_unread_below(item.key(key).path())) {
+            self.report.at(spot, message, mend.into());
+        }
+    }
+
+    /// Takes a legal name.
+    fn name<T: TryFrom<String, Error: std::fmt::Display>>(&mut self, spot: &Spot<'_>, text: &str) -> Option<T> {
+        let legal = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+        let near: String = text.chars().map(legal).take(64).collect();
+        let near = near.trim_matches(['-', '_']);
+        let mend = (!near.is_empty()).then(|| format!("for example {near:?}"));
+        T::try_from(text.to_owned()).map_err(|error| self.report.at(spot, error.to_string(), mend)).ok()
+    }
+
+    /// The line and column of a place.
+    fn position(&self, spot: &Spot<'_>) -> (usize, usize) {
+        position(self.text, spot.span().start)
+    }
+}
+
+/// A dataset that could be built, with its place in the text.
+struct Built<'t> {
+    spot: Spot<'t>,
+    targets: Vec<Spot<'t>>,
+    /// Index into the plan file's phases.
+    phase: usize,
+    dataset: Dataset,
+}
+
+/// Checks the meaning of a plan. Problems go into `report`; the plan is whole only if there are
+/// none.
+pub(super) fn check(text: &str, path: &Path, tree: &Node, file: &PlanFile, report: &mut Report) -> Option<Plan> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let mut context = Context { text, root: Spot::root(tree), file, directory, report };
+    let name = context.name::<PlanName>(&context.root.key("name"), &file.name);
+    let sites = sites::check(&mut context);
+    let policies = policies(&mut context);
+    let order = phase_order(&mut context);
+    let mut built = datasets::check(&mut context, &sites);
+    across::check(&mut context, &sites, &policies, &order.after, &mut built);
+
+    let mut phases: Vec<Option<Phase>> = file.phase.iter().map(phase).collect();
+    for Built { phase, dataset, .. } in built {
+        if let Some(phase) = &mut phases[phase] {
+            phase.datasets.push(dataset);
+        }
+    }
+    Some(Plan {
+        name: name?,
+        directory: directory.to_owned(),
+        redact_keys: file.redact_keys.unwrap_or(false),
+        sites,
+        policies,
+        phases: order.order?.into_iter().filter_map(|index| phases[index].take()).collect(),
+    })
+}
+
+fn phase(phase: &syntax::Phase) -> Option<Phase> {
+    let after = phase.after.iter().map(|name| PhaseName::new(name).ok()).collect::<Option<_>>()?;
+    Some(Phase { name: PhaseName::new(&phase.name).ok()?, after, datasets: Vec::new() })
+}
+
+/// The policies; a class that no dataset has is most likely misspelt, and would protect nothing.
+fn policies(context: &mut Context<'_>) -> Vec<Policy> {
+    let datasets = || context.file.phase.iter().flat_map(|phase| &phase.dataset);
+    let mut classes: Vec<&str> = datasets().filter_map(|dataset| dataset.class.as_deref()).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let mut policies = Vec::new();
+    for (index, policy) in context.file.policy.iter().enumerate() {
+        let spot = context.root.key("policy").index(index);
+        let misread = context.report.is_unread_below("phase");
+        if !classes.contains(&policy.class.as_str()) && !misread {
+            let mend = did_you_mean(&policy.class, &classes, "dataset with a class");
+            context.report.at(&spot.key("class"), format!("no dataset is of class {:?}", policy.class), mend);
+        }
+        if let Some(filter) = &policy.filter {
+            expression::check(context, &spot.key("where"), filter, &["item", "object"]);
+        }
+        for (at, jurisdiction) in policy.stays_in.iter().enumerate() {
+            if jurisdiction.trim().is_empty() {
+                let mend = "name a jurisdiction, as \"SG\"".to_owned();
+                context.report.at(&spot.key("stays_in").index(at), "this must not be empty", mend);
+            }
+        }
+        if context.report.is_unread_below(spot.path()) {
+            continue;
+        }
+        let stays_in = policy.stays_in.iter().cloned().collect();
+        policies.push(Policy { class: policy.class.clone(), filter: policy.filter.clone(), stays_in });
+    }
+    policies
+}
+
+struct PhaseOrder {
+    /// Per phase of the file, those that must come first.
+    after: Vec<Vec<usize>>,
+    /// `None` where there is a cycle.
+    order: Option<Vec<usize>>,
+}
+
+fn phase_order(context: &mut Context<'_>) -> PhaseOrder {
+    let phases = &context.file.phase;
+    let names: Vec<&str> = phases.iter().map(|phase| phase.name.as_str()).collect();
+    let mut after = vec![Vec::new(); phases.len()];
+    for (index, phase) in phases.iter().enumerate() {
+        let spot = context.root.key("phase").index(index);
+        context.name::<PhaseName>(&spot.key("name"), &phase.name);
+        if names[..index].contains(&phase.name.as_str()) {
+            let message = format!("there is a phase {:?} already", phase.name);
+            context.report.at(&spot.key("name"), message, "give this one another name".to_owned());
+        }
+        for (place, before) in phase.after.iter().enumerate() {
+            let spot = spot.key("after").index(place);
+            if let Some(found) = names.iter().position(|name| name == before) {
+                after[index].push(found);
+            } else if !context.report.names_are_unread() {
+                let others: Vec<&str> = names.iter().copied().filter(|name| *name != phase.name).collect();
+                let mend = did_you_mean(before, &others, "other phase");
+                context.report.at(&spot, format!("there is no phase {before:?}"), mend);
+            }
+        }
+    }
+    let order = graph::order(&after).map_err(|cycle| {
+        let path: Vec<&str> = cycle.iter().map(|&phase| names[phase]).collect();
+        let spot = context.root.key("phase").index(cycle[0]).key("after");
+        let message = format!("phases wait for each other: {}", path.join(" → "));
+        context.report.at(&spot, message, "take one of these names out of an \"after\"".to_owned());
+    });
+    PhaseOrder { after, order: order.ok() }
+}
+
+/// The site of a name, or a report with what may be meant.
+fn known_site<'s>(
+    context: &mut Context<'_>,
+    sites: &'s BTreeMap<SiteName, Site>,
+    spot: &Spot<'_>,
+    name: &SiteName,
+) -> Option<&'s Site> {
+    if let Some(site) = sites.get(name) {
+        return Some(site);
+    }
+    let all_unread = context.report.is_unread("sites");
+    if !all_unread && !context.report.is_unread_below(&format!("sites.{name}")) {
+        let names: Vec<&str> = sites.keys().map(SiteName::as_str).collect();
+        let mend = if names.is_empty() {
+            format!("add a table [sites.{name}]")
+        } else {
+            did_you_mean(name.as_str(), &names, "site")
+        };
+        context.report.at(spot, format!("there is no site {:?}", name.as_str()), mend);
+    }
+    None
+}

@@ -1,0 +1,396 @@
+//! What is wrong with a plan: where, what, and how to mend it; everything at once.
+//!
+//! A [`Report`] collects problems as byte spans while the checks run, and becomes [`Diagnostics`]
+//! with lines, columns and the source line in the end. Two rules keep it useful: a value that was
+//! refused already is not complained of again, and where something could not be read nothing is
+//! said to be missing for want of it. What looks like a secret is never shown.
+
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, ser::SerializeSeq};
+
+use super::{
+    secrets,
+    source::{Node, Value},
+};
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it, where the tool knows.
+    pub mend: Option<String>,
+    /// The place in the plan's tree, as `phase[0].dataset[1].source`; empty for the whole file.
+    pub path: String,
+    /// The source line and, below it, a caret; secrets are masked.
+    #[serde(skip)]
+    snippet: Option<[String; 2]>,
+}
+
+/// Everything that is wrong with a plan; at least one thing, in the order of the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostics {
+    file: PathBuf,
+    list: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// The plan file, as it was named.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The diagnostics; never empty.
+    pub fn list(&self) -> &[Diagnostic] {
+        &self.list
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, diagnostic) in self.list.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n\n")?;
+            }
+            let Diagnostic { line, column, message, mend, snippet, .. } = diagnostic;
+            write!(f, "{}:{line}:{column}: {message}", self.file.display())?;
+            if let Some([source, caret]) = snippet {
+                write!(f, "\n  | {source}\n  | {caret}")?;
+            }
+            if let Some(mend) = mend {
+                write!(f, "\n  mend: {mend}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// A list of `{file, line, column, message, mend, path}`.
+impl Serialize for Diagnostics {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            file: &'a Path,
+            #[serde(flatten)]
+            diagnostic: &'a Diagnostic,
+        }
+        let mut rows = serializer.serialize_seq(Some(self.list.len()))?;
+        for diagnostic in &self.list {
+            rows.serialize_element(&Row { file: &self.file, diagnostic })?;
+        }
+        rows.end()
+    }
+}
+
+/// A place in the tree: the bytes to point at, and the path to name it.
+#[derive(Debug, Clone)]
+pub(super) struct Spot<'t> {
+    node: Option<&'t Node>,
+    span: Range<usize>,
+    path: String,
+}
+
+impl<'t> Spot<'t> {
+    /// The whole plan.
+    pub(super) fn root(tree: &'t Node) -> Self {
+        Self { node: Some(tree), span: tree.span.clone(), path: String::new() }
+    }
+
+    /// The value of a key; where it is absent, the place that lacks it.
+    pub(super) fn key(&self, key: &str) -> Self {
+        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        match self.node.and_then(|node| node.get(key)) {
+            // A table that only its own sub-tables bring about has no text of its own.
+            Some(entry) if entry.node.span.is_empty() => {
+                Self { node: Some(&entry.node), span: entry.key_span.clone(), path }
+            }
+            Some(entry) => Self { node: Some(&entry.node), span: entry.node.span.clone(), path },
+            None => Self { node: None, span: self.span.clone(), path },
+        }
+    }
+
+    /// The key itself, and not its value.
+    pub(super) fn name_of(&self, key: &str) -> Self {
+        let mut spot = self.key(key);
+        if let Some(entry) = self.node.and_then(|node| node.get(key)) {
+            spot.span = entry.key_span.clone();
+        }
+        spot
+    }
+
+    /// An element of an array.
+    pub(super) fn index(&self, index: usize) -> Self {
+        let path = format!("{}[{index}]", self.path);
+        match self.node.and_then(|node| node.element(index)) {
+            Some(node) => Self { node: Some(node), span: node.span.clone(), path },
+            None => Self { node: None, span: self.span.clone(), path },
+        }
+    }
+
+    /// The bytes.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// The path.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The place of `offset` bytes into the text that stands here, as near as can be told.
+    pub(super) fn inside(&self, text: &str, offset: usize) -> Self {
+        let mut spot = self.clone();
+        let (Some(Node { value: Value::String(value), .. }), Some(raw)) = (self.node, text.get(self.span.clone()))
+        else {
+            return spot;
+        };
+        // Only where nothing is escaped do the bytes of the value stand in the text as they are.
+        if let Some(start) = raw.find(value.as_str()) {
+            let at = (self.span.start + start + offset).min(self.span.end);
+            spot.span = at..at;
+        }
+        spot
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Problem {
+    span: Range<usize>,
+    path: String,
+    message: String,
+    mend: Option<String>,
+}
+
+/// Collects problems.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    problems: Vec<Problem>,
+    /// Paths of values that could not be read: what is missing there may only be misread.
+    unread: Vec<String>,
+    /// Where secrets stand.
+    secrets: Vec<Range<usize>>,
+}
+
+impl Report {
+    /// Something is wrong at a place.
+    pub(super) fn at(&mut self, spot: &Spot<'_>, message: impl Into<String>, mend: impl Into<Option<String>>) {
+        self.push(spot.span(), spot.path.clone(), message.into(), mend.into());
+    }
+
+    /// A problem of the text itself.
+    pub(super) fn syntax(&mut self, span: Range<usize>, message: String) {
+        self.push(span, String::new(), message, None);
+    }
+
+    /// A value could not be read: nothing more is to be said of it.
+    pub(super) fn unread(&mut self, path: &str) {
+        self.unread.push(path.to_owned());
+    }
+
+    /// Something is wrong at `span`, whose place in the tree is `path`.
+    pub(super) fn raw(&mut self, span: Range<usize>, path: &str, message: String, mend: Option<String>) {
+        self.push(span, path.to_owned(), message, mend);
+    }
+
+    /// A secret stands in the text. Whatever else is wrong with it is not told, lest it be quoted.
+    pub(super) fn secret(&mut self, path: &str, span: Range<usize>, message: &str, mend: String) {
+        self.secrets.push(span.clone());
+        self.push(span, path.to_owned(), message.to_owned(), Some(mend));
+        self.unread(path);
+    }
+
+    /// Whether something at or below `path` could not be read.
+    pub(super) fn is_unread_below(&self, path: &str) -> bool {
+        self.unread.iter().any(|unread| {
+            unread
+                .strip_prefix(path)
+                .is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
+    /// Whether a phase's or dataset's name, to which others may refer, could not be read.
+    pub(super) fn names_are_unread(&self) -> bool {
+        let ends = |path: &str, word: &str| path.rsplit('.').next().is_some_and(|last| last.starts_with(word));
+        self.unread.iter().any(|path| ["name", "phase", "dataset"].iter().any(|word| ends(path, word)))
+    }
+
+    /// Whether exactly this could not be read.
+    pub(super) fn is_unread(&self, path: &str) -> bool {
+        self.unread.iter().any(|unread| unread == path)
+    }
+
+    fn push(&mut self, span: Range<usize>, path: String, message: String, mend: Option<String>) {
+        if !self.is_unread(&path) {
+            self.problems.push(Problem { span, path, message, mend });
+        }
+    }
+
+    /// `Ok` if nothing is wrong.
+    pub(super) fn finish(mut self, text: &str, file: &Path) -> Result<(), Diagnostics> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        self.problems.sort_by(|a, b| a.span.start.cmp(&b.span.start).then_with(|| a.path.cmp(&b.path)));
+        self.problems.dedup_by(|a, b| a.span == b.span && a.message == b.message);
+        let list = self.problems.iter().map(|problem| self.diagnostic(text, problem)).collect();
+        Err(Diagnostics { file: file.to_owned(), list })
+    }
+
+    fn diagnostic(&self, text: &str, problem: &Problem) -> Diagnostic {
+        let start = floor_boundary(text, problem.span.start);
+        let (line, column) = position(text, start);
+        Diagnostic {
+            line,
+            column,
+            message: problem.message.clone(),
+            mend: problem.mend.clone(),
+            path: problem.path.clone(),
+            snippet: snippet(text, start, problem.span.end, &self.secrets),
+        }
+    }
+}
+
+fn floor_boundary(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+/// Line and column of a byte offset, from 1; the column counts characters.
+pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..floor_boundary(text, offset)];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// The most characters of a line that are shown: a JSON plan may be one long line.
+const SHOWN_CHARS_MAX: usize = 120;
+
+fn snippet(text: &str, start: usize, end: usize, secrets: &[Range<usize>]) -> Option<[String; 2]> {
+    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    if line.trim().is_empty() || (secrets.is_empty() && secrets::line_may_hold_one(line)) {
+        return None;
+    }
+    let column = text[line_start..start].chars().count();
+    let is_secret = |offset: usize| secrets.iter().any(|secret| secret.contains(&(line_start + offset)));
+    let chars: Vec<char> = line
+        .char_indices()
+        .map(|(offset, c)| match c {
+            _ if is_secret(offset) => '*',
+            '\t' => ' ',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
+        .collect();
+    let from = if chars.len() > SHOWN_CHARS_MAX { column.saturating_sub(SHOWN_CHARS_MAX / 2) } else { 0 };
+    let shown: String = chars.iter().skip(from).take(SHOWN_CHARS_MAX).collect();
+    let marked = text.get(start..end.min(line_start + line.len())).map_or(1, |marked| marked.chars().count());
+    let marked = marked.clamp(1, SHOWN_CHARS_MAX.saturating_sub(column - from).max(1));
+    Some([shown.trim_end().to_owned(), format!("{}{}", " ".repeat(column - from), "^".repeat(marked))])
+}
+
+/// The candidate that `word` may be meant to be, if one is near enough.
+pub(super) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let plain = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
+    let (word, far) = (plain(word), 1 + word.chars().count() / 4);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &plain(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= far && *distance < candidate.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `did you mean "x"?`, or else a sentence with what there is.
+pub(super) fn did_you_mean(word: &str, candidates: &[&str], kind: &str) -> String {
+    match closest(word, candidates.iter().copied()) {
+        Some(candidate) => format!("did you mean {candidate:?}?"),
+        None if candidates.is_empty() => format!("there is no {kind} yet"),
+        None => format!("known: {}", candidates.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(report: Report, text: &str) -> String {
+        report.finish(text, Path::new("p.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn columns_count_characters_and_the_caret_stands_below() {
+        let text = "a = 1\nä = 'bé' # c\n";
+        let mut report = Report::default();
+        let start = text.find("'bé'").unwrap();
+        report.push(start..start + 5, "x".into(), "is wrong".into(), Some("write b".into()));
+        assert_eq!(rendered(report, text), "p.toml:2:5: is wrong\n  | ä = 'bé' # c\n  |     ^^^^\n  mend: write b");
+    }
+
+    #[test]
+    fn problems_come_in_the_order_of_the_text_and_once() {
+        let text = "ab";
+        let mut report = Report::default();
+        for at in [1, 0, 1] {
+            report.push(at..at, String::new(), format!("at {at}"), None);
+        }
+        let found = report.finish(text, Path::new("p")).unwrap_err();
+        assert_eq!(found.list().iter().map(|d| d.column).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn secrets_are_masked_even_beside_another_problem() {
+        let text = "x = { k = 'hunter2', y = 1 }\n";
+        let mut report = Report::default();
+        report.secrets.push(10..19);
+        report.push(21..22, "x.y".into(), "unknown".into(), None);
+        let shown = rendered(report, text);
+        assert!(!shown.contains("hunter2") && shown.contains("*********"), "{shown}");
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_problem() {
+        let text = format!("{}X{}", "a".repeat(1000), "b".repeat(1000));
+        let mut report = Report::default();
+        report.push(1000..1001, String::new(), "here".into(), None);
+        let shown = rendered(report, &text);
+        let lines: Vec<_> = shown.lines().collect();
+        let caret = lines[2].find('^').unwrap();
+        assert_eq!(&lines[1][caret..=caret], "X");
+        assert!(lines[1].len() < 130);
+    }
+
+    #[test]
+    fn near_words_are_suggested_and_far_ones_are_not() {
+        assert_eq!(closest("excude", ["include", "exclude"]), Some("exclude"));
+        assert_eq!(closest("Bucket_Policy", ["bucket-policy", "hook"]), Some("bucket-policy"));
+        assert_eq!(closest("wheer", ["where", "at"]), Some("where"));
+        assert_eq!(closest("colour", ["where", "at"]), None);
+        assert_eq!(closest("x", ["a"]), None);
+    }
+
+    #[test]
+    fn they_serialise_as_rows() {
+        let mut report = Report::default();
+        report.push(0..1, "name".into(), "bad".into(), None);
+        let found = report.finish("a", Path::new("p.toml")).unwrap_err();
+        let expected = serde_json::json!([
+            {"file": "p.toml", "line": 1, "column": 1, "message": "bad", "mend": null, "path": "name"}
+        ]);
+        assert_eq!(serde_json::to_value(&found).unwrap(), expected);
+    }
+}

@@ -1,0 +1,123 @@
+//! Data residency: which places the policies allow a dataset's records to be written to.
+//!
+//! The verdict is given twice: when the plan is checked, and by the guard in front of every store,
+//! so that no code path can write where the plan forbids it.
+
+use std::collections::BTreeMap;
+
+use super::{Dataset, Plan, Policy, Site, Target};
+use crate::model::SiteName;
+
+/// Whether the policies allow `target` to hold every record of `dataset`.
+///
+/// Rules with a `where` judge single records; they are no part of this verdict.
+///
+/// # Errors
+///
+/// Why not, for people.
+pub fn verdict(plan: &Plan, dataset: &Dataset, target: &Target) -> Result<(), String> {
+    judge(&plan.policies, &plan.sites, dataset.class.as_deref(), &target.at.site).map_err(|refusal| refusal.to_string())
+}
+
+/// Why a site must not hold a class.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// No jurisdiction is known for the site, and a rule asks for one.
+    #[error("site {site:?} has no jurisdiction, and a policy says where records of class {class:?} may be")]
+    NoJurisdiction {
+        /// The site.
+        site: String,
+        /// The class.
+        class: String,
+    },
+    /// A rule forbids it.
+    #[error("class {class:?} must stay in {stays_in}, and site {site:?} is in {jurisdiction}")]
+    Forbidden {
+        /// The class.
+        class: String,
+        /// The jurisdictions that are allowed.
+        stays_in: String,
+        /// The site.
+        site: String,
+        /// Where it is.
+        jurisdiction: String,
+    },
+}
+
+pub(super) fn judge(
+    policies: &[Policy],
+    sites: &BTreeMap<SiteName, Site>,
+    class: Option<&str>,
+    site: &SiteName,
+) -> Result<(), Refusal> {
+    let Some(class) = class else { return Ok(()) };
+    let jurisdiction = sites.get(site).and_then(|site| site.jurisdiction.as_deref());
+    for policy in policies.iter().filter(|policy| policy.class == class) {
+        let Some(jurisdiction) = jurisdiction else {
+            return Err(Refusal::NoJurisdiction { site: site.to_string(), class: class.to_owned() });
+        };
+        if policy.filter.is_none() && !policy.stays_in.contains(jurisdiction) {
+            return Err(Refusal::Forbidden {
+                class: class.to_owned(),
+                stays_in: policy.stays_in.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+                site: site.to_string(),
+                jurisdiction: jurisdiction.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether `policy` forbids some records of `class` at `site`, so that each must be looked at.
+pub(super) fn judges_records(policy: &Policy, class: Option<&str>, site: Option<&Site>) -> bool {
+    let allowed = site.and_then(|site| site.jurisdiction.as_ref()).is_some_and(|held| policy.stays_in.contains(held));
+    policy.filter.is_some() && class == Some(policy.class.as_str()) && !allowed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn plan() -> Plan {
+        let text = r#"
+name = "p"
+[sites.a]
+directory = "a"
+[sites.b]
+directory = "b"
+jurisdiction = "SG"
+[[policy]]
+class = "personal"
+stays_in = ["SG", "IN"]
+[[phase]]
+name = "one"
+[[phase.dataset]]
+name = "d"
+class = "personal"
+source = "file://a/x"
+targets = ["file://b/x"]
+waive = ["properties"]
+"#;
+        super::super::parse(text, Path::new("p.toml")).unwrap_or_else(|wrong| panic!("{wrong}"))
+    }
+
+    #[test]
+    fn the_guard_gives_the_verdict_of_the_check() {
+        let plan = plan();
+        let dataset = plan.datasets().next().unwrap();
+        assert_eq!(verdict(&plan, dataset, &dataset.targets[0]), Ok(()));
+
+        let mut moved = plan.clone();
+        moved.sites.values_mut().for_each(|site| site.jurisdiction = Some("US".to_owned()));
+        let refused = verdict(&moved, dataset, &dataset.targets[0]).unwrap_err();
+        assert_eq!(refused, "class \"personal\" must stay in IN, SG, and site \"b\" is in US");
+
+        let mut nowhere = plan.clone();
+        nowhere.sites.values_mut().for_each(|site| site.jurisdiction = None);
+        assert!(verdict(&nowhere, dataset, &dataset.targets[0]).unwrap_err().contains("no jurisdiction"));
+        let unclassed = Dataset { class: None, ..dataset.clone() };
+        assert_eq!(verdict(&nowhere, &unclassed, &dataset.targets[0]), Ok(()));
+    }
+}
