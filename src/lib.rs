@@ -31,6 +31,7 @@
 //! - [`shard`]: key ranges, splits, gapless cursors. Pure.
 //! - [`diff`]: joins ordered listings and decides what a record needs. Pure.
 //! - [`digest`]: digests of bytes, each computed once. Pure.
+//! - [`store`]: the seam to data: directories, S3, and decorators around them.
 //!
 //! # Walls
 //!
@@ -49,3 +50,5 @@ pub mod shard;
 pub mod diff;
 
 pub mod digest;
+
+pub mod store;

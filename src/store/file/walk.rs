@@ -1,0 +1,396 @@
+//! Listing a directory tree in byte order of the full key, in bounded memory.
+//!
+//! In that order a directory stands where `name/` stands, so that its keys come where they belong:
+//! `a-b`, `a/x`, `a0`. Of each directory on the path at most [`WINDOW_NAMES`] names are held: a scan
+//! keeps the smallest names that are left and throws the others away, and when these are used up the
+//! directory is scanned again for the next window. The price of bounded memory is one scan for every
+//! [`WINDOW_NAMES`] names: eight for a directory of a million. What lies outside the range is skipped
+//! in the scan; it is neither held nor looked at.
+//!
+//! Files that come or go while the listing is under way may or may not be seen, as with any store.
+
+use std::{ffi::CStr, os::fd::OwnedFd, sync::Arc};
+
+use async_trait::async_trait;
+use rustix::{
+    fs::{AtFlags, Dir, FileType, statat},
+    io::Errno,
+};
+
+use super::{
+    directory::{Directory, open_directory, problem, token_of},
+    path::RESERVED,
+};
+use crate::{
+    model::{Key, KeyRange},
+    store::{Entry, ErrorKind, Listing, Result, StoreError},
+};
+
+/// The most names held of one directory (twice as many during a scan): at some 48 bytes each, 6 MB;
+/// at worst 35 MB.
+const WINDOW_NAMES: usize = 131_072;
+
+/// Entries in a page.
+const PAGE_ENTRIES: usize = 1_000;
+
+/// A listing of a directory.
+pub(super) struct FileListing {
+    directory: Arc<Directory>,
+    range: KeyRange,
+    window: usize,
+    /// Absent at the start, after an error and where a call was cancelled; it is then built anew
+    /// from the last key that was handed out.
+    walk: Option<Walk>,
+    ended: bool,
+}
+
+impl FileListing {
+    pub(super) fn new(directory: Arc<Directory>, range: KeyRange) -> Self {
+        Self { directory, range, window: WINDOW_NAMES, walk: None, ended: false }
+    }
+}
+
+#[async_trait]
+impl Listing for FileListing {
+    async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let walk = self.walk.take();
+        let (directory, range, window) = (self.directory.clone(), self.range.clone(), self.window);
+        let (page, walk) = super::run_blocking(&self.directory, "list", move || {
+            let mut walk = match walk {
+                Some(walk) => walk,
+                None => Walk::new(directory, range, window)?,
+            };
+            let page = walk.page()?;
+            Ok((page, walk))
+        })
+        .await?;
+        // After an error within the page, what came before it is handed out first.
+        self.walk = if walk.failed { None } else { Some(walk) };
+        let Some(last) = page.last() else {
+            self.ended = true;
+            return Ok(None);
+        };
+        self.range.after = Some(last.key.clone());
+        Ok(Some(page))
+    }
+}
+
+/// Where a walk stands: the directories from the root to the one being listed.
+struct Walk {
+    directory: Arc<Directory>,
+    range: KeyRange,
+    window: usize,
+    levels: Vec<Level>,
+    failed: bool,
+}
+
+/// A directory on the path.
+struct Level {
+    fd: OwnedFd,
+    /// Its path as the beginning of keys: empty, or ending in `/`.
+    prefix: String,
+    /// The names of this window that are left, descending, so that the next one is at the end.
+    names: Vec<Name>,
+    /// Names at or before this are done.
+    floor: Option<Box<[u8]>>,
+    /// Whether names beyond the window may be left.
+    more: bool,
+}
+
+/// A name in a directory; directories have a `/` at their end, which puts them where they sort.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Name(Box<[u8]>);
+
+impl Name {
+    fn is_directory(&self) -> bool {
+        self.0.ends_with(b"/")
+    }
+
+    fn bare(&self) -> &[u8] {
+        self.0.strip_suffix(b"/").unwrap_or(&self.0)
+    }
+}
+
+impl Walk {
+    fn new(directory: Arc<Directory>, range: KeyRange, window: usize) -> Result<Self> {
+        let fd = directory.open("").map_err(|errno| directory.failed("list", None, errno))?;
+        let root = Level { fd, prefix: String::new(), names: Vec::new(), floor: None, more: true };
+        Ok(Self { directory, range, window, levels: vec![root], failed: false })
+    }
+
+    /// The next page; empty at the end.
+    fn page(&mut self) -> Result<Vec<Entry>> {
+        let mut page = Vec::new();
+        while page.len() < PAGE_ENTRIES && !self.levels.is_empty() {
+            match self.step() {
+                Ok(Some(entry)) => page.push(entry),
+                Ok(None) => {}
+                Err(error) if page.is_empty() => return Err(error),
+                Err(_) => {
+                    self.failed = true;
+                    break;
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// One name forward.
+    fn step(&mut self) -> Result<Option<Entry>> {
+        let Some(level) = self.levels.last_mut() else { return Ok(None) };
+        let Some(name) = level.names.pop() else {
+            if level.more {
+                let scanned = level.scan(&self.range, self.window);
+                scanned.map_err(|errno| self.failed_in_top(errno))?;
+            } else {
+                self.levels.pop();
+            }
+            return Ok(None);
+        };
+        level.floor = Some(name.0.clone());
+        let bare = name.bare();
+        let Ok(text) = std::str::from_utf8(bare) else {
+            let shown = format!("{}{}", level.prefix, String::from_utf8_lossy(bare));
+            let detail = format!("the file name {shown:?} is not UTF-8 and cannot be a key; rename or exclude it");
+            return Err(self.directory.error(ErrorKind::Other, "list", None, detail));
+        };
+        if name.is_directory() {
+            match open_directory(&level.fd, text) {
+                Ok(fd) => {
+                    let prefix = format!("{}{text}/", level.prefix);
+                    self.levels.push(Level { fd, prefix, names: Vec::new(), floor: None, more: true });
+                }
+                // It vanished, or is no directory any more.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(errno) => {
+                    let path = Key::new(format!("{}{text}/", level.prefix));
+                    return Err(self.directory.failed("list", Some(&path), errno));
+                }
+            }
+            return Ok(None);
+        }
+        let key = Key::new(format!("{}{text}", level.prefix));
+        match statat(&level.fd, text, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => Some(Entry { key, token: token_of(&stat), problem: None }),
+                FileType::Directory => None,
+                kind => Some(Entry { key, token: token_of(&stat), problem: Some(problem(kind).into()) }),
+            }),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.directory.failed("list", Some(&key), errno)),
+        }
+    }
+
+    fn failed_in_top(&self, errno: Errno) -> StoreError {
+        let path = self.levels.last().map(|level| Key::new(level.prefix.as_str()));
+        self.directory.failed("list", path.as_ref().filter(|path| !path.as_str().is_empty()), errno)
+    }
+}
+
+impl Level {
+    /// Fills the window with the smallest names above the floor that lie in the range.
+    fn scan(&mut self, range: &KeyRange, window: usize) -> Result<(), Errno> {
+        let mut names: Vec<Name> = Vec::new();
+        let mut ceiling: Option<Name> = None;
+        // Most names of a large directory are looked at and thrown away, so that is kept cheap.
+        let mut name = Vec::new();
+        self.more = false;
+        for found in Dir::read_from(&self.fd)? {
+            let found = match found {
+                // The directory itself was removed.
+                Err(Errno::NOENT) => break,
+                found => found?,
+            };
+            if !self.take_name(found.file_name(), found.file_type(), &mut name)?
+                || ceiling.as_ref().is_some_and(|ceiling| *name > *ceiling.0)
+                || !self.wanted(&name, range)
+            {
+                continue;
+            }
+            names.push(Name(name.as_slice().into()));
+            // Cut at twice the window, so that the cut costs a constant for each name.
+            if names.len() >= window * 2 {
+                ceiling = Some(cut(&mut names, window));
+                self.more = true;
+            }
+        }
+        if names.len() > window {
+            cut(&mut names, window);
+            self.more = true;
+        }
+        names.sort_unstable_by(|a, b| b.cmp(a));
+        self.names = names;
+        Ok(())
+    }
+
+    /// Puts a name as it sorts into `name`; false where it is not ours to list.
+    fn take_name(&self, found: &CStr, kind: FileType, name: &mut Vec<u8>) -> Result<bool, Errno> {
+        let bytes = found.to_bytes();
+        if bytes == b"." || bytes == b".." || bytes.starts_with(RESERVED.as_bytes()) {
+            return Ok(false);
+        }
+        let kind = match kind {
+            // Some file systems do not say in the directory itself.
+            FileType::Unknown => match statat(&self.fd, found, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                Err(Errno::NOENT) => return Ok(false),
+                Err(errno) => return Err(errno),
+            },
+            kind => kind,
+        };
+        name.clear();
+        name.extend_from_slice(bytes);
+        if kind == FileType::Directory {
+            name.push(b'/');
+        }
+        Ok(true)
+    }
+
+    /// Whether a name is above the floor and it, or anything below it, may lie in the range.
+    fn wanted(&self, name: &[u8], range: &KeyRange) -> bool {
+        if self.floor.as_ref().is_some_and(|floor| *name <= **floor) {
+            return false;
+        }
+        let prefix = self.prefix.as_bytes();
+        let above = range.after.as_ref().is_none_or(|after| match after.as_str().as_bytes().strip_prefix(prefix) {
+            // `after` lies below this directory: what is above it, or on the way to it.
+            Some(rest) => name > rest || (name.ends_with(b"/") && rest.starts_with(name)),
+            None => prefix > after.as_str().as_bytes(),
+        });
+        let below = range.until.as_ref().is_none_or(|until| match until.as_str().as_bytes().strip_prefix(prefix) {
+            Some(rest) => name <= rest,
+            None => prefix < until.as_str().as_bytes(),
+        });
+        above && below
+    }
+}
+
+/// Keeps the `window` smallest names and returns the largest of them.
+fn cut(names: &mut Vec<Name>, window: usize) -> Name {
+    let (_, largest, _) = names.select_nth_unstable(window - 1);
+    let largest = largest.clone();
+    names.truncate(window);
+    largest
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, path::Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn listing(root: &Path, range: KeyRange, window: usize) -> FileListing {
+        let fd = fs::File::open(root).unwrap().into();
+        let directory = Arc::new(Directory::new(fd, "test".into()));
+        FileListing { window, ..FileListing::new(directory, range) }
+    }
+
+    fn keys(root: &Path, range: KeyRange, window: usize) -> Vec<String> {
+        let fd = fs::File::open(root).unwrap().into();
+        let mut walk = Walk::new(Arc::new(Directory::new(fd, "test".into())), range, window).unwrap();
+        let mut keys = Vec::new();
+        loop {
+            let page = walk.page().unwrap();
+            if page.is_empty() {
+                return keys;
+            }
+            assert!(walk.levels.iter().all(|level| level.names.len() <= window), "the window is bounded");
+            keys.extend(page.into_iter().map(|entry| entry.key.as_str().to_owned()));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Whatever the names, the range and the window, the walk lists what a sorted set would.
+        #[test]
+        fn a_walk_lists_the_range_in_byte_order(
+            made in proptest::collection::btree_set("[a-c!0é]{1,2}(/[a-c!0é]{1,2}){0,3}", 0..40),
+            after in proptest::option::of("[a-c!0é/]{0,5}"),
+            until in proptest::option::of("[a-c!0é/]{0,5}"),
+            window in 1_usize..5,
+        ) {
+            let root = tempfile::tempdir().unwrap();
+            let mut held = Vec::new();
+            for key in &made {
+                let path = root.path().join(key);
+                // `a` beside `a/b` cannot be; the first to come stays.
+                if fs::create_dir_all(path.parent().unwrap()).is_ok() && !path.exists() && fs::write(&path, "x").is_ok() {
+                    held.push(key.clone());
+                }
+            }
+            held.sort();
+            let range = KeyRange { after: after.map(Key::new), until: until.map(Key::new) };
+            held.retain(|key| range.contains(&Key::new(key.as_str())));
+            prop_assert_eq!(keys(root.path(), range, window), held);
+        }
+    }
+
+    #[tokio::test]
+    async fn links_and_pipes_are_shown_with_their_problem_and_not_followed() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret"), "s").unwrap();
+        let root = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere", root.path().join("dangling")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket")).unwrap();
+        let page = listing(root.path(), KeyRange::all(), 8).next().await.unwrap().unwrap();
+        let shown: Vec<_> = page.iter().map(|e| (e.key.as_str(), e.problem.as_deref().unwrap())).collect();
+        assert_eq!(shown.iter().map(|s| s.0).collect::<Vec<_>>(), ["dangling", "link", "socket"]);
+        assert!(shown[0].1.contains("symbolic link") && shown[2].1.contains("socket"), "{shown:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_utf8_stops_the_listing_after_what_came_before() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("a"), "x").unwrap();
+        fs::write(root.path().join(OsStr::from_bytes(b"b\xff")), "x").unwrap();
+        fs::write(root.path().join("c"), "x").unwrap();
+        let mut listed = listing(root.path(), KeyRange::all(), 8);
+        assert_eq!(listed.next().await.unwrap().unwrap().len(), 1);
+        for _ in 0..2 {
+            let error = listed.next().await.unwrap_err();
+            assert!(error.detail().contains('b') && error.kind().retry() == crate::store::Retry::Permanent, "{error}");
+        }
+        // Outside the range it does no harm.
+        assert_eq!(keys(root.path(), KeyRange { until: Some("a".into()), after: None }, 8), ["a"]);
+        assert!(keys(root.path(), KeyRange { until: None, after: Some("c".into()) }, 8).is_empty());
+    }
+
+    #[test]
+    fn reserved_names_and_empty_directories_are_not_listed() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("empty/deep")).unwrap();
+        fs::create_dir_all(root.path().join(RESERVED)).unwrap();
+        fs::write(root.path().join(RESERVED).join("x.data"), "x").unwrap();
+        fs::write(root.path().join(format!("{RESERVED}0123")), "x").unwrap();
+        fs::write(root.path().join("kept"), "x").unwrap();
+        assert_eq!(keys(root.path(), KeyRange::all(), 8), ["kept"]);
+    }
+
+    #[tokio::test]
+    async fn a_listing_goes_on_when_files_vanish_between_pages() {
+        let root = tempfile::tempdir().unwrap();
+        for n in 0..2_500 {
+            fs::write(root.path().join(format!("{n:05}")), "x").unwrap();
+        }
+        let mut listed = listing(root.path(), KeyRange::all(), 600);
+        let first = listed.next().await.unwrap().unwrap();
+        assert_eq!(first.len(), PAGE_ENTRIES);
+        for n in 1_000..1_100 {
+            fs::remove_file(root.path().join(format!("{n:05}"))).unwrap();
+        }
+        let mut rest = Vec::new();
+        while let Some(page) = listed.next().await.unwrap() {
+            rest.extend(page);
+        }
+        assert_eq!(rest.len(), 1_400);
+        assert_eq!(rest[0].key.as_str(), "01100");
+        assert!(listed.next().await.unwrap().is_none(), "the end stays the end");
+    }
+}

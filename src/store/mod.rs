@@ -1,0 +1,318 @@
+//! The seam to data: the [`ObjectStore`] trait, its backends and its decorators.
+//!
+//! A store is opened on one *container*: a bucket and prefix, or a directory. All keys are
+//! relative to it. Backends are [`mod@file`] (a directory), [`memory`] (for tests and examples) and
+//! [`s3`]; decorators wrap any store: [`limit`] (rates, concurrency, residency), [`retry`] (the one
+//! layer that retries), [`meter`] (counts), [`faulty`] (fails on purpose, for tests).
+//!
+//! # Rules that every backend keeps (`tests/it/conformance.rs` checks them)
+//!
+//! - **Listings ascend** in byte order of the key and stay in the range asked for.
+//! - **A read is whole or an error**: a body that ends early, runs long or fails the store's own
+//!   checksum is never returned.
+//! - **A write returns only when the target has shown that it holds those bytes**: by checking the
+//!   signed digest, or by a digest that comes back, or by reading back, whichever is the strongest
+//!   that the server does. See [`Capabilities::proof`].
+//! - **A write is atomic**: a reader sees the old object or the new one whole, never a part.
+//! - **Errors say** what was tried, on what, why it failed, whether trying again can help
+//!   ([`ErrorKind::retry`]) and whether the write may have happened all the same
+//!   ([`StoreError::outcome_unknown`]).
+
+use std::{collections::BTreeMap, fmt::Debug};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Body,
+    model::{Evidence, Key, KeyRange, Timestamp, Token},
+};
+
+mod error;
+pub mod faulty;
+pub mod file;
+pub mod guard;
+pub mod limit;
+pub mod memory;
+pub mod meter;
+pub mod retry;
+pub mod s3;
+
+pub use error::{ErrorKind, Retry, StoreError};
+
+/// What a store operation returns.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A place that holds objects under keys.
+#[async_trait]
+pub trait ObjectStore: Debug + Send + Sync {
+    /// Where this is, for people: `s3://california/bucket/prefix/`.
+    fn location(&self) -> &str;
+
+    /// What is known of the endpoint; [`Capabilities::unproved`] until [`probe`](Self::probe) or
+    /// [`adopt`](Self::adopt).
+    fn capabilities(&self) -> Capabilities;
+
+    /// Asks the endpoint what it can do, with a scratch key that is removed again.
+    async fn probe(&self) -> Result<Capabilities>;
+
+    /// Takes what an earlier probe of the same endpoint found.
+    fn adopt(&self, capabilities: Capabilities);
+
+    /// Lists the objects of a range, ascending by key.
+    fn list(&self, range: KeyRange) -> Box<dyn Listing>;
+
+    /// Looks at one object; `None` where there is none.
+    async fn head(&self, key: &Key) -> Result<Option<Head>>;
+
+    /// The tags of an object. Asked only where [`Head::tag_count`] is not `Some(0)`.
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>>;
+
+    /// Reads an object, or `range` of it, at the version `pin`.
+    ///
+    /// Fails with [`ErrorKind::Changed`] where the object is no longer at `pin`, with
+    /// [`ErrorKind::NotFound`] where it is gone.
+    async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read>;
+
+    /// Writes a whole object.
+    ///
+    /// Fails with [`ErrorKind::Precondition`] where `condition` does not hold.
+    async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token>;
+
+    /// Begins a multipart upload; its id outlives this process.
+    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload>;
+
+    /// Writes part `number` (from 1), whose first byte is at `offset` of the object.
+    async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part>;
+
+    /// The parts that an upload holds, ascending by number. Fails with [`ErrorKind::NoUpload`]
+    /// where the upload is gone.
+    async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>>;
+
+    /// Makes the object of its parts, whose digests are `evidence`.
+    async fn finish_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        evidence: &Evidence,
+        condition: &Condition,
+    ) -> Result<Token>;
+
+    /// Drops an upload and its parts. An upload that is gone is no error.
+    async fn abort_upload(&self, upload: &Upload) -> Result<()>;
+
+    /// The unfinished uploads of exactly this key, with the time each began where known.
+    async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>>;
+
+    /// Deletes an object under a condition. An object that is gone is no error.
+    async fn delete(&self, key: &Key, condition: &Condition) -> Result<()>;
+}
+
+/// A listing under way.
+#[async_trait]
+pub trait Listing: Send {
+    /// The next page, never empty; `None` at the end of the range. After an error the same call
+    /// goes on where it failed.
+    async fn next(&mut self) -> Result<Option<Vec<Entry>>>;
+}
+
+/// One object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its key.
+    pub key: Key,
+    /// Its version.
+    pub token: Token,
+    /// Why it cannot be copied, where the listing already tells (a symbolic link, say).
+    pub problem: Option<Box<str>>,
+}
+
+/// One object as a closer look shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its version, equal to what a listing shows.
+    pub token: Token,
+    /// Headers and user metadata; tags are asked separately.
+    pub properties: Properties,
+    /// How many tags it has, where the store says so.
+    pub tag_count: Option<u32>,
+    /// The checksums that the store keeps.
+    pub checksums: Checksums,
+    /// Size of the first part, where the object was made of parts and the store says so.
+    pub part_size: Option<u64>,
+    /// What it carries that this build cannot bring along, by the names that a plan waives.
+    pub left_behind: Vec<&'static str>,
+}
+
+/// An object's body, or a range of it, with what came along.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// What the response said of the object. For a range, `checksums` is empty.
+    pub head: Head,
+    /// Exactly the bytes asked for.
+    pub bytes: Bytes,
+}
+
+/// Bytes `start..end` of an object; never empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRange {
+    /// First byte.
+    pub start: u64,
+    /// One past the last byte.
+    pub end: u64,
+}
+
+/// What an object carries beside its bytes. More kinds will come; code that copies or compares
+/// them treats them as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Properties {
+    /// Content headers and the like.
+    pub headers: BTreeMap<Header, String>,
+    /// User metadata; names are lower case, as S3 keeps them.
+    pub metadata: BTreeMap<String, String>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Properties {
+    /// Whether there is nothing to carry.
+    pub fn is_empty(&self) -> bool {
+        self.headers.is_empty() && self.metadata.is_empty() && self.tags.is_empty()
+    }
+}
+
+/// The headers that S3 stores with an object and gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Header {
+    /// `Cache-Control`
+    CacheControl,
+    /// `Content-Disposition`
+    ContentDisposition,
+    /// `Content-Encoding`
+    ContentEncoding,
+    /// `Content-Language`
+    ContentLanguage,
+    /// `Content-Type`
+    ContentType,
+    /// `Expires`, as the text that was stored
+    Expires,
+}
+
+/// Checksums that a store keeps of an object, as raw bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checksums {
+    /// CRC-64/NVME of the full object.
+    pub crc64nvme: Option<u64>,
+    /// SHA-256 of the full object; a composite one is not taken here.
+    pub sha256: Option<crate::model::Sha256>,
+    /// MD5 of the full object, where the `ETag` is known to be one.
+    pub md5: Option<[u8; 16]>,
+}
+
+/// What must hold at the target for a write to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    None,
+    /// No object has this key.
+    Absent,
+    /// The object is still this version.
+    Matches(Token),
+}
+
+/// A multipart upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// The key that the object will have.
+    pub key: Key,
+    /// The store's name for it.
+    pub id: String,
+}
+
+/// One part of a multipart upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The store's tag for it.
+    pub tag: String,
+}
+
+/// How a target shows that it holds the bytes that were sent, strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// It refuses a body that does not match the SHA-256 in the signed request.
+    SignedPayload,
+    /// It refuses a body that does not match the CRC-64/NVME sent along.
+    Checksum,
+    /// The tag that comes back is the MD5 of what it stored.
+    Md5Tag,
+    /// None of these: what was written is read back and hashed.
+    ReadBack,
+    /// A local file: the kernel took every byte, and syncing the file and its directory reported no
+    /// error. What the disk then does with them is the disk's word.
+    Fsynced,
+}
+
+/// What an endpoint can do, as a probe found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent answer of a probe")]
+pub struct Capabilities {
+    /// How writes are proved.
+    pub proof: Proof,
+    /// `If-None-Match: *` on a write is honoured.
+    pub put_if_absent: bool,
+    /// `If-Match` on a write is honoured.
+    pub put_if_matches: bool,
+    /// `If-Match` on a delete is honoured.
+    pub delete_if_matches: bool,
+    /// A CRC-64/NVME sent with a write is kept and shown again.
+    pub keeps_crc64nvme: bool,
+    /// Headers and user metadata are kept.
+    pub properties: bool,
+    /// Tags are kept.
+    pub tags: bool,
+    /// A look at an object says how many tags it has, so that untagged ones need no second request.
+    pub tag_count: bool,
+    /// What a multipart upload takes.
+    pub parts: PartRules,
+}
+
+/// The limits on parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRules {
+    /// Smallest part, in bytes; the last one may be smaller.
+    pub size_min: u64,
+    /// Largest part, in bytes; also the largest object that is written whole.
+    pub size_max: u64,
+    /// Most parts in one upload.
+    pub count_max: u32,
+}
+
+impl PartRules {
+    /// S3's limits: 5 MiB to 5 GiB, 10,000 parts.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
+    pub const S3: Self = Self { size_min: 5 << 20, size_max: 5 << 30, count_max: 10_000 };
+}
+
+impl Capabilities {
+    /// What may be relied on before an endpoint was probed: nothing that must be proved.
+    pub const fn unproved() -> Self {
+        Self {
+            proof: Proof::ReadBack,
+            put_if_absent: false,
+            put_if_matches: false,
+            delete_if_matches: false,
+            keeps_crc64nvme: false,
+            properties: false,
+            tags: false,
+            tag_count: false,
+            parts: PartRules::S3,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Was it us? Settles a write whose answer was lost by looking at what is there.
+//!
+//! After a lost answer the repeated write can be refused because of our own success: its condition
+//! no longer holds, or its upload is used up. What is there is then compared with what was to be
+//! written, properties included. Somebody else may have written the very same; that is as good.
+
+use crate::{
+    digest::{self, Body},
+    model::{Evidence, Key, Sha256, Token},
+    store::{ByteRange, ErrorKind, Head, Header, ObjectStore, Properties, Result},
+};
+
+/// The token of the object at `key` where it is exactly `body` with `properties`.
+pub(super) async fn written(
+    store: &dyn ObjectStore,
+    key: &Key,
+    body: &Body,
+    properties: &Properties,
+) -> Result<Option<Token>> {
+    let Some(head) = store.head(key).await?.filter(|head| head.token.size == body.size()) else { return Ok(None) };
+    if !same_properties(store, key, &head, properties).await? {
+        return Ok(None);
+    }
+    let same = match head.checksums.sha256 {
+        Some(stored) => stored == body.sha256(),
+        None => matches(store, key, None, &head.token, body.sha256()).await?,
+    };
+    Ok(same.then_some(head.token))
+}
+
+/// The token of the object at `key` where it is what the parts of `evidence` make. Its properties
+/// were given when the upload began, so they are not asked about here.
+pub(super) async fn finished(store: &dyn ObjectStore, key: &Key, evidence: &Evidence) -> Result<Option<Token>> {
+    let size: u64 = evidence.parts.iter().map(|(size, _)| size).sum();
+    let Some(head) = store.head(key).await?.filter(|head| head.token.size == size) else { return Ok(None) };
+    if let Some(stored) = head.checksums.crc64nvme {
+        return Ok((stored == evidence.crc64nvme).then_some(head.token));
+    }
+    let mut start = 0;
+    for (size, sha256) in &evidence.parts {
+        let range = ByteRange { start, end: start + size };
+        if *size > 0 && !matches(store, key, Some(range), &head.token, *sha256).await? {
+            return Ok(None);
+        }
+        start = range.end;
+    }
+    Ok(Some(head.token))
+}
+
+/// Reads back and hashes. What changed or vanished meanwhile is not what we wrote.
+async fn matches(
+    store: &dyn ObjectStore,
+    key: &Key,
+    range: Option<ByteRange>,
+    token: &Token,
+    expected: Sha256,
+) -> Result<bool> {
+    let read = match store.read(key, range, Some(token)).await {
+        Ok(read) => read,
+        Err(error) if matches!(error.kind(), ErrorKind::Changed | ErrorKind::NotFound) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let hashed = tokio::task::spawn_blocking(move || digest::sha256(&read.bytes)).await;
+    match hashed.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(sha256) => Ok(sha256 == expected),
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime is shutting down, and this with it: nothing was found out.
+        Err(Err(_)) => Ok(false),
+    }
+}
+
+/// Whether the object carries what was to be written, as far as the store keeps it.
+async fn same_properties(store: &dyn ObjectStore, key: &Key, head: &Head, asked: &Properties) -> Result<bool> {
+    let capabilities = store.capabilities();
+    if capabilities.properties {
+        // Servers add a Content-Type where none was sent.
+        let added = |header: &Header| *header == Header::ContentType && !asked.headers.contains_key(header);
+        let found = head.properties.headers.iter().filter(|(header, _)| !added(header));
+        if !found.eq(asked.headers.iter()) || head.properties.metadata != asked.metadata {
+            return Ok(false);
+        }
+    }
+    if capabilities.tags {
+        let untagged = head.tag_count == Some(0);
+        let tags = if untagged { std::collections::BTreeMap::new() } else { store.tags(key).await? };
+        return Ok(tags == asked.tags);
+    }
+    Ok(true)
+}

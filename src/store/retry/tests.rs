@@ -1,0 +1,299 @@
+//! Each guard of the layer that retries, made to fire by a store that follows a script.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+use super::*;
+use crate::{digest::Parts, store::memory::MemoryStore};
+
+/// What the next request meets.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    /// It fails and nothing happens.
+    Fail(ErrorKind),
+    /// It fails, nothing happens, and whoever asked cannot know.
+    FailUnknown,
+    /// It happens, and the answer is lost.
+    Lose,
+}
+
+/// A store whose next requests follow a script; then it works.
+#[derive(Debug)]
+struct Scripted {
+    inner: MemoryStore,
+    script: Mutex<VecDeque<Act>>,
+    requests: std::sync::atomic::AtomicU32,
+}
+
+impl Scripted {
+    async fn run<T>(&self, act: impl Future<Output = Result<T>>) -> Result<T> {
+        self.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let next = self.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let fail = |kind| StoreError::new(kind, "try", "scripted", "as scripted");
+        match next {
+            None => act.await,
+            Some(Act::Fail(kind)) => Err(fail(kind)),
+            Some(Act::FailUnknown) => Err(fail(ErrorKind::Unavailable).with_unknown_outcome()),
+            Some(Act::Lose) => {
+                let _ = act.await;
+                Err(fail(ErrorKind::Unavailable).with_unknown_outcome())
+            }
+        }
+    }
+}
+
+struct ScriptedListing(Arc<Scripted>, Box<dyn Listing>);
+
+#[async_trait]
+impl Listing for ScriptedListing {
+    async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
+        self.0.run(self.1.next()).await
+    }
+}
+
+#[derive(Debug)]
+struct Store(Arc<Scripted>);
+
+#[async_trait]
+impl ObjectStore for Store {
+    fn location(&self) -> &str {
+        self.0.inner.location()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.0.inner.capabilities()
+    }
+    async fn probe(&self) -> Result<Capabilities> {
+        self.0.run(self.0.inner.probe()).await
+    }
+    fn adopt(&self, capabilities: Capabilities) {
+        self.0.inner.adopt(capabilities);
+    }
+    fn list(&self, range: KeyRange) -> Box<dyn Listing> {
+        Box::new(ScriptedListing(self.0.clone(), self.0.inner.list(range)))
+    }
+    async fn head(&self, key: &Key) -> Result<Option<Head>> {
+        self.0.run(self.0.inner.head(key)).await
+    }
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        self.0.run(self.0.inner.tags(key)).await
+    }
+    async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
+        self.0.run(self.0.inner.read(key, range, pin)).await
+    }
+    async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
+        self.0.run(self.0.inner.put(key, body, properties, condition)).await
+    }
+    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
+        self.0.run(self.0.inner.begin_upload(key, properties)).await
+    }
+    async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
+        self.0.run(self.0.inner.put_part(upload, number, offset, body)).await
+    }
+    async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
+        self.0.run(self.0.inner.list_parts(upload)).await
+    }
+    async fn finish_upload(&self, u: &Upload, parts: &[Part], e: &Evidence, c: &Condition) -> Result<Token> {
+        self.0.run(self.0.inner.finish_upload(u, parts, e, c)).await
+    }
+    async fn abort_upload(&self, upload: &Upload) -> Result<()> {
+        self.0.run(self.0.inner.abort_upload(upload)).await
+    }
+    async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>> {
+        self.0.run(self.0.inner.list_uploads(key)).await
+    }
+    async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
+        self.0.run(self.0.inner.delete(key, condition)).await
+    }
+}
+
+struct Stage {
+    memory: MemoryStore,
+    scripted: Arc<Scripted>,
+    store: Retrying,
+    meter: Arc<crate::store::meter::Meter>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let memory = MemoryStore::new("memory");
+        memory.probe().await.unwrap();
+        let scripted = Scripted { inner: memory.clone(), script: Mutex::default(), requests: 0.into() };
+        let scripted = Arc::new(scripted);
+        let meter = Arc::default();
+        let policy = RetryPolicy { seed: Some(1), meter: Some(Arc::clone(&meter)), ..RetryPolicy::default() };
+        let store = Retrying::new(Arc::new(Store(scripted.clone())), policy);
+        Self { memory, scripted, store, meter }
+    }
+
+    fn script(&self, acts: &[Act]) {
+        self.scripted.script.lock().unwrap().extend(acts);
+    }
+
+    async fn put(&self, text: &'static str, condition: Condition) -> Result<Token> {
+        self.store.put(&"k".into(), &Body::new(text.into()), &Properties::default(), &condition).await
+    }
+
+    /// An upload of two parts, ready to be finished.
+    async fn upload(&self) -> (Upload, Vec<Part>, Evidence) {
+        let (a, b) = (Body::new("first ".into()), Body::new("second".into()));
+        let upload = self.memory.begin_upload(&"k".into(), &Properties::default()).await.unwrap();
+        let one = self.memory.put_part(&upload, 1, 0, &a).await.unwrap();
+        let two = self.memory.put_part(&upload, 2, a.size(), &b).await.unwrap();
+        let mut parts = Parts::default();
+        parts.push(a.size(), a.sha256(), a.crc64nvme());
+        parts.push(b.size(), b.sha256(), b.crc64nvme());
+        (upload, vec![one, two], parts.finish())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_is_tried_again_and_what_does_not_pass_is_not() {
+    let stage = Stage::new().await;
+    stage.memory.put_raw("k", "v", Properties::default());
+    let passing = [
+        Act::Fail(ErrorKind::Unavailable),
+        Act::Fail(ErrorKind::Throttled),
+        Act::Fail(ErrorKind::Corrupt),
+        Act::Fail(ErrorKind::TimedOut),
+    ];
+    stage.script(&passing);
+    assert_eq!(stage.store.read(&"k".into(), None, None).await.unwrap().bytes, "v");
+    assert_eq!(stage.meter.snapshot().retries, 4);
+    stage.script(&[Act::Fail(ErrorKind::Denied)]);
+    assert_eq!(stage.store.head(&"k".into()).await.unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(stage.meter.snapshot().retries, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_bounded() {
+    let stage = Stage::new().await;
+    stage.script(&[Act::Fail(ErrorKind::Unavailable); 50]);
+    assert_eq!(stage.store.head(&"k".into()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(stage.scripted.requests.load(std::sync::atomic::Ordering::Relaxed), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_goes_on_after_a_failed_page() {
+    let stage = Stage::new().await;
+    for n in 0..2_500 {
+        stage.memory.put_raw(&format!("{n:04}"), "v", Properties::default());
+    }
+    stage.script(&[Act::Fail(ErrorKind::Unavailable)]);
+    let mut listing = stage.store.list(KeyRange::all());
+    let mut keys = Vec::new();
+    while let Some(page) = listing.next().await.unwrap() {
+        keys.extend(page.into_iter().map(|entry| entry.key));
+        stage.script(&[Act::Fail(ErrorKind::Throttled)]);
+    }
+    assert_eq!(keys.len(), 2_500);
+    assert!(keys.is_sorted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_by_our_own_lost_success_is_a_success() {
+    let stage = Stage::new().await;
+    stage.script(&[Act::Lose]);
+    let token = stage.put("mine", Condition::Absent).await.unwrap();
+    let shown = stage.memory.head(&"k".into()).await.unwrap().unwrap().token;
+    assert!(token.agrees_with(&shown));
+    // The same where a version is replaced.
+    stage.script(&[Act::Lose]);
+    stage.put("mine again", Condition::Matches(token)).await.unwrap();
+    assert_eq!(stage.memory.bytes("k").unwrap(), "mine again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_by_another_writer_stays_a_conflict() {
+    let stage = Stage::new().await;
+    for other in ["their", "others"] {
+        stage.memory.put_raw("k", other, Properties::default());
+        stage.script(&[Act::FailUnknown]);
+        let error = stage.put("mine!", Condition::Absent).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Precondition);
+        assert!(!error.outcome_unknown(), "the look has settled it");
+        assert_eq!(stage.memory.bytes("k").unwrap(), other);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_bytes_with_other_properties_or_tags_are_not_ours() {
+    let stage = Stage::new().await;
+    let tagged = Properties { tags: [("a".into(), "b".into())].into(), ..Properties::default() };
+    let described = Properties { metadata: [("a".into(), "b".into())].into(), ..Properties::default() };
+    let typed =
+        Properties { headers: [(crate::store::Header::CacheControl, "no".into())].into(), ..Properties::default() };
+    for theirs in [tagged, described, typed] {
+        stage.memory.put_raw("k", "mine", theirs);
+        stage.script(&[Act::FailUnknown]);
+        let error = stage.put("mine", Condition::Absent).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Precondition);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_stays_unknown_is_said_to_be() {
+    let stage = Stage::new().await;
+    stage.script(&[Act::Lose]);
+    stage.script(&[Act::Fail(ErrorKind::Throttled); 7]);
+    let error = stage.put("mine", Condition::Absent).await.unwrap_err();
+    assert!(error.outcome_unknown(), "the first attempt may have acted, whatever the last one said");
+    stage.script(&[Act::Fail(ErrorKind::Denied)]);
+    let error = stage.put("mine", Condition::None).await.unwrap_err();
+    assert!(!error.outcome_unknown());
+    // A look that fails settles nothing.
+    stage.script(&[Act::Lose, Act::Fail(ErrorKind::Precondition), Act::Fail(ErrorKind::Denied)]);
+    let error = stage.put("mine", Condition::Absent).await.unwrap_err();
+    assert!(error.outcome_unknown() && error.kind() == ErrorKind::Denied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finish_whose_answer_was_lost_is_settled_by_checksum_or_by_reading_back() {
+    for keeps_crc64nvme in [true, false] {
+        let stage = Stage::new().await;
+        let capabilities = Capabilities { keeps_crc64nvme, ..stage.memory.capabilities() };
+        let _ = stage.memory.clone().with_capabilities(capabilities);
+        let (upload, parts, evidence) = stage.upload().await;
+        stage.script(&[Act::Lose]);
+        let token = stage.store.finish_upload(&upload, &parts, &evidence, &Condition::Absent).await.unwrap();
+        let shown = stage.memory.head(&"k".into()).await.unwrap().unwrap().token;
+        assert!(token.agrees_with(&shown));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_gone_without_its_object_is_a_failure() {
+    for keeps_crc64nvme in [true, false] {
+        let stage = Stage::new().await;
+        let capabilities = Capabilities { keeps_crc64nvme, ..stage.memory.capabilities() };
+        let _ = stage.memory.clone().with_capabilities(capabilities);
+        let (upload, parts, evidence) = stage.upload().await;
+        stage.memory.abort_upload(&upload).await.unwrap();
+        stage.memory.put_raw("k", "first sECOND", Properties::default());
+        stage.script(&[Act::FailUnknown]);
+        let error = stage.store.finish_upload(&upload, &parts, &evidence, &Condition::None).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoUpload);
+    }
+    // Without an unknown attempt nothing is looked at.
+    let stage = Stage::new().await;
+    let (upload, parts, evidence) = stage.upload().await;
+    stage.memory.finish_upload(&upload, &parts, &evidence, &Condition::None).await.unwrap();
+    let error = stage.store.finish_upload(&upload, &parts, &evidence, &Condition::None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoUpload);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_whose_answer_was_lost_is_done_when_the_object_is_gone() {
+    let stage = Stage::new().await;
+    let token = stage.memory.put_raw("k", "v", Properties::default());
+    stage.script(&[Act::Lose, Act::Fail(ErrorKind::Precondition)]);
+    stage.store.delete(&"k".into(), &Condition::Matches(token.clone())).await.unwrap();
+    stage.script(&[Act::Fail(ErrorKind::NotFound)]);
+    stage.store.delete(&"k".into(), &Condition::None).await.unwrap();
+    stage.memory.put_raw("k", "newer", Properties::default());
+    stage.script(&[Act::FailUnknown]);
+    let error = stage.store.delete(&"k".into(), &Condition::Matches(token)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Precondition);
+    assert_eq!(stage.memory.bytes("k").unwrap(), "newer");
+}

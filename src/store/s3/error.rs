@@ -1,0 +1,158 @@
+//! What an S3 answer, or the lack of one, means.
+//!
+//! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; compatible servers
+//! mostly keep to them. A HEAD has no body and so no code: there the status has to do.
+
+use std::error::Error;
+
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+};
+
+use crate::store::{ErrorKind, StoreError};
+
+/// What was tried, for the error's text and for what a lost answer means.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operation<'a> {
+    pub(super) name: &'static str,
+    pub(super) location: &'a str,
+    /// The operation changes the store: without an answer, nobody knows whether it did.
+    pub(super) writes: bool,
+}
+
+impl Operation<'_> {
+    pub(super) fn error(&self, kind: ErrorKind, detail: impl Into<Box<str>>) -> StoreError {
+        StoreError::new(kind, self.name, self.location, detail)
+    }
+
+    /// No answer in time.
+    pub(super) fn timed_out(&self, seconds: u64) -> StoreError {
+        self.maybe_done(self.error(ErrorKind::TimedOut, format!("no answer within {seconds} s")))
+    }
+
+    /// What the SDK's error means.
+    pub(super) fn failed<E>(&self, error: SdkError<E, HttpResponse>) -> StoreError
+    where
+        E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        match &error {
+            SdkError::ServiceError(service) => {
+                let status = service.raw().status().as_u16();
+                let code = service.err().code().unwrap_or_default();
+                let kind = kind_of(status, code);
+                let region = service.raw().headers().get("x-amz-bucket-region");
+                let detail = describe(status, code, service.err().message(), region);
+                let answer = self.error(kind, detail);
+                // A 200 that is no success is an error inside, or an answer that the SDK cannot read.
+                if status >= 500 || status == 200 { self.maybe_done(answer) } else { answer }
+            }
+            SdkError::ResponseError(_) => {
+                self.maybe_done(self.error(ErrorKind::Unavailable, "the answer makes no sense").because(error))
+            }
+            SdkError::TimeoutError(_) => {
+                self.maybe_done(self.error(ErrorKind::TimedOut, "no answer in time").because(error))
+            }
+            SdkError::ConstructionFailure(_) => {
+                self.error(ErrorKind::Other, "the request cannot be made").because(error)
+            }
+            SdkError::DispatchFailure(_) => self.not_answered(error),
+            _ => self.maybe_done(self.error(ErrorKind::Other, DisplayErrorContext(&error).to_string())),
+        }
+    }
+
+    /// Nothing came back: no credentials, no connection, or a connection that broke.
+    fn not_answered(&self, error: impl Error + Send + Sync + 'static) -> StoreError {
+        let mut cause: &(dyn Error + 'static) = &error;
+        let (mut identity, mut connecting) = (false, false);
+        loop {
+            identity |= cause.is::<aws_credential_types::provider::error::CredentialsError>();
+            connecting |= cause
+                .downcast_ref::<hyper_util::client::legacy::Error>()
+                .is_some_and(hyper_util::client::legacy::Error::is_connect);
+            match cause.source() {
+                Some(next) => cause = next,
+                None => break,
+            }
+        }
+        let cause = cause.to_string();
+        if identity {
+            return self.error(ErrorKind::Credentials, format!("no credentials: {cause}"));
+        }
+        if connecting {
+            return self.error(ErrorKind::Unreachable, format!("no connection: {cause}")).because(error);
+        }
+        self.maybe_done(self.error(ErrorKind::Unavailable, format!("the connection broke: {cause}")).because(error))
+    }
+
+    fn maybe_done(&self, error: StoreError) -> StoreError {
+        if self.writes { error.with_unknown_outcome() } else { error }
+    }
+}
+
+fn describe(status: u16, code: &str, message: Option<&str>, region: Option<&str>) -> String {
+    let mut text = match (code, message) {
+        ("", None) => format!("HTTP status {status}"),
+        ("", Some(message)) => format!("{message} (HTTP status {status})"),
+        (code, None) => format!("{code} (HTTP status {status})"),
+        (code, Some(message)) => format!("{code}: {message}"),
+    };
+    if matches!(status, 301 | 307 | 400)
+        && let Some(region) = region
+    {
+        text.push_str("; the bucket is in region ");
+        text.push_str(region);
+    }
+    text
+}
+
+fn kind_of(status: u16, code: &str) -> ErrorKind {
+    match code {
+        "NoSuchKey" | "NotFound" | "NoSuchVersion" => ErrorKind::NotFound,
+        "NoSuchBucket" => ErrorKind::NoContainer,
+        "NoSuchUpload" => ErrorKind::NoUpload,
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "AuthFailure"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId" => ErrorKind::Credentials,
+        "RequestTimeTooSkewed" | "RequestExpired" => ErrorKind::ClockSkew,
+        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => ErrorKind::Denied,
+        "PreconditionFailed" => ErrorKind::Precondition,
+        "ConditionalRequestConflict" | "OperationAborted" => ErrorKind::Conflict,
+        "SlowDown"
+        | "TooManyRequests"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "ServiceUnavailable"
+        | "SlowDownRead"
+        | "SlowDownWrite" => ErrorKind::Throttled,
+        "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "InvalidDigest" => {
+            ErrorKind::Corrupt
+        }
+        "RequestTimeout" | "IncompleteBody" => ErrorKind::TimedOut,
+        "KeyTooLongError" | "InvalidObjectName" | "InvalidURI" => ErrorKind::KeyUnholdable,
+        "NotImplemented" | "MethodNotAllowed" => ErrorKind::Unsupported,
+        "InternalError" => ErrorKind::Unavailable,
+        "QuotaExceeded" | "StorageFull" | "XMinioStorageFull" | "InsufficientStorage" => ErrorKind::Full,
+        _ => match status {
+            401 => ErrorKind::Credentials,
+            403 => ErrorKind::Denied,
+            404 => ErrorKind::NotFound,
+            405 | 501 => ErrorKind::Unsupported,
+            408 => ErrorKind::TimedOut,
+            409 => ErrorKind::Conflict,
+            412 => ErrorKind::Precondition,
+            429 | 503 => ErrorKind::Throttled,
+            507 => ErrorKind::Full,
+            200 if code.is_empty() => ErrorKind::Garbled,
+            // S3 reports some failures after it has already answered 200.
+            200 | 500.. => ErrorKind::Unavailable,
+            _ => ErrorKind::Other,
+        },
+    }
+}

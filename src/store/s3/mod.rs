@@ -1,0 +1,543 @@
+//! S3 and servers that speak its protocol, on the AWS SDK.
+//!
+//! # Layout
+//!
+//! [`client`] turns configuration into an SDK client; [`wire`] holds the hot path; [`listing`] pages
+//! through keys; [`probe`] finds out what a server really does; [`error`] says what an answer means;
+//! [`convert`] and [`words`] are headers to types. This file is the [`ObjectStore`] over them, with the cold path.
+//!
+//! # What is never assumed
+//!
+//! Compatible servers accept conditions, checksums and tags that they then ignore. So nothing of
+//! the kind is relied on before [`ObjectStore::probe`] (or an earlier probe, adopted) has seen it
+//! work; until then conditions are not sent and what was written is read back.
+//!
+//! # Retries
+//!
+//! None here: the SDK's are switched off and `store::retry` wraps the whole. A write without an
+//! answer is marked as of unknown outcome.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, Tag};
+
+mod client;
+mod convert;
+mod error;
+mod listing;
+mod probe;
+mod wire;
+mod words;
+
+pub use client::{S3Config, S3Credentials, S3Endpoint};
+
+use convert::{bare_tag, crc64_header, head_of, head_of_get, size, tagging_header};
+use wire::{Wire, if_match, if_none_match, metadata, set_expires, within};
+
+use crate::{
+    digest::{self, Body},
+    model::{Evidence, Key, KeyRange, Timestamp, Token},
+    store::{
+        ByteRange, Capabilities, Condition, ErrorKind, Head, Header, Listing, ObjectStore, Part, Proof, Properties,
+        Read, Result, StoreError, Upload,
+    },
+};
+
+/// A body at least this long is hashed off the reactor.
+const HASH_INLINE_MAX: usize = 256 << 10;
+/// After so many objects whose `ETag` is no MD5, and none whose is, this store's are never MD5s.
+const OTHER_TAGS_TO_GIVE_UP: u32 = 16;
+/// How often a write is repeated whose bytes did not arrive as they were sent.
+const CORRUPT_WRITES_MAX: u32 = 3;
+
+/// A connection to one endpoint as one identity; cheap to clone, shared by all its stores.
+#[derive(Debug, Clone)]
+pub struct S3Client {
+    client: aws_sdk_s3::Client,
+    config: Arc<S3Config>,
+}
+
+impl S3Client {
+    /// Prepares the connection; talks to nobody yet.
+    pub async fn connect(config: S3Config) -> Result<Self> {
+        Ok(Self { client: client::connect(&config).await?, config: Arc::new(config) })
+    }
+
+    /// The store of a bucket and prefix; the prefix is empty or ends in `/`.
+    pub fn store(&self, bucket: &str, prefix: &str) -> S3Store {
+        let site = &self.config.site;
+        S3Store {
+            wire: Wire {
+                client: self.client.clone(),
+                bucket: bucket.into(),
+                prefix: prefix.into(),
+                owner: self.config.expected_bucket_owner.clone(),
+                location: format!("s3://{site}/{bucket}/{prefix}").into(),
+            },
+            capabilities: RwLock::new(Capabilities::unproved()),
+            md5_tags: AtomicU32::new(0),
+            other_tags: AtomicU32::new(0),
+        }
+    }
+}
+
+/// Objects under a prefix of a bucket.
+#[derive(Debug)]
+pub struct S3Store {
+    wire: Wire,
+    capabilities: RwLock<Capabilities>,
+    /// How many `ETag`s were the MD5 of their object, and how many looked like one and were none.
+    md5_tags: AtomicU32,
+    other_tags: AtomicU32,
+}
+
+impl S3Store {
+    fn known(&self) -> Capabilities {
+        self.capabilities.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// S3 has no object without a key: that is what the empty key is where there is no prefix.
+    fn holds(&self, key: &Key) -> bool {
+        !(self.wire.prefix.is_empty() && key.as_str().is_empty())
+    }
+
+    fn must_hold(&self, key: &Key, operation: &'static str) -> Result<()> {
+        if self.holds(key) {
+            return Ok(());
+        }
+        Err(self.wire.reads(operation).error(ErrorKind::KeyUnholdable, "S3 has no empty key").on(key))
+    }
+
+    /// Reads once, checks the length and the version.
+    async fn read_once(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
+        let (output, bytes) = self.wire.get(key, range, pin).await?;
+        let operation = self.wire.reads("read");
+        let total = match output.content_range() {
+            Some(content_range) => content_range
+                .rsplit_once('/')
+                .and_then(|(_, total)| total.parse().ok())
+                .ok_or_else(|| operation.error(ErrorKind::Corrupt, format!("bad Content-Range {content_range:?}")))?,
+            None => bytes.len() as u64,
+        };
+        let mut head = head_of_get(&output, total);
+        // Servers that ignore If-Match on GET exist; the answer itself tells.
+        if pin.is_some_and(|pin| !pin.agrees_with(&head.token)) {
+            return Err(operation.error(ErrorKind::Changed, "it is no longer the version first seen"));
+        }
+        if let Some(range) = range {
+            if bytes.len() as u64 != range.end - range.start {
+                let detail = format!("{} bytes came where {} were asked for", bytes.len(), range.end - range.start);
+                return Err(operation.error(ErrorKind::Corrupt, detail));
+            }
+            head.checksums = crate::store::Checksums::default();
+        }
+        Ok(Read { head, bytes })
+    }
+
+    /// Guards a whole read that carried no checksum: its `ETag` is usually the MD5 of the body. If
+    /// it is not, a second read must bring the same bytes, or one of the two was damaged on its way.
+    async fn attest(&self, key: &Key, read: Read) -> Result<Read> {
+        let checksums = &read.head.checksums;
+        let (None, None, Some(md5)) = (checksums.crc64nvme, checksums.sha256, checksums.md5) else {
+            return Ok(read);
+        };
+        let never = self.md5_tags.load(Ordering::Relaxed) == 0
+            && self.other_tags.load(Ordering::Relaxed) >= OTHER_TAGS_TO_GIVE_UP;
+        if never {
+            return Ok(read);
+        }
+        if hash(&read.bytes, digest::md5).await == md5 {
+            self.md5_tags.store(1, Ordering::Relaxed);
+            return Ok(read);
+        }
+        let again = self.read_once(key, None, Some(&read.head.token)).await?;
+        if hash(&again.bytes, digest::md5).await == md5 {
+            return Ok(again);
+        }
+        if hash(&again.bytes, digest::sha256).await != hash(&read.bytes, digest::sha256).await {
+            return Err(self.wire.reads("read").error(ErrorKind::Corrupt, "two reads of one version differ"));
+        }
+        self.other_tags.fetch_add(1, Ordering::Relaxed);
+        let mut read = again;
+        read.head.checksums.md5 = None;
+        Ok(read)
+    }
+
+    /// Whether the target has shown that it holds `body` under `tag`.
+    async fn proved(&self, proof: Proof, key: &Key, body: &Body, tag: &str) -> Result<bool> {
+        Ok(match proof {
+            Proof::SignedPayload | Proof::Checksum | Proof::Fsynced => true,
+            Proof::Md5Tag => hash(body.bytes(), digest::md5).await == convert::md5_of_tag(tag).unwrap_or_default(),
+            Proof::ReadBack => {
+                let read = self.read_once(key, None, None).await?;
+                hash(&read.bytes, digest::sha256).await == body.sha256()
+            }
+        })
+    }
+
+    /// The token of an object just written, whose tag came back, or did not.
+    async fn written(&self, key: &Key, size: u64, tag: Option<&str>) -> Result<Token> {
+        let tag = bare_tag(tag);
+        if !tag.is_empty() {
+            return Ok(Token { size, tag, modified_s: None });
+        }
+        match self.head(key).await? {
+            Some(head) if head.token.size == size => Ok(head.token),
+            _ => Err(self
+                .wire
+                .writes("write")
+                .error(ErrorKind::Conflict, "it is not there as it was written")
+                .with_unknown_outcome()
+                .on(key)),
+        }
+    }
+}
+
+/// A digest of `bytes`, off the reactor where they are many.
+async fn hash<T: Send + 'static>(bytes: &bytes::Bytes, digest: fn(&[u8]) -> T) -> T {
+    if bytes.len() <= HASH_INLINE_MAX {
+        return digest(bytes);
+    }
+    let bytes = bytes.clone();
+    tokio::task::spawn_blocking(move || digest(&bytes)).await.expect("hashing does not panic")
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    fn location(&self) -> &str {
+        &self.wire.location
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.known()
+    }
+
+    async fn probe(&self) -> Result<Capabilities> {
+        let found = probe::probe(&self.wire).await?;
+        self.adopt(found.clone());
+        Ok(found)
+    }
+
+    fn adopt(&self, capabilities: Capabilities) {
+        *self.capabilities.write().unwrap_or_else(PoisonError::into_inner) = capabilities;
+    }
+
+    fn list(&self, range: KeyRange) -> Box<dyn Listing> {
+        Box::new(listing::S3Listing::new(self.wire.clone(), range))
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<Head>> {
+        if !self.holds(key) {
+            return Ok(None);
+        }
+        let operation = self.wire.reads("look at");
+        let request = |part| {
+            self.wire
+                .client
+                .head_object()
+                .bucket(&*self.wire.bucket)
+                .key(self.wire.full_key(key))
+                .set_expected_bucket_owner(self.wire.owner.clone())
+                .checksum_mode(ChecksumMode::Enabled)
+                .set_part_number(part)
+                .send()
+        };
+        let mut head = match within(operation, 0, request(None)).await {
+            Ok(output) => head_of(&output),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.on(key)),
+        };
+        let parts = head.token.tag.rsplit_once('-').and_then(|(_, count)| count.parse::<u32>().ok());
+        if parts.is_some_and(|parts| parts > 1) {
+            // Some servers do not know `partNumber` on HEAD, others ignore it: then the layout of
+            // the parts stays unknown.
+            if let Ok(first) = within(operation, 0, request(Some(1))).await {
+                let part_size = size(first.content_length());
+                head.part_size = (part_size > 0 && part_size < head.token.size).then_some(part_size);
+            }
+        }
+        Ok(Some(head))
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        let request = self
+            .wire
+            .client
+            .get_object_tagging()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(key))
+            .set_expected_bucket_owner(self.wire.owner.clone());
+        let output = match within(self.wire.reads("read tags of"), 0, request.send()).await {
+            Ok(output) => output,
+            // How some servers say that there are none.
+            Err(error) if error.detail().starts_with("NoSuchTagSet") => return Ok(BTreeMap::new()),
+            Err(error) => return Err(error.on(key)),
+        };
+        Ok(output.tag_set().iter().map(|tag: &Tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
+    }
+
+    async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
+        if !self.holds(key) {
+            return Err(self.wire.reads("read").error(ErrorKind::NotFound, "S3 has no empty key").on(key));
+        }
+        let read = self.read_once(key, range, pin).await.map_err(|error| error.on(key))?;
+        match range {
+            Some(_) => Ok(read),
+            None => self.attest(key, read).await.map_err(|error| error.on(key)),
+        }
+    }
+
+    async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
+        self.must_hold(key, "write")?;
+        let known = self.known();
+        let mut condition = condition.clone();
+        for _ in 0..CORRUPT_WRITES_MAX {
+            let tag = self
+                .wire
+                .put(key, body, properties, &condition, known.keeps_crc64nvme)
+                .await
+                .map_err(|error| refused(error, &condition).on(key))?;
+            let token = self.written(key, body.size(), tag.as_deref()).await?;
+            // Whatever goes wrong from here on, the object may well be there.
+            let proved = self.proved(known.proof, key, body, &token.tag).await;
+            if proved.map_err(StoreError::with_unknown_outcome)? {
+                return Ok(token);
+            }
+            // What is there now is our own damaged write: replace exactly that.
+            if condition != Condition::None {
+                condition = Condition::Matches(token);
+            }
+        }
+        Err(self.wire.writes("write").error(ErrorKind::Corrupt, "what it holds is not what was sent").on(key))
+    }
+
+    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
+        self.must_hold(key, "begin upload of")?;
+        let with_crc = self.known().keeps_crc64nvme;
+        let header = |header| properties.headers.get(&header).cloned();
+        let expires = header(Header::Expires);
+        let request = self
+            .wire
+            .client
+            .create_multipart_upload()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .set_cache_control(header(Header::CacheControl))
+            .set_content_disposition(header(Header::ContentDisposition))
+            .set_content_encoding(header(Header::ContentEncoding))
+            .set_content_language(header(Header::ContentLanguage))
+            .set_content_type(header(Header::ContentType))
+            .set_metadata(metadata(properties))
+            .set_tagging(tagging_header(&properties.tags))
+            .set_checksum_algorithm(with_crc.then_some(ChecksumAlgorithm::Crc64Nvme))
+            .set_checksum_type(with_crc.then_some(ChecksumType::FullObject))
+            .customize()
+            .mutate_request(move |request| set_expires(request, expires.as_deref()));
+        let operation = self.wire.writes("begin upload of");
+        let output = within(operation, 0, request.send()).await.map_err(|error| error.on(key))?;
+        match output.upload_id() {
+            Some(id) if !id.is_empty() => Ok(Upload { key: key.clone(), id: id.to_owned() }),
+            _ => Err(operation.error(ErrorKind::Other, "no upload id came back").with_unknown_outcome().on(key)),
+        }
+    }
+
+    async fn put_part(&self, upload: &Upload, number: u32, _offset: u64, body: &Body) -> Result<Part> {
+        let known = self.known();
+        for _ in 0..CORRUPT_WRITES_MAX {
+            let tag = self
+                .wire
+                .put_part(upload, number, body, known.keeps_crc64nvme)
+                .await
+                .map_err(|error| error.on(&upload.key))?;
+            let tag = bare_tag(tag.as_deref());
+            // A part cannot be read back; `finish_upload` reads the whole where nothing else proves it.
+            let arrived = known.proof != Proof::Md5Tag
+                || hash(body.bytes(), digest::md5).await == convert::md5_of_tag(&tag).unwrap_or_default();
+            if arrived {
+                return Ok(Part { number, size: body.size(), tag: tag.into() });
+            }
+        }
+        let detail = "what it holds is not what was sent";
+        Err(self.wire.writes("write part of").error(ErrorKind::Corrupt, detail).on(&upload.key))
+    }
+
+    async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        let mut marker = None;
+        loop {
+            let request = self
+                .wire
+                .client
+                .list_parts()
+                .bucket(&*self.wire.bucket)
+                .key(self.wire.full_key(&upload.key))
+                .set_expected_bucket_owner(self.wire.owner.clone())
+                .upload_id(&upload.id)
+                .set_part_number_marker(marker);
+            let output = within(self.wire.reads("list parts of"), 0, request.send())
+                .await
+                .map_err(|error| no_upload(error).on(&upload.key))?;
+            parts.extend(output.parts().iter().map(|part| Part {
+                number: part.part_number().and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
+                size: size(part.size()),
+                tag: bare_tag(part.e_tag()).into(),
+            }));
+            marker = output.next_part_number_marker().map(ToOwned::to_owned);
+            if output.is_truncated() != Some(true) || marker.is_none() {
+                return Ok(parts);
+            }
+        }
+    }
+
+    async fn finish_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        evidence: &Evidence,
+        condition: &Condition,
+    ) -> Result<Token> {
+        let known = self.known();
+        let total: u64 = parts.iter().map(|part| part.size).sum();
+        let completed = parts
+            .iter()
+            .map(|part| {
+                CompletedPart::builder()
+                    .part_number(i32::try_from(part.number).expect("parts number to 10,000"))
+                    .e_tag(convert::quoted(&part.tag))
+                    .build()
+            })
+            .collect();
+        let request = self
+            .wire
+            .client
+            .complete_multipart_upload()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(&upload.key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .upload_id(&upload.id)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(completed)).build())
+            .set_checksum_crc64_nvme(known.keeps_crc64nvme.then(|| crc64_header(evidence.crc64nvme)))
+            .set_checksum_type(known.keeps_crc64nvme.then_some(ChecksumType::FullObject))
+            .set_if_match(if_match(condition))
+            .set_if_none_match(if_none_match(condition));
+        // S3 joins the parts before it answers, which takes minutes for the largest objects.
+        let answer = within(self.wire.writes("finish upload of"), total, request.send()).await;
+        let (tag, understood) = match answer {
+            Ok(output) => (output.e_tag().map(ToOwned::to_owned), true),
+            // Seen on a server that calls the document of a finished upload by another name.
+            Err(error) if error.kind() == ErrorKind::Garbled => (None, false),
+            Err(error) => return Err(no_upload(refused(error, condition)).on(&upload.key)),
+        };
+        let token = self.written(&upload.key, total, tag.as_deref()).await?;
+        if known.proof == Proof::ReadBack || !understood {
+            self.read_back(&upload.key, &token, evidence).await.map_err(StoreError::with_unknown_outcome)?;
+        }
+        Ok(token)
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> Result<()> {
+        let request = self
+            .wire
+            .client
+            .abort_multipart_upload()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(&upload.key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .upload_id(&upload.id);
+        match within(self.wire.writes("abort upload of"), 0, request.send()).await {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::NotFound) => Ok(()),
+            Err(error) => Err(error.on(&upload.key)),
+        }
+    }
+
+    async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>> {
+        let full_key = self.wire.full_key(key);
+        let mut uploads = Vec::new();
+        let (mut key_marker, mut id_marker) = (None, None);
+        loop {
+            let request = self
+                .wire
+                .client
+                .list_multipart_uploads()
+                .bucket(&*self.wire.bucket)
+                .prefix(&full_key)
+                .set_expected_bucket_owner(self.wire.owner.clone())
+                .set_key_marker(key_marker)
+                .set_upload_id_marker(id_marker);
+            let output =
+                within(self.wire.reads("list uploads of"), 0, request.send()).await.map_err(|error| error.on(key))?;
+            for upload in output.uploads().iter().filter(|upload| upload.key() == Some(&full_key)) {
+                let begun = upload.initiated().map(|moment| Timestamp(moment.secs() * 1000));
+                let id = upload.upload_id().unwrap_or_default().to_owned();
+                uploads.push((Upload { key: key.clone(), id }, begun));
+            }
+            key_marker = output.next_key_marker().map(ToOwned::to_owned);
+            id_marker = output.next_upload_id_marker().map(ToOwned::to_owned);
+            if output.is_truncated() != Some(true) || key_marker.is_none() {
+                return Ok(uploads);
+            }
+        }
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
+        if !self.holds(key) {
+            return Ok(());
+        }
+        let request = self
+            .wire
+            .client
+            .delete_object()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .set_if_match(if_match(condition));
+        match within(self.wire.writes("delete"), 0, request.send()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            // A condition does not hold either where nothing is left to delete.
+            Err(error) if error.kind() == ErrorKind::Precondition && self.head(key).await?.is_none() => Ok(()),
+            Err(error) => Err(error.on(key)),
+        }
+    }
+}
+
+impl S3Store {
+    /// Reads an object of parts back, part by part, against the digests of what was sent.
+    async fn read_back(&self, key: &Key, token: &Token, evidence: &Evidence) -> Result<()> {
+        let mut start = 0;
+        for (size, expected) in evidence.parts.iter().filter(|(size, _)| *size > 0) {
+            let range = ByteRange { start, end: start + size };
+            let read = self.read_once(key, Some(range), Some(token)).await.map_err(|error| error.on(key))?;
+            let found = hash(&read.bytes, digest::sha256).await;
+            if found != *expected {
+                let detail = "what it holds is not what was sent";
+                return Err(self.wire.writes("finish upload of").error(ErrorKind::Corrupt, detail).on(key));
+            }
+            start += size;
+        }
+        Ok(())
+    }
+}
+
+/// A write under `If-Match` answers 404 where the object is gone: its condition does not hold.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>
+fn refused(error: StoreError, condition: &Condition) -> StoreError {
+    match (error.kind(), condition) {
+        (ErrorKind::NotFound, Condition::Matches(_)) => error.of_kind(ErrorKind::Precondition),
+        _ => error,
+    }
+}
+
+/// An operation on an upload answers 404 for the upload, not for the object.
+fn no_upload(error: StoreError) -> StoreError {
+    if error.kind() == ErrorKind::NotFound { error.of_kind(ErrorKind::NoUpload) } else { error }
+}

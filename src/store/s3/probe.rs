@@ -1,0 +1,222 @@
+//! Finds out what an endpoint really does, in one scratch object that is removed again.
+//!
+//! Servers were seen that accept a condition and ignore it, that accept a wrong checksum without
+//! complaint, and that do not check a signed body. So each ability is tried with a request that
+//! must fail where the ability is there.
+
+use aws_sdk_s3::types::ChecksumMode;
+use bytes::Bytes;
+use rand::{RngCore as _, SeedableRng as _};
+
+use super::{
+    convert::{head_of, md5_of_tag, quoted, tagging_header},
+    wire::{Wire, within},
+};
+use crate::{
+    digest::{Body, md5},
+    model::{Key, Token},
+    store::{Capabilities, Condition, ErrorKind, Header, PartRules, Proof, Properties, Result, StoreError},
+};
+
+const CONTENT: &[u8] = b"A scratch object of `migrate`, which asks what this endpoint can do. Safe to delete.\n";
+/// An `ETag` that no object has.
+const NO_TAG: &str = "00000000000000000000000000000000";
+
+/// Tries everything, then removes the scratch object whatever came of it.
+pub(super) async fn probe(wire: &Wire) -> Result<Capabilities> {
+    // Two probes at once must not meet.
+    let unique = rand::rngs::StdRng::from_os_rng().next_u64();
+    let key = Key::new(format!(".migrate-probe-{unique:016x}"));
+    let probe = Probe { wire, key, body: Body::new(Bytes::from_static(CONTENT)) };
+    let found = probe.ask().await;
+    let removed = probe.remove().await;
+    let found = found?;
+    removed?;
+    Ok(found)
+}
+
+struct Probe<'a> {
+    wire: &'a Wire,
+    key: Key,
+    body: Body,
+}
+
+impl Probe<'_> {
+    async fn ask(&self) -> Result<Capabilities> {
+        // The first write takes nothing special: if it fails, the target cannot be written at all.
+        let plain = Properties {
+            headers: [(Header::ContentType, "text/x-migrate-probe".to_owned())].into(),
+            metadata: [("migrate-probe".to_owned(), "1".to_owned())].into(),
+            tags: [].into(),
+        };
+        let tag = self.wire.put(&self.key, &self.body, &plain, &Condition::None, false).await?;
+        let tags = self.keeps_tags().await?;
+        let (crc_kept, wrong_crc_refused) = self.checksums(&plain).await?;
+        let head = self.head().await?;
+        let tag_is_md5 = tag.as_deref().and_then(|tag| md5_of_tag(tag.trim_matches('"'))) == Some(md5(CONTENT));
+        let proof = if self.refuses_wrong_body().await? {
+            Proof::SignedPayload
+        } else if wrong_crc_refused {
+            Proof::Checksum
+        } else if tag_is_md5 {
+            Proof::Md5Tag
+        } else {
+            Proof::ReadBack
+        };
+        let elsewhere = Condition::Matches(Token { size: 0, tag: NO_TAG.into(), modified_s: None });
+        Ok(Capabilities {
+            proof,
+            put_if_absent: self.refuses_write(&Condition::Absent).await?,
+            put_if_matches: self.refuses_write(&elsewhere).await?,
+            delete_if_matches: self.refuses_delete().await?,
+            keeps_crc64nvme: crc_kept,
+            properties: head == plain,
+            tags: tags.is_some(),
+            tag_count: tags.unwrap_or(false),
+            parts: PartRules::S3,
+        })
+    }
+
+    /// A condition that does not hold must be refused as such. A server that does not know it at
+    /// all says so in its own way.
+    async fn refuses_write(&self, condition: &Condition) -> Result<bool> {
+        let answer = self.wire.put(&self.key, &self.body, &Properties::default(), condition, false).await;
+        refused(answer.map(drop), &[ErrorKind::Precondition])
+    }
+
+    /// Asked last: where the condition is ignored, the object is gone.
+    async fn refuses_delete(&self) -> Result<bool> {
+        let request = self
+            .wire
+            .client
+            .delete_object()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(&self.key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .if_match(quoted(NO_TAG));
+        let answer = within(self.wire.writes("delete"), 0, request.send()).await;
+        Ok(refused(answer.map(drop), &[ErrorKind::Precondition])? && self.is_there().await?)
+    }
+
+    /// A body that is not the one that was signed must be refused.
+    async fn refuses_wrong_body(&self) -> Result<bool> {
+        let wrong = self.body.with_bytes_damaged();
+        let answer = self.wire.put(&self.key, &wrong, &Properties::default(), &Condition::None, false).await;
+        refused(answer.map(drop), &[ErrorKind::Corrupt, ErrorKind::Credentials, ErrorKind::Other])
+    }
+
+    /// Whether a CRC-64/NVME is shown again, and whether a wrong one is refused.
+    async fn checksums(&self, properties: &Properties) -> Result<(bool, bool)> {
+        let answer = self.wire.put(&self.key, &self.body, properties, &Condition::None, true).await;
+        if refused(answer.map(drop), &[ErrorKind::Corrupt, ErrorKind::Other, ErrorKind::Unsupported])? {
+            return Ok((false, false));
+        }
+        let request = self
+            .wire
+            .client
+            .head_object()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(&self.key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .checksum_mode(ChecksumMode::Enabled);
+        let output = within(self.wire.reads("look at"), 0, request.send()).await?;
+        let kept = head_of(&output).checksums.crc64nvme == Some(self.body.crc64nvme());
+        let wrong = self.body.with_crc_damaged();
+        let answer = self.wire.put(&self.key, &wrong, properties, &Condition::None, true).await;
+        let wrong_refused = refused(answer.map(drop), &[ErrorKind::Corrupt, ErrorKind::Other])?;
+        Ok((kept && wrong_refused, wrong_refused))
+    }
+
+    /// Whether tags come back; and if so, whether HEAD or GET says how many there are.
+    async fn keeps_tags(&self) -> Result<Option<bool>> {
+        let tagged = Properties { tags: [("migrate-probe".to_owned(), "a b".to_owned())].into(), ..Default::default() };
+        debug_assert!(tagging_header(&tagged.tags).is_some());
+        let answer = self.wire.put(&self.key, &self.body, &tagged, &Condition::None, false).await;
+        // An identity may lack the right to tag, which comes to the same.
+        let unable = [ErrorKind::Unsupported, ErrorKind::Other, ErrorKind::Denied];
+        if refused(answer.map(drop), &unable)? {
+            return Ok(None);
+        }
+        let request = self
+            .wire
+            .client
+            .get_object_tagging()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(&self.key))
+            .set_expected_bucket_owner(self.wire.owner.clone());
+        match within(self.wire.reads("read tags of"), 0, request.send()).await {
+            Ok(output) if output.tag_set().iter().any(|tag| tag.key() == "migrate-probe" && tag.value() == "a b") => {}
+            Ok(_) => return Ok(None),
+            Err(error) if unable.contains(&error.kind()) || error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let (output, _) = self.wire.get(&self.key, None, None).await?;
+        Ok(Some(output.tag_count() == Some(1)))
+    }
+
+    async fn head(&self) -> Result<Properties> {
+        let (output, _) = self.wire.get(&self.key, None, None).await?;
+        let mut properties = super::head_of_get(&output, CONTENT.len() as u64).properties;
+        // Some servers add headers of their own accord; what counts is that ours survived.
+        properties.headers.retain(|header, _| *header == Header::ContentType);
+        Ok(properties)
+    }
+
+    async fn is_there(&self) -> Result<bool> {
+        match self.wire.get(&self.key, None, None).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the scratch object; in a versioned bucket each of its versions and markers.
+    async fn remove(&self) -> Result<()> {
+        let full_key = self.wire.full_key(&self.key);
+        let delete = |version: Option<String>| {
+            let request = self
+                .wire
+                .client
+                .delete_object()
+                .bucket(&*self.wire.bucket)
+                .key(&full_key)
+                .set_expected_bucket_owner(self.wire.owner.clone())
+                .set_version_id(version);
+            within(self.wire.writes("delete"), 0, request.send())
+        };
+        let output = match delete(None).await {
+            Ok(output) => output,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error.on(&self.key)),
+        };
+        if output.version_id().is_none() {
+            return Ok(());
+        }
+        let request = self
+            .wire
+            .client
+            .list_object_versions()
+            .bucket(&*self.wire.bucket)
+            .prefix(&full_key)
+            .set_expected_bucket_owner(self.wire.owner.clone());
+        let output = within(self.wire.reads("list versions of"), 0, request.send()).await?;
+        let versions = output.versions().iter().filter_map(|version| version.version_id());
+        let markers = output.delete_markers().iter().filter_map(|marker| marker.version_id());
+        for version in versions.chain(markers) {
+            delete(Some(version.to_owned())).await.map_err(|error| error.on(&self.key))?;
+        }
+        Ok(())
+    }
+}
+
+/// `true` where the answer is a refusal of an expected kind, `false` where there is none; other
+/// errors stay errors, for they tell nothing about the ability.
+fn refused(answer: Result<()>, expected: &[ErrorKind]) -> Result<bool, StoreError> {
+    match answer {
+        Ok(()) => Ok(false),
+        Err(error) if expected.contains(&error.kind()) => Ok(true),
+        // An endpoint that does not know conditions or checksums does not have the ability.
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(error) => Err(error),
+    }
+}
