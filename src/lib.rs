@@ -32,6 +32,7 @@
 //! - [`diff`]: joins ordered listings and decides what a record needs. Pure.
 //! - [`digest`]: digests of bytes, each computed once. Pure.
 //! - [`store`]: the seam to data: directories, S3, and decorators around them.
+//! - [`ledger`]: the seam to durable state: one SQLite file a migration.
 //!
 //! # Walls
 //!
@@ -52,3 +53,5 @@ pub mod diff;
 pub mod digest;
 
 pub mod store;
+
+pub mod ledger;

@@ -1,0 +1,400 @@
+//! The durable record of one migration, in SQLite.
+//!
+//! # What it holds
+//!
+//! Per dataset: what it means (to refuse a plan that changed), its lifecycle events, the shards and
+//! cursors of the pass under way, and per record and target the *pair*: which source version became
+//! which target version, with the evidence. Beside these the uploads under way with the digests of
+//! their parts, records that were deferred or failed, and what probes found of each endpoint.
+//!
+//! # How it is written
+//!
+//! One thread owns the writing connection. [`Ledger::append`] hands it a batch of [`Record`]s
+//! through a bounded channel and returns when the batch is on disk: the thread drains the channel
+//! and commits what it finds as one transaction (group commit), so that a batch is atomic and many
+//! batches share one sync. Reads go through a second connection in WAL mode and see what was
+//! committed.
+//!
+//! # Consistency
+//!
+//! A target is written before the ledger says so, never the other way round. A cursor moves in the
+//! same batch as the records that it passes. So whatever instant a crash picks, the ledger claims
+//! nothing that is not so, and what it does not know yet is found again by looking.
+
+use std::path::PathBuf;
+
+use crate::{
+    lifecycle::Event,
+    model::{DatasetName, Evidence, Key, KeyRange, Sha256, ShardId, TargetIndex, Timestamp, Token},
+};
+
+mod apply;
+mod code;
+mod fault;
+mod query;
+mod reader;
+mod schema;
+mod sqlite;
+mod writer;
+
+pub use sqlite::{CommitFate, CommitHook, Ledger, Options};
+
+pub use crate::shard::{Cursor, Tally};
+
+/// One durable fact. A batch of them is written as one transaction, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A dataset's meaning, canonical JSON, when it first begins.
+    DatasetBegun {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Source, targets, selection.
+        meaning: String,
+    },
+    /// A lifecycle event.
+    Happened {
+        /// The dataset.
+        dataset: DatasetName,
+        /// What happened.
+        event: Event,
+        /// When.
+        at: Timestamp,
+    },
+    /// A pass begins: all shards, cursors and waiting records of the dataset's last pass are dropped,
+    /// and these shards take their place. Damaged records alone go on waiting.
+    ShardsPlanned {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Ids, unique in the ledger, with disjoint ranges that cover all keys.
+        shards: Vec<(ShardId, KeyRange)>,
+    },
+    /// A shard gives its upper part away.
+    ShardSplit {
+        /// The shard; its new `until` is `at`.
+        shard: ShardId,
+        /// The last key that stays.
+        at: Key,
+        /// The new shard, from `at` to the old `until`.
+        new: ShardId,
+    },
+    /// How far a shard is done for one target, and what it did on the way.
+    CursorMoved {
+        /// The shard.
+        shard: ShardId,
+        /// The target.
+        target: TargetIndex,
+        /// How far; never backwards.
+        cursor: Cursor,
+        /// Added to the shard's tally for that target.
+        done: Tally,
+    },
+    /// A source version and a target version hold the same bytes and properties.
+    Paired {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The key.
+        key: Key,
+        /// The pair; replaces what was there. Clears a failure or deferral of the key.
+        pair: Pair,
+    },
+    /// The same as [`Paired`](Self::Paired), found by looking, not by writing: what the record waits
+    /// for is not cleared by it.
+    Learned {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The key.
+        key: Key,
+        /// The pair; replaces what was there.
+        pair: Pair,
+    },
+    /// The record is gone from the target, as it is from the source.
+    Unpaired {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The key; its failure or deferral is cleared too.
+        key: Key,
+    },
+    /// The record waits for something to be done to it at this target, once the pass is through.
+    Waits {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The key; whatever it waited for before is replaced.
+        key: Key,
+        /// For what.
+        why: Open,
+    },
+    /// The record could not be brought over.
+    Failed {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The key; a deferral of it is cleared.
+        key: Key,
+        /// Why, for people; no secrets.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The failure or deferral of a record is over, without a new pair.
+    Settled {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The key.
+        key: Key,
+    },
+    /// A multipart upload is about to begin. Written before the store is asked.
+    UploadIntended {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The upload; one at a time for a key and target: it replaces an earlier one.
+        upload: UploadIntent,
+    },
+    /// The store named the upload. Written before the first part.
+    UploadBegun {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The key.
+        key: Key,
+        /// The store's name for it.
+        id: String,
+    },
+    /// A part is at the target.
+    PartWritten {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The key.
+        key: Key,
+        /// The part.
+        part: WrittenPart,
+    },
+    /// The upload was finished or aborted: it and its parts are forgotten.
+    UploadEnded {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The key.
+        key: Key,
+    },
+    /// What a probe found of an endpoint, as JSON.
+    Probed {
+        /// The store's location.
+        location: String,
+        /// What it can do.
+        capabilities: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// Which source version became which target version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// The source's token.
+    pub source: Token,
+    /// The target's token, of equal size.
+    pub target: Token,
+    /// What was read and proved; `None` where both sides were found equal without reading them.
+    pub evidence: Option<Evidence>,
+}
+
+/// A pair with where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairRow {
+    /// The key.
+    pub key: Key,
+    /// The target.
+    pub target: TargetIndex,
+    /// The pair.
+    pub pair: Pair,
+}
+
+/// The intent to upload in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadIntent {
+    /// The key.
+    pub key: Key,
+    /// The source version that is being copied.
+    pub source: Token,
+    /// Size of every part but the last.
+    pub part_size: u64,
+    /// When.
+    pub at: Timestamp,
+    /// The key had no upload under way when this was written: what is found there later is ours.
+    pub alone: bool,
+}
+
+/// An upload under way, with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRow {
+    /// The target.
+    pub target: TargetIndex,
+    /// The intent.
+    pub intent: UploadIntent,
+    /// The store's name for it; `None` where a crash came between intent and answer.
+    pub id: Option<String>,
+    /// The parts that are at the target, ascending by number.
+    pub parts: Vec<WrittenPart>,
+}
+
+/// A part that is at the target, with its digests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenPart {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The store's tag for it.
+    pub tag: String,
+    /// Its SHA-256.
+    pub sha256: Sha256,
+    /// Its CRC-64/NVME.
+    pub crc64nvme: u64,
+}
+
+/// A shard of the pass under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardRow {
+    /// Its id.
+    pub id: ShardId,
+    /// Its keys.
+    pub range: KeyRange,
+    /// Cursor and tally per target that has moved; a target that is absent is at the start.
+    pub targets: Vec<(TargetIndex, Cursor, Tally)>,
+}
+
+/// A record that waits for another try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenRow {
+    /// The key.
+    pub key: Key,
+    /// The target.
+    pub target: TargetIndex,
+    /// Why it failed; `None` where it was deferred.
+    pub reason: Option<String>,
+}
+
+/// What a record waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// To be copied: its target was slow or silent when its turn came.
+    Deferred = 0,
+    /// For the operator: it could not be brought over.
+    Failed = 1,
+    /// To be deleted at the target, once every listing has ended cleanly.
+    Doomed = 2,
+    /// To be copied over what the target holds, which a verification found to be different.
+    Damaged = 3,
+}
+
+impl Open {
+    pub(crate) const ALL: [Self; 4] = [Self::Deferred, Self::Failed, Self::Doomed, Self::Damaged];
+}
+
+/// How many records of a target are paired and how many wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Records proved to be at the target.
+    pub paired: u64,
+    /// Their bytes.
+    pub paired_bytes: u64,
+    /// Records deferred.
+    pub deferred: u64,
+    /// Records failed.
+    pub failed: u64,
+    /// Records to be deleted.
+    pub doomed: u64,
+    /// Records to be copied over what is there.
+    pub damaged: u64,
+}
+
+impl Counts {
+    /// How many wait for this.
+    pub fn waiting(&self, why: Open) -> u64 {
+        match why {
+            Open::Deferred => self.deferred,
+            Open::Failed => self.failed,
+            Open::Doomed => self.doomed,
+            Open::Damaged => self.damaged,
+        }
+    }
+
+    fn waiting_mut(&mut self, why: Open) -> &mut u64 {
+        match why {
+            Open::Deferred => &mut self.deferred,
+            Open::Failed => &mut self.failed,
+            Open::Doomed => &mut self.doomed,
+            Open::Damaged => &mut self.damaged,
+        }
+    }
+}
+
+/// Why the ledger could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It was written by a later version of this tool.
+    #[error("the ledger {path} has format {found}, newer than this build's {known}: use the newer migrate")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format that this build knows.
+        known: i64,
+    },
+    /// It belongs to a plan of another name.
+    #[error("the ledger {path} belongs to plan {found:?}: give this plan another name or another --state directory")]
+    OtherPlan {
+        /// The file.
+        path: PathBuf,
+        /// The plan it belongs to.
+        found: String,
+    },
+    /// It is damaged.
+    #[error(
+        "the ledger {path} is damaged: {detail}; nothing at the sites is lost: restore the file, or move it away and \
+         run again, which compares both sides afresh"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        detail: String,
+    },
+    /// Its disk is full. Nothing of the batch was written.
+    #[error("the disk of the ledger {path} is full: make room, then run the same command again")]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Anything else.
+    #[error("{action} the ledger {path}")]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What was tried: "open", "read", "write".
+        action: &'static str,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+#[cfg(test)]
+mod tests;

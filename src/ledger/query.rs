@@ -1,0 +1,199 @@
+//! What is asked of the tables. Every function reads one snapshot.
+
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::ValueRef};
+
+use super::{
+    Counts, Cursor, Open, OpenRow, Pair, PairRow, ShardRow, Tally, UploadIntent, UploadRow, WrittenPart,
+    code::{self, KeyColumn, TagColumn, key as blob},
+    fault::Fault,
+};
+use crate::{
+    lifecycle::Event,
+    model::{DatasetName, Key, KeyRange, Sha256, ShardId, TargetIndex, Timestamp, Token},
+};
+
+/// A dataset's id; `None` where it has not begun.
+pub(super) fn dataset(connection: &Connection, name: &DatasetName) -> Result<Option<i64>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT id FROM dataset WHERE name = ?1")?;
+    Ok(statement.query_row([name.as_str()], |row| row.get(0)).optional()?)
+}
+
+/// What a dataset means.
+pub(super) fn meaning(connection: &Connection, dataset: i64) -> Result<String, Fault> {
+    let mut statement = connection.prepare_cached("SELECT meaning FROM dataset WHERE id = ?1")?;
+    Ok(statement.query_row([dataset], |row| row.get(0))?)
+}
+
+/// A dataset's events, in the order in which they were appended.
+pub(super) fn events(connection: &Connection, dataset: i64) -> Result<Vec<(Event, Timestamp)>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT event, at_ms FROM event WHERE dataset = ?1 ORDER BY id")?;
+    gather(statement.query([dataset])?, |row| {
+        let ValueRef::Text(json) = row.get_ref(0)? else { return Err(Fault::Damaged("an event is no text".into())) };
+        let event = serde_json::from_slice(json).map_err(|error| Fault::Damaged(format!("an event: {error}")))?;
+        Ok((event, Timestamp(row.get(1)?)))
+    })
+}
+
+/// A dataset's shards, ascending by range.
+pub(super) fn shards(connection: &Connection, dataset: i64) -> Result<Vec<ShardRow>, Fault> {
+    let snapshot = connection.unchecked_transaction()?;
+    // NULL, no bound, sorts first.
+    let mut statement =
+        snapshot.prepare_cached("SELECT id, after_key, until_key FROM shard WHERE dataset = ?1 ORDER BY after_key")?;
+    gather(statement.query([dataset])?, |row| {
+        let id = ShardId(row.get(0)?);
+        let bound = |at| Ok::<_, Fault>(row.get::<_, Option<KeyColumn>>(at)?.map(|column| column.0));
+        let range = KeyRange { after: bound(1)?, until: bound(2)? };
+        Ok(ShardRow { id, range, targets: cursors(&snapshot, id)? })
+    })
+}
+
+/// A shard's cursors and tallies, ascending by target.
+pub(super) fn cursors(connection: &Connection, shard: ShardId) -> Result<Vec<(TargetIndex, Cursor, Tally)>, Fault> {
+    let sql = format!("SELECT target, place, key, {} FROM cursor WHERE shard = ?1 ORDER BY target", code::TALLY);
+    let mut statement = connection.prepare_cached(&sql)?;
+    gather(statement.query([code::number(shard.0)?])?, |row| {
+        Ok((TargetIndex(row.get(0)?), code::read_cursor(row, 1)?, code::read_tally(row, 3)?))
+    })
+}
+
+/// The greatest id that a shard ever had; 0 where there was none.
+pub(super) fn shard_last(connection: &Connection) -> Result<u64, Fault> {
+    let last = connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'shard'", [], |row| row.get(0));
+    Ok(last.optional()?.unwrap_or(0))
+}
+
+/// The pairs of a range, ascending by key and target: `limit` of them at least where there are as
+/// many, and then the remaining targets of the last key.
+pub(super) fn pairs(
+    connection: &Connection,
+    dataset: i64,
+    range: &KeyRange,
+    limit: usize,
+) -> Result<Vec<PairRow>, Fault> {
+    let after = if range.after.is_some() { "AND key > ?2" } else { "AND ?2 IS NULL" };
+    let until = if range.until.is_some() { "AND key <= ?3" } else { "AND ?3 IS NULL" };
+    let sql =
+        format!("SELECT key, target, {} FROM pair WHERE dataset = ?1 {after} {until} ORDER BY key, target", code::PAIR);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![dataset, range.after.as_ref().map(blob), range.until.as_ref().map(blob)])?;
+    let mut page: Vec<PairRow> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let KeyColumn(key) = row.get(0)?;
+        let full = page.len() >= limit.max(1);
+        if full && page.last().is_some_and(|last| last.key != key) {
+            break;
+        }
+        page.push(PairRow { key, target: TargetIndex(row.get(1)?), pair: code::read_pair(row, 2)? });
+    }
+    Ok(page)
+}
+
+/// One pair.
+pub(super) fn pair(
+    connection: &Connection,
+    dataset: i64,
+    target: TargetIndex,
+    key: &Key,
+) -> Result<Option<Pair>, Fault> {
+    let sql = format!("SELECT {} FROM pair WHERE dataset = ?1 AND key = ?2 AND target = ?3", code::PAIR);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![dataset, blob(key), target.0])?;
+    rows.next()?.map(|row| code::read_pair(row, 0)).transpose()
+}
+
+/// Records that wait, ascending by key, at most `limit`.
+pub(super) fn open_records(
+    connection: &Connection,
+    dataset: i64,
+    target: TargetIndex,
+    which: Open,
+    after: Option<&Key>,
+    limit: usize,
+) -> Result<Vec<OpenRow>, Fault> {
+    let bound = if after.is_some() { "AND key > ?4" } else { "AND ?4 IS NULL" };
+    let sql = format!(
+        "SELECT key, reason FROM waiting WHERE dataset = ?1 AND target = ?2 AND kind = ?3 {bound} ORDER BY key LIMIT ?5"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(&sql)?;
+    gather(statement.query(params![dataset, target.0, which as u8, after.map(blob), limit])?, |row| {
+        Ok(OpenRow { key: row.get::<_, KeyColumn>(0)?.0, target, reason: row.get(1)? })
+    })
+}
+
+/// The counts of a target.
+pub(super) fn counts(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<Counts, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT paired, paired_bytes, deferred, failed, doomed, damaged FROM count WHERE dataset = ?1 AND target = ?2",
+    )?;
+    let found = statement.query_row(params![dataset, target.0], |row| {
+        Ok(Counts {
+            paired: row.get(0)?,
+            paired_bytes: row.get(1)?,
+            deferred: row.get(2)?,
+            failed: row.get(3)?,
+            doomed: row.get(4)?,
+            damaged: row.get(5)?,
+        })
+    });
+    Ok(found.optional()?.unwrap_or_default())
+}
+
+/// A dataset's uploads under way, or the one of a target and key, ascending by target and key.
+pub(super) fn uploads(
+    connection: &Connection,
+    dataset: i64,
+    only: Option<(TargetIndex, &Key)>,
+) -> Result<Vec<UploadRow>, Fault> {
+    let snapshot = connection.unchecked_transaction()?;
+    let bound = if only.is_some() { "AND target = ?2 AND key = ?3" } else { "" };
+    let sql = format!(
+        "SELECT target, key, id, size, source_tag, source_s, part_size, at_ms, alone FROM upload
+         WHERE dataset = ?1 {bound} ORDER BY target, key"
+    );
+    let mut statement = snapshot.prepare_cached(&sql)?;
+    let bound = only.map(|(target, key)| (target.0, blob(key)));
+    let mut values: Vec<&dyn ToSql> = vec![&dataset];
+    if let Some((target, key)) = &bound {
+        values.extend([target as &dyn ToSql, key]);
+    }
+    gather(statement.query(&values[..])?, |row| {
+        let (target, KeyColumn(key)) = (TargetIndex(row.get(0)?), row.get(1)?);
+        let source = Token { size: row.get(3)?, tag: row.get::<_, TagColumn>(4)?.0, modified_s: row.get(5)? };
+        let parts = parts(&snapshot, dataset, target, &key)?;
+        let intent =
+            UploadIntent { key, source, part_size: row.get(6)?, at: Timestamp(row.get(7)?), alone: row.get(8)? };
+        Ok(UploadRow { target, intent, id: row.get(2)?, parts })
+    })
+}
+
+fn parts(connection: &Connection, dataset: i64, target: TargetIndex, key: &Key) -> Result<Vec<WrittenPart>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, size, tag, sha256, crc64nvme FROM part
+         WHERE dataset = ?1 AND target = ?2 AND key = ?3 ORDER BY number",
+    )?;
+    gather(statement.query(params![dataset, target.0, blob(key)])?, |row| {
+        Ok(WrittenPart {
+            number: row.get(0)?,
+            size: row.get(1)?,
+            tag: row.get::<_, TagColumn>(2)?.0.into(),
+            sha256: Sha256(row.get(3)?),
+            crc64nvme: u64::from_be_bytes(row.get(4)?),
+        })
+    })
+}
+
+/// What a probe found of an endpoint, and when.
+pub(super) fn capabilities(connection: &Connection, location: &str) -> Result<Option<(String, Timestamp)>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT capabilities, at_ms FROM probe WHERE location = ?1")?;
+    Ok(statement.query_row([location], |row| Ok((row.get(0)?, Timestamp(row.get(1)?)))).optional()?)
+}
+
+fn gather<T>(mut rows: rusqlite::Rows<'_>, read: impl Fn(&Row<'_>) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+    let mut gathered = Vec::new();
+    while let Some(row) = rows.next()? {
+        gathered.push(read(row)?);
+    }
+    Ok(gathered)
+}

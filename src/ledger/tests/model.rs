@@ -1,0 +1,159 @@
+//! The ledger against maps: whatever is appended, in batches of any size, with batches that fail
+//! and reopenings in between, both show the same.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TARGETS: u16 = 2;
+
+#[derive(Debug, Clone)]
+enum Deed {
+    Batch { records: Vec<Record>, illegal: bool },
+    Reopen,
+}
+
+/// What the ledger should hold for one dataset.
+#[derive(Debug, Clone, Default)]
+struct Model {
+    pairs: BTreeMap<(Key, TargetIndex), Pair>,
+    waiting: BTreeMap<(TargetIndex, Key), (Open, Option<String>)>,
+}
+
+impl Model {
+    fn apply(&mut self, record: &Record) {
+        match record.clone() {
+            Record::Paired { target, key, pair, .. } => {
+                self.waiting.remove(&(target, key.clone()));
+                self.pairs.insert((key, target), pair);
+            }
+            Record::Unpaired { target, key, .. } => {
+                self.waiting.remove(&(target, key.clone()));
+                self.pairs.remove(&(key, target));
+            }
+            Record::Learned { target, key, pair, .. } => {
+                self.pairs.insert((key, target), pair);
+            }
+            Record::Waits { target, key, why, .. } => self.wait((target, key), why, None),
+            Record::Failed { target, key, reason, .. } => self.wait((target, key), Open::Failed, Some(reason)),
+            Record::Settled { target, key, .. } => {
+                self.waiting.remove(&(target, key));
+            }
+            Record::ShardsPlanned { .. } => self.waiting.retain(|_, (why, _)| *why == Open::Damaged),
+            other => panic!("{other:?} is not part of this model"),
+        }
+    }
+
+    /// What is damaged stays so until it is written, deleted or settled.
+    fn wait(&mut self, place: (TargetIndex, Key), why: Open, reason: Option<String>) {
+        let damaged = self.waiting.get(&place).is_some_and(|(before, _)| *before == Open::Damaged);
+        let stays = damaged && matches!(why, Open::Deferred | Open::Failed);
+        self.waiting.insert(place, (if stays { Open::Damaged } else { why }, reason));
+    }
+
+    fn waiting(&self, of: TargetIndex, which: Open) -> Vec<OpenRow> {
+        let rows = self.waiting.iter().filter(|((target, _), (why, _))| *target == of && *why == which);
+        rows.map(|((target, key), (_, reason))| OpenRow { key: key.clone(), target: *target, reason: reason.clone() })
+            .collect()
+    }
+
+    fn counts(&self, of: TargetIndex) -> Counts {
+        let pairs = || self.pairs.iter().filter(|((_, target), _)| *target == of);
+        Counts {
+            paired: pairs().count() as u64,
+            paired_bytes: pairs().map(|(_, pair)| pair.source.size).sum(),
+            deferred: self.waiting(of, Open::Deferred).len() as u64,
+            failed: self.waiting(of, Open::Failed).len() as u64,
+            doomed: self.waiting(of, Open::Doomed).len() as u64,
+            damaged: self.waiting(of, Open::Damaged).len() as u64,
+        }
+    }
+
+    async fn check(&self, ledger: &Ledger, page: usize) {
+        let dataset = name("d");
+        for target in (0..TARGETS).map(TargetIndex) {
+            assert_eq!(ledger.counts(&dataset, target).await.unwrap(), self.counts(target));
+            for which in Open::ALL {
+                let found = ledger.open_records(&dataset, target, which, None, usize::MAX).await.unwrap();
+                assert_eq!(found, self.waiting(target, which));
+            }
+        }
+        let mut found = Vec::new();
+        let mut range = KeyRange::all();
+        loop {
+            let rows = ledger.pairs(&dataset, &range, page).await.unwrap();
+            let Some(last) = rows.last() else { break };
+            range.after = Some(last.key.clone());
+            found.extend(rows.into_iter().map(|row| ((row.key, row.target), row.pair)));
+        }
+        let expected: Vec<_> = self.pairs.clone().into_iter().collect();
+        assert_eq!(found, expected);
+    }
+}
+
+fn any_record() -> impl Strategy<Value = Record> {
+    let place = ("[ab\0é]{0,2}", 0..TARGETS);
+    (place, 0_u64..1000, 0..13).prop_map(|((key, target), size, kind)| {
+        let (dataset, target, key) = (name("d"), TargetIndex(target), Key::from(key.as_str()));
+        match kind {
+            0..=3 => Record::Paired { dataset, target, key, pair: pair_of(size) },
+            4 | 5 => Record::Unpaired { dataset, target, key },
+            6 | 7 => Record::Waits {
+                dataset,
+                target,
+                key,
+                why: [Open::Deferred, Open::Doomed, Open::Damaged][usize::try_from(size % 3).unwrap()],
+            },
+            8 | 9 => Record::Failed { dataset, target, key, reason: size.to_string(), at: Timestamp(0) },
+            10 => Record::Settled { dataset, target, key },
+            11 => Record::Learned { dataset, target, key, pair: pair_of(size) },
+            // Ids are never given again, so they are numbered when they are appended.
+            _ => Record::ShardsPlanned { dataset, shards: vec![(ShardId(0), KeyRange::all())] },
+        }
+    })
+}
+
+fn any_deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        1 => Just(Deed::Reopen),
+        12 => (proptest::collection::vec(any_record(), 1..12), proptest::bool::weighted(0.2))
+            .prop_map(|(records, illegal)| Deed::Batch { records, illegal }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_ledger_agrees_with_maps(deeds in proptest::collection::vec(any_deed(), 1..20), page in 1_usize..5) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut bench = Bench::begun().await;
+            let mut model = Model::default();
+            for deed in deeds {
+                match deed {
+                    Deed::Reopen => bench = bench.reopened().await,
+                    Deed::Batch { mut records, illegal } => {
+                        for record in &mut records {
+                            if let Record::ShardsPlanned { shards, .. } = record {
+                                shards[0].0 = bench.ledger.next_shard_id().await.unwrap();
+                            }
+                        }
+                        if illegal {
+                            records.push(paired("never", 0, "k", 1));
+                            bench.refused(records).await;
+                        } else {
+                            for record in &records {
+                                model.apply(record);
+                            }
+                            bench.append(records).await;
+                        }
+                    }
+                }
+                model.check(&bench.ledger, page).await;
+            }
+        });
+    }
+}

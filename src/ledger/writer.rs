@@ -1,0 +1,161 @@
+//! The thread that writes: it drains the channel and commits what it finds as one transaction.
+//!
+//! Each batch has a savepoint of its own, so that an illegal one fails alone. A commit that fails
+//! fails every batch in it. Nobody is answered before the commit.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    CommitFate, CommitHook, Record,
+    apply::{Apply, Memory},
+    fault::Fault,
+};
+
+/// The most batches in one commit.
+const GROUP_BATCHES_MAX: usize = 256;
+/// No batch is added to a commit of this many records: they would wait too long for its sync.
+const GROUP_RECORDS_MAX: usize = 10_000;
+
+/// A batch, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) batch: Vec<Record>,
+    pub(super) done: oneshot::Sender<Result<(), Fault>>,
+}
+
+/// The owner of the writing connection.
+pub(super) struct Writer {
+    connection: Connection,
+    memory: Memory,
+    /// The next shard id that is free; ids in batches raise it.
+    shard_next: Arc<AtomicU64>,
+    hook: Option<CommitHook>,
+    commits: u64,
+    /// `PRAGMA data_version` at the last commit: it changes when another process writes.
+    version: Option<i64>,
+    /// Why nothing is written any more.
+    stopped: Option<Fault>,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection, shard_next: Arc<AtomicU64>, hook: Option<CommitHook>) -> Self {
+        Self { connection, memory: Memory::default(), shard_next, hook, commits: 0, version: None, stopped: None }
+    }
+
+    /// Works until the channel closes, then moves the log into the file.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<(), Fault> {
+        while let Some(first) = jobs.blocking_recv() {
+            let mut records = first.batch.len();
+            let mut group = vec![first];
+            while group.len() < GROUP_BATCHES_MAX && records < GROUP_RECORDS_MAX {
+                let Ok(job) = jobs.try_recv() else { break };
+                records += job.batch.len();
+                group.push(job);
+            }
+            self.write(group);
+        }
+        if self.stopped.is_none() {
+            // A reader elsewhere may hold some of it back (`busy`); it stays in the log, as safe.
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
+        self.connection.close().map_err(|(_, error)| error.into())
+    }
+
+    fn write(&mut self, group: Vec<Job>) {
+        let outcome = match &self.stopped {
+            Some(fault) => Err(fault.clone()),
+            None => self.transact(&group),
+        };
+        let mut outcomes = match outcome {
+            Ok(outcomes) => outcomes,
+            Err(fault) => group.iter().map(|_| Err(fault.clone())).collect(),
+        }
+        .into_iter();
+        for job in group {
+            let outcome = outcomes.next().expect("every batch has an outcome");
+            // Whoever gave up waiting does not need to know.
+            let _gone = job.done.send(outcome);
+        }
+    }
+
+    /// Commits a group; the outcome of each batch, or why none was written.
+    fn transact(&mut self, group: &[Job]) -> Result<Vec<Result<(), Fault>>, Fault> {
+        let outcome = self.fill(group).and_then(|outcomes| self.commit().map(|()| outcomes));
+        if let Err(fault) = &outcome {
+            self.memory.forget();
+            self.version = None;
+            if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {
+                self.stopped = Some(fault.clone());
+            }
+            if fault.is_io() {
+                self.stopped = Some(fault.clone());
+            }
+        }
+        outcome
+    }
+
+    fn fill(&mut self, group: &[Job]) -> Result<Vec<Result<(), Fault>>, Fault> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let version = self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+        if self.version != Some(version) {
+            self.memory.forget();
+            self.version = Some(version);
+        }
+        group.iter().map(|job| self.batch(&job.batch)).collect()
+    }
+
+    /// Writes one batch; the outer error is that of the whole transaction.
+    fn batch(&mut self, batch: &[Record]) -> Result<Result<(), Fault>, Fault> {
+        self.connection.execute_batch("SAVEPOINT batch")?;
+        match (Apply { connection: &self.connection, memory: &mut self.memory }).batch(batch) {
+            Ok(()) => {
+                self.connection.execute_batch("RELEASE batch")?;
+                self.raise_shard_next(batch);
+                Ok(Ok(()))
+            }
+            // SQLite ends the whole transaction at some errors, a full disk among them
+            // (https://sqlite.org/lang_transaction.html, section 3): then no batch is written.
+            Err(fault) if self.connection.is_autocommit() || fault.is_io() => Err(fault),
+            Err(fault) => {
+                self.memory.forget();
+                self.connection.execute_batch("ROLLBACK TO batch; RELEASE batch")?;
+                Ok(Err(fault))
+            }
+        }
+    }
+
+    fn raise_shard_next(&self, batch: &[Record]) {
+        let raise = |id: u64| self.shard_next.fetch_max(id.saturating_add(1), Ordering::Relaxed);
+        for record in batch {
+            match record {
+                Record::ShardsPlanned { shards, .. } => shards.iter().for_each(|(id, _)| {
+                    raise(id.0);
+                }),
+                Record::ShardSplit { new, .. } => {
+                    raise(new.0);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
+        const STOPPED: Fault = Fault::Stopped("it was stopped at a commit");
+        self.commits += 1;
+        let fate = self.hook.as_ref().map_or(CommitFate::Go, |hook| hook(self.commits));
+        if fate != CommitFate::FailBefore {
+            self.connection.execute_batch("COMMIT")?;
+        }
+        if fate != CommitFate::Go {
+            self.stopped = Some(STOPPED);
+            return Err(STOPPED);
+        }
+        Ok(())
+    }
+}
