@@ -33,6 +33,7 @@
 //! - [`digest`]: digests of bytes, each computed once. Pure.
 //! - [`store`]: the seam to data: directories, S3, and decorators around them.
 //! - [`ledger`]: the seam to durable state: one SQLite file a migration.
+//! - [`rehearse`]: an S3 server in memory, with faults, for tests.
 //!
 //! # Walls
 //!
@@ -55,3 +56,5 @@ pub mod digest;
 pub mod store;
 
 pub mod ledger;
+
+pub mod rehearse;

@@ -1,0 +1,97 @@
+//! What one server is: its identity, its limits and where it departs from AWS.
+
+use std::{fmt, time::Duration};
+
+use super::faults::Faults;
+
+/// What a server is started with.
+#[derive(Clone)]
+pub struct S3ServerConfig {
+    /// The one access key that is known.
+    pub access_key: String,
+    /// Its secret; never shown by `Debug`.
+    pub secret_key: String,
+    /// The region that buckets are in.
+    pub region: String,
+    /// The account that owns all buckets, compared with `x-amz-expected-bucket-owner`.
+    pub account_id: String,
+    /// Smallest part but the last of a multipart upload, in bytes. S3's own limit is 5 MiB.
+    pub part_size_min: u64,
+    /// Added to every request, to stand for a distance. None by default.
+    pub latency: Option<Duration>,
+    /// What goes wrong with single requests.
+    pub faults: Faults,
+    /// Where the server departs from AWS.
+    pub quirks: Quirks,
+}
+
+impl S3ServerConfig {
+    /// A server like AWS, for one identity.
+    pub fn new(access_key: impl Into<String>, secret_key: impl Into<String>) -> Self {
+        Self {
+            access_key: access_key.into(),
+            secret_key: secret_key.into(),
+            region: "us-east-1".to_owned(),
+            account_id: "111122223333".to_owned(),
+            part_size_min: 5 << 20,
+            latency: None,
+            faults: Faults::default(),
+            quirks: Quirks::default(),
+        }
+    }
+}
+
+impl fmt::Debug for S3ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3ServerConfig")
+            .field("access_key", &self.access_key)
+            .field("region", &self.region)
+            .field("account_id", &self.account_id)
+            .field("part_size_min", &self.part_size_min)
+            .field("latency", &self.latency)
+            .field("faults", &self.faults)
+            .field("quirks", &self.quirks)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ways in which servers that call themselves S3-compatible differ from AWS. All off by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent departure")]
+pub struct Quirks {
+    /// `If-Match` and `If-None-Match` are accepted and ignored on writes and deletes.
+    pub ignore_conditions: bool,
+    /// A wrong `x-amz-checksum-*` is accepted; none is stored.
+    pub ignore_checksums: bool,
+    /// A body that does not match the signed `x-amz-content-sha256` is accepted. Covers object and
+    /// part writes; `s3s` itself still refuses XML bodies that do not match.
+    pub ignore_payload_hash: bool,
+    /// Tags are `NotImplemented`, as operations and as the header of a write.
+    pub no_tags: bool,
+    /// `GetObjectAttributes` is `NotImplemented`.
+    pub no_get_object_attributes: bool,
+    /// `CompleteMultipartUpload` answers with an empty `ETag`.
+    pub empty_etag_on_complete: bool,
+    /// The `ETag` has nothing to do with MD5.
+    pub etag_not_md5: bool,
+    /// GET and HEAD do not say how many tags an object has.
+    pub no_tag_count: bool,
+    /// Pages of a listing are not in order.
+    pub listing_unordered: bool,
+    /// Every request is refused with `RequestTimeTooSkewed`.
+    pub clock_skew: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_the_secret_and_shows_the_seed() {
+        let mut config = S3ServerConfig::new("AKIDEXAMPLE", "hush-hush");
+        config.faults.seed = 4711;
+        let text = format!("{config:?}");
+        assert!(!text.contains("hush"), "{text}");
+        assert!(text.contains("4711") && text.contains("AKIDEXAMPLE"), "{text}");
+    }
+}

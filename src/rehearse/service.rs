@@ -1,0 +1,99 @@
+//! Where `s3s` hands over: one line an operation, to the module that knows it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use s3s::{
+    S3, S3Request, S3Response, S3Result,
+    dto::{
+        AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
+        CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput,
+        CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput,
+        DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput,
+        DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
+        GetBucketVersioningOutput, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput,
+        GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput,
+        HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
+        ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput,
+        ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
+        PutBucketVersioningInput, PutBucketVersioningOutput, PutObjectInput, PutObjectOutput, PutObjectTaggingInput,
+        PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+    },
+};
+
+use super::{
+    config::S3ServerConfig,
+    faults::{Fault, Strike},
+    objects::Buckets,
+};
+
+/// The state with the settings that shape its answers.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
+    pub(super) buckets: Arc<Buckets>,
+    pub(super) config: Arc<S3ServerConfig>,
+}
+
+/// What the front gives along with a request.
+#[derive(Debug, Clone)]
+pub(super) struct Arrived {
+    /// The body as it came over the wire.
+    pub(super) body: Bytes,
+    /// The fault that strikes this request.
+    pub(super) strike: Option<Strike>,
+}
+
+impl Arrived {
+    /// What arrived with a request; the front gives it to each.
+    pub(super) fn with<T>(request: &S3Request<T>) -> &Self {
+        request.extensions.get().expect("the front adds it to every request")
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.strike.is_some_and(|strike| strike.fault == Fault::StaleListing)
+    }
+}
+
+/// Implements operations by handing them to functions of the same name, some of which need not wait.
+macro_rules! operations {
+    ($($name:ident: $input:ident => $output:ident, $call:ident $(.$wait:ident)?;)*) => {
+        #[async_trait::async_trait]
+        impl S3 for Service {
+            $(
+                async fn $name(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                    self.$call(request)$(.$wait)?
+                }
+            )*
+        }
+    };
+}
+
+operations! {
+    abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput, abort_upload;
+    complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput, complete_upload;
+    copy_object: CopyObjectInput => CopyObjectOutput, copy.await;
+    create_bucket: CreateBucketInput => CreateBucketOutput, make_bucket;
+    create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput, begin_upload;
+    delete_bucket: DeleteBucketInput => DeleteBucketOutput, remove_bucket;
+    delete_object: DeleteObjectInput => DeleteObjectOutput, delete;
+    delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput, delete_tags;
+    delete_objects: DeleteObjectsInput => DeleteObjectsOutput, delete_many;
+    get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput, location;
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput, versioning;
+    get_object: GetObjectInput => GetObjectOutput, get;
+    get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput, attributes;
+    get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput, tags;
+    head_bucket: HeadBucketInput => HeadBucketOutput, look_at_bucket;
+    head_object: HeadObjectInput => HeadObjectOutput, head;
+    list_buckets: ListBucketsInput => ListBucketsOutput, all_buckets;
+    list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput, all_uploads;
+    list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput, page_of_versions;
+    list_objects: ListObjectsInput => ListObjectsOutput, page_v1;
+    list_objects_v2: ListObjectsV2Input => ListObjectsV2Output, page_v2;
+    list_parts: ListPartsInput => ListPartsOutput, parts;
+    put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput, set_versioning;
+    put_object: PutObjectInput => PutObjectOutput, put.await;
+    put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput, set_tags;
+    upload_part: UploadPartInput => UploadPartOutput, put_part.await;
+    upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput, copy_part.await;
+}

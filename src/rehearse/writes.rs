@@ -1,0 +1,419 @@
+//! Writes: PUT, copy, delete, tags, and buckets themselves.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use hyper::{
+    HeaderMap, StatusCode,
+    header::{HeaderName, HeaderValue},
+};
+use s3s::{
+    S3Error, S3Request, S3Response, S3Result, TrailingHeaders,
+    dto::{
+        self, BucketVersioningStatus, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource,
+        CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, DeleteObjectInput,
+        DeleteObjectOutput, DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput,
+        DeleteObjectsOutput, DeletedObject, ETagCondition, PutBucketVersioningInput, PutBucketVersioningOutput,
+        PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput, StreamingBlob,
+    },
+    s3_error,
+};
+
+use super::{
+    checksums::{self, Checksum, Kind, fill_checksum},
+    faults::mix,
+    gate::{custom_error, header, is_chunked},
+    objects::{Condition, Content, Data, Stored, Versioning, precondition_failed},
+    reads::{find, quoted},
+    service::{Arrived, Service},
+    text::form_decode,
+};
+
+/// Server-side copies and single writes go up to 5 GiB.
+const COPY_SIZE_MAX: u64 = 5 << 30;
+
+/// An object's body as it arrived, with the checksum that its request declared.
+pub(super) struct Payload {
+    pub(super) data: Bytes,
+    pub(super) declared: Option<(Kind, String)>,
+}
+
+/// Takes the body of an object or part write.
+///
+/// A plain body was collected and checked against its signed hash before. An `aws-chunked` one is
+/// decoded by `s3s`, which checks the chunks' signatures; its checksum follows in the trailer.
+pub(super) async fn payload(
+    arrived: &Arrived,
+    headers: &HeaderMap,
+    body: Option<StreamingBlob>,
+    trailers: Option<TrailingHeaders>,
+) -> S3Result<Payload> {
+    let mut declared = checksums::declared(headers)?;
+    if !is_chunked(headers) {
+        return Ok(Payload { data: arrived.body.clone(), declared });
+    }
+    let mut data = BytesMut::with_capacity(arrived.body.len());
+    if let Some(mut body) = body {
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| s3_error!(IncompleteBody, "The body could not be decoded: {error}"))?;
+            data.extend_from_slice(&chunk);
+        }
+    }
+    if let Some(trailers) = trailers.and_then(|trailers| trailers.take()) {
+        declared = checksums::declared(&trailers)?.or(declared);
+    }
+    Ok(Payload { data: data.freeze(), declared })
+}
+
+/// What a write stores beside its bytes, from its headers and metadata.
+pub(super) fn template(headers: &HeaderMap, metadata: Option<dto::Metadata>) -> S3Result<Content> {
+    const KEPT: [&str; 7] = [
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "expires",
+        "x-amz-website-redirect-location",
+    ];
+    let mut kept: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    for name in KEPT {
+        let Some(value) = headers.get(name) else { continue };
+        let name = HeaderName::from_static(name);
+        if name == "content-encoding" {
+            kept.extend(without_aws_chunked(value).map(|value| (name, value)));
+        } else if !value.is_empty() {
+            kept.push((name, value.clone()));
+        }
+    }
+    if !kept.iter().any(|(name, _)| name == "content-type") {
+        kept.push((HeaderName::from_static("content-type"), HeaderValue::from_static("binary/octet-stream")));
+    }
+    Ok(Content {
+        headers: kept,
+        metadata: metadata.unwrap_or_default().into_iter().collect(),
+        tags: header(headers, "x-amz-tagging").map(parse_tags).transpose()?.unwrap_or_default(),
+        storage_class: header(headers, "x-amz-storage-class").filter(|class| *class != "STANDARD").map(str::to_owned),
+        ..Content::default()
+    })
+}
+
+/// `aws-chunked` is how the body travelled, not what it is.
+fn without_aws_chunked(value: &HeaderValue) -> Option<HeaderValue> {
+    let text = value.to_str().ok()?;
+    let rest: Vec<&str> = text.split(',').map(str::trim).filter(|coding| *coding != "aws-chunked").collect();
+    HeaderValue::from_str(&rest.join(",")).ok().filter(|value| !value.is_empty())
+}
+
+fn parse_tags(text: &str) -> S3Result<BTreeMap<String, String>> {
+    let invalid = || s3_error!(InvalidArgument, "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded");
+    let mut tags = BTreeMap::new();
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (key, value) = (form_decode(key).ok_or_else(invalid)?, form_decode(value).ok_or_else(invalid)?);
+        if tags.insert(key, value).is_some() {
+            return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
+        }
+    }
+    check_tags(tags)
+}
+
+fn check_tags(tags: BTreeMap<String, String>) -> S3Result<BTreeMap<String, String>> {
+    if tags.len() > 10 {
+        return Err(custom_error(StatusCode::BAD_REQUEST, "BadRequest", "Object tags cannot be greater than 10"));
+    }
+    let legal = |(key, value): (&String, &String)| {
+        !key.is_empty() && key.chars().count() <= 128 && value.chars().count() <= 256
+    };
+    if tags.iter().all(legal) { Ok(tags) } else { Err(s3_error!(InvalidTag, "The tag provided was not a valid tag.")) }
+}
+
+impl Service {
+    /// The condition of a write, from its headers.
+    pub(super) fn condition(&self, headers: &HeaderMap) -> S3Result<Condition> {
+        if self.config.quirks.ignore_conditions {
+            return Ok(Condition::None);
+        }
+        let invalid = |_| s3_error!(InvalidArgument, "A condition is not an entity tag");
+        let parse = |name: &str| header(headers, name).map(|text| ETagCondition::parse_http_header(text.as_bytes()));
+        match (parse("if-match").transpose().map_err(invalid)?, parse("if-none-match").transpose().map_err(invalid)?) {
+            (None, None) => Ok(Condition::None),
+            (Some(ETagCondition::Any), None) => Ok(Condition::Present),
+            (Some(ETagCondition::ETag(etag)), None) => Ok(Condition::Matches(etag.into_value())),
+            (None, Some(ETagCondition::Any)) => Ok(Condition::Absent),
+            _ => Err(s3_error!(NotImplemented, "A header you provided implies functionality that is not implemented")),
+        }
+    }
+
+    /// The `ETag` to store: the MD5, or by quirk something made of the data but unlike it.
+    pub(super) fn etag(&self, md5: [u8; 16]) -> String {
+        if !self.config.quirks.etag_not_md5 {
+            return hex::encode(md5);
+        }
+        let (high, low) = (u128::from_be_bytes(md5) >> 64, u128::from_be_bytes(md5));
+        let spread = |half: u128| mix(u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default());
+        format!("{:016x}{:016x}", spread(high), spread(low))
+    }
+
+    /// Verifies what was declared of a body and gives the checksum to store.
+    pub(super) fn check(&self, payload: &Payload, otherwise: Kind) -> S3Result<Option<Checksum>> {
+        if self.config.quirks.ignore_checksums {
+            return Ok(None);
+        }
+        match &payload.declared {
+            Some((kind, text)) => checksums::verify(*kind, text, &payload.data).map(Some),
+            // S3 computes CRC-64/NVME where nothing else was sent.
+            None => Ok(Some(Checksum::full(otherwise, std::slice::from_ref(&payload.data)))),
+        }
+    }
+
+    pub(super) async fn put(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let condition = self.condition(&request.headers)?;
+        let arrived = Arrived::with(&request).clone();
+        let input = request.input;
+        let template = template(&request.headers, input.metadata)?;
+        self.buckets.read().bucket(&input.bucket)?;
+        let payload = payload(&arrived, &request.headers, input.body, request.trailing_headers).await?;
+        let service = self.clone();
+        let hashed = checksums::aside(payload.data.len(), move || {
+            let checksum = service.check(&payload, Kind::Crc64Nvme)?;
+            let segments = vec![payload.data];
+            Ok::<_, S3Error>((service.etag(checksums::md5(&segments)), checksum, Data::new(segments)))
+        });
+        let (etag, checksum, data) = hashed.await?;
+        let content = Content { data, etag, checksum, ..template };
+        let (stored, version_id) = {
+            let mut state = self.buckets.write();
+            let stored = state.put(&input.bucket, &input.key, content, &condition)?;
+            let version_id = state.bucket(&input.bucket)?.shown_version(&stored);
+            (stored, version_id)
+        };
+        let content = stored.content.as_ref().expect("content was just put");
+        let mut output =
+            PutObjectOutput { e_tag: Some(quoted(&content.etag)), version_id, ..PutObjectOutput::default() };
+        if let Some(checksum) = &content.checksum {
+            fill_checksum!(output, checksum);
+            output.checksum_type = Some(checksum.type_name().to_owned().into());
+        }
+        Ok(S3Response::new(output))
+    }
+
+    /// Finds the source of a copy and checks the conditions on it.
+    pub(super) fn copy_source(
+        &self,
+        source: &CopySource,
+        headers: &HeaderMap,
+    ) -> S3Result<(Arc<Stored>, Option<String>)> {
+        let CopySource::Bucket { bucket, key, version_id } = source else {
+            return Err(s3_error!(NotImplemented, "Access points are not implemented"));
+        };
+        let state = self.buckets.read();
+        let stored = find(&state, bucket, key, version_id.as_deref())?;
+        let shown_version = state.bucket(bucket)?.shown_version(&stored);
+        let etag = stored.content.as_ref().map(|content| content.etag.clone()).unwrap_or_default();
+        let asked = |name: &str| header(headers, name).map(|text| text.trim_matches('"').to_owned());
+        let differs = asked("x-amz-copy-source-if-match").is_some_and(|asked| asked != "*" && asked != etag);
+        let equal = asked("x-amz-copy-source-if-none-match").is_some_and(|asked| asked == "*" || asked == etag);
+        if differs || equal { Err(precondition_failed()) } else { Ok((stored, shown_version)) }
+    }
+
+    pub(super) async fn copy(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let condition = self.condition(&request.headers)?;
+        let input = request.input;
+        let (source, copy_source_version_id) = self.copy_source(&input.copy_source, &request.headers)?;
+        let content = source.content.clone().expect("only versions with content are found");
+        if content.data.size > COPY_SIZE_MAX {
+            return Err(s3_error!(
+                InvalidRequest,
+                "The specified copy source is larger than the maximum allowable size"
+            ));
+        }
+        let replaces = input.metadata_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE");
+        let replaces_tags = input.tagging_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE");
+        let mut result = template(&request.headers, input.metadata)?;
+        if let CopySource::Bucket { bucket, key, version_id: None } = &input.copy_source {
+            let in_place = **bucket == *input.bucket && **key == *input.key;
+            if in_place && !replaces && result.storage_class == content.storage_class {
+                return Err(s3_error!(InvalidRequest, "This copy request is illegal because it changes nothing."));
+            }
+        }
+        if !replaces {
+            result.headers = content.headers;
+            result.headers.retain(|(name, _)| name != "x-amz-website-redirect-location");
+            result.metadata = content.metadata;
+        }
+        if !replaces_tags {
+            result.tags = content.tags;
+        }
+        let kind = match &input.checksum_algorithm {
+            Some(name) => Kind::parse(name.as_str())?,
+            None => content.checksum.as_ref().map_or(Kind::Crc64Nvme, |checksum| checksum.kind),
+        };
+        let (segments, keeps_checksum) = (content.data.segments, !self.config.quirks.ignore_checksums);
+        let size = usize::try_from(content.data.size).unwrap_or(usize::MAX);
+        let hashed = checksums::aside(size, move || {
+            let checksum = keeps_checksum.then(|| Checksum::full(kind, &segments));
+            (checksums::md5(&segments), checksum, segments)
+        });
+        let (md5, checksum, segments) = hashed.await;
+        let content = Content { etag: self.etag(md5), checksum, data: Data::new(segments), ..result };
+        let mut state = self.buckets.write();
+        let stored = state.put(&input.bucket, &input.key, content, &condition)?;
+        let content = stored.content.as_ref().expect("content was just put");
+        let mut copied = CopyObjectResult {
+            e_tag: Some(quoted(&content.etag)),
+            last_modified: Some(stored.modified.into()),
+            ..CopyObjectResult::default()
+        };
+        if let Some(checksum) = &content.checksum {
+            fill_checksum!(copied, checksum);
+            copied.checksum_type = Some(checksum.type_name().to_owned().into());
+        }
+        Ok(S3Response::new(CopyObjectOutput {
+            copy_object_result: Some(copied),
+            copy_source_version_id,
+            version_id: state.bucket(&input.bucket)?.shown_version(&stored),
+            ..CopyObjectOutput::default()
+        }))
+    }
+
+    pub(super) fn delete(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let condition = self.condition(&request.headers)?;
+        let input = request.input;
+        let deleted =
+            self.buckets.write().delete(&input.bucket, &input.key, input.version_id.as_deref(), &condition)?;
+        Ok(S3Response::new(DeleteObjectOutput {
+            delete_marker: deleted.marker.then_some(true),
+            version_id: deleted.version.as_deref().map(str::to_owned),
+            ..DeleteObjectOutput::default()
+        }))
+    }
+
+    pub(super) fn delete_many(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let input = request.input;
+        if input.delete.objects.len() > 1000 {
+            return Err(s3_error!(MalformedXML, "At most 1000 keys can be deleted at once"));
+        }
+        let mut state = self.buckets.write();
+        state.bucket(&input.bucket)?;
+        let (mut done, mut errors) = (Vec::new(), Vec::new());
+        for object in input.delete.objects {
+            let condition = match object.e_tag {
+                Some(etag) if !self.config.quirks.ignore_conditions => match etag.value() {
+                    "*" => Condition::Present,
+                    value => Condition::Matches(value.to_owned()),
+                },
+                _ => Condition::None,
+            };
+            match state.delete(&input.bucket, &object.key, object.version_id.as_deref(), &condition) {
+                Ok(deleted) => done.push(DeletedObject {
+                    delete_marker: deleted.marker.then_some(true),
+                    delete_marker_version_id: deleted
+                        .version
+                        .filter(|_| deleted.marker)
+                        .map(|version| version.to_string()),
+                    key: Some(object.key),
+                    version_id: object.version_id,
+                }),
+                Err(error) => errors.push(dto::Error {
+                    code: Some(error.code().as_str().to_owned()),
+                    key: Some(object.key),
+                    message: error.message().map(str::to_owned),
+                    version_id: object.version_id,
+                }),
+            }
+        }
+        if input.delete.quiet == Some(true) {
+            done.clear();
+        }
+        let output =
+            DeleteObjectsOutput { deleted: Some(done), errors: Some(errors), ..DeleteObjectsOutput::default() };
+        Ok(S3Response::new(output))
+    }
+
+    fn replace_tags(
+        &self,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+        tags: BTreeMap<String, String>,
+    ) -> S3Result<Option<String>> {
+        let mut state = self.buckets.write();
+        let stored = find(&state, bucket, key, version)?;
+        let bucket = state.bucket_mut(bucket)?;
+        if let Some(content) = bucket.version_mut(key, version).and_then(|stored| stored.content.as_mut()) {
+            content.tags = tags;
+        }
+        Ok(bucket.shown_version(&stored))
+    }
+
+    pub(super) fn set_tags(
+        &self,
+        request: S3Request<PutObjectTaggingInput>,
+    ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
+        let input = request.input;
+        let mut tags = BTreeMap::new();
+        for tag in input.tagging.tag_set {
+            if tags.insert(tag.key.unwrap_or_default(), tag.value.unwrap_or_default()).is_some() {
+                return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
+            }
+        }
+        let tags = check_tags(tags)?;
+        let version_id = self.replace_tags(&input.bucket, &input.key, input.version_id.as_deref(), tags)?;
+        Ok(S3Response::new(PutObjectTaggingOutput { version_id }))
+    }
+
+    pub(super) fn delete_tags(
+        &self,
+        request: S3Request<DeleteObjectTaggingInput>,
+    ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
+        let input = request.input;
+        let none = BTreeMap::new();
+        let version_id = self.replace_tags(&input.bucket, &input.key, input.version_id.as_deref(), none)?;
+        Ok(S3Response::new(DeleteObjectTaggingOutput { version_id }))
+    }
+
+    pub(super) fn make_bucket(
+        &self,
+        request: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
+        let name = request.input.bucket;
+        let mut state = self.buckets.write();
+        if state.buckets.contains_key(&name) {
+            return Err(s3_error!(BucketAlreadyOwnedByYou, "The bucket exists already and you own it."));
+        }
+        state.create_bucket(&name);
+        Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
+    }
+
+    pub(super) fn remove_bucket(
+        &self,
+        request: S3Request<DeleteBucketInput>,
+    ) -> S3Result<S3Response<DeleteBucketOutput>> {
+        let bucket = request.input.bucket;
+        let mut state = self.buckets.write();
+        if !state.bucket(&bucket)?.keys.is_empty() {
+            return Err(s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty"));
+        }
+        state.buckets.remove(&bucket);
+        Ok(S3Response::with_status(DeleteBucketOutput::default(), StatusCode::NO_CONTENT))
+    }
+
+    pub(super) fn set_versioning(
+        &self,
+        request: S3Request<PutBucketVersioningInput>,
+    ) -> S3Result<S3Response<PutBucketVersioningOutput>> {
+        let input = request.input;
+        let versioning = match input.versioning_configuration.status.as_ref().map(BucketVersioningStatus::as_str) {
+            Some(BucketVersioningStatus::ENABLED) => Versioning::Enabled,
+            Some(BucketVersioningStatus::SUSPENDED) => Versioning::Suspended,
+            _ => return Err(s3_error!(IllegalVersioningConfigurationException, "The status must be specified")),
+        };
+        self.buckets.write().bucket_mut(&input.bucket)?.versioning = versioning;
+        Ok(S3Response::new(PutBucketVersioningOutput::default()))
+    }
+}
