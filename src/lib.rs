@@ -28,11 +28,14 @@
 //! - [`plan`]: text to a checked plan, with every problem at its line and column. Pure.
 //! - [`model`]: the words as types. Pure.
 //! - [`lifecycle`]: the state machine of a dataset. Pure.
+//! - [`survey`]: looks at both sides and counts; changes nothing.
+//! - [`engine`]: carries a plan out: copy, verify, repair.
 //! - [`shard`]: key ranges, splits, gapless cursors. Pure.
 //! - [`diff`]: joins ordered listings and decides what a record needs. Pure.
 //! - [`digest`]: digests of bytes, each computed once. Pure.
 //! - [`store`]: the seam to data: directories, S3, and decorators around them.
 //! - [`ledger`]: the seam to durable state: one SQLite file a migration.
+//! - [`report`]: events for whoever listens.
 //! - [`rehearse`]: an S3 server in memory, with faults, for tests.
 //!
 //! # Walls
@@ -47,6 +50,10 @@ pub mod model;
 
 pub mod lifecycle;
 
+pub mod survey;
+
+pub mod engine;
+
 pub mod shard;
 
 pub mod diff;
@@ -56,5 +63,7 @@ pub mod digest;
 pub mod store;
 
 pub mod ledger;
+
+pub mod report;
 
 pub mod rehearse;

@@ -1,0 +1,69 @@
+//! What may be in flight at once: records and bytes, whatever their number in all.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes are counted in pages, for a semaphore counts to 2^29 at most on some machines.
+const PAGE_BYTES: u64 = 4096;
+
+/// Two bounds, taken in this order by everybody: a record's slot, then bytes for each of its bodies.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    records: Arc<Semaphore>,
+    pages: Arc<Semaphore>,
+    pages_max: u32,
+}
+
+/// Bytes taken from the budget; given back on drop, so it travels with the body.
+#[derive(Debug)]
+pub(super) struct Bytes {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A record's slot; given back on drop.
+#[derive(Debug)]
+pub(super) struct Slot {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Budget {
+    /// A budget of this many records and bytes in flight.
+    pub(super) fn new(records: usize, bytes: u64) -> Self {
+        let pages_max = u32::try_from((bytes / PAGE_BYTES).max(1)).unwrap_or(u32::MAX >> 4);
+        Self {
+            records: Arc::new(Semaphore::new(records)),
+            pages: Arc::new(Semaphore::new(pages_max as usize)),
+            pages_max,
+        }
+    }
+
+    /// Waits for a record's slot.
+    pub(super) async fn slot(&self) -> Slot {
+        let permit = Arc::clone(&self.records).acquire_owned().await;
+        Slot { _permit: permit.expect("the budget is never closed") }
+    }
+
+    /// Waits for room for `size` bytes. A body above the whole budget takes all of it, alone, rather
+    /// than wait for ever.
+    pub(super) async fn bytes(&self, size: u64) -> Bytes {
+        let pages = u32::try_from(size.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX).min(self.pages_max);
+        let permit = Arc::clone(&self.pages).acquire_many_owned(pages).await;
+        Bytes { _permit: permit.expect("the budget is never closed") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_above_the_budget_still_gets_through() {
+        let budget = Budget::new(1, 8 * PAGE_BYTES);
+        let all = budget.bytes(100 * PAGE_BYTES).await;
+        assert_eq!(budget.pages.available_permits(), 0, "it takes everything");
+        drop(all);
+        let _small = budget.bytes(1).await;
+        assert_eq!(budget.pages.available_permits(), 7);
+    }
+}

@@ -1,0 +1,185 @@
+//! Whether two objects are equal, as far as a look at both can tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    plan::Property,
+    store::{Capabilities, Head, Properties},
+};
+
+/// What a look at both sides tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Comparable digests agree, and so do the properties that must survive.
+    Equal,
+    /// They differ, in this.
+    Differs(String),
+    /// The sizes agree, but there is no digest that both sides keep: only the bytes can tell.
+    Undecided,
+}
+
+/// Which properties must survive on the way to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    headers: bool,
+    metadata: bool,
+    tags: bool,
+}
+
+impl Scope {
+    /// All that both sides can hold, but for what the plan waives.
+    pub fn new(waive: &BTreeSet<Property>, source: &Capabilities, target: &Capabilities) -> Self {
+        let waived = |property| waive.contains(&property) || waive.contains(&Property::Properties);
+        let kept = source.properties && target.properties;
+        Self {
+            headers: kept && !waived(Property::ContentHeaders),
+            metadata: kept && !waived(Property::Metadata),
+            tags: source.tags && target.tags && !waived(Property::Tags),
+        }
+    }
+
+    /// Whether there is nothing to compare.
+    pub fn is_empty(self) -> bool {
+        !(self.headers || self.metadata || self.tags)
+    }
+
+    /// How the properties differ; `None` where all that must survive has.
+    pub fn differs(self, source: &Properties, target: &Properties) -> Option<String> {
+        if self.headers {
+            for (header, value) in &source.headers {
+                let found = target.headers.get(header);
+                if found != Some(value) {
+                    return Some(format!("{header:?} is {} instead of {value:?}", shown(found)));
+                }
+            }
+        }
+        if self.metadata
+            && let Some(difference) = maps_differ("metadata", &source.metadata, &target.metadata)
+        {
+            return Some(difference);
+        }
+        if self.tags { maps_differ("tag", &source.tags, &target.tags) } else { None }
+    }
+}
+
+fn maps_differ(what: &str, source: &BTreeMap<String, String>, target: &BTreeMap<String, String>) -> Option<String> {
+    for (name, value) in source {
+        if target.get(name) != Some(value) {
+            return Some(format!("{what} {name:?} is {} instead of {value:?}", shown(target.get(name))));
+        }
+    }
+    let surplus = target.keys().find(|name| !source.contains_key(*name))?;
+    Some(format!("{what} {surplus:?} is there, the lead has none"))
+}
+
+fn shown(value: Option<&String>) -> String {
+    value.map_or_else(|| "absent".to_owned(), |value| format!("{value:?}"))
+}
+
+/// Compares two objects by size, stored digests and properties. Never by time, never by size alone.
+pub fn compare(source: &Head, target: &Head, scope: Scope) -> Verdict {
+    if source.token.size != target.token.size {
+        return Verdict::Differs(format!("{} bytes instead of {}", target.token.size, source.token.size));
+    }
+    let bytes = digests_agree(source, target);
+    if bytes == Some(false) {
+        return Verdict::Differs("the stored checksums differ".to_owned());
+    }
+    if let Some(difference) = scope.differs(&source.properties, &target.properties) {
+        return Verdict::Differs(difference);
+    }
+    if bytes == Some(true) { Verdict::Equal } else { Verdict::Undecided }
+}
+
+/// `None` where no digest is comparable: of the same kind, over the same bytes.
+fn digests_agree(source: &Head, target: &Head) -> Option<bool> {
+    let (ours, theirs) = (&source.checksums, &target.checksums);
+    if let (Some(ours), Some(theirs)) = (ours.sha256, theirs.sha256) {
+        return Some(ours == theirs);
+    }
+    if let (Some(ours), Some(theirs)) = (ours.crc64nvme, theirs.crc64nvme) {
+        return Some(ours == theirs);
+    }
+    match (ours.md5, theirs.md5) {
+        (Some(ours), Some(theirs)) if ours == theirs => Some(true),
+        // A tag that looks like an MD5 may be none: unequal ones prove nothing.
+        (Some(_), Some(_)) => None,
+        // The digest of the parts' digests: equal ones mean equal parts, unequal ones perhaps only
+        // another layout.
+        _ => (source.token.tag == target.token.tag && source.token.tag.contains('-') && ours.md5.is_none())
+            .then(|| source.token.tag.rsplit_once('-').is_some_and(|(digest, _)| digest.len() == 32))
+            .filter(|agree| *agree),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Sha256, Token},
+        store::{Checksums, Header},
+    };
+
+    fn head(size: u64, tag: &str, checksums: Checksums) -> Head {
+        Head {
+            token: Token { size, tag: tag.into(), modified_s: Some(1) },
+            properties: Properties::default(),
+            tag_count: None,
+            checksums,
+            part_size: None,
+            left_behind: Vec::new(),
+        }
+    }
+
+    fn all() -> Scope {
+        Scope { headers: true, metadata: true, tags: true }
+    }
+
+    #[test]
+    fn equal_sizes_alone_decide_nothing() {
+        let (a, b) = (head(3, "a", Checksums::default()), head(3, "a", Checksums::default()));
+        assert_eq!(compare(&a, &b, all()), Verdict::Undecided);
+        assert!(matches!(compare(&a, &head(4, "a", Checksums::default()), all()), Verdict::Differs(_)));
+    }
+
+    #[test]
+    fn digests_of_one_kind_decide() {
+        let sha = |byte| Checksums { sha256: Some(Sha256([byte; 32])), ..Checksums::default() };
+        let crc = |crc| Checksums { crc64nvme: Some(crc), ..Checksums::default() };
+        let md5 = |byte| Checksums { md5: Some([byte; 16]), ..Checksums::default() };
+        for (a, b, expected) in [
+            (sha(1), sha(1), Verdict::Equal),
+            (crc(1), crc(1), Verdict::Equal),
+            (md5(1), md5(1), Verdict::Equal),
+            (md5(1), md5(2), Verdict::Undecided),
+            (sha(1), crc(1), Verdict::Undecided),
+        ] {
+            assert_eq!(compare(&head(1, "a", a), &head(1, "b", b), all()), expected);
+        }
+        assert!(matches!(compare(&head(1, "a", crc(1)), &head(1, "a", crc(2)), all()), Verdict::Differs(_)));
+    }
+
+    #[test]
+    fn multipart_tags_decide_only_when_equal() {
+        let tag = "d41d8cd98f00b204e9800998ecf8427e-2";
+        let of = |tag| head(9, tag, Checksums::default());
+        assert_eq!(compare(&of(tag), &of(tag), all()), Verdict::Equal);
+        assert_eq!(compare(&of(tag), &of("00000000000000000000000000000000-3"), all()), Verdict::Undecided);
+        assert_eq!(compare(&of("1-2-3"), &of("1-2-3"), all()), Verdict::Undecided, "a directory's tag is no digest");
+    }
+
+    #[test]
+    fn properties_that_must_survive_are_compared() {
+        let crc = Checksums { crc64nvme: Some(1), ..Checksums::default() };
+        let mut source = head(1, "a", crc.clone());
+        source.properties.headers.insert(Header::CacheControl, "no-store".into());
+        source.properties.tags.insert("team".into(), "shop".into());
+        let target = head(1, "b", crc);
+        assert!(matches!(compare(&source, &target, all()), Verdict::Differs(text) if text.contains("CacheControl")));
+        let tags_only = Scope { headers: false, metadata: false, tags: true };
+        assert!(matches!(compare(&source, &target, tags_only), Verdict::Differs(text) if text.contains("team")));
+        let none = Scope { headers: false, metadata: false, tags: false };
+        assert_eq!(compare(&source, &target, none), Verdict::Equal);
+        assert!(matches!(compare(&target, &source, tags_only), Verdict::Differs(_)), "a surplus tag counts too");
+    }
+}

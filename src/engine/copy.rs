@@ -1,0 +1,503 @@
+//! Brings one record from the source to every target that needs it.
+//!
+//! # One read, many targets
+//!
+//! The bytes are read once and written to all targets at the same time. A target that is slower
+//! than the others must not hold them back: when its share of the writes in flight has been used up
+//! for a while and another has room, its records are *deferred*, durably, to a pass of their own. The same happens
+//! where it does not answer at all.
+//!
+//! # Consistency
+//!
+//! Reads are pinned to the version that the listing showed. A source that changes meanwhile makes
+//! the record start over with the new version; nothing is ever put together from two. Writes carry
+//! the condition under which they were decided, where the target honours conditions.
+//!
+//! # Errors
+//!
+//! What concerns one record is an [`Outcome`]; what concerns a whole endpoint (credentials, a full
+//! disk, a missing bucket) goes to [`Journal::fatal`] and ends the run: going on would only fail
+//! the rest.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::join_all;
+use tokio::time::Instant;
+
+use super::{
+    budget::Budget,
+    compare::{Scope, Verdict, compare},
+    journal::Journal,
+    layout, parts,
+    shutdown::Shutdown,
+};
+use crate::{
+    digest::Body,
+    ledger::Pair,
+    model::{DatasetName, Key, TargetIndex, Token},
+    plan::Property,
+    report::{Event, Sink},
+    shard,
+    store::{Condition, ErrorKind, Head, ObjectStore, PartRules, Properties, Retry, StoreError},
+};
+
+/// How often a record whose source changes under our hands is started over.
+const RESTARTS_MAX: u32 = 4;
+/// How long a target's share of the writes in flight must be used up before its records are deferred.
+const CROWDED_MIN: Duration = Duration::from_secs(2);
+/// How many records in a row a target may leave unanswered before it counts as down.
+const SILENCE_MAX: u32 = 8;
+/// How many failed records are told one by one, each time a dataset runs.
+const FAILURES_TOLD_MAX: u64 = 10_000;
+/// Bodies at least this long are hashed off the reactor.
+const HASH_INLINE_MAX: u64 = 128 << 10;
+
+/// One dataset's stores, and what its copying keeps to.
+#[derive(Debug)]
+pub(super) struct Copier {
+    pub(super) dataset: DatasetName,
+    pub(super) source: Arc<dyn ObjectStore>,
+    pub(super) targets: Vec<Follower>,
+    pub(super) waive: BTreeSet<Property>,
+    pub(super) budget: Budget,
+    pub(super) shutdown: Shutdown,
+    pub(super) journal: Journal,
+    /// The source said that it has no tags at all.
+    pub(super) source_tagless: AtomicBool,
+    /// Failed records told so far.
+    pub(super) failures_told: AtomicU64,
+    /// Largest share of the writes in flight that one target may hold while others have room.
+    pub(super) lane_max: usize,
+}
+
+/// One target of the dataset.
+#[derive(Debug)]
+pub(super) struct Follower {
+    pub(super) index: TargetIndex,
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// The plan's part size, in bytes.
+    pub(super) part_size: Option<u64>,
+    /// Writes in flight.
+    pub(super) in_flight: AtomicUsize,
+    /// Since when its share of the writes in flight is used up.
+    pub(super) crowded_since: Mutex<Option<Instant>>,
+    /// Records in a row that it did not answer.
+    pub(super) silent: AtomicU32,
+}
+
+/// What is to be done with one record.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) key: Key,
+    /// The version that the listing showed.
+    pub(super) source: Token,
+    pub(super) wants: Vec<(TargetIndex, Want)>,
+    /// There is no later pass: what would be deferred has failed.
+    pub(super) last_chance: bool,
+}
+
+/// What one target has in place of the record.
+#[derive(Debug, Clone)]
+pub(super) enum Want {
+    /// Nothing.
+    Create,
+    /// This version, which is not the one wanted.
+    Replace(Token),
+    /// This version, which may be equal: nobody has looked yet.
+    Look(Token),
+}
+
+/// What became of the record at one target.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It was equal already.
+    Same(Pair),
+    /// It was written.
+    Copied {
+        pair: Pair,
+        /// Something of this size was there that no ledger knew of.
+        over_unknown: bool,
+    },
+    /// It is left for later.
+    Deferred,
+    /// It could not be brought over.
+    Failed(String),
+    /// The source no longer has it.
+    Gone,
+    /// The run was asked to stop; nothing was decided.
+    Interrupted,
+}
+
+/// What became of a record, per target.
+pub(super) type Outcomes = Vec<(TargetIndex, Outcome)>;
+
+/// Whether an error concerns the whole endpoint.
+pub(super) fn is_fatal(error: &StoreError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Credentials | ErrorKind::ClockSkew | ErrorKind::NoContainer | ErrorKind::Full | ErrorKind::Forbidden
+    )
+}
+
+impl Copier {
+    /// Brings the record to every target that wants it.
+    pub(super) async fn bring(&self, mut job: Job) -> Outcomes {
+        let _slot = self.budget.slot().await;
+        if self.shutdown.is_draining() {
+            return all(job, Vec::new(), || Outcome::Interrupted);
+        }
+        let mut outcomes = Vec::new();
+        self.settle_equal(&mut job, &mut outcomes).await;
+        self.defer_crowded(&mut job, &mut outcomes);
+        for _ in 0..RESTARTS_MAX {
+            if job.wants.is_empty() {
+                return outcomes;
+            }
+            match self.attempt(&job, &mut outcomes).await {
+                Ok(()) => return outcomes,
+                Err(error) if error.kind() == ErrorKind::Changed => {
+                    let done: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
+                    job.wants.retain(|(target, _)| !done.contains(target));
+                    match self.source.head(&job.key).await {
+                        Ok(Some(head)) => job.source = head.token,
+                        Ok(None) => return all(job, outcomes, || Outcome::Gone),
+                        Err(error) => return self.unread(job, outcomes, error),
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => return all(job, outcomes, || Outcome::Gone),
+                Err(error) => return self.unread(job, outcomes, error),
+            }
+        }
+        let reason = format!("it changed at the source {RESTARTS_MAX} times while it was copied");
+        all(job, outcomes, || Outcome::Failed(reason.clone()))
+    }
+
+    /// Looks at records that both sides have and no ledger has paired: equal ones are done,
+    /// the others are to be replaced.
+    async fn settle_equal(&self, job: &mut Job, outcomes: &mut Outcomes) {
+        if !job.wants.iter().any(|(_, want)| matches!(want, Want::Look(_))) {
+            return;
+        }
+        // Where this fails, the read that follows says what is wrong.
+        let Ok(Some(source)) = self.look(&*self.source, &job.key).await else { return };
+        job.source = source.token.clone();
+        let mut wants = Vec::new();
+        for (target, want) in std::mem::take(&mut job.wants) {
+            let Want::Look(shown) = &want else {
+                wants.push((target, want));
+                continue;
+            };
+            let store = &self.follower(target).store;
+            match self.look(&**store, &job.key).await {
+                Ok(Some(head)) => {
+                    let scope = Scope::new(&self.waive, &self.source.capabilities(), &store.capabilities());
+                    if compare(&source, &head, scope) == Verdict::Equal {
+                        let pair = Pair { source: source.token.clone(), target: head.token, evidence: None };
+                        outcomes.push((target, Outcome::Same(pair)));
+                    } else {
+                        wants.push((target, Want::Look(head.token)));
+                    }
+                }
+                Ok(None) => wants.push((target, Want::Create)),
+                Err(_) => wants.push((target, Want::Replace(shown.clone()))),
+            }
+        }
+        job.wants = wants;
+    }
+
+    /// A head with its tags.
+    pub(super) async fn look(&self, store: &dyn ObjectStore, key: &Key) -> Result<Option<Head>, StoreError> {
+        let Some(mut head) = store.head(key).await? else { return Ok(None) };
+        if store.capabilities().tags && head.tag_count != Some(0) {
+            head.properties.tags = self.tags(store, key).await?;
+        }
+        Ok(Some(head))
+    }
+
+    /// Whether the source no longer has a record, by its own listing: a single "not found" may come
+    /// from something between us and the store, and must not make a record forgotten.
+    pub(super) async fn is_gone(&self, key: &Key) -> Result<bool, StoreError> {
+        let mut listing = self.source.list(shard::only(key));
+        while let Some(page) = listing.next().await? {
+            if page.iter().any(|entry| entry.key == *key) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Tells of a failed record, up to a number: a display has no use for millions.
+    pub(super) fn tell_failed(&self, sink: &Sink, target: TargetIndex, key: &Key, reason: &str) {
+        if self.failures_told.fetch_add(1, Ordering::Relaxed) < FAILURES_TOLD_MAX {
+            sink.tell(Event::RecordFailed {
+                dataset: self.dataset.clone(),
+                target: self.follower(target).store.location().to_owned(),
+                key: key.clone(),
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    async fn tags(
+        &self,
+        store: &dyn ObjectStore,
+        key: &Key,
+    ) -> Result<std::collections::BTreeMap<String, String>, StoreError> {
+        let waived = self.waive.contains(&Property::Tags) || self.waive.contains(&Property::Properties);
+        let is_source = std::ptr::addr_eq(std::ptr::from_ref(store), Arc::as_ptr(&self.source));
+        if waived || (is_source && self.source_tagless.load(Ordering::Relaxed)) {
+            return Ok([].into());
+        }
+        match store.tags(key).await {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                if is_source {
+                    self.source_tagless.store(true, Ordering::Relaxed);
+                }
+                Ok([].into())
+            }
+            // The object was there a moment ago: look again before anything is concluded.
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(error.of_kind(ErrorKind::Changed)),
+            answer => answer,
+        }
+    }
+
+    /// Leaves for later what a slow or silent target has no room for while another has.
+    fn defer_crowded(&self, job: &mut Job, outcomes: &mut Outcomes) {
+        if job.last_chance {
+            return;
+        }
+        let crowded = |target: TargetIndex| {
+            let follower = self.follower(target);
+            follower.is_down() || follower.is_crowded(self.lane_max)
+        };
+        if job.wants.iter().all(|(target, _)| crowded(*target)) {
+            return;
+        }
+        job.wants.retain(|(target, _)| {
+            let defer = crowded(*target);
+            if defer {
+                outcomes.push((*target, Outcome::Deferred));
+            }
+            !defer
+        });
+    }
+
+    /// One attempt with one version of the source. Errors are the source's; what goes wrong at a
+    /// target is an outcome.
+    async fn attempt(&self, job: &Job, outcomes: &mut Outcomes) -> Result<(), StoreError> {
+        let size = job.source.size;
+        let rules = job.wants.iter().map(|(target, _)| self.follower(*target).store.capabilities().parts);
+        let rules = rules.reduce(narrowest).unwrap_or(PartRules::S3);
+        let wish = job.wants.iter().filter_map(|(target, _)| self.follower(*target).part_size).min();
+        if layout::part_size(size, None, wish, rules).is_none() && !is_multipart(&job.source) {
+            return self.whole(job, outcomes).await;
+        }
+        let head = self.pinned_head(job).await?;
+        match layout::part_size(size, head.part_size, wish, rules) {
+            None => self.whole(job, outcomes).await,
+            Some(part_size) => parts::bring(self, job, &head, part_size, outcomes).await,
+        }
+    }
+
+    /// The source's properties and part layout, at the version that is being copied.
+    async fn pinned_head(&self, job: &Job) -> Result<Head, StoreError> {
+        let gone = |kind| StoreError::new(kind, "look at", self.source.location(), "it changed").on(&job.key);
+        match self.look(&*self.source, &job.key).await? {
+            Some(head) if job.source.agrees_with(&head.token) => Ok(head),
+            Some(_) => Err(gone(ErrorKind::Changed)),
+            None => Err(gone(ErrorKind::NotFound)),
+        }
+    }
+
+    /// One GET, one PUT a target.
+    async fn whole(&self, job: &Job, outcomes: &mut Outcomes) -> Result<(), StoreError> {
+        let _room = self.budget.bytes(job.source.size).await;
+        let read = self.source.read(&job.key, None, Some(&job.source)).await?;
+        let mut head = read.head;
+        if self.source.capabilities().tags && head.tag_count != Some(0) {
+            head.properties.tags = self.tags(&*self.source, &job.key).await?;
+        }
+        let body = hashed(read.bytes).await;
+        let source = head.token.clone();
+        let written = job.wants.iter().map(|(target, want)| {
+            let (body, head, source) = (&body, &head, &source);
+            async move {
+                let follower = self.follower(*target);
+                let outcome = match self.fit(follower, head) {
+                    Err(reason) => Outcome::Failed(reason),
+                    Ok(properties) => {
+                        let written = self
+                            .counted(
+                                follower,
+                                follower.store.put(&job.key, body, &properties, &condition(follower, want)),
+                            )
+                            .await;
+                        self.outcome(
+                            follower,
+                            job.last_chance,
+                            written.map(|target| {
+                                (want, Pair { source: source.clone(), target, evidence: Some(body.evidence()) })
+                            }),
+                        )
+                    }
+                };
+                (*target, outcome)
+            }
+        });
+        outcomes.extend(join_all(written).await);
+        Ok(())
+    }
+
+    /// What of the properties this target is given; an error where it cannot hold what must survive.
+    pub(super) fn fit(&self, follower: &Follower, head: &Head) -> Result<Properties, String> {
+        let can = follower.store.capabilities();
+        let waived = |property| self.waive.contains(&property) || self.waive.contains(&Property::Properties);
+        let waived_by_name = |name: &str| self.waive.iter().any(|property| property.as_str() == name);
+        if let Some(name) = head.left_behind.iter().find(|name| !waived_by_name(name) && !waived(Property::Properties))
+        {
+            return Err(format!(
+                "it has a property that does not travel yet: waive \"{name}\" in the plan to leave it"
+            ));
+        }
+        let mut properties = head.properties.clone();
+        if !can.tags && !properties.tags.is_empty() {
+            if !waived(Property::Tags) {
+                return Err(format!("{} keeps no tags: waive \"tags\" in the plan", follower.store.location()));
+            }
+            properties.tags.clear();
+        }
+        let described = !properties.headers.is_empty() || !properties.metadata.is_empty();
+        if described && !can.properties {
+            if !(waived(Property::Metadata) && waived(Property::ContentHeaders)) {
+                return Err(format!("{} keeps no metadata: waive \"properties\"", follower.store.location()));
+            }
+            properties.headers.clear();
+            properties.metadata.clear();
+        }
+        Ok(properties)
+    }
+
+    /// Runs a write with its target's count of writes in flight.
+    pub(super) async fn counted<T>(&self, follower: &Follower, write: impl Future<Output = T>) -> T {
+        follower.in_flight.fetch_add(1, Ordering::Relaxed);
+        let done = write.await;
+        follower.in_flight.fetch_sub(1, Ordering::Relaxed);
+        done
+    }
+
+    /// What a write's end means for the record, and for what is thought of the target.
+    pub(super) fn outcome(
+        &self,
+        follower: &Follower,
+        last_chance: bool,
+        written: Result<(&Want, Pair), StoreError>,
+    ) -> Outcome {
+        match written {
+            Ok((want, pair)) => {
+                follower.silent.store(0, Ordering::Relaxed);
+                let over_unknown = matches!(want, Want::Look(found) if found.size == pair.source.size);
+                Outcome::Copied { pair, over_unknown }
+            }
+            Err(error) if error.kind().retry() == Retry::Permanent => {
+                if is_fatal(&error) {
+                    self.journal.fatal(error);
+                    return Outcome::Interrupted;
+                }
+                Outcome::Failed(error.to_string())
+            }
+            Err(error) => {
+                follower.silent.fetch_add(1, Ordering::Relaxed);
+                if last_chance {
+                    if follower.is_down() {
+                        // The rest would fail alike; it waits, durably, for the next run.
+                        self.journal.fatal(error);
+                        return Outcome::Interrupted;
+                    }
+                    return Outcome::Failed(error.to_string());
+                }
+                Outcome::Deferred
+            }
+        }
+    }
+
+    /// The source could not be read.
+    fn unread(&self, job: Job, outcomes: Outcomes, error: StoreError) -> Outcomes {
+        if is_fatal(&error) || error.kind() == ErrorKind::Unreachable {
+            self.journal.fatal(error);
+            return all(job, outcomes, || Outcome::Interrupted);
+        }
+        if error.kind().retry() == Retry::Permanent || job.last_chance {
+            let reason = error.to_string();
+            return all(job, outcomes, || Outcome::Failed(reason.clone()));
+        }
+        all(job, outcomes, || Outcome::Deferred)
+    }
+
+    pub(super) fn follower(&self, target: TargetIndex) -> &Follower {
+        &self.targets[target.get()]
+    }
+}
+
+impl Follower {
+    /// Whether its lane has been full for a while: a hiccup is no reason to read a record twice.
+    fn is_crowded(&self, lane_max: usize) -> bool {
+        let mut since = self.crowded_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.in_flight.load(Ordering::Relaxed) < lane_max {
+            *since = None;
+            return false;
+        }
+        since.get_or_insert_with(Instant::now).elapsed() >= CROWDED_MIN
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.silent.load(Ordering::Relaxed) >= SILENCE_MAX
+    }
+}
+
+/// Gives every want that has no outcome yet this one.
+fn all(job: Job, mut outcomes: Outcomes, outcome: impl Fn() -> Outcome) -> Outcomes {
+    let done: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
+    let open = job.wants.into_iter().map(|(target, _)| target).filter(|target| !done.contains(target));
+    outcomes.extend(open.map(|target| (target, outcome())));
+    outcomes
+}
+
+/// The condition under which a write was decided, where the target honours it.
+pub(super) fn condition(follower: &Follower, want: &Want) -> Condition {
+    let can = follower.store.capabilities();
+    match want {
+        Want::Create if can.put_if_absent => Condition::Absent,
+        Want::Replace(token) | Want::Look(token) if can.put_if_matches => Condition::Matches(token.clone()),
+        _ => Condition::None,
+    }
+}
+
+/// What all of two targets take.
+fn narrowest(a: PartRules, b: PartRules) -> PartRules {
+    PartRules {
+        size_min: a.size_min.max(b.size_min),
+        size_max: a.size_max.min(b.size_max),
+        count_max: a.count_max.min(b.count_max),
+    }
+}
+
+/// Whether an S3 tag says that the object was made of parts.
+fn is_multipart(token: &Token) -> bool {
+    token.tag.rsplit_once('-').is_some_and(|(_, parts)| parts.parse::<u32>().is_ok_and(|parts| parts > 1))
+        && token.tag.len() < 40
+}
+
+/// Hashes a body, off the reactor where it is large.
+pub(super) async fn hashed(bytes: bytes::Bytes) -> Body {
+    if (bytes.len() as u64) < HASH_INLINE_MAX {
+        return Body::new(bytes);
+    }
+    tokio::task::spawn_blocking(move || Body::new(bytes)).await.expect("hashing does not panic")
+}

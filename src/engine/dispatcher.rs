@@ -1,0 +1,301 @@
+//! Owns the state of a run: what is next for each dataset, which phase may begin, when to stop.
+//!
+//! Phases go in the plan's order; a phase waits until those that it names in `after` are where they
+//! were asked to be. Within a phase all datasets move at once, and their shards share the workers:
+//! that is the [`floor`](super::floor)'s affair.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    DatasetOutcome, EngineError, RunOptions, RunOutcome, Shutdown, Sites, Verified,
+    budget::Budget,
+    copy::{Copier, Follower},
+    feeds::Inputs,
+    floor::{Active, Floor},
+    journal::{Journal, NotWritten, Report},
+    now, proof,
+    scribe::{self, Board},
+    sites::DatasetStores,
+    worker::Worker,
+};
+use crate::{
+    ledger::{Ledger, Record},
+    lifecycle::{Event as Happened, Goal, State, Step},
+    model::{DatasetName, KeyRange, PhaseName, TargetIndex},
+    plan::{Dataset, Phase, Plan},
+    report::{Event, Sink},
+};
+
+/// Everything that a run shares.
+pub(super) struct Run<'a> {
+    plan: &'a Plan,
+    sites: &'a Sites,
+    pub(super) options: &'a RunOptions,
+    pub(super) journal: Journal,
+    pub(super) board: Board,
+    pub(super) budget: Budget,
+    pub(super) sink: Sink,
+    pub(super) shutdown: Shutdown,
+}
+
+/// Runs the plan.
+pub(super) async fn run(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Arc<Ledger>,
+    options: &RunOptions,
+    sink: Sink,
+    shutdown: Shutdown,
+) -> Result<RunOutcome, EngineError> {
+    let (reports, queue) = mpsc::channel::<Report>(scribe::REPORTS_QUEUED);
+    let board = Board::default();
+    let scribe = scribe::write(Arc::clone(&ledger), queue, board.clone(), shutdown.clone());
+    let work = async {
+        let journal = Journal::new(ledger, reports, shutdown.clone());
+        Run::new(plan, sites, options, journal, board, sink, shutdown).phases().await
+    };
+    // The journal goes with `work`, and the scribe ends when its last sender is gone.
+    let (outcome, written) = futures::join!(work, scribe);
+    match (outcome, written) {
+        (outcome, Ok(())) => outcome,
+        // The work knows only that the ledger is closed; the scribe knows why.
+        (Err(EngineError::LedgerClosed), Err(error)) => Err(error.into()),
+        (outcome, Err(error)) => outcome.map(|outcome| RunOutcome { stopped: Some(error.into()), ..outcome }),
+    }
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        sites: &'a Sites,
+        options: &'a RunOptions,
+        journal: Journal,
+        board: Board,
+        sink: Sink,
+        shutdown: Shutdown,
+    ) -> Self {
+        let budget = Budget::new(options.limits.records, options.limits.bytes);
+        Self { plan, sites, options, journal, board, budget, sink, shutdown }
+    }
+
+    async fn phases(self) -> Result<RunOutcome, EngineError> {
+        let mut outcome = RunOutcome { datasets: Vec::new(), interrupted: false, stopped: None };
+        let mut short: Vec<PhaseName> = Vec::new();
+        for phase in &self.plan.phases {
+            let asked: Vec<_> =
+                phase.datasets.iter().filter(|dataset| self.is_asked(phase, dataset)).cloned().collect();
+            let waits = phase.after.iter().find(|before| short.contains(before)).cloned();
+            let waits = match waits {
+                Some(before) => Some(before),
+                None => self.unfinished_before(phase).await?,
+            };
+            let complete = if let Some(before) = waits {
+                for dataset in &asked {
+                    let state = self.state(&dataset.name).await?;
+                    let waits_for = Some(format!("phase {before}, which comes first"));
+                    outcome.datasets.push(outcome_of(dataset, phase, state, self.options.goal, waits_for, None));
+                }
+                false
+            } else if self.shutdown.is_draining() {
+                for dataset in &asked {
+                    let state = self.state(&dataset.name).await?;
+                    outcome.datasets.push(outcome_of(dataset, phase, state, self.options.goal, None, None));
+                }
+                false
+            } else {
+                match self.phase(phase, asked, &mut outcome).await {
+                    Ok(complete) => complete,
+                    // What earlier phases did is worth telling.
+                    Err(error) if !outcome.datasets.is_empty() => {
+                        outcome.stopped.get_or_insert(error);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            };
+            if !complete {
+                short.push(phase.name.clone());
+            }
+        }
+        outcome.interrupted = self.shutdown.is_draining();
+        if outcome.stopped.is_none() {
+            outcome.stopped = self.journal.take_fatal();
+        }
+        Ok(outcome)
+    }
+
+    fn is_asked(&self, phase: &Phase, dataset: &Dataset) -> bool {
+        (self.options.phases.is_empty() || self.options.phases.contains(&phase.name))
+            && (self.options.datasets.is_empty() || self.options.datasets.contains(&dataset.name))
+    }
+
+    async fn state(&self, dataset: &DatasetName) -> Result<State, EngineError> {
+        let events = self.journal.ledger.events(dataset).await?;
+        Ok(State::replay(events.iter().map(|(event, _)| event))?)
+    }
+
+    /// A phase that comes before this one, is not part of this run, and is not where it must be.
+    async fn unfinished_before(&self, phase: &Phase) -> Result<Option<PhaseName>, EngineError> {
+        for before in self.plan.phases.iter().filter(|other| phase.after.contains(&other.name)) {
+            for dataset in &before.datasets {
+                if !self.is_asked(before, dataset) && !self.state(&dataset.name).await?.reached(self.options.goal) {
+                    return Ok(Some(before.name.clone()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs the datasets of one phase; `true` where all are where they were asked to be.
+    async fn phase(&self, phase: &Phase, asked: Vec<Dataset>, outcome: &mut RunOutcome) -> Result<bool, EngineError> {
+        if asked.is_empty() {
+            return Ok(true);
+        }
+        self.sink.tell(Event::PhaseBegan { phase: phase.name.clone() });
+        let mut active = Vec::new();
+        for dataset in asked {
+            active.push(self.activate(dataset).await?);
+        }
+        let mut floor = Floor::new(self, active);
+        floor.work().await?;
+        outcome.stopped = outcome.stopped.take().or(floor.stopped);
+        let mut complete = true;
+        for active in floor.active {
+            let goal = self.options.goal;
+            complete &= active.ended && active.state.reached(goal);
+            let mut waits_for = active.waits_for;
+            if waits_for.is_none() && !active.state.reached(goal) && self.shutdown.is_draining() {
+                waits_for = Some("the next run: this one was stopped".to_owned());
+            }
+            let mut ended = outcome_of(&active.plan, phase, active.state, goal, waits_for, active.verified);
+            ended.reached &= active.ended;
+            outcome.datasets.push(ended);
+        }
+        Ok(complete)
+    }
+
+    /// Loads where a dataset stands, checks that it still means the same, and begins or resumes a pass.
+    async fn activate(&self, dataset: Dataset) -> Result<Active, EngineError> {
+        let ledger = &self.journal.ledger;
+        self.check_meaning(&dataset).await?;
+        // A location that is not there is found before the dataset is bound to it.
+        let stores = Arc::new(self.open(&dataset).await?);
+        self.begin(&dataset).await?;
+        let mut state = self.state(&dataset.name).await?;
+        let mut records = Vec::new();
+        let resumed = match state.first_step() {
+            Step::BeginPass(pass) => {
+                let event = Happened::PassBegun { pass };
+                state = state.apply(&event)?;
+                records.push(Record::Happened { dataset: dataset.name.clone(), event, at: now() });
+                let shard = ledger.next_shard_id().await?;
+                let shards = vec![(shard, KeyRange::all())];
+                records.push(Record::ShardsPlanned { dataset: dataset.name.clone(), shards });
+                false
+            }
+            Step::ResumePass(_) | Step::Verify => true,
+        };
+        if !records.is_empty() {
+            self.commit(records).await?;
+        }
+        let shards = ledger.shards(&dataset.name).await?;
+        self.board.enter(&dataset.name, dataset.targets.len(), &shards);
+        self.sink.tell(Event::DatasetState { dataset: dataset.name.clone(), state: state.clone() });
+        let copier = Arc::new(self.copier(&dataset, &stores));
+        let worker = Worker {
+            inputs: Inputs::new(&dataset, &stores, Some(&self.journal.ledger)),
+            copier: Arc::clone(&copier),
+            extra: dataset.extra,
+            resumed,
+            sink: self.sink.clone(),
+        };
+        Ok(Active {
+            plan: dataset,
+            copier,
+            worker,
+            stores,
+            state,
+            queue: shards.into(),
+            running: BTreeMap::new(),
+            busy: false,
+            ended: false,
+            verified: None,
+            waits_for: None,
+            ceiling: None,
+        })
+    }
+
+    /// Refuses a dataset that means something else than when it began.
+    pub(super) async fn check_meaning(&self, dataset: &Dataset) -> Result<(), EngineError> {
+        match self.journal.ledger.meaning(&dataset.name).await? {
+            Some(begun) => proof::same_meaning(&dataset.name, &begun, &self.plan.meaning_of(dataset)),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins a dataset in the ledger, unless it has begun.
+    pub(super) async fn begin(&self, dataset: &Dataset) -> Result<(), EngineError> {
+        if self.journal.ledger.meaning(&dataset.name).await?.is_some() {
+            return Ok(());
+        }
+        let meaning = self.plan.meaning_of(dataset).to_string();
+        self.commit(vec![Record::DatasetBegun { dataset: dataset.name.clone(), meaning }]).await
+    }
+
+    /// Opens a dataset's stores; targets that nobody has probed yet are probed.
+    pub(super) async fn open(&self, dataset: &Dataset) -> Result<DatasetStores, EngineError> {
+        self.sites.open(self.plan, dataset, Some(&self.journal), &self.sink).await
+    }
+
+    pub(super) fn copier(&self, dataset: &Dataset, stores: &DatasetStores) -> Copier {
+        let followers = dataset.targets.iter().zip(&stores.targets).enumerate();
+        Copier {
+            dataset: dataset.name.clone(),
+            source: Arc::clone(&stores.source),
+            targets: followers
+                .map(|(place, (target, store))| Follower {
+                    index: TargetIndex(u16::try_from(place).expect("a dataset has few targets")),
+                    store: Arc::clone(store),
+                    part_size: target.part_size,
+                    in_flight: 0.into(),
+                    crowded_since: std::sync::Mutex::default(),
+                    silent: 0.into(),
+                })
+                .collect(),
+            waive: dataset.waive.clone(),
+            budget: self.budget.clone(),
+            shutdown: self.shutdown.clone(),
+            journal: self.journal.clone(),
+            source_tagless: AtomicBool::new(false),
+            failures_told: 0.into(),
+            lane_max: (self.options.limits.records / 2).max(1),
+        }
+    }
+
+    pub(super) async fn commit(&self, records: Vec<Record>) -> Result<(), EngineError> {
+        self.journal.commit(records).await.map_err(|NotWritten| EngineError::LedgerClosed)
+    }
+}
+
+fn outcome_of(
+    dataset: &Dataset,
+    phase: &Phase,
+    state: State,
+    goal: Goal,
+    waits_for: Option<String>,
+    verified: Option<Verified>,
+) -> DatasetOutcome {
+    DatasetOutcome {
+        dataset: dataset.name.clone(),
+        phase: phase.name.clone(),
+        reached: state.reached(goal),
+        state,
+        waits_for,
+        verified,
+    }
+}

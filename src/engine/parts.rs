@@ -1,0 +1,349 @@
+//! Brings a large record over in parts.
+//!
+//! Each part is read once, hashed once, and written to every target that lacks it. What is durable
+//! at each instant, per target: the intent to upload, before the store is asked for an upload; the
+//! upload's id, before the first part; each part with its digests, soon after it was written. So a
+//! later run goes on with the parts that are there, and an upload can always be found again.
+//!
+//! # Uploads without a name
+//!
+//! A crash, or a lost answer, between asking for an upload and learning its id leaves one that
+//! nobody knows. If the key had no upload when the intent was written, then one that began there at
+//! about that time is ours: it is aborted. Any other is left alone and told to the operator.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use futures::{StreamExt as _, future::join_all, stream};
+
+use super::{
+    copy::{Copier, Follower, Job, Outcome, Outcomes, Want, condition, hashed},
+    journal::NotWritten,
+    layout::{part_count, part_range},
+};
+use crate::{
+    digest::Parts,
+    ledger::{Pair, Record, UploadIntent, UploadRow, WrittenPart},
+    model::{Evidence, TargetIndex, Timestamp},
+    store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload},
+};
+
+/// Parts of one record that are under way at once; the byte budget bounds them further.
+const PARTS_IN_FLIGHT: usize = 4;
+/// How far the beginning of an upload, by the store's clock, may be from when we intended it, by
+/// ours, for it to be taken for ours.
+const BEGUN_MS_MAX: i64 = 5 * 60 * 1000;
+/// How often an upload is asked for whose answer was lost.
+const BEGIN_TRIES_MAX: u32 = 3;
+
+/// One target's upload while its parts come in.
+#[derive(Debug)]
+struct Lane<'a> {
+    target: TargetIndex,
+    want: &'a Want,
+    upload: Upload,
+    state: Mutex<LaneState>,
+}
+
+#[derive(Debug, Default)]
+struct LaneState {
+    /// Parts that are at the target.
+    parts: BTreeMap<u32, WrittenPart>,
+    /// Why no more parts are sent.
+    failed: Option<StoreError>,
+}
+
+/// Why the parts of a record stopped coming.
+enum Stopped {
+    /// The source could not be read at the pinned version.
+    Source(StoreError),
+    /// The run is to end.
+    Interrupted,
+}
+
+impl From<NotWritten> for Stopped {
+    fn from(_: NotWritten) -> Self {
+        Self::Interrupted
+    }
+}
+
+/// Brings the record to all targets of the job. Errors are the source's; what goes wrong at a
+/// target is an outcome.
+pub(super) async fn bring(
+    copier: &Copier,
+    job: &Job,
+    head: &Head,
+    part_size: u64,
+    outcomes: &mut Outcomes,
+) -> Result<()> {
+    let opened = join_all(job.wants.iter().map(|(target, want)| async move {
+        let follower = copier.follower(*target);
+        (*target, want, open(copier, follower, job, head, part_size).await)
+    }));
+    let mut lanes = Vec::new();
+    for (target, want, opened) in opened.await {
+        match opened {
+            Ok((upload, parts)) => {
+                let state = Mutex::new(LaneState { parts, failed: None });
+                lanes.push(Lane { target, want, upload, state });
+            }
+            Err(Opening::Unfit(reason)) => outcomes.push((target, Outcome::Failed(reason))),
+            Err(Opening::Interrupted) => outcomes.push((target, Outcome::Interrupted)),
+            Err(Opening::Failed(error)) => {
+                outcomes.push((target, copier.outcome(copier.follower(target), job.last_chance, Err(error))));
+            }
+        }
+    }
+    let numbers = 1..=part_count(job.source.size, part_size);
+    let mut parts = stream::iter(numbers.map(|number| part(copier, job, &lanes, part_size, number)))
+        .buffer_unordered(PARTS_IN_FLIGHT);
+    while let Some(done) = parts.next().await {
+        match done {
+            Ok(()) => {}
+            Err(Stopped::Source(error)) => return Err(error),
+            Err(Stopped::Interrupted) => {
+                outcomes.extend(lanes.iter().map(|lane| (lane.target, Outcome::Interrupted)));
+                return Ok(());
+            }
+        }
+    }
+    drop(parts);
+    let ended = join_all(lanes.into_iter().map(|lane| async { (lane.target, finish(copier, job, head, lane).await) }));
+    outcomes.extend(ended.await);
+    Ok(())
+}
+
+/// Reads one part and writes it to every lane that lacks it.
+async fn part(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64, number: u32) -> Result<(), Stopped> {
+    let wanted: Vec<_> = lanes.iter().filter(|lane| lane.lacks(number)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    // Parts are durable, so a large record may be left half way.
+    if copier.shutdown.is_draining() {
+        return Err(Stopped::Interrupted);
+    }
+    let range = part_range(job.source.size, part_size, number);
+    let _room = copier.budget.bytes(range.end - range.start).await;
+    let read = copier.source.read(&job.key, Some(range), Some(&job.source)).await.map_err(Stopped::Source)?;
+    let body = hashed(read.bytes).await;
+    let written = join_all(wanted.into_iter().map(|lane| {
+        let body = &body;
+        async move {
+            let follower = copier.follower(lane.target);
+            let write = follower.store.put_part(&lane.upload, number, range.start, body);
+            (lane, copier.counted(follower, write).await)
+        }
+    }));
+    for (lane, part) in written.await {
+        match part {
+            Ok(part) => {
+                let part = WrittenPart {
+                    number,
+                    size: part.size,
+                    tag: part.tag,
+                    sha256: body.sha256(),
+                    crc64nvme: body.crc64nvme(),
+                };
+                lane.state().parts.insert(number, part.clone());
+                let (dataset, key) = (copier.dataset.clone(), job.key.clone());
+                copier.journal.note(vec![Record::PartWritten { dataset, target: lane.target, key, part }]).await?;
+            }
+            Err(error) => {
+                lane.state().failed.get_or_insert(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the object of its parts.
+async fn finish(copier: &Copier, job: &Job, head: &Head, lane: Lane<'_>) -> Outcome {
+    let follower = copier.follower(lane.target);
+    let state = lane.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let finished = match state.failed {
+        Some(error) => Err(error),
+        None => assemble(follower, job, head, &lane.upload, lane.want, &state.parts).await,
+    };
+    let ended = Record::UploadEnded { dataset: copier.dataset.clone(), target: lane.target, key: job.key.clone() };
+    match finished {
+        Ok(pair) => match copier.journal.note(vec![ended]).await {
+            Ok(()) => copier.outcome(follower, job.last_chance, Ok((lane.want, pair))),
+            Err(NotWritten) => Outcome::Interrupted,
+        },
+        Err(error) => {
+            // A passing failure keeps its parts for the next try, another one takes them along.
+            if error.kind().retry() == Retry::Permanent && !super::copy::is_fatal(&error) {
+                if let Err(abort) = follower.store.abort_upload(&lane.upload).await {
+                    tracing::warn!(%abort, "an upload stays behind until the next run");
+                } else if copier.journal.note(vec![ended]).await.is_err() {
+                    return Outcome::Interrupted;
+                }
+            }
+            copier.outcome(follower, job.last_chance, Err(error))
+        }
+    }
+}
+
+async fn assemble(
+    follower: &Follower,
+    job: &Job,
+    head: &Head,
+    upload: &Upload,
+    want: &Want,
+    written: &BTreeMap<u32, WrittenPart>,
+) -> Result<Pair> {
+    let mut digests = Parts::default();
+    for part in written.values() {
+        digests.push(part.size, part.sha256, part.crc64nvme);
+    }
+    let evidence: Evidence = digests.finish();
+    if head.checksums.crc64nvme.is_some_and(|crc| crc != evidence.crc64nvme) {
+        let detail = "what was read does not have the checksum that the source keeps";
+        return Err(StoreError::new(ErrorKind::Corrupt, "read", "the source", detail).on(&job.key));
+    }
+    let parts: Vec<_> =
+        written.values().map(|part| Part { number: part.number, size: part.size, tag: part.tag.clone() }).collect();
+    let target = follower.store.finish_upload(upload, &parts, &evidence, &condition(follower, want)).await?;
+    Ok(Pair { source: job.source.clone(), target, evidence: Some(evidence) })
+}
+
+/// Why an upload could not be opened.
+enum Opening {
+    Unfit(String),
+    Failed(StoreError),
+    Interrupted,
+}
+
+impl From<StoreError> for Opening {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<NotWritten> for Opening {
+    fn from(_: NotWritten) -> Self {
+        Self::Interrupted
+    }
+}
+
+/// Goes on with the upload that the ledger knows, if it is of this version and layout and still
+/// there; else begins one.
+async fn open(
+    copier: &Copier,
+    follower: &Follower,
+    job: &Job,
+    head: &Head,
+    part_size: u64,
+) -> Result<(Upload, BTreeMap<u32, WrittenPart>), Opening> {
+    let properties = copier.fit(follower, head).map_err(Opening::Unfit)?;
+    let known = copier.journal.ledger.upload(&copier.dataset, follower.index, &job.key).await.map_err(|error| {
+        copier.journal.fatal(error);
+        Opening::Interrupted
+    })?;
+    if let Some(row) = known {
+        let same = row.intent.source == job.source && row.intent.part_size == part_size;
+        if let Some(upload) = named(&row).filter(|_| same) {
+            match follower.store.list_parts(&upload).await {
+                Ok(parts) => return Ok((upload, still_there(row, &parts))),
+                Err(error) if error.kind() == ErrorKind::NoUpload => {}
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            drop_upload(copier, follower, &row).await?;
+        }
+    }
+    begin(copier, follower, job, &properties, part_size).await
+}
+
+async fn begin(
+    copier: &Copier,
+    follower: &Follower,
+    job: &Job,
+    properties: &crate::store::Properties,
+    part_size: u64,
+) -> Result<(Upload, BTreeMap<u32, WrittenPart>), Opening> {
+    let (dataset, target) = (copier.dataset.clone(), follower.index);
+    // Not being allowed to list uploads is no reason not to begin one.
+    let alone = follower.store.list_uploads(&job.key).await.is_ok_and(|uploads| uploads.is_empty());
+    let intent = UploadIntent { key: job.key.clone(), source: job.source.clone(), part_size, at: super::now(), alone };
+    let intended = Record::UploadIntended { dataset: dataset.clone(), target, upload: intent.clone() };
+    copier.journal.commit(vec![intended]).await?;
+    let mut tries = 1;
+    let upload = loop {
+        match follower.store.begin_upload(&job.key, properties).await {
+            Ok(upload) => break upload,
+            Err(error) if error.outcome_unknown() && tries < BEGIN_TRIES_MAX => {
+                tries += 1;
+                drop_nameless(follower, &intent).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let begun = Record::UploadBegun { dataset, target, key: job.key.clone(), id: upload.id.clone() };
+    copier.journal.commit(vec![begun]).await?;
+    Ok((upload, BTreeMap::new()))
+}
+
+/// The parts that both the ledger and the store know, and know alike.
+fn still_there(row: UploadRow, listed: &[Part]) -> BTreeMap<u32, WrittenPart> {
+    let listed: BTreeMap<_, _> = listed.iter().map(|part| (part.number, part)).collect();
+    let alike = |part: &WrittenPart| {
+        listed.get(&part.number).is_some_and(|found| found.size == part.size && found.tag == part.tag)
+    };
+    row.parts.into_iter().filter(alike).map(|part| (part.number, part)).collect()
+}
+
+/// Drops an upload that is of no use any more, with its parts, at the target and in the ledger.
+pub(super) async fn drop_upload(copier: &Copier, follower: &Follower, row: &UploadRow) -> Result<(), StoreError> {
+    match named(row) {
+        Some(upload) => follower.store.abort_upload(&upload).await?,
+        None => drop_nameless(follower, &row.intent).await?,
+    }
+    let ended =
+        Record::UploadEnded { dataset: copier.dataset.clone(), target: row.target, key: row.intent.key.clone() };
+    // Where the ledger cannot be written, the next run drops it again, which is no error.
+    let _ = copier.journal.note(vec![ended]).await;
+    Ok(())
+}
+
+/// The upload of a row, where the store has named it.
+fn named(row: &UploadRow) -> Option<Upload> {
+    Some(Upload { key: row.intent.key.clone(), id: row.id.clone()? })
+}
+
+/// Aborts the uploads of a key whose ids were never learned, where they can only be ours.
+async fn drop_nameless(follower: &Follower, intent: &UploadIntent) -> Result<(), StoreError> {
+    let listed = match follower.store.list_uploads(&intent.key).await {
+        Ok(listed) => listed,
+        // Without the right to list them nothing can be said of them.
+        Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for (upload, begun) in listed {
+        let then = begun.is_none_or(|begun| (begun.0 - intent.at.0).abs() <= BEGUN_MS_MAX);
+        if intent.alone && then {
+            follower.store.abort_upload(&upload).await?;
+        } else {
+            let begun = begun.unwrap_or(Timestamp(0));
+            tracing::warn!(
+                key = %upload.key, id = upload.id, %begun, location = follower.store.location(),
+                "an unfinished upload may be ours or another's: abort it if nobody uploads there"
+            );
+        }
+    }
+    Ok(())
+}
+
+impl Lane<'_> {
+    fn state(&self) -> std::sync::MutexGuard<'_, LaneState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lacks(&self, number: u32) -> bool {
+        let state = self.state();
+        state.failed.is_none() && !state.parts.contains_key(&number)
+    }
+}

@@ -1,0 +1,272 @@
+//! Verifications and repairs, within a run and on their own.
+
+use std::{future::Future, pin::pin, sync::Arc};
+
+use futures::future::{self, Either};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{
+    EngineError, Found, RunOptions, Shutdown, Sites, Verification, VerifyOptions, asked,
+    budget::Budget,
+    copy::Copier,
+    dispatcher::Run,
+    feeds::Inputs,
+    journal::{Journal, NotWritten, Report},
+    now,
+    redo::Redo,
+    refuse_unsupported,
+    scribe::{self, Board},
+    sites::DatasetStores,
+    verify::{Finding, Verifier},
+};
+use crate::{
+    ledger::{Ledger, Open, Record},
+    lifecycle::{Event as Happened, Goal, State},
+    model::DatasetName,
+    plan::{Dataset, Level, Plan},
+    report::Sink,
+};
+
+/// Findings that wait before the verification has to.
+const FINDINGS_QUEUED: usize = 1024;
+/// Findings that go to the ledger at once.
+const FINDINGS_BATCH: usize = 256;
+
+/// Refuses a dataset that means something else than when it began, and says what.
+pub(crate) fn same_meaning(dataset: &DatasetName, begun: &str, now: &Value) -> Result<(), EngineError> {
+    let begun: Value = serde_json::from_str(begun).unwrap_or(Value::Null);
+    if begun == *now {
+        return Ok(());
+    }
+    let changed = now
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, value)| begun.get(name) != Some(value))
+        .map(|(name, value)| format!("{name} was {}, is now {value}", begun.get(name).unwrap_or(&Value::Null)));
+    let difference = changed.collect::<Vec<_>>().join("; ");
+    Err(EngineError::MeaningChanged { dataset: dataset.clone(), difference })
+}
+
+/// The verification that a run ends with; what it learns of times goes to the ledger.
+pub(super) fn in_run(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    stores: &DatasetStores,
+) -> impl Future<Output = Result<Verification, EngineError>> + Send + 'static {
+    let journal = run.journal.clone();
+    let verifier = Verifier::new(
+        dataset,
+        Inputs::new(dataset, stores, Some(&run.journal.ledger)),
+        dataset.verify,
+        run.budget.clone(),
+        run.shutdown.clone(),
+        run.sink.clone(),
+    );
+    keeping(verifier, journal, false)
+}
+
+/// Runs a verification and records its findings as they come.
+async fn keeping(mut verifier: Verifier, journal: Journal, repair: bool) -> Result<Verification, EngineError> {
+    let dataset = verifier.inputs.dataset.clone();
+    let (findings, mut found) = mpsc::channel(FINDINGS_QUEUED);
+    verifier.findings = Some(findings);
+    let record = |finding| match finding {
+        Finding::Learned(target, key, pair) => Some(Record::Learned { dataset: dataset.clone(), target, key, pair }),
+        Finding::Broken(target, key) if repair => {
+            Some(Record::Waits { dataset: dataset.clone(), target, key, why: Open::Damaged })
+        }
+        Finding::Broken(..) => None,
+    };
+    let keep = async {
+        let mut batch = Vec::new();
+        while found.recv_many(&mut batch, FINDINGS_BATCH).await > 0 {
+            let records: Vec<_> = batch.drain(..).filter_map(record).collect();
+            if !records.is_empty() {
+                journal.note(records).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+            }
+        }
+        Ok::<_, EngineError>(())
+    };
+    let (verification, kept) = futures::join!(verifier.run(), keep);
+    kept?;
+    verification
+}
+
+/// Verifies without writing anything anywhere.
+pub(super) async fn verify(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Option<Arc<Ledger>>,
+    options: &VerifyOptions,
+    sink: Sink,
+    shutdown: Shutdown,
+) -> Result<Vec<Verification>, EngineError> {
+    let budget = Budget::new(options.limits.records, options.limits.bytes);
+    let mut verifications = Vec::new();
+    for dataset in asked(plan, &[], &options.datasets) {
+        refuse_unsupported(dataset, false)?;
+        let stores = sites.open(plan, dataset, None, &sink).await?;
+        // The pairs of a dataset that means something else now are no evidence.
+        let mut known = ledger.clone();
+        if let Some(ledger) = &ledger {
+            match ledger.meaning(&dataset.name).await? {
+                Some(begun) => same_meaning(&dataset.name, &begun, &plan.meaning_of(dataset))?,
+                None => known = None,
+            }
+        }
+        if let Some(ledger) = &known {
+            stores.adopt_known(ledger).await?;
+        } else {
+            stores.assume();
+        }
+        let verifier = Verifier::new(
+            dataset,
+            Inputs::new(dataset, &stores, known.as_ref()),
+            options.level.unwrap_or(dataset.verify),
+            budget.clone(),
+            shutdown.clone(),
+            sink.clone(),
+        );
+        verifications.push(verifier.run().await?);
+        if shutdown.is_draining() {
+            break;
+        }
+    }
+    Ok(verifications)
+}
+
+/// Verifies, copies again what differs, and verifies what was copied by looking at everything again.
+pub(super) async fn repair(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Arc<Ledger>,
+    options: &VerifyOptions,
+    sink: Sink,
+    shutdown: Shutdown,
+) -> Result<(Vec<Verification>, u64), EngineError> {
+    let (reports, queue) = mpsc::channel::<Report>(scribe::REPORTS_QUEUED);
+    let board = Board::default();
+    let scribe = scribe::write(Arc::clone(&ledger), queue, board.clone(), shutdown.clone());
+    let work = async {
+        let run_options = RunOptions {
+            goal: Goal::Verified,
+            phases: Vec::new(),
+            datasets: options.datasets.clone(),
+            force: false,
+            limits: options.limits,
+        };
+        let journal = Journal::new(ledger, reports, shutdown.clone());
+        let run = Run::new(plan, sites, &run_options, journal, board, sink, shutdown);
+        let (mut verifications, mut mended) = (Vec::new(), 0);
+        for dataset in asked(plan, &[], &options.datasets) {
+            refuse_unsupported(dataset, false)?;
+            let (verification, count) = repair_one(&run, dataset, options).await?;
+            mended += count;
+            verifications.push(verification);
+            if run.shutdown.is_draining() {
+                break;
+            }
+        }
+        match run.journal.take_fatal() {
+            Some(error) => Err(error),
+            None => Ok((verifications, mended)),
+        }
+    };
+    let (done, written) = futures::join!(work, scribe);
+    written?;
+    done
+}
+
+async fn repair_one(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    options: &VerifyOptions,
+) -> Result<(Verification, u64), EngineError> {
+    let ledger = &run.journal.ledger;
+    run.check_meaning(dataset).await?;
+    let stores = run.open(dataset).await?;
+    run.begin(dataset).await?;
+    let level = options.level.unwrap_or(dataset.verify);
+    let verifier = || {
+        Verifier::new(
+            dataset,
+            Inputs::new(dataset, &stores, Some(ledger)),
+            level,
+            run.budget.clone(),
+            run.shutdown.clone(),
+            run.sink.clone(),
+        )
+    };
+    let first = keeping(verifier(), run.journal.clone(), true).await?;
+    run.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+    let copier: Arc<Copier> = Arc::new(run.copier(dataset, &stores));
+    let mut damaged = 0;
+    for follower in &copier.targets {
+        damaged += ledger.counts(&dataset.name, follower.index).await?.damaged;
+    }
+    if damaged == 0 || first.interrupted {
+        record_outcome(run, dataset, level, &first).await?;
+        return Ok((first, 0));
+    }
+    let redo = Redo {
+        copier,
+        shard: None,
+        extra: dataset.extra,
+        delete_permille: Some(dataset.delete_share_permille),
+        sink: run.sink.clone(),
+    };
+    if !redo.mend().await? {
+        return Ok((Verification { interrupted: true, verified: None, ..first }, 0));
+    }
+    let again = keeping(verifier(), run.journal.clone(), false).await?;
+    record_outcome(run, dataset, level, &again).await?;
+    Ok((again, damaged))
+}
+
+/// Records what a repair ended with, where the dataset's state allows it.
+async fn record_outcome(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    level: Level,
+    verification: &Verification,
+) -> Result<(), EngineError> {
+    if verification.interrupted {
+        return Ok(());
+    }
+    let events = run.journal.ledger.events(&dataset.name).await?;
+    let state = State::replay(events.iter().map(|(event, _)| event))?;
+    let event = ended(level, verification);
+    // A lower level than the plan's proves less than the plan asks for.
+    let proves_enough = level >= dataset.verify || verification.verified.is_none();
+    if !proves_enough || state.apply(&event).is_err() {
+        // Or a pass is under way, or none has ended: the next run's own verification counts.
+        return Ok(());
+    }
+    run.commit(vec![Record::Happened { dataset: dataset.name.clone(), event, at: now() }]).await
+}
+
+/// The lifecycle event that a verification amounts to.
+pub(super) fn ended(level: Level, verification: &Verification) -> Happened {
+    let level = level.as_str().to_owned();
+    match &verification.verified {
+        Some(verified) => Happened::Verified { level, compared: verified.compared() },
+        None => Happened::Differed {
+            level,
+            differences: verification.targets.iter().map(Found::broken).sum(),
+            unreadable: verification.targets.iter().map(|found| found.unreadable).sum(),
+        },
+    }
+}
+
+/// Gives up on work once requests are to be dropped.
+pub(super) async fn cancellable<T>(
+    shutdown: &Shutdown,
+    work: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, EngineError> {
+    match future::select(pin!(work), pin!(shutdown.cancelled())).await {
+        Either::Left((done, _)) => done,
+        Either::Right(((), _)) => Err(EngineError::Cancelled),
+    }
+}

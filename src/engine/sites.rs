@@ -1,0 +1,404 @@
+//! Opens the stores that a plan names: connections, credentials, limits, residency, retries.
+//!
+//! Each store is wrapped, from the inside out: counted ([`Metered`]), limited ([`Limited`], by its
+//! site and by its dataset), retried ([`Retrying`]), and, where a residency rule forbids the place,
+//! guarded ([`Guarded`]).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    EngineError,
+    journal::{Journal, NotWritten},
+    now,
+};
+use crate::{
+    ledger::{Ledger, Record},
+    model::SiteName,
+    plan::{self, Credentials, Dataset, Location, Plan, Scheme, Site, policy},
+    report::{Event, Sink},
+    store::{
+        Capabilities, ErrorKind, ObjectStore, Proof,
+        file::FileStore,
+        guard::Guarded,
+        limit::{self, Limited, SiteLimits},
+        memory::MemoryStore,
+        meter::{Meter, Metered},
+        retry::{RetryPolicy, Retrying},
+        s3::{S3Client, S3Config, S3Credentials, S3Endpoint},
+    },
+};
+
+/// How long what a probe found is relied on.
+const PROBE_HOLDS_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It is read; nothing is ever written there.
+    Source,
+    /// It is written.
+    Target,
+    /// It is a target, but only looked at: nothing is made there.
+    Look,
+}
+
+/// Opens stores in place of the real ones, for tests and rehearsals.
+pub type Opener = dyn Fn(&Location, Role) -> Option<Arc<dyn ObjectStore>> + Send + Sync;
+
+/// The sites of a plan: one connection and one set of limits each, shared by all datasets.
+#[derive(Default)]
+pub struct Sites {
+    clients: tokio::sync::Mutex<BTreeMap<SiteName, S3Client>>,
+    limits: Mutex<BTreeMap<String, Arc<SiteLimits>>>,
+    retry: RetryPolicy,
+    opener: Option<Box<Opener>>,
+}
+
+impl std::fmt::Debug for Sites {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sites").field("retry", &self.retry).finish_non_exhaustive()
+    }
+}
+
+/// A dataset's stores, decorated and ready.
+#[derive(Debug)]
+pub struct DatasetStores {
+    /// The source.
+    pub source: Arc<dyn ObjectStore>,
+    /// The targets, in the plan's order.
+    pub targets: Vec<Arc<dyn ObjectStore>>,
+    /// What the source was asked.
+    pub source_meter: Arc<Meter>,
+    /// What the targets were asked.
+    pub target_meters: Vec<Arc<Meter>>,
+    limits: Vec<Arc<SiteLimits>>,
+    /// Under what names the ledger keeps what probes of the targets found.
+    probe_names: Vec<String>,
+}
+
+impl DatasetStores {
+    /// What is taken of a store that is only read and was never probed: that it shows what it has.
+    pub(crate) const ASSUMED: Capabilities = Capabilities { properties: true, tags: true, ..Capabilities::unproved() };
+
+    /// Takes what earlier probes found, as far as the ledger knows.
+    pub(super) async fn adopt_known(&self, ledger: &Ledger) -> Result<(), EngineError> {
+        for (store, name) in self.targets.iter().zip(&self.probe_names) {
+            match known(ledger, name).await? {
+                Some(known) => store.adopt(known),
+                None => readable(&**store),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is known of the targets, and they are only to be read.
+    pub(super) fn assume(&self) {
+        self.targets.iter().for_each(|store| readable(&**store));
+    }
+
+    /// Why requests wait, where they do.
+    pub fn waits_for(&self) -> Option<String> {
+        self.limits.iter().find_map(|limits| limits.reason())
+    }
+}
+
+impl Sites {
+    /// The real sites.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sites whose stores come from `opener` where it has one.
+    pub fn with_opener(opener: Box<Opener>, retry: RetryPolicy) -> Self {
+        Self { opener: Some(opener), retry, ..Self::default() }
+    }
+
+    /// Opens a dataset's stores. With a journal, targets are probed unless the ledger knows them.
+    pub(super) async fn open(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        journal: Option<&Journal>,
+        sink: &Sink,
+    ) -> Result<DatasetStores, EngineError> {
+        let source_meter = Arc::new(Meter::default());
+        let mut limits = Vec::new();
+        let (source, used) = self.store(plan, dataset, &dataset.source, Role::Source, &source_meter).await?;
+        limits.extend(used);
+        let (mut targets, mut target_meters) = (Vec::new(), Vec::new());
+        for target in &dataset.targets {
+            let meter = Arc::new(Meter::default());
+            let role = if journal.is_some() { Role::Target } else { Role::Look };
+            let (mut store, used) = self.store(plan, dataset, &target.at, role, &meter).await?;
+            limits.extend(used);
+            // The plan's check has refused this already; if code ever gets this far, so does the store.
+            if let Err(reason) = policy::verdict(plan, dataset, target) {
+                store = Arc::new(Guarded::new(store, &reason));
+            }
+            if let Some(journal) = journal {
+                known_or_probed(&*store, &probe_name(plan, &target.at), journal, sink).await?;
+            }
+            targets.push(store);
+            target_meters.push(meter);
+        }
+        let probe_names = dataset.targets.iter().map(|target| probe_name(plan, &target.at)).collect();
+        Ok(DatasetStores { source, targets, source_meter, target_meters, limits, probe_names })
+    }
+
+    /// Opens a dataset's stores for a look: what is known of the targets is taken from the ledger,
+    /// what is not is asked where `probe` allows it, and nothing is recorded.
+    pub(crate) async fn open_to_look(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        ledger: Option<&Arc<Ledger>>,
+        probe: bool,
+        sink: &Sink,
+    ) -> Result<DatasetStores, EngineError> {
+        let stores = self.open(plan, dataset, None, sink).await?;
+        if let Some(ledger) = ledger {
+            stores.adopt_known(ledger).await?;
+        }
+        for store in &stores.targets {
+            let known = store.capabilities();
+            if known != Capabilities::unproved() && known != DatasetStores::ASSUMED {
+                continue;
+            }
+            if probe {
+                let found = store.probe().await?;
+                let location = store.location().to_owned();
+                sink.tell(Event::Probed { location, proof: found.proof, lacks: lacks(&found) });
+            } else {
+                readable(&**store);
+            }
+        }
+        Ok(stores)
+    }
+
+    async fn store(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        at: &Location,
+        role: Role,
+        meter: &Arc<Meter>,
+    ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
+        let site = plan.sites.get(&at.site).ok_or_else(|| EngineError::Site {
+            site: at.site.to_string(),
+            detail: "the plan does not describe it".to_owned(),
+        })?;
+        let bare = match self.opener.as_ref().and_then(|open| open(at, role)) {
+            Some(store) => store,
+            None => self.backend(plan, site, at, role).await?,
+        };
+        let site_limits = self.limits_of(site.name.as_str(), || site_limits(site))?;
+        let mut used = vec![Arc::clone(&site_limits)];
+        let mut store: Arc<dyn ObjectStore> = Arc::new(Metered::new(bare, Arc::clone(meter)));
+        store = Arc::new(Limited::new(store, site_limits));
+        let own = &dataset.limits;
+        if own.bandwidth.is_some() || own.requests_per_second.is_some() {
+            let own_limits = self.limits_of(&format!("dataset {}", dataset.name), || {
+                Ok(limit::Limits {
+                    bandwidth: own.bandwidth,
+                    requests_per_second: own.requests_per_second,
+                    ..limit::Limits::default()
+                })
+            })?;
+            used.push(Arc::clone(&own_limits));
+            store = Arc::new(Limited::new(store, own_limits));
+        }
+        let retry = RetryPolicy { meter: Some(Arc::clone(meter)), ..self.retry.clone() };
+        Ok((Arc::new(Retrying::new(store, retry)), used))
+    }
+
+    async fn backend(
+        &self,
+        plan: &Plan,
+        site: &Site,
+        at: &Location,
+        role: Role,
+    ) -> Result<Arc<dyn ObjectStore>, EngineError> {
+        match at.scheme {
+            Scheme::File => {
+                let base = site.directory.as_ref().ok_or_else(|| no_directory(site))?;
+                let root = plan.resolve(base).join(&at.container);
+                let location = at.to_string();
+                match (role, FileStore::open(root.clone(), location.clone())) {
+                    (Role::Target, Err(error)) if error.kind() == ErrorKind::NoContainer => {
+                        Ok(Arc::new(FileStore::open_or_create(root, location)?))
+                    }
+                    // A directory that a run would make is as good as an empty one.
+                    (Role::Look, Err(error)) if error.kind() == ErrorKind::NoContainer => {
+                        Ok(Arc::new(MemoryStore::new(&location).with_capabilities(FileStore::CAPABILITIES)))
+                    }
+                    (_, opened) => Ok(Arc::new(opened?)),
+                }
+            }
+            Scheme::S3 => {
+                let store = self.client(plan, site).await?.store(&at.container, &at.prefix);
+                if role == Role::Source {
+                    // A source is never written, so it is never probed: its answers tell the rest.
+                    store.adopt(DatasetStores::ASSUMED);
+                }
+                Ok(Arc::new(store))
+            }
+            Scheme::DynamoDb => Err(EngineError::Site {
+                site: site.name.to_string(),
+                detail: "tables are not supported yet".to_owned(),
+            }),
+        }
+    }
+
+    async fn client(&self, plan: &Plan, site: &Site) -> Result<S3Client, EngineError> {
+        let mut clients = self.clients.lock().await;
+        if let Some(client) = clients.get(&site.name) {
+            return Ok(client.clone());
+        }
+        let client = S3Client::connect(s3_config(plan, site)?).await?;
+        clients.insert(site.name.clone(), client.clone());
+        Ok(client)
+    }
+
+    fn limits_of(
+        &self,
+        name: &str,
+        describe: impl FnOnce() -> Result<limit::Limits, EngineError>,
+    ) -> Result<Arc<SiteLimits>, EngineError> {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(limits) = limits.get(name) {
+            return Ok(Arc::clone(limits));
+        }
+        let made = SiteLimits::new(name, describe()?, Arc::new(jiff::Timestamp::now));
+        limits.insert(name.to_owned(), Arc::clone(&made));
+        Ok(made)
+    }
+}
+
+/// What the ledger knows of an endpoint, or what it says now.
+async fn known_or_probed(
+    store: &dyn ObjectStore,
+    name: &str,
+    journal: &Journal,
+    sink: &Sink,
+) -> Result<(), EngineError> {
+    let location = store.location().to_owned();
+    if let Some(known) = known(&journal.ledger, name).await? {
+        store.adopt(known);
+        return Ok(());
+    }
+    // A store that was asked already in this process need not be asked again.
+    let mut found = store.capabilities();
+    if found == Capabilities::unproved() {
+        found = store.probe().await?;
+    }
+    sink.tell(Event::Probed { location, proof: found.proof, lacks: lacks(&found) });
+    let capabilities = serde_json::to_string(&found).expect("capabilities are plain data");
+    let probed = Record::Probed { location: name.to_owned(), capabilities, at: now() };
+    journal.commit(vec![probed]).await.map_err(|NotWritten| EngineError::LedgerClosed)
+}
+
+/// Under what name the ledger keeps what a probe found: another server is another place, whatever
+/// its site is called.
+fn probe_name(plan: &Plan, at: &Location) -> String {
+    format!("{at} ({})", plan.place_of(at).unwrap_or_default())
+}
+
+/// What the ledger knows, unless it is old: servers are upgraded. What an older build wrote may lack
+/// a field; then the endpoint is asked again too.
+async fn known(ledger: &Ledger, name: &str) -> Result<Option<Capabilities>, EngineError> {
+    let found = ledger.capabilities(name).await?;
+    let fresh = found.filter(|(_, at)| now().0 - at.0 < PROBE_HOLDS_MS);
+    Ok(fresh.and_then(|(known, _)| serde_json::from_str(&known).ok()))
+}
+
+/// What an endpoint cannot do and this tool makes up for.
+pub(crate) fn lacks(found: &Capabilities) -> Vec<&'static str> {
+    let mut lacks = Vec::new();
+    if !(found.put_if_absent && found.put_if_matches) {
+        lacks.push("conditional writes");
+    }
+    if !found.delete_if_matches {
+        lacks.push("conditional deletes");
+    }
+    if !found.keeps_crc64nvme && !matches!(found.proof, Proof::Fsynced) {
+        lacks.push("CRC-64/NVME checksums");
+    }
+    if !found.tags {
+        lacks.push("tags");
+    }
+    if !found.properties {
+        lacks.push("properties");
+    }
+    lacks
+}
+
+fn readable(store: &dyn ObjectStore) {
+    if store.capabilities() == Capabilities::unproved() {
+        store.adopt(DatasetStores::ASSUMED);
+    }
+}
+
+fn no_directory(site: &Site) -> EngineError {
+    EngineError::Site { site: site.name.to_string(), detail: "it has no directory in the plan".to_owned() }
+}
+
+fn site_limits(site: &Site) -> Result<limit::Limits, EngineError> {
+    let window = site.limits.window.as_ref().map(|window: &plan::Window| {
+        limit::Window::new(window.start_min, window.end_min, &window.zone)
+            .map_err(|detail| EngineError::Site { site: site.name.to_string(), detail })
+    });
+    Ok(limit::Limits {
+        bandwidth: site.limits.bandwidth,
+        requests_per_second: site.limits.requests_per_second,
+        window: window.transpose()?,
+        ..limit::Limits::default()
+    })
+}
+
+fn s3_config(plan: &Plan, site: &Site) -> Result<S3Config, EngineError> {
+    let wrong = |detail: String| EngineError::Site { site: site.name.to_string(), detail };
+    let endpoint = site.s3.as_ref().map(|endpoint| {
+        let ca_pem = endpoint.ca_file.as_ref().map(|file| {
+            let path = plan.resolve(file);
+            std::fs::read(&path).map_err(|error| wrong(format!("failed to read ca_file {}: {error}", path.display())))
+        });
+        Ok::<_, EngineError>(S3Endpoint {
+            url: endpoint.url.clone(),
+            path_style: endpoint.path_style,
+            ca_pem: ca_pem.transpose()?,
+        })
+    });
+    let region = site.s3.as_ref().map(|endpoint| endpoint.region.clone()).or_else(|| site.region.clone());
+    Ok(S3Config {
+        site: site.name.to_string(),
+        region: region.ok_or_else(|| wrong("it has neither a region nor an s3 endpoint".to_owned()))?,
+        endpoint: endpoint.transpose()?,
+        credentials: s3_credentials(&site.credentials).map_err(wrong)?,
+        expected_bucket_owner: site.expected_bucket_owner.clone(),
+    })
+}
+
+/// Reads the keys of `credentials = { env = ... }`; names what is missing, never what is there.
+fn s3_credentials(credentials: &Credentials) -> Result<S3Credentials, String> {
+    Ok(match credentials {
+        Credentials::Ambient => S3Credentials::Ambient,
+        Credentials::Profile { name } => S3Credentials::Profile(name.clone()),
+        Credentials::Role { arn, external_id } => {
+            S3Credentials::Role { arn: arn.clone(), external_id: external_id.clone() }
+        }
+        Credentials::Env { prefix } => {
+            let get = |suffix: &str| std::env::var(format!("{prefix}_{suffix}")).ok().filter(|value| !value.is_empty());
+            let must = |suffix: &str| {
+                get(suffix).ok_or_else(|| format!("set the environment variable {prefix}_{suffix} (credentials)"))
+            };
+            S3Credentials::Keys {
+                id: must("ACCESS_KEY_ID")?,
+                secret: must("SECRET_ACCESS_KEY")?,
+                session_token: get("SESSION_TOKEN"),
+            }
+        }
+    })
+}

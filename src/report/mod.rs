@@ -1,0 +1,204 @@
+//! What the engine tells the world: [`Event`]s, for progress bars, logs and NDJSON alike.
+//!
+//! The engine sends and never waits for a display; nothing it does depends on who listens.
+
+use serde::Serialize;
+
+mod redact;
+
+pub use redact::Redactor;
+
+use crate::{
+    lifecycle::State,
+    model::{DatasetName, Key, PhaseName, PlanName},
+    shard::Tally,
+};
+
+/// Something that happened during a run or a verification. Serialises to one NDJSON line.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A run began, or goes on.
+    RunBegan {
+        /// The plan.
+        plan: PlanName,
+        /// A ledger of an earlier run was found.
+        resumed: bool,
+    },
+    /// An endpoint answered to a probe.
+    Probed {
+        /// Where.
+        location: String,
+        /// How writes there are proved.
+        proof: crate::store::Proof,
+        /// What the endpoint cannot do and this tool makes up for.
+        lacks: Vec<&'static str>,
+    },
+    /// How far a survey is.
+    Surveying {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Records of the source seen so far.
+        records: u64,
+        /// How much of the key space is done, from 0 to 1: an estimate.
+        fraction: f64,
+    },
+    /// A phase began.
+    PhaseBegan {
+        /// The phase.
+        phase: PhaseName,
+    },
+    /// A dataset came into a new state.
+    DatasetState {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The state.
+        #[serde(flatten)]
+        state: State,
+    },
+    /// How far a dataset is; sent a few times a second.
+    Progress {
+        /// The dataset.
+        dataset: DatasetName,
+        /// What is done in this pass, per target.
+        targets: Vec<TargetProgress>,
+        /// How much of the key space is done, from 0 to 1: an estimate.
+        fraction: f64,
+        /// Bytes read from the source in this run.
+        source_bytes_read: u64,
+        /// Bytes written to all targets in this run.
+        target_bytes_written: u64,
+        /// Why it is slower than it could be, where there is a reason.
+        waits_for: Option<String>,
+    },
+    /// A record could not be brought over; the run goes on.
+    RecordFailed {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target's location.
+        target: String,
+        /// The record.
+        key: Key,
+        /// Why.
+        reason: String,
+    },
+    /// Something that the operator should know.
+    Warning {
+        /// The dataset, where it is about one.
+        dataset: Option<DatasetName>,
+        /// What.
+        message: String,
+    },
+    /// How far a verification is; sent a few times a second.
+    Verifying {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Records compared so far, over all targets.
+        compared: u64,
+        /// How much of the key space is done, from 0 to 1: an estimate.
+        fraction: f64,
+    },
+    /// A verification found a difference.
+    Differs {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target's location.
+        target: String,
+        /// What differs.
+        #[serde(flatten)]
+        difference: Difference,
+    },
+    /// What a pass of a dataset did in the end.
+    DatasetEnded {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Per target.
+        targets: Vec<TargetProgress>,
+        /// Bytes read from the source in this run.
+        source_bytes_read: u64,
+    },
+    /// The run is over.
+    RunEnded {
+        /// Everything asked for is done and equal.
+        complete: bool,
+        /// What to do next.
+        next: String,
+    },
+}
+
+/// One target's share of a dataset's progress.
+#[derive(Debug, Clone, Serialize)]
+pub struct TargetProgress {
+    /// The target's location.
+    pub target: String,
+    /// What is done in this pass.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// Records left for later.
+    pub deferred: u64,
+    /// Records that failed.
+    pub failed: u64,
+}
+
+/// One difference that a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The record.
+    pub key: Key,
+    /// What kind.
+    pub kind: DifferenceKind,
+    /// What exactly, for people.
+    pub detail: String,
+}
+
+/// What kind of difference it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// The lead has it, the follower does not.
+    Missing,
+    /// The follower has it, the lead does not.
+    Extra,
+    /// Both have it, and they are not equal.
+    Different,
+    /// It could not be read, so nothing is known.
+    Unreadable,
+}
+
+impl DifferenceKind {
+    /// The word, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Extra => "extra",
+            Self::Different => "different",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// Where events go. Cloning is cheap; a sink without a listener drops them.
+#[derive(Debug, Clone)]
+pub struct Sink(Option<tokio::sync::mpsc::UnboundedSender<Event>>);
+
+impl Sink {
+    /// A sink and its listening end. Events are few by design (progress is sampled), so the
+    /// channel has no bound and telling never blocks the engine.
+    pub fn new() -> (Self, tokio::sync::mpsc::UnboundedReceiver<Event>) {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        (Self(Some(sender)), receiver)
+    }
+
+    /// A sink that nobody listens to.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Tells.
+    pub fn tell(&self, event: Event) {
+        if let Some(sender) = &self.0 {
+            // A display that has gone away is no reason to stop moving data.
+            let _ = sender.send(event);
+        }
+    }
+}

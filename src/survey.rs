@@ -1,0 +1,370 @@
+//! Looks at both sides before anything moves, and says what a run would do.
+//!
+//! A survey lists every side once, joins the listings with what the ledger knows, and counts. It
+//! writes nothing but the scratch key of a probe, and with `probe` off not even that.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::{
+    diff::{Change, decide},
+    engine::{DatasetStores, EngineError, Inputs, Shutdown, Sites, asked, lacks, layout, same_meaning},
+    ledger::Ledger,
+    lifecycle::{Goal, State},
+    model::{DatasetName, KeyRange, PhaseName, PlanName},
+    plan::{Dataset, Extra, Level, Plan},
+    report::{Event, Redactor, Sink},
+    shard::{self, Cursor},
+    store::{ErrorKind, Proof},
+};
+
+/// Requests that a page of a listing takes: S3 gives 1,000 keys at once.
+const KEYS_PER_PAGE: u64 = 1000;
+/// How many problems are shown by key; the rest are counted.
+const PROBLEMS_SHOWN: usize = 20;
+/// Keys between two signs of life.
+const TELL_EVERY: u64 = 5000;
+
+/// What a survey is asked to do.
+#[derive(Debug, Clone)]
+pub struct SurveyOptions {
+    /// Only these datasets; all where empty.
+    pub datasets: Vec<DatasetName>,
+    /// Ask endpoints what they can do, in a scratch key.
+    pub probe: bool,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Preview {
+    /// The plan.
+    pub plan: PlanName,
+    /// Its phases, in the order in which they would run.
+    pub phases: Vec<PhasePreview>,
+    /// Nothing stands in the way.
+    pub runnable: bool,
+}
+
+/// One phase of a preview.
+#[derive(Debug, Clone, Serialize)]
+pub struct PhasePreview {
+    /// Its name.
+    pub name: PhaseName,
+    /// The phases that come first.
+    pub after: Vec<PhaseName>,
+    /// Its datasets.
+    pub datasets: Vec<DatasetPreview>,
+}
+
+/// One dataset of a preview.
+#[derive(Debug, Clone, Serialize)]
+pub struct DatasetPreview {
+    /// Its name.
+    pub name: DatasetName,
+    /// Where it stands now.
+    pub state: &'static str,
+    /// Where it leads now.
+    pub source: String,
+    /// Records at the source that belong to it.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How a run would prove it.
+    pub verify: Level,
+    /// What each target would get.
+    pub targets: Vec<TargetPreview>,
+    /// Requests to the source, roughly: listing, reading, and looking at large objects.
+    pub source_requests: u64,
+    /// Seconds that the limits of the plan alone make it take; `None` where none binds.
+    pub seconds_min: Option<u64>,
+    /// What stands in the way.
+    pub blocks: Vec<String>,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+}
+
+/// One target of a preview.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TargetPreview {
+    /// Where.
+    pub target: String,
+    /// Records to write that it lacks.
+    pub create: u64,
+    /// Records to write over another version.
+    pub replace: u64,
+    /// Records to compare by their checksums first, since both sides have them and nothing is
+    /// recorded: copied where they differ or cannot be compared.
+    pub compare: u64,
+    /// Records that are there already.
+    pub skip: u64,
+    /// Records to delete, for the source has deleted them or the plan wants extra ones gone.
+    pub delete: u64,
+    /// Records that only the target has and the plan keeps.
+    pub extra: u64,
+    /// Bytes to write, at most.
+    pub bytes: u64,
+    /// Requests, roughly.
+    pub requests: u64,
+    /// How writes are proved; `None` where nobody asked the endpoint yet.
+    pub proof: Option<Proof>,
+    /// What the endpoint cannot do and this tool makes up for.
+    pub lacks: Vec<&'static str>,
+}
+
+/// Surveys the datasets asked for.
+///
+/// What concerns one dataset (a bucket that is not there, say) blocks it in the preview; an error
+/// here means that the survey itself could not be made.
+pub async fn survey(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Option<Arc<Ledger>>,
+    options: &SurveyOptions,
+    sink: &Sink,
+    shutdown: &Shutdown,
+) -> Result<Preview, EngineError> {
+    let mut preview = Preview { plan: plan.name.clone(), phases: Vec::new(), runnable: true };
+    for phase in &plan.phases {
+        let mut datasets = Vec::new();
+        for dataset in asked(plan, std::slice::from_ref(&phase.name), &options.datasets) {
+            let surveyor = Surveyor { plan, sites, ledger: ledger.as_ref(), options, sink, shutdown };
+            let seen = surveyor.dataset(dataset).await?;
+            preview.runnable &= seen.blocks.is_empty();
+            datasets.push(seen);
+        }
+        preview.phases.push(PhasePreview { name: phase.name.clone(), after: phase.after.clone(), datasets });
+    }
+    Ok(preview)
+}
+
+struct Surveyor<'a> {
+    plan: &'a Plan,
+    sites: &'a Sites,
+    ledger: Option<&'a Arc<Ledger>>,
+    options: &'a SurveyOptions,
+    sink: &'a Sink,
+    shutdown: &'a Shutdown,
+}
+
+impl Surveyor<'_> {
+    async fn dataset(&self, dataset: &Dataset) -> Result<DatasetPreview, EngineError> {
+        let mut seen = DatasetPreview {
+            name: dataset.name.clone(),
+            state: State::Pending.name(),
+            source: dataset.source.to_string(),
+            records: 0,
+            bytes: 0,
+            verify: dataset.verify,
+            targets: Vec::new(),
+            source_requests: 0,
+            seconds_min: None,
+            blocks: Vec::new(),
+            notes: Vec::new(),
+        };
+        for key in &dataset.unsupported {
+            let place = format!("{} (line {}, column {})", key.key, key.line, key.column);
+            if key.cutover_only {
+                seen.notes.push(format!("{place}: the cutover is not supported yet; run with --until verified"));
+            } else {
+                seen.blocks.push(format!("{place} is not supported yet"));
+            }
+        }
+        let waits = self.fills(dataset).await?;
+        if !waits.is_empty() {
+            seen.notes.push(format!(
+                "its source is filled by {}, which comes first: what it will hold is not known yet",
+                waits.join(" and ")
+            ));
+        }
+        if let Err(error) = self.look(dataset, &mut seen).await {
+            match &error {
+                // The datasets that come first make it.
+                EngineError::Store(error) if error.kind() == ErrorKind::NoContainer && !waits.is_empty() => {}
+                // Only what the ledger says concerns everything.
+                EngineError::Ledger(_) | EngineError::Panicked(_) | EngineError::Illegal(_) => return Err(error),
+                _ => seen.blocks.push(with_mend(&error)),
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The datasets that fill this one's source and are not done.
+    async fn fills(&self, dataset: &Dataset) -> Result<Vec<String>, EngineError> {
+        let mut open = Vec::new();
+        for first in self.plan.filled_by(dataset) {
+            let state = match self.ledger {
+                Some(ledger) => State::replay(ledger.events(first).await?.iter().map(|(event, _)| event))?,
+                None => State::Pending,
+            };
+            if !state.reached(Goal::Verified) {
+                open.push(first.to_string());
+            }
+        }
+        Ok(open)
+    }
+
+    async fn look(&self, dataset: &Dataset, seen: &mut DatasetPreview) -> Result<(), EngineError> {
+        if dataset.unsupported.iter().any(|key| !key.cutover_only) {
+            return Ok(());
+        }
+        let mut known = None;
+        if let Some(ledger) = self.ledger {
+            let events = ledger.events(&dataset.name).await?;
+            seen.state = State::replay(events.iter().map(|(event, _)| event))?.name();
+            if let Some(begun) = ledger.meaning(&dataset.name).await? {
+                same_meaning(&dataset.name, &begun, &self.plan.meaning_of(dataset))?;
+                known = Some(ledger);
+            }
+        }
+        let stores = self.sites.open_to_look(self.plan, dataset, self.ledger, self.options.probe, self.sink).await?;
+        seen.targets = stores.targets.iter().map(|store| target_of(&**store)).collect();
+        self.count(dataset, &stores, known, seen).await?;
+        self.judge(dataset, seen);
+        Ok(())
+    }
+
+    async fn count(
+        &self,
+        dataset: &Dataset,
+        stores: &DatasetStores,
+        known: Option<&Arc<Ledger>>,
+        seen: &mut DatasetPreview,
+    ) -> Result<(), EngineError> {
+        let mut rows = Inputs::new(dataset, stores, known).rows(&KeyRange::all());
+        let (mut problems, mut count) = (0_u64, 0_u64);
+        while let Some(row) = rows.next().await? {
+            count += 1;
+            if count.is_multiple_of(TELL_EVERY) {
+                let fraction = shard::progress(&KeyRange::all(), &Cursor::At(row.key.clone()));
+                self.sink.tell(Event::Surveying { dataset: dataset.name.clone(), records: seen.records, fraction });
+                if self.shutdown.is_draining() {
+                    seen.blocks.push("the survey was stopped before its end".to_owned());
+                    return Ok(());
+                }
+            }
+            let source = row.source.as_ref().map(|entry| &entry.token);
+            if let Some(token) = source {
+                seen.records += 1;
+                seen.bytes += token.size;
+            }
+            if let Some(problem) = row.source.as_ref().and_then(|entry| entry.problem.as_deref()) {
+                problems += 1;
+                if problems <= PROBLEMS_SHOWN as u64 {
+                    let redactor = Redactor::new(self.plan.redact_keys);
+                    seen.blocks.push(format!("{} {}", redactor.key(&row.key), redactor.text(problem, &row.key)));
+                }
+                continue;
+            }
+            let mut read = false;
+            for ((shown, pair), target) in row.targets.iter().zip(&row.pairs).zip(&mut seen.targets) {
+                let shown = shown.as_ref().map(|entry| &entry.token);
+                let pair = pair.as_ref().map(|row| (&row.pair.source, &row.pair.target));
+                read |= add(target, decide(source, shown, pair), source.map_or(0, |token| token.size), dataset.extra);
+            }
+            if read {
+                seen.source_requests += source.map_or(0, |token| parts_of(token.size));
+            }
+        }
+        if problems > PROBLEMS_SHOWN as u64 {
+            seen.blocks
+                .push(format!("... and {} more records that cannot be copied", problems - PROBLEMS_SHOWN as u64));
+        }
+        let pages = |records: u64| records.div_ceil(KEYS_PER_PAGE).max(1);
+        seen.source_requests += pages(seen.records);
+        for target in &mut seen.targets {
+            target.requests += pages(target.skip + target.replace + target.compare + target.delete + target.extra);
+        }
+        Ok(())
+    }
+
+    /// What follows from the counts: refusals, and the time that limits alone take.
+    fn judge(&self, dataset: &Dataset, seen: &mut DatasetPreview) {
+        for target in &seen.targets {
+            if target.extra > 0 && dataset.extra == Extra::Refuse {
+                seen.blocks.push(format!(
+                    "{} records only {} has, and the plan says extra = \"refuse\"",
+                    target.extra, target.target
+                ));
+            }
+            let held = target.skip + target.replace + target.compare + target.delete;
+            let allowed = u128::from(held) * u128::from(dataset.delete_share_permille);
+            if u128::from(target.delete) * 1000 > allowed {
+                seen.blocks.push(format!(
+                    "{} of {held} records would be deleted at {}, more than delete_share allows ({}%): look at the \
+                     source; if that is what you want, run with --force",
+                    target.delete,
+                    target.target,
+                    f64::from(dataset.delete_share_permille) / 10.0
+                ));
+            }
+            if target.proof.is_none() {
+                seen.notes.push(format!("{} was not probed: what it can do is not known", target.target));
+            }
+        }
+        let read = seen.targets.iter().map(|target| target.bytes).max().unwrap_or(0);
+        let mut seconds = self.seconds(&dataset.source.site, read, seen.source_requests);
+        for (target, described) in dataset.targets.iter().zip(&seen.targets) {
+            seconds = seconds.max(self.seconds(&target.at.site, described.bytes, described.requests));
+        }
+        seen.seconds_min = seconds;
+    }
+
+    fn seconds(&self, site: &crate::model::SiteName, bytes: u64, requests: u64) -> Option<u64> {
+        let limits = &self.plan.sites.get(site)?.limits;
+        let by_bytes = limits.bandwidth.map(|bandwidth| bytes.div_ceil(bandwidth.max(1)));
+        let by_requests = limits.requests_per_second.map(|rate| requests.div_ceil(u64::from(rate.max(1))));
+        by_bytes.max(by_requests)
+    }
+}
+
+/// Adds one record's change; whether the source must be read for it.
+fn add(target: &mut TargetPreview, change: Change, size: u64, extra: Extra) -> bool {
+    match change {
+        Change::Create => target.create += 1,
+        Change::Replace => target.replace += 1,
+        Change::Look => {
+            target.compare += 1;
+            target.requests += 1;
+        }
+        Change::Same { .. } => target.skip += 1,
+        Change::Delete => target.delete += 1,
+        Change::Extra if extra == Extra::Delete => target.delete += 1,
+        Change::Extra | Change::Stray => target.extra += 1,
+        Change::Absent | Change::Gone => {}
+    }
+    let writes = matches!(change, Change::Create | Change::Replace | Change::Look);
+    if writes {
+        target.bytes += size;
+        // An upload in parts is begun, finished, and looked for first.
+        let parts = parts_of(size);
+        target.requests += if parts > 1 { parts + 3 } else { 1 };
+    }
+    if matches!(change, Change::Delete) {
+        target.requests += 1;
+    }
+    writes
+}
+
+/// Requests that reading or writing an object takes, where nothing is known of its source's parts.
+fn parts_of(size: u64) -> u64 {
+    layout::part_size(size, None, None, crate::store::PartRules::S3).map_or(1, |part| size.div_ceil(part))
+}
+
+fn target_of(store: &dyn crate::store::ObjectStore) -> TargetPreview {
+    let known = store.capabilities();
+    let probed = known != crate::store::Capabilities::unproved() && known != DatasetStores::ASSUMED;
+    TargetPreview {
+        target: store.location().to_owned(),
+        proof: probed.then_some(known.proof),
+        lacks: if probed { lacks(&known) } else { Vec::new() },
+        ..TargetPreview::default()
+    }
+}
+
+fn with_mend(error: &EngineError) -> String {
+    match error.mend() {
+        Some(mend) => format!("{error}; {mend}"),
+        None => error.to_string(),
+    }
+}
