@@ -25,6 +25,7 @@
 //!
 //! # Rooms, in the order of the flow
 //!
+//! - [`cli`]: arguments, one file a command, progress, exit codes. It alone prints.
 //! - [`plan`]: text to a checked plan, with every problem at its line and column. Pure.
 //! - [`model`]: the words as types. Pure.
 //! - [`lifecycle`]: the state machine of a dataset. Pure.
@@ -43,6 +44,13 @@
 //! Pure rooms know no runtime, file, clock or chance, and no room that does. `store` and `ledger`
 //! know neither each other nor what uses them. AWS's crates stay in `store::s3` and `rehearse`.
 //! `tests/it/tidy.rs` holds all of this.
+//!
+//! # How to read on
+//!
+//! ARCHITECTURE.md tells the whole with its reasons. In code: [`diff::decide`] is the heart, a
+//! table; then [`engine`], then the header of [`store`], then that of [`ledger`].
+
+pub mod cli;
 
 pub mod plan;
 

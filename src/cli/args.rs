@@ -1,0 +1,274 @@
+//! The command line, as clap reads it. What it says here is the manual.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::plan::Level;
+
+const MANUAL: &str = "\
+A PLAN is a TOML (or JSON) file that says what must be where, in which order and under which rules.
+The usual course:
+
+  migrate plan   plan.toml    look at both sides and show what would move; changes nothing
+  migrate run    plan.toml    copy, and prove that it arrived; run it again to go on after any stop
+  migrate verify plan.toml    prove it again, independently, and list every difference
+  migrate status plan.toml    where everything stands, and the one command that is next
+
+STATE
+  What was done is kept in .migrate/<plan name>/ in the current directory, or in DIR/<plan name>/
+  with --state DIR, readable by its owner only. It holds the keys of records, which may be personal
+  data; `redact_keys = true` in the plan hashes them in all output. One process at a time drives a
+  migration.
+
+OUTPUT
+  The answer goes to stdout, progress and logs to stderr. With --json, stdout carries only JSON:
+  one document, or for `run` one event a line.
+
+STOPPING
+  ctrl-c once finishes what is in flight and keeps it; twice cancels requests; three times exits.
+  After any of these, a crash or a power loss, the same command goes on where it stopped.
+
+EXIT CODES
+  0 done and equal   1 differences, or blocked   2 wrong command line or plan   3 incomplete
+  `migrate help exit-codes` tells more.";
+
+const EXIT_CODES: &str = "\
+The exit codes of every command:
+
+  0  Done: everything that was asked for is done and equal (or waits for an approval, as asked).
+  1  Differences were found, or the plan is blocked: by a policy, by a key of the plan that is not
+     supported, by more deletions than `delete_share` allows, by a dataset whose meaning changed, by
+     a phase that has to wait for another. Running the same command again changes nothing: look
+     first.
+  2  The command line or the plan file is wrong, or the plan file cannot be read. Nothing was done.
+  3  Incomplete: interrupted, some records failed, an endpoint or credentials did not work, the
+     ledger's disk is full, the ledger is damaged or newer than this program, or another process
+     drives the migration. Mend what the message names; the same command goes on.";
+
+/// Moves a company's data from one place to many, phase by phase, and proves at every moment what has moved.
+#[derive(Debug, Parser)]
+#[command(name = "migrate", version, after_long_help = MANUAL, max_term_width = 100)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Global {
+    /// Keep the state in DIR/<plan name>/ instead of .migrate/<plan name>/
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+
+    /// What to log to stderr: error, warn, info, debug or trace, `json` for JSON lines, or both as `debug,json`
+    #[arg(long, global = true, value_name = "LEVEL|json", default_value = "warn", value_parser = LogFormat::parse)]
+    pub(super) log: LogFormat,
+
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LogFormat {
+    pub(super) level: tracing::Level,
+    pub(super) json: bool,
+}
+
+impl LogFormat {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut format = Self { level: tracing::Level::WARN, json: false };
+        for word in text.split(',') {
+            match word {
+                "json" => format.json = true,
+                "error" | "warn" | "info" | "debug" | "trace" => {
+                    format.level = word.parse().map_err(|_| "not a level".to_owned())?;
+                }
+                _ => return Err("expected error, warn, info, debug, trace or json".to_owned()),
+            }
+        }
+        Ok(format)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show what a run would do, and what stands in its way; changes nothing
+    Plan(PlanArgs),
+    /// Copy what differs, and prove that it arrived; run it again to go on
+    Run(RunArgs),
+    /// Prove independently that every target equals its source; list each difference
+    Verify(VerifyArgs),
+    /// Show where everything stands, why it waits, and the next command
+    Status(StatusArgs),
+    /// Print the JSON Schema of plans, for editors
+    #[command(after_help = "Example:\n  migrate schema > schema.json")]
+    Schema,
+    /// Print shell completions
+    #[command(after_help = "Example:\n  migrate completions bash > ~/.local/share/bash-completion/completions/migrate")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// The exit codes of every command
+    #[command(hide = true, name = "exit-codes", long_about = EXIT_CODES)]
+    #[command(after_help = "Example:\n  migrate help exit-codes")]
+    ExitCodes,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate plan plans/quickstart.toml
+  migrate plan plan.toml --dataset catalog --json
+  migrate plan plan.toml --no-probe        # do not even write a scratch key")]
+pub(super) struct PlanArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// Only this dataset (may be given again)
+    #[arg(long = "dataset", short, value_name = "NAME")]
+    pub(super) datasets: Vec<String>,
+    /// Do not ask endpoints what they can do: that takes a scratch key, which is cleaned up
+    #[arg(long)]
+    pub(super) no_probe: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate run plans/quickstart.toml
+  migrate run plan.toml --until verified --phase e-commerce
+  migrate run plan.toml --json > events.ndjson")]
+pub(super) struct RunArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// How far to go; as far as the plan says where left out
+    #[arg(long, value_name = "STEP")]
+    pub(super) until: Option<Until>,
+    /// Only this phase (may be given again)
+    #[arg(long = "phase", short, value_name = "NAME")]
+    pub(super) phases: Vec<String>,
+    /// Only this dataset (may be given again)
+    #[arg(long = "dataset", short, value_name = "NAME")]
+    pub(super) datasets: Vec<String>,
+    /// Delete more at a target than the plan's `delete_share` allows
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Print events, one JSON object a line; the last is `run_ended`
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate verify plans/quickstart.toml
+  migrate verify plan.toml --level bytes --dataset catalog
+  migrate verify plan.toml --repair        # copy again exactly what differs")]
+pub(super) struct VerifyArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// Only this dataset (may be given again)
+    #[arg(long = "dataset", short, value_name = "NAME")]
+    pub(super) datasets: Vec<String>,
+    /// How thoroughly; as the plan says where left out
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) level: Option<LevelArg>,
+    /// Copy again exactly what is missing or different, and verify once more; deletes nothing
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate status plans/quickstart.toml
+  migrate status plan.toml --json
+  migrate status plan.toml --watch         # until ctrl-c")]
+pub(super) struct StatusArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// Show it again every two seconds, until ctrl-c
+    #[arg(long)]
+    pub(super) watch: bool,
+    /// List every record that failed, not only the first 20 of each dataset
+    #[arg(long)]
+    pub(super) failures: bool,
+    /// Print one JSON document (with --watch, one a line)
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// How far a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Until {
+    /// Copied, not proved
+    Copied,
+    /// Copied and proved equal
+    Verified,
+    /// Everything, as the plan says
+    Cutover,
+}
+
+/// How thoroughly a verification looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LevelArg {
+    /// Two listings against what was recorded; no object is read
+    Listing,
+    /// A look at every object on both sides: stored checksums and properties
+    Checksum,
+    /// Every byte on both sides
+    Bytes,
+}
+
+impl From<LevelArg> for Level {
+    fn from(level: LevelArg) -> Self {
+        match level {
+            LevelArg::Listing => Level::Listing,
+            LevelArg::Checksum => Level::Checksum,
+            LevelArg::Bytes => Level::Bytes,
+        }
+    }
+}
+
+/// The text of `migrate help exit-codes`.
+pub(super) fn exit_codes() -> &'static str {
+    EXIT_CODES
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_command_has_an_example() {
+        let mut command = Cli::command();
+        command.clone().debug_assert();
+        command.build();
+        for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+            let help = sub.render_long_help().to_string();
+            assert!(help.contains("Example"), "{}: {help}", sub.get_name());
+        }
+    }
+
+    #[test]
+    fn a_log_format_is_a_level_json_or_both() {
+        let json = LogFormat { level: tracing::Level::WARN, json: true };
+        assert_eq!(LogFormat::parse("json"), Ok(json));
+        assert_eq!(LogFormat::parse("debug,json"), Ok(LogFormat { level: tracing::Level::DEBUG, json: true }));
+        assert!(LogFormat::parse("loud").is_err());
+    }
+}

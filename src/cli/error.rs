@@ -1,0 +1,191 @@
+//! From what went wrong to an exit code, a mend and the next command.
+
+use std::{error::Error, fmt::Write as _, path::Path, process::ExitCode};
+
+use serde_json::{Value, json};
+
+use crate::{
+    engine::EngineError,
+    ledger::LedgerError,
+    plan::{Diagnostics, Plan},
+    report::Redactor,
+    store::ErrorKind,
+};
+
+/// What a command's end means to the shell. `migrate help exit-codes` documents it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    /// Done and equal.
+    Done = 0,
+    /// Differences, or blocked.
+    Differs = 1,
+    /// The command line or the plan file is wrong.
+    Wrong = 2,
+    /// Incomplete; the same command goes on.
+    Incomplete = 3,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        ExitCode::from(code as u8)
+    }
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) code: Code,
+    /// One sentence, causes included.
+    pub(super) message: String,
+    /// What the operator can do.
+    pub(super) mend: Option<String>,
+    /// The next command, where it is not the same one.
+    pub(super) next: Option<String>,
+    /// What is wrong with the plan, where it is that.
+    diagnostics: Option<Value>,
+}
+
+impl Failure {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), mend: None, next: None, diagnostics: None }
+    }
+
+    pub(super) fn mended_by(mut self, mend: impl Into<String>) -> Self {
+        self.mend = Some(mend.into());
+        self
+    }
+
+    pub(super) fn then(mut self, next: impl Into<String>) -> Self {
+        self.next.get_or_insert(next.into());
+        self
+    }
+
+    /// A plan file that cannot be read.
+    pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Self {
+        Self::new(Code::Wrong, format!("failed to read the plan file {}: {error}", file.display()))
+            .mended_by("name a plan file that exists and that you may read")
+    }
+
+    /// A failure of the ledger.
+    pub(super) fn ledger(error: &LedgerError) -> Self {
+        let (code, mend) = match error {
+            LedgerError::Newer { .. } => (Code::Incomplete, Some("use the newer migrate, which can read it")),
+            LedgerError::OtherPlan { .. } => {
+                (Code::Wrong, Some("name the state directory of this plan, or none, to use its own"))
+            }
+            LedgerError::Corrupt { .. } => (
+                Code::Incomplete,
+                Some("restore the file, or move it away and run again: both sides are compared afresh"),
+            ),
+            LedgerError::Full { .. } => (Code::Incomplete, Some("make room, then run the same command again")),
+            LedgerError::Other { .. } => (Code::Incomplete, None),
+        };
+        Self { mend: mend.map(str::to_owned), ..Self::new(code, with_causes(error)) }
+    }
+
+    /// A failure of the engine.
+    pub(super) fn engine(error: &EngineError, redactor: Redactor) -> Self {
+        if let EngineError::Ledger(error) = error {
+            return Self::ledger(error);
+        }
+        let mut message = with_causes(error);
+        let mut code = if error.is_blocking() { Code::Differs } else { Code::Incomplete };
+        if let EngineError::Store(error) = error {
+            if let Some(key) = error.key() {
+                message = redactor.text(&message, key);
+            }
+            if error.kind() == ErrorKind::Forbidden {
+                code = Code::Differs;
+            }
+        }
+        Self { mend: error.mend().map(str::to_owned), ..Self::new(code, message) }
+    }
+
+    /// The failure as a document.
+    pub(super) fn to_json(&self) -> Value {
+        let mut error = json!({ "message": self.message, "mend": self.mend });
+        if let Some(next) = &self.next {
+            error["next"] = next.as_str().into();
+        }
+        if let Some(diagnostics) = &self.diagnostics {
+            error["diagnostics"] = diagnostics.clone();
+        }
+        json!({ "error": error })
+    }
+
+    /// The failure for people.
+    pub(super) fn to_text(&self) -> String {
+        let mut text = match &self.diagnostics {
+            Some(_) => self.message.clone(),
+            None => format!("error: {}", self.message),
+        };
+        if let Some(mend) = self.mend.as_ref().filter(|mend| !self.message.contains(mend.as_str())) {
+            let _ = write!(text, "\nmend: {mend}");
+        }
+        if let Some(next) = &self.next {
+            let _ = write!(text, "\nnext: {next}");
+        }
+        text
+    }
+}
+
+impl From<Diagnostics> for Failure {
+    fn from(wrong: Diagnostics) -> Self {
+        let diagnostics = serde_json::to_value(&wrong).expect("diagnostics are plain data");
+        Self { diagnostics: Some(diagnostics), ..Self::new(Code::Wrong, wrong.to_string()) }
+    }
+}
+
+/// An error and its causes on one line.
+pub(super) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            let _ = write!(text, ": {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A name that the plan does not have, with the nearest one that it has.
+pub(super) fn unknown_name<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>, plan: &Plan) -> Failure {
+    let failure = Failure::new(Code::Wrong, format!("plan {} has no {what} {name:?}", plan.name));
+    let known: Vec<_> = known.collect();
+    let nearest = known.iter().min_by_key(|known| strsim::osa_distance(known, name));
+    match nearest.filter(|nearest| strsim::osa_distance(nearest, name) <= 3) {
+        Some(nearest) => failure.mended_by(format!("did you mean {nearest:?}?")),
+        None => failure.mended_by(format!("it has {}", known.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::DatasetName, store::StoreError};
+
+    #[test]
+    fn every_class_of_error_has_its_code() {
+        let dataset = DatasetName::new("d").unwrap();
+        let shown = Redactor::new(false);
+        let changed = EngineError::MeaningChanged { dataset, difference: "source".into() };
+        assert_eq!(Failure::engine(&changed, shown).code, Code::Differs);
+        let store = |kind| EngineError::Store(StoreError::new(kind, "list", "s3://a/b", "no"));
+        assert_eq!(Failure::engine(&store(ErrorKind::Unreachable), shown).code, Code::Incomplete);
+        assert_eq!(Failure::engine(&store(ErrorKind::Forbidden), shown).code, Code::Differs);
+        let full = LedgerError::Full { path: "l".into() };
+        assert_eq!(Failure::engine(&EngineError::Ledger(full), shown).code, Code::Incomplete);
+        let other = LedgerError::OtherPlan { path: "l".into(), found: "x".into() };
+        assert_eq!(Failure::ledger(&other).code, Code::Wrong);
+    }
+
+    #[test]
+    fn an_error_hides_its_key_where_asked() {
+        let error = StoreError::new(ErrorKind::Denied, "read", "s3://a/b", "no").on(&"ann.json".into());
+        let failure = Failure::engine(&EngineError::Store(error), Redactor::new(true));
+        assert!(!failure.to_text().contains("ann.json"), "{}", failure.to_text());
+        assert!(failure.to_text().contains("mend: give"), "{}", failure.to_text());
+    }
+}

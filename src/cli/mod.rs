@@ -1,0 +1,86 @@
+//! The command line: reads arguments, starts what is asked for, shows what comes of it, and turns
+//! it into an exit code.
+//!
+//! # What goes where
+//!
+//! The answer goes to stdout, progress and complaints to stderr. With `--json` stdout carries only
+//! JSON: one document, or for `run` one event a line of which the last is `run_ended`; a command that
+//! fails still answers with a document, `{"error": ...}`.
+//!
+//! # Who does what
+//!
+//! `args` is what clap reads. A `session` is a plan that was read, with its state directory.
+//! Each command has a file and ends with a [`Code`] or a [`Failure`]. `progress` listens to events
+//! and decides nothing. No other room prints, exits or hears signals.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+mod args;
+mod error;
+mod interrupt;
+mod log;
+mod plan;
+mod progress;
+mod render;
+mod run;
+mod session;
+mod standing;
+mod state;
+mod status;
+mod term;
+mod verify;
+
+use args::{Cli, Command};
+use error::{Code, Failure};
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) => {
+            // Help and versions come this way too, with exit code 0.
+            let code = asked.exit_code();
+            let _unheard = asked.print();
+            return if code == 0 { Code::Done.into() } else { Code::Wrong.into() };
+        }
+    };
+    let global = cli.global;
+    let ended = match cli.command {
+        Command::Plan(args) => plan::plan(&args, &global),
+        Command::Run(args) => run::run(&args, &global),
+        Command::Verify(args) => verify::verify(&args, &global),
+        Command::Status(args) => status::status(&args, &global),
+        Command::Schema => {
+            let schema = serde_json::to_string_pretty(&crate::plan::schema()).expect("a schema is plain data");
+            term::answer(&schema);
+            Ok(Code::Done)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "migrate", &mut script);
+            term::answer(String::from_utf8_lossy(&script).trim_end());
+            Ok(Code::Done)
+        }
+        Command::ExitCodes => {
+            term::answer(args::exit_codes());
+            Ok(Code::Done)
+        }
+    };
+    match ended {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            term::tell(&failure.to_text());
+            failure.code.into()
+        }
+    }
+}
+
+/// Answers with a document where a command that answers with JSON failed; the failure goes on.
+fn documented(failure: Failure, json: bool) -> Failure {
+    if json {
+        term::answer_json(&failure.to_json());
+    }
+    failure
+}

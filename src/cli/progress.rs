@@ -1,0 +1,271 @@
+//! Shows events as they come: bars on a terminal, one plain line every few seconds elsewhere, NDJSON
+//! where asked. It decides nothing, and runs on a thread of its own: a slow terminal or pipe never
+//! holds up the engine.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Write as _,
+    io::{self, IsTerminal},
+    time::{Duration, Instant},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle};
+
+use super::{render, term};
+use crate::{
+    model::{ByteCount, DatasetName},
+    report::{Event, Redactor, TargetProgress},
+};
+
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Rates are of this last stretch of time.
+const RATE_OVER: Duration = Duration::from_secs(15);
+/// Failed records that are told as they come; the answer lists them again.
+const FAILURES_TOLD: u64 = 10;
+const STEPS: u64 = 1000;
+
+/// How events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Show {
+    /// Bars or lines on stderr, as it is a terminal or not.
+    Progress,
+    /// The same, but nothing of what the answer of a survey holds.
+    Survey,
+    /// Nothing but warnings.
+    Quiet,
+    /// Events on stdout, one a line.
+    Json,
+}
+
+/// What was seen of a dataset that the ledger does not hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    /// Bytes read from its source in this run, for its pass.
+    pub(super) source_bytes_read: u64,
+}
+
+/// Starts to show. Ends, with what was seen, when nobody tells events any more.
+pub(super) fn show(
+    mut events: UnboundedReceiver<Event>,
+    show: Show,
+    redactor: Redactor,
+) -> JoinHandle<BTreeMap<DatasetName, Seen>> {
+    tokio::task::spawn_blocking(move || {
+        let mut display = Display::new(show);
+        while let Some(event) = events.blocking_recv() {
+            display.take(redactor.event(event), Instant::now());
+        }
+        display.finish()
+    })
+}
+
+struct Display {
+    show: Show,
+    bars: Option<MultiProgress>,
+    shown: BTreeMap<DatasetName, ProgressBar>,
+    paces: BTreeMap<DatasetName, Pace>,
+    told: BTreeMap<DatasetName, Instant>,
+    seen: BTreeMap<DatasetName, Seen>,
+    failures: u64,
+}
+
+impl Display {
+    fn new(show: Show) -> Self {
+        let bars =
+            (matches!(show, Show::Progress | Show::Survey) && io::stderr().is_terminal()).then(MultiProgress::new);
+        Self {
+            show,
+            bars,
+            shown: BTreeMap::new(),
+            paces: BTreeMap::new(),
+            told: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            failures: 0,
+        }
+    }
+
+    fn take(&mut self, event: Event, now: Instant) {
+        if let Event::Progress { dataset, source_bytes_read, .. }
+        | Event::DatasetEnded { dataset, source_bytes_read, .. } = &event
+        {
+            self.seen.entry(dataset.clone()).or_default().source_bytes_read = *source_bytes_read;
+        }
+        match self.show {
+            Show::Json => term::answer_line(&event),
+            Show::Quiet => {
+                if let Event::Warning { dataset, message } = &event {
+                    self.line(&warning(dataset.as_ref(), message));
+                }
+            }
+            Show::Survey if matches!(event, Event::Probed { .. }) => {}
+            Show::Progress | Show::Survey => self.progress(event, now),
+        }
+    }
+
+    fn progress(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Warning { dataset, message } => self.line(&warning(dataset.as_ref(), &message)),
+            Event::PhaseBegan { phase } => self.line(&format!("phase {phase}")),
+            Event::DatasetState { dataset, state } => {
+                self.end_bar(&dataset);
+                self.paces.remove(&dataset);
+                self.told.insert(dataset.clone(), now);
+                self.line(&format!("{dataset}: {}", state.name()));
+            }
+            Event::Progress { dataset, targets, fraction, target_bytes_written, waits_for, .. } => {
+                let pace = self.paces.entry(dataset.clone()).or_default();
+                let pace = pace.add(now, fraction, target_bytes_written);
+                let text = copying(&targets, &pace, waits_for.as_deref());
+                self.moved(&dataset, fraction, &text, now);
+            }
+            Event::Verifying { dataset, compared, fraction } => {
+                let pace = self.paces.entry(dataset.clone()).or_default().add(now, fraction, 0);
+                let text = format!("verifying, {compared} compared{}", eta(&pace));
+                self.moved(&dataset, fraction, &text, now);
+            }
+            Event::Surveying { dataset, records, fraction } => {
+                self.moved(&dataset, fraction, &format!("surveying, {records} records"), now);
+            }
+            Event::RecordFailed { dataset, target, key, reason } => {
+                self.failures += 1;
+                if self.failures <= FAILURES_TOLD {
+                    self.line(&format!("{dataset}: failed: {key} ({target}): {reason}"));
+                } else if self.failures == FAILURES_TOLD + 1 {
+                    self.line("more records failed; the answer counts them");
+                }
+            }
+            Event::Probed { location, proof, lacks } => {
+                let lacks = if lacks.is_empty() { String::new() } else { format!("; lacks {}", lacks.join(", ")) };
+                self.line(&format!("probed {location}: {}{lacks}", render::proof(proof)));
+            }
+            // The answer holds these.
+            Event::Differs { .. } | Event::DatasetEnded { .. } | Event::RunBegan { .. } | Event::RunEnded { .. } => {}
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| term::tell(text)),
+            None => term::tell(text),
+        }
+    }
+
+    fn moved(&mut self, dataset: &DatasetName, fraction: f64, text: &str, now: Instant) {
+        let percent = fraction.clamp(0.0, 1.0) * 100.0;
+        let Some(bars) = &self.bars else {
+            let due = self.told.get(dataset).is_none_or(|told| now.duration_since(*told) >= LINE_EVERY);
+            if due {
+                self.told.insert(dataset.clone(), now);
+                self.line(&format!("{dataset}: {percent:.0}%, {text}"));
+            }
+            return;
+        };
+        let bar = self.shown.entry(dataset.clone()).or_insert_with(|| {
+            let style = ProgressStyle::with_template("{prefix:24!} [{bar:20}] {percent:>3}% {wide_msg}");
+            let bar = ProgressBar::new(STEPS).with_prefix(dataset.to_string());
+            bars.add(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+        });
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
+        bar.set_position((percent * 10.0) as u64);
+        bar.set_message(text.to_owned());
+    }
+
+    fn end_bar(&mut self, dataset: &DatasetName) {
+        if let Some(bar) = self.shown.remove(dataset) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn finish(self) -> BTreeMap<DatasetName, Seen> {
+        self.shown.values().for_each(ProgressBar::finish_and_clear);
+        self.seen
+    }
+}
+
+fn warning(dataset: Option<&DatasetName>, message: &str) -> String {
+    match dataset {
+        Some(dataset) => format!("warning: {dataset}: {message}"),
+        None => format!("warning: {message}"),
+    }
+}
+
+fn copying(targets: &[TargetProgress], pace: &Speed, waits_for: Option<&str>) -> String {
+    let records = targets.iter().map(|target| target.tally.records).min().unwrap_or(0);
+    let bytes = targets.iter().map(|target| target.tally.bytes).min().unwrap_or(0);
+    let failed: u64 = targets.iter().map(|target| target.failed).sum();
+    let mut text = format!("{records} records, {}", ByteCount(bytes));
+    if let Some(rate) = pace.bytes_per_second {
+        let _ = write!(text, ", {}/s", ByteCount(rate));
+    }
+    text.push_str(&eta(pace));
+    if failed > 0 {
+        let _ = write!(text, ", {failed} failed");
+    }
+    if let Some(reason) = waits_for {
+        let _ = write!(text, " (waits for {reason})");
+    }
+    text
+}
+
+fn eta(speed: &Speed) -> String {
+    speed.left.map_or_else(String::new, |left| format!(", about {} left", render::duration(left)))
+}
+
+/// What of a dataset was done when, over the last stretch of time.
+#[derive(Debug, Default)]
+struct Pace {
+    samples: VecDeque<(Instant, f64, u64)>,
+}
+
+/// How fast it goes, as far as it can be told.
+#[derive(Debug, Default, PartialEq)]
+struct Speed {
+    bytes_per_second: Option<u64>,
+    left: Option<Duration>,
+}
+
+impl Pace {
+    fn add(&mut self, now: Instant, fraction: f64, bytes: u64) -> Speed {
+        self.samples.push_back((now, fraction, bytes));
+        while self.samples.get(1).is_some_and(|(at, ..)| now.duration_since(*at) >= RATE_OVER) {
+            self.samples.pop_front();
+        }
+        let Some(&(from, fraction_then, bytes_then)) = self.samples.front() else { return Speed::default() };
+        let seconds = now.duration_since(from).as_secs_f64();
+        if seconds < 1.0 {
+            return Speed::default();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+        let rate = bytes.saturating_sub(bytes_then) as f64 / seconds;
+        let per_second = (fraction - fraction_then) / seconds;
+        // A fraction is an estimate: where it hardly moves, it says nothing about the end.
+        let left = (per_second > 1e-7).then(|| ((1.0 - fraction) / per_second).max(0.0));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is a positive number")]
+        let bytes_per_second = (rate > 0.0).then_some(rate as u64);
+        Speed { bytes_per_second, left: left.and_then(|left| Duration::try_from_secs_f64(left).ok()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_that_of_the_last_stretch() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        assert_eq!(pace.add(start, 0.0, 0), Speed::default());
+        let speed = pace.add(start + Duration::from_secs(10), 0.5, 1000);
+        assert_eq!(speed, Speed { bytes_per_second: Some(100), left: Some(Duration::from_secs(10)) });
+        // What was done at first no longer counts.
+        let _between = pace.add(start + Duration::from_secs(40), 0.5, 1000);
+        let stalled = pace.add(start + Duration::from_secs(61), 0.5, 1000);
+        assert_eq!(stalled, Speed::default());
+    }
+
+    #[test]
+    fn a_line_says_why_it_is_slow() {
+        let line = copying(&[], &Speed::default(), Some("the request limit of beijing"));
+        assert_eq!(line, "0 records, 0 B (waits for the request limit of beijing)");
+    }
+}

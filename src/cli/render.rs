@@ -1,0 +1,112 @@
+//! Tables and phrases for people.
+
+use std::{fmt::Write as _, time::Duration};
+
+use crate::{model::ByteCount, store::Proof};
+
+/// A table whose first column is text and whose others are numbers.
+#[derive(Debug)]
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(header: &[&str]) -> Self {
+        Self { rows: vec![header.iter().map(|&cell| cell.to_owned()).collect()] }
+    }
+
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The table, each line indented.
+    pub(super) fn render(&self, indent: usize) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = " ".repeat(indent);
+            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                let width = *width;
+                let _ = match column {
+                    0 => write!(line, "{cell:<width$}"),
+                    _ => write!(line, "  {cell:>width$}"),
+                };
+            }
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
+
+/// A time for people: two units at most.
+pub(super) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// One thing or several.
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// How writes are proved, as a phrase.
+pub(super) fn proof(proof: Proof) -> &'static str {
+    match proof {
+        Proof::SignedPayload => "it refuses what does not match the signed SHA-256",
+        Proof::Checksum => "it refuses what does not match the CRC-64/NVME sent along",
+        Proof::Md5Tag => "the tag that comes back is the MD5 of what it stored",
+        Proof::ReadBack => "what was written is read back and hashed",
+        Proof::Fsynced => "a local file: synced to its disk without an error",
+    }
+}
+
+/// How often the source was read for what was copied: the target of the design is once.
+pub(super) fn source_read(read: u64, copied: u64) -> String {
+    let shown = ByteCount(read);
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let ratio = read as f64 / copied.max(1) as f64;
+    match (read, copied) {
+        (0, _) => "source not read".to_owned(),
+        (_, 0) => format!("source read: {shown}, nothing copied"),
+        _ if (0.995..1.005).contains(&ratio) => format!("source read once ({ratio:.2}×): {shown}"),
+        _ => format!("source read {ratio:.2}×: {shown} for {} copied", ByteCount(copied)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_align() {
+        let mut table = Table::new(&["target", "create"]);
+        table.row(["file://a".to_owned(), "7".to_owned()]);
+        table.row(["b".to_owned(), "1234567".to_owned()]);
+        let lines = "  target     create\n  file://a        7\n  b         1234567";
+        assert_eq!(table.render(2), lines);
+    }
+
+    #[test]
+    fn the_source_is_read_once_or_it_shows() {
+        assert_eq!(source_read(1000, 1000), "source read once (1.00×): 1000 B");
+        assert_eq!(source_read(2000, 1000), "source read 2.00×: 2.0 KiB for 1000 B copied");
+        assert_eq!(source_read(0, 1000), "source not read");
+    }
+
+    #[test]
+    fn times_have_two_units() {
+        assert_eq!(duration(Duration::from_secs(59)), "59 s");
+        assert_eq!(duration(Duration::from_secs(3_725)), "1 h 2 min");
+        assert_eq!(duration(Duration::from_secs(90_001)), "1 d 1 h");
+    }
+}

@@ -1,0 +1,119 @@
+//! A plan that was read, with its state directory: what every command begins with.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{
+    args::Global,
+    error::{Code, Failure, unknown_name},
+    log,
+    state::StateDir,
+    term,
+};
+use crate::{
+    ledger::Ledger,
+    model::{DatasetName, PhaseName},
+    plan::{self, Plan},
+    report::Redactor,
+};
+
+/// One command on one plan.
+#[derive(Debug)]
+pub(super) struct Session {
+    file: PathBuf,
+    pub(super) plan: Plan,
+    pub(super) state: StateDir,
+    root: Option<PathBuf>,
+    pub(super) quiet: bool,
+    pub(super) redactor: Redactor,
+}
+
+impl Session {
+    /// Reads and checks the plan, and starts to log as it allows.
+    pub(super) fn load(file: &std::path::Path, global: &Global) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))?;
+        let plan = plan::parse(&text, file)?;
+        log::start(global.log, plan.redact_keys);
+        Ok(Self {
+            file: file.to_owned(),
+            state: StateDir::new(global.state.as_deref(), &plan.name),
+            root: global.state.clone(),
+            quiet: global.quiet,
+            redactor: Redactor::new(plan.redact_keys),
+            plan,
+        })
+    }
+
+    /// A command on the same plan and state, as one types it.
+    pub(super) fn command(&self, verb: &str, more: &[&str]) -> String {
+        let file = self.file.to_string_lossy();
+        let root = self.root.as_ref().map(|root| root.to_string_lossy());
+        let mut words = vec!["migrate", verb, &file];
+        words.extend(more);
+        if let Some(root) = &root {
+            words.extend(["--state", root]);
+        }
+        term::quoted(words)
+    }
+
+    /// The command that takes everything as far as this build can.
+    pub(super) fn run_command(&self) -> String {
+        let cuts_over = self.plan.datasets().any(|dataset| dataset.cutover.is_some());
+        self.command("run", if cuts_over { &["--until", "verified"] } else { &[] })
+    }
+
+    /// The datasets of these names, which the plan must have.
+    pub(super) fn datasets(&self, names: &[String]) -> Result<Vec<DatasetName>, Failure> {
+        let known = || self.plan.datasets().map(|dataset| &dataset.name);
+        let find = |name: &String| {
+            known()
+                .find(|known| known.as_str() == name)
+                .cloned()
+                .ok_or_else(|| unknown_name("dataset", name, known().map(DatasetName::as_str), &self.plan))
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// The phases of these names, which the plan must have.
+    pub(super) fn phases(&self, names: &[String]) -> Result<Vec<PhaseName>, Failure> {
+        let known = || self.plan.phases.iter().map(|phase| &phase.name);
+        let find = |name: &String| {
+            known()
+                .find(|known| known.as_str() == name)
+                .cloned()
+                .ok_or_else(|| unknown_name("phase", name, known().map(PhaseName::as_str), &self.plan))
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// The ledger, to be read only; `None` where nothing has begun.
+    pub(super) fn ledger_to_read(&self) -> Result<Option<Ledger>, Failure> {
+        Ledger::open_read_only(&self.state.ledger(), &self.plan.name).map_err(|error| Failure::ledger(&error))
+    }
+
+    /// The ledger, to be written; the lock must be held.
+    pub(super) fn ledger_to_write(&self) -> Result<Ledger, Failure> {
+        Ledger::open(&self.state.ledger(), &self.plan.name).map_err(|error| Failure::ledger(&error))
+    }
+}
+
+/// Runs a future to its end on a runtime of its own.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Code::Incomplete, format!("failed to start: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// Closes a ledger that nobody else uses any more.
+pub(super) async fn close(ledger: Arc<Ledger>) -> Result<(), Failure> {
+    match Arc::try_unwrap(ledger) {
+        Ok(ledger) => ledger.close().await.map_err(|error| Failure::ledger(&error)),
+        // A task that was cancelled still holds it: dropping the last handle closes it as well.
+        Err(_shared) => Ok(()),
+    }
+}
+
+/// What was typed, for whoever finds the lock taken.
+pub(super) fn typed() -> String {
+    let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    term::quoted(std::iter::once("migrate").chain(words.iter().map(String::as_str)))
+}

@@ -1,0 +1,280 @@
+//! Where a migration stands, from the ledger alone: what `status` shows, and what `run` ends with.
+
+use serde::Serialize;
+
+use super::session::Session;
+use crate::{
+    engine::{EngineError, same_meaning},
+    ledger::{Counts, Ledger, Open, ShardRow},
+    lifecycle::{Event, Goal, State},
+    model::{DatasetName, PhaseName, SiteName, TargetIndex},
+    plan::{Dataset, Phase},
+    shard::Tally,
+};
+
+/// Failed records that are listed; more are counted.
+pub(super) const FAILURES_SHOWN: usize = 20;
+/// Failed records that are read at once.
+const FAILURES_PAGE: usize = 1000;
+
+/// One phase.
+#[derive(Debug, Serialize)]
+pub(super) struct PhaseStanding {
+    pub(super) name: PhaseName,
+    /// The least of its datasets' states.
+    pub(super) state: &'static str,
+    pub(super) datasets: Vec<DatasetStanding>,
+}
+
+/// One dataset.
+#[derive(Debug, Serialize)]
+pub(super) struct DatasetStanding {
+    pub(super) name: DatasetName,
+    pub(super) state: &'static str,
+    /// The site where applications write.
+    pub(super) lead: SiteName,
+    /// Counts how often the lead has moved.
+    pub(super) epoch: u64,
+    /// Records that every target is known to hold.
+    pub(super) records_done: u64,
+    /// Records that the last pass has seen at the source; `None` before the first.
+    pub(super) records_total: Option<u64>,
+    pub(super) bytes_done: u64,
+    pub(super) bytes_total: Option<u64>,
+    /// The totals are of a whole pass; while one is under way they still grow.
+    pub(super) total_known: bool,
+    pub(super) failures: Vec<Failed>,
+    pub(super) failures_total: u64,
+    pub(super) lag_seconds: Option<u64>,
+    pub(super) waits_for: Option<String>,
+    /// The last verification since the last pass began.
+    pub(super) verification: Option<Proof>,
+    pub(super) targets: Vec<TargetStanding>,
+    #[serde(skip)]
+    pub(super) lifecycle: State,
+    /// It waits for another phase, not for something of its own.
+    #[serde(skip)]
+    pub(super) waits_for_phase: bool,
+}
+
+/// One target of a dataset.
+#[derive(Debug, Serialize)]
+pub(super) struct TargetStanding {
+    pub(super) target: String,
+    pub(super) records_done: u64,
+    pub(super) bytes_done: u64,
+    pub(super) deferred: u64,
+    pub(super) failed: u64,
+    pub(super) to_delete: u64,
+    pub(super) damaged: u64,
+    /// What the last pass did.
+    pub(super) pass: Tally,
+}
+
+/// A record that could not be brought over.
+#[derive(Debug, Serialize)]
+pub(super) struct Failed {
+    pub(super) key: String,
+    pub(super) target: String,
+    pub(super) reason: String,
+}
+
+/// What a verification came to.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Proof {
+    pub(super) equal: bool,
+    pub(super) level: String,
+    /// Records compared, over all targets; only known where all were equal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) compared: Option<u64>,
+    pub(super) differences: u64,
+    pub(super) unreadable: u64,
+    /// When, RFC 3339.
+    pub(super) at: String,
+}
+
+/// Reads where everything stands, judged by `goal`; lists at most `failures_max` failed records of
+/// each dataset.
+pub(super) async fn read(
+    session: &Session,
+    ledger: Option<&Ledger>,
+    goal: Goal,
+    failures_max: usize,
+) -> Result<Vec<PhaseStanding>, EngineError> {
+    let mut phases: Vec<PhaseStanding> = Vec::new();
+    for phase in &session.plan.phases {
+        let short = phase.after.iter().find(|before| {
+            phases
+                .iter()
+                .any(|done| done.name == **before && !done.datasets.iter().all(|one| one.lifecycle.reached(goal)))
+        });
+        let mut datasets = Vec::new();
+        for dataset in &phase.datasets {
+            let mut standing = of_dataset(session, ledger, dataset, failures_max).await?;
+            if let Some(before) = short.filter(|_| !standing.lifecycle.reached(goal)) {
+                standing.waits_for = Some(format!("phase {before}, which comes first"));
+                standing.waits_for_phase = true;
+            } else if standing.waits_for.is_none() {
+                standing.waits_for = reason(&standing, goal);
+            }
+            datasets.push(standing);
+        }
+        phases.push(PhaseStanding { name: phase.name.clone(), state: least(phase, &datasets), datasets });
+    }
+    Ok(phases)
+}
+
+async fn of_dataset(
+    session: &Session,
+    ledger: Option<&Ledger>,
+    dataset: &Dataset,
+    failures_max: usize,
+) -> Result<DatasetStanding, EngineError> {
+    let mut standing = DatasetStanding {
+        name: dataset.name.clone(),
+        state: State::Pending.name(),
+        lead: dataset.source.site.clone(),
+        epoch: 0,
+        records_done: 0,
+        records_total: None,
+        bytes_done: 0,
+        bytes_total: None,
+        total_known: false,
+        failures: Vec::new(),
+        failures_total: 0,
+        lag_seconds: None,
+        waits_for: None,
+        verification: None,
+        targets: dataset.targets.iter().map(|target| nothing_at(target.at.to_string())).collect(),
+        lifecycle: State::default(),
+        waits_for_phase: false,
+    };
+    let Some(ledger) = ledger else { return Ok(standing) };
+    let events = ledger.events(&dataset.name).await?;
+    standing.lifecycle = State::replay(events.iter().map(|(event, _)| event))?;
+    standing.state = standing.lifecycle.name();
+    for (event, at) in &events {
+        standing.verification = proof(event, &at.to_string());
+    }
+    if let Some(begun) = ledger.meaning(&dataset.name).await?
+        && let Err(changed) = same_meaning(&dataset.name, &begun, &session.plan.meaning_of(dataset))
+    {
+        // What the ledger counts is of another body of data.
+        standing.waits_for = Some(changed.to_string());
+        return Ok(standing);
+    }
+    let shards = ledger.shards(&dataset.name).await?;
+    for place in 0..standing.targets.len() {
+        let index = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+        let counts = ledger.counts(&dataset.name, index).await?;
+        fill(&mut standing.targets[place], index, counts, &shards);
+        standing.failures_total += counts.failed;
+        list_failures(session, ledger, &mut standing, index, failures_max).await?;
+    }
+    standing.records_done = standing.targets.iter().map(|target| target.records_done).min().unwrap_or(0);
+    standing.bytes_done = standing.targets.iter().map(|target| target.bytes_done).min().unwrap_or(0);
+    if let Some(first) = standing.targets.first().filter(|_| standing.lifecycle.pass() > 0) {
+        standing.total_known = !matches!(standing.lifecycle, State::Copying { .. });
+        // A pass that is under way has not seen again all that earlier ones brought over.
+        let least = if standing.total_known { (0, 0) } else { (standing.records_done, standing.bytes_done) };
+        standing.records_total = Some(first.pass.records.max(least.0));
+        standing.bytes_total = Some(first.pass.bytes.max(least.1));
+    }
+    Ok(standing)
+}
+
+fn nothing_at(target: String) -> TargetStanding {
+    let (records_done, bytes_done, deferred, failed, to_delete, damaged) = (0, 0, 0, 0, 0, 0);
+    TargetStanding { target, records_done, bytes_done, deferred, failed, to_delete, damaged, pass: Tally::default() }
+}
+
+fn fill(target: &mut TargetStanding, index: TargetIndex, counts: Counts, shards: &[ShardRow]) {
+    target.records_done = counts.paired;
+    target.bytes_done = counts.paired_bytes;
+    target.deferred = counts.deferred;
+    target.failed = counts.failed;
+    target.to_delete = counts.doomed;
+    target.damaged = counts.damaged;
+    for (_, _, tally) in shards.iter().flat_map(|shard| &shard.targets).filter(|(of, ..)| *of == index) {
+        target.pass += *tally;
+    }
+}
+
+async fn list_failures(
+    session: &Session,
+    ledger: &Ledger,
+    standing: &mut DatasetStanding,
+    index: TargetIndex,
+    failures_max: usize,
+) -> Result<(), EngineError> {
+    let mut after = None;
+    while standing.failures.len() < failures_max {
+        let limit = FAILURES_PAGE.min(failures_max - standing.failures.len());
+        let page = ledger.open_records(&standing.name, index, Open::Failed, after.as_ref(), limit).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.key.clone());
+        standing.failures.extend(page.iter().map(|row| Failed {
+            key: session.redactor.key(&row.key).as_str().to_owned(),
+            target: standing.targets[index.get()].target.clone(),
+            reason: session.redactor.text(row.reason.as_deref().unwrap_or("not told"), &row.key),
+        }));
+    }
+    Ok(())
+}
+
+fn proof(event: &Event, at: &str) -> Option<Proof> {
+    let at = at.to_owned();
+    match event {
+        Event::Verified { level, compared } => Some(Proof {
+            equal: true,
+            level: level.clone(),
+            compared: Some(*compared),
+            differences: 0,
+            unreadable: 0,
+            at,
+        }),
+        Event::Differed { level, differences, unreadable } => Some(Proof {
+            equal: false,
+            level: level.clone(),
+            compared: None,
+            differences: *differences,
+            unreadable: *unreadable,
+            at,
+        }),
+        Event::PassBegun { .. } | Event::PassEnded { .. } => None,
+    }
+}
+
+fn reason(standing: &DatasetStanding, goal: Goal) -> Option<String> {
+    Some(match (&standing.lifecycle, &standing.verification) {
+        (state, _) if state.reached(goal) => return None,
+        (State::Pending, _) => "a run".to_owned(),
+        (State::Copying { .. }, _) => "its pass to end".to_owned(),
+        (State::Incomplete { failed, .. }, _) => format!("{failed} records that failed"),
+        (State::Different { .. }, Some(proof)) => {
+            format!("{} differences and {} unreadable records", proof.differences, proof.unreadable)
+        }
+        (State::Different { differences, .. }, None) => format!("{differences} differences"),
+        (State::Copied { .. } | State::Verified { .. }, _) => "its verification".to_owned(),
+    })
+}
+
+/// The state of a phase: that of the dataset which is least far, except that a phase of which
+/// something has begun is never pending.
+fn least(phase: &Phase, datasets: &[DatasetStanding]) -> &'static str {
+    let rank = |state: &State| match state {
+        State::Incomplete { .. } => 0,
+        State::Different { .. } => 1,
+        State::Pending => 2,
+        State::Copying { .. } => 3,
+        State::Copied { .. } => 4,
+        State::Verified { .. } => 5,
+    };
+    debug_assert_eq!(phase.datasets.len(), datasets.len(), "one standing a dataset");
+    let least = datasets.iter().map(|one| &one.lifecycle).min_by_key(|state| rank(state));
+    match least {
+        Some(State::Pending) if datasets.iter().any(|one| one.lifecycle.pass() > 0) => "copying",
+        Some(state) => state.name(),
+        None => State::Pending.name(),
+    }
+}

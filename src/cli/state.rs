@@ -1,0 +1,216 @@
+//! The state directory of a migration: its place, its mode, and the lock of who drives it.
+//!
+//! The lock is the operating system's, on the file `lock`: it goes with the process, however that
+//! ends, so no stale lock ever has to be broken by hand. What stands in the file only says who holds
+//! it, and counts only while somebody does.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Seek, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Code, Failure};
+use crate::model::PlanName;
+
+/// The root of all state where `--state` names no other.
+const ROOT: &str = ".migrate";
+const MODE: u32 = 0o700;
+/// `status` asks for the lock too, for an instant; who wants to keep it tries again.
+const TRIES: u32 = 10;
+const TRY_EVERY: Duration = Duration::from_millis(20);
+
+/// Who drives a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Holder {
+    /// Its process.
+    pub(super) pid: u32,
+    /// The machine it runs on.
+    pub(super) host: String,
+    /// What was typed.
+    pub(super) command: String,
+    /// Since when, RFC 3339 in UTC.
+    pub(super) since: String,
+}
+
+/// The state directory of one plan.
+#[derive(Debug, Clone)]
+pub(super) struct StateDir {
+    path: PathBuf,
+}
+
+/// The right to drive the migration, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Lock {
+    file: File,
+}
+
+impl StateDir {
+    /// Where the state of `plan` is; nothing is made.
+    pub(super) fn new(root: Option<&Path>, plan: &PlanName) -> Self {
+        Self { path: root.unwrap_or(Path::new(ROOT)).join(plan.as_str()) }
+    }
+
+    /// The ledger's file.
+    pub(super) fn ledger(&self) -> PathBuf {
+        self.path.join("ledger.sqlite")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// Makes the directory, or takes from others what they may not see of one that exists.
+    pub(super) fn prepare(&self) -> Result<(), Failure> {
+        self.make().map_err(|error| {
+            Failure::new(
+                Code::Incomplete,
+                format!("failed to prepare the state directory {}: {error}", self.path.display()),
+            )
+            .mended_by("make it yours and writable, or name another one with --state")
+        })
+    }
+
+    fn make(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(MODE).create(&self.path)?;
+        let mode = fs::metadata(&self.path)?.permissions().mode() & 0o7777;
+        if mode != MODE {
+            fs::set_permissions(&self.path, fs::Permissions::from_mode(MODE))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the lock, or says who holds it.
+    pub(super) fn lock(&self, command: &str) -> Result<Lock, Failure> {
+        let failed = |error: &io::Error| {
+            Failure::new(Code::Incomplete, format!("failed to lock {}: {error}", self.lock_file().display()))
+                .mended_by("keep the state directory (--state) on a local disk")
+        };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(self.lock_file()).map_err(|error| failed(&error))?;
+        for tried in 1.. {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if tried < TRIES => std::thread::sleep(TRY_EVERY),
+                Err(TryLockError::WouldBlock) => return Err(refused(self.read_holder().as_ref())),
+                Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            }
+        }
+        write_holder(&mut file, &Holder::me(command)).map_err(|error| failed(&error))?;
+        Ok(Lock { file })
+    }
+
+    /// Who drives the migration now, if anybody.
+    pub(super) fn holder(&self) -> Option<Holder> {
+        let holder = self.read_holder()?;
+        let file = File::open(self.lock_file()).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Some(holder),
+            // Whoever wrote it is gone.
+            _ => None,
+        }
+    }
+
+    fn read_holder(&self) -> Option<Holder> {
+        serde_json::from_slice(&fs::read(self.lock_file()).ok()?).ok()
+    }
+}
+
+impl Holder {
+    fn me(command: &str) -> Self {
+        Self {
+            pid: std::process::id(),
+            host: host(),
+            command: command.to_owned(),
+            since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { pid, host, command, since } = self;
+        write!(f, "`{command}` (process {pid} on {host}, since {since})")
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The lock itself goes with the file; an old name in it does no harm.
+        let _unheard = self.file.set_len(0);
+    }
+}
+
+fn write_holder(file: &mut File, holder: &Holder) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(&serde_json::to_vec(holder).expect("a holder is plain data"))?;
+    file.flush()
+}
+
+fn refused(holder: Option<&Holder>) -> Failure {
+    let message = match holder {
+        Some(holder) => format!("another process drives this migration: {holder}"),
+        None => "another process drives this migration".to_owned(),
+    };
+    Failure::new(Code::Incomplete, message).mended_by("let it finish, or stop it; watch it with `migrate status`")
+}
+
+fn host() -> String {
+    match fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(name) if !name.trim().is_empty() => name.trim().to_owned(),
+        _ => std::env::var("HOSTNAME").unwrap_or_else(|_| "this machine".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(root: &Path) -> StateDir {
+        StateDir::new(Some(root), &PlanName::new("p").unwrap())
+    }
+
+    #[test]
+    fn the_directory_is_its_owners_alone_even_where_it_was_not() {
+        let root = tempfile::tempdir().unwrap();
+        let state = state(root.path());
+        let mode = || fs::metadata(root.path().join("p")).unwrap().permissions().mode() & 0o7777;
+        state.prepare().unwrap();
+        assert_eq!(mode(), 0o700);
+        fs::set_permissions(root.path().join("p"), fs::Permissions::from_mode(0o755)).unwrap();
+        state.prepare().unwrap();
+        assert_eq!(mode(), 0o700);
+    }
+
+    #[test]
+    fn one_at_a_time_and_the_second_hears_of_the_first() {
+        let root = tempfile::tempdir().unwrap();
+        let state = state(root.path());
+        assert!(state.holder().is_none());
+        state.prepare().unwrap();
+        let lock = state.lock("migrate run plan.toml").unwrap();
+        assert_eq!(state.holder().unwrap().command, "migrate run plan.toml");
+        let refused = state.lock("migrate run plan.toml").unwrap_err();
+        assert_eq!(refused.code, Code::Incomplete);
+        assert!(refused.message.contains("migrate run plan.toml"), "{}", refused.message);
+        drop(lock);
+        assert!(state.holder().is_none());
+        drop(state.lock("again").unwrap());
+    }
+
+    #[test]
+    fn a_name_left_by_a_crash_is_nobody() {
+        let root = tempfile::tempdir().unwrap();
+        let state = state(root.path());
+        state.prepare().unwrap();
+        fs::write(root.path().join("p/lock"), serde_json::to_vec(&Holder::me("gone")).unwrap()).unwrap();
+        assert!(state.holder().is_none());
+        drop(state.lock("next").unwrap());
+    }
+}

@@ -1,0 +1,142 @@
+//! `migrate status`: where everything stands, from the ledger alone.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::{
+    args::{Global, StatusArgs},
+    documented,
+    error::{Code, Failure},
+    render::Table,
+    session::{self, Session},
+    standing::{self, DatasetStanding, FAILURES_SHOWN, PhaseStanding},
+    state::Holder,
+    term,
+};
+use crate::{
+    lifecycle::{Goal, State},
+    model::{ByteCount, PlanName},
+};
+
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+pub(super) fn status(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
+    shown(args, global).map_err(|failure| documented(failure, args.json))
+}
+
+/// The document of `--json`.
+#[derive(Debug, Serialize)]
+struct Status<'a> {
+    plan: &'a PlanName,
+    phases: Vec<PhaseStanding>,
+    /// Who drives the migration now.
+    holder: Option<Holder>,
+    next: String,
+}
+
+fn shown(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
+    let session = Session::load(&args.plan, global)?;
+    let failures_max = if args.failures { usize::MAX } else { FAILURES_SHOWN };
+    loop {
+        let status = session::block_on(read(&session, failures_max))?;
+        match (args.json, args.watch) {
+            (true, true) => term::answer_line(&status),
+            (true, false) => term::answer_json(&status),
+            (false, _) => {
+                // On a terminal each look takes the place of the last.
+                let clear = if args.watch && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+                term::answer(&format!("{clear}{}", text(&status)));
+            }
+        }
+        if !args.watch {
+            return Ok(Code::Done);
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+async fn read(session: &Session, failures_max: usize) -> Result<Status<'_>, Failure> {
+    let ledger = session.ledger_to_read()?;
+    let holder = session.state.holder();
+    let phases = standing::read(session, ledger.as_ref(), Goal::Verified, failures_max).await;
+    let phases = phases.map_err(|error| Failure::engine(&error, session.redactor))?;
+    let next = next(session, &phases, holder.is_some());
+    Ok(Status { plan: &session.plan.name, phases, holder, next })
+}
+
+/// The one command that is next.
+fn next(session: &Session, phases: &[PhaseStanding], held: bool) -> String {
+    let all = || phases.iter().flat_map(|phase| &phase.datasets);
+    if held {
+        return session.command("status", &["--watch"]);
+    }
+    if all().all(|one| one.lifecycle.reached(Goal::Verified)) {
+        return session.command("verify", &[]);
+    }
+    let differs = |one: &DatasetStanding| matches!(one.lifecycle, State::Different { .. });
+    let rest_is_done = |one: &DatasetStanding| one.waits_for_phase || one.lifecycle.reached(Goal::Verified);
+    if all().any(differs) && all().all(|one| differs(one) || rest_is_done(one)) {
+        return session.command("verify", &["--repair"]);
+    }
+    session.run_command()
+}
+
+fn text(status: &Status<'_>) -> String {
+    let mut text = format!("plan {}\n", status.plan);
+    if let Some(holder) = &status.holder {
+        let _ = writeln!(text, "driven by {holder}");
+    }
+    for phase in &status.phases {
+        let _ = writeln!(text, "\nphase {}: {}", phase.name, phase.state);
+        for dataset in &phase.datasets {
+            text.push_str(&of_dataset(dataset));
+        }
+    }
+    let _ = write!(text, "\nnext: {}", status.next);
+    text
+}
+
+fn of_dataset(dataset: &DatasetStanding) -> String {
+    let mut text = format!("  {}: {}, led by {}", dataset.name, dataset.state, dataset.lead);
+    if let Some(proof) = dataset.verification.as_ref().filter(|proof| proof.equal) {
+        let _ = write!(text, "; equal by {} at {}", proof.level, proof.at);
+    }
+    if let Some(waits_for) = &dataset.waits_for {
+        let _ = write!(text, "; waits for {waits_for}");
+    }
+    text.push('\n');
+    if let Some(total) = dataset.records_total {
+        let known = if dataset.total_known { "" } else { " seen so far" };
+        let (done, bytes) = (dataset.records_done, ByteCount(dataset.bytes_done));
+        let of = ByteCount(dataset.bytes_total.unwrap_or(0));
+        let _ = writeln!(text, "    {done} of {total} records{known}, {bytes} of {of}");
+        let mut table = Table::new(&["target", "records", "bytes", "deferred", "failed", "to delete", "damaged"]);
+        for target in &dataset.targets {
+            let mut cells = vec![target.target.clone(), target.records_done.to_string()];
+            cells.push(ByteCount(target.bytes_done).to_string());
+            cells.extend([target.deferred, target.failed, target.to_delete, target.damaged].map(|n| n.to_string()));
+            table.row(cells);
+        }
+        let _ = writeln!(text, "{}", table.render(4));
+    }
+    for failed in &dataset.failures {
+        let _ = writeln!(
+            text,
+            "    failed: {} at {}: {}",
+            crate::model::Key::from(failed.key.as_str()),
+            failed.target,
+            failed.reason
+        );
+    }
+    let listed = dataset.failures.len() as u64;
+    if dataset.failures_total > listed {
+        let more = dataset.failures_total - listed;
+        let _ = writeln!(text, "    ... and {more} more that failed; --failures lists all");
+    }
+    text
+}

@@ -1,0 +1,49 @@
+//! Writes to the terminal. A reader that went away ends no migration.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// Writes a part of the answer, and a line end.
+pub(super) fn answer(text: &str) {
+    let mut out = io::stdout().lock();
+    // Whoever closed the pipe does not want the rest.
+    let _unheard = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Writes a document.
+pub(super) fn answer_json(document: &impl Serialize) {
+    answer(&serde_json::to_string_pretty(document).expect("a document is plain data"));
+}
+
+/// Writes one line of NDJSON.
+pub(super) fn answer_line(document: &impl Serialize) {
+    answer(&serde_json::to_string(document).expect("a document is plain data"));
+}
+
+/// Writes what is not the answer.
+pub(super) fn tell(text: &str) {
+    let _unheard = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Words as a shell takes them.
+pub(super) fn quoted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
+    let quote = |word: &str| {
+        if !word.is_empty() && word.chars().all(plain) {
+            return word.to_owned();
+        }
+        format!("'{}'", word.replace('\'', r"'\''"))
+    };
+    words.into_iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_typed_again() {
+        assert_eq!(quoted(["migrate", "run", "my plan.toml", "it's", ""]), r"migrate run 'my plan.toml' 'it'\''s' ''");
+    }
+}
