@@ -1,0 +1,189 @@
+//! The documents against what they speak of: plans parse, keys and flags exist and none is left
+//! out, links lead somewhere.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every document of the repository, with its path.
+fn documents() -> Vec<(String, String)> {
+    let mut paths: Vec<String> =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).into();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        paths.push(format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    }
+    paths.sort();
+    paths.into_iter().map(|path| (read(&path), path)).map(|(text, path)| (path, text)).collect()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The fenced blocks of one language, each with the line it begins at.
+fn blocks(text: &str, language: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, String, bool)> = None;
+    for (index, line) in text.lines().enumerate() {
+        let fence = line.trim_start().strip_prefix("```");
+        match (&mut open, fence) {
+            (None, Some(said)) => open = Some((index + 2, String::new(), said.trim() == language)),
+            (Some(_), Some(_)) => {
+                let (line, block, wanted) = open.take().expect("it is open");
+                if wanted {
+                    found.push((line, block));
+                }
+            }
+            (Some((_, block, _)), None) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn plans_in_the_documents_are_plans() {
+    let mut plans = 0;
+    for (path, text) in documents() {
+        for (line, block) in blocks(&text, "toml") {
+            if block.contains("name =") {
+                let parsed = migrate::plan::parse(&block, Path::new("plan.toml"));
+                parsed.unwrap_or_else(|wrong| panic!("{path}:{line}:\n{wrong}"));
+                plans += 1;
+            } else {
+                let parsed = toml::from_str::<toml::Table>(&block);
+                parsed.unwrap_or_else(|wrong| panic!("{path}:{line}: {wrong}"));
+            }
+        }
+    }
+    assert!(plans >= 3, "only {plans} plans were found");
+}
+
+/// Every key of the plan language, wherever it may stand.
+fn keys(schema: &Value, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(entries) => {
+            if let Some(Value::Object(properties)) = entries.get("properties") {
+                found.extend(properties.keys().cloned());
+            }
+            entries.values().for_each(|value| keys(value, found));
+        }
+        Value::Array(elements) => elements.iter().for_each(|value| keys(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_reference_names_every_key_of_the_language() {
+    let mut all = BTreeSet::new();
+    keys(&migrate::plan::schema(), &mut all);
+    assert!(all.len() > 50, "{all:?}");
+    let reference = read("docs/plan-language.md");
+    let missing: Vec<_> = all.iter().filter(|key| !reference.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty(), "docs/plan-language.md does not explain {missing:?}");
+}
+
+/// The long flags in a text.
+fn flags(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices("--") {
+        let starts =
+            !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '`' && text[..at].ends_with("``"));
+        let name: String = text[at + 2..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+        if starts && name.starts_with(|c: char| c.is_ascii_lowercase()) {
+            found.insert(name.trim_end_matches('-').to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_reference_names_every_command_and_flag_and_no_other() {
+    let reference = read("docs/cli.md");
+    let mut known = BTreeSet::new();
+    for command in ["plan", "run", "verify", "status", "schema", "completions"] {
+        let help = Command::new(env!("CARGO_BIN_EXE_migrate")).args([command, "--help"]).output().unwrap();
+        assert!(help.status.success());
+        known.extend(flags(&String::from_utf8(help.stdout).unwrap()));
+        assert!(reference.contains(&format!("migrate {command}")), "docs/cli.md does not explain {command}");
+    }
+    let named = flags(&reference);
+    let missing: Vec<_> = known.difference(&named).filter(|flag| *flag != "help").collect();
+    assert!(missing.is_empty(), "docs/cli.md does not explain {missing:?}");
+    let wrong: Vec<_> =
+        named.difference(&known).filter(|flag| !["version", "help", "release"].contains(&flag.as_str())).collect();
+    assert!(wrong.is_empty(), "docs/cli.md speaks of {wrong:?}, which are no flags");
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for (path, text) in documents() {
+        let folder = root().join(Path::new(&path).parent().unwrap());
+        for (at, _) in text.match_indices("](") {
+            let target = text[at + 2..].split(')').next().unwrap();
+            if target.starts_with("http") || target.starts_with('#') {
+                continue;
+            }
+            let file = target.split('#').next().unwrap();
+            assert!(folder.join(file).exists(), "{path}: there is no {target}");
+        }
+    }
+}
+
+/// Copies a directory with all that is below it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_the_readme_shows_is_what_happens() {
+    let place = tempfile::tempdir().unwrap();
+    copy(&root().join("examples/quickstart/beijing"), &place.path().join("examples/quickstart/beijing"));
+    fs::create_dir(place.path().join("plans")).unwrap();
+    fs::copy(root().join("plans/quickstart.toml"), place.path().join("plans/quickstart.toml")).unwrap();
+    let migrate = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
+        let output = command.args(arguments).current_dir(place.path()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let plan = ["plans/quickstart.toml", "--dataset", "storefront"];
+    let shown = blocks(&read("README.md"), "console");
+    let mut compared = 0;
+    let mut compare = |typed: &str, answer: String| {
+        let block = shown.iter().find(|(_, block)| block.contains(&format!("$ {typed}\n")));
+        let (line, block) = block.unwrap_or_else(|| panic!("README.md does not show {typed}"));
+        let after = block.split_once(&format!("$ {typed}\n")).unwrap().1;
+        let told = after.split("$ ").next().unwrap();
+        assert_eq!(answer, told, "README.md:{line}: bring it up to date");
+        compared += 1;
+    };
+    compare("migrate plan plans/quickstart.toml --dataset storefront", migrate(&["plan", plan[0], plan[1], plan[2]]));
+    compare("cargo run --release -- run plans/quickstart.toml", migrate(&["run", plan[0]]));
+    let page = place.path().join("examples/quickstart/.migrated/california/storefront/index.html");
+    let mut bytes = fs::read(&page).unwrap();
+    bytes[100] = b'X';
+    fs::write(&page, bytes).unwrap();
+    compare(
+        "migrate verify plans/quickstart.toml --dataset storefront",
+        migrate(&["verify", plan[0], plan[1], plan[2]]),
+    );
+    let repair = migrate(&["verify", plan[0], plan[1], plan[2], "--repair"]);
+    compare("migrate verify plans/quickstart.toml --dataset storefront --repair", repair);
+    assert_eq!(compared, 4);
+}

@@ -1,0 +1,10 @@
+//! All integration tests in one binary: linking is the slow part.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod cli;
+mod conformance;
+mod docs;
+mod migration;
+mod plans;
+mod rehearse;
+mod tidy;

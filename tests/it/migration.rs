@@ -1,0 +1,208 @@
+//! Whole migrations, in process: plan text in, proved followers out.
+
+mod crash;
+mod directories;
+mod faults;
+mod large;
+mod lifecycle;
+pub(crate) mod s3;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use migrate::{
+    engine::{self, Limits, RunOptions, RunOutcome, Shutdown, Sites, Verification, VerifyOptions},
+    ledger::{Ledger, Options},
+    lifecycle::Goal,
+    plan::{self, Level, Location, Plan},
+    report::{Event, Sink},
+    store::{ObjectStore, memory::MemoryStore, retry::RetryPolicy},
+};
+
+/// Stores by site name.
+pub(crate) type Stores = BTreeMap<String, Arc<dyn ObjectStore>>;
+
+/// One migration: a plan, its stores, its ledger.
+pub(crate) struct Rig {
+    pub(crate) plan: Plan,
+    pub(crate) sites: Sites,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) limits: Limits,
+    pub(crate) force: bool,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) events: Arc<Mutex<Vec<Event>>>,
+}
+
+/// Retries without the waiting.
+pub(crate) fn quick() -> RetryPolicy {
+    RetryPolicy {
+        pause: Duration::from_millis(1),
+        pause_throttled: Duration::from_millis(1),
+        pause_max: Duration::from_millis(2),
+        seed: Some(1),
+        ..RetryPolicy::default()
+    }
+}
+
+/// A plan of one dataset from `src` to these sites, with more lines for the dataset.
+pub(crate) fn one_dataset(targets: &[&str], more: &str) -> String {
+    let site = |site: &str| {
+        format!(
+            "[sites.{site}]\ns3 = {{ endpoint = \"https://{site}.example.com\", region = \"r\", path_style = true }}\n\
+             credentials = {{ env = \"UNUSED\" }}\n"
+        )
+    };
+    let sites: String = std::iter::once(&"src").chain(targets).map(|name| site(name)).collect();
+    let targets: Vec<_> = targets.iter().map(|site| format!("\"s3://{site}/data/\"")).collect();
+    format!(
+        "name = \"test\"\n{sites}[[phase]]\nname = \"only\"\n[[phase.dataset]]\nname = \"things\"\nsource = \"s3://src/data/\"\n\
+         targets = [{}]\n{more}\n",
+        targets.join(", ")
+    )
+}
+
+pub(crate) fn parse(text: &str) -> Plan {
+    plan::parse(text, Path::new("test.toml")).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+impl Rig {
+    /// A rig over stores that stand in for the sites, with its ledger in `directory`.
+    pub(crate) fn new(text: &str, stores: Stores, directory: &Path) -> Self {
+        Self::with_ledger(text, stores, directory, Options::default())
+    }
+
+    pub(crate) fn with_ledger(text: &str, stores: Stores, directory: &Path, options: Options) -> Self {
+        let plan = parse(text);
+        let open = move |at: &Location, _role| stores.get(at.site.as_str()).cloned();
+        let path = directory.join("ledger.sqlite");
+        let ledger = Ledger::open_with(&path, &plan.name, options).expect("the ledger opens");
+        Self {
+            plan,
+            sites: Sites::with_opener(Box::new(open), quick()),
+            ledger: Arc::new(ledger),
+            limits: Limits::default(),
+            force: false,
+            shutdown: Shutdown::new(),
+            events: Arc::default(),
+        }
+    }
+
+    fn listen(&self) -> (Sink, tokio::task::JoinHandle<()>) {
+        let (sink, mut heard) = Sink::new();
+        let events = Arc::clone(&self.events);
+        let task = tokio::spawn(async move {
+            while let Some(event) = heard.recv().await {
+                events.lock().unwrap().push(event);
+            }
+        });
+        (sink, task)
+    }
+
+    pub(crate) async fn try_run(&self, goal: Goal) -> Result<RunOutcome, engine::EngineError> {
+        let options =
+            RunOptions { goal, phases: Vec::new(), datasets: Vec::new(), force: self.force, limits: self.limits };
+        let (sink, task) = self.listen();
+        let ledger = Arc::clone(&self.ledger);
+        let outcome = engine::run(&self.plan, &self.sites, ledger, &options, sink, self.shutdown.clone()).await;
+        task.await.unwrap();
+        outcome
+    }
+
+    /// Runs to a clean verification, or panics with what stands in the way.
+    pub(crate) async fn run(&self) -> RunOutcome {
+        let outcome = self.try_run(Goal::Verified).await.unwrap_or_else(|error| panic!("{error}"));
+        if let Some(error) = &outcome.stopped {
+            panic!("the run stopped: {error}");
+        }
+        for dataset in &outcome.datasets {
+            let failures = self.failures();
+            assert!(dataset.reached, "{}: {:?} {:?} {failures:?}", dataset.dataset, dataset.state, dataset.waits_for);
+        }
+        outcome
+    }
+
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let events = self.events.lock().unwrap();
+        let failed = events.iter().filter_map(|event| match event {
+            Event::RecordFailed { key, reason, .. } => Some(format!("{key}: {reason}")),
+            Event::Differs { difference, .. } => Some(format!("{difference:?}")),
+            _ => None,
+        });
+        failed.collect()
+    }
+
+    /// What the last pass did at each target: copied, same, deleted, repeated records.
+    pub(crate) fn last_pass(&self) -> Vec<migrate::shard::Tally> {
+        let events = self.events.lock().unwrap();
+        let ended = events.iter().rev().find_map(|event| match event {
+            Event::DatasetEnded { targets, .. } => Some(targets.iter().map(|target| target.tally).collect()),
+            _ => None,
+        });
+        ended.expect("a pass ended")
+    }
+
+    pub(crate) fn source_bytes_read(&self) -> u64 {
+        let events = self.events.lock().unwrap();
+        let read = events.iter().rev().find_map(|event| match event {
+            Event::DatasetEnded { source_bytes_read, .. } => Some(*source_bytes_read),
+            _ => None,
+        });
+        read.expect("a pass ended")
+    }
+
+    /// Has a survey probe the targets, before faults begin.
+    pub(crate) async fn sites_probe(&self) -> bool {
+        let options = migrate::survey::SurveyOptions { datasets: Vec::new(), probe: true };
+        let (ledger, sink) = (Some(Arc::clone(&self.ledger)), Sink::none());
+        let seen = migrate::survey::survey(&self.plan, &self.sites, ledger, &options, &sink, &self.shutdown);
+        seen.await.expect("the survey is made").runnable
+    }
+
+    fn verify_options(&self, level: Level) -> VerifyOptions {
+        VerifyOptions { datasets: Vec::new(), level: Some(level), limits: self.limits }
+    }
+
+    pub(crate) async fn verify(&self, level: Level) -> Verification {
+        let options = self.verify_options(level);
+        let ledger = Some(Arc::clone(&self.ledger));
+        let verified = engine::verify(&self.plan, &self.sites, ledger, &options, Sink::none(), Shutdown::new()).await;
+        verified.unwrap_or_else(|error| panic!("{error}")).remove(0)
+    }
+
+    pub(crate) async fn repair(&self, level: Level) -> (Verification, u64) {
+        let options = self.verify_options(level);
+        let ledger = Arc::clone(&self.ledger);
+        let repaired = engine::repair(&self.plan, &self.sites, ledger, &options, Sink::none(), Shutdown::new()).await;
+        let (mut verifications, mended) = repaired.unwrap_or_else(|error| panic!("{error}"));
+        (verifications.remove(0), mended)
+    }
+}
+
+/// What a verification found at its first target: "kind key", in key order.
+pub(crate) fn found(verification: &Verification) -> Vec<String> {
+    let differences = &verification.targets[0].differences;
+    differences.iter().map(|difference| format!("{} {}", difference.kind.as_str(), difference.key)).collect()
+}
+
+/// Memory stores by site name.
+pub(crate) fn memory(sites: &[&str]) -> BTreeMap<String, Arc<MemoryStore>> {
+    sites.iter().map(|site| ((*site).to_owned(), Arc::new(MemoryStore::new(&format!("s3://{site}/data/"))))).collect()
+}
+
+pub(crate) fn dynamic(stores: &BTreeMap<String, Arc<MemoryStore>>) -> Stores {
+    stores.iter().map(|(site, store)| (site.clone(), Arc::clone(store) as Arc<dyn ObjectStore>)).collect()
+}
+
+/// Asserts that a target holds the same keys and bytes as the source.
+pub(crate) fn assert_equal(source: &MemoryStore, target: &MemoryStore) {
+    let (ours, theirs) = (source.snapshot(), target.snapshot());
+    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
+    for (key, object) in &ours {
+        assert_eq!(object.bytes, theirs[key].bytes, "{key}");
+        assert_eq!(object.properties, theirs[key].properties, "{key}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Objects in parts: one read for all targets, resumed after a stop, settled after lost answers.
+
+use bytes::Bytes;
+use migrate::{
+    lifecycle::Goal,
+    plan::Level,
+    rehearse::{Fault, FaultRule, Faults, Operation, S3ServerConfig, When},
+};
+use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
+use tempfile::tempdir;
+
+use super::{
+    Rig, dynamic, memory, one_dataset,
+    s3::{assert_servers_equal, server, stores},
+};
+
+fn noise(seed: u64, size: usize) -> Bytes {
+    let mut bytes = vec![0; size];
+    StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
+    bytes.into()
+}
+
+fn small_parts(config: &mut S3ServerConfig) {
+    config.part_size_min = 1;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_object_is_read_once_for_two_targets_and_its_evidence_kept() {
+    let (from, a, b) = (server(|_| {}).await, server(|_| {}).await, server(|_| {}).await);
+    let size = 37 << 20;
+    from.state().put("data", "large", noise(1, size));
+    from.state().put("data", "empty", Bytes::new());
+    let directory = tempdir().unwrap();
+    let rig = Rig::new(&one_dataset(&["a", "b"], ""), stores(&from, &[("a", &a), ("b", &b)]).await, directory.path());
+    rig.run().await;
+    assert_servers_equal(&from, &a);
+    assert_servers_equal(&from, &b);
+    assert_eq!(rig.source_bytes_read(), size as u64, "source bytes read 1.00 times");
+    let dataset = &rig.plan.phases[0].datasets[0].name;
+    let pairs = rig.ledger.pairs(dataset, &migrate::model::KeyRange::all(), 10).await.unwrap();
+    let large: Vec<_> = pairs.iter().filter(|row| row.key.as_str() == "large").collect();
+    assert_eq!(large.len(), 2);
+    for row in large {
+        let evidence = row.pair.evidence.as_ref().unwrap();
+        assert_eq!(evidence.parts.len(), 3);
+        let first = migrate::digest::sha256(&noise(1, size)[..16 << 20]);
+        assert_eq!(evidence.parts[0].1, first);
+    }
+    for server in [&a, &b] {
+        assert!(server.state().uploads("data").is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_stopped_goes_on_with_the_parts_that_are_there() {
+    let stores = memory(&["src", "a"]);
+    stores["src"].put_raw("large", noise(2, 3 << 20), migrate::store::Properties::default());
+    let directory = tempdir().unwrap();
+    let mut text = one_dataset(&["a"], "");
+    text = text.replace(
+        "targets = [\"s3://a/data/\"]",
+        "[[phase.dataset.target]]\nat = \"s3://a/data/\"\npart_size = \"5MiB\"",
+    );
+    // 3 MiB in parts of 64 KiB: the memory store takes parts of any size, the plan's check does not.
+    let mut rig = Rig::new(&text, dynamic(&stores), directory.path());
+    rig.plan.phases[0].datasets[0].targets[0].part_size = Some(64 << 10);
+    let stop = async {
+        while stores["a"].unfinished_uploads() == 0 {
+            tokio::task::yield_now().await;
+        }
+        rig.shutdown.ask();
+    };
+    let (outcome, ()) = tokio::join!(rig.try_run(Goal::Verified), stop);
+    assert!(outcome.unwrap().interrupted);
+    let dataset = rig.plan.phases[0].datasets[0].name.clone();
+    let uploads = rig.ledger.uploads(&dataset).await.unwrap();
+    let there = uploads.first().map_or(0, |upload| upload.parts.len() as u64);
+    drop(rig);
+
+    let mut rig = Rig::new(&text, dynamic(&stores), directory.path());
+    rig.plan.phases[0].datasets[0].targets[0].part_size = Some(64 << 10);
+    rig.run().await;
+    assert_eq!(rig.source_bytes_read(), (3 << 20) - there * (64 << 10), "parts that were there are not read again");
+    assert_eq!(stores["a"].bytes("large"), stores["src"].bytes("large"));
+    assert_eq!(stores["a"].unfinished_uploads(), 0);
+    assert!(rig.ledger.uploads(&dataset).await.unwrap().is_empty());
+}
+
+/// Every answer of every write operation is lost once, one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_answers_are_settled_by_looking() {
+    use Operation::{CompleteMultipartUpload, CreateMultipartUpload, PutObject, UploadPart};
+    for operation in [PutObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload] {
+        for fault in [Fault::ResetAfter, Fault::ResetBefore, Fault::ErrorInside] {
+            let (from, to) = (server(small_parts).await, server(small_parts).await);
+            from.state().put("data", "large", noise(3, 6 << 20));
+            from.state().put("data", "small", "little");
+            let directory = tempdir().unwrap();
+            let mut rig = Rig::new(&one_dataset(&["to"], ""), stores(&from, &[("to", &to)]).await, directory.path());
+            rig.plan.phases[0].datasets[0].targets[0].part_size = Some(5 << 20);
+            // The probe's requests come first and are left alone.
+            let rule = FaultRule::new(fault, When::Every(2)).on([operation]);
+            let probed = rig.sites_probe().await;
+            assert!(probed);
+            to.set_faults(Faults::one(1, rule));
+            rig.run().await;
+            assert_servers_equal(&from, &to);
+            assert!(to.state().uploads("data").is_empty(), "{operation:?} {fault:?} left an upload");
+            to.set_faults(Faults::default());
+            assert!(rig.verify(Level::Bytes).await.verified.is_some());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_changes_while_it_is_copied_is_never_mixed() {
+    let (from, to) = (server(|_| {}).await, server(|_| {}).await);
+    from.state().put("data", "large", noise(4, 40 << 20));
+    let directory = tempdir().unwrap();
+    let rig = Rig::new(&one_dataset(&["to"], ""), stores(&from, &[("to", &to)]).await, directory.path());
+    let state = std::sync::Arc::clone(from.state());
+    let target = std::sync::Arc::clone(to.state());
+    let change = async {
+        while target.uploads("data").is_empty() {
+            tokio::task::yield_now().await;
+        }
+        state.put("data", "large", noise(5, 36 << 20));
+    };
+    let (outcome, ()) = tokio::join!(rig.try_run(Goal::Verified), change);
+    let outcome = outcome.unwrap();
+    assert!(outcome.stopped.is_none(), "{:?}", outcome.stopped);
+    assert!(outcome.datasets[0].reached, "{:?} {:?}", outcome.datasets[0], rig.failures());
+    assert_servers_equal(&from, &to);
+    assert!(to.state().uploads("data").is_empty(), "the upload of the old version is dropped");
+}

@@ -1,0 +1,260 @@
+//! Migrations between S3 servers over HTTP.
+
+use std::sync::Arc;
+
+use migrate::{
+    engine::compare::Scope,
+    lifecycle::Goal,
+    plan::Level,
+    rehearse::{NewObject, Quirks, S3Server, S3ServerConfig},
+    store::{
+        Capabilities, ErrorKind, ObjectStore, Proof,
+        s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
+    },
+};
+use tempfile::tempdir;
+
+use super::{Rig, Stores, found, one_dataset};
+
+pub(crate) const ID: &str = "AKIDEXAMPLE";
+pub(crate) const SECRET: &str = "a-secret-for-tests";
+
+/// Starts a server with a bucket `data`.
+pub(crate) async fn server(configure: impl FnOnce(&mut S3ServerConfig)) -> S3Server {
+    let mut config = S3ServerConfig::new(ID, SECRET);
+    configure(&mut config);
+    let server = S3Server::start(config).await.expect("the server starts");
+    server.state().create_bucket("data");
+    server
+}
+
+/// A store of a server's bucket `data`, as a site of this name.
+pub(crate) async fn store(server: &S3Server, site: &str, secret: &str, prefix: &str) -> S3Store {
+    client(server, site, secret).await.store("data", prefix)
+}
+
+pub(crate) async fn client(server: &S3Server, site: &str, secret: &str) -> S3Client {
+    let config = S3Config {
+        site: site.to_owned(),
+        region: "us-east-1".to_owned(),
+        endpoint: Some(S3Endpoint { url: server.endpoint(), path_style: true, ca_pem: None }),
+        credentials: S3Credentials::Keys { id: ID.to_owned(), secret: secret.to_owned(), session_token: None },
+        expected_bucket_owner: None,
+    };
+    S3Client::connect(config).await.expect("a client is made")
+}
+
+/// A source, already known to be read only.
+pub(crate) async fn source(server: &S3Server) -> Arc<dyn ObjectStore> {
+    let source = store(server, "src", SECRET, "").await;
+    source.adopt(Capabilities { properties: true, tags: true, ..Capabilities::unproved() });
+    Arc::new(source)
+}
+
+pub(crate) async fn stores(source_server: &S3Server, targets: &[(&str, &S3Server)]) -> Stores {
+    let mut stores = Stores::new();
+    stores.insert("src".to_owned(), source(source_server).await);
+    for (name, target) in targets {
+        stores.insert((*name).to_owned(), Arc::new(store(target, name, SECRET, "").await));
+    }
+    stores
+}
+
+pub(crate) fn assert_servers_equal(source: &S3Server, target: &S3Server) {
+    assert_eq!(source.state().keys("data"), target.state().keys("data"));
+    for key in source.state().keys("data") {
+        assert_eq!(source.state().get("data", &key), target.state().get("data", &key), "{key:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_travel_whole_with_headers_metadata_and_tags() {
+    let (from, to) = (server(|_| {}).await, server(|_| {}).await);
+    for n in 0..60 {
+        from.state().put("data", &format!("plain/{n}"), format!("body {n}"));
+    }
+    for key in crate::conformance::NASTY_KEYS.iter().filter(|key| !key.is_empty() && !key.contains('\0')) {
+        from.state().put("data", key, format!("nasty {key}"));
+    }
+    let mut rich = NewObject { data: "rich".into(), ..NewObject::default() };
+    rich.content_type = Some("text/html; charset=utf-8".to_owned());
+    rich.metadata.insert("author".to_owned(), "Lí Bái".to_owned());
+    rich.tags.insert("team".to_owned(), "shop & site".to_owned());
+    from.state().put_object("data", "rich", rich.clone());
+
+    let directory = tempdir().unwrap();
+    let rig = Rig::new(&one_dataset(&["to"], ""), stores(&from, &[("to", &to)]).await, directory.path());
+    rig.run().await;
+    assert_servers_equal(&from, &to);
+    let arrived = to.state().get_object("data", "rich").unwrap();
+    assert_eq!(arrived.content_type, rich.content_type);
+    assert_eq!((arrived.metadata, arrived.tags), (rich.metadata.clone(), rich.tags.clone()));
+    rig.run().await;
+    assert_eq!(rig.last_pass()[0].copied, 0, "the second run finds everything paired");
+    for level in [Level::Listing, Level::Checksum, Level::Bytes] {
+        assert!(rig.verify(level).await.verified.is_some());
+    }
+
+    // A flipped byte that no listing shows.
+    assert!(to.state().corrupt("data", "plain/7", 3));
+    assert_eq!(found(&rig.verify(Level::Bytes).await), ["different plain/7"]);
+    let (mended, count) = rig.repair(Level::Bytes).await;
+    assert_eq!((mended.verified.is_some(), count), (true, 1));
+    assert_servers_equal(&from, &to);
+
+    // A changed tag: invisible to a listing, visible to a look.
+    let mut retagged = rich;
+    retagged.tags.insert("team".to_owned(), "other".to_owned());
+    to.state().put_object("data", "rich", retagged);
+    assert_eq!(found(&rig.verify(Level::Checksum).await), ["different rich"]);
+    from.stop().await;
+    to.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_tells_what_a_server_really_does() {
+    let quirks = |quirks| move |config: &mut S3ServerConfig| config.quirks = quirks;
+    for (quirk, expected) in [
+        (Quirks::default(), (Proof::SignedPayload, true, true, true)),
+        (Quirks { ignore_conditions: true, ..Quirks::default() }, (Proof::SignedPayload, false, true, true)),
+        (Quirks { ignore_payload_hash: true, ..Quirks::default() }, (Proof::Checksum, true, true, true)),
+        (
+            Quirks { ignore_payload_hash: true, ignore_checksums: true, ..Quirks::default() },
+            (Proof::Md5Tag, true, false, true),
+        ),
+        (
+            Quirks { ignore_payload_hash: true, ignore_checksums: true, etag_not_md5: true, ..Quirks::default() },
+            (Proof::ReadBack, true, false, true),
+        ),
+        (Quirks { no_tags: true, ..Quirks::default() }, (Proof::SignedPayload, true, true, false)),
+    ] {
+        let server = server(quirks(quirk)).await;
+        let store = store(&server, "t", SECRET, "some/prefix/").await;
+        let found = store.probe().await.unwrap_or_else(|error| panic!("{quirk:?}: {error}"));
+        let answers = (found.proof, found.put_if_absent, found.keeps_crc64nvme, found.tags);
+        assert_eq!(answers, expected, "{quirk:?}");
+        assert_eq!(found.put_if_absent, found.put_if_matches);
+        assert_eq!(server.state().count("data"), 0, "nothing is left behind");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_to_a_server_that_honours_nothing_is_proved_all_the_same() {
+    let quirks = Quirks {
+        ignore_conditions: true,
+        ignore_checksums: true,
+        ignore_payload_hash: true,
+        no_tags: true,
+        no_tag_count: true,
+        etag_not_md5: true,
+        ..Quirks::default()
+    };
+    let (from, to) = (server(|config| config.quirks = quirks).await, server(|config| config.quirks = quirks).await);
+    for n in 0..40 {
+        from.state().put("data", &format!("{n}"), format!("body {n}"));
+    }
+    let directory = tempdir().unwrap();
+    let rig = Rig::new(&one_dataset(&["to"], ""), stores(&from, &[("to", &to)]).await, directory.path());
+    rig.run().await;
+    assert_servers_equal(&from, &to);
+    to.state().corrupt("data", "7", 0);
+    assert_eq!(found(&rig.verify(Level::Bytes).await), ["different 7"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_that_a_target_cannot_hold_block_until_they_are_waived() {
+    let from = server(|_| {}).await;
+    let to = server(|config| config.quirks.no_tags = true).await;
+    let mut tagged = NewObject { data: "x".into(), ..NewObject::default() };
+    tagged.tags.insert("a".to_owned(), "b".to_owned());
+    from.state().put_object("data", "tagged", tagged);
+    let directory = tempdir().unwrap();
+    let rig = Rig::new(&one_dataset(&["to"], ""), stores(&from, &[("to", &to)]).await, directory.path());
+    let outcome = rig.try_run(Goal::Verified).await.unwrap();
+    assert!(!outcome.datasets[0].reached);
+    assert!(rig.failures()[0].contains("waive"), "{:?}", rig.failures());
+    let waived = one_dataset(&["to"], "waive = [\"tags\"]");
+    Rig::new(&waived, stores(&from, &[("to", &to)]).await, directory.path()).run().await;
+    assert_servers_equal(&from, &to);
+}
+
+/// A storage class does not travel yet, and is not left behind in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_class_that_cannot_travel_yet_blocks_until_it_is_waived() {
+    let (from, to) = (server(|_| {}).await, server(|_| {}).await);
+    let credentials = aws_sdk_s3::config::Credentials::new(ID, SECRET, None, None, "test");
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+        .region(aws_sdk_s3::config::Region::new("us-east-1"))
+        .credentials_provider(credentials)
+        .endpoint_url(from.endpoint())
+        .force_path_style(true)
+        .build();
+    let put = aws_sdk_s3::Client::from_conf(config).put_object().bucket("data").key("rare");
+    put.storage_class(aws_sdk_s3::types::StorageClass::StandardIa).send().await.unwrap();
+    let directory = tempdir().unwrap();
+    let rig = Rig::new(&one_dataset(&["to"], ""), stores(&from, &[("to", &to)]).await, directory.path());
+    assert!(!rig.try_run(Goal::Verified).await.unwrap().datasets[0].reached);
+    assert!(rig.failures()[0].contains("waive \"storage-class\""), "{:?}", rig.failures());
+    let waived = one_dataset(&["to"], "waive = [\"storage-class\"]");
+    Rig::new(&waived, stores(&from, &[("to", &to)]).await, directory.path()).run().await;
+    assert_servers_equal(&from, &to);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_say_what_is_wrong_with_an_endpoint() {
+    let from = server(|_| {}).await;
+    from.state().put("data", "k", "v");
+
+    let wrong = store(&from, "src", "not-the-secret", "").await;
+    assert_eq!(wrong.probe().await.unwrap_err().kind(), ErrorKind::Credentials);
+    let error = wrong.list(migrate::model::KeyRange::all()).next().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Credentials);
+    assert!(!error.to_string().contains("not-the-secret") && !format!("{error:?}").contains("not-the-secret"));
+
+    let skewed = server(|config| config.quirks.clock_skew = true).await;
+    let error = store(&skewed, "t", SECRET, "").await.probe().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ClockSkew);
+    assert!(error.kind().mend().unwrap().contains("clock"));
+
+    let config = S3Config {
+        site: "gone".to_owned(),
+        region: "us-east-1".to_owned(),
+        endpoint: Some(S3Endpoint { url: from.endpoint(), path_style: true, ca_pem: None }),
+        credentials: S3Credentials::Keys { id: ID.into(), secret: SECRET.into(), session_token: None },
+        expected_bucket_owner: None,
+    };
+    let client = S3Client::connect(config.clone()).await.unwrap();
+    assert_eq!(client.store("nowhere", "").probe().await.unwrap_err().kind(), ErrorKind::NoContainer);
+
+    let owner = S3Config { expected_bucket_owner: Some("999999999999".to_owned()), ..config.clone() };
+    let client = S3Client::connect(owner).await.unwrap();
+    assert_eq!(client.store("data", "").probe().await.unwrap_err().kind(), ErrorKind::Denied);
+
+    let url = from.endpoint();
+    from.stop().await;
+    let gone = S3Config { endpoint: Some(S3Endpoint { url, path_style: true, ca_pem: None }), ..config };
+    let store = S3Client::connect(gone).await.unwrap().store("data", "");
+    assert_eq!(store.probe().await.unwrap_err().kind(), ErrorKind::Unreachable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_bucket_stops_the_run_and_it_goes_on_once_it_is_there() {
+    let from = server(|_| {}).await;
+    let to = S3Server::start(S3ServerConfig::new(ID, SECRET)).await.unwrap();
+    from.state().put("data", "k", "v");
+    let directory = tempdir().unwrap();
+    let rig = Rig::new(&one_dataset(&["to"], ""), stores(&from, &[("to", &to)]).await, directory.path());
+    let error = rig.try_run(Goal::Verified).await.unwrap_err();
+    assert!(error.to_string().contains("NoSuchBucket"), "{error}");
+    to.state().create_bucket("data");
+    rig.run().await;
+    assert_servers_equal(&from, &to);
+}
+
+#[test]
+fn a_scope_without_properties_is_empty() {
+    let bytes_only = Capabilities::unproved();
+    assert!(Scope::new(&std::collections::BTreeSet::new(), &bytes_only, &bytes_only).is_empty());
+}
