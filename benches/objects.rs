@@ -21,7 +21,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use migrate::{
-    engine::{self, Limits, RunOptions, Shutdown, Sites},
+    engine::{self, ByFlag, Limits, RunOptions, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
     plan,
@@ -119,8 +119,14 @@ async fn copy(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
     let ledger = Arc::new(Ledger::open(&directory.path().join("ledger.sqlite"), &plan.name)?);
     for (pass, goal) in [("copy", Goal::Copied), ("again", Goal::Verified)] {
         let (cpu, began) = (cpu_seconds()?, Instant::now());
-        let options =
-            RunOptions { goal, phases: Vec::new(), datasets: Vec::new(), force: false, limits: Limits::default() };
+        let options = RunOptions {
+            goal,
+            phases: Vec::new(),
+            datasets: Vec::new(),
+            force: false,
+            limits: Limits::default(),
+            approver: Arc::new(ByFlag::default()),
+        };
         let outcome = engine::run(&plan, &sites, Arc::clone(&ledger), &options, Sink::none(), Shutdown::new()).await?;
         ensure!(outcome.datasets.iter().all(|dataset| dataset.reached), "{outcome:?}");
         report(count, pass, began.elapsed().as_secs_f64(), cpu_seconds()? - cpu)?;

@@ -5,10 +5,11 @@
 //!
 //! A **plan** says what must be where. It names **sites** (places that hold data) and **phases**
 //! (what moves together, and after what). A phase holds **datasets**: one source, one or more
-//! targets. The source's site is the **lead**, the targets' sites are **followers**. Work is cut
-//! into **shards** (key ranges); a **cursor** says how far a shard is done for one target. The
-//! **ledger** remembers all that, and for every record the **pair**: which source version became
-//! which target version, with the **evidence**, its digests.
+//! targets. The source's site is the **lead**, the targets' sites are **followers**, until a
+//! **cutover** moves the lead; the **route** tells applications which site leads. Work is cut into
+//! **shards** (key ranges); a **cursor** says how far a shard is done for one target. The **ledger**
+//! remembers all that, and for every record the **pair**: which source version became which target
+//! version, with the **evidence**, its digests.
 //!
 //! # Flow
 //!
@@ -21,6 +22,9 @@
 //!           │  └────────── ledger ◀─────────── scribe ◀────────┘
 //!           ▼
 //!         verify ──▶ Verified, or every difference
+//!           │
+//!           ▼
+//!         cutover: gate ─▶ quiet ─▶ final verify ─▶ switch the route ─▶ watch
 //! ```
 //!
 //! # Rooms, in the order of the flow
@@ -31,6 +35,7 @@
 //! - [`lifecycle`]: the state machine of a dataset. Pure.
 //! - [`survey`]: looks at both sides and counts; changes nothing.
 //! - [`engine`]: carries a plan out: copy, verify, repair.
+//! - [`cutover`]: moves the lead, step by step, once everything is proved.
 //! - [`shard`]: key ranges, splits, gapless cursors. Pure.
 //! - [`diff`]: joins ordered listings and decides what a record needs. Pure.
 //! - [`digest`]: digests of bytes, each computed once. Pure.
@@ -61,6 +66,8 @@ pub mod lifecycle;
 pub mod survey;
 
 pub mod engine;
+
+pub mod cutover;
 
 pub mod shard;
 

@@ -1,10 +1,22 @@
 //! The state machine of a dataset: which events are legal when, and what is due next.
 //!
 //! The ledger stores events, never states; a run loads them, folds them with [`State::apply`] and
-//! asks [`State::next_step`] what to do. So there is no recovery code: going on after a crash and
-//! starting afresh are the same thing.
+//! asks [`State::first_step`] and [`State::next_step`] what to do. So there is no recovery code: going
+//! on after a crash and starting afresh are the same thing.
+//!
+//! ```text
+//! pending ─▶ copying ─▶ copied ─▶ verified ─▶ switching ─▶ switched ─▶ cut_over
+//!              │ ▲         │ ▲                   │
+//!              ▼ │         ▼ │                   ▼
+//!          incomplete   different             copied        (the switch did not happen)
+//! ```
+//!
+//! A new pass may begin anywhere up to *verified*; from *switching* on the source is no longer what
+//! the targets are to equal, and no pass ever begins again. Only *verified* leads to a switch.
 
 use serde::{Deserialize, Serialize};
+
+use crate::model::{Epoch, Key, SiteName};
 
 /// Something that happened to a dataset, durably.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +50,46 @@ pub enum Event {
         /// Records that could not be read, which makes them unproved, not equal.
         unreadable: u64,
     },
+    /// The route is about to be switched. Written before its store is asked.
+    SwitchIntended {
+        /// Where the lead is to go.
+        #[serde(flatten)]
+        lead: Lead,
+        /// The attempt's own name: a route that shows it was switched by this attempt.
+        attempt: String,
+    },
+    /// The route shows the new lead: from here on the dataset only goes forward.
+    Switched {
+        /// The lead now.
+        #[serde(flatten)]
+        lead: Lead,
+    },
+    /// The switch did not happen, and can no longer.
+    SwitchAbandoned {
+        /// Why.
+        reason: String,
+    },
+    /// Every client has read the route again, and the old lead was looked at once more.
+    CutOver {
+        /// Records that were written at the old lead after the final verification.
+        late: u64,
+        /// The first of them, at most [`LATE_KEYS_MAX`].
+        late_keys: Vec<Key>,
+    },
+    /// The operator gave the dataset up: what was added for it is taken back, and a run begins anew.
+    Aborted,
+}
+
+/// How many late writes are kept by key.
+pub const LATE_KEYS_MAX: usize = 100;
+
+/// Which site leads, since which epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lead {
+    /// How often the lead has moved.
+    pub epoch: Epoch,
+    /// The site.
+    pub lead: SiteName,
 }
 
 /// Where a dataset stands.
@@ -78,6 +130,39 @@ pub enum State {
         /// The level of that verification.
         level: String,
     },
+    /// The route is being switched; whether it was, only the route itself tells.
+    Switching {
+        /// The pass.
+        pass: u64,
+        /// Where the lead goes.
+        #[serde(flatten)]
+        lead: Lead,
+        /// The attempt.
+        attempt: String,
+    },
+    /// The route shows the new lead; clients may still act on the older one.
+    Switched {
+        /// The pass.
+        pass: u64,
+        /// The lead now.
+        #[serde(flatten)]
+        lead: Lead,
+    },
+    /// The lead has moved.
+    CutOver {
+        /// The pass.
+        pass: u64,
+        /// The lead now.
+        #[serde(flatten)]
+        lead: Lead,
+        /// Records that were written at the old lead too late to be brought over.
+        late: u64,
+    },
+    /// It was given up, and begins anew with the next run.
+    Aborted {
+        /// The pass that was the last.
+        pass: u64,
+    },
 }
 
 /// How far a run is to take a dataset.
@@ -88,6 +173,8 @@ pub enum Goal {
     Copied,
     /// Proved equal.
     Verified,
+    /// The lead moved, where the plan says that it moves.
+    CutOver,
 }
 
 /// What a run does next with a dataset.
@@ -99,6 +186,12 @@ pub enum Step {
     ResumePass(u64),
     /// Verify.
     Verify,
+    /// Cut over, once the phase is approved.
+    CutOver,
+    /// Find out whether the route was switched.
+    SettleSwitch,
+    /// Wait until every client has read the route again, then look at the old lead.
+    Watch,
 }
 
 /// An event that the state does not allow: a defect of this tool or a damaged ledger.
@@ -116,8 +209,9 @@ impl State {
     pub fn apply(&self, event: &Event) -> Result<State, IllegalEvent> {
         let illegal = || IllegalEvent { state: self.clone(), event: event.clone() };
         match (self, event) {
-            (State::Copying { .. }, Event::PassBegun { .. }) => Err(illegal()),
-            (state, Event::PassBegun { pass }) if *pass == state.pass() + 1 => Ok(State::Copying { pass: *pass }),
+            (state, Event::PassBegun { pass }) if state.may_begin() && *pass == state.pass() + 1 => {
+                Ok(State::Copying { pass: *pass })
+            }
             (State::Copying { pass }, Event::PassEnded { pass: ended, failed }) if pass == ended => Ok(match failed {
                 0 => State::Copied { pass: *pass },
                 _ => State::Incomplete { pass: *pass, failed: *failed },
@@ -130,6 +224,20 @@ impl State {
                 State::Copied { pass } | State::Verified { pass, .. } | State::Different { pass, .. },
                 Event::Differed { differences, unreadable, .. },
             ) => Ok(State::Different { pass: *pass, differences: differences + unreadable }),
+            // The one way to a switch.
+            (State::Verified { pass, .. }, Event::SwitchIntended { lead, attempt }) => {
+                Ok(State::Switching { pass: *pass, lead: lead.clone(), attempt: attempt.clone() })
+            }
+            (State::Switching { pass, lead, .. }, Event::Switched { lead: shown }) if lead == shown => {
+                Ok(State::Switched { pass: *pass, lead: lead.clone() })
+            }
+            (State::Switching { pass, .. }, Event::SwitchAbandoned { .. }) => Ok(State::Copied { pass: *pass }),
+            (State::Switched { pass, lead }, Event::CutOver { late, .. }) => {
+                Ok(State::CutOver { pass: *pass, lead: lead.clone(), late: *late })
+            }
+            (state, Event::Aborted) if state.may_begin() || matches!(state, State::Copying { .. }) => {
+                Ok(State::Aborted { pass: state.pass() })
+            }
             _ => Err(illegal()),
         }
     }
@@ -147,25 +255,47 @@ impl State {
             | State::Incomplete { pass, .. }
             | State::Copied { pass }
             | State::Different { pass, .. }
-            | State::Verified { pass, .. } => *pass,
+            | State::Verified { pass, .. }
+            | State::Switching { pass, .. }
+            | State::Switched { pass, .. }
+            | State::CutOver { pass, .. }
+            | State::Aborted { pass } => *pass,
         }
     }
 
-    /// Whether `goal` is reached.
+    /// Whether a new pass may begin: none is under way, and the source still leads.
+    fn may_begin(&self) -> bool {
+        !matches!(self, State::Copying { .. } | State::Switching { .. }) && self.moved_to().is_none()
+    }
+
+    /// Whether `goal` is reached. A lead that has moved is beyond every other goal.
     pub fn reached(&self, goal: Goal) -> bool {
+        let verified = matches!(self, State::Verified { .. }) || self.moved_to().is_some();
         match goal {
-            Goal::Copied => matches!(self, State::Copied { .. } | State::Different { .. } | State::Verified { .. }),
-            Goal::Verified => matches!(self, State::Verified { .. }),
+            Goal::Copied => verified || matches!(self, State::Copied { .. } | State::Different { .. }),
+            Goal::Verified => verified,
+            Goal::CutOver => matches!(self, State::CutOver { .. }),
         }
     }
 
-    /// What a new run starts with. A pass that was cut short goes on; otherwise a new pass begins,
-    /// because the source may have changed since the last one and paired records cost only their
-    /// listing.
-    pub fn first_step(&self) -> Step {
+    /// Where the lead has moved to, once the route shows it.
+    pub fn moved_to(&self) -> Option<&Lead> {
         match self {
-            State::Copying { pass } => Step::ResumePass(*pass),
-            state => Step::BeginPass(state.pass() + 1),
+            State::Switched { lead, .. } | State::CutOver { lead, .. } => Some(lead),
+            _ => None,
+        }
+    }
+
+    /// What a new run starts with; `None` where nothing is left to do. A pass that was cut short goes
+    /// on; otherwise a new pass begins, because the source may have changed since the last one and
+    /// paired records cost only their listing.
+    pub fn first_step(&self) -> Option<Step> {
+        match self {
+            State::Copying { pass } => Some(Step::ResumePass(*pass)),
+            State::Switching { .. } => Some(Step::SettleSwitch),
+            State::Switched { .. } => Some(Step::Watch),
+            State::CutOver { .. } => None,
+            state => Some(Step::BeginPass(state.pass() + 1)),
         }
     }
 
@@ -173,6 +303,8 @@ impl State {
     pub fn next_step(&self, goal: Goal) -> Option<Step> {
         match self {
             State::Copied { .. } if goal > Goal::Copied => Some(Step::Verify),
+            State::Verified { .. } if goal > Goal::Verified => Some(Step::CutOver),
+            State::Switched { .. } if goal > Goal::Verified => Some(Step::Watch),
             _ => None,
         }
     }
@@ -186,6 +318,10 @@ impl State {
             State::Copied { .. } => "copied",
             State::Different { .. } => "different",
             State::Verified { .. } => "verified",
+            State::Switching { .. } => "switching",
+            State::Switched { .. } => "switched",
+            State::CutOver { .. } => "cut_over",
+            State::Aborted { .. } => "aborted",
         }
     }
 }
@@ -195,6 +331,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn lead(epoch: u64) -> Lead {
+        Lead { epoch: Epoch(epoch), lead: SiteName::new("there").unwrap() }
+    }
 
     fn any_event() -> impl Strategy<Value = Event> {
         prop_oneof![
@@ -206,39 +346,85 @@ mod tests {
                 differences,
                 unreadable
             }),
+            (0_u64..2).prop_map(|epoch| Event::SwitchIntended { lead: lead(epoch), attempt: "a".into() }),
+            (0_u64..2).prop_map(|epoch| Event::Switched { lead: lead(epoch) }),
+            Just(Event::SwitchAbandoned { reason: "no".into() }),
+            (0_u64..2).prop_map(|late| Event::CutOver { late, late_keys: Vec::new() }),
+            Just(Event::Aborted),
         ]
     }
 
     proptest! {
-        /// Whatever is thrown at the machine, `Verified` follows only a pass that ended clean and a
-        /// verification after it.
+        /// Whatever is thrown at the machine: `Verified` follows only a pass that ended clean and a
+        /// verification after it, the route is switched only from there, and once the lead has
+        /// moved no pass begins again.
         #[test]
-        fn verified_needs_a_clean_pass_and_a_verification(
-            events in proptest::collection::vec(any_event(), 0..40),
-        ) {
+        fn no_way_leads_around_the_verification(events in proptest::collection::vec(any_event(), 0..60)) {
             let mut state = State::default();
-            let mut clean_since_pass = false;
+            let (mut clean_pass, mut proved, mut moved) = (false, false, false);
             for event in &events {
                 let Ok(next) = state.apply(event) else { continue };
                 match event {
-                    Event::PassBegun { .. } => clean_since_pass = false,
-                    Event::PassEnded { failed, .. } => clean_since_pass = *failed == 0,
-                    Event::Verified { .. } | Event::Differed { .. } => prop_assert!(clean_since_pass),
+                    Event::PassBegun { .. } => {
+                        prop_assert!(!moved, "a pass after the lead has moved: {events:?}");
+                        (clean_pass, proved) = (false, false);
+                    }
+                    Event::PassEnded { failed, .. } => clean_pass = *failed == 0,
+                    Event::Verified { .. } => {
+                        prop_assert!(clean_pass);
+                        proved = true;
+                    }
+                    Event::Differed { .. } => {
+                        prop_assert!(clean_pass);
+                        proved = false;
+                    }
+                    Event::SwitchIntended { .. } => {
+                        prop_assert!(proved, "a switch without a verification: {events:?}");
+                        // The next attempt needs a proof of its own.
+                        proved = false;
+                    }
+                    Event::Switched { .. } => moved = true,
+                    Event::SwitchAbandoned { .. } | Event::Aborted => prop_assert!(!moved),
+                    Event::CutOver { .. } => prop_assert!(moved),
                 }
                 if next.reached(Goal::Verified) {
-                    prop_assert!(clean_since_pass, "verified without a clean pass: {events:?}");
+                    prop_assert!(clean_pass, "verified without a clean pass: {events:?}");
                 }
                 state = next;
             }
+            prop_assert_eq!(moved, state.moved_to().is_some());
         }
     }
 
     #[test]
     fn a_cut_pass_goes_on_and_an_ended_one_is_followed_by_a_new_one() {
         let begun = [Event::PassBegun { pass: 1 }];
-        assert_eq!(State::replay(&begun).unwrap().first_step(), Step::ResumePass(1));
+        assert_eq!(State::replay(&begun).unwrap().first_step(), Some(Step::ResumePass(1)));
         let ended = [Event::PassBegun { pass: 1 }, Event::PassEnded { pass: 1, failed: 2 }];
-        assert_eq!(State::replay(&ended).unwrap().first_step(), Step::BeginPass(2));
+        assert_eq!(State::replay(&ended).unwrap().first_step(), Some(Step::BeginPass(2)));
         assert!(State::replay(&[Event::PassBegun { pass: 2 }]).is_err(), "passes count from 1");
+    }
+
+    #[test]
+    fn a_cut_switch_is_settled_first_and_a_moved_lead_stays() {
+        let mut events = vec![
+            Event::PassBegun { pass: 1 },
+            Event::PassEnded { pass: 1, failed: 0 },
+            Event::Verified { level: "bytes".into(), compared: 1 },
+            Event::SwitchIntended { lead: lead(1), attempt: "a".into() },
+        ];
+        let switching = State::replay(&events).unwrap();
+        assert_eq!(switching.first_step(), Some(Step::SettleSwitch));
+        assert!(!switching.reached(Goal::Copied), "whether it was switched is not known");
+        assert!(switching.apply(&Event::Aborted).is_err(), "it must be settled first");
+        assert!(switching.apply(&Event::Switched { lead: lead(2) }).is_err(), "another epoch is another switch");
+        let abandoned = switching.apply(&Event::SwitchAbandoned { reason: "no".into() }).unwrap();
+        assert_eq!(abandoned.first_step(), Some(Step::BeginPass(2)));
+        events.push(Event::Switched { lead: lead(1) });
+        assert_eq!(State::replay(&events).unwrap().first_step(), Some(Step::Watch));
+        events.push(Event::CutOver { late: 0, late_keys: Vec::new() });
+        let over = State::replay(&events).unwrap();
+        assert_eq!((over.first_step(), over.reached(Goal::CutOver)), (None, true));
+        assert!(over.apply(&Event::Aborted).is_err(), "there is no way back before the switch");
     }
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
+    cutover::{self, Move},
     diff::{Change, decide},
     engine::{DatasetStores, EngineError, Inputs, Shutdown, Sites, asked, lacks, layout, same_meaning},
     ledger::Ledger,
-    lifecycle::{Goal, State},
-    model::{DatasetName, KeyRange, PhaseName, PlanName},
+    lifecycle::{Goal, Lead, State},
+    model::{DatasetName, Epoch, KeyRange, PhaseName, PlanName, SiteName},
     plan::{Dataset, Extra, Level, Plan},
     report::{Event, Redactor, Sink},
     shard::{self, Cursor},
@@ -78,10 +79,29 @@ pub struct DatasetPreview {
     pub source_requests: u64,
     /// Seconds that the limits of the plan alone make it take; `None` where none binds.
     pub seconds_min: Option<u64>,
+    /// How its lead would move; `None` where the plan does not say so, or it has moved.
+    pub cutover: Option<CutoverPreview>,
     /// What stands in the way.
     pub blocks: Vec<String>,
     /// What the operator should know.
     pub notes: Vec<String>,
+}
+
+/// The cutover of a dataset, before it.
+#[derive(Debug, Clone, Serialize)]
+pub struct CutoverPreview {
+    /// The site that leads now, as the route shows it, or the plan where there is no route yet.
+    pub from: SiteName,
+    /// The site that would lead.
+    pub to: SiteName,
+    /// The route.
+    pub route: String,
+    /// How often the lead has moved so far; `None` where the route could not be read.
+    pub epoch: Option<Epoch>,
+    /// The steps, for people.
+    pub steps: Vec<String>,
+    /// Seconds that the steps wait, beside the verification.
+    pub waits_seconds: u64,
 }
 
 /// One target of a preview.
@@ -159,6 +179,7 @@ impl Surveyor<'_> {
             targets: Vec::new(),
             source_requests: 0,
             seconds_min: None,
+            cutover: None,
             blocks: Vec::new(),
             notes: Vec::new(),
         };
@@ -169,6 +190,12 @@ impl Surveyor<'_> {
             } else {
                 seen.blocks.push(format!("{place} is not supported yet"));
             }
+        }
+        if let Some(moved) = self.state(&dataset.name).await?.moved_to() {
+            let Lead { lead, epoch } = moved;
+            seen.state = self.state(&dataset.name).await?.name();
+            seen.notes.push(format!("{lead} leads it since epoch {epoch}: a run copies nothing any more"));
+            return Ok(seen);
         }
         let waits = self.fills(dataset).await?;
         if !waits.is_empty() {
@@ -186,18 +213,61 @@ impl Surveyor<'_> {
                 _ => seen.blocks.push(with_mend(&error)),
             }
         }
+        if let Err(error) = self.look_at_route(dataset, &mut seen).await {
+            seen.blocks.push(with_mend(&error));
+        }
         Ok(seen)
+    }
+
+    async fn state(&self, dataset: &DatasetName) -> Result<State, EngineError> {
+        let events = match self.ledger {
+            Some(ledger) => ledger.events(dataset).await?,
+            None => Vec::new(),
+        };
+        Ok(State::replay(events.iter().map(|(event, _)| event))?)
+    }
+
+    /// What the cutover would do, and whether the route allows it.
+    async fn look_at_route(&self, dataset: &Dataset, seen: &mut DatasetPreview) -> Result<(), EngineError> {
+        let Some(what) = Move::of(dataset) else { return Ok(()) };
+        if dataset.unsupported.iter().any(|key| key.cutover_only) {
+            return Ok(());
+        }
+        let steps = cutover::steps(&what.cutover);
+        let describe = |step: &dyn cutover::Step| format!("{}: {}", step.name(), step.describe(&what));
+        let preview = seen.cutover.insert(CutoverPreview {
+            from: what.from.clone(),
+            to: what.to.clone(),
+            route: what.cutover.route.to_string(),
+            epoch: None,
+            steps: steps.iter().map(|step| describe(&**step)).collect(),
+            waits_seconds: (what.cutover.quiet.max(what.cutover.settle) + what.cutover.route_max_age).as_secs(),
+        });
+        let (ledger, probe) = (self.ledger.map(|ledger| &**ledger), self.options.probe);
+        let route = self.sites.open_route_to_look(self.plan, dataset, &what.cutover.route, ledger, probe).await?;
+        if probe {
+            route.check()?;
+        }
+        let shown = route.read().await?;
+        preview.epoch = Some(shown.as_ref().map_or(Epoch(0), |shown| shown.document.epoch));
+        if let Some(shown) = shown.filter(|shown| shown.document.lead != what.from) {
+            seen.blocks.push(format!(
+                "the route {} says that {} leads since epoch {}, and the plan moves the lead from {}",
+                route.location(),
+                shown.document.lead,
+                shown.document.epoch,
+                what.from
+            ));
+            preview.from = shown.document.lead;
+        }
+        Ok(())
     }
 
     /// The datasets that fill this one's source and are not done.
     async fn fills(&self, dataset: &Dataset) -> Result<Vec<String>, EngineError> {
         let mut open = Vec::new();
         for first in self.plan.filled_by(dataset) {
-            let state = match self.ledger {
-                Some(ledger) => State::replay(ledger.events(first).await?.iter().map(|(event, _)| event))?,
-                None => State::Pending,
-            };
-            if !state.reached(Goal::Verified) {
+            if !self.state(first).await?.reached(Goal::Verified) {
                 open.push(first.to_string());
             }
         }
@@ -210,8 +280,7 @@ impl Surveyor<'_> {
         }
         let mut known = None;
         if let Some(ledger) = self.ledger {
-            let events = ledger.events(&dataset.name).await?;
-            seen.state = State::replay(events.iter().map(|(event, _)| event))?.name();
+            seen.state = self.state(&dataset.name).await?.name();
             if let Some(begun) = ledger.meaning(&dataset.name).await? {
                 same_meaning(&dataset.name, &begun, &self.plan.meaning_of(dataset))?;
                 known = Some(ledger);

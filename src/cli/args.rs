@@ -100,7 +100,7 @@ impl LogFormat {
 pub(super) enum Command {
     /// Show what a run would do, and what stands in its way; changes nothing
     Plan(PlanArgs),
-    /// Copy what differs, and prove that it arrived; run it again to go on
+    /// Copy what differs, prove that it arrived, cut over what is approved; run it again to go on
     Run(RunArgs),
     /// Prove independently that every target equals its source; list each difference
     Verify(VerifyArgs),
@@ -145,6 +145,7 @@ pub(super) struct PlanArgs {
 #[command(after_help = "Examples:
   migrate run plans/quickstart.toml
   migrate run plan.toml --until verified --phase e-commerce
+  migrate run plan.toml --approve e-commerce   # move the lead of this phase, once everything is proved
   migrate run plan.toml --json > events.ndjson")]
 pub(super) struct RunArgs {
     /// The plan file
@@ -159,6 +160,9 @@ pub(super) struct RunArgs {
     /// Only this dataset (may be given again)
     #[arg(long = "dataset", short, value_name = "NAME")]
     pub(super) datasets: Vec<String>,
+    /// Cut this phase over, or `all` that are ready, once everything is proved (may be given again)
+    #[arg(long, value_name = "PHASE|all")]
+    pub(super) approve: Vec<String>,
     /// Delete more at a target than the plan's `delete_share` allows
     #[arg(long)]
     pub(super) force: bool,
@@ -217,7 +221,7 @@ pub(super) enum Until {
     Copied,
     /// Copied and proved equal
     Verified,
-    /// Everything, as the plan says
+    /// Cut over where the plan says so: the lead moves, once the phase is approved
     Cutover,
 }
 

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+mod approve;
 mod args;
 mod error;
 mod interrupt;
@@ -29,6 +30,7 @@ mod session;
 mod standing;
 mod state;
 mod status;
+mod summary;
 mod term;
 mod verify;
 

@@ -103,6 +103,14 @@ fn of_dataset(dataset: &DatasetPreview) -> String {
         let _ = write!(text, "; the plan's limits alone make it take {time}");
     }
     text.push('\n');
+    if let Some(cutover) = &dataset.cutover {
+        let epoch = cutover.epoch.map_or_else(|| "unknown".to_owned(), |epoch| epoch.to_string());
+        let (from, to) = (&cutover.from, &cutover.to);
+        let _ = writeln!(text, "    cutover, once approved: the lead moves from {from} (epoch {epoch}) to {to}");
+        for step in &cutover.steps {
+            let _ = writeln!(text, "      {step}");
+        }
+    }
     for note in &dataset.notes {
         let _ = writeln!(text, "    note: {note}");
     }

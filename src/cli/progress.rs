@@ -139,6 +139,16 @@ impl Display {
                 let lacks = if lacks.is_empty() { String::new() } else { format!("; lacks {}", lacks.join(", ")) };
                 self.line(&format!("probed {location}: {}{lacks}", render::proof(proof)));
             }
+            Event::NeedsApproval { phase } => self.line(&format!("phase {phase}: everything is proved")),
+            Event::Approved { phase, by } => self.line(&format!("phase {phase}: the cutover is approved by {by}")),
+            Event::CutoverStep { dataset, step, detail } => self.line(&format!("{dataset}: {step}: {detail}")),
+            Event::Waiting { dataset, reason, seconds } => {
+                self.line(&format!("{dataset}: waits up to {seconds} s for {reason}"));
+            }
+            Event::LateWrites { dataset, site, records, .. } => self.line(&format!(
+                "warning: {dataset}: {} written at {site} after the final verification; the answer names them",
+                render::count(records, "record was", "records were")
+            )),
             // The answer holds these.
             Event::Differs { .. } | Event::DatasetEnded { .. } | Event::RunBegan { .. } | Event::RunEnded { .. } => {}
         }

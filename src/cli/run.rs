@@ -1,30 +1,29 @@
 //! `migrate run`: copies, and proves that it arrived.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::{
+    approve,
     args::{Global, RunArgs, Until},
     error::{Code, Failure},
     interrupt,
-    progress::{self, Seen, Show},
-    render::{self, Table},
+    progress::{self, Show},
     session::{self, Session},
-    standing::{self, DatasetStanding, PhaseStanding},
+    standing::{self, PhaseStanding},
+    summary::Summary,
     term,
 };
 use crate::{
-    engine::{self, EngineError, RunOptions, RunOutcome, Shutdown, Sites},
+    engine::{self, EngineError, RunOptions, Shutdown, Sites},
     ledger::Ledger,
-    lifecycle::{Goal, State},
-    model::{ByteCount, DatasetName, Key},
+    lifecycle::Goal,
     report::{Event, Sink},
-    shard::Tally,
 };
 
 /// Failed records that the answer lists.
-const FAILURES_SHOWN: usize = 10;
+pub(super) const FAILURES_SHOWN: usize = 10;
 
 pub(super) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
     ran(args, global).inspect_err(|failure| {
@@ -41,11 +40,16 @@ pub(super) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
 fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
     let session = Session::load(&args.plan, global)?;
     let options = RunOptions {
-        goal: if args.until == Some(Until::Copied) { Goal::Copied } else { Goal::Verified },
+        goal: match args.until {
+            Some(Until::Copied) => Goal::Copied,
+            Some(Until::Verified) => Goal::Verified,
+            None | Some(Until::Cutover) => Goal::CutOver,
+        },
         phases: session.phases(&args.phases)?,
         datasets: session.datasets(&args.datasets)?,
         force: args.force,
         limits: engine::Limits::default(),
+        approver: approve::approver(&session, args)?,
     };
     refuse(&session, args, &options)?;
     session.state.prepare()?;
@@ -82,7 +86,7 @@ fn refuse(session: &Session, args: &RunArgs, options: &RunOptions) -> Result<(),
     Ok(())
 }
 
-fn selection(args: &RunArgs) -> Vec<&str> {
+pub(super) fn selection(args: &RunArgs) -> Vec<&str> {
     let phases = args.phases.iter().flat_map(|name| ["--phase", name]);
     phases.chain(args.datasets.iter().flat_map(|name| ["--dataset", name])).collect()
 }
@@ -96,6 +100,7 @@ fn again(session: &Session, args: &RunArgs) -> String {
         Some(Until::Verified) => more.extend(["--until", "verified"]),
         Some(Until::Cutover) => more.extend(["--until", "cutover"]),
     }
+    more.extend(args.approve.iter().flat_map(|phase| ["--approve", phase]));
     if args.force {
         more.push("--force");
     }
@@ -106,11 +111,12 @@ fn again(session: &Session, args: &RunArgs) -> String {
 }
 
 /// One run.
-struct Running<'a> {
-    session: &'a Session,
-    args: &'a RunArgs,
-    options: RunOptions,
-    again: String,
+pub(super) struct Running<'a> {
+    pub(super) session: &'a Session,
+    pub(super) args: &'a RunArgs,
+    pub(super) options: RunOptions,
+    /// The same command again.
+    pub(super) again: String,
 }
 
 impl Running<'_> {
@@ -147,7 +153,8 @@ impl Running<'_> {
                 term::answer_line(&json!({ "event": "error", "error": failure["error"] }));
             }
             closed?;
-            term::answer_line(&Event::RunEnded { complete: code == Code::Done, next });
+            let complete = code == Code::Done && !summary.waits_for_approval();
+            term::answer_line(&Event::RunEnded { complete, next });
         } else {
             term::answer(&format!("{}next: {next}", summary.text()));
             closed?;
@@ -164,170 +171,4 @@ impl Running<'_> {
         let failure = Failure::engine(error, self.session.redactor);
         if error.is_blocking() { failure.then(self.session.command("plan", &[])) } else { failure }
     }
-}
-
-/// What a run came to.
-struct Summary<'a> {
-    run: &'a Running<'a>,
-    outcome: &'a RunOutcome,
-    before: &'a [PhaseStanding],
-    after: &'a [PhaseStanding],
-    seen: &'a BTreeMap<DatasetName, Seen>,
-}
-
-impl Summary<'_> {
-    fn asked(&self) -> impl Iterator<Item = (&engine::DatasetOutcome, &DatasetStanding)> {
-        self.outcome.datasets.iter().filter_map(|outcome| Some((outcome, find(self.after, &outcome.dataset)?)))
-    }
-
-    fn short(&self) -> impl Iterator<Item = &DatasetStanding> {
-        self.asked().filter(|(outcome, _)| !outcome.reached).map(|(_, standing)| standing)
-    }
-
-    fn code(&self) -> Code {
-        let differs = |one: &DatasetStanding| {
-            matches!(one.lifecycle, State::Different { .. })
-                && one.verification.as_ref().is_none_or(|proof| proof.differences > 0)
-        };
-        let blocked = self
-            .outcome
-            .stopped
-            .as_ref()
-            .is_some_and(|error| Failure::engine(error, self.run.session.redactor).code == Code::Differs);
-        if self.outcome.interrupted && !blocked {
-            return Code::Incomplete;
-        }
-        if blocked || self.short().any(differs) {
-            return Code::Differs;
-        }
-        if self.outcome.stopped.is_some() {
-            return Code::Incomplete;
-        }
-        match self.short().next() {
-            None => Code::Done,
-            Some(_) if self.short().all(|one| one.waits_for_phase) => Code::Differs,
-            Some(_) => Code::Incomplete,
-        }
-    }
-
-    fn next(&self, code: Code) -> String {
-        let session = self.run.session;
-        match (code, &self.outcome.stopped) {
-            (Code::Done, _) if self.run.options.goal == Goal::Copied => {
-                let mut more = selection(self.run.args);
-                if session.plan.datasets().any(|dataset| dataset.cutover.is_some()) {
-                    more.extend(["--until", "verified"]);
-                }
-                session.command("run", &more)
-            }
-            (Code::Done, _) if self.after.iter().all(|phase| phase.state == "verified") => {
-                session.command("verify", &[])
-            }
-            (Code::Done, _) => session.run_command(),
-            (Code::Differs, Some(_)) => session.command("plan", &[]),
-            (Code::Differs, None) if self.short().all(|one| one.waits_for_phase) => session.run_command(),
-            (Code::Differs, None) => session.command("verify", &["--repair"]),
-            _ => self.run.again.clone(),
-        }
-    }
-
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for phase in self.after {
-            let mut datasets = self.asked().filter(|(outcome, _)| outcome.phase == phase.name).peekable();
-            if datasets.peek().is_none() {
-                continue;
-            }
-            let _ = writeln!(text, "phase {}: {}", phase.name, phase.state);
-            for (outcome, standing) in datasets {
-                text.push_str(&self.dataset(outcome, standing));
-            }
-        }
-        text.push('\n');
-        text.push_str(&self.failures());
-        if self.outcome.interrupted && self.outcome.stopped.is_none() {
-            text.push_str("Interrupted: what is done is kept; the same command goes on.\n");
-        }
-        text
-    }
-
-    fn dataset(&self, outcome: &engine::DatasetOutcome, standing: &DatasetStanding) -> String {
-        let mut text = format!("  {}: {}", standing.name, standing.state);
-        if let Some(proof) = &standing.verification {
-            let _ = match (proof.equal, proof.compared) {
-                (true, Some(compared)) => {
-                    write!(
-                        text,
-                        "; equal by {} ({})",
-                        proof.level,
-                        render::count(compared, "comparison", "comparisons")
-                    )
-                }
-                (true, None) => write!(text, "; equal by {}", proof.level),
-                _ => write!(
-                    text,
-                    "; NOT equal by {}: {} differences, {} unreadable",
-                    proof.level, proof.differences, proof.unreadable
-                ),
-            };
-        }
-        if let Some(waits_for) = outcome.waits_for.as_ref().or(standing.waits_for.as_ref()).filter(|_| !outcome.reached)
-        {
-            let _ = write!(text, "; waits for {waits_for}");
-        }
-        text.push('\n');
-        if standing.records_total.is_none() {
-            return text;
-        }
-        let mut table =
-            Table::new(&["target", "records", "bytes", "copied", "same", "deleted", "extra", "failed", "repeated"]);
-        for target in &standing.targets {
-            let Tally { copied, same, deleted, extra, repeated, .. } = target.pass;
-            let mut cells = vec![target.target.clone(), target.records_done.to_string()];
-            cells.push(ByteCount(target.bytes_done).to_string());
-            cells.extend([copied, same, deleted, extra, target.failed, repeated].map(|number| number.to_string()));
-            table.row(cells);
-        }
-        let _ = writeln!(text, "{}", table.render(4));
-        if let Some(seen) = self.seen.get(&standing.name) {
-            let _ = writeln!(text, "    {}", render::source_read(seen.source_bytes_read, self.copied(standing)));
-        }
-        text
-    }
-
-    /// Bytes of the records that this run copied: of a pass that an earlier run began, the rest.
-    fn copied(&self, standing: &DatasetStanding) -> u64 {
-        let before = find(self.before, &standing.name).filter(|before| {
-            matches!(before.lifecycle, State::Copying { .. }) && before.lifecycle.pass() == standing.lifecycle.pass()
-        });
-        let done = |standing: &DatasetStanding, place: usize| {
-            standing.targets.get(place).map_or(0, |target| target.pass.copied_bytes)
-        };
-        let of =
-            |place| done(standing, place) - before.map_or(0, |before| done(before, place)).min(done(standing, place));
-        (0..standing.targets.len()).map(of).max().unwrap_or(0)
-    }
-
-    fn failures(&self) -> String {
-        let total: u64 = self.asked().map(|(_, standing)| standing.failures_total).sum();
-        let mut text = String::new();
-        if total == 0 {
-            return text;
-        }
-        let _ = writeln!(text, "{}:", render::count(total, "record failed", "records failed"));
-        let failed = self.asked().flat_map(|(_, standing)| standing.failures.iter().map(move |row| (standing, row)));
-        for (standing, row) in failed.take(FAILURES_SHOWN) {
-            let key = Key::from(row.key.as_str());
-            let _ = writeln!(text, "  {}: {key} at {}: {}", standing.name, row.target, row.reason);
-        }
-        if total > FAILURES_SHOWN as u64 {
-            let all = self.run.session.command("status", &["--failures"]);
-            let _ = writeln!(text, "  ... and {} more: {all}", total - FAILURES_SHOWN as u64);
-        }
-        text
-    }
-}
-
-fn find<'a>(phases: &'a [PhaseStanding], name: &DatasetName) -> Option<&'a DatasetStanding> {
-    phases.iter().flat_map(|phase| &phase.datasets).find(|dataset| dataset.name == *name)
 }

@@ -6,11 +6,13 @@ use super::{
     args::Global,
     error::{Code, Failure, unknown_name},
     log,
+    standing::{DatasetStanding, PhaseStanding},
     state::StateDir,
     term,
 };
 use crate::{
     ledger::Ledger,
+    lifecycle::Goal,
     model::{DatasetName, PhaseName},
     plan::{self, Plan},
     report::Redactor,
@@ -57,8 +59,31 @@ impl Session {
 
     /// The command that takes everything as far as this build can.
     pub(super) fn run_command(&self) -> String {
-        let cuts_over = self.plan.datasets().any(|dataset| dataset.cutover.is_some());
-        self.command("run", if cuts_over { &["--until", "verified"] } else { &[] })
+        self.command("run", if self.cannot_cut_over() { &["--until", "verified"] } else { &[] })
+    }
+
+    /// The plan's cutovers need something that is not built yet.
+    pub(super) fn cannot_cut_over(&self) -> bool {
+        self.plan.datasets().any(|dataset| dataset.unsupported.iter().any(|key| key.cutover_only))
+    }
+
+    /// How far this build can take the plan.
+    pub(super) fn goal(&self) -> Goal {
+        if self.cannot_cut_over() { Goal::Verified } else { Goal::CutOver }
+    }
+
+    /// The command after everything that was asked for is done.
+    pub(super) fn after_all(&self, phases: &[PhaseStanding], goal: Goal) -> String {
+        let moved = |one: &DatasetStanding| one.lifecycle.moved_to().is_some();
+        let all = || phases.iter().flat_map(|phase| &phase.datasets);
+        if goal < self.goal() && all().any(|one| self.moves(&one.name) && !moved(one)) {
+            return self.run_command();
+        }
+        if all().any(moved) { self.command("status", &[]) } else { self.command("verify", &[]) }
+    }
+
+    fn moves(&self, name: &DatasetName) -> bool {
+        self.plan.datasets().any(|dataset| dataset.name == *name && dataset.cutover.is_some())
     }
 
     /// The datasets of these names, which the plan must have.

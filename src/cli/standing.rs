@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::session::Session;
 use crate::{
-    engine::{EngineError, same_meaning},
+    engine::{EngineError, approval_binds, goal_of, same_meaning},
     ledger::{Counts, Ledger, Open, ShardRow},
     lifecycle::{Event, Goal, State},
-    model::{DatasetName, PhaseName, SiteName, TargetIndex},
+    model::{DatasetName, Epoch, PhaseName, SiteName, TargetIndex},
     plan::{Dataset, Phase},
     shard::Tally,
 };
@@ -34,7 +34,7 @@ pub(super) struct DatasetStanding {
     /// The site where applications write.
     pub(super) lead: SiteName,
     /// Counts how often the lead has moved.
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
     /// Records that every target is known to hold.
     pub(super) records_done: u64,
     /// Records that the last pass has seen at the source; `None` before the first.
@@ -49,7 +49,16 @@ pub(super) struct DatasetStanding {
     pub(super) waits_for: Option<String>,
     /// The last verification since the last pass began.
     pub(super) verification: Option<Proof>,
+    /// Who approved the cutover of its phase, and when.
+    pub(super) approved: Option<Approved>,
+    /// Records that were written at the old lead after the final verification: the lead lacks them.
+    pub(super) late_writes: u64,
+    /// The first of them.
+    pub(super) late_keys: Vec<String>,
     pub(super) targets: Vec<TargetStanding>,
+    /// How far it is to come, as the plan and the command have it.
+    #[serde(skip)]
+    pub(super) goal: Goal,
     #[serde(skip)]
     pub(super) lifecycle: State,
     /// It waits for another phase, not for something of its own.
@@ -69,6 +78,26 @@ pub(super) struct TargetStanding {
     pub(super) damaged: u64,
     /// What the last pass did.
     pub(super) pass: Tally,
+}
+
+/// An approval that holds.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Approved {
+    pub(super) by: String,
+    /// When, RFC 3339.
+    pub(super) at: String,
+}
+
+impl DatasetStanding {
+    /// It is where it is to be.
+    pub(super) fn is_done(&self) -> bool {
+        self.lifecycle.reached(self.goal)
+    }
+
+    /// Everything is proved; only the lead has not moved yet.
+    pub(super) fn is_ready(&self) -> bool {
+        self.goal == Goal::CutOver && matches!(self.lifecycle, State::Verified { .. })
+    }
 }
 
 /// A record that could not be brought over.
@@ -101,21 +130,29 @@ pub(super) async fn read(
     goal: Goal,
     failures_max: usize,
 ) -> Result<Vec<PhaseStanding>, EngineError> {
+    let approvals = match ledger {
+        Some(ledger) => ledger.approvals().await?,
+        None => Vec::new(),
+    };
     let mut phases: Vec<PhaseStanding> = Vec::new();
     for phase in &session.plan.phases {
         let short = phase.after.iter().find(|before| {
-            phases
-                .iter()
-                .any(|done| done.name == **before && !done.datasets.iter().all(|one| one.lifecycle.reached(goal)))
+            phases.iter().any(|done| done.name == **before && !done.datasets.iter().all(DatasetStanding::is_done))
         });
+        let binds = approval_binds(&session.plan, phase);
+        let approval = approvals.iter().find(|given| given.phase == phase.name && given.binds == binds);
         let mut datasets = Vec::new();
         for dataset in &phase.datasets {
             let mut standing = of_dataset(session, ledger, dataset, failures_max).await?;
-            if let Some(before) = short.filter(|_| !standing.lifecycle.reached(goal)) {
+            standing.goal = goal_of(dataset, goal);
+            if dataset.cutover.is_some() {
+                standing.approved = approval.map(|given| Approved { by: given.by.clone(), at: given.at.to_string() });
+            }
+            if let Some(before) = short.filter(|_| !standing.is_done()) {
                 standing.waits_for = Some(format!("phase {before}, which comes first"));
                 standing.waits_for_phase = true;
             } else if standing.waits_for.is_none() {
-                standing.waits_for = reason(&standing, goal);
+                standing.waits_for = reason(&standing, &phase.name);
             }
             datasets.push(standing);
         }
@@ -134,7 +171,11 @@ async fn of_dataset(
         name: dataset.name.clone(),
         state: State::Pending.name(),
         lead: dataset.source.site.clone(),
-        epoch: 0,
+        epoch: Epoch(0),
+        approved: None,
+        late_writes: 0,
+        late_keys: Vec::new(),
+        goal: Goal::Verified,
         records_done: 0,
         records_total: None,
         bytes_done: 0,
@@ -154,7 +195,18 @@ async fn of_dataset(
     standing.lifecycle = State::replay(events.iter().map(|(event, _)| event))?;
     standing.state = standing.lifecycle.name();
     for (event, at) in &events {
-        standing.verification = proof(event, &at.to_string());
+        match event {
+            Event::PassBegun { .. } | Event::PassEnded { .. } => standing.verification = None,
+            Event::CutOver { late, late_keys } => {
+                standing.late_writes = *late;
+                standing.late_keys =
+                    late_keys.iter().map(|key| session.redactor.key(key).as_str().to_owned()).collect();
+            }
+            event => standing.verification = proof(event, &at.to_string()).or(standing.verification),
+        }
+    }
+    if let Some(moved) = standing.lifecycle.moved_to() {
+        (standing.lead, standing.epoch) = (moved.lead.clone(), moved.epoch);
     }
     if let Some(begun) = ledger.meaning(&dataset.name).await?
         && let Err(changed) = same_meaning(&dataset.name, &begun, &session.plan.meaning_of(dataset))
@@ -241,13 +293,13 @@ fn proof(event: &Event, at: &str) -> Option<Proof> {
             unreadable: *unreadable,
             at,
         }),
-        Event::PassBegun { .. } | Event::PassEnded { .. } => None,
+        _ => None,
     }
 }
 
-fn reason(standing: &DatasetStanding, goal: Goal) -> Option<String> {
+fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<String> {
     Some(match (&standing.lifecycle, &standing.verification) {
-        (state, _) if state.reached(goal) => return None,
+        _ if standing.is_done() => return None,
         (State::Pending, _) => "a run".to_owned(),
         (State::Copying { .. }, _) => "its pass to end".to_owned(),
         (State::Incomplete { failed, .. }, _) => format!("{failed} records that failed"),
@@ -255,7 +307,14 @@ fn reason(standing: &DatasetStanding, goal: Goal) -> Option<String> {
             format!("{} differences and {} unreadable records", proof.differences, proof.unreadable)
         }
         (State::Different { differences, .. }, None) => format!("{differences} differences"),
-        (State::Copied { .. } | State::Verified { .. }, _) => "its verification".to_owned(),
+        (State::Verified { .. }, _) if standing.approved.is_none() => format!("the approval of phase {phase}"),
+        (State::Verified { .. }, _) => "its cutover".to_owned(),
+        (State::Copied { .. }, _) => "its verification".to_owned(),
+        (State::Switching { .. }, _) => "a look at whether its route was switched".to_owned(),
+        (State::Switched { .. }, _) => "every client to have read its route again".to_owned(),
+        (State::Aborted { .. }, _) => "a run, which begins it anew".to_owned(),
+        // Beyond it there is no goal.
+        (State::CutOver { .. }, _) => return None,
     })
 }
 
@@ -265,13 +324,23 @@ fn least(phase: &Phase, datasets: &[DatasetStanding]) -> &'static str {
     let rank = |state: &State| match state {
         State::Incomplete { .. } => 0,
         State::Different { .. } => 1,
-        State::Pending => 2,
+        State::Pending | State::Aborted { .. } => 2,
         State::Copying { .. } => 3,
         State::Copied { .. } => 4,
-        State::Verified { .. } => 5,
+        State::Switching { .. } => 5,
+        State::Verified { .. } => 6,
+        State::Switched { .. } => 7,
+        State::CutOver { .. } => 8,
     };
     debug_assert_eq!(phase.datasets.len(), datasets.len(), "one standing a dataset");
-    let least = datasets.iter().map(|one| &one.lifecycle).min_by_key(|state| rank(state));
+    // One that has no lead to move is as far as it can be once it is proved.
+    let rank_of = |one: &&DatasetStanding| {
+        if one.is_done() && one.goal == Goal::Verified { rank(&one.lifecycle).max(6) } else { rank(&one.lifecycle) }
+    };
+    let unmoved = |one: &&DatasetStanding| one.is_done() && one.goal < Goal::CutOver;
+    let all = || datasets.iter();
+    let some_move = all().any(|one| !unmoved(&one));
+    let least = all().filter(|one| !some_move || !unmoved(one)).min_by_key(rank_of).map(|one| &one.lifecycle);
     match least {
         Some(State::Pending) if datasets.iter().any(|one| one.lifecycle.pass() > 0) => "copying",
         Some(state) => state.name(),

@@ -161,6 +161,12 @@ fn refused(holder: Option<&Holder>) -> Failure {
     Failure::new(Code::Incomplete, message).mended_by("let it finish, or stop it; watch it with `migrate status`")
 }
 
+/// Who asks: the user and the machine.
+pub(super) fn me() -> String {
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    format!("{}@{}", user.as_deref().unwrap_or("somebody"), host())
+}
+
 fn host() -> String {
     match fs::read_to_string("/proc/sys/kernel/hostname") {
         Ok(name) if !name.trim().is_empty() => name.trim().to_owned(),

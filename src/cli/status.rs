@@ -19,8 +19,8 @@ use super::{
     term,
 };
 use crate::{
-    lifecycle::{Goal, State},
-    model::{ByteCount, PlanName},
+    lifecycle::State,
+    model::{ByteCount, Epoch, PlanName},
 };
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ fn shown(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
 async fn read(session: &Session, failures_max: usize) -> Result<Status<'_>, Failure> {
     let ledger = session.ledger_to_read()?;
     let holder = session.state.holder();
-    let phases = standing::read(session, ledger.as_ref(), Goal::Verified, failures_max).await;
+    let phases = standing::read(session, ledger.as_ref(), session.goal(), failures_max).await;
     let phases = phases.map_err(|error| Failure::engine(&error, session.redactor))?;
     let next = next(session, &phases, holder.is_some());
     Ok(Status { plan: &session.plan.name, phases, holder, next })
@@ -75,13 +75,20 @@ fn next(session: &Session, phases: &[PhaseStanding], held: bool) -> String {
     if held {
         return session.command("status", &["--watch"]);
     }
-    if all().all(|one| one.lifecycle.reached(Goal::Verified)) {
-        return session.command("verify", &[]);
+    if all().all(DatasetStanding::is_done) {
+        return session.after_all(phases, session.goal());
     }
     let differs = |one: &DatasetStanding| matches!(one.lifecycle, State::Different { .. });
-    let rest_is_done = |one: &DatasetStanding| one.waits_for_phase || one.lifecycle.reached(Goal::Verified);
+    let rest_is_done = |one: &DatasetStanding| one.waits_for_phase || one.is_done();
     if all().any(differs) && all().all(|one| differs(one) || rest_is_done(one)) {
         return session.command("verify", &["--repair"]);
+    }
+    let ready = phases.iter().find(|phase| {
+        let open = || phase.datasets.iter().filter(|one| !one.is_done());
+        open().next().is_some() && open().all(|one| one.is_ready() && one.approved.is_none() && !one.waits_for_phase)
+    });
+    if let Some(phase) = ready {
+        return session.command("run", &["--approve", phase.name.as_str()]);
     }
     session.run_command()
 }
@@ -103,13 +110,28 @@ fn text(status: &Status<'_>) -> String {
 
 fn of_dataset(dataset: &DatasetStanding) -> String {
     let mut text = format!("  {}: {}, led by {}", dataset.name, dataset.state, dataset.lead);
+    if dataset.epoch > Epoch(0) {
+        let _ = write!(text, " since epoch {}", dataset.epoch);
+    }
     if let Some(proof) = dataset.verification.as_ref().filter(|proof| proof.equal) {
         let _ = write!(text, "; equal by {} at {}", proof.level, proof.at);
+    }
+    if let Some(approved) = dataset.approved.as_ref().filter(|_| dataset.epoch > Epoch(0)) {
+        let _ = write!(text, "; approved by {} at {}", approved.by, approved.at);
     }
     if let Some(waits_for) = &dataset.waits_for {
         let _ = write!(text, "; waits for {waits_for}");
     }
     text.push('\n');
+    if dataset.late_writes > 0 {
+        let _ = writeln!(
+            text,
+            "    LATE: {} records were written at the old lead after the final verification, and {} lacks them: {}",
+            dataset.late_writes,
+            dataset.lead,
+            dataset.late_keys.join(", ")
+        );
+    }
     if let Some(total) = dataset.records_total {
         let known = if dataset.total_known { "" } else { " seen so far" };
         let (done, bytes) = (dataset.records_done, ByteCount(dataset.bytes_done));

@@ -2,17 +2,18 @@
 //!
 //! Phases go in the plan's order; a phase waits until those that it names in `after` are where they
 //! were asked to be. Within a phase all datasets move at once, and their shards share the workers:
-//! that is the [`floor`](super::floor)'s affair.
+//! that is the [`floor`](super::floor)'s affair. Where everything of a phase is proved and its lead is
+//! to move, that is [`leads`](super::leads)'s.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, atomic::AtomicBool},
 };
 
 use tokio::sync::mpsc;
 
 use super::{
-    DatasetOutcome, EngineError, RunOptions, RunOutcome, Shutdown, Sites, Verified,
+    DatasetOutcome, EngineError, RunOptions, RunOutcome, Shutdown, Sites,
     budget::Budget,
     copy::{Copier, Follower},
     feeds::Inputs,
@@ -20,20 +21,24 @@ use super::{
     journal::{Journal, NotWritten, Report},
     now, proof,
     scribe::{self, Board},
-    sites::DatasetStores,
+    sites::{DatasetStores, Probing},
     worker::Worker,
 };
 use crate::{
+    cutover::RouteStore,
     ledger::{Ledger, Record},
     lifecycle::{Event as Happened, Goal, State, Step},
     model::{DatasetName, KeyRange, PhaseName, TargetIndex},
-    plan::{Dataset, Phase, Plan},
+    plan::{self, Dataset, Phase, Plan},
     report::{Event, Sink},
 };
 
+/// How often a dataset that moves on between its verification and its cutover is copied again.
+const ROUNDS_MAX: u32 = 8;
+
 /// Everything that a run shares.
 pub(super) struct Run<'a> {
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     sites: &'a Sites,
     pub(super) options: &'a RunOptions,
     pub(super) journal: Journal,
@@ -98,13 +103,13 @@ impl<'a> Run<'a> {
                 for dataset in &asked {
                     let state = self.state(&dataset.name).await?;
                     let waits_for = Some(format!("phase {before}, which comes first"));
-                    outcome.datasets.push(outcome_of(dataset, phase, state, self.options.goal, waits_for, None));
+                    outcome.datasets.push(self.outcome_of(dataset, phase, state, waits_for));
                 }
                 false
             } else if self.shutdown.is_draining() {
                 for dataset in &asked {
                     let state = self.state(&dataset.name).await?;
-                    outcome.datasets.push(outcome_of(dataset, phase, state, self.options.goal, None, None));
+                    outcome.datasets.push(self.outcome_of(dataset, phase, state, None));
                 }
                 false
             } else {
@@ -134,7 +139,12 @@ impl<'a> Run<'a> {
             && (self.options.datasets.is_empty() || self.options.datasets.contains(&dataset.name))
     }
 
-    async fn state(&self, dataset: &DatasetName) -> Result<State, EngineError> {
+    /// How far this run is to take a dataset.
+    pub(super) fn goal_of(&self, dataset: &Dataset) -> Goal {
+        super::goal_of(dataset, self.options.goal)
+    }
+
+    pub(super) async fn state(&self, dataset: &DatasetName) -> Result<State, EngineError> {
         let events = self.journal.ledger.events(dataset).await?;
         Ok(State::replay(events.iter().map(|(event, _)| event))?)
     }
@@ -143,7 +153,8 @@ impl<'a> Run<'a> {
     async fn unfinished_before(&self, phase: &Phase) -> Result<Option<PhaseName>, EngineError> {
         for before in self.plan.phases.iter().filter(|other| phase.after.contains(&other.name)) {
             for dataset in &before.datasets {
-                if !self.is_asked(before, dataset) && !self.state(&dataset.name).await?.reached(self.options.goal) {
+                let is_asked = self.is_asked(before, dataset);
+                if !is_asked && !self.state(&dataset.name).await?.reached(self.goal_of(dataset)) {
                     return Ok(Some(before.name.clone()));
                 }
             }
@@ -157,77 +168,124 @@ impl<'a> Run<'a> {
             return Ok(true);
         }
         self.sink.tell(Event::PhaseBegan { phase: phase.name.clone() });
-        let mut active = Vec::new();
+        let (mut active, mut complete) = (Vec::new(), true);
         for dataset in asked {
-            active.push(self.activate(dataset).await?);
+            if let Some(begun) = self.activate(&dataset).await? {
+                active.push(begun);
+            } else {
+                let state = self.state(&dataset.name).await?;
+                outcome.datasets.push(self.outcome_of(&dataset, phase, state, None));
+            }
         }
-        let mut floor = Floor::new(self, active);
-        floor.work().await?;
-        outcome.stopped = outcome.stopped.take().or(floor.stopped);
-        let mut complete = true;
-        for active in floor.active {
-            let goal = self.options.goal;
-            complete &= active.ended && active.state.reached(goal);
+        let mut rounds = 0;
+        loop {
+            let mut floor = Floor::new(self, active);
+            floor.work().await?;
+            let stopped = floor.stopped.take();
+            active = floor.active;
+            if stopped.is_some() {
+                outcome.stopped = outcome.stopped.take().or(stopped);
+                break;
+            }
+            rounds += 1;
+            let again = self.cut_over(phase, &mut active, outcome).await?;
+            if again.is_empty() || rounds >= ROUNDS_MAX || self.shutdown.is_draining() {
+                break;
+            }
+            for place in again {
+                self.begin_again(&mut active[place]).await?;
+            }
+        }
+        for active in active {
             let mut waits_for = active.waits_for;
-            if waits_for.is_none() && !active.state.reached(goal) && self.shutdown.is_draining() {
+            let reached = active.ended && active.state.reached(self.goal_of(&active.plan));
+            if waits_for.is_none() && !reached && self.shutdown.is_draining() {
                 waits_for = Some("the next run: this one was stopped".to_owned());
             }
-            let mut ended = outcome_of(&active.plan, phase, active.state, goal, waits_for, active.verified);
-            ended.reached &= active.ended;
-            outcome.datasets.push(ended);
+            complete &= reached;
+            let ended = self.outcome_of(&active.plan, phase, active.state, waits_for);
+            let (verified, needs_approval) = (active.verified, active.needs_approval);
+            outcome.datasets.push(DatasetOutcome { reached, needs_approval, verified, ..ended });
         }
         Ok(complete)
     }
 
-    /// Loads where a dataset stands, checks that it still means the same, and begins or resumes a pass.
-    async fn activate(&self, dataset: Dataset) -> Result<Active, EngineError> {
-        let ledger = &self.journal.ledger;
-        self.check_meaning(&dataset).await?;
-        // A location that is not there is found before the dataset is bound to it.
-        let stores = Arc::new(self.open(&dataset).await?);
-        self.begin(&dataset).await?;
-        let mut state = self.state(&dataset.name).await?;
-        let mut records = Vec::new();
-        let resumed = match state.first_step() {
-            Step::BeginPass(pass) => {
-                let event = Happened::PassBegun { pass };
-                state = state.apply(&event)?;
-                records.push(Record::Happened { dataset: dataset.name.clone(), event, at: now() });
-                let shard = ledger.next_shard_id().await?;
-                let shards = vec![(shard, KeyRange::all())];
-                records.push(Record::ShardsPlanned { dataset: dataset.name.clone(), shards });
-                false
-            }
-            Step::ResumePass(_) | Step::Verify => true,
-        };
-        if !records.is_empty() {
-            self.commit(records).await?;
+    /// Loads where a dataset stands, checks that it still means the same, and begins or resumes a
+    /// pass; `None` where nothing is left to do.
+    async fn activate(&self, dataset: &Dataset) -> Result<Option<Active>, EngineError> {
+        self.check_meaning(dataset).await?;
+        if self.state(&dataset.name).await?.first_step().is_none() {
+            return Ok(None);
         }
-        let shards = ledger.shards(&dataset.name).await?;
-        self.board.enter(&dataset.name, dataset.targets.len(), &shards);
-        self.sink.tell(Event::DatasetState { dataset: dataset.name.clone(), state: state.clone() });
-        let copier = Arc::new(self.copier(&dataset, &stores));
+        // A location that is not there is found before the dataset is bound to it.
+        let stores = Arc::new(self.open(dataset).await?);
+        self.begin(dataset).await?;
+        let mut state = self.state(&dataset.name).await?;
+        if state.first_step() == Some(Step::SettleSwitch) {
+            state = self.settle_switch(dataset, &stores, state).await?;
+        }
+        let resumed = matches!(state.first_step(), Some(Step::ResumePass(_)));
+        if let Some(Step::BeginPass(pass)) = state.first_step() {
+            state = self.begin_pass(dataset, &state, pass).await?;
+        }
+        let copier = Arc::new(self.copier(dataset, &stores));
         let worker = Worker {
-            inputs: Inputs::new(&dataset, &stores, Some(&self.journal.ledger)),
+            inputs: Inputs::new(dataset, &stores, Some(&self.journal.ledger)),
             copier: Arc::clone(&copier),
             extra: dataset.extra,
             resumed,
             sink: self.sink.clone(),
         };
-        Ok(Active {
-            plan: dataset,
+        let mut active = Active {
+            plan: dataset.clone(),
             copier,
             worker,
             stores,
             state,
-            queue: shards.into(),
+            queue: VecDeque::new(),
             running: BTreeMap::new(),
             busy: false,
             ended: false,
             verified: None,
             waits_for: None,
+            needs_approval: false,
             ceiling: None,
-        })
+        };
+        self.enter(&mut active).await?;
+        Ok(Some(active))
+    }
+
+    /// Records that a pass begins.
+    async fn begin_pass(&self, dataset: &Dataset, state: &State, pass: u64) -> Result<State, EngineError> {
+        let event = Happened::PassBegun { pass };
+        let state = state.apply(&event)?;
+        let shards = vec![(self.journal.ledger.next_shard_id().await?, KeyRange::all())];
+        self.commit(vec![
+            Record::Happened { dataset: dataset.name.clone(), event, at: now() },
+            Record::ShardsPlanned { dataset: dataset.name.clone(), shards },
+        ])
+        .await?;
+        Ok(state)
+    }
+
+    /// Queues the shards of the pass under way and shows the dataset on the board.
+    async fn enter(&self, active: &mut Active) -> Result<(), EngineError> {
+        let dataset = active.plan.name.clone();
+        let shards = self.journal.ledger.shards(&dataset).await?;
+        self.board.enter(&dataset, active.plan.targets.len(), &shards);
+        if matches!(active.state, State::Copying { .. }) {
+            active.queue = shards.into();
+        }
+        self.sink.tell(Event::DatasetState { dataset, state: active.state.clone() });
+        Ok(())
+    }
+
+    /// Begins one more pass of a dataset that has moved on since its last.
+    async fn begin_again(&self, active: &mut Active) -> Result<(), EngineError> {
+        let pass = active.state.pass() + 1;
+        active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
+        (active.ended, active.verified, active.waits_for) = (false, None, None);
+        self.enter(active).await
     }
 
     /// Refuses a dataset that means something else than when it began.
@@ -277,25 +335,25 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What comes of a dataset that this run did not touch further.
+    fn outcome_of(&self, dataset: &Dataset, phase: &Phase, state: State, waits_for: Option<String>) -> DatasetOutcome {
+        DatasetOutcome {
+            dataset: dataset.name.clone(),
+            phase: phase.name.clone(),
+            reached: state.reached(self.goal_of(dataset)),
+            state,
+            waits_for,
+            needs_approval: false,
+            verified: None,
+        }
+    }
+
+    /// Opens the route of a dataset; its store is probed unless the ledger knows it.
+    pub(super) async fn open_route(&self, dataset: &Dataset, route: &plan::Route) -> Result<RouteStore, EngineError> {
+        self.sites.open_route(self.plan, dataset, route, Probing::Record(&self.journal), &self.sink).await
+    }
+
     pub(super) async fn commit(&self, records: Vec<Record>) -> Result<(), EngineError> {
         self.journal.commit(records).await.map_err(|NotWritten| EngineError::LedgerClosed)
-    }
-}
-
-fn outcome_of(
-    dataset: &Dataset,
-    phase: &Phase,
-    state: State,
-    goal: Goal,
-    waits_for: Option<String>,
-    verified: Option<Verified>,
-) -> DatasetOutcome {
-    DatasetOutcome {
-        dataset: dataset.name.clone(),
-        phase: phase.name.clone(),
-        reached: state.reached(goal),
-        state,
-        waits_for,
-        verified,
     }
 }

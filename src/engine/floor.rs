@@ -49,6 +49,8 @@ pub(super) struct Active {
     pub(super) ended: bool,
     pub(super) verified: Option<Verified>,
     pub(super) waits_for: Option<String>,
+    /// Nothing but an approval is missing.
+    pub(super) needs_approval: bool,
     /// The source was seen to have nothing above this key: where to bisect an open range from.
     pub(super) ceiling: Option<Key>,
 }

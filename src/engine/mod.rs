@@ -31,23 +31,27 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    cutover::RouteError,
     diff::JoinError,
     ledger::{Ledger, LedgerError},
     lifecycle::{Goal, IllegalEvent, State},
-    model::{DatasetName, PhaseName, Timestamp},
+    model::{DatasetName, Epoch, PhaseName, SiteName, Timestamp},
     plan::{Dataset, Level, Plan},
     report::Sink,
     store::StoreError,
 };
 
+mod approval;
 mod budget;
 pub mod compare;
 mod copy;
 mod dispatcher;
 mod feeds;
 mod floor;
+mod hand;
 mod journal;
 pub mod layout;
+mod leads;
 mod parts;
 mod proof;
 mod redo;
@@ -57,6 +61,8 @@ pub mod sites;
 mod verify;
 mod worker;
 
+pub(crate) use approval::binds as approval_binds;
+pub use approval::{Approver, ByFlag, Ready};
 pub(crate) use feeds::Inputs;
 pub(crate) use proof::same_meaning;
 pub use shutdown::Shutdown;
@@ -96,6 +102,8 @@ pub struct RunOptions {
     pub force: bool,
     /// What bounds it.
     pub limits: Limits,
+    /// Who approves cutovers.
+    pub approver: Arc<dyn Approver>,
 }
 
 /// What a verification is asked to do.
@@ -131,6 +139,8 @@ pub struct DatasetOutcome {
     pub state: State,
     /// It is where it was asked to be.
     pub reached: bool,
+    /// Nothing but an approval is missing.
+    pub needs_approval: bool,
     /// Why not.
     pub waits_for: Option<String>,
     /// The witness of its verification in this run.
@@ -164,6 +174,35 @@ pub enum EngineError {
     /// A task panicked: a defect of this tool.
     #[error("a task panicked, which is a defect of migrate: {0}")]
     Panicked(#[from] tokio::task::JoinError),
+    /// A route.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// A cutover did not come through.
+    #[error("dataset {dataset} is not cut over: {reason}")]
+    NotCutOver {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Why not.
+        reason: String,
+    },
+    /// No answer came when a route was switched.
+    #[error("whether the route {route} was switched is not known yet: the next run finds out first")]
+    Unsettled {
+        /// The route.
+        route: String,
+    },
+    /// The lead has moved: what was the source no longer says what the targets are to hold.
+    #[error("{lead} leads dataset {dataset} since epoch {epoch}: {refused}")]
+    LeadMoved {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The site that leads.
+        lead: SiteName,
+        /// Since when.
+        epoch: Epoch,
+        /// What was refused.
+        refused: &'static str,
+    },
     /// The ledger holds events in an order that cannot be.
     #[error("the ledger's events make no sense: {0}")]
     Illegal(#[from] IllegalEvent),
@@ -226,13 +265,21 @@ pub enum EngineError {
 impl EngineError {
     /// The plan or the data block the run; trying again changes nothing.
     pub fn is_blocking(&self) -> bool {
-        matches!(self, Self::MeaningChanged { .. } | Self::Unsupported { .. } | Self::DeleteShare { .. })
+        match self {
+            Self::MeaningChanged { .. }
+            | Self::Unsupported { .. }
+            | Self::DeleteShare { .. }
+            | Self::NotCutOver { .. }
+            | Self::LeadMoved { .. } => true,
+            Self::Route(error) => !matches!(error, RouteError::Store(_)),
+            _ => false,
+        }
     }
 
     /// What the operator can do about it, where the text does not say so already.
     pub fn mend(&self) -> Option<&'static str> {
         match self {
-            Self::Store(error) => error.kind().mend(),
+            Self::Store(error) | Self::Route(RouteError::Store(error)) => error.kind().mend(),
             Self::Unsupported { cutover_only: true, .. } => {
                 Some("copy and prove it now with `--until verified`; the cutover comes with a later version")
             }
@@ -297,6 +344,12 @@ pub(crate) fn asked<'a>(
         .filter(|phase| phases.is_empty() || phases.contains(&phase.name))
         .flat_map(|phase| &phase.datasets)
         .filter(|dataset| datasets.is_empty() || datasets.contains(&dataset.name))
+}
+
+/// How far a dataset is to come where `goal` is asked for: where no lead moves, a proof is all there is
+/// to reach.
+pub(crate) fn goal_of(dataset: &Dataset, goal: Goal) -> Goal {
+    if dataset.cutover.is_some() { goal } else { goal.min(Goal::Verified) }
 }
 
 /// Refuses a dataset whose plan asks for more than this build can do: nothing is ever ignored.

@@ -156,6 +156,7 @@ pub(super) async fn repair(
             datasets: options.datasets.clone(),
             force: false,
             limits: options.limits,
+            approver: Arc::new(super::ByFlag::default()),
         };
         let journal = Journal::new(ledger, reports, shutdown.clone());
         let run = Run::new(plan, sites, &run_options, journal, board, sink, shutdown);
@@ -186,6 +187,21 @@ async fn repair_one(
 ) -> Result<(Verification, u64), EngineError> {
     let ledger = &run.journal.ledger;
     run.check_meaning(dataset).await?;
+    let state = run.state(&dataset.name).await?;
+    if let Some(moved) = state.moved_to() {
+        return Err(EngineError::LeadMoved {
+            dataset: dataset.name.clone(),
+            lead: moved.lead.clone(),
+            epoch: moved.epoch,
+            refused: "a repair would copy what the old lead holds over what applications write at the new one",
+        });
+    }
+    if matches!(state, State::Switching { .. }) {
+        return Err(EngineError::NotCutOver {
+            dataset: dataset.name.clone(),
+            reason: "its switch was begun: `migrate run` finds out whether it happened".to_owned(),
+        });
+    }
     let stores = run.open(dataset).await?;
     run.begin(dataset).await?;
     let level = options.level.unwrap_or(dataset.verify);

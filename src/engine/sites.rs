@@ -15,6 +15,7 @@ use super::{
     now,
 };
 use crate::{
+    cutover::RouteStore,
     ledger::{Ledger, Record},
     model::SiteName,
     plan::{self, Credentials, Dataset, Location, Plan, Scheme, Site, policy},
@@ -43,6 +44,20 @@ pub enum Role {
     Target,
     /// It is a target, but only looked at: nothing is made there.
     Look,
+}
+
+/// Where what an endpoint can do is taken from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Probing<'a> {
+    /// The ledger, or a probe whose answer is recorded.
+    Record(&'a Journal),
+    /// The ledger, or where allowed a probe that nobody records.
+    Look {
+        /// The ledger, where there is one.
+        ledger: Option<&'a Ledger>,
+        /// Whether endpoints may be asked.
+        probe: bool,
+    },
 }
 
 /// Opens stores in place of the real ones, for tests and rehearsals.
@@ -176,6 +191,51 @@ impl Sites {
             }
         }
         Ok(stores)
+    }
+
+    /// Opens the route of a dataset. With a journal its store is probed unless the ledger knows it; for
+    /// a look, what is known is taken and nothing is made.
+    pub(super) async fn open_route(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        route: &plan::Route,
+        asked: Probing<'_>,
+        sink: &Sink,
+    ) -> Result<RouteStore, EngineError> {
+        let (at, key) = route.folder_and_name();
+        let role = if matches!(asked, Probing::Record(_)) { Role::Target } else { Role::Look };
+        let (store, _) = self.store(plan, dataset, &at, role, &Arc::default()).await?;
+        let name = probe_name(plan, &at);
+        match asked {
+            Probing::Record(journal) => known_or_probed(&*store, &name, journal, sink).await?,
+            Probing::Look { ledger, probe } => {
+                let known = match ledger {
+                    Some(ledger) => known(ledger, &name).await?,
+                    None => None,
+                };
+                match known {
+                    Some(known) => store.adopt(known),
+                    None if probe && store.capabilities() == Capabilities::unproved() => {
+                        store.probe().await?;
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(RouteStore::new(store, key, route.to_string(), dataset.name.clone()))
+    }
+
+    /// Opens the route of a dataset to read it, and records nothing.
+    pub(crate) async fn open_route_to_look(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        route: &plan::Route,
+        ledger: Option<&Ledger>,
+        probe: bool,
+    ) -> Result<RouteStore, EngineError> {
+        self.open_route(plan, dataset, route, Probing::Look { ledger, probe }, &Sink::none()).await
     }
 
     async fn store(

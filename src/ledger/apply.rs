@@ -117,6 +117,11 @@ impl Apply<'_> {
                 self.end_upload(at)
             }
             Record::Probed { location, capabilities, at } => self.probe(location, capabilities, *at),
+            Record::Approved(approval) => self.approve(approval),
+            Record::ApprovalWithdrawn { phase } => self.withdraw_approval(phase),
+            Record::Requested(row) => self.request(row),
+            Record::Answered { id, answer, at } => self.answer(id, answer, *at),
+            Record::LimitSet { of, key, setting } => self.set_limit(of, key, setting),
         }
     }
 
@@ -133,7 +138,7 @@ impl Apply<'_> {
     }
 
     /// Runs a statement; how many rows it changed.
-    fn run(&self, sql: &str, values: impl rusqlite::Params) -> Result<usize, Fault> {
+    pub(super) fn run(&self, sql: &str, values: impl rusqlite::Params) -> Result<usize, Fault> {
         Ok(self.connection.prepare_cached(sql)?.execute(values)?)
     }
 

@@ -5,7 +5,8 @@
 //! Per dataset: what it means (to refuse a plan that changed), its lifecycle events, the shards and
 //! cursors of the pass under way, and per record and target the *pair*: which source version became
 //! which target version, with the evidence. Beside these the uploads under way with the digests of
-//! their parts, records that were deferred or failed, and what probes found of each endpoint.
+//! their parts, records that were deferred or failed, what probes found of each endpoint, and what
+//! operators said: approvals, requests, limits.
 //!
 //! # How it is written
 //!
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 
 use crate::{
     lifecycle::Event,
-    model::{DatasetName, Evidence, Key, KeyRange, Sha256, ShardId, TargetIndex, Timestamp, Token},
+    model::{DatasetName, Evidence, Key, KeyRange, PhaseName, Sha256, ShardId, TargetIndex, Timestamp, Token},
 };
 
 mod apply;
@@ -33,10 +34,12 @@ mod code;
 mod fault;
 mod query;
 mod reader;
+mod request;
 mod schema;
 mod sqlite;
 mod writer;
 
+pub use request::{Answer, Approval, LimitsOf, Request, RequestRow, Setting};
 pub use sqlite::{CommitFate, CommitHook, Ledger, Options};
 
 pub use crate::shard::{Cursor, Tally};
@@ -201,6 +204,33 @@ pub enum Record {
         capabilities: String,
         /// When.
         at: Timestamp,
+    },
+    /// A phase may be cut over; replaces an earlier approval of it.
+    Approved(Approval),
+    /// It may no longer.
+    ApprovalWithdrawn {
+        /// The phase.
+        phase: PhaseName,
+    },
+    /// A command asks something of the process that drives the migration.
+    Requested(RequestRow),
+    /// What became of a request that was open.
+    Answered {
+        /// The request.
+        id: String,
+        /// The answer.
+        answer: Answer,
+        /// When.
+        at: Timestamp,
+    },
+    /// A limit holds in place of the plan's.
+    LimitSet {
+        /// Whose.
+        of: LimitsOf,
+        /// Which: a key of the plan's `limits`.
+        key: String,
+        /// What.
+        setting: Setting,
     },
 }
 

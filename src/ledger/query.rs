@@ -190,7 +190,11 @@ pub(super) fn capabilities(connection: &Connection, location: &str) -> Result<Op
     Ok(statement.query_row([location], |row| Ok((row.get(0)?, Timestamp(row.get(1)?)))).optional()?)
 }
 
-fn gather<T>(mut rows: rusqlite::Rows<'_>, read: impl Fn(&Row<'_>) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+/// Reads every row.
+pub(super) fn gather<T>(
+    mut rows: rusqlite::Rows<'_>,
+    read: impl Fn(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
     let mut gathered = Vec::new();
     while let Some(row) = rows.next()? {
         gathered.push(read(row)?);

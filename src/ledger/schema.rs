@@ -80,6 +80,16 @@ CREATE TABLE part (
 CREATE TABLE probe (
     location TEXT PRIMARY KEY, capabilities TEXT NOT NULL, at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE approval (
+    phase TEXT PRIMARY KEY, binds TEXT NOT NULL, by TEXT NOT NULL, at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE request (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, by TEXT NOT NULL, at_ms INTEGER NOT NULL,
+    request TEXT NOT NULL, answer TEXT, answered_ms INTEGER
+) STRICT;
+CREATE INDEX request_open ON request (number) WHERE answer IS NULL;
+CREATE TABLE limit_set (of TEXT NOT NULL, key TEXT NOT NULL, setting TEXT NOT NULL, PRIMARY KEY (of, key))
+    STRICT, WITHOUT ROWID;
 
 CREATE VIEW pairs AS SELECT d.name AS dataset, CAST(key AS TEXT) AS key, target, size,
     iif(typeof(source_tag) = 'blob', lower(hex(source_tag)), source_tag) AS source_tag,
@@ -105,7 +115,8 @@ CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoc
 ";
 
 /// Tables that are checked completely, and tables that are read at both ends.
-const SMALL: [&str; 7] = ["meta", "dataset", "event", "shard", "cursor", "count", "probe"];
+const SMALL: [&str; 10] =
+    ["meta", "dataset", "event", "shard", "cursor", "count", "probe", "approval", "request", "limit_set"];
 const LARGE: [(&str, &str); 4] = [
     ("pair", "dataset {0}, key {0}, target {0}"),
     ("waiting", "dataset {0}, target {0}, kind {0}, key {0}"),

@@ -14,10 +14,12 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Counts, LedgerError, Open, OpenRow, Pair, PairRow, Record, ShardRow, UploadRow,
+    Answer, Approval, Counts, LedgerError, LimitsOf, Open, OpenRow, Pair, PairRow, Record, RequestRow, Setting,
+    ShardRow, UploadRow,
     fault::Fault,
     query,
     reader::Readers,
+    request,
     schema::{self, Access},
     writer::{Job, Writer},
 };
@@ -262,6 +264,27 @@ impl Ledger {
     pub async fn capabilities(&self, location: &str) -> Result<Option<(String, Timestamp)>, LedgerError> {
         let location = location.to_owned();
         self.ask(move |connection| query::capabilities(connection, &location)).await
+    }
+
+    /// The approvals that were given.
+    pub async fn approvals(&self) -> Result<Vec<Approval>, LedgerError> {
+        self.ask(request::approvals).await
+    }
+
+    /// The requests that wait for an answer, in the order in which they came.
+    pub async fn open_requests(&self) -> Result<Vec<RequestRow>, LedgerError> {
+        self.ask(request::open_requests).await
+    }
+
+    /// The answer to a request; `None` while there is none.
+    pub async fn answer_to(&self, id: &str) -> Result<Option<Answer>, LedgerError> {
+        let id = id.to_owned();
+        self.ask(move |connection| request::answer_to(connection, &id)).await
+    }
+
+    /// The limits that hold in place of the plan's.
+    pub async fn limits(&self) -> Result<Vec<(LimitsOf, String, Setting)>, LedgerError> {
+        self.ask(request::limits).await
     }
 
     /// Writes what was appended, moves the log into the file and joins the threads.

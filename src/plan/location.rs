@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Endpoint, Site, values::Bad};
-use crate::model::SiteName;
+use crate::model::{Key, SiteName};
 
 /// What kind of place a location is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +90,18 @@ impl Location {
 }
 
 impl Route {
+    /// The folder that the route's document lies in, as a location, and its name there.
+    pub fn folder_and_name(&self) -> (Location, Key) {
+        let path = if self.scheme == Scheme::File { &self.container } else { &self.key };
+        let (folder, name) = path.rsplit_once('/').map_or(("", path.as_str()), |(folder, name)| (folder, name));
+        let (container, prefix) = match self.scheme {
+            Scheme::File => (folder.to_owned(), String::new()),
+            _ if folder.is_empty() => (self.container.clone(), String::new()),
+            _ => (self.container.clone(), format!("{folder}/")),
+        };
+        (Location { scheme: self.scheme, site: self.site.clone(), container, prefix }, Key::from(name))
+    }
+
     /// Reads a route's location.
     pub(super) fn parse(text: &str) -> Result<Self, Bad> {
         let (scheme, site, container, key) = split(text)?;

@@ -10,7 +10,7 @@ pub use redact::Redactor;
 
 use crate::{
     lifecycle::State,
-    model::{DatasetName, Key, PhaseName, PlanName},
+    model::{DatasetName, Key, PhaseName, PlanName, SiteName},
     shard::Tally,
 };
 
@@ -116,6 +116,47 @@ pub enum Event {
         targets: Vec<TargetProgress>,
         /// Bytes read from the source in this run.
         source_bytes_read: u64,
+    },
+    /// A phase is proved and waits for somebody to approve its cutover.
+    NeedsApproval {
+        /// The phase.
+        phase: PhaseName,
+    },
+    /// A phase may be cut over.
+    Approved {
+        /// The phase.
+        phase: PhaseName,
+        /// Who said so.
+        by: String,
+    },
+    /// A step of a cutover begins.
+    CutoverStep {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The step.
+        step: &'static str,
+        /// What it does, for people.
+        detail: String,
+    },
+    /// A cutover waits.
+    Waiting {
+        /// The dataset.
+        dataset: DatasetName,
+        /// For what.
+        reason: String,
+        /// How long.
+        seconds: u64,
+    },
+    /// Records were written at the old lead after the final verification: the new lead lacks them.
+    LateWrites {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The old lead.
+        site: SiteName,
+        /// How many.
+        records: u64,
+        /// The first of them.
+        keys: Vec<Key>,
     },
     /// The run is over.
     RunEnded {

@@ -50,6 +50,10 @@ impl Redactor {
             Event::Differs { dataset, target, difference } => {
                 Event::Differs { dataset, target, difference: self.difference(&difference) }
             }
+            Event::LateWrites { dataset, site, records, keys } => {
+                let keys = keys.iter().map(|key| self.key(key)).collect();
+                Event::LateWrites { dataset, site, records, keys }
+            }
             other => other,
         }
     }

@@ -432,17 +432,63 @@ fn a_phase_that_has_to_wait_for_another_is_1() {
     bench.expect(0, &["run", "plan.toml"]);
 }
 
+/// A cutover of the bench's dataset that waits for nothing.
+const CUTOVER: &str = "[phase.dataset.cutover]\nfence = \"none\"\naccept_unfenced = true\nquiet = \"0s\"\nsettle = \"0s\"\n\
+     route_max_age = \"0s\"\nroute = \"file://there/routes/files.json\"";
+
 #[test]
-fn a_cutover_is_refused_before_anything_begins() {
+fn a_cutover_that_is_not_built_yet_is_refused_before_anything_begins() {
     let bench = Bench::new(THREE);
-    let cutover =
-        "[phase.dataset.cutover]\nfence = \"none\"\naccept_unfenced = true\nroute = \"file://there/routes/files.json\"";
-    bench.plan("", cutover);
+    bench.plan("", &format!("{CUTOVER}\nprobe = [\"https://www.example.com/\"]"));
     let refused = bench.run(&["run", "plan.toml"]);
     assert_eq!(refused.code, 1, "{}", refused.err);
+    assert!(refused.err.contains("cutover.probe"), "{}", refused.err);
     assert!(refused.err.contains("next: migrate run plan.toml --until verified"), "{}", refused.err);
     assert!(!bench.path(".migrate").exists() && !bench.path("target").exists());
     bench.expect(0, &["run", "plan.toml", "--until", "verified"]);
+}
+
+#[test]
+fn a_lead_moves_only_with_approval_and_status_tells_who_gave_it() {
+    let bench = Bench::new(THREE);
+    bench.plan("", CUTOVER);
+    let preview = bench.json(0, &["plan", "plan.toml", "--json"]);
+    let cutover = &preview["phases"][0]["datasets"][0]["cutover"];
+    assert_eq!((&cutover["from"], &cutover["to"], &cutover["epoch"]), (&"here".into(), &"there".into(), &0.into()));
+    assert!(!bench.path("target").exists(), "a look makes nothing");
+
+    let waits = bench.expect(0, &["run", "plan.toml"]);
+    assert_eq!(waits.next_commands(), ["migrate run plan.toml --approve first"]);
+    assert!(waits.out.contains("waits for the approval of phase first"), "{}", waits.out);
+    assert!(!bench.path("target/routes/files.json").exists());
+    let status = bench.json(0, &["status", "plan.toml", "--json"]);
+    let dataset = &status["phases"][0]["datasets"][0];
+    assert_eq!(
+        (&dataset["state"], &dataset["lead"], &dataset["epoch"]),
+        (&"verified".into(), &"here".into(), &0.into())
+    );
+    assert_eq!(status["next"], "migrate run plan.toml --approve first");
+    bench.expect(2, &["run", "plan.toml", "--approve", "firts"]);
+
+    let events = bench.expect(0, &["run", "plan.toml", "--approve", "all", "--json"]).events();
+    let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+    assert_eq!((of("needs_approval"), of("approved"), of("cutover_step")), (1, 1, 6), "{events:?}");
+    let route: Value = serde_json::from_slice(&fs::read(bench.path("target/routes/files.json")).unwrap()).unwrap();
+    assert_eq!((&route["lead"], &route["epoch"], &route["dataset"]), (&"there".into(), &1.into(), &"files".into()));
+
+    let status = bench.json(0, &["status", "plan.toml", "--json"]);
+    let dataset = &status["phases"][0]["datasets"][0];
+    assert_eq!(
+        (&dataset["state"], &dataset["lead"], &dataset["epoch"]),
+        (&"cut_over".into(), &"there".into(), &1.into())
+    );
+    assert!(dataset["approved"]["by"].as_str().unwrap().contains('@'), "{dataset}");
+    assert_eq!(status["next"], "migrate status plan.toml");
+    bench.write("source/data/a.txt", "a writer who reads no routes");
+    bench.expect(0, &["run", "plan.toml"]);
+    assert_eq!(fs::read_to_string(bench.path("target/data/a.txt")).unwrap(), "alpha", "the new lead is never written");
+    let refused = bench.expect(1, &["verify", "plan.toml", "--repair"]);
+    assert!(refused.err.contains("there leads dataset files since epoch 1"), "{}", refused.err);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Whole migrations, in process: plan text in, proved followers out.
 
 mod crash;
+mod cutover;
 mod directories;
 mod faults;
 mod large;
@@ -15,7 +16,7 @@ use std::{
 };
 
 use migrate::{
-    engine::{self, Limits, RunOptions, RunOutcome, Shutdown, Sites, Verification, VerifyOptions},
+    engine::{self, ByFlag, Limits, RunOptions, RunOutcome, Shutdown, Sites, Verification, VerifyOptions},
     ledger::{Ledger, Options},
     lifecycle::Goal,
     plan::{self, Level, Location, Plan},
@@ -33,6 +34,8 @@ pub(crate) struct Rig {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) limits: Limits,
     pub(crate) force: bool,
+    /// Whether every cutover is approved.
+    pub(crate) approves: bool,
     pub(crate) shutdown: Shutdown,
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
 }
@@ -86,6 +89,7 @@ impl Rig {
             ledger: Arc::new(ledger),
             limits: Limits::default(),
             force: false,
+            approves: true,
             shutdown: Shutdown::new(),
             events: Arc::default(),
         }
@@ -103,8 +107,14 @@ impl Rig {
     }
 
     pub(crate) async fn try_run(&self, goal: Goal) -> Result<RunOutcome, engine::EngineError> {
-        let options =
-            RunOptions { goal, phases: Vec::new(), datasets: Vec::new(), force: self.force, limits: self.limits };
+        let options = RunOptions {
+            goal,
+            phases: Vec::new(),
+            datasets: Vec::new(),
+            force: self.force,
+            limits: self.limits,
+            approver: Arc::new(ByFlag { all: self.approves, by: "the test".into(), ..ByFlag::default() }),
+        };
         let (sink, task) = self.listen();
         let ledger = Arc::clone(&self.ledger);
         let outcome = engine::run(&self.plan, &self.sites, ledger, &options, sink, self.shutdown.clone()).await;
@@ -173,11 +183,14 @@ impl Rig {
         verified.unwrap_or_else(|error| panic!("{error}")).remove(0)
     }
 
-    pub(crate) async fn repair(&self, level: Level) -> (Verification, u64) {
+    pub(crate) async fn try_repair(&self, level: Level) -> Result<(Vec<Verification>, u64), engine::EngineError> {
         let options = self.verify_options(level);
         let ledger = Arc::clone(&self.ledger);
-        let repaired = engine::repair(&self.plan, &self.sites, ledger, &options, Sink::none(), Shutdown::new()).await;
-        let (mut verifications, mended) = repaired.unwrap_or_else(|error| panic!("{error}"));
+        engine::repair(&self.plan, &self.sites, ledger, &options, Sink::none(), Shutdown::new()).await
+    }
+
+    pub(crate) async fn repair(&self, level: Level) -> (Verification, u64) {
+        let (mut verifications, mended) = self.try_repair(level).await.unwrap_or_else(|error| panic!("{error}"));
         (verifications.remove(0), mended)
     }
 }

@@ -90,7 +90,13 @@ fn the_example_of_the_language_checks() {
         dataset.unsupported.iter().map(|one| (one.key.clone(), one.cutover_only)).collect()
     };
     let owned = |list: &[(&str, bool)]| list.iter().map(|(key, only)| ((*key).to_owned(), *only)).collect::<Vec<_>>();
-    assert_eq!(unsupported("storefront"), owned(&[("lead", true), ("cutover", true)]));
+    assert_eq!(
+        unsupported("storefront"),
+        owned(
+            &["cutover.fence", "cutover.canary", "cutover.hooks", "cutover.cdn", "cutover.probe"]
+                .map(|key| (key, true))
+        )
+    );
     assert_eq!(
         unsupported("accounts"),
         owned(&[
@@ -101,7 +107,10 @@ fn the_example_of_the_language_checks() {
             ("dynamodb://", false),
             ("target.where", false),
             ("follow_back", true),
-            ("cutover", true),
+            ("cutover.fence", true),
+            ("cutover.route", true),
+            ("cutover.max_lag", true),
+            ("cutover.hooks", true),
             ("policy.where", false),
         ])
     );

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     super::{
         Property, Scheme, Select, Site,
-        dataset::{Capacity, Dataset, DatasetLimits, Filter, Restore, Retire, Target, Unsupported, Versions},
+        dataset::{Capacity, Dataset, DatasetLimits, Fence, Filter, Restore, Retire, Target, Unsupported, Versions},
         diagnostics::did_you_mean,
         location::Location,
         syntax, values,
@@ -377,8 +377,16 @@ fn unsupported(
         add(target.storage_class.is_some(), "target.storage_class", &at.key("storage_class"), false);
     }
     add(written.retire == Some(Retire::Delete), "retire", &spot.key("retire"), true);
-    add(written.follow_back.is_some(), "follow_back", &spot.key("follow_back"), true);
-    add(written.lead.is_some(), "lead", &spot.key("lead"), true);
-    add(written.cutover.is_some(), "cutover", &spot.key("cutover"), true);
+    add(written.follow_back == Some(true), "follow_back", &spot.key("follow_back"), true);
+    if let Some(cutover) = &written.cutover {
+        let at = spot.key("cutover");
+        add(cutover.fence != Fence::None, "cutover.fence", &at.key("fence"), true);
+        add(cutover.route.starts_with("dynamodb://"), "cutover.route", &at.key("route"), true);
+        add(cutover.canary.is_some(), "cutover.canary", &at.key("canary"), true);
+        add(cutover.max_lag.is_some(), "cutover.max_lag", &at.key("max_lag"), true);
+        add(cutover.hooks.is_some(), "cutover.hooks", &at.key("hooks"), true);
+        add(cutover.cdn.is_some(), "cutover.cdn", &at.key("cdn"), true);
+        add(!cutover.probe.is_empty(), "cutover.probe", &at.key("probe"), true);
+    }
     found
 }

@@ -1,0 +1,70 @@
+//! Who approves a cutover: what was typed with the command, or whoever sits at the terminal.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    io::{self, BufRead as _, IsTerminal as _},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+
+use super::{args::RunArgs, error::Failure, session::Session, state, term};
+use crate::engine::{Approver, ByFlag, Ready};
+
+/// The approver of a run, as its arguments have it.
+pub(super) fn approver(session: &Session, args: &RunArgs) -> Result<Arc<dyn Approver>, Failure> {
+    let all = args.approve.iter().any(|phase| phase == "all");
+    let named: Vec<_> = args.approve.iter().filter(|phase| *phase != "all").cloned().collect();
+    let phases: BTreeSet<_> = session.phases(&named)?.into_iter().collect();
+    let flags = ByFlag { all, phases, by: state::me() };
+    let asks = args.approve.is_empty() && !args.json && !session.quiet;
+    if asks && io::stdin().is_terminal() && io::stderr().is_terminal() {
+        return Ok(Arc::new(Asking));
+    }
+    Ok(Arc::new(flags))
+}
+
+/// Asks whoever sits at the terminal.
+#[derive(Debug)]
+struct Asking;
+
+#[async_trait]
+impl Approver for Asking {
+    async fn approve(&self, ready: &Ready) -> Option<String> {
+        let question = question(ready);
+        let word = ready.phase.to_string();
+        let answer = tokio::task::spawn_blocking(move || {
+            term::tell(&question);
+            let mut line = String::new();
+            // A terminal that cannot be read approves nothing.
+            io::stdin().lock().read_line(&mut line).is_ok_and(|_| line.trim() == word)
+        });
+        answer.await.unwrap_or(false).then(state::me)
+    }
+}
+
+fn question(ready: &Ready) -> String {
+    let mut text = format!("\nPhase {} is proved. Its cutover would move\n", ready.phase);
+    for one in &ready.moves {
+        let _ = writeln!(text, "  {}: from {} to {} (route {})", one.dataset, one.from, one.to, one.cutover.route);
+    }
+    let _ = write!(
+        text,
+        "There is no way back before a later version. Type {:?} to approve it, or Enter to leave it: ",
+        ready.phase.as_str()
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::PhaseName;
+
+    #[test]
+    fn the_question_names_the_phase_that_must_be_typed() {
+        let ready = Ready { phase: PhaseName::new("e-commerce").unwrap(), moves: Vec::new() };
+        assert!(question(&ready).contains("Type \"e-commerce\" to approve it"));
+    }
+}

@@ -1,0 +1,221 @@
+//! What a run came to: its exit code, the next command, and the answer for people.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use super::{
+    error::{Code, Failure},
+    progress::Seen,
+    render::{self, Table},
+    run::{FAILURES_SHOWN, Running, selection},
+    standing::{DatasetStanding, PhaseStanding},
+};
+use crate::{
+    engine::{self, RunOutcome},
+    lifecycle::{Goal, State},
+    model::{ByteCount, DatasetName, Key},
+    shard::Tally,
+};
+
+/// What a run came to.
+pub(super) struct Summary<'a> {
+    pub(super) run: &'a Running<'a>,
+    pub(super) outcome: &'a RunOutcome,
+    pub(super) before: &'a [PhaseStanding],
+    pub(super) after: &'a [PhaseStanding],
+    pub(super) seen: &'a BTreeMap<DatasetName, Seen>,
+}
+
+impl Summary<'_> {
+    fn asked(&self) -> impl Iterator<Item = (&engine::DatasetOutcome, &DatasetStanding)> {
+        self.outcome.datasets.iter().filter_map(|outcome| Some((outcome, find(self.after, &outcome.dataset)?)))
+    }
+
+    fn short(&self) -> impl Iterator<Item = &DatasetStanding> {
+        self.asked().filter(|(outcome, _)| !outcome.reached).map(|(_, standing)| standing)
+    }
+
+    pub(super) fn code(&self) -> Code {
+        let differs = |one: &DatasetStanding| {
+            matches!(one.lifecycle, State::Different { .. })
+                && one.verification.as_ref().is_none_or(|proof| proof.differences > 0)
+        };
+        let blocked = self
+            .outcome
+            .stopped
+            .as_ref()
+            .is_some_and(|error| Failure::engine(error, self.run.session.redactor).code == Code::Differs);
+        if self.outcome.interrupted && !blocked {
+            return Code::Incomplete;
+        }
+        if blocked || self.short().any(differs) {
+            return Code::Differs;
+        }
+        if self.outcome.stopped.is_some() {
+            return Code::Incomplete;
+        }
+        if self.waits_for_approval() {
+            return Code::Done;
+        }
+        match self.short().next() {
+            None if self.asked().any(|(_, one)| one.late_writes > 0) => Code::Differs,
+            None => Code::Done,
+            Some(_) if self.short().all(|one| one.waits_for_phase || one.is_ready()) => Code::Differs,
+            Some(_) => Code::Incomplete,
+        }
+    }
+
+    /// Nothing but somebody's word is missing.
+    pub(super) fn waits_for_approval(&self) -> bool {
+        let waits =
+            |outcome: &engine::DatasetOutcome, one: &DatasetStanding| outcome.needs_approval || one.waits_for_phase;
+        self.outcome.datasets.iter().any(|outcome| outcome.needs_approval)
+            && self.asked().filter(|(outcome, _)| !outcome.reached).all(|(outcome, one)| waits(outcome, one))
+    }
+
+    pub(super) fn next(&self, code: Code) -> String {
+        let session = self.run.session;
+        let unapproved = self.outcome.datasets.iter().find(|outcome| outcome.needs_approval);
+        if let (Code::Done, Some(outcome)) = (code, unapproved) {
+            let mut more = selection(self.run.args);
+            more.extend(["--approve", outcome.phase.as_str()]);
+            return session.command("run", &more);
+        }
+        match (code, &self.outcome.stopped) {
+            (Code::Done, _) if self.run.options.goal == Goal::Copied => {
+                let mut more = selection(self.run.args);
+                if session.cannot_cut_over() {
+                    more.extend(["--until", "verified"]);
+                }
+                session.command("run", &more)
+            }
+            (Code::Done, _) if self.after.iter().flat_map(|phase| &phase.datasets).all(DatasetStanding::is_done) => {
+                session.after_all(self.after, self.run.options.goal)
+            }
+            (Code::Done, _) => session.run_command(),
+            (Code::Differs, Some(_)) => session.command("plan", &[]),
+            (Code::Differs, None) if self.short().all(|one| one.waits_for_phase) => session.run_command(),
+            // What came late is at the old lead, and nobody but the operator knows what it is worth.
+            (Code::Differs, None) if self.short().next().is_none() => session.command("status", &[]),
+            (Code::Differs, None) if self.outcome.datasets.iter().any(at_cutover) => self.run.again.clone(),
+            (Code::Differs, None) => session.command("verify", &["--repair"]),
+            _ => self.run.again.clone(),
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for phase in self.after {
+            let mut datasets = self.asked().filter(|(outcome, _)| outcome.phase == phase.name).peekable();
+            if datasets.peek().is_none() {
+                continue;
+            }
+            let _ = writeln!(text, "phase {}: {}", phase.name, phase.state);
+            for (outcome, standing) in datasets {
+                text.push_str(&self.dataset(outcome, standing));
+            }
+        }
+        text.push('\n');
+        text.push_str(&self.failures());
+        if self.outcome.interrupted && self.outcome.stopped.is_none() {
+            text.push_str("Interrupted: what is done is kept; the same command goes on.\n");
+        }
+        text
+    }
+
+    fn dataset(&self, outcome: &engine::DatasetOutcome, standing: &DatasetStanding) -> String {
+        let mut text = format!("  {}: {}", standing.name, standing.state);
+        if standing.lifecycle.moved_to().is_some() {
+            let _ = write!(text, ", led by {} since epoch {}", standing.lead, standing.epoch);
+        }
+        if let Some(proof) = &standing.verification {
+            let _ = match (proof.equal, proof.compared) {
+                (true, Some(compared)) => {
+                    write!(
+                        text,
+                        "; equal by {} ({})",
+                        proof.level,
+                        render::count(compared, "comparison", "comparisons")
+                    )
+                }
+                (true, None) => write!(text, "; equal by {}", proof.level),
+                _ => write!(
+                    text,
+                    "; NOT equal by {}: {} differences, {} unreadable",
+                    proof.level, proof.differences, proof.unreadable
+                ),
+            };
+        }
+        if let Some(waits_for) = outcome.waits_for.as_ref().or(standing.waits_for.as_ref()).filter(|_| !outcome.reached)
+        {
+            let _ = write!(text, "; waits for {waits_for}");
+        }
+        text.push('\n');
+        if standing.late_writes > 0 {
+            let records = render::count(standing.late_writes, "record was", "records were");
+            let _ = writeln!(
+                text,
+                "    LATE: {records} written at the old lead after the final verification, and the new lead lacks \
+                 them: {}",
+                standing.late_keys.join(", ")
+            );
+        }
+        if standing.records_total.is_none() {
+            return text;
+        }
+        let mut table =
+            Table::new(&["target", "records", "bytes", "copied", "same", "deleted", "extra", "failed", "repeated"]);
+        for target in &standing.targets {
+            let Tally { copied, same, deleted, extra, repeated, .. } = target.pass;
+            let mut cells = vec![target.target.clone(), target.records_done.to_string()];
+            cells.push(ByteCount(target.bytes_done).to_string());
+            cells.extend([copied, same, deleted, extra, target.failed, repeated].map(|number| number.to_string()));
+            table.row(cells);
+        }
+        let _ = writeln!(text, "{}", table.render(4));
+        if let Some(seen) = self.seen.get(&standing.name) {
+            let _ = writeln!(text, "    {}", render::source_read(seen.source_bytes_read, self.copied(standing)));
+        }
+        text
+    }
+
+    /// Bytes of the records that this run copied: of a pass that an earlier run began, the rest.
+    fn copied(&self, standing: &DatasetStanding) -> u64 {
+        let before = find(self.before, &standing.name).filter(|before| {
+            matches!(before.lifecycle, State::Copying { .. }) && before.lifecycle.pass() == standing.lifecycle.pass()
+        });
+        let done = |standing: &DatasetStanding, place: usize| {
+            standing.targets.get(place).map_or(0, |target| target.pass.copied_bytes)
+        };
+        let of =
+            |place| done(standing, place) - before.map_or(0, |before| done(before, place)).min(done(standing, place));
+        (0..standing.targets.len()).map(of).max().unwrap_or(0)
+    }
+
+    fn failures(&self) -> String {
+        let total: u64 = self.asked().map(|(_, standing)| standing.failures_total).sum();
+        let mut text = String::new();
+        if total == 0 {
+            return text;
+        }
+        let _ = writeln!(text, "{}:", render::count(total, "record failed", "records failed"));
+        let failed = self.asked().flat_map(|(_, standing)| standing.failures.iter().map(move |row| (standing, row)));
+        for (standing, row) in failed.take(FAILURES_SHOWN) {
+            let key = Key::from(row.key.as_str());
+            let _ = writeln!(text, "  {}: {key} at {}: {}", standing.name, row.target, row.reason);
+        }
+        if total > FAILURES_SHOWN as u64 {
+            let all = self.run.session.command("status", &["--failures"]);
+            let _ = writeln!(text, "  ... and {} more: {all}", total - FAILURES_SHOWN as u64);
+        }
+        text
+    }
+}
+
+fn find<'a>(phases: &'a [PhaseStanding], name: &DatasetName) -> Option<&'a DatasetStanding> {
+    phases.iter().flat_map(|phase| &phase.datasets).find(|dataset| dataset.name == *name)
+}
+
+/// Whether a dataset came as far as its cutover and halted there, because its data moved on.
+fn at_cutover(outcome: &engine::DatasetOutcome) -> bool {
+    !outcome.reached && outcome.waits_for.as_ref().is_some_and(|reason| reason.contains("to be at rest"))
+}

@@ -1,0 +1,285 @@
+//! Routes: the small documents that tell applications which site leads a dataset.
+//!
+//! A route is one JSON object in a bucket or directory. It changes only by compare-and-swap: written
+//! under the condition that what is there is still what was read. On a store that ignores such
+//! conditions two writers could both believe that they won, so a route there is refused.
+//!
+//! Every document carries the name of the attempt that wrote it. So an answer that was lost is settled
+//! by reading: a route that shows our attempt was written by us. One that does not may still change,
+//! because the request may be on its way; [`RouteStore::swap`] says so, and whoever wants to be sure
+//! that it never arrives writes the route anew (see [`super::switch`]).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Body,
+    model::{DatasetName, Epoch, Key, SiteName, Timestamp, Token},
+    store::{Condition, ErrorKind, Header, ObjectStore, Properties, StoreError},
+};
+
+/// A document above this size is no route.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// What applications read. Fields that this build does not know are left to those that do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteDocument {
+    /// The dataset that it is about.
+    pub dataset: DatasetName,
+    /// How often the lead has moved.
+    pub epoch: Epoch,
+    /// The name of the attempt that wrote it.
+    pub attempt: String,
+    /// The site where applications write.
+    pub lead: SiteName,
+    /// The sites that are kept equal to it, or were when it was written.
+    pub followers: Vec<SiteName>,
+    /// Seconds after which a client must have read the route again, and must not write before it has.
+    pub max_age_s: u64,
+    /// When it was written: RFC 3339, in UTC.
+    pub since: String,
+}
+
+impl RouteDocument {
+    /// The text that is stored.
+    fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a route of names and numbers is JSON") + "\n"
+    }
+
+    /// Now, as documents write it.
+    pub(crate) fn moment(at: Timestamp) -> String {
+        at.to_string()
+    }
+}
+
+/// A route as it was read, with the version that a swap must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// What it says.
+    pub document: RouteDocument,
+    token: Token,
+}
+
+/// What became of a swap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swapped {
+    /// The route shows the new document.
+    Done,
+    /// Somebody else was first; this is what the route shows.
+    Lost(Option<Box<Shown>>),
+    /// No answer came, and the route does not show the new document: it may still come to.
+    Unsettled,
+}
+
+/// Why a route cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store ignores the conditions of writes.
+    #[error(
+        "the route {location} cannot be switched safely: its store ignores conditional writes; \
+         keep the route in a store that honours If-Match and If-None-Match"
+    )]
+    NoConditions {
+        /// The route.
+        location: String,
+    },
+    /// What is there is no route of the dataset.
+    #[error(
+        "what is at {location} is not a route of dataset {dataset}: {detail}; correct the plan's route, or move it away"
+    )]
+    Foreign {
+        /// The route.
+        location: String,
+        /// The dataset.
+        dataset: DatasetName,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+impl RouteError {
+    /// Whether the route may have been written all the same.
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(self, Self::Store(error) if error.outcome_unknown())
+    }
+}
+
+/// The place of one dataset's route.
+#[derive(Debug, Clone)]
+pub struct RouteStore {
+    store: Arc<dyn ObjectStore>,
+    key: Key,
+    location: String,
+    dataset: DatasetName,
+}
+
+impl RouteStore {
+    /// The route of a dataset under a key of a store. `location` names it for people.
+    pub fn new(store: Arc<dyn ObjectStore>, key: Key, location: String, dataset: DatasetName) -> Self {
+        Self { store, key, location, dataset }
+    }
+
+    /// Where it is, for people.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// Refuses a store where a swap would not be one, as far as a probe has told.
+    pub fn check(&self) -> Result<(), RouteError> {
+        let can = self.store.capabilities();
+        if can.put_if_absent && can.put_if_matches {
+            return Ok(());
+        }
+        Err(RouteError::NoConditions { location: self.location.clone() })
+    }
+
+    /// Reads it; `None` where there is none yet: then the dataset leads where the plan found it.
+    pub async fn read(&self) -> Result<Option<Shown>, RouteError> {
+        let foreign = |detail: String| RouteError::Foreign {
+            location: self.location.clone(),
+            dataset: self.dataset.clone(),
+            detail,
+        };
+        let Some(head) = self.store.head(&self.key).await? else { return Ok(None) };
+        if head.token.size > BYTES_MAX {
+            return Err(foreign(format!("it has {} bytes", head.token.size)));
+        }
+        let read = match self.store.read(&self.key, None, None).await {
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let document: RouteDocument = serde_json::from_slice(&read.bytes)
+            .map_err(|error| foreign(format!("it does not read as one ({error})")))?;
+        if document.dataset != self.dataset {
+            return Err(foreign(format!("it is that of dataset {}", document.dataset)));
+        }
+        Ok(Some(Shown { document, token: read.head.token }))
+    }
+
+    /// Writes `to` where the route still is `from`. Doing it twice is doing it once.
+    pub async fn swap(&self, from: Option<&Shown>, to: &RouteDocument) -> Result<Swapped, RouteError> {
+        self.check()?;
+        let condition = from.map_or(Condition::Absent, |shown| Condition::Matches(shown.token.clone()));
+        let body = Body::new(Bytes::from(to.text()));
+        let headers = [
+            (Header::ContentType, "application/json".to_owned()),
+            // A cache between the route and its readers would serve an older one.
+            (Header::CacheControl, "no-store".to_owned()),
+        ];
+        let properties = Properties { headers: headers.into(), metadata: BTreeMap::new(), tags: BTreeMap::new() };
+        let Err(error) = self.store.put(&self.key, &body, &properties, &condition).await else {
+            return Ok(Swapped::Done);
+        };
+        let unknown = error.outcome_unknown();
+        if !unknown && error.kind() != ErrorKind::Precondition {
+            return Err(error.into());
+        }
+        let shown = match self.read().await {
+            Ok(shown) => shown,
+            // Without a look nothing is known.
+            Err(RouteError::Store(error)) if unknown => return Err(error.with_unknown_outcome().into()),
+            Err(error) => return Err(error),
+        };
+        match shown {
+            Some(shown) if shown.document.attempt == to.attempt => Ok(Swapped::Done),
+            _ if unknown => Ok(Swapped::Unsettled),
+            shown => Ok(Swapped::Lost(shown.map(Box::new))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        Capabilities,
+        faulty::{Crash, Faults, Faulty},
+        memory::MemoryStore,
+    };
+
+    fn document(epoch: u64, lead: &str, attempt: &str) -> RouteDocument {
+        RouteDocument {
+            dataset: DatasetName::new("shop").unwrap(),
+            epoch: Epoch(epoch),
+            attempt: attempt.into(),
+            lead: SiteName::new(lead).unwrap(),
+            followers: vec![SiteName::new("beijing").unwrap()],
+            max_age_s: 30,
+            since: "2026-01-01T00:00:00Z".into(),
+        }
+    }
+
+    async fn route(store: Arc<dyn ObjectStore>) -> RouteStore {
+        store.probe().await.unwrap();
+        known(store)
+    }
+
+    fn known(store: Arc<dyn ObjectStore>) -> RouteStore {
+        RouteStore::new(
+            store,
+            "routes/shop.json".into(),
+            "s3://c/routes/shop.json".into(),
+            DatasetName::new("shop").unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_route_moves_from_what_was_read_and_from_nothing_else() {
+        let route = route(Arc::new(MemoryStore::new("s3://c/"))).await;
+        assert_eq!(route.read().await.unwrap(), None);
+        let first = document(1, "singapore", "a");
+        assert_eq!(route.swap(None, &first).await.unwrap(), Swapped::Done);
+        assert_eq!(route.swap(None, &first).await.unwrap(), Swapped::Done, "twice is once");
+        let shown = route.read().await.unwrap().unwrap();
+        assert_eq!(shown.document, first);
+
+        let lost = route.swap(None, &document(1, "oregon", "b")).await.unwrap();
+        assert_eq!(lost, Swapped::Lost(Some(Box::new(shown.clone()))));
+        let second = document(2, "oregon", "c");
+        assert_eq!(route.swap(Some(&shown), &second).await.unwrap(), Swapped::Done);
+        assert!(matches!(route.swap(Some(&shown), &document(2, "tokyo", "d")).await.unwrap(), Swapped::Lost(Some(_))));
+        assert_eq!(route.read().await.unwrap().unwrap().document, second);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_ignores_conditions_holds_no_route() {
+        let honest = MemoryStore::new("s3://c/").probe().await.unwrap();
+        let blind = Capabilities { put_if_matches: false, ..honest };
+        let route = route(Arc::new(MemoryStore::new("s3://c/").with_capabilities(blind))).await;
+        let error = route.swap(None, &document(1, "singapore", "a")).await.unwrap_err();
+        assert!(matches!(error, RouteError::NoConditions { .. }), "{error}");
+        assert_eq!(route.read().await.unwrap(), None, "nothing was written");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_route_is_not_overwritten() {
+        let store = Arc::new(MemoryStore::new("s3://c/"));
+        let route = route(store.clone()).await;
+        store.put_raw("routes/shop.json", "hello", Properties::default());
+        let error = route.read().await.unwrap_err();
+        assert!(error.to_string().contains("is not a route of dataset shop"), "{error}");
+        let other = RouteDocument { dataset: DatasetName::new("other").unwrap(), ..document(1, "x", "a") };
+        store.put_raw("routes/shop.json", other.text(), Properties::default());
+        assert!(route.read().await.unwrap_err().to_string().contains("that of dataset other"));
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_settled_by_reading() {
+        for (crash, expected) in [(Crash::After(1), true), (Crash::Before(1), false)] {
+            let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new("s3://c/"));
+            store.probe().await.unwrap();
+            let broken: Arc<dyn ObjectStore> =
+                Arc::new(Faulty::new(store.clone(), Arc::new(Faults::none().with_crash(crash))));
+            // The one who wrote can no longer ask; whoever comes next reads.
+            assert!(known(broken).swap(None, &document(1, "singapore", "a")).await.is_err());
+            let shown = known(store).read().await.unwrap();
+            assert_eq!(shown.is_some_and(|shown| shown.document.attempt == "a"), expected);
+        }
+    }
+}

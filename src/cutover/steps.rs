@@ -1,0 +1,244 @@
+//! The steps of a cutover, in their order.
+
+use std::{fmt::Debug, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{Cut, Halt, Move, route::Shown, switch};
+use crate::{
+    engine::Verified,
+    lifecycle::{Event, State},
+    plan,
+};
+
+/// One step. Every method may be called again after a crash.
+#[async_trait]
+pub trait Step: Debug + Send + Sync {
+    /// Its name, as the documents have it.
+    fn name(&self) -> &'static str;
+
+    /// What it will do to this dataset, for people.
+    fn describe(&self, what: &Move) -> String;
+
+    /// Whether it can work; changes nothing.
+    async fn check(&self, cut: Cut<'_>) -> Result<(), Halt>;
+
+    /// Does it.
+    async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt>;
+
+    /// Takes back what `apply` did, or part of it.
+    async fn undo(&self, cut: Cut<'_>) -> Result<(), Halt>;
+
+    /// Whether the dataset is beyond this step already.
+    fn is_behind(&self, state: &State) -> bool {
+        state.moved_to().is_some()
+    }
+
+    /// Whether it is the point of no return: from here on a dataset only goes forward.
+    fn is_final(&self) -> bool {
+        false
+    }
+}
+
+/// What one step leaves to the next.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// The route as the gate saw it.
+    pub(super) shown: Option<Shown>,
+    /// The proof of the final verification.
+    pub(super) verified: Option<Verified>,
+}
+
+/// The steps of a dataset's cutover.
+pub fn steps(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
+    // Our own writes whose outcome is unknown come to rest in `settle`.
+    let quiet = cutover.quiet.max(cutover.settle);
+    let watch = Watch { max_age: cutover.route_max_age };
+    vec![Box::new(Gate), Box::new(Quiet { time: quiet }), Box::new(FinalVerify), Box::new(Switch), Box::new(watch)]
+}
+
+/// The route can be switched safely, and shows the lead that the plan moves.
+#[derive(Debug)]
+struct Gate;
+
+impl Gate {
+    async fn look(cut: Cut<'_>) -> Result<Option<Shown>, Halt> {
+        cut.route.check()?;
+        let shown = cut.route.read().await?;
+        if let Some(shown) = &shown
+            && shown.document.lead != cut.what.from
+        {
+            return Err(Halt::Refused(format!(
+                "the route {} says that {} leads since epoch {}, and the plan moves the lead from {}: \
+                 somebody else has moved it; correct the plan, or the route",
+                cut.route.location(),
+                shown.document.lead,
+                shown.document.epoch,
+                cut.what.from
+            )));
+        }
+        Ok(shown)
+    }
+}
+
+#[async_trait]
+impl Step for Gate {
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!("the route {} can be switched, and shows that {} leads", what.cutover.route, what.from)
+    }
+
+    async fn check(&self, cut: Cut<'_>) -> Result<(), Halt> {
+        Self::look(cut).await.map(drop)
+    }
+
+    async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
+        carried.shown = Self::look(cut).await?;
+        Ok(())
+    }
+
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+/// Nothing fences the old lead, so it must be seen to be at rest.
+#[derive(Debug)]
+struct Quiet {
+    time: Duration,
+}
+
+#[async_trait]
+impl Step for Quiet {
+    fn name(&self) -> &'static str {
+        "quiet"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!("{} sees no write for {} s: nothing fences it, as the plan accepts", what.from, self.time.as_secs())
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
+        let reason = format!("{} to be at rest: nothing fences it", cut.what.from);
+        cut.hand.wait(self.time, &reason).await
+    }
+
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+/// Both sides are compared in full, after the quiet time has passed: what was copied before it is still
+/// what is there.
+#[derive(Debug)]
+struct FinalVerify;
+
+#[async_trait]
+impl Step for FinalVerify {
+    fn name(&self) -> &'static str {
+        "final verify"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!("every record of {} is compared by {} and equal", what.dataset, what.level.as_str())
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
+        carried.verified = Some(cut.hand.verify().await?);
+        Ok(())
+    }
+
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+/// The route shows the new lead.
+#[derive(Debug)]
+struct Switch;
+
+#[async_trait]
+impl Step for Switch {
+    fn name(&self) -> &'static str {
+        "switch"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!("the route shows that {} leads: from here on there is no way but forward", what.to)
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
+        let Some(verified) = carried.verified.take() else {
+            return Err(Halt::Refused("nothing was verified".to_owned()));
+        };
+        switch::switch(cut, &verified, carried.shown.as_ref()).await
+    }
+
+    async fn undo(&self, cut: Cut<'_>) -> Result<(), Halt> {
+        // What was switched stays; what was only intended is made impossible.
+        switch::settle(cut).await
+    }
+
+    fn is_final(&self) -> bool {
+        true
+    }
+}
+
+/// Every client has read the route again; then the old lead is looked at once more.
+#[derive(Debug)]
+struct Watch {
+    max_age: Duration,
+}
+
+#[async_trait]
+impl Step for Watch {
+    fn name(&self) -> &'static str {
+        "watch"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!(
+            "{} s later every client has read the route again; nothing was written at {} meanwhile",
+            self.max_age.as_secs(),
+            what.from
+        )
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
+        let passed = match cut.hand.switched_at().await? {
+            Some(at) => Duration::from_millis(u64::try_from(cut.hand.now().0 - at.0).unwrap_or(0)),
+            None => Duration::ZERO,
+        };
+        let reason = format!("every client to have read {} again", cut.route.location());
+        cut.hand.wait(self.max_age.saturating_sub(passed), &reason).await?;
+        let late = cut.hand.late_writes().await?;
+        cut.hand.happened(Event::CutOver { late: late.count, late_keys: late.keys }).await
+    }
+
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    fn is_behind(&self, state: &State) -> bool {
+        matches!(state, State::CutOver { .. })
+    }
+}

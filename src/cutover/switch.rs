@@ -1,0 +1,96 @@
+//! The switch: the one instant at which the lead moves.
+//!
+//! # A crash, or a lost answer
+//!
+//! The ledger holds the intent, with the attempt's name, before the route's store is asked. Whoever
+//! comes next reads the route ([`settle`]): where it shows the attempt, the switch has happened. Where
+//! it does not, the request may still be on its way, and must never arrive after a later verification
+//! was made for nothing. So the route is written once more as it is, under a new attempt's name: the
+//! late request then finds another version than the one that it names, and is refused by the store.
+
+use super::{
+    Cut, Halt,
+    route::{RouteDocument, Shown, Swapped},
+};
+use crate::{
+    engine::Verified,
+    lifecycle::{Event, Lead, State},
+    model::{Epoch, SiteName},
+};
+
+/// Switches the route of a dataset that was verified just now, from the version that the gate saw.
+pub(super) async fn switch(cut: Cut<'_>, verified: &Verified, shown: Option<&Shown>) -> Result<(), Halt> {
+    if *verified.dataset() != cut.what.dataset {
+        return Err(Halt::Refused(format!("the proof is that of {}", verified.dataset())));
+    }
+    let epoch = shown.map_or(Epoch(0), |shown| shown.document.epoch).next();
+    let lead = Lead { epoch, lead: cut.what.to.clone() };
+    let attempt = cut.hand.attempt();
+    let to = document(cut, lead.clone(), &cut.what.followers, &attempt);
+    cut.hand.happened(Event::SwitchIntended { lead: lead.clone(), attempt }).await?;
+    match cut.route.swap(shown, &to).await {
+        Ok(Swapped::Done) => {
+            cut.hand.tell("switch", &format!("{} leads since epoch {epoch}", lead.lead));
+            cut.hand.happened(Event::Switched { lead }).await
+        }
+        Ok(Swapped::Lost(now)) => {
+            let who = now.map_or_else(
+                || "it is gone".to_owned(),
+                |now| format!("it says that {} leads since epoch {}", now.document.lead, now.document.epoch),
+            );
+            let reason = format!("the route {} was changed by somebody else: {who}", cut.route.location());
+            cut.hand.happened(Event::SwitchAbandoned { reason: reason.clone() }).await?;
+            Err(Halt::Refused(reason))
+        }
+        Ok(Swapped::Unsettled) => Err(Halt::Unsettled(cut.route.location().to_owned())),
+        // Refused, and nothing can be on its way.
+        Err(error) if !error.outcome_unknown() => {
+            let reason = error.to_string();
+            cut.hand.happened(Event::SwitchAbandoned { reason }).await?;
+            Err(error.into())
+        }
+        // The intent stands: whether the store acted is found out before anything else is done.
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Finds out whether a switch that was intended has happened, and makes sure that it cannot happen
+/// later where it has not. Nothing to do where none was intended.
+pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
+    let State::Switching { lead, attempt, .. } = cut.hand.state() else { return Ok(()) };
+    let shown = cut.route.read().await?;
+    if shown.as_ref().is_some_and(|shown| shown.document.attempt == attempt) {
+        return cut.hand.happened(Event::Switched { lead }).await;
+    }
+    let abandoned = Event::SwitchAbandoned { reason: "it was cut off before the route was switched".to_owned() };
+    if shown.as_ref().is_some_and(|shown| shown.document.epoch >= lead.epoch) {
+        // Somebody else has moved on: the version that our request names is gone.
+        return cut.hand.happened(abandoned).await;
+    }
+    let (old, followers) = if let Some(Shown { document, .. }) = &shown {
+        (Lead { epoch: document.epoch, lead: document.lead.clone() }, document.followers.clone())
+    } else {
+        let others = cut.what.followers.iter().chain([&cut.what.to]).filter(|site| **site != cut.what.from);
+        (Lead { epoch: Epoch(0), lead: cut.what.from.clone() }, others.cloned().collect())
+    };
+    let seal = document(cut, old, &followers, &cut.hand.attempt());
+    match cut.route.swap(shown.as_ref(), &seal).await? {
+        Swapped::Lost(Some(now)) if now.document.attempt == attempt => {
+            cut.hand.happened(Event::Switched { lead }).await
+        }
+        Swapped::Done | Swapped::Lost(_) => cut.hand.happened(abandoned).await,
+        Swapped::Unsettled => Err(Halt::Unsettled(cut.route.location().to_owned())),
+    }
+}
+
+fn document(cut: Cut<'_>, lead: Lead, followers: &[SiteName], attempt: &str) -> RouteDocument {
+    RouteDocument {
+        dataset: cut.what.dataset.clone(),
+        epoch: lead.epoch,
+        attempt: attempt.to_owned(),
+        lead: lead.lead,
+        followers: followers.to_vec(),
+        max_age_s: cut.what.cutover.route_max_age.as_secs(),
+        since: RouteDocument::moment(cut.hand.now()),
+    }
+}

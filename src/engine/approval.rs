@@ -1,0 +1,86 @@
+//! Approvals: nobody's lead moves without somebody's word.
+//!
+//! An approval is recorded with who gave it and when, and binds what was approved: where the plan's
+//! cutover of the phase changes afterwards, it no longer holds and has to be given again.
+
+use std::{collections::BTreeSet, fmt::Debug};
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::{EngineError, dispatcher::Run, now};
+use crate::{
+    cutover::Move,
+    digest::sha256,
+    ledger::{Approval, Record},
+    model::PhaseName,
+    plan::{Phase, Plan},
+    report::Event,
+};
+
+/// A phase of which everything is proved, and what its cutover would do.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The phase.
+    pub phase: PhaseName,
+    /// The leads that would move.
+    pub moves: Vec<Move>,
+}
+
+/// Says whether a phase that is ready may be cut over.
+#[async_trait]
+pub trait Approver: Debug + Send + Sync {
+    /// Who approves it; `None` where nobody does now.
+    async fn approve(&self, ready: &Ready) -> Option<String>;
+}
+
+/// Approves what was named when the run began.
+#[derive(Debug, Clone, Default)]
+pub struct ByFlag {
+    /// Every phase.
+    pub all: bool,
+    /// These.
+    pub phases: BTreeSet<PhaseName>,
+    /// In whose name.
+    pub by: String,
+}
+
+#[async_trait]
+impl Approver for ByFlag {
+    async fn approve(&self, ready: &Ready) -> Option<String> {
+        (self.all || self.phases.contains(&ready.phase)).then(|| self.by.clone())
+    }
+}
+
+/// What an approval of this phase binds: which leads move where, and how.
+pub(crate) fn binds(plan: &Plan, phase: &Phase) -> String {
+    let moves =
+        phase.datasets.iter().filter_map(|dataset| Some((dataset, Move::of(dataset)?))).map(|(dataset, what)| {
+            json!({
+                "meaning": plan.meaning_of(dataset),
+                "lead": what.to,
+                "route": what.cutover.route.to_string(),
+                "fence": format!("{:?}", what.cutover.fence),
+            })
+        });
+    sha256(json!(moves.collect::<Vec<_>>()).to_string().as_bytes()).to_string()
+}
+
+impl Run<'_> {
+    /// Whether the phase may be cut over: somebody has said so before, or does now.
+    pub(super) async fn is_approved(&self, phase: &Phase) -> Result<bool, EngineError> {
+        let binds = binds(self.plan, phase);
+        let given = self.journal.ledger.approvals().await?;
+        if given.iter().any(|approval| approval.phase == phase.name && approval.binds == binds) {
+            return Ok(true);
+        }
+        let moves = phase.datasets.iter().filter_map(Move::of).collect();
+        let ready = Ready { phase: phase.name.clone(), moves };
+        self.sink.tell(Event::NeedsApproval { phase: phase.name.clone() });
+        let Some(by) = self.options.approver.approve(&ready).await else { return Ok(false) };
+        self.sink.tell(Event::Approved { phase: phase.name.clone(), by: by.clone() });
+        let approval = Approval { phase: phase.name.clone(), binds, by, at: now() };
+        self.commit(vec![Record::Approved(approval)]).await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,172 @@
+//! What the steps of a cutover ask of the engine, for one dataset.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rand::{RngCore as _, SeedableRng as _};
+
+use super::{EngineError, Verified, dispatcher::Run, feeds::Inputs, now, proof, sites::DatasetStores};
+use crate::{
+    cutover::{Halt, Hand, LateWrites, Move, RouteStore},
+    ledger::Record,
+    lifecycle::{Event as Happened, LATE_KEYS_MAX, State},
+    model::{KeyRange, TargetIndex, Timestamp},
+    plan::Dataset,
+    report::Event,
+};
+
+/// One dataset in the hands of its cutover.
+pub(super) struct EngineHand<'a> {
+    run: &'a Run<'a>,
+    dataset: Dataset,
+    stores: Arc<DatasetStores>,
+    /// What moves.
+    pub(super) what: Move,
+    /// Its route.
+    pub(super) route: RouteStore,
+    /// Which of its targets leads afterwards.
+    lead: TargetIndex,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Debug, Clone)]
+struct Standing {
+    state: State,
+    verified: Option<Verified>,
+}
+
+impl std::fmt::Debug for EngineHand<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineHand").field("dataset", &self.dataset.name).finish_non_exhaustive()
+    }
+}
+
+impl<'a> EngineHand<'a> {
+    /// Takes a dataset in hand; `None` where its lead stays.
+    pub(super) async fn take(
+        run: &'a Run<'a>,
+        dataset: &Dataset,
+        stores: &Arc<DatasetStores>,
+        state: State,
+    ) -> Result<Option<Self>, EngineError> {
+        let (Some(what), Some(cutover)) = (Move::of(dataset), &dataset.cutover) else { return Ok(None) };
+        let route = run.open_route(dataset, &cutover.route).await?;
+        let place = dataset.targets.iter().position(|target| target.at.site == what.to);
+        let place = place.expect("the lead is the site of a target");
+        Ok(Some(Self {
+            run,
+            dataset: dataset.clone(),
+            stores: Arc::clone(stores),
+            what,
+            route,
+            lead: TargetIndex(u16::try_from(place).expect("a dataset has few targets")),
+            standing: Mutex::new(Standing { state, verified: None }),
+        }))
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The proof of the last verification, if it was clean.
+    pub(super) fn verified(&self) -> Option<Verified> {
+        self.standing().verified.clone()
+    }
+
+    async fn look_for_late_writes(&self) -> Result<LateWrites, EngineError> {
+        let mut late = LateWrites::default();
+        let mut rows = Inputs::new(&self.dataset, &self.stores, Some(&self.run.journal.ledger)).rows(&KeyRange::all());
+        while let Some(row) = rows.next().await? {
+            let pair = row.pairs[self.lead.get()].as_ref().map(|row| &row.pair.source);
+            let same = match (&row.source, pair) {
+                (None, None) => true,
+                (Some(shown), Some(paired)) => paired.agrees_with(&shown.token),
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !same {
+                late.count += 1;
+                if late.keys.len() < LATE_KEYS_MAX {
+                    late.keys.push(row.key);
+                }
+            }
+        }
+        if late.count > 0 {
+            self.run.sink.tell(Event::LateWrites {
+                dataset: self.dataset.name.clone(),
+                site: self.what.from.clone(),
+                records: late.count,
+                keys: late.keys.clone(),
+            });
+        }
+        Ok(late)
+    }
+}
+
+#[async_trait]
+impl Hand for EngineHand<'_> {
+    fn state(&self) -> State {
+        self.standing().state.clone()
+    }
+
+    async fn happened(&self, event: Happened) -> Result<(), Halt> {
+        let state = self.standing().state.apply(&event).map_err(EngineError::from)?;
+        let dataset = self.dataset.name.clone();
+        self.run.commit(vec![Record::Happened { dataset: dataset.clone(), event, at: now() }]).await?;
+        self.standing().state = state.clone();
+        self.run.sink.tell(Event::DatasetState { dataset, state });
+        Ok(())
+    }
+
+    async fn verify(&self) -> Result<Verified, Halt> {
+        let verification = proof::in_run(self.run, &self.dataset, &self.stores).await?;
+        if verification.interrupted {
+            return Err(Halt::Interrupted);
+        }
+        self.happened(proof::ended(self.dataset.verify, &verification)).await?;
+        self.standing().verified.clone_from(&verification.verified);
+        verification.verified.ok_or_else(|| {
+            let of = |count: fn(&super::Found) -> u64| verification.targets.iter().map(count).sum::<u64>();
+            let (differences, unreadable) = (of(super::Found::broken), of(|found| found.unreadable));
+            Halt::MovedOn(format!(
+                "{differences} differences and {unreadable} unreadable records since it was verified"
+            ))
+        })
+    }
+
+    async fn late_writes(&self) -> Result<LateWrites, Halt> {
+        Ok(self.look_for_late_writes().await?)
+    }
+
+    async fn wait(&self, time: Duration, reason: &str) -> Result<(), Halt> {
+        if !time.is_zero() {
+            let (dataset, reason) = (self.dataset.name.clone(), reason.to_owned());
+            self.run.sink.tell(Event::Waiting { dataset, reason, seconds: time.as_secs() });
+        }
+        match tokio::time::timeout(time, self.run.shutdown.draining()).await {
+            Ok(()) => Err(Halt::Interrupted),
+            Err(_elapsed) => Ok(()),
+        }
+    }
+
+    async fn switched_at(&self) -> Result<Option<Timestamp>, Halt> {
+        let events = self.run.journal.ledger.events(&self.dataset.name).await.map_err(EngineError::from)?;
+        let switched = events.iter().rev().find(|(event, _)| matches!(event, Happened::Switched { .. }));
+        Ok(switched.map(|(_, at)| *at))
+    }
+
+    fn tell(&self, step: &'static str, detail: &str) {
+        let (dataset, detail) = (self.dataset.name.clone(), detail.to_owned());
+        self.run.sink.tell(Event::CutoverStep { dataset, step, detail });
+    }
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn attempt(&self) -> String {
+        format!("{:016x}", rand::rngs::StdRng::from_os_rng().next_u64())
+    }
+}

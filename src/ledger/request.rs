@@ -1,0 +1,204 @@
+//! What operators say to a migration: approvals, requests to the process that drives it, and limits
+//! that hold in place of the plan's.
+//!
+//! A request is the one thing that a process without the lock writes. It carries a name of its own, so
+//! that whoever left it finds its answer.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use super::{apply::Apply, fault::Fault};
+use crate::model::{DatasetName, PhaseName, SiteName, Timestamp};
+
+/// The word of an operator that a phase may be cut over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The phase.
+    pub phase: PhaseName,
+    /// What was approved, as a digest: where the plan's cutover changes, it no longer holds.
+    pub binds: String,
+    /// Who said so.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a command asks of the process that drives the migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// The phase may be cut over.
+    Approve {
+        /// The phase.
+        phase: PhaseName,
+    },
+    /// Other limits are to hold.
+    Limits {
+        /// Whose.
+        of: LimitsOf,
+        /// What, by key.
+        settings: BTreeMap<String, Setting>,
+    },
+    /// These datasets are given up.
+    Abort {
+        /// Which; all where empty.
+        datasets: Vec<DatasetName>,
+        /// Delete what was written at their targets.
+        discard: bool,
+    },
+}
+
+/// Whose limits they are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitsOf {
+    /// A site's, for everything that is done there.
+    Site(SiteName),
+    /// A dataset's.
+    Dataset(DatasetName),
+}
+
+impl std::fmt::Display for LimitsOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Site(site) => write!(f, "site {site}"),
+            Self::Dataset(dataset) => write!(f, "dataset {dataset}"),
+        }
+    }
+}
+
+/// One limit, in place of the plan's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Setting {
+    /// What the plan says.
+    Plan,
+    /// No limit.
+    Unlimited,
+    /// This, as a plan would write it.
+    To(String),
+}
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plan => "plan",
+            Self::Unlimited => "none",
+            Self::To(value) => value,
+        })
+    }
+}
+
+/// A request, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRow {
+    /// Its name, unique in the ledger.
+    pub id: String,
+    /// Who asked.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub request: Request,
+    /// The answer, once there is one.
+    pub answer: Option<Answer>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// It was carried out.
+    pub done: bool,
+    /// What was done, or why it was not.
+    pub detail: String,
+}
+
+impl Apply<'_> {
+    pub(super) fn approve(&self, approval: &Approval) -> Result<(), Fault> {
+        let Approval { phase, binds, by, at } = approval;
+        self.run(
+            "INSERT OR REPLACE INTO approval (phase, binds, by, at_ms) VALUES (?1, ?2, ?3, ?4)",
+            params![phase.as_str(), binds, by, at.0],
+        )?;
+        Ok(())
+    }
+
+    pub(super) fn withdraw_approval(&self, phase: &PhaseName) -> Result<(), Fault> {
+        self.run("DELETE FROM approval WHERE phase = ?1", [phase.as_str()])?;
+        Ok(())
+    }
+
+    pub(super) fn request(&self, row: &RequestRow) -> Result<(), Fault> {
+        let request = serde_json::to_string(&row.request).expect("a request of names and texts is JSON");
+        self.run(
+            "INSERT INTO request (id, by, at_ms, request) VALUES (?1, ?2, ?3, ?4)",
+            params![row.id, row.by, row.at.0, request],
+        )?;
+        Ok(())
+    }
+
+    pub(super) fn answer(&self, id: &str, answer: &Answer, at: Timestamp) -> Result<(), Fault> {
+        let answer = serde_json::to_string(answer).expect("an answer is text");
+        let sql = "UPDATE request SET answer = ?2, answered_ms = ?3 WHERE id = ?1 AND answer IS NULL";
+        match self.run(sql, params![id, answer, at.0])? {
+            1 => Ok(()),
+            _ => Err(Fault::Illegal(format!("request {id} is not open"))),
+        }
+    }
+
+    pub(super) fn set_limit(&self, of: &LimitsOf, key: &str, setting: &Setting) -> Result<(), Fault> {
+        let of = json(of);
+        if *setting == Setting::Plan {
+            self.run("DELETE FROM limit_set WHERE of = ?1 AND key = ?2", params![of, key])?;
+        } else {
+            let sql = "INSERT OR REPLACE INTO limit_set (of, key, setting) VALUES (?1, ?2, ?3)";
+            self.run(sql, params![of, key, json(setting)])?;
+        }
+        Ok(())
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("names and texts are JSON")
+}
+
+fn parsed<T: for<'a> Deserialize<'a>>(text: &str, what: &str) -> Result<T, Fault> {
+    serde_json::from_str(text).map_err(|error| Fault::Damaged(format!("{what}: {error}")))
+}
+
+/// The approvals that were given, by phase.
+pub(super) fn approvals(connection: &Connection) -> Result<Vec<Approval>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT phase, binds, by, at_ms FROM approval ORDER BY phase")?;
+    super::query::gather(statement.query([])?, |row| {
+        let phase = PhaseName::new(&row.get::<_, String>(0)?).map_err(|error| Fault::Damaged(error.to_string()))?;
+        Ok(Approval { phase, binds: row.get(1)?, by: row.get(2)?, at: Timestamp(row.get(3)?) })
+    })
+}
+
+/// The requests that wait for an answer, in the order in which they came.
+pub(super) fn open_requests(connection: &Connection) -> Result<Vec<RequestRow>, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT id, by, at_ms, request FROM request WHERE answer IS NULL ORDER BY number")?;
+    super::query::gather(statement.query([])?, |row| {
+        let request = parsed(&row.get::<_, String>(3)?, "a request")?;
+        Ok(RequestRow { id: row.get(0)?, by: row.get(1)?, at: Timestamp(row.get(2)?), request, answer: None })
+    })
+}
+
+/// The answer to a request; `None` while there is none.
+pub(super) fn answer_to(connection: &Connection, id: &str) -> Result<Option<Answer>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT answer FROM request WHERE id = ?1")?;
+    let answer: Option<Option<String>> = statement.query_row([id], |row| row.get(0)).optional()?;
+    answer.flatten().map(|answer| parsed(&answer, "an answer")).transpose()
+}
+
+/// The limits that hold in place of the plan's.
+pub(super) fn limits(connection: &Connection) -> Result<Vec<(LimitsOf, String, Setting)>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT of, key, setting FROM limit_set ORDER BY of, key")?;
+    super::query::gather(statement.query([])?, |row| {
+        let (of, setting) = (row.get::<_, String>(0)?, row.get::<_, String>(2)?);
+        Ok((parsed(&of, "a limit's owner")?, row.get(1)?, parsed(&setting, "a limit")?))
+    })
+}

@@ -1,0 +1,213 @@
+//! Cutovers: the lead moves once, with proof, and never on anybody's guess.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use migrate::{
+    cutover::RouteDocument,
+    lifecycle::{Goal, State},
+    model::{Epoch, Key},
+    plan::Level,
+    report::Event,
+    store::{Capabilities, ObjectStore, Properties, memory::MemoryStore},
+};
+use tempfile::tempdir;
+
+use super::{Rig, Stores, dynamic, memory};
+
+/// A plan of two phases: `shop` goes from `src` to `a` and `b` and is led by `a` then, `part` goes on
+/// from `a` to `c`. Both routes are at the site `control`.
+fn plan(more: &str) -> String {
+    let site = |name: &str| {
+        format!(
+            "[sites.{name}]\ns3 = {{ endpoint = \"https://{name}.example.com\", path_style = true }}\n\
+             credentials = {{ env = \"UNUSED\" }}\n"
+        )
+    };
+    let sites: String = ["src", "a", "b", "c", "control"].map(site).concat();
+    let cutover = |name: &str| {
+        format!(
+            "[phase.dataset.cutover]\nfence = \"none\"\naccept_unfenced = true\nquiet = \"0s\"\nsettle = \"0s\"\n\
+             route_max_age = \"0s\"\nroute = \"s3://control/routes/{name}.json\"\n{more}\n"
+        )
+    };
+    format!(
+        "name = \"leads\"\n{sites}\n[[phase]]\nname = \"first\"\n[[phase.dataset]]\nname = \"shop\"\n\
+         source = \"s3://src/data/\"\ntargets = [\"s3://a/data/\", \"s3://b/data/\"]\nlead = \"a\"\n{}\
+         [[phase]]\nname = \"second\"\nafter = [\"first\"]\n[[phase.dataset]]\nname = \"part\"\n\
+         source = \"s3://a/data/\"\ntargets = [\"s3://c/data/\"]\n{}",
+        cutover("shop"),
+        cutover("part")
+    )
+}
+
+fn filled() -> BTreeMap<String, Arc<MemoryStore>> {
+    let stores = memory(&["src", "a", "b", "c", "control"]);
+    for n in 0..20 {
+        stores["src"].put_raw(&format!("page/{n:02}"), format!("value {n}"), Properties::default());
+    }
+    stores
+}
+
+fn rig(stores: &BTreeMap<String, Arc<MemoryStore>>, directory: &Path) -> Rig {
+    Rig::new(&plan(""), dynamic(stores), directory)
+}
+
+fn route(stores: &BTreeMap<String, Arc<MemoryStore>>, name: &str) -> Option<RouteDocument> {
+    let snapshot = stores["control"].snapshot();
+    let object = snapshot.get(&Key::from(format!("{name}.json").as_str()))?;
+    Some(serde_json::from_slice(&object.bytes).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_leads_move_phase_by_phase_and_stay_there() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let rig = rig(&stores, directory.path());
+    let outcome = rig.try_run(Goal::CutOver).await.unwrap();
+    assert!(outcome.stopped.is_none(), "{:?}", outcome.stopped);
+    for dataset in &outcome.datasets {
+        assert!(dataset.reached, "{dataset:?}");
+        assert!(matches!(dataset.state, State::CutOver { late: 0, .. }), "{dataset:?}");
+    }
+    let shop = route(&stores, "shop").unwrap();
+    assert_eq!((shop.epoch, shop.lead.as_str()), (Epoch(1), "a"));
+    assert_eq!(shop.followers.iter().map(migrate::model::SiteName::as_str).collect::<Vec<_>>(), ["src", "b"]);
+    assert_eq!(route(&stores, "part").unwrap().lead.as_str(), "c");
+
+    // The application writes at the new lead, and the old one is left behind: no later run brings the
+    // old data back.
+    stores["a"].put_raw("page/00", "written by the shop", Properties::default());
+    stores["src"].put_raw("page/01", "written by nobody who reads routes", Properties::default());
+    let again = rig.try_run(Goal::CutOver).await.unwrap();
+    assert!(again.datasets.iter().all(|dataset| dataset.reached), "{again:?}");
+    assert_eq!(stores["a"].snapshot()[&Key::from("page/00")].bytes, "written by the shop");
+    assert_eq!(route(&stores, "shop").unwrap(), shop, "a lead that has moved stays");
+    let error = rig.try_repair(Level::Checksum).await.unwrap_err();
+    assert!(error.to_string().contains("a leads dataset shop since epoch 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_approval_everything_is_proved_and_nothing_moves() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let mut rig = rig(&stores, directory.path());
+    rig.approves = false;
+    let outcome = rig.try_run(Goal::CutOver).await.unwrap();
+    let [first, second] = &outcome.datasets[..] else { panic!("{outcome:?}") };
+    assert!(first.needs_approval && !first.reached && matches!(first.state, State::Verified { .. }), "{first:?}");
+    assert_eq!(second.waits_for.as_deref(), Some("phase first, which comes first"));
+    assert_eq!(stores["control"].snapshot().len(), 0, "no route was touched");
+    assert_eq!(stores["c"].snapshot().len(), 0, "the next phase waits");
+
+    rig.approves = true;
+    assert!(rig.try_run(Goal::CutOver).await.unwrap().datasets.iter().all(|dataset| dataset.reached));
+    let given = rig.ledger.approvals().await.unwrap();
+    assert_eq!(
+        given.iter().map(|one| (one.phase.as_str(), one.by.as_str())).collect::<Vec<_>>(),
+        [("first", "the test"), ("second", "the test")]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_is_kept_but_not_for_another_cutover() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let mut first = rig(&stores, directory.path());
+    first.approves = false;
+    first.try_run(Goal::CutOver).await.unwrap();
+    let binds = "what it was".to_owned();
+    let phase = migrate::model::PhaseName::new("first").unwrap();
+    let at = migrate::model::Timestamp(0);
+    let approval = migrate::ledger::Approval { phase, binds, by: "ann".into(), at };
+    first.ledger.append(vec![migrate::ledger::Record::Approved(approval)]).await.unwrap();
+    let outcome = first.try_run(Goal::CutOver).await.unwrap();
+    assert!(outcome.datasets[0].needs_approval, "it approved another cutover: {outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_somebody_else_moved_stops_the_cutover() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let rig = rig(&stores, directory.path());
+    let document = RouteDocument {
+        dataset: migrate::model::DatasetName::new("shop").unwrap(),
+        epoch: Epoch(4),
+        attempt: "theirs".into(),
+        lead: migrate::model::SiteName::new("elsewhere").unwrap(),
+        followers: Vec::new(),
+        max_age_s: 1,
+        since: "2026-01-01T00:00:00Z".into(),
+    };
+    stores["control"].put_raw("shop.json", serde_json::to_vec(&document).unwrap(), Properties::default());
+    let outcome = rig.try_run(Goal::CutOver).await.unwrap();
+    let stopped = outcome.stopped.expect("the gate refuses");
+    assert!(stopped.is_blocking(), "{stopped}");
+    assert!(stopped.to_string().contains("says that elsewhere leads since epoch 4"), "{stopped}");
+    assert_eq!(route(&stores, "shop").unwrap(), document);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_ignores_conditions_holds_no_route() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let honest = MemoryStore::new("s3://control/").probe().await.unwrap();
+    let blind = Capabilities { put_if_absent: false, ..honest };
+    let control: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new("s3://control/").with_capabilities(blind));
+    let mut shared: Stores = dynamic(&stores);
+    shared.insert("control".into(), Arc::clone(&control));
+    let outcome = Rig::new(&plan(""), shared, directory.path()).try_run(Goal::CutOver).await.unwrap();
+    let stopped = outcome.stopped.expect("the gate refuses");
+    assert!(stopped.is_blocking() && stopped.to_string().contains("ignores conditional writes"), "{stopped}");
+    assert_eq!(control.head(&"shop.json".into()).await.unwrap(), None);
+}
+
+/// What is written at the old lead during the quiet time is brought over before the lead moves, and the
+/// quiet time begins anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_in_the_quiet_time_is_brought_over_first() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let text = plan("").replace("quiet = \"0s\"", "quiet = \"1s\"");
+    let rig = Rig::new(&text, dynamic(&stores), directory.path());
+    let source = Arc::clone(&stores["src"]);
+    let events = Arc::clone(&rig.events);
+    let write = async {
+        loop {
+            let waits = events.lock().unwrap().iter().any(|event| matches!(event, Event::Waiting { .. }));
+            if waits {
+                source.put_raw("page/05", "a late one", Properties::default());
+                source.put_raw("new", "a new one", Properties::default());
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), write);
+    let outcome = outcome.unwrap();
+    assert!(outcome.datasets.iter().all(|dataset| dataset.reached), "{outcome:?}");
+    for lead in ["a", "c"] {
+        let snapshot = stores[lead].snapshot();
+        assert_eq!(snapshot[&Key::from("page/05")].bytes, "a late one", "{lead}");
+        assert_eq!(snapshot[&Key::from("new")].bytes, "a new one", "{lead}");
+    }
+}
+
+/// A client that did not read the route again in time loses nothing silently.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_at_the_old_lead_after_the_switch_is_found() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let text = plan("").replace("route_max_age = \"0s\"", "route_max_age = \"1s\"");
+    let rig = Rig::new(&text, dynamic(&stores), directory.path());
+    let (source, control) = (Arc::clone(&stores["src"]), Arc::clone(&stores["control"]));
+    let write = async {
+        while control.head(&"shop.json".into()).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        source.put_raw("page/07", "too late", Properties::default());
+    };
+    let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), write);
+    let outcome = outcome.unwrap();
+    assert!(matches!(outcome.datasets[0].state, State::CutOver { late: 1, .. }), "{outcome:?}");
+    let events = rig.events.lock().unwrap();
+    let late = events.iter().find_map(|event| match event {
+        Event::LateWrites { keys, records: 1, .. } => Some(keys.clone()),
+        _ => None,
+    });
+    assert_eq!(late.unwrap(), [Key::from("page/07")]);
+    let held = stores["a"].snapshot()[&Key::from("page/07")].bytes.clone();
+    assert_eq!(held, "value 7", "it is not copied over what may have been written at the new lead");
+}
