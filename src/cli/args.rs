@@ -15,6 +15,8 @@ The usual course:
   migrate verify plan.toml    prove it again, independently, and list every difference
   migrate status plan.toml    where everything stands, and the one command that is next
 
+Where the plan moves leads, `run` stops before each cutover until it is approved (--approve).
+
 STATE
   What was done is kept in .migrate/<plan name>/ in the current directory, or in DIR/<plan name>/
   with --state DIR, readable by its owner only. It holds the keys of records, which may be personal
@@ -106,6 +108,12 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Show where everything stands, why it waits, and the next command
     Status(StatusArgs),
+    /// Cut over a phase that is proved, and nothing else
+    Cutover(CutoverArgs),
+    /// Give datasets up before their lead has moved: take back what was added for them
+    Abort(AbortArgs),
+    /// Show or change limits, also of a run that is under way
+    Limits(LimitsArgs),
     /// Print the JSON Schema of plans, for editors
     #[command(after_help = "Example:\n  migrate schema > schema.json")]
     Schema,
@@ -210,6 +218,74 @@ pub(super) struct StatusArgs {
     #[arg(long)]
     pub(super) failures: bool,
     /// Print one JSON document (with --watch, one a line)
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate cutover plan.toml --phase e-commerce --dry-run    # the very steps, checked and not taken
+  migrate cutover plan.toml --phase e-commerce
+
+The phase must be proved: `migrate run plan.toml` brings it there. To name it here is to approve it.
+Where another process drives the migration, the approval is left with it.")]
+pub(super) struct CutoverArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// The phase
+    #[arg(long, short, value_name = "NAME")]
+    pub(super) phase: String,
+    /// Check every step and take none
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print events, one JSON object a line; with --dry-run one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate abort plan.toml --dataset catalog
+  migrate abort plan.toml --discard         # delete what was written at the targets, too
+
+Unfinished uploads are aborted and approvals withdrawn. What was copied stays, unless --discard is
+given: then what this migration wrote is deleted where nobody else has written over it since.")]
+pub(super) struct AbortArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// Only this dataset (may be given again)
+    #[arg(long = "dataset", short, value_name = "NAME")]
+    pub(super) datasets: Vec<String>,
+    /// Delete what was written at the targets
+    #[arg(long)]
+    pub(super) discard: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate limits plan.toml                                  # what holds in place of the plan's
+  migrate limits plan.toml beijing bandwidth=50MB/s requests_per_second=200
+  migrate limits plan.toml beijing bandwidth=none           # no limit
+  migrate limits plan.toml beijing bandwidth=plan           # what the plan says again
+
+A run that is under way keeps the new limits at once, later runs keep them too. NAME is a site's or
+a dataset's; where both have it, write site:NAME or dataset:NAME.")]
+pub(super) struct LimitsArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// Whose limits
+    #[arg(value_name = "SITE|DATASET")]
+    pub(super) of: Option<String>,
+    /// Which: `bandwidth`, `requests_per_second`, `window` (sites only)
+    #[arg(value_name = "KEY=VALUE", requires = "of")]
+    pub(super) settings: Vec<String>,
+    /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -17,10 +17,14 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+mod abort;
 mod approve;
 mod args;
+mod ask;
+mod cutover;
 mod error;
 mod interrupt;
+mod limits;
 mod log;
 mod plan;
 mod progress;
@@ -54,6 +58,9 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(&args, &global),
         Command::Verify(args) => verify::verify(&args, &global),
         Command::Status(args) => status::status(&args, &global),
+        Command::Cutover(args) => cutover::cutover(&args, &global),
+        Command::Abort(args) => abort::abort(&args, &global),
+        Command::Limits(args) => limits::limits(&args, &global),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&crate::plan::schema()).expect("a schema is plain data");
             term::answer(&schema);

@@ -63,6 +63,10 @@ struct Gate;
 
 impl Gate {
     async fn look(cut: Cut<'_>) -> Result<Option<Shown>, Halt> {
+        let state = cut.hand.state();
+        if !matches!(state, State::Verified { .. }) {
+            return Err(Halt::Refused(format!("{} is {}, not verified", cut.what.dataset, state.name())));
+        }
         cut.route.check()?;
         let shown = cut.route.read().await?;
         if let Some(shown) = &shown
@@ -88,7 +92,7 @@ impl Step for Gate {
     }
 
     fn describe(&self, what: &Move) -> String {
-        format!("the route {} can be switched, and shows that {} leads", what.cutover.route, what.from)
+        format!("all is proved; the route {} can be switched, and shows that {} leads", what.cutover.route, what.from)
     }
 
     async fn check(&self, cut: Cut<'_>) -> Result<(), Halt> {

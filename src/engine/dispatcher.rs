@@ -11,6 +11,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     DatasetOutcome, EngineError, RunOptions, RunOutcome, Shutdown, Sites,
@@ -20,13 +21,14 @@ use super::{
     floor::{Active, Floor},
     journal::{Journal, NotWritten, Report},
     now, proof,
+    requests::AbortAsked,
     scribe::{self, Board},
     sites::{DatasetStores, Probing},
     worker::Worker,
 };
 use crate::{
     cutover::RouteStore,
-    ledger::{Ledger, Record},
+    ledger::{Ledger, LedgerError, Record},
     lifecycle::{Event as Happened, Goal, State, Step},
     model::{DatasetName, KeyRange, PhaseName, TargetIndex},
     plan::{self, Dataset, Phase, Plan},
@@ -39,13 +41,15 @@ const ROUNDS_MAX: u32 = 8;
 /// Everything that a run shares.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
-    sites: &'a Sites,
+    pub(super) sites: &'a Sites,
     pub(super) options: &'a RunOptions,
     pub(super) journal: Journal,
     pub(super) board: Board,
     pub(super) budget: Budget,
     pub(super) sink: Sink,
     pub(super) shutdown: Shutdown,
+    /// An abort that another command has asked for.
+    pub(super) abort: AbortAsked,
 }
 
 /// Runs the plan.
@@ -57,16 +61,25 @@ pub(super) async fn run(
     sink: Sink,
     shutdown: Shutdown,
 ) -> Result<RunOutcome, EngineError> {
-    let (reports, queue) = mpsc::channel::<Report>(scribe::REPORTS_QUEUED);
-    let board = Board::default();
-    let scribe = scribe::write(Arc::clone(&ledger), queue, board.clone(), shutdown.clone());
-    let work = async {
-        let journal = Journal::new(ledger, reports, shutdown.clone());
-        Run::new(plan, sites, options, journal, board, sink, shutdown).phases().await
+    let work = async |run: &Run<'_>| {
+        let ended = CancellationToken::new();
+        let phases = async {
+            let outcome = run.phases().await;
+            ended.cancel();
+            outcome
+        };
+        let (outcome, served) = futures::join!(phases, run.serve_requests(&ended));
+        let mut outcome = outcome?;
+        if let Err(error) = served {
+            outcome.stopped.get_or_insert(error);
+        }
+        if let Some((request, asked)) = run.abort.take() {
+            outcome.aborted = run.abort(&asked).await?;
+            run.answer_abort(&request, &outcome.aborted).await?;
+        }
+        Ok(outcome)
     };
-    // The journal goes with `work`, and the scribe ends when its last sender is gone.
-    let (outcome, written) = futures::join!(work, scribe);
-    match (outcome, written) {
+    match with_run(plan, sites, ledger, options, sink, shutdown, work).await {
         (outcome, Ok(())) => outcome,
         // The work knows only that the ledger is closed; the scribe knows why.
         (Err(EngineError::LedgerClosed), Err(error)) => Err(error.into()),
@@ -74,22 +87,34 @@ pub(super) async fn run(
     }
 }
 
-impl<'a> Run<'a> {
-    pub(super) fn new(
-        plan: &'a Plan,
-        sites: &'a Sites,
-        options: &'a RunOptions,
-        journal: Journal,
-        board: Board,
-        sink: Sink,
-        shutdown: Shutdown,
-    ) -> Self {
+/// Gives work a run to work with, and a scribe who writes for it until it ends.
+pub(super) async fn with_run<T>(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Arc<Ledger>,
+    options: &RunOptions,
+    sink: Sink,
+    shutdown: Shutdown,
+    work: impl AsyncFnOnce(&Run<'_>) -> Result<T, EngineError>,
+) -> (Result<T, EngineError>, Result<(), LedgerError>) {
+    let (reports, queue) = mpsc::channel::<Report>(scribe::REPORTS_QUEUED);
+    let board = Board::default();
+    let scribe = scribe::write(Arc::clone(&ledger), queue, board.clone(), shutdown.clone());
+    let work = async {
+        let journal = Journal::new(ledger, reports, shutdown.clone());
         let budget = Budget::new(options.limits.records, options.limits.bytes);
-        Self { plan, sites, options, journal, board, budget, sink, shutdown }
-    }
+        let abort = AbortAsked::default();
+        let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort };
+        run.sites.adopt_limits(plan, &run.journal.ledger).await?;
+        work(&run).await
+    };
+    // The journal goes with `work`, and the scribe ends when its last sender is gone.
+    futures::join!(work, scribe)
+}
 
-    async fn phases(self) -> Result<RunOutcome, EngineError> {
-        let mut outcome = RunOutcome { datasets: Vec::new(), interrupted: false, stopped: None };
+impl Run<'_> {
+    async fn phases(&self) -> Result<RunOutcome, EngineError> {
+        let mut outcome = RunOutcome { datasets: Vec::new(), interrupted: false, stopped: None, aborted: Vec::new() };
         let mut short: Vec<PhaseName> = Vec::new();
         for phase in &self.plan.phases {
             let asked: Vec<_> =

@@ -41,30 +41,37 @@ use crate::{
     store::StoreError,
 };
 
+mod abort;
 mod approval;
 mod budget;
 pub mod compare;
 mod copy;
 mod dispatcher;
+mod dry_run;
 mod feeds;
 mod floor;
 mod hand;
 mod journal;
 pub mod layout;
 mod leads;
+mod limits;
 mod parts;
 mod proof;
 mod redo;
+mod requests;
 mod scribe;
 mod shutdown;
 pub mod sites;
 mod verify;
 mod worker;
 
+pub use abort::{AbortOptions, Aborted};
 pub(crate) use approval::binds as approval_binds;
 pub use approval::{Approver, ByFlag, Ready};
+pub use dry_run::{DryRun, DryStep, dry_run};
 pub(crate) use feeds::Inputs;
 pub(crate) use proof::same_meaning;
+pub(crate) use requests::limits_set;
 pub use shutdown::Shutdown;
 pub(crate) use sites::lacks;
 pub use sites::{DatasetStores, Sites};
@@ -126,6 +133,8 @@ pub struct RunOutcome {
     pub interrupted: bool,
     /// Why the run ended before its time.
     pub stopped: Option<EngineError>,
+    /// What was given up because another command asked for it.
+    pub aborted: Vec<Aborted>,
 }
 
 /// Where a dataset stands after a run.
@@ -331,6 +340,30 @@ pub async fn repair(
 ) -> Result<(Vec<Verification>, u64), EngineError> {
     let work = proof::repair(plan, sites, ledger, options, sink, shutdown.clone());
     proof::cancellable(&shutdown, work).await
+}
+
+/// Gives datasets up, before their lead has moved.
+pub async fn abort(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Arc<Ledger>,
+    options: &AbortOptions,
+    limits: Limits,
+    sink: Sink,
+    shutdown: Shutdown,
+) -> Result<Vec<Aborted>, EngineError> {
+    let run_options = RunOptions {
+        goal: Goal::Copied,
+        phases: Vec::new(),
+        datasets: options.datasets.clone(),
+        force: false,
+        limits,
+        approver: Arc::new(ByFlag::default()),
+    };
+    let work = async |run: &dispatcher::Run<'_>| run.abort(options).await;
+    let (done, written) = dispatcher::with_run(plan, sites, ledger, &run_options, sink, shutdown.clone(), work).await;
+    written?;
+    done
 }
 
 /// The datasets that were asked for, in the plan's order.

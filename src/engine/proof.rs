@@ -10,13 +10,12 @@ use super::{
     EngineError, Found, RunOptions, Shutdown, Sites, Verification, VerifyOptions, asked,
     budget::Budget,
     copy::Copier,
-    dispatcher::Run,
+    dispatcher::{Run, with_run},
     feeds::Inputs,
-    journal::{Journal, NotWritten, Report},
+    journal::{Journal, NotWritten},
     now,
     redo::Redo,
     refuse_unsupported,
-    scribe::{self, Board},
     sites::DatasetStores,
     verify::{Finding, Verifier},
 };
@@ -146,24 +145,19 @@ pub(super) async fn repair(
     sink: Sink,
     shutdown: Shutdown,
 ) -> Result<(Vec<Verification>, u64), EngineError> {
-    let (reports, queue) = mpsc::channel::<Report>(scribe::REPORTS_QUEUED);
-    let board = Board::default();
-    let scribe = scribe::write(Arc::clone(&ledger), queue, board.clone(), shutdown.clone());
-    let work = async {
-        let run_options = RunOptions {
-            goal: Goal::Verified,
-            phases: Vec::new(),
-            datasets: options.datasets.clone(),
-            force: false,
-            limits: options.limits,
-            approver: Arc::new(super::ByFlag::default()),
-        };
-        let journal = Journal::new(ledger, reports, shutdown.clone());
-        let run = Run::new(plan, sites, &run_options, journal, board, sink, shutdown);
+    let run_options = RunOptions {
+        goal: Goal::Verified,
+        phases: Vec::new(),
+        datasets: options.datasets.clone(),
+        force: false,
+        limits: options.limits,
+        approver: Arc::new(super::ByFlag::default()),
+    };
+    let work = async |run: &Run<'_>| {
         let (mut verifications, mut mended) = (Vec::new(), 0);
         for dataset in asked(plan, &[], &options.datasets) {
             refuse_unsupported(dataset, false)?;
-            let (verification, count) = repair_one(&run, dataset, options).await?;
+            let (verification, count) = repair_one(run, dataset, options).await?;
             mended += count;
             verifications.push(verification);
             if run.shutdown.is_draining() {
@@ -175,7 +169,7 @@ pub(super) async fn repair(
             None => Ok((verifications, mended)),
         }
     };
-    let (done, written) = futures::join!(work, scribe);
+    let (done, written) = with_run(plan, sites, ledger, &run_options, sink, shutdown, work).await;
     written?;
     done
 }

@@ -4,19 +4,17 @@
 //! site and by its dataset), retried ([`Retrying`]), and, where a residency rule forbids the place,
 //! guarded ([`Guarded`]).
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     EngineError,
     journal::{Journal, NotWritten},
+    limits::LimitBook,
     now,
 };
 use crate::{
     cutover::RouteStore,
-    ledger::{Ledger, Record},
+    ledger::{Ledger, LimitsOf, Record},
     model::SiteName,
     plan::{self, Credentials, Dataset, Location, Plan, Scheme, Site, policy},
     report::{Event, Sink},
@@ -24,7 +22,7 @@ use crate::{
         Capabilities, ErrorKind, ObjectStore, Proof,
         file::FileStore,
         guard::Guarded,
-        limit::{self, Limited, SiteLimits},
+        limit::{Limited, SiteLimits},
         memory::MemoryStore,
         meter::{Meter, Metered},
         retry::{RetryPolicy, Retrying},
@@ -67,7 +65,7 @@ pub type Opener = dyn Fn(&Location, Role) -> Option<Arc<dyn ObjectStore>> + Send
 #[derive(Default)]
 pub struct Sites {
     clients: tokio::sync::Mutex<BTreeMap<SiteName, S3Client>>,
-    limits: Mutex<BTreeMap<String, Arc<SiteLimits>>>,
+    pub(super) limits: LimitBook,
     retry: RetryPolicy,
     opener: Option<Box<Opener>>,
 }
@@ -254,21 +252,13 @@ impl Sites {
             Some(store) => store,
             None => self.backend(plan, site, at, role).await?,
         };
-        let site_limits = self.limits_of(site.name.as_str(), || site_limits(site))?;
-        let mut used = vec![Arc::clone(&site_limits)];
         let mut store: Arc<dyn ObjectStore> = Arc::new(Metered::new(bare, Arc::clone(meter)));
-        store = Arc::new(Limited::new(store, site_limits));
-        let own = &dataset.limits;
-        if own.bandwidth.is_some() || own.requests_per_second.is_some() {
-            let own_limits = self.limits_of(&format!("dataset {}", dataset.name), || {
-                Ok(limit::Limits {
-                    bandwidth: own.bandwidth,
-                    requests_per_second: own.requests_per_second,
-                    ..limit::Limits::default()
-                })
-            })?;
-            used.push(Arc::clone(&own_limits));
-            store = Arc::new(Limited::new(store, own_limits));
+        let mut used = Vec::new();
+        // A dataset has limits of its own even where the plan sets none: they may be set later.
+        for of in [LimitsOf::Site(site.name.clone()), LimitsOf::Dataset(dataset.name.clone())] {
+            let limits = self.limits.of(plan, &of)?;
+            used.push(Arc::clone(&limits));
+            store = Arc::new(Limited::new(store, limits));
         }
         let retry = RetryPolicy { meter: Some(Arc::clone(meter)), ..self.retry.clone() };
         Ok((Arc::new(Retrying::new(store, retry)), used))
@@ -322,18 +312,9 @@ impl Sites {
         Ok(client)
     }
 
-    fn limits_of(
-        &self,
-        name: &str,
-        describe: impl FnOnce() -> Result<limit::Limits, EngineError>,
-    ) -> Result<Arc<SiteLimits>, EngineError> {
-        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(limits) = limits.get(name) {
-            return Ok(Arc::clone(limits));
-        }
-        let made = SiteLimits::new(name, describe()?, Arc::new(jiff::Timestamp::now));
-        limits.insert(name.to_owned(), Arc::clone(&made));
-        Ok(made)
+    /// Takes the limits that an operator has set in place of the plan's.
+    pub(super) async fn adopt_limits(&self, plan: &Plan, ledger: &Ledger) -> Result<(), EngineError> {
+        self.limits.set(plan, ledger.limits().await?)
     }
 }
 
@@ -403,19 +384,6 @@ fn readable(store: &dyn ObjectStore) {
 
 fn no_directory(site: &Site) -> EngineError {
     EngineError::Site { site: site.name.to_string(), detail: "it has no directory in the plan".to_owned() }
-}
-
-fn site_limits(site: &Site) -> Result<limit::Limits, EngineError> {
-    let window = site.limits.window.as_ref().map(|window: &plan::Window| {
-        limit::Window::new(window.start_min, window.end_min, &window.zone)
-            .map_err(|detail| EngineError::Site { site: site.name.to_string(), detail })
-    });
-    Ok(limit::Limits {
-        bandwidth: site.limits.bandwidth,
-        requests_per_second: site.limits.requests_per_second,
-        window: window.transpose()?,
-        ..limit::Limits::default()
-    })
 }
 
 fn s3_config(plan: &Plan, site: &Site) -> Result<S3Config, EngineError> {

@@ -32,6 +32,7 @@ mod check;
 mod dataset;
 mod diagnostics;
 pub mod graph;
+pub mod limits;
 mod location;
 pub mod policy;
 mod schema;

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod operators;
+
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Write},

@@ -1,0 +1,58 @@
+//! Drives the migration, or has the process that drives it carry a request out.
+
+use std::time::Duration;
+
+use super::{
+    error::Failure,
+    session::{self, Session},
+    state::{self, Lock},
+    term,
+};
+use crate::{
+    ledger::{Answer, Record, Request, RequestRow},
+    model::Timestamp,
+};
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Who carries a command out.
+pub(super) enum Driver {
+    /// This process, for as long as it holds the lock.
+    Ourselves(Lock),
+    /// Another one, and this is what it said.
+    Other(Answer),
+}
+
+/// Takes the lock, or leaves the request with the process that holds it and waits for its answer.
+pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<Driver, Failure> {
+    session.state.prepare()?;
+    let held = match session.state.lock(&session::typed()) {
+        Ok(lock) => return Ok(Driver::Ourselves(lock)),
+        Err(held) => held,
+    };
+    let Some(holder) = session.state.holder() else { return Err(held) };
+    term::tell(&format!("asking {holder}"));
+    let ledger = session.ledger_to_write()?;
+    let failed = |error| Failure::ledger(&error);
+    let now = || Timestamp(jiff::Timestamp::now().as_millisecond());
+    let id = format!("{}-{}", std::process::id(), now().0);
+    let row = RequestRow { id: id.clone(), by: state::me(), at: now(), request, answer: None };
+    ledger.append(vec![Record::Requested(row)]).await.map_err(failed)?;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if let Some(answer) = ledger.answer_to(&id).await.map_err(failed)? {
+            return Ok(Driver::Other(answer));
+        }
+        if session.state.holder().is_some() {
+            continue;
+        }
+        // It has ended without an answer: the request is taken back and carried out here.
+        let lock = session.state.lock(&session::typed())?;
+        if let Some(answer) = ledger.answer_to(&id).await.map_err(failed)? {
+            return Ok(Driver::Other(answer));
+        }
+        let answer = Answer { done: false, detail: "nobody was there to carry it out".to_owned() };
+        ledger.append(vec![Record::Answered { id, answer, at: now() }]).await.map_err(failed)?;
+        return Ok(Driver::Ourselves(lock));
+    }
+}

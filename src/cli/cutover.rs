@@ -1,0 +1,122 @@
+//! `migrate cutover`: the cutover of a phase that is proved, and nothing else.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use serde_json::json;
+
+use super::{
+    args::{CutoverArgs, Global, RunArgs, Until},
+    ask::{Driver, drive_or_ask},
+    documented,
+    error::{Code, Failure},
+    render, run,
+    session::{self, Session},
+    standing::{self, PhaseStanding},
+    term,
+};
+use crate::{
+    engine::{self, DryRun, Sites},
+    ledger::{Answer, Request},
+    lifecycle::{Goal, State},
+    model::PhaseName,
+};
+
+pub(super) fn cutover(args: &CutoverArgs, global: &Global) -> Result<Code, Failure> {
+    let session = Session::load(&args.plan, global).map_err(|failure| documented(failure, args.json))?;
+    let begun = begin(&session, args).map_err(|failure| documented(failure, args.json))?;
+    match begun {
+        Some(code) => Ok(code),
+        // Nobody else drives the migration.
+        None => run::run(&as_run(args), global),
+    }
+}
+
+/// Looks, or asks who drives the migration; `None` where the cutover is to be carried out here.
+fn begin(session: &Session, args: &CutoverArgs) -> Result<Option<Code>, Failure> {
+    let phase = session.phases(std::slice::from_ref(&args.phase))?.remove(0);
+    if args.dry_run {
+        return look(session, &phase, args.json).map(Some);
+    }
+    session::block_on(async {
+        must_be_proved(session, &phase).await?;
+        match drive_or_ask(session, Request::Approve { phase: phase.clone() }).await? {
+            // The run takes it again, and says itself who holds it if somebody was faster.
+            Driver::Ourselves(_lock) => Ok(None),
+            Driver::Other(Answer { done, detail }) => {
+                let next = session.command("status", &["--watch"]);
+                if args.json {
+                    term::answer_json(&json!({ "done": done, "detail": detail, "next": next }));
+                } else {
+                    term::answer(&format!("{detail}\nnext: {next}"));
+                }
+                Ok(Some(if done { Code::Done } else { Code::Differs }))
+            }
+        }
+    })
+}
+
+/// The same as a run of the phase with its approval: what has changed since it was proved is brought
+/// over first.
+fn as_run(args: &CutoverArgs) -> RunArgs {
+    RunArgs {
+        plan: args.plan.clone(),
+        until: Some(Until::Cutover),
+        phases: vec![args.phase.clone()],
+        datasets: Vec::new(),
+        approve: vec![args.phase.clone()],
+        force: false,
+        json: args.json,
+    }
+}
+
+async fn must_be_proved(session: &Session, phase: &PhaseName) -> Result<(), Failure> {
+    let ledger = session.ledger_to_read()?;
+    let standing = standing::read(session, ledger.as_ref(), Goal::CutOver, 0).await;
+    let standing = standing.map_err(|error| Failure::engine(&error, session.redactor))?;
+    let ready = |state: &State| state.reached(Goal::Verified) || matches!(state, State::Switching { .. });
+    let short = |phase: &PhaseStanding| {
+        phase.datasets.iter().find(|one| !ready(&one.lifecycle)).map(|one| (one.name.clone(), one.state))
+    };
+    let Some((name, state)) = standing.iter().find(|one| one.name == *phase).and_then(short) else { return Ok(()) };
+    Err(Failure::new(Code::Differs, format!("phase {phase} is not proved: {name} is {state}"))
+        .then(session.command("run", &["--phase", phase.as_str()])))
+}
+
+fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failure> {
+    let runs = session::block_on(async {
+        let ledger = session.ledger_to_read()?.map(Arc::new);
+        let runs = engine::dry_run(&session.plan, &Sites::new(), ledger, phase).await;
+        runs.map_err(|error| Failure::engine(&error, session.redactor))
+    })?;
+    let ready = runs.iter().all(|run| run.ready);
+    let next = if ready {
+        session.command("cutover", &["--phase", phase.as_str()])
+    } else {
+        session.command("run", &["--phase", phase.as_str()])
+    };
+    if json {
+        term::answer_json(&json!({ "phase": phase, "ready": ready, "datasets": runs, "next": next }));
+    } else {
+        term::answer(&format!("{}next: {next}", text(phase, &runs)));
+    }
+    Ok(if ready { Code::Done } else { Code::Differs })
+}
+
+fn text(phase: &PhaseName, runs: &[DryRun]) -> String {
+    let mut text = format!("the cutover of phase {phase} would take these steps:\n");
+    for run in runs {
+        let _ = writeln!(text, "  {} ({})", run.name, run.state);
+        if run.steps.is_empty() {
+            text.push_str("    nothing: its lead stays, or has moved\n");
+        }
+        for (number, step) in run.steps.iter().enumerate() {
+            let _ = writeln!(text, "    {}. {}: {}", number + 1, step.step, step.detail);
+            if let Some(refused) = &step.refused {
+                let _ = writeln!(text, "       REFUSED: {refused}");
+            }
+        }
+    }
+    let datasets = render::count(runs.len() as u64, "dataset moves", "datasets move");
+    let _ = writeln!(text, "{datasets} together: none begins a step before all are through the one before it");
+    text
+}

@@ -1,0 +1,122 @@
+//! A cutover that is only looked at: the very steps that the real one takes, each checked.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use super::{EngineError, Sites, Verified, now, refuse_unsupported};
+use crate::{
+    cutover::{self, Cut, Halt, Hand, LateWrites, Move},
+    ledger::Ledger,
+    lifecycle::{Event, Goal, State},
+    model::{DatasetName, PhaseName, Timestamp},
+    plan::Plan,
+};
+
+/// What a cutover of one dataset would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct DryRun {
+    /// The dataset.
+    pub name: DatasetName,
+    /// Where it stands.
+    pub state: &'static str,
+    /// The steps that are left, in their order; none where nothing moves.
+    pub steps: Vec<DryStep>,
+    /// Nothing that can be seen beforehand stands in the way.
+    pub ready: bool,
+}
+
+/// One step.
+#[derive(Debug, Clone, Serialize)]
+pub struct DryStep {
+    /// Its name.
+    pub step: &'static str,
+    /// What it would do.
+    pub detail: String,
+    /// Why it would not.
+    pub refused: Option<String>,
+}
+
+/// Checks the cutover of a phase and changes nothing but the scratch key of a probe.
+pub async fn dry_run(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Option<Arc<Ledger>>,
+    phase: &PhaseName,
+) -> Result<Vec<DryRun>, EngineError> {
+    let mut runs = Vec::new();
+    for dataset in plan.phases.iter().filter(|one| one.name == *phase).flat_map(|phase| &phase.datasets) {
+        refuse_unsupported(dataset, true)?;
+        let events = match &ledger {
+            Some(ledger) => ledger.events(&dataset.name).await?,
+            None => Vec::new(),
+        };
+        let state = State::replay(events.iter().map(|(event, _)| event))?;
+        let ready = state.reached(Goal::Verified) || matches!(state, State::Switching { .. });
+        let mut run = DryRun { name: dataset.name.clone(), state: state.name(), steps: Vec::new(), ready };
+        if let Some(what) = Move::of(dataset) {
+            let route = &what.cutover.route;
+            let route = sites.open_route_to_look(plan, dataset, route, ledger.as_deref(), true).await?;
+            let hand = Looking { state };
+            let steps = cutover::dry_run(Cut { what: &what, route: &route, hand: &hand }).await;
+            run.steps.extend(steps.into_iter().map(|step| DryStep {
+                step: step.name,
+                detail: step.describe,
+                refused: step.checked.err().map(|halt| halt.to_string()),
+            }));
+            run.ready &= run.steps.iter().all(|step| step.refused.is_none());
+        }
+        runs.push(run);
+    }
+    Ok(runs)
+}
+
+/// A hand that does nothing: checks ask only where the dataset stands.
+#[derive(Debug)]
+struct Looking {
+    state: State,
+}
+
+impl Looking {
+    fn refuse<T>() -> Result<T, Halt> {
+        Err(Halt::Refused("a dry run does nothing".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Hand for Looking {
+    fn state(&self) -> State {
+        self.state.clone()
+    }
+
+    async fn happened(&self, _event: Event) -> Result<(), Halt> {
+        Self::refuse()
+    }
+
+    async fn verify(&self) -> Result<Verified, Halt> {
+        Self::refuse()
+    }
+
+    async fn late_writes(&self) -> Result<LateWrites, Halt> {
+        Self::refuse()
+    }
+
+    async fn wait(&self, _time: Duration, _reason: &str) -> Result<(), Halt> {
+        Self::refuse()
+    }
+
+    async fn switched_at(&self) -> Result<Option<Timestamp>, Halt> {
+        Ok(None)
+    }
+
+    fn tell(&self, _step: &'static str, _detail: &str) {}
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn attempt(&self) -> String {
+        "dry-run".to_owned()
+    }
+}

@@ -1,0 +1,154 @@
+//! Carries out what other commands ask of the process that drives the migration.
+//!
+//! A command that finds the migration driven by another process leaves a request in the ledger and
+//! waits for the answer. Here they are looked for while a run works. What was left before the run
+//! began is refused: whoever left it has gone, or carries it out himself.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    EngineError,
+    abort::{AbortOptions, Aborted},
+    approval,
+    dispatcher::Run,
+    limits::check_setting,
+    now,
+};
+use crate::{
+    ledger::{Answer, Approval, LimitsOf, Record, Request, RequestRow, Setting},
+    lifecycle::Goal,
+    model::{DatasetName, PhaseName},
+    plan::Plan,
+};
+
+/// How often the ledger is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// An abort that a run was asked for: it stops, and then carries it out.
+#[derive(Debug, Default)]
+pub(super) struct AbortAsked(Mutex<Option<(String, AbortOptions)>>);
+
+impl AbortAsked {
+    /// What was asked, with the request's name.
+    pub(super) fn take(&self) -> Option<(String, AbortOptions)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether it is this request that is to be carried out.
+    fn ask(&self, id: &str, options: AbortOptions) -> bool {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.get_or_insert((id.to_owned(), options)).0 == id
+    }
+
+    fn is(&self, id: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|(asked, _)| asked == id)
+    }
+}
+
+fn done(detail: impl Into<String>) -> Answer {
+    Answer { done: true, detail: detail.into() }
+}
+
+fn refused(detail: impl Into<String>) -> Answer {
+    Answer { done: false, detail: detail.into() }
+}
+
+impl Run<'_> {
+    /// Serves requests until the work has ended.
+    pub(super) async fn serve_requests(&self, ended: &CancellationToken) -> Result<(), EngineError> {
+        for row in self.journal.ledger.open_requests().await? {
+            self.answer(&row.id, refused("it was left before this run began: ask again"), Vec::new()).await?;
+        }
+        while ended.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            for row in self.journal.ledger.open_requests().await? {
+                self.carry_out(row).await?;
+            }
+        }
+        // Nobody is left waiting for an answer that no one gives.
+        for row in self.journal.ledger.open_requests().await?.iter().filter(|row| !self.abort.is(&row.id)) {
+            self.answer(&row.id, refused("the run has just ended: ask again"), Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self, row: RequestRow) -> Result<(), EngineError> {
+        match row.request {
+            Request::Approve { phase } => {
+                let (answer, records) = self.approve(&phase, row.by);
+                self.answer(&row.id, answer, records).await
+            }
+            Request::Limits { of, settings } => {
+                let settings: Vec<_> = settings.into_iter().collect();
+                let (answer, records) = limits_set(self.plan, &of, &settings);
+                if answer.done {
+                    let changes = settings.into_iter().map(|(key, setting)| (of.clone(), key, setting));
+                    self.sites.limits.set(self.plan, changes)?;
+                }
+                self.answer(&row.id, answer, records).await
+            }
+            Request::Abort { datasets, discard } => {
+                if !self.abort.ask(&row.id, AbortOptions { datasets, discard }) {
+                    return self.answer(&row.id, refused("another abort is under way"), Vec::new()).await;
+                }
+                self.shutdown.drain();
+                Ok(())
+            }
+        }
+    }
+
+    fn approve(&self, phase: &PhaseName, by: String) -> (Answer, Vec<Record>) {
+        let Some(found) = self.plan.phases.iter().find(|one| one.name == *phase) else {
+            return (refused(format!("the plan of the running process has no phase {phase}")), Vec::new());
+        };
+        let approval = Approval { phase: phase.clone(), binds: approval::binds(self.plan, found), by, at: now() };
+        let detail = if self.options.goal < Goal::CutOver {
+            format!("phase {phase} is approved; the running process does not go as far as the cutover")
+        } else {
+            format!("phase {phase} is approved: the running process cuts it over once it is proved")
+        };
+        (done(detail), vec![Record::Approved(approval)])
+    }
+
+    /// Tells who asked for an abort what came of it.
+    pub(super) async fn answer_abort(&self, id: &str, ends: &[Aborted]) -> Result<(), EngineError> {
+        let told: Vec<_> = ends.iter().map(ToString::to_string).collect();
+        let answer = Answer { done: ends.iter().all(|end| end.done), detail: told.join("\n") };
+        self.answer(id, answer, Vec::new()).await
+    }
+
+    /// Records what a request did, and its answer, together.
+    pub(super) async fn answer(&self, id: &str, answer: Answer, mut records: Vec<Record>) -> Result<(), EngineError> {
+        records.push(Record::Answered { id: id.to_owned(), answer, at: now() });
+        self.commit(records).await
+    }
+}
+
+/// What setting limits amounts to: the answer, and what is recorded.
+pub(crate) fn limits_set(plan: &Plan, of: &LimitsOf, settings: &[(String, Setting)]) -> (Answer, Vec<Record>) {
+    let known = match of {
+        LimitsOf::Site(site) => plan.sites.contains_key(site),
+        LimitsOf::Dataset(dataset) => has_dataset(plan, dataset),
+    };
+    if !known {
+        return (refused(format!("the plan has no {of}")), Vec::new());
+    }
+    if let Some(wrong) = settings.iter().find_map(|(key, setting)| check_setting(of, key, setting).err()) {
+        return (refused(wrong), Vec::new());
+    }
+    let told: Vec<_> = settings.iter().map(|(key, setting)| format!("{key} = {setting}")).collect();
+    let records = settings.iter().map(|(key, setting)| Record::LimitSet {
+        of: of.clone(),
+        key: key.clone(),
+        setting: setting.clone(),
+    });
+    (done(format!("{of}: {}", told.join(", "))), records.collect())
+}
+
+fn has_dataset(plan: &Plan, name: &DatasetName) -> bool {
+    plan.datasets().any(|dataset| dataset.name == *name)
+}
