@@ -1,16 +1,19 @@
-//! What one server is: its identity, its limits and where it departs from AWS.
+//! What one server is: its identities, its limits and where it departs from AWS.
 
 use std::{fmt, time::Duration};
 
-use super::faults::Faults;
+use super::{faults::Faults, identity::Identity};
 
 /// What a server is started with.
 #[derive(Clone)]
 pub struct S3ServerConfig {
-    /// The one access key that is known.
+    /// The access key of the root of the account that owns all buckets.
     pub access_key: String,
     /// Its secret; never shown by `Debug`.
     pub secret_key: String,
+    /// Who else may sign. Those of the owning account may do all that no policy denies, those of
+    /// others only what a policy allows.
+    pub identities: Vec<Identity>,
     /// The region that buckets are in.
     pub region: String,
     /// The account that owns all buckets, compared with `x-amz-expected-bucket-owner`.
@@ -26,11 +29,12 @@ pub struct S3ServerConfig {
 }
 
 impl S3ServerConfig {
-    /// A server like AWS, for one identity.
+    /// A server like AWS, for the root of one account.
     pub fn new(access_key: impl Into<String>, secret_key: impl Into<String>) -> Self {
         Self {
             access_key: access_key.into(),
             secret_key: secret_key.into(),
+            identities: Vec::new(),
             region: "us-east-1".to_owned(),
             account_id: "111122223333".to_owned(),
             part_size_min: 5 << 20,
@@ -39,12 +43,21 @@ impl S3ServerConfig {
             quirks: Quirks::default(),
         }
     }
+
+    /// Adds a user of the owning account: `arn:aws:iam::ACCOUNT:user/NAME`. Set the account first.
+    #[must_use]
+    pub fn with_user(mut self, name: &str, access_key: impl Into<String>, secret_key: impl Into<String>) -> Self {
+        let arn = format!("arn:aws:iam::{}:user/{name}", self.account_id);
+        self.identities.push(Identity::new(arn, access_key, secret_key));
+        self
+    }
 }
 
 impl fmt::Debug for S3ServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3ServerConfig")
             .field("access_key", &self.access_key)
+            .field("identities", &self.identities)
             .field("region", &self.region)
             .field("account_id", &self.account_id)
             .field("part_size_min", &self.part_size_min)
@@ -80,6 +93,9 @@ pub struct Quirks {
     pub listing_unordered: bool,
     /// Every request is refused with `RequestTimeTooSkewed`.
     pub clock_skew: bool,
+    /// A policy that denies everybody (`"Principal": "*"`) under a condition is accepted and given
+    /// back, but does not hold: some servers know no `aws:PrincipalArn`.
+    pub ignore_conditional_deny: bool,
 }
 
 #[cfg(test)]

@@ -1,62 +1,44 @@
 //! What is checked of every request once its signature holds, before the operation.
 
-use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode};
 use s3s::{
     S3Error, S3ErrorCode, S3Result,
     access::{S3Access, S3AccessContext},
-    auth::{S3Auth, SecretKey},
     s3_error,
 };
 
-use super::{checksums, config::S3ServerConfig, service::Arrived};
+use super::{
+    access::{Access, Asked, denied},
+    checksums,
+    config::S3ServerConfig,
+    service::Arrived,
+};
 
-/// Knows the one identity.
-pub(super) struct Identity {
-    access_key: String,
-    secret_key: SecretKey,
-}
-
-impl Identity {
-    pub(super) fn of(config: &S3ServerConfig) -> Self {
-        Self { access_key: config.access_key.clone(), secret_key: config.secret_key.clone().into() }
-    }
-}
-
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("access_key", &self.access_key).finish_non_exhaustive()
-    }
-}
-
-#[async_trait::async_trait]
-impl S3Auth for Identity {
-    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        if access_key == self.access_key {
-            return Ok(self.secret_key.clone());
-        }
-        let text = "The AWS Access Key Id you provided does not exist in our records.";
-        Err(custom_error(StatusCode::FORBIDDEN, "InvalidAccessKeyId", text))
-    }
-}
-
-/// Checks a request against its own headers and against the server's quirks.
+/// Checks a request against its own headers, the policies, and the server's quirks.
 #[derive(Debug)]
-pub(super) struct Gate(pub(super) std::sync::Arc<S3ServerConfig>);
+pub(super) struct Gate {
+    pub(super) config: Arc<S3ServerConfig>,
+    pub(super) access: Arc<Access>,
+}
 
 #[async_trait::async_trait]
 impl S3Access for Gate {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
-        if cx.credentials().is_none() {
-            return Err(s3_error!(AccessDenied, "Access Denied"));
-        }
+        // Unsigned requests are denied whatever a policy says, as where public access is blocked:
+        // the default. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html>
+        let credentials = cx.credentials().ok_or_else(denied)?;
+        let caller = self.access.identities.caller(&credentials.access_key).ok_or_else(denied)?;
         let operation = cx.s3_op().name().to_owned();
-        self.check_features(&operation, cx.headers())?;
         self.check_owner(cx.headers())?;
+        let (path, uri, headers) = (cx.s3_path(), cx.uri(), cx.headers());
+        self.access.check(&caller, Asked { operation: &operation, path, uri, headers })?;
+        cx.extensions_mut().insert(caller);
+        self.check_features(&operation, cx.headers())?;
         let body = cx.extensions_mut().get::<Arrived>().map(|arrived| arrived.body.clone()).unwrap_or_default();
-        if !self.0.quirks.ignore_payload_hash {
+        if !self.config.quirks.ignore_payload_hash {
             check_payload_hash(cx.headers(), &body).await?;
         }
         if let Some(md5) = header(cx.headers(), "content-md5").filter(|_| !is_chunked(cx.headers())) {
@@ -72,7 +54,7 @@ impl S3Access for Gate {
 
 impl Gate {
     fn check_features(&self, operation: &str, headers: &HeaderMap) -> S3Result<()> {
-        let quirks = self.0.quirks;
+        let quirks = self.config.quirks;
         let tags = operation.ends_with("ObjectTagging") || headers.contains_key("x-amz-tagging");
         if quirks.no_tags && tags {
             return Err(s3_error!(NotImplemented, "Tags are not implemented."));
@@ -85,8 +67,8 @@ impl Gate {
 
     fn check_owner(&self, headers: &HeaderMap) -> S3Result<()> {
         let expected = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"];
-        if expected.iter().filter_map(|name| header(headers, name)).any(|owner| owner != self.0.account_id) {
-            return Err(s3_error!(AccessDenied, "Access Denied"));
+        if expected.iter().filter_map(|name| header(headers, name)).any(|owner| owner != self.config.account_id) {
+            return Err(denied());
         }
         Ok(())
     }
@@ -94,7 +76,8 @@ impl Gate {
     /// Checks `x-amz-checksum-*` where it covers the body as it came. Object and part writes are
     /// checked where they are stored, and a completion's checksum covers the object instead.
     fn check_checksum(&self, operation: &str, headers: &HeaderMap, body: &Bytes) -> S3Result<()> {
-        if self.0.quirks.ignore_checksums || matches!(operation, "PutObject" | "UploadPart" | "CompleteMultipartUpload")
+        if self.config.quirks.ignore_checksums
+            || matches!(operation, "PutObject" | "UploadPart" | "CompleteMultipartUpload")
         {
             return Ok(());
         }

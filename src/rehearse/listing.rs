@@ -2,10 +2,7 @@
 
 use std::{ops::Bound, sync::Arc};
 
-use super::{
-    multipart::Upload,
-    objects::{Bucket, Stored},
-};
+use super::{multipart::Upload, objects::Stored, state::Bucket};
 
 /// Which keys a page shows.
 #[derive(Debug, Clone, Copy)]
@@ -218,7 +215,7 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::objects::{Buckets, Content},
+        super::{objects::Content, state::Buckets},
         *,
     };
 

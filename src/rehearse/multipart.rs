@@ -8,7 +8,8 @@ use s3s::{S3Error, S3Result, s3_error};
 use super::{
     checksums::{self, Checksum, Kind},
     faults::mix,
-    objects::{Buckets, Condition, Content, Data, State, Stored, StoredPart, now},
+    objects::{Condition, Content, Data, Stored, StoredPart, now},
+    state::{Buckets, State},
 };
 
 /// An upload under way.
@@ -147,8 +148,11 @@ impl State {
     ) -> S3Result<String> {
         let sequence = self.next_sequence();
         let id = format!("{sequence:016x}{:016x}", mix(sequence));
+        let bucket = self.bucket_mut(bucket)?;
+        // The bucket's own retention begins when the object is there, the upload's is checked now.
+        bucket.settings.lock_new(&mut template.lock.clone())?;
         let upload = Upload { initiated: now(), template, declared, parts: BTreeMap::new() };
-        self.bucket_mut(bucket)?.uploads.insert((key.into(), id.clone()), upload);
+        bucket.uploads.insert((key.into(), id.clone()), upload);
         Ok(id)
     }
 

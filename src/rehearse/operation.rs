@@ -31,13 +31,24 @@ operations!(
     CreateBucket,
     CreateMultipartUpload,
     DeleteBucket,
+    DeleteBucketCors,
+    DeleteBucketLifecycle,
+    DeleteBucketPolicy,
     DeleteObject,
     DeleteObjectTagging,
     DeleteObjects,
+    GetBucketAcl,
+    GetBucketCors,
+    GetBucketLifecycleConfiguration,
     GetBucketLocation,
+    GetBucketPolicy,
     GetBucketVersioning,
     GetObject,
+    GetObjectAcl,
     GetObjectAttributes,
+    GetObjectLegalHold,
+    GetObjectLockConfiguration,
+    GetObjectRetention,
     GetObjectTagging,
     HeadBucket,
     HeadObject,
@@ -47,9 +58,18 @@ operations!(
     ListObjects,
     ListObjectsV2,
     ListParts,
+    PutBucketAcl,
+    PutBucketCors,
+    PutBucketLifecycleConfiguration,
+    PutBucketPolicy,
     PutBucketVersioning,
     PutObject,
+    PutObjectAcl,
+    PutObjectLegalHold,
+    PutObjectLockConfiguration,
+    PutObjectRetention,
     PutObjectTagging,
+    RestoreObject,
     UploadPart,
     UploadPartCopy,
 );
@@ -72,32 +92,40 @@ impl Operation {
     }
 
     fn on_bucket(method: &Method, query: &str, has: impl Fn(&str) -> bool) -> Self {
-        const CONFIGURATION: [&str; 12] = [
-            "acl",
-            "cors",
+        const UNKNOWN: [&str; 7] = [
             "encryption",
-            "lifecycle",
             "logging",
             "notification",
-            "object-lock",
             "ownershipControls",
-            "policy",
             "publicAccessBlock",
             "replication",
             "website",
         ];
         match method.as_str() {
-            _ if CONFIGURATION.iter().any(|name| has(name)) => Self::Other,
+            _ if UNKNOWN.iter().any(|name| has(name)) => Self::Other,
             "HEAD" => Self::HeadBucket,
+            "GET" if has("acl") => Self::GetBucketAcl,
+            "GET" if has("cors") => Self::GetBucketCors,
+            "GET" if has("lifecycle") => Self::GetBucketLifecycleConfiguration,
             "GET" if has("location") => Self::GetBucketLocation,
+            "GET" if has("object-lock") => Self::GetObjectLockConfiguration,
+            "GET" if has("policy") => Self::GetBucketPolicy,
             "GET" if has("versioning") => Self::GetBucketVersioning,
             "GET" if has("uploads") => Self::ListMultipartUploads,
             "GET" if has("versions") => Self::ListObjectVersions,
             "GET" if query.split('&').any(|pair| pair == "list-type=2") => Self::ListObjectsV2,
             "GET" => Self::ListObjects,
+            "PUT" if has("acl") => Self::PutBucketAcl,
+            "PUT" if has("cors") => Self::PutBucketCors,
+            "PUT" if has("lifecycle") => Self::PutBucketLifecycleConfiguration,
+            "PUT" if has("object-lock") => Self::PutObjectLockConfiguration,
+            "PUT" if has("policy") => Self::PutBucketPolicy,
             "PUT" if has("versioning") => Self::PutBucketVersioning,
             "PUT" => Self::CreateBucket,
             "POST" if has("delete") => Self::DeleteObjects,
+            "DELETE" if has("cors") => Self::DeleteBucketCors,
+            "DELETE" if has("lifecycle") => Self::DeleteBucketLifecycle,
+            "DELETE" if has("policy") => Self::DeleteBucketPolicy,
             "DELETE" => Self::DeleteBucket,
             _ => Self::Other,
         }
@@ -105,14 +133,20 @@ impl Operation {
 
     fn on_object(method: &Method, copies: bool, has: impl Fn(&str) -> bool) -> Self {
         match method.as_str() {
-            _ if ["acl", "legal-hold", "retention"].iter().any(|name| has(name)) => Self::Other,
             "HEAD" => Self::HeadObject,
+            "GET" if has("acl") => Self::GetObjectAcl,
             "GET" if has("attributes") => Self::GetObjectAttributes,
+            "GET" if has("legal-hold") => Self::GetObjectLegalHold,
+            "GET" if has("retention") => Self::GetObjectRetention,
             "GET" if has("tagging") => Self::GetObjectTagging,
             "GET" if has("uploadId") => Self::ListParts,
             "GET" => Self::GetObject,
+            "POST" if has("restore") => Self::RestoreObject,
             "POST" if has("uploads") => Self::CreateMultipartUpload,
             "POST" if has("uploadId") => Self::CompleteMultipartUpload,
+            "PUT" if has("acl") => Self::PutObjectAcl,
+            "PUT" if has("legal-hold") => Self::PutObjectLegalHold,
+            "PUT" if has("retention") => Self::PutObjectRetention,
             "PUT" if has("tagging") => Self::PutObjectTagging,
             "PUT" if has("uploadId") && copies => Self::UploadPartCopy,
             "PUT" if has("uploadId") => Self::UploadPart,
@@ -148,7 +182,10 @@ mod tests {
         assert_eq!(of("GET", "/bucket?list-type=2&prefix=a", false), Operation::ListObjectsV2);
         assert_eq!(of("GET", "/bucket/?list-type=2", false), Operation::ListObjectsV2);
         assert_eq!(of("PUT", "/bucket", false), Operation::CreateBucket);
-        assert_eq!(of("PUT", "/bucket?policy", false), Operation::Other);
+        assert_eq!(of("PUT", "/bucket?policy", false), Operation::PutBucketPolicy);
+        assert_eq!(of("PUT", "/bucket?website", false), Operation::Other);
+        assert_eq!(of("PUT", "/bucket/k?retention", false), Operation::PutObjectRetention);
+        assert_eq!(of("POST", "/bucket/k?restore", false), Operation::RestoreObject);
         assert_eq!(of("GET", "/bucket//a", false), Operation::GetObject);
         assert_eq!(of("PUT", "/bucket/k?x-id=PutObject", false), Operation::PutObject);
         assert_eq!(of("PUT", "/bucket/k", true), Operation::CopyObject);

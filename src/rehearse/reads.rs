@@ -1,4 +1,4 @@
-//! Reads: GET, HEAD, attributes, tags, and what buckets say of themselves.
+//! Reads: GET, HEAD and attributes.
 
 use std::{
     collections::VecDeque,
@@ -18,11 +18,8 @@ use hyper::{
 use s3s::{
     Body, S3Request, S3Response, S3Result,
     dto::{
-        self, BucketLocationConstraint, BucketVersioningStatus, ETag, ETagCondition, GetBucketLocationInput,
-        GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAttributesInput,
-        GetObjectAttributesOutput, GetObjectAttributesParts, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
-        GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
-        ListBucketsOutput, ObjectPart, Owner, StreamingBlob, Tag, Timestamp,
+        self, ETag, ETagCondition, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
+        GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, ObjectPart, StreamingBlob, Timestamp,
     },
     s3_error,
 };
@@ -30,8 +27,10 @@ use s3s::{
 use super::{
     checksums::fill_checksum,
     gate::custom_error,
-    objects::{Content, State, Stored, Versioning, precondition_failed},
+    objects::{Content, Stored, precondition_failed},
+    properties::{check_restored, restored},
     service::Service,
+    state::State,
 };
 
 /// Which object is asked for, and on what conditions; the same for GET and HEAD.
@@ -159,6 +158,7 @@ impl Service {
         let input = request.input;
         let found = self.find(&ask!(input))?;
         let content = found.content();
+        check_restored(content)?;
         let segments = match &found.range {
             Some(range) => content.data.slice(range),
             None => content.data.segments.clone(),
@@ -171,7 +171,11 @@ impl Service {
             e_tag: Some(quoted(&content.etag)),
             last_modified: Some(found.stored.modified.into()),
             metadata: Some(content.metadata.clone().into_iter().collect()),
+            object_lock_legal_hold_status: content.lock.shown_hold(),
+            object_lock_mode: content.lock.retention.as_ref().map(|retention| retention.mode.name().to_owned().into()),
+            object_lock_retain_until_date: content.lock.retention.as_ref().map(|retention| retention.until.clone()),
             parts_count: found.parts_count,
+            restore: restored(&found.stored),
             storage_class: content.storage_class.clone().map(Into::into),
             version_id: found.shown_version.clone(),
             ..GetObjectOutput::default()
@@ -206,7 +210,11 @@ impl Service {
             e_tag: Some(quoted(&content.etag)),
             last_modified: Some(found.stored.modified.into()),
             metadata: Some(content.metadata.clone().into_iter().collect()),
+            object_lock_legal_hold_status: content.lock.shown_hold(),
+            object_lock_mode: content.lock.retention.as_ref().map(|retention| retention.mode.name().to_owned().into()),
+            object_lock_retain_until_date: content.lock.retention.as_ref().map(|retention| retention.until.clone()),
             parts_count: found.parts_count,
+            restore: restored(&found.stored),
             storage_class: content.storage_class.clone().map(Into::into),
             version_id: found.shown_version.clone(),
             ..HeadObjectOutput::default()
@@ -250,66 +258,6 @@ impl Service {
             version_id: state.bucket(&input.bucket)?.shown_version(&stored),
             ..GetObjectAttributesOutput::default()
         };
-        Ok(S3Response::new(output))
-    }
-
-    pub(super) fn tags(
-        &self,
-        request: S3Request<GetObjectTaggingInput>,
-    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
-        let input = request.input;
-        let state = self.buckets.read();
-        let stored = find(&state, &input.bucket, &input.key, input.version_id.as_deref())?;
-        let tags = stored.content.iter().flat_map(|content| &content.tags);
-        let tag_set = tags.map(|(key, value)| Tag { key: Some(key.clone()), value: Some(value.clone()) }).collect();
-        let version_id = state.bucket(&input.bucket)?.shown_version(&stored);
-        Ok(S3Response::new(GetObjectTaggingOutput { tag_set, version_id }))
-    }
-
-    pub(super) fn look_at_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
-        let bucket = request.input.bucket;
-        self.buckets.read().bucket(&bucket)?;
-        let bucket_region = Some(self.config.region.clone());
-        Ok(S3Response::new(HeadBucketOutput { bucket_region, ..HeadBucketOutput::default() }))
-    }
-
-    pub(super) fn location(
-        &self,
-        request: S3Request<GetBucketLocationInput>,
-    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
-        let bucket = request.input.bucket;
-        self.buckets.read().bucket(&bucket)?;
-        // The oldest region says nothing.
-        let region = Some(self.config.region.clone()).filter(|region| region != "us-east-1");
-        let location_constraint = region.map(BucketLocationConstraint::from);
-        Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
-    }
-
-    pub(super) fn versioning(
-        &self,
-        request: S3Request<GetBucketVersioningInput>,
-    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
-        let bucket = request.input.bucket;
-        let status = match self.buckets.read().bucket(&bucket)?.versioning {
-            Versioning::Off => None,
-            Versioning::Enabled => Some(BucketVersioningStatus::ENABLED),
-            Versioning::Suspended => Some(BucketVersioningStatus::SUSPENDED),
-        };
-        let status = status.map(BucketVersioningStatus::from_static);
-        Ok(S3Response::new(GetBucketVersioningOutput { status, ..GetBucketVersioningOutput::default() }))
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "all operations have this shape")]
-    pub(super) fn all_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
-        let state = self.buckets.read();
-        let buckets = state.buckets.iter().map(|(name, bucket)| dto::Bucket {
-            bucket_region: Some(self.config.region.clone()),
-            creation_date: Some(bucket.created.into()),
-            name: Some(name.clone()),
-        });
-        let owner = Owner { id: Some(self.config.account_id.clone()), display_name: None };
-        let output =
-            ListBucketsOutput { buckets: Some(buckets.collect()), owner: Some(owner), ..ListBucketsOutput::default() };
         Ok(S3Response::new(output))
     }
 }

@@ -21,16 +21,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    config::S3ServerConfig,
-    faults::Faults,
-    front::Front,
-    gate::{Gate, Identity},
-    objects::Buckets,
-    operation::Operation,
-    service::Service,
+    access::Access, config::S3ServerConfig, faults::Faults, front::Front, gate::Gate, identity::Identities,
+    operation::Operation, service::Service, state::Buckets,
 };
 
-/// An S3 endpoint in this process, with one identity and its own buckets.
+/// An S3 endpoint in this process, with its identities and buckets.
 pub struct S3Server {
     address: SocketAddr,
     buckets: Arc<Buckets>,
@@ -66,19 +61,23 @@ impl Stats {
 
 impl S3Server {
     /// Binds a free port of 127.0.0.1 and serves it from the current tokio runtime. Fails where no
-    /// port can be bound.
+    /// port can be bound, or the identities of the configuration make no sense.
     pub async fn start(config: S3ServerConfig) -> io::Result<Self> {
         Self::start_with(config, Arc::default()).await
     }
 
-    /// Serves buckets that exist already, of another endpoint for one: two identities, same data.
+    /// Serves buckets that exist already, of another endpoint for one: two servers, same data.
     pub async fn start_with(config: S3ServerConfig, buckets: Arc<Buckets>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let config = Arc::new(config);
-        let mut builder = S3ServiceBuilder::new(Service { buckets: buckets.clone(), config: config.clone() });
-        builder.set_auth(Identity::of(&config));
-        builder.set_access(Gate(config.clone()));
+        let identities = Identities::of(&config)?;
+        let access = Access { identities: identities.clone(), buckets: buckets.clone(), config: config.clone() };
+        let access = Arc::new(access);
+        let service = Service { buckets: buckets.clone(), config: config.clone(), access: access.clone() };
+        let mut builder = S3ServiceBuilder::new(service);
+        builder.set_auth(identities);
+        builder.set_access(Gate { config: config.clone(), access });
         let front = Arc::new(Front::new(builder.build(), config));
         let stopping = CancellationToken::new();
         let mut tasks = JoinSet::new();

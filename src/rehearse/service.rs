@@ -8,23 +8,35 @@ use s3s::{
     dto::{
         AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
         CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput,
-        CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput,
-        DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput,
-        DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
-        GetBucketVersioningOutput, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput,
-        GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput,
+        CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketCorsInput, DeleteBucketCorsOutput,
+        DeleteBucketInput, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput, DeleteBucketOutput,
+        DeleteBucketPolicyInput, DeleteBucketPolicyOutput, DeleteObjectInput, DeleteObjectOutput,
+        DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput,
+        GetBucketAclInput, GetBucketAclOutput, GetBucketCorsInput, GetBucketCorsOutput,
+        GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput, GetBucketLocationInput,
+        GetBucketLocationOutput, GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketVersioningInput,
+        GetBucketVersioningOutput, GetObjectAclInput, GetObjectAclOutput, GetObjectAttributesInput,
+        GetObjectAttributesOutput, GetObjectInput, GetObjectLegalHoldInput, GetObjectLegalHoldOutput,
+        GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, GetObjectOutput, GetObjectRetentionInput,
+        GetObjectRetentionOutput, GetObjectTaggingInput, GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput,
         HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
         ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput,
-        ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
-        PutBucketVersioningInput, PutBucketVersioningOutput, PutObjectInput, PutObjectOutput, PutObjectTaggingInput,
-        PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+        ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutBucketAclInput,
+        PutBucketAclOutput, PutBucketCorsInput, PutBucketCorsOutput, PutBucketLifecycleConfigurationInput,
+        PutBucketLifecycleConfigurationOutput, PutBucketPolicyInput, PutBucketPolicyOutput, PutBucketVersioningInput,
+        PutBucketVersioningOutput, PutObjectAclInput, PutObjectAclOutput, PutObjectInput, PutObjectLegalHoldInput,
+        PutObjectLegalHoldOutput, PutObjectLockConfigurationInput, PutObjectLockConfigurationOutput, PutObjectOutput,
+        PutObjectRetentionInput, PutObjectRetentionOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
+        RestoreObjectInput, RestoreObjectOutput, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput,
+        UploadPartOutput,
     },
 };
 
 use super::{
+    access::Access,
     config::S3ServerConfig,
     faults::{Fault, Strike},
-    objects::Buckets,
+    state::Buckets,
 };
 
 /// The state with the settings that shape its answers.
@@ -32,6 +44,7 @@ use super::{
 pub(super) struct Service {
     pub(super) buckets: Arc<Buckets>,
     pub(super) config: Arc<S3ServerConfig>,
+    pub(super) access: Arc<Access>,
 }
 
 /// What the front gives along with a request.
@@ -75,13 +88,24 @@ operations! {
     create_bucket: CreateBucketInput => CreateBucketOutput, make_bucket;
     create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput, begin_upload;
     delete_bucket: DeleteBucketInput => DeleteBucketOutput, remove_bucket;
+    delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput, remove_cors;
+    delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput, remove_lifecycle;
+    delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput, remove_policy;
     delete_object: DeleteObjectInput => DeleteObjectOutput, delete;
     delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput, delete_tags;
     delete_objects: DeleteObjectsInput => DeleteObjectsOutput, delete_many;
+    get_bucket_acl: GetBucketAclInput => GetBucketAclOutput, bucket_acl;
+    get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput, cors;
+    get_bucket_lifecycle_configuration: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput, lifecycle;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput, location;
+    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput, policy;
     get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput, versioning;
     get_object: GetObjectInput => GetObjectOutput, get;
+    get_object_acl: GetObjectAclInput => GetObjectAclOutput, object_acl;
     get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput, attributes;
+    get_object_legal_hold: GetObjectLegalHoldInput => GetObjectLegalHoldOutput, legal_hold;
+    get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput, locks;
+    get_object_retention: GetObjectRetentionInput => GetObjectRetentionOutput, retention;
     get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput, tags;
     head_bucket: HeadBucketInput => HeadBucketOutput, look_at_bucket;
     head_object: HeadObjectInput => HeadObjectOutput, head;
@@ -91,9 +115,18 @@ operations! {
     list_objects: ListObjectsInput => ListObjectsOutput, page_v1;
     list_objects_v2: ListObjectsV2Input => ListObjectsV2Output, page_v2;
     list_parts: ListPartsInput => ListPartsOutput, parts;
+    put_bucket_acl: PutBucketAclInput => PutBucketAclOutput, set_bucket_acl;
+    put_bucket_cors: PutBucketCorsInput => PutBucketCorsOutput, set_cors;
+    put_bucket_lifecycle_configuration: PutBucketLifecycleConfigurationInput => PutBucketLifecycleConfigurationOutput, set_lifecycle;
+    put_bucket_policy: PutBucketPolicyInput => PutBucketPolicyOutput, set_policy;
     put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput, set_versioning;
     put_object: PutObjectInput => PutObjectOutput, put.await;
+    put_object_acl: PutObjectAclInput => PutObjectAclOutput, set_object_acl;
+    put_object_legal_hold: PutObjectLegalHoldInput => PutObjectLegalHoldOutput, set_legal_hold;
+    put_object_lock_configuration: PutObjectLockConfigurationInput => PutObjectLockConfigurationOutput, set_locks;
+    put_object_retention: PutObjectRetentionInput => PutObjectRetentionOutput, set_retention;
     put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput, set_tags;
+    restore_object: RestoreObjectInput => RestoreObjectOutput, restore;
     upload_part: UploadPartInput => UploadPartOutput, put_part.await;
     upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput, copy_part.await;
 }

@@ -17,7 +17,7 @@ use super::{
     multipart::{Completion, Declared, ListedPart, Part},
     reads::quoted,
     service::{Arrived, Service},
-    writes::{Payload, payload, template},
+    writes::{Payload, check_locked_write, payload, template},
 };
 
 impl Service {
@@ -26,7 +26,7 @@ impl Service {
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = request.input;
-        let template = template(&request.headers, input.metadata)?;
+        let template = template(&request.headers, input.metadata, &self.owner())?;
         let type_name = input.checksum_type.as_ref().map(dto::ChecksumType::as_str);
         let declared = match &input.checksum_algorithm {
             Some(name) if !self.config.quirks.ignore_checksums => Some(Declared::parse(name.as_str(), type_name)?),
@@ -51,12 +51,20 @@ impl Service {
         Ok(((!self.config.quirks.ignore_checksums).then_some(kind), declared))
     }
 
+    fn locks_parts(&self, bucket: &str, key: &str, id: &str) -> S3Result<bool> {
+        let state = self.buckets.read();
+        let lock = &state.upload(bucket, key, id)?.template.lock;
+        Ok(state.bucket(bucket)?.settings.locks_write(lock))
+    }
+
     pub(super) async fn put_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         let arrived = Arrived::with(&request).clone();
         let input = request.input;
         check_number(input.part_number)?;
         let (kind, declared) = self.kind_of_parts(&input.bucket, &input.key, &input.upload_id)?;
+        let locks = self.locks_parts(&input.bucket, &input.key, &input.upload_id)?;
         let payload = payload(&arrived, &request.headers, input.body, request.trailing_headers).await?;
+        check_locked_write(locks, "Put Part", &request.headers, &payload)?;
         check_kind(&payload, kind, declared)?;
         let shows_checksum = payload.declared.is_some() || declared.is_some();
         let service = self.clone();

@@ -1,33 +1,35 @@
-//! Writes: PUT, copy, delete, tags, and buckets themselves.
+//! Writes: PUT, copy and delete.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use hyper::{
-    HeaderMap, StatusCode,
+    HeaderMap,
     header::{HeaderName, HeaderValue},
 };
 use s3s::{
     S3Error, S3Request, S3Response, S3Result, TrailingHeaders,
     dto::{
-        self, BucketVersioningStatus, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource,
-        CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, DeleteObjectInput,
-        DeleteObjectOutput, DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput,
-        DeleteObjectsOutput, DeletedObject, ETagCondition, PutBucketVersioningInput, PutBucketVersioningOutput,
-        PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput, StreamingBlob,
+        self, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput, DeleteObjectOutput,
+        DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Owner, PutObjectInput, PutObjectOutput,
+        StreamingBlob,
     },
     s3_error,
 };
 
 use super::{
+    access::{bypass_action, denied},
+    acls,
     checksums::{self, Checksum, Kind, fill_checksum},
     faults::mix,
-    gate::{custom_error, header, is_chunked},
-    objects::{Condition, Content, Data, Stored, Versioning, precondition_failed},
+    gate::{header, is_chunked},
+    identity::Caller,
+    locks::{Bypass, Lock},
+    objects::{Condition, Content, Data, Stored, precondition_failed},
+    properties::{check_restored, parse_tags},
     reads::{find, quoted},
     service::{Arrived, Service},
-    text::form_decode,
 };
 
 /// Server-side copies and single writes go up to 5 GiB.
@@ -67,7 +69,7 @@ pub(super) async fn payload(
 }
 
 /// What a write stores beside its bytes, from its headers and metadata.
-pub(super) fn template(headers: &HeaderMap, metadata: Option<dto::Metadata>) -> S3Result<Content> {
+pub(super) fn template(headers: &HeaderMap, metadata: Option<dto::Metadata>, owner: &Owner) -> S3Result<Content> {
     const KEPT: [&str; 7] = [
         "cache-control",
         "content-disposition",
@@ -94,9 +96,44 @@ pub(super) fn template(headers: &HeaderMap, metadata: Option<dto::Metadata>) -> 
         headers: kept,
         metadata: metadata.unwrap_or_default().into_iter().collect(),
         tags: header(headers, "x-amz-tagging").map(parse_tags).transpose()?.unwrap_or_default(),
-        storage_class: header(headers, "x-amz-storage-class").filter(|class| *class != "STANDARD").map(str::to_owned),
+        storage_class: storage_class(headers)?,
+        lock: Lock::of(headers, SystemTime::now())?,
+        grants: acls::of_headers(headers, owner)?,
         ..Content::default()
     })
+}
+
+/// `None` for `STANDARD`. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>
+fn storage_class(headers: &HeaderMap) -> S3Result<Option<String>> {
+    const KNOWN: [&str; 10] = [
+        "DEEP_ARCHIVE",
+        "EXPRESS_ONEZONE",
+        "GLACIER",
+        "GLACIER_IR",
+        "INTELLIGENT_TIERING",
+        "ONEZONE_IA",
+        "OUTPOSTS",
+        "REDUCED_REDUNDANCY",
+        "SNOW",
+        "STANDARD_IA",
+    ];
+    match header(headers, "x-amz-storage-class") {
+        None | Some("STANDARD") => Ok(None),
+        Some(class) if KNOWN.contains(&class) => Ok(Some(class.to_owned())),
+        Some(_) => Err(s3_error!(InvalidStorageClass, "The storage class you specified is not valid")),
+    }
+}
+
+/// A write that locks proves its bytes: S3 asks for it in the bucket's name too, where that retains
+/// whatever comes. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>
+pub(super) fn check_locked_write(locks: bool, what: &str, headers: &HeaderMap, payload: &Payload) -> S3Result<()> {
+    if !locks || payload.declared.is_some() || headers.contains_key("content-md5") {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidRequest,
+        "Content-MD5 OR x-amz-checksum- HTTP header is required for {what} requests with Object Lock parameters"
+    ))
 }
 
 /// `aws-chunked` is how the body travelled, not what it is.
@@ -104,29 +141,6 @@ fn without_aws_chunked(value: &HeaderValue) -> Option<HeaderValue> {
     let text = value.to_str().ok()?;
     let rest: Vec<&str> = text.split(',').map(str::trim).filter(|coding| *coding != "aws-chunked").collect();
     HeaderValue::from_str(&rest.join(",")).ok().filter(|value| !value.is_empty())
-}
-
-fn parse_tags(text: &str) -> S3Result<BTreeMap<String, String>> {
-    let invalid = || s3_error!(InvalidArgument, "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded");
-    let mut tags = BTreeMap::new();
-    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (key, value) = (form_decode(key).ok_or_else(invalid)?, form_decode(value).ok_or_else(invalid)?);
-        if tags.insert(key, value).is_some() {
-            return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
-        }
-    }
-    check_tags(tags)
-}
-
-fn check_tags(tags: BTreeMap<String, String>) -> S3Result<BTreeMap<String, String>> {
-    if tags.len() > 10 {
-        return Err(custom_error(StatusCode::BAD_REQUEST, "BadRequest", "Object tags cannot be greater than 10"));
-    }
-    let legal = |(key, value): (&String, &String)| {
-        !key.is_empty() && key.chars().count() <= 128 && value.chars().count() <= 256
-    };
-    if tags.iter().all(legal) { Ok(tags) } else { Err(s3_error!(InvalidTag, "The tag provided was not a valid tag.")) }
 }
 
 impl Service {
@@ -172,9 +186,10 @@ impl Service {
         let condition = self.condition(&request.headers)?;
         let arrived = Arrived::with(&request).clone();
         let input = request.input;
-        let template = template(&request.headers, input.metadata)?;
-        self.buckets.read().bucket(&input.bucket)?;
+        let template = template(&request.headers, input.metadata, &self.owner())?;
+        let locks = self.buckets.read().bucket(&input.bucket)?.settings.locks_write(&template.lock);
         let payload = payload(&arrived, &request.headers, input.body, request.trailing_headers).await?;
+        check_locked_write(locks, "Put Object", &request.headers, &payload)?;
         let service = self.clone();
         let hashed = checksums::aside(payload.data.len(), move || {
             let checksum = service.check(&payload, Kind::Crc64Nvme)?;
@@ -210,6 +225,7 @@ impl Service {
         };
         let state = self.buckets.read();
         let stored = find(&state, bucket, key, version_id.as_deref())?;
+        check_restored(stored.content.as_ref().expect("only versions with content are found"))?;
         let shown_version = state.bucket(bucket)?.shown_version(&stored);
         let etag = stored.content.as_ref().map(|content| content.etag.clone()).unwrap_or_default();
         let asked = |name: &str| header(headers, name).map(|text| text.trim_matches('"').to_owned());
@@ -231,7 +247,7 @@ impl Service {
         }
         let replaces = input.metadata_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE");
         let replaces_tags = input.tagging_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE");
-        let mut result = template(&request.headers, input.metadata)?;
+        let mut result = template(&request.headers, input.metadata, &self.owner())?;
         if let CopySource::Bucket { bucket, key, version_id: None } = &input.copy_source {
             let in_place = **bucket == *input.bucket && **key == *input.key;
             if in_place && !replaces && result.storage_class == content.storage_class {
@@ -280,9 +296,10 @@ impl Service {
 
     pub(super) fn delete(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         let condition = self.condition(&request.headers)?;
+        let bypass = Bypass::of(&request.headers);
         let input = request.input;
-        let deleted =
-            self.buckets.write().delete(&input.bucket, &input.key, input.version_id.as_deref(), &condition)?;
+        let version = input.version_id.as_deref();
+        let deleted = self.buckets.write().delete(&input.bucket, &input.key, version, &condition, bypass)?;
         Ok(S3Response::new(DeleteObjectOutput {
             delete_marker: deleted.marker.then_some(true),
             version_id: deleted.version.as_deref().map(str::to_owned),
@@ -294,6 +311,8 @@ impl Service {
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let bypass = Bypass::of(&request.headers);
+        let (headers, caller) = (&request.headers, Caller::of(&request));
         let input = request.input;
         if input.delete.objects.len() > 1000 {
             return Err(s3_error!(MalformedXML, "At most 1000 keys can be deleted at once"));
@@ -309,7 +328,17 @@ impl Service {
                 },
                 _ => Condition::None,
             };
-            match state.delete(&input.bucket, &object.key, object.version_id.as_deref(), &condition) {
+            let version = object.version_id.as_deref();
+            let action = if version.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+            let permitted = std::iter::once(action)
+                .chain(bypass_action(headers))
+                .all(|action| self.access.permits(&state, &caller, action, &input.bucket, Some(&object.key)));
+            let deleted = if permitted {
+                state.delete(&input.bucket, &object.key, version, &condition, bypass)
+            } else {
+                Err(denied())
+            };
+            match deleted {
                 Ok(deleted) => done.push(DeletedObject {
                     delete_marker: deleted.marker.then_some(true),
                     delete_marker_version_id: deleted
@@ -333,87 +362,5 @@ impl Service {
         let output =
             DeleteObjectsOutput { deleted: Some(done), errors: Some(errors), ..DeleteObjectsOutput::default() };
         Ok(S3Response::new(output))
-    }
-
-    fn replace_tags(
-        &self,
-        bucket: &str,
-        key: &str,
-        version: Option<&str>,
-        tags: BTreeMap<String, String>,
-    ) -> S3Result<Option<String>> {
-        let mut state = self.buckets.write();
-        let stored = find(&state, bucket, key, version)?;
-        let bucket = state.bucket_mut(bucket)?;
-        if let Some(content) = bucket.version_mut(key, version).and_then(|stored| stored.content.as_mut()) {
-            content.tags = tags;
-        }
-        Ok(bucket.shown_version(&stored))
-    }
-
-    pub(super) fn set_tags(
-        &self,
-        request: S3Request<PutObjectTaggingInput>,
-    ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
-        let input = request.input;
-        let mut tags = BTreeMap::new();
-        for tag in input.tagging.tag_set {
-            if tags.insert(tag.key.unwrap_or_default(), tag.value.unwrap_or_default()).is_some() {
-                return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));
-            }
-        }
-        let tags = check_tags(tags)?;
-        let version_id = self.replace_tags(&input.bucket, &input.key, input.version_id.as_deref(), tags)?;
-        Ok(S3Response::new(PutObjectTaggingOutput { version_id }))
-    }
-
-    pub(super) fn delete_tags(
-        &self,
-        request: S3Request<DeleteObjectTaggingInput>,
-    ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
-        let input = request.input;
-        let none = BTreeMap::new();
-        let version_id = self.replace_tags(&input.bucket, &input.key, input.version_id.as_deref(), none)?;
-        Ok(S3Response::new(DeleteObjectTaggingOutput { version_id }))
-    }
-
-    pub(super) fn make_bucket(
-        &self,
-        request: S3Request<CreateBucketInput>,
-    ) -> S3Result<S3Response<CreateBucketOutput>> {
-        let name = request.input.bucket;
-        let mut state = self.buckets.write();
-        if state.buckets.contains_key(&name) {
-            return Err(s3_error!(BucketAlreadyOwnedByYou, "The bucket exists already and you own it."));
-        }
-        state.create_bucket(&name);
-        Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
-    }
-
-    pub(super) fn remove_bucket(
-        &self,
-        request: S3Request<DeleteBucketInput>,
-    ) -> S3Result<S3Response<DeleteBucketOutput>> {
-        let bucket = request.input.bucket;
-        let mut state = self.buckets.write();
-        if !state.bucket(&bucket)?.keys.is_empty() {
-            return Err(s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty"));
-        }
-        state.buckets.remove(&bucket);
-        Ok(S3Response::with_status(DeleteBucketOutput::default(), StatusCode::NO_CONTENT))
-    }
-
-    pub(super) fn set_versioning(
-        &self,
-        request: S3Request<PutBucketVersioningInput>,
-    ) -> S3Result<S3Response<PutBucketVersioningOutput>> {
-        let input = request.input;
-        let versioning = match input.versioning_configuration.status.as_ref().map(BucketVersioningStatus::as_str) {
-            Some(BucketVersioningStatus::ENABLED) => Versioning::Enabled,
-            Some(BucketVersioningStatus::SUSPENDED) => Versioning::Suspended,
-            _ => return Err(s3_error!(IllegalVersioningConfigurationException, "The status must be specified")),
-        };
-        self.buckets.write().bucket_mut(&input.bucket)?.versioning = versioning;
-        Ok(S3Response::new(PutBucketVersioningOutput::default()))
     }
 }

@@ -12,6 +12,11 @@ use aws_sdk_s3::{
 
 use crate::store::{ErrorKind, StoreError};
 
+/// A HEAD with an expired token is 400 like a GET, but without the body that would say `ExpiredToken`:
+/// <https://issues.apache.org/jira/browse/HADOOP-18353>. Other servers say the same of a key that they
+/// do not like, so it is no proof: the record fails, and the next GET or PUT tells.
+const BARE_400: &str = "; S3 answers a HEAD so when the credentials have expired";
+
 /// What was tried, for the error's text and for what a lost answer means.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation<'a> {
@@ -40,9 +45,13 @@ impl Operation<'_> {
             SdkError::ServiceError(service) => {
                 let status = service.raw().status().as_u16();
                 let code = service.err().code().unwrap_or_default();
-                let kind = kind_of(status, code);
                 let region = service.raw().headers().get("x-amz-bucket-region");
-                let detail = describe(status, code, service.err().message(), region);
+                let is_bare = code.is_empty() && service.raw().body().bytes().is_some_and(<[u8]>::is_empty);
+                let kind = kind_of(status, code);
+                let mut detail = describe(status, code, service.err().message(), region);
+                if status == 400 && is_bare && region.is_none() {
+                    detail.push_str(BARE_400);
+                }
                 let answer = self.error(kind, detail);
                 // A 200 that is no success is an error inside, or an answer that the SDK cannot read.
                 if status >= 500 || status == 200 { self.maybe_done(answer) } else { answer }
@@ -154,5 +163,37 @@ fn kind_of(status: u16, code: &str) -> ErrorKind {
             200 | 500.. => ErrorKind::Unavailable,
             _ => ErrorKind::Other,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::{error::ErrorMetadata, operation::head_object::HeadObjectError, primitives::SdkBody};
+
+    use super::*;
+
+    fn failed(status: u16, code: Option<&str>, body: &'static str, region: Option<&'static str>) -> StoreError {
+        let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+        if let Some(region) = region {
+            response.headers_mut().insert("x-amz-bucket-region", region);
+        }
+        let meta = match code {
+            Some(code) => ErrorMetadata::builder().code(code).build(),
+            None => ErrorMetadata::builder().build(),
+        };
+        let operation = Operation { name: "look at", location: "s3://b", writes: false };
+        operation.failed(SdkError::service_error(HeadObjectError::generic(meta), response))
+    }
+
+    #[test]
+    fn expired_credentials_are_told_where_the_answer_tells() {
+        assert_eq!(failed(400, Some("ExpiredToken"), "<Error/>", None).kind(), ErrorKind::Credentials);
+        for (body, region, hints) in
+            [("", None, true), ("", Some("eu-central-1"), false), ("<html>bad request</html>", None, false)]
+        {
+            let error = failed(400, None, body, region);
+            assert_eq!(error.kind(), ErrorKind::Other, "nothing is certain");
+            assert_eq!(error.to_string().contains("expired"), hints, "{error}");
+        }
     }
 }

@@ -14,8 +14,12 @@ use migrate::rehearse::{FaultRule, Faults, Quirks, S3Server, S3ServerConfig};
 
 mod faults;
 mod keys;
+mod locks;
 mod objects;
+mod policies;
 mod quirks;
+mod settings;
+mod storage_classes;
 mod uploads;
 
 const BUCKET: &str = "warehouse";
@@ -37,7 +41,12 @@ fn client_as(server: &S3Server, access_key: &str, secret_key: &str) -> Client {
 
 /// A client that computes the checksums it is asked for.
 fn checksumming(server: &S3Server) -> Client {
-    let config = client(server).config().to_builder();
+    checksumming_of(&client(server))
+}
+
+/// The same client, computing checksums.
+fn checksumming_of(client: &Client) -> Client {
+    let config = client.config().to_builder();
     Client::from_conf(config.request_checksum_calculation(RequestChecksumCalculation::WhenSupported).build())
 }
 

@@ -35,7 +35,7 @@ async fn buckets_come_and_go() {
 }
 
 #[tokio::test]
-async fn only_the_one_identity_gets_in() {
+async fn only_known_identities_get_in() {
     let (server, client) = start(config()).await;
     let wrong_secret = client_as(&server, "AKIDREHEARSAL", "guessed");
     assert_eq!(code(wrong_secret.list_objects_v2().bucket(BUCKET).send().await), "SignatureDoesNotMatch");
