@@ -163,8 +163,12 @@ async fn keys(store: &dyn ObjectStore, range: KeyRange) -> Vec<Key> {
 
 /// Begins an upload. Where the answer is lost this is the caller's to settle, so it asks again.
 async fn begin(store: &dyn ObjectStore, key: &str) -> Result<Upload, StoreError> {
+    begin_with(store, key, &Properties::default()).await
+}
+
+async fn begin_with(store: &dyn ObjectStore, key: &str, properties: &Properties) -> Result<Upload, StoreError> {
     loop {
-        match store.begin_upload(&key.into(), &Properties::default()).await {
+        match store.begin_upload(&key.into(), properties).await {
             Err(error) if error.outcome_unknown() => {}
             answer => return answer,
         }
@@ -353,7 +357,7 @@ async fn properties_and_tags_survive(store: &dyn ObjectStore, holds: Holds) {
         properties.tags.clear();
     }
     store.put(&"whole".into(), &body("v"), &properties, &Condition::Absent).await.expect("it is written");
-    let upload = store.begin_upload(&"parts".into(), &properties).await.expect("it begins");
+    let upload = begin_with(store, "parts", &properties).await.expect("it begins");
     uploads::write_parts(store, &upload, holds, &Condition::None).await;
     for key in ["whole", "parts"] {
         let head = store.head(&key.into()).await.expect("it is shown").expect("it is there");
