@@ -249,6 +249,9 @@ async fn open(
             match follower.store.list_parts(&upload).await {
                 Ok(parts) => return Ok((upload, still_there(row, &parts))),
                 Err(error) if error.kind() == ErrorKind::NoUpload => {}
+                // Nobody can tell which parts are there, nor will next time: begin anew. Seen on a server
+                // that calls the list of parts by another name.
+                Err(error) if error.kind() == ErrorKind::Garbled => drop_upload(copier, follower, &row).await?,
                 Err(error) => return Err(error.into()),
             }
         } else {

@@ -147,6 +147,12 @@ impl Front {
         if completed && self.config.quirks.empty_etag_on_complete {
             return map_body(answer, |bytes| without_etag(&bytes)).await;
         }
+        if operation == Operation::ListParts && self.config.quirks.misnamed_list_of_parts {
+            return map_body(answer, |bytes| {
+                String::from_utf8_lossy(&bytes).replace("ListPartsResult", "ListPartsResponse").into()
+            })
+            .await;
+        }
         let Some(strike) = strike else { return Ok(answer) };
         match strike.fault {
             Fault::ResetAfter => Err(Dropped::Fault),

@@ -86,6 +86,36 @@ async fn an_upload_that_was_stopped_goes_on_with_the_parts_that_are_there() {
     assert!(rig.ledger.uploads(&dataset).await.unwrap().is_empty());
 }
 
+/// Where nobody can tell which parts are there, the upload begins anew within the same run.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_parts_cannot_be_listed_begins_anew() {
+    let from = server(|_| {}).await;
+    let to = server(|config| config.quirks.misnamed_list_of_parts = true).await;
+    from.state().put("data", "large", noise(6, 24 << 20));
+    let directory = tempdir().unwrap();
+    let rig = async || {
+        let text = one_dataset(&["to"], "");
+        let mut rig = Rig::new(&text, stores(&from, &[("to", &to)]).await, directory.path());
+        rig.plan.phases[0].datasets[0].targets[0].part_size = Some(5 << 20);
+        rig
+    };
+    let stopped = rig().await;
+    let stop = async {
+        while to.state().uploads("data").is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stopped.shutdown.ask();
+    };
+    let (outcome, ()) = tokio::join!(stopped.try_run(Goal::Verified), stop);
+    assert!(outcome.unwrap().interrupted);
+    let left = to.state().uploads("data");
+    assert_eq!(left.len(), 1, "it was stopped on its way");
+    drop(stopped);
+    rig().await.run().await;
+    assert_servers_equal(&from, &to);
+    assert!(to.state().uploads("data").is_empty(), "the old upload is dropped");
+}
+
 /// Every answer of every write operation is lost once, one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_answers_are_settled_by_looking() {
