@@ -1,10 +1,13 @@
 //! Objects in parts: one read for all targets, resumed after a stop, settled after lost answers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use migrate::{
     lifecycle::Goal,
     plan::Level,
     rehearse::{Fault, FaultRule, Faults, Operation, S3ServerConfig, When},
+    store::faulty,
 };
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
 use tempfile::tempdir;
@@ -84,6 +87,25 @@ async fn an_upload_that_was_stopped_goes_on_with_the_parts_that_are_there() {
     assert_eq!(stores["a"].bytes("large"), stores["src"].bytes("large"));
     assert_eq!(stores["a"].unfinished_uploads(), 0);
     assert!(rig.ledger.uploads(&dataset).await.unwrap().is_empty());
+}
+
+/// Damage on the way that only the checksum of the whole shows: the parts are read again, all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bit_that_flips_unnoticed_in_a_part_is_mended_within_the_run() {
+    let stores = memory(&["src", "a"]);
+    stores["src"].put_raw("large", noise(7, 1 << 20), migrate::store::Properties::default());
+    let rule = faulty::FaultRule::new(faulty::Fault::FlippedBitUnnoticed, When::Only(3));
+    let faults = Arc::new(faulty::Faults::with_rules(1, vec![rule]));
+    let mut shared = dynamic(&stores);
+    let source = Arc::new(faulty::Faulty::new(Arc::clone(&shared["src"]), Arc::clone(&faults)));
+    shared.insert("src".to_owned(), source);
+    let directory = tempdir().unwrap();
+    let mut rig = Rig::new(&one_dataset(&["a"], ""), shared, directory.path());
+    rig.plan.phases[0].datasets[0].targets[0].part_size = Some(64 << 10);
+    rig.run().await;
+    assert_eq!(faults.struck(), [("flipped bit unnoticed", 1)].into());
+    assert_eq!(stores["a"].bytes("large"), stores["src"].bytes("large"));
+    assert_eq!(stores["a"].unfinished_uploads(), 0);
 }
 
 /// Where nobody can tell which parts are there, the upload begins anew within the same run.
