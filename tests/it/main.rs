@@ -7,4 +7,5 @@ mod docs;
 mod migration;
 mod plans;
 mod rehearse;
+mod soak;
 mod tidy;
