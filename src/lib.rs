@@ -39,6 +39,7 @@
 //! - [`shard`]: key ranges, splits, gapless cursors. Pure.
 //! - [`diff`]: joins ordered listings and decides what a record needs. Pure.
 //! - [`digest`]: digests of bytes, each computed once. Pure.
+//! - [`fault`]: which operation a fault strikes, on purpose and replayable. Pure.
 //! - [`store`]: the seam to data: directories, S3, and decorators around them.
 //! - [`ledger`]: the seam to durable state: one SQLite file a migration.
 //! - [`report`]: events for whoever listens.
@@ -74,6 +75,8 @@ pub mod shard;
 pub mod diff;
 
 pub mod digest;
+
+pub mod fault;
 
 pub mod store;
 

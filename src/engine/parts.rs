@@ -174,8 +174,10 @@ async fn finish(copier: &Copier, job: &Job, head: &Head, lane: Lane<'_>) -> Outc
             Err(NotWritten) => Outcome::Interrupted,
         },
         Err(error) => {
-            // A passing failure keeps its parts for the next try, another one takes them along.
-            if error.kind().retry() == Retry::Permanent && !super::copy::is_fatal(&error) {
+            // A passing failure keeps its parts for the next try, another one takes them along. So does
+            // damage: one of the parts is not what the source holds, and nobody knows which.
+            let permanent = error.kind().retry() == Retry::Permanent && !super::copy::is_fatal(&error);
+            if permanent || error.kind() == ErrorKind::Corrupt {
                 if let Err(abort) = follower.store.abort_upload(&lane.upload).await {
                     tracing::warn!(%abort, "an upload stays behind until the next run");
                 } else if copier.journal.note(vec![ended]).await.is_err() {
@@ -249,6 +251,9 @@ async fn open(
             match follower.store.list_parts(&upload).await {
                 Ok(parts) => return Ok((upload, still_there(row, &parts))),
                 Err(error) if error.kind() == ErrorKind::NoUpload => {}
+                // Nobody can tell which parts are there, nor will next time: begin anew. Seen on a server
+                // that calls the list of parts by another name.
+                Err(error) if error.kind() == ErrorKind::Garbled => drop_upload(copier, follower, &row).await?,
                 Err(error) => return Err(error.into()),
             }
         } else {

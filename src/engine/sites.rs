@@ -124,7 +124,8 @@ impl Sites {
         Self::default()
     }
 
-    /// Sites whose stores come from `opener` where it has one.
+    /// Sites whose stores come from `opener` where it has one. Where `retry` brings a meter, repeated
+    /// attempts of all stores are counted there.
     pub fn with_opener(opener: Box<Opener>, retry: RetryPolicy) -> Self {
         Self { opener: Some(opener), retry, ..Self::default() }
     }
@@ -260,7 +261,8 @@ impl Sites {
             used.push(Arc::clone(&limits));
             store = Arc::new(Limited::new(store, limits));
         }
-        let retry = RetryPolicy { meter: Some(Arc::clone(meter)), ..self.retry.clone() };
+        let retries = self.retry.meter.as_ref().unwrap_or(meter);
+        let retry = RetryPolicy { meter: Some(Arc::clone(retries)), ..self.retry.clone() };
         Ok((Arc::new(Retrying::new(store, retry)), used))
     }
 

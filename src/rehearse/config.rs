@@ -85,6 +85,8 @@ pub struct Quirks {
     pub no_get_object_attributes: bool,
     /// `CompleteMultipartUpload` answers with an empty `ETag`.
     pub empty_etag_on_complete: bool,
+    /// `ListParts` answers with `ListPartsResponse` instead of `ListPartsResult`.
+    pub misnamed_list_of_parts: bool,
     /// The `ETag` has nothing to do with MD5.
     pub etag_not_md5: bool,
     /// GET and HEAD do not say how many tags an object has.

@@ -21,11 +21,12 @@ use s3s::{Body, S3Error, s3_error, service::S3Service};
 
 use super::{
     config::S3ServerConfig,
-    faults::{ActiveFaults, Fault, Faults, Strike, mix},
+    faults::{ActiveFaults, Fault, Faults, Strike},
     operation::Operation,
     server::Stats,
     service::Arrived,
 };
+use crate::fault::flip_bit;
 
 /// Why a connection is dropped without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +50,7 @@ pub(super) struct Front {
 #[derive(Debug, Default)]
 struct Counts {
     requests: BTreeMap<Operation, u64>,
-    faults: u64,
+    faults: BTreeMap<&'static str, u64>,
     bytes_in: u64,
     bytes_out: u64,
 }
@@ -68,7 +69,8 @@ impl Front {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         Stats {
             requests: counts.requests.clone(),
-            faults: counts.faults,
+            faults: counts.faults.values().sum(),
+            faults_by_kind: counts.faults.clone(),
             bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
         }
@@ -88,7 +90,9 @@ impl Front {
         let mut body = collect(body).await?;
         self.count(|counts| {
             *counts.requests.entry(operation).or_default() += 1;
-            counts.faults += u64::from(strike.is_some());
+            if let Some(strike) = strike {
+                *counts.faults.entry(strike.fault.name()).or_default() += 1;
+            }
             counts.bytes_in += body.len() as u64;
         });
         if let Some(latency) = self.config.latency {
@@ -98,7 +102,7 @@ impl Front {
             return answer;
         }
         if let Some(Strike { fault: Fault::FlipRequestBit, draw }) = strike {
-            body = flip_bit(&body, draw);
+            body = flip_bit(&body, draw).into();
         }
         parts.extensions.insert(Arrived { body: body.clone(), strike });
         let method = parts.method.clone();
@@ -122,6 +126,7 @@ impl Front {
             Fault::InternalError => Some(error_answer(internal_error())),
             Fault::SlowDown => Some(error_answer(s3_error!(SlowDown, "Please reduce your request rate."))),
             Fault::ResetBefore => Some(Err(Dropped::Fault)),
+            Fault::ExpiredToken => Some(error_answer(s3_error!(ExpiredToken, "The provided token has expired."))),
             Fault::ErrorInside => Some(error_answer(internal_error()).map(|mut answer| {
                 *answer.status_mut() = StatusCode::OK;
                 answer
@@ -142,6 +147,12 @@ impl Front {
         if completed && self.config.quirks.empty_etag_on_complete {
             return map_body(answer, |bytes| without_etag(&bytes)).await;
         }
+        if operation == Operation::ListParts && self.config.quirks.misnamed_list_of_parts {
+            return map_body(answer, |bytes| {
+                String::from_utf8_lossy(&bytes).replace("ListPartsResult", "ListPartsResponse").into()
+            })
+            .await;
+        }
         let Some(strike) = strike else { return Ok(answer) };
         match strike.fault {
             Fault::ResetAfter => Err(Dropped::Fault),
@@ -150,7 +161,10 @@ impl Front {
                 Ok(answer)
             }
             Fault::FlipResponseBit if *method != Method::HEAD => {
-                map_body(answer, |bytes| flip_bit(&bytes, strike.draw)).await
+                map_body(answer, |bytes| flip_bit(&bytes, strike.draw).into()).await
+            }
+            Fault::OverlongResponse if *method != Method::HEAD => {
+                map_body(answer, |bytes| [&bytes[..], b"!"].concat().into()).await
             }
             Fault::TruncateResponse if *method != Method::HEAD => truncate(answer).await,
             _ => Ok(answer),
@@ -239,16 +253,6 @@ impl hyper::body::Body for Cut {
     }
 }
 
-fn flip_bit(bytes: &Bytes, draw: u64) -> Bytes {
-    if bytes.is_empty() {
-        return bytes.clone();
-    }
-    let mut changed = bytes.to_vec();
-    let index = usize::try_from(draw % changed.len() as u64).expect("an index into memory fits");
-    changed[index] ^= 1 << (mix(draw) % 8);
-    changed.into()
-}
-
 fn is_xml(content_type: &HeaderValue) -> bool {
     content_type == "application/xml"
 }
@@ -285,16 +289,6 @@ fn without_etag(xml: &Bytes) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_flipped_bit_is_exactly_one() {
-        let bytes = Bytes::from(vec![0; 100]);
-        for draw in 0..500 {
-            let flipped = flip_bit(&bytes, mix(draw));
-            assert_eq!(flipped.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
-        }
-        assert!(flip_bit(&Bytes::new(), 7).is_empty());
-    }
 
     #[test]
     fn control_characters_become_references() {

@@ -41,6 +41,8 @@ pub struct Stats {
     pub requests: BTreeMap<Operation, u64>,
     /// Requests that a fault struck.
     pub faults: u64,
+    /// The same by [`Fault::name`](super::Fault::name).
+    pub faults_by_kind: BTreeMap<&'static str, u64>,
     /// Bytes of request bodies.
     pub bytes_in: u64,
     /// Bytes of response bodies, counted when the answer begins.

@@ -4,7 +4,9 @@
 mod cli;
 mod conformance;
 mod docs;
+mod interop;
 mod migration;
 mod plans;
 mod rehearse;
+mod soak;
 mod tidy;

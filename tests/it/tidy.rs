@@ -12,7 +12,7 @@ use std::{
 };
 
 /// The rooms without a runtime, files, clocks or chance.
-const PURE: [&str; 6] = ["model", "plan", "diff", "shard", "digest", "lifecycle"];
+const PURE: [&str; 7] = ["model", "plan", "diff", "shard", "digest", "lifecycle", "fault"];
 
 /// Which rooms a room must not touch.
 const WALLS: [(&[&str], &[&str]); 4] = [

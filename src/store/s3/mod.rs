@@ -81,6 +81,7 @@ impl S3Client {
                 owner: self.config.expected_bucket_owner.clone(),
                 location: format!("s3://{site}/{bucket}/{prefix}").into(),
             },
+            scratch: probe::scratch_key(),
             capabilities: RwLock::new(Capabilities::unproved()),
             md5_tags: AtomicU32::new(0),
             other_tags: AtomicU32::new(0),
@@ -92,6 +93,8 @@ impl S3Client {
 #[derive(Debug)]
 pub struct S3Store {
     wire: Wire,
+    /// The key of what probes write.
+    scratch: Key,
     capabilities: RwLock<Capabilities>,
     /// How many `ETag`s were the MD5 of their object, and how many looked like one and were none.
     md5_tags: AtomicU32,
@@ -220,7 +223,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn probe(&self) -> Result<Capabilities> {
-        let found = probe::probe(&self.wire).await?;
+        let found = probe::probe(&self.wire, &self.scratch).await?;
         self.adopt(found.clone());
         Ok(found)
     }

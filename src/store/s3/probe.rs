@@ -3,6 +3,11 @@
 //! Servers were seen that accept a condition and ignore it, that accept a wrong checksum without
 //! complaint, and that do not check a signed body. So each ability is tried with a request that
 //! must fail where the ability is there.
+//!
+//! A passing failure must not be taken for an answer: what is found here holds for a day. So an error
+//! that could be either is asked about twice, and any other failure fails the probe as a whole, which
+//! the layer above repeats. All probes of a store share one scratch key, so that a repeated one also
+//! removes what a failed one had to leave: left there, it would be an extra record of the target.
 
 use aws_sdk_s3::types::ChecksumMode;
 use bytes::Bytes;
@@ -15,19 +20,27 @@ use super::{
 use crate::{
     digest::{Body, md5},
     model::{Key, Token},
-    store::{Capabilities, Condition, ErrorKind, Header, PartRules, Proof, Properties, Result, StoreError},
+    store::{Capabilities, Condition, ErrorKind, Header, PartRules, Proof, Properties, Result, Retry, StoreError},
 };
 
 const CONTENT: &[u8] = b"A scratch object of `migrate`, which asks what this endpoint can do. Safe to delete.\n";
 /// An `ETag` that no object has.
 const NO_TAG: &str = "00000000000000000000000000000000";
 
-/// Tries everything, then removes the scratch object whatever came of it.
-pub(super) async fn probe(wire: &Wire) -> Result<Capabilities> {
-    // Two probes at once must not meet.
+/// How often the removal of the scratch object is tried where it fails in passing.
+const REMOVALS_MAX: u32 = 5;
+/// How often a refusal that may be a passing failure must come before it is believed.
+const REFUSALS_MIN: u32 = 2;
+
+/// A key for a store's scratch object. Two stores that are probed at once must not meet.
+pub(super) fn scratch_key() -> Key {
     let unique = rand::rngs::StdRng::from_os_rng().next_u64();
-    let key = Key::new(format!(".migrate-probe-{unique:016x}"));
-    let probe = Probe { wire, key, body: Body::new(Bytes::from_static(CONTENT)) };
+    Key::new(format!(".migrate-probe-{unique:016x}"))
+}
+
+/// Tries everything, then removes the scratch object whatever came of it.
+pub(super) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
+    let probe = Probe { wire, key: key.clone(), body: Body::new(Bytes::from_static(CONTENT)) };
     let found = probe.ask().await;
     let removed = probe.remove().await;
     let found = found?;
@@ -50,9 +63,10 @@ impl Probe<'_> {
             tags: [].into(),
         };
         let tag = self.wire.put(&self.key, &self.body, &plain, &Condition::None, false).await?;
+        // Looked at before anything else is written, which may carry less.
+        let head = self.head().await?;
         let tags = self.keeps_tags().await?;
         let (crc_kept, wrong_crc_refused) = self.checksums(&plain).await?;
-        let head = self.head().await?;
         let tag_is_md5 = tag.as_deref().and_then(|tag| md5_of_tag(tag.trim_matches('"'))) == Some(md5(CONTENT));
         let proof = if self.refuses_wrong_body().await? {
             Proof::SignedPayload
@@ -101,14 +115,33 @@ impl Probe<'_> {
     /// A body that is not the one that was signed must be refused.
     async fn refuses_wrong_body(&self) -> Result<bool> {
         let wrong = self.body.with_bytes_damaged();
-        let answer = self.wire.put(&self.key, &wrong, &Properties::default(), &Condition::None, false).await;
-        refused(answer.map(drop), &[ErrorKind::Corrupt, ErrorKind::Credentials, ErrorKind::Other])
+        // Credentials that expire just now look like a signature that does not match.
+        let refusals = [ErrorKind::Corrupt, ErrorKind::Credentials, ErrorKind::Other];
+        self.refuses_each_time(&wrong, &Properties::default(), false, &refusals).await
+    }
+
+    /// Whether a write is refused, each time it is asked: damage on the way is refused, too, but not
+    /// every time. One that is accepted settles it.
+    async fn refuses_each_time(
+        &self,
+        body: &Body,
+        properties: &Properties,
+        with_crc: bool,
+        refusals: &[ErrorKind],
+    ) -> Result<bool> {
+        for _ in 0..REFUSALS_MIN {
+            let answer = self.wire.put(&self.key, body, properties, &Condition::None, with_crc).await;
+            if !refused(answer.map(drop), refusals)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a CRC-64/NVME is shown again, and whether a wrong one is refused.
     async fn checksums(&self, properties: &Properties) -> Result<(bool, bool)> {
-        let answer = self.wire.put(&self.key, &self.body, properties, &Condition::None, true).await;
-        if refused(answer.map(drop), &[ErrorKind::Corrupt, ErrorKind::Other, ErrorKind::Unsupported])? {
+        let refusals = [ErrorKind::Corrupt, ErrorKind::Other, ErrorKind::Unsupported];
+        if self.refuses_each_time(&self.body, properties, true, &refusals).await? {
             return Ok((false, false));
         }
         let request = self
@@ -122,8 +155,8 @@ impl Probe<'_> {
         let output = within(self.wire.reads("look at"), 0, request.send()).await?;
         let kept = head_of(&output).checksums.crc64nvme == Some(self.body.crc64nvme());
         let wrong = self.body.with_crc_damaged();
-        let answer = self.wire.put(&self.key, &wrong, properties, &Condition::None, true).await;
-        let wrong_refused = refused(answer.map(drop), &[ErrorKind::Corrupt, ErrorKind::Other])?;
+        let wrong_refused =
+            self.refuses_each_time(&wrong, properties, true, &[ErrorKind::Corrupt, ErrorKind::Other]).await?;
         Ok((kept && wrong_refused, wrong_refused))
     }
 
@@ -170,8 +203,19 @@ impl Probe<'_> {
         }
     }
 
-    /// Removes the scratch object; in a versioned bucket each of its versions and markers.
+    /// Removes the scratch object, and does not give up at the first failure: nobody else would.
     async fn remove(&self) -> Result<()> {
+        let mut tried = 1;
+        loop {
+            match self.remove_once().await {
+                Err(error) if error.kind().retry() != Retry::Permanent && tried < REMOVALS_MAX => tried += 1,
+                removed => return removed,
+            }
+        }
+    }
+
+    /// In a versioned bucket each of its versions and markers.
+    async fn remove_once(&self) -> Result<()> {
         let full_key = self.wire.full_key(&self.key);
         let delete = |version: Option<String>| {
             let request = self

@@ -32,7 +32,7 @@ pub(super) async fn write_parts(
     condition: &Condition,
 ) -> Vec<u8> {
     let bodies = three_bodies(holds);
-    let parts = put_parts(store, upload, &bodies).await;
+    let parts = put_parts(store, upload, holds, &bodies).await;
     let finished = store.finish_upload(upload, &parts, &evidence_of(&bodies), condition).await;
     let token = finished.unwrap_or_else(|error| panic!("{error}"));
     let shown = head_token(store, upload.key.as_str()).await.expect("it is there");
@@ -40,7 +40,7 @@ pub(super) async fn write_parts(
     bodies.iter().flat_map(|body| body.bytes().to_vec()).collect()
 }
 
-async fn put_parts(store: &dyn ObjectStore, upload: &Upload, bodies: &[Body; 3]) -> Vec<Part> {
+async fn put_parts(store: &dyn ObjectStore, upload: &Upload, holds: Holds, bodies: &[Body; 3]) -> Vec<Part> {
     let mut parts = BTreeMap::new();
     for number in [3, 1, 2, 2_u32] {
         let index = usize::try_from(number - 1).expect("it fits");
@@ -51,13 +51,21 @@ async fn put_parts(store: &dyn ObjectStore, upload: &Upload, bodies: &[Body; 3])
         parts.insert(number, part);
     }
     let parts: Vec<Part> = parts.into_values().collect();
-    assert_eq!(store.list_parts(upload).await.expect("parts are listed"), parts);
+    assert_parts(store, upload, holds, &parts).await;
     parts
+}
+
+/// Asserts that an upload's parts are listed, or that the list is no list at all: never a wrong one.
+async fn assert_parts(store: &dyn ObjectStore, upload: &Upload, holds: Holds, parts: &[Part]) {
+    match store.list_parts(upload).await {
+        Ok(listed) => assert_eq!(listed, parts),
+        Err(error) => assert!(!holds.lists_parts && error.kind() == ErrorKind::Garbled, "{error}"),
+    }
 }
 
 pub(super) async fn uploads_make_objects(store: &dyn ObjectStore, holds: Holds) {
     let upload = begin(store, "d/k").await.expect("it begins");
-    assert!(store.list_parts(&upload).await.expect("there are none yet").is_empty());
+    assert_parts(store, &upload, holds, &[]).await;
     assert_eq!(head_token(store, "d/k").await, None, "an unfinished upload is no object");
     assert!(keys(store, KeyRange::all()).await.is_empty(), "and is in no listing");
     let whole = write_parts(store, &upload, holds, &Condition::Absent).await;
@@ -67,7 +75,8 @@ pub(super) async fn uploads_make_objects(store: &dyn ObjectStore, holds: Holds) 
     assert_eq!(ended.kind(), ErrorKind::NoUpload, "{ended}");
     let bodies = three_bodies(holds);
     let late = store.put_part(&upload, 1, 0, &bodies[0]).await.expect_err("it has ended");
-    assert_eq!(late.kind(), ErrorKind::NoUpload, "{late}");
+    // Seen: 500 for it.
+    assert!(holds.foreign || late.kind() == ErrorKind::NoUpload, "{late}");
 }
 
 pub(super) async fn uploads_can_be_aborted_and_found(store: &dyn ObjectStore, holds: Holds) {
@@ -82,7 +91,7 @@ pub(super) async fn uploads_can_be_aborted_and_found(store: &dyn ObjectStore, ho
     let shown = found().await;
     assert!(shown.contains(&first) && shown.contains(&second) && !shown.contains(&other));
     assert!(holds.orphans || shown.len() == 2, "{shown:?}");
-    put_parts(store, &first, &three_bodies(holds)).await;
+    put_parts(store, &first, holds, &three_bodies(holds)).await;
     for _ in 0..2 {
         store.abort_upload(&first).await.expect("an abort may be repeated");
     }
@@ -100,7 +109,7 @@ pub(super) async fn finishes_keep_their_condition(store: &dyn ObjectStore, holds
     let bodies = three_bodies(holds);
     let capabilities = store.capabilities();
     let upload = begin(store, "k").await.expect("it begins");
-    let parts = put_parts(store, &upload, &bodies).await;
+    let parts = put_parts(store, &upload, holds, &bodies).await;
     if capabilities.put_if_absent {
         let refused = store.finish_upload(&upload, &parts, &evidence_of(&bodies), &Condition::Absent).await;
         let refused = refused.expect_err("an object is there");

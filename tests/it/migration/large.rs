@@ -1,10 +1,13 @@
 //! Objects in parts: one read for all targets, resumed after a stop, settled after lost answers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use migrate::{
     lifecycle::Goal,
     plan::Level,
     rehearse::{Fault, FaultRule, Faults, Operation, S3ServerConfig, When},
+    store::faulty,
 };
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
 use tempfile::tempdir;
@@ -84,6 +87,55 @@ async fn an_upload_that_was_stopped_goes_on_with_the_parts_that_are_there() {
     assert_eq!(stores["a"].bytes("large"), stores["src"].bytes("large"));
     assert_eq!(stores["a"].unfinished_uploads(), 0);
     assert!(rig.ledger.uploads(&dataset).await.unwrap().is_empty());
+}
+
+/// Damage on the way that only the checksum of the whole shows: the parts are read again, all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bit_that_flips_unnoticed_in_a_part_is_mended_within_the_run() {
+    let stores = memory(&["src", "a"]);
+    stores["src"].put_raw("large", noise(7, 1 << 20), migrate::store::Properties::default());
+    let rule = faulty::FaultRule::new(faulty::Fault::FlippedBitUnnoticed, When::Only(3));
+    let faults = Arc::new(faulty::Faults::with_rules(1, vec![rule]));
+    let mut shared = dynamic(&stores);
+    let source = Arc::new(faulty::Faulty::new(Arc::clone(&shared["src"]), Arc::clone(&faults)));
+    shared.insert("src".to_owned(), source);
+    let directory = tempdir().unwrap();
+    let mut rig = Rig::new(&one_dataset(&["a"], ""), shared, directory.path());
+    rig.plan.phases[0].datasets[0].targets[0].part_size = Some(64 << 10);
+    rig.run().await;
+    assert_eq!(faults.struck(), [("flipped bit unnoticed", 1)].into());
+    assert_eq!(stores["a"].bytes("large"), stores["src"].bytes("large"));
+    assert_eq!(stores["a"].unfinished_uploads(), 0);
+}
+
+/// Where nobody can tell which parts are there, the upload begins anew within the same run.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_parts_cannot_be_listed_begins_anew() {
+    let from = server(|_| {}).await;
+    let to = server(|config| config.quirks.misnamed_list_of_parts = true).await;
+    from.state().put("data", "large", noise(6, 24 << 20));
+    let directory = tempdir().unwrap();
+    let rig = async || {
+        let text = one_dataset(&["to"], "");
+        let mut rig = Rig::new(&text, stores(&from, &[("to", &to)]).await, directory.path());
+        rig.plan.phases[0].datasets[0].targets[0].part_size = Some(5 << 20);
+        rig
+    };
+    let stopped = rig().await;
+    let stop = async {
+        while to.state().uploads("data").is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stopped.shutdown.ask();
+    };
+    let (outcome, ()) = tokio::join!(stopped.try_run(Goal::Verified), stop);
+    assert!(outcome.unwrap().interrupted);
+    let left = to.state().uploads("data");
+    assert_eq!(left.len(), 1, "it was stopped on its way");
+    drop(stopped);
+    rig().await.run().await;
+    assert_servers_equal(&from, &to);
+    assert!(to.state().uploads("data").is_empty(), "the old upload is dropped");
 }
 
 /// Every answer of every write operation is lost once, one after the other.

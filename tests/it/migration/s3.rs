@@ -6,7 +6,7 @@ use migrate::{
     engine::compare::Scope,
     lifecycle::Goal,
     plan::Level,
-    rehearse::{NewObject, Quirks, S3Server, S3ServerConfig},
+    rehearse::{Fault, FaultRule, Faults, NewObject, Quirks, S3Server, S3ServerConfig, When},
     store::{
         Capabilities, ErrorKind, ObjectStore, Proof,
         s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
@@ -135,6 +135,30 @@ async fn a_probe_tells_what_a_server_really_does() {
         assert_eq!(answers, expected, "{quirk:?}");
         assert_eq!(found.put_if_absent, found.put_if_matches);
         assert_eq!(server.state().count("data"), 0, "nothing is left behind");
+        server.stop().await;
+    }
+}
+
+/// What a probe finds is relied on for a day: no single failure may change it, nor leave anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_takes_no_passing_failure_for_an_answer() {
+    let calm = server(|_| {}).await;
+    let expected = store(&calm, "t", SECRET, "").await.probe().await.unwrap();
+    let requests = calm.stats().total();
+    assert!(requests > 12, "{requests}");
+    for fault in [Fault::InternalError, Fault::ResetAfter, Fault::FlipRequestBit, Fault::ExpiredToken] {
+        let server = server(|_| {}).await;
+        let store = store(&server, "t", SECRET, "").await;
+        for nth in 1..=requests {
+            server.set_faults(Faults::one(1, FaultRule::new(fault, When::Only(nth))));
+            let mut found = store.probe().await;
+            if found.is_err() {
+                found = store.probe().await;
+            }
+            assert_eq!(found.unwrap(), expected, "{fault:?} at request {nth}");
+            assert_eq!(server.state().keys("data"), Vec::<String>::new(), "{fault:?} at request {nth}");
+        }
+        assert!(server.stats().faults > 0);
         server.stop().await;
     }
 }

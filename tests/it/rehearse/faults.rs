@@ -137,3 +137,19 @@ async fn silent_corruption_shows_in_the_bytes_alone() {
     assert_eq!(get.body.collect().await.unwrap().into_bytes(), "cody");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn an_overlong_body_says_so_and_expired_credentials_are_refused_as_such() {
+    let (server, client) = start(config()).await;
+    server.state().put(BUCKET, "k", "body");
+    let get = || client.get_object().bucket(BUCKET).key("k");
+    strike(&server, FaultRule::new(Fault::OverlongResponse, ALWAYS));
+    let long = get().range("bytes=0-1").send().await.unwrap();
+    assert_eq!((long.content_range(), long.content_length()), (Some("bytes 0-1/4"), Some(3)));
+    strike(&server, FaultRule::new(Fault::ExpiredToken, When::Only(1)));
+    assert_eq!(code(get().send().await), "ExpiredToken");
+    get().send().await.unwrap();
+    let struck = server.stats().faults_by_kind;
+    assert_eq!(struck, [("expired credentials", 1), ("overlong body", 1)].into());
+    server.stop().await;
+}
