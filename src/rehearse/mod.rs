@@ -26,7 +26,9 @@
 //! request.
 
 mod checksums;
+pub mod cloud;
 mod config;
+mod end_state;
 mod faults;
 mod front;
 mod gate;
@@ -44,7 +46,9 @@ mod text;
 mod uploads;
 mod writes;
 
+pub use cloud::{Cloud, CloudOptions};
 pub use config::{Quirks, S3ServerConfig};
+pub use end_state::EndState;
 pub use faults::{Fault, FaultRule, Faults, When};
 pub use multipart::UnfinishedUpload;
 pub use objects::{Buckets, NewObject, Versioning};
