@@ -164,6 +164,37 @@ async fn a_plan_of_directories_is_rehearsed_below_the_given_one() {
     cloud.stop().await;
 }
 
+/// What the environment says of proxies is not for servers of this machine: a rehearsal behind one
+/// would neither work nor be harmless.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_proxy_hears_of_a_server_on_this_machine() {
+    let (cloud, root) = cloud(&mission(), 5).await;
+    let tripwire = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://{}", tripwire.local_addr().unwrap());
+    let endpoint = cloud.server(&site("beijing")).unwrap().endpoint();
+    let config = cloud.server(&site("beijing")).unwrap().config().clone();
+    let plan = format!(
+        "name = \"proxied\"\n[sites.here]\ns3 = {{ endpoint = \"{endpoint}\", path_style = true }}\n\
+         credentials = {{ env = \"HERE\" }}\n[sites.there]\ndirectory = \"there\"\n[[phase]]\nname = \"one\"\n\
+         [[phase.dataset]]\nname = \"d\"\nsource = \"s3://here/mi-messages/\"\ntargets = [\"file://there/d\"]\n\
+         include = [\"**/part-*.ndjson\"]\nwaive = [\"properties\"]\n"
+    );
+    std::fs::write(root.path().join("plan.toml"), plan).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_migrate"));
+    command.args(["run", "plan.toml", "--until", "verified"]).current_dir(root.path());
+    command.env("HERE_ACCESS_KEY_ID", &config.access_key).env("HERE_SECRET_ACCESS_KEY", &config.secret_key);
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env(name, &proxy);
+    }
+    command.env_remove("NO_PROXY").env_remove("no_proxy");
+    let ran = tokio::select! {
+        ran = tokio::task::spawn_blocking(move || command.output().unwrap()) => ran.unwrap(),
+        _ = tripwire.accept() => panic!("the proxy was asked"),
+    };
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    cloud.stop().await;
+}
+
 /// Whoever forgets to stop a cloud does not hang, and leaves no thread.
 #[tokio::test]
 async fn a_cloud_that_is_dropped_ends() {
