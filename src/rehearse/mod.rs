@@ -13,6 +13,9 @@
 //!                                └─ objects, listing, multipart: the state, pure logic
 //! ```
 //!
+//! Around it, for rehearsals: [`standin`] takes all that is real out of a plan, [`sample`] makes data
+//! that the plan would move, and [`Cloud`] puts servers, directories and data together.
+//!
 //! # Honesty
 //!
 //! Without [`Quirks`] it answers as AWS does, as far as a migration can tell: conditions hold, wrong
