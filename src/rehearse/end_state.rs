@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::objects::Buckets;
+use super::Buckets;
 use crate::{
     model::{Key, KeyRange, SiteName},
     store::{ObjectStore, StoreError, file::FileStore},
