@@ -243,6 +243,24 @@ impl Place {
                 _ => false,
             }
     }
+
+    /// What the other place has below this one: nothing where it is the same, `None` where it does
+    /// not lie in it.
+    pub(super) fn holds(&self, other: &Self) -> Option<String> {
+        if self.server != other.server {
+            return None;
+        }
+        match (&self.path, &other.path) {
+            (PlacePath::Bucket { bucket: a, prefix: p }, PlacePath::Bucket { bucket: b, prefix: q }) if a == b => {
+                q.strip_prefix(p.as_str()).map(str::to_owned)
+            }
+            (PlacePath::Table(a), PlacePath::Table(b)) => (a == b).then(String::new),
+            (PlacePath::Directory(a), PlacePath::Directory(b)) => {
+                Some(b.strip_prefix(a.as_slice())?.iter().flat_map(|part| [part.as_str(), "/"]).collect())
+            }
+            _ => None,
+        }
+    }
 }
 
 fn server(endpoint: &Endpoint) -> String {
@@ -335,6 +353,23 @@ mod tests {
         assert!(place("../data", "x/y").overlaps(&place("../data/x", "y")));
         assert!(place("../data", "x").overlaps(&place("../plans/../data", "x/y/z")));
         assert!(!place("../data", "x").overlaps(&place("../data", "xy")));
+        assert_eq!(place("../data", "x").holds(&place("../data/x", "y/z")).as_deref(), Some("y/z/"));
+        assert_eq!(place("../data", "x").holds(&place("../data", "x")).as_deref(), Some(""));
+        assert_eq!(place("../data", "x/y").holds(&place("../data", "x")), None);
         assert!(!place("../data", "x").overlaps(&place("data", "x")));
+    }
+
+    #[test]
+    fn a_bucket_holds_its_prefixes_and_no_other_bucket() {
+        let place = |text: &str| {
+            let location = Location::parse(text).unwrap();
+            Place::of(&location, &Site::empty(location.site.clone()), Path::new(""))
+        };
+        let outer = place("s3://a/bucket/x");
+        assert_eq!(outer.holds(&place("s3://b/bucket/x/in/y/")).as_deref(), Some("in/y/"));
+        assert_eq!(outer.holds(&place("s3://a/bucket/x/")).as_deref(), Some(""));
+        assert_eq!(outer.holds(&place("s3://a/bucket")), None);
+        assert_eq!(outer.holds(&place("s3://a/other/x/in")), None);
+        assert_eq!(outer.holds(&place("file://a/bucket/x/in")), None);
     }
 }

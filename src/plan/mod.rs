@@ -104,6 +104,14 @@ impl Plan {
         self.datasets().filter(writes_there).map(|other| &other.name).collect()
     }
 
+    /// What `inner` has below `outer`: the folders between the two, with a `/` after each, nothing
+    /// where both are one place. `None` where it does not lie there, by whatever names its site and
+    /// that of `outer` go.
+    pub fn below(&self, outer: &Location, inner: &Location) -> Option<String> {
+        let place = |at: &Location| Some(location::Place::of(at, self.sites.get(&at.site)?, &self.directory));
+        place(outer)?.holds(&place(inner)?)
+    }
+
     /// All datasets, phase by phase.
     pub fn datasets(&self) -> impl Iterator<Item = &Dataset> {
         self.phases.iter().flat_map(|phase| &phase.datasets)

@@ -15,6 +15,9 @@
 //!                      └─ state, objects, listing, multipart, locks: the state, pure logic
 //! ```
 //!
+//! Around it, for rehearsals: [`standin`] takes all that is real out of a plan, [`sample`] makes data
+//! that the plan would move, and [`Cloud`] puts servers, directories and data together.
+//!
 //! # Who may do what
 //!
 //! An identity of the account may do all that no bucket policy denies, another account's only what
@@ -41,8 +44,10 @@ mod access;
 mod acls;
 mod buckets;
 mod checksums;
+pub mod cloud;
 mod config;
 mod direct;
+mod end_state;
 mod faults;
 mod front;
 mod gate;
@@ -57,16 +62,20 @@ mod operation;
 mod policy;
 mod properties;
 mod reads;
+pub mod sample;
 mod server;
 mod service;
 mod settings;
+pub mod standin;
 mod state;
 mod text;
 mod uploads;
 mod writes;
 
+pub use cloud::{Cloud, CloudOptions};
 pub use config::{Quirks, S3ServerConfig};
 pub use direct::NewObject;
+pub use end_state::EndState;
 pub use faults::{Fault, FaultRule, Faults, When};
 pub use held::{HeldObject, HeldVersion};
 pub use identity::Identity;

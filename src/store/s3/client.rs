@@ -131,7 +131,7 @@ async fn credentials(credentials: &S3Credentials, region: Region) -> SharedCrede
 }
 
 /// The HTTP client: the system's trust or the site's own authorities, proxies from the usual
-/// environment variables.
+/// environment variables, except to this machine.
 fn http_client(config: &S3Config) -> Result<SharedHttpClient> {
     let mut trust = TrustStore::default();
     if let Some(pem) = config.endpoint.as_ref().and_then(|endpoint| endpoint.ca_pem.clone()) {
@@ -148,15 +148,39 @@ fn http_client(config: &S3Config) -> Result<SharedHttpClient> {
     let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
         StoreError::new(ErrorKind::Other, "connect", &config.site, "ca_file cannot be used").because(error)
     })?;
+    // A proxy would look for the server on its own machine, and would see what was meant for ours.
+    let own = config.endpoint.as_ref().is_some_and(|endpoint| is_this_machine(&endpoint.url));
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
             .tls_context(context.clone())
-            .proxy_config(ProxyConfig::from_env());
+            .proxy_config(if own { ProxyConfig::disabled() } else { ProxyConfig::from_env() });
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         connector.build()
     }))
 }
 
+fn is_this_machine(url: &str) -> bool {
+    let uri = url.parse::<hyper::Uri>();
+    let host = uri.as_ref().ok().and_then(hyper::Uri::host).unwrap_or("");
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_its_addresses() {
+        for url in ["http://127.0.0.1:9000", "http://127.8.7.6", "http://[::1]:9000", "https://localhost:9000/"] {
+            assert!(is_this_machine(url), "{url}");
+        }
+        for url in ["", "https://s3.example.com", "http://10.0.0.1:9000", "http://localhost.example.com"] {
+            assert!(!is_this_machine(url), "{url}");
+        }
+    }
+}

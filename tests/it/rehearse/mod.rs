@@ -12,6 +12,7 @@ use aws_sdk_s3::{
 };
 use migrate::rehearse::{FaultRule, Faults, Quirks, S3Server, S3ServerConfig};
 
+mod cloud;
 mod faults;
 mod keys;
 mod locks;

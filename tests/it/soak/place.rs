@@ -83,7 +83,8 @@ impl Place {
                 memory.put_raw(key, bytes, Properties { headers, metadata, tags });
             }
             Self::Server { server, .. } => {
-                let object = NewObject { data: bytes, content_type: Some(content_type), metadata, tags };
+                let object =
+                    NewObject { data: bytes, content_type: Some(content_type), metadata, tags, ..NewObject::default() };
                 server.state().put_object("data", key, object);
             }
         }
@@ -110,7 +111,7 @@ impl Place {
             Self::Server { server, .. } => {
                 let held = server.state().keys("data").into_iter().map(|key| {
                     let object = server.state().get_object("data", &key).expect("it is listed");
-                    let NewObject { data, content_type, metadata, tags } = object;
+                    let NewObject { data, content_type, metadata, tags, .. } = object;
                     (key, Object { bytes: data, content_type: content_type.unwrap_or_default(), metadata, tags })
                 });
                 held.collect()
