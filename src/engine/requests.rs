@@ -2,7 +2,8 @@
 //!
 //! A command that finds the migration driven by another process leaves a request in the ledger and
 //! waits for the answer. Here they are looked for while a run works. What was left before the run
-//! began is refused: whoever left it has gone, or carries it out himself.
+//! began is refused: whoever left it has gone. What comes too late for this run stays open: who left it
+//! sees the process end, and carries it out himself.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -44,10 +45,6 @@ impl AbortAsked {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         asked.get_or_insert((id.to_owned(), options)).0 == id
     }
-
-    fn is(&self, id: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|(asked, _)| asked == id)
-    }
 }
 
 fn done(detail: impl Into<String>) -> Answer {
@@ -68,10 +65,6 @@ impl Run<'_> {
             for row in self.journal.ledger.open_requests().await? {
                 self.carry_out(row).await?;
             }
-        }
-        // Nobody is left waiting for an answer that no one gives.
-        for row in self.journal.ledger.open_requests().await?.iter().filter(|row| !self.abort.is(&row.id)) {
-            self.answer(&row.id, refused("the run has just ended: ask again"), Vec::new()).await?;
         }
         Ok(())
     }
