@@ -10,6 +10,7 @@ const MANUAL: &str = "\
 A PLAN is a TOML (or JSON) file that says what must be where, in which order and under which rules.
 The usual course:
 
+  migrate rehearse plan.toml  run it all against a local cloud with sample data; touches nothing real
   migrate plan   plan.toml    look at both sides and show what would move; changes nothing
   migrate run    plan.toml    copy, and prove that it arrived; run it again to go on after any stop
   migrate verify plan.toml    prove it again, independently, and list every difference
@@ -114,6 +115,8 @@ pub(super) enum Command {
     Abort(AbortArgs),
     /// Show or change limits, also of a run that is under way
     Limits(LimitsArgs),
+    /// Run the whole plan against a local cloud filled with sample data; touches nothing real
+    Rehearse(RehearseArgs),
     /// Print the JSON Schema of plans, for editors
     #[command(after_help = "Example:\n  migrate schema > schema.json")]
     Schema,
@@ -288,6 +291,42 @@ pub(super) struct LimitsArgs {
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate rehearse plans/global-expansion.toml
+  migrate rehearse plan.toml --seed 7 --scale 3      # other data, three times as much
+  migrate rehearse plan.toml --until verified        # no cutover
+
+Every endpoint, directory, route, credential, hook, CDN and probe of the plan is replaced by a local
+stand-in. The same plan, seed and scale end in the same state, which the answer names by a digest.")]
+pub(super) struct RehearseArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// What the sample data is made of
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// How much of it: 1 is about a thousand objects
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = scale)]
+    pub(super) scale: f64,
+    /// How far to go; as far as the plan says where left out
+    #[arg(long, value_name = "STEP")]
+    pub(super) until: Option<Until>,
+    /// Print events, one JSON object a line; the last is `rehearsal_ended`
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// More would not fit into memory, where the local cloud keeps its data.
+const SCALE_MAX: f64 = 100.0;
+
+fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale > 0.0 && scale <= SCALE_MAX => Ok(scale),
+        _ => Err(format!("write a number above 0, at most {SCALE_MAX}: the local cloud keeps its data in memory")),
+    }
 }
 
 /// How far a run goes.

@@ -22,6 +22,10 @@ pub(super) fn start(format: LogFormat, hides_keys: bool) {
 fn directives(format: LogFormat, hides_keys: bool) -> String {
     let others = format.level.min(tracing::Level::WARN);
     let mut text = format!("{others},migrate={}", format.level).to_lowercase();
+    // A rehearsal's server calls an error what its client has provoked on purpose.
+    if format.level < tracing::Level::DEBUG {
+        text.push_str(",s3s=off");
+    }
     if hides_keys {
         for room in NAME_KEYS {
             text.push(',');
@@ -42,6 +46,6 @@ mod tests {
         assert_eq!(directives(debug, false), "warn,migrate=debug");
         assert!(directives(debug, true).contains("migrate::store=off"));
         let error = LogFormat { level: tracing::Level::ERROR, json: false };
-        assert_eq!(directives(error, false), "error,migrate=error");
+        assert_eq!(directives(error, false), "error,migrate=error,s3s=off");
     }
 }

@@ -28,6 +28,7 @@ mod limits;
 mod log;
 mod plan;
 mod progress;
+mod rehearse;
 mod render;
 mod run;
 mod session;
@@ -60,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Status(args) => status::status(&args, &global),
         Command::Cutover(args) => cutover::cutover(&args, &global),
         Command::Abort(args) => abort::abort(&args, &global),
+        Command::Rehearse(args) => rehearse::rehearse(&args, &global),
         Command::Limits(args) => limits::limits(&args, &global),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&crate::plan::schema()).expect("a schema is plain data");

@@ -14,6 +14,7 @@ use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle};
 
 use super::{render, term};
 use crate::{
+    lifecycle::State,
     model::{ByteCount, DatasetName},
     report::{Event, Redactor, TargetProgress},
 };
@@ -111,7 +112,10 @@ impl Display {
                 self.end_bar(&dataset);
                 self.paces.remove(&dataset);
                 self.told.insert(dataset.clone(), now);
-                self.line(&format!("{dataset}: {}", state.name()));
+                // The steps of a cutover tell these.
+                if !matches!(state, State::Switching { .. } | State::Switched { .. }) {
+                    self.line(&format!("{dataset}: {}", state.name()));
+                }
             }
             Event::Progress { dataset, targets, fraction, target_bytes_written, waits_for, .. } => {
                 let pace = self.paces.entry(dataset.clone()).or_default();
@@ -142,7 +146,8 @@ impl Display {
             Event::NeedsApproval { phase } => self.line(&format!("phase {phase}: everything is proved")),
             Event::Approved { phase, by } => self.line(&format!("phase {phase}: the cutover is approved by {by}")),
             Event::CutoverStep { dataset, step, detail } => self.line(&format!("{dataset}: {step}: {detail}")),
-            Event::Waiting { dataset, reason, seconds } => {
+            // A second is over before it is read.
+            Event::Waiting { dataset, reason, seconds } if seconds > 1 => {
                 self.line(&format!("{dataset}: waits up to {seconds} s for {reason}"));
             }
             Event::LateWrites { dataset, site, records, .. } => self.line(&format!(
@@ -150,7 +155,11 @@ impl Display {
                 render::count(records, "record was", "records were")
             )),
             // The answer holds these.
-            Event::Differs { .. } | Event::DatasetEnded { .. } | Event::RunBegan { .. } | Event::RunEnded { .. } => {}
+            Event::Differs { .. }
+            | Event::DatasetEnded { .. }
+            | Event::RunBegan { .. }
+            | Event::RunEnded { .. }
+            | Event::Waiting { .. } => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! `migrate run`: copies, and proves that it arrived.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 
@@ -9,16 +9,17 @@ use super::{
     args::{Global, RunArgs, Until},
     error::{Code, Failure},
     interrupt,
-    progress::{self, Show},
+    progress::{self, Seen, Show},
     session::{self, Session},
     standing::{self, PhaseStanding},
     summary::Summary,
     term,
 };
 use crate::{
-    engine::{self, EngineError, RunOptions, Shutdown, Sites},
+    engine::{self, EngineError, RunOptions, RunOutcome, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
+    model::DatasetName,
     report::{Event, Sink},
 };
 
@@ -40,11 +41,7 @@ pub(super) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
 fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
     let session = Session::load(&args.plan, global)?;
     let options = RunOptions {
-        goal: match args.until {
-            Some(Until::Copied) => Goal::Copied,
-            Some(Until::Verified) => Goal::Verified,
-            None | Some(Until::Cutover) => Goal::CutOver,
-        },
+        goal: goal(args.until),
         phases: session.phases(&args.phases)?,
         datasets: session.datasets(&args.datasets)?,
         force: args.force,
@@ -60,9 +57,18 @@ fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
     session::block_on(run.drive()).map_err(|failure| failure.then(run.again.clone()))
 }
 
+/// How far a run is to go; as far as the plan says where nothing was said.
+pub(super) fn goal(until: Option<Until>) -> Goal {
+    match until {
+        Some(Until::Copied) => Goal::Copied,
+        Some(Until::Verified) => Goal::Verified,
+        None | Some(Until::Cutover) => Goal::CutOver,
+    }
+}
+
 /// Refuses what this build cannot carry out, before anything is begun.
 fn refuse(session: &Session, args: &RunArgs, options: &RunOptions) -> Result<(), Failure> {
-    let to_cutover = matches!(args.until, None | Some(Until::Cutover));
+    let to_cutover = options.goal == Goal::CutOver;
     let mut asked = engine::asked(&session.plan, &options.phases, &options.datasets).peekable();
     if asked.peek().is_none() {
         return Err(Failure::new(Code::Wrong, "no dataset is in the phases and has the name that you asked for")
@@ -119,10 +125,40 @@ pub(super) struct Running<'a> {
     pub(super) again: String,
 }
 
+/// What a run came to, before anybody is told.
+pub(super) struct Worked {
+    pub(super) outcome: RunOutcome,
+    /// Where everything stood before and stands now.
+    before: Vec<PhaseStanding>,
+    pub(super) after: Vec<PhaseStanding>,
+    seen: BTreeMap<DatasetName, Seen>,
+    /// Whether the ledger was closed as it should be.
+    closed: Result<(), Failure>,
+}
+
 impl Running<'_> {
     async fn drive(&self) -> Result<Code, Failure> {
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
+        let worked = self.work(&Sites::new(), shutdown).await?;
+        let (outcome, closed) = (&worked.outcome, worked.closed);
+        let summary = Summary { run: self, outcome, before: &worked.before, after: &worked.after, seen: &worked.seen };
+        let code = summary.code();
+        let next = summary.next(code);
+        self.tell_stopped(outcome);
+        if self.args.json {
+            closed?;
+            let complete = code == Code::Done && !summary.waits_for_approval();
+            term::answer_line(&Event::RunEnded { complete, next });
+        } else {
+            term::answer(&format!("{}next: {next}", summary.text()));
+            closed?;
+        }
+        Ok(code)
+    }
+
+    /// Runs, with the display that was asked for.
+    pub(super) async fn work(&self, sites: &Sites, shutdown: Shutdown) -> Result<Worked, Failure> {
         let ledger = Arc::new(self.session.ledger_to_write()?);
         let before = self.standing(&ledger).await?;
         let (sink, events) = Sink::new();
@@ -134,32 +170,23 @@ impl Running<'_> {
         let display = progress::show(events, show, self.session.redactor);
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.pass() > 0);
         sink.tell(Event::RunBegan { plan: self.session.plan.name.clone(), resumed });
-        let sites = Sites::new();
-        let outcome = engine::run(&self.session.plan, &sites, Arc::clone(&ledger), &self.options, sink, shutdown).await;
+        let outcome = engine::run(&self.session.plan, sites, Arc::clone(&ledger), &self.options, sink, shutdown).await;
         let seen = display.await.unwrap_or_default();
         let after = self.standing(&ledger).await;
         let closed = session::close(ledger).await;
         let outcome = outcome.map_err(|error| self.failure(&error))?;
         let after = after.map_err(|failure| outcome.stopped.as_ref().map_or(failure, |error| self.failure(error)))?;
-        let summary = Summary { run: self, outcome: &outcome, before: &before, after: &after, seen: &seen };
-        let code = summary.code();
-        let next = summary.next(code);
-        if let Some(error) = &outcome.stopped {
-            term::tell(&Failure::engine(error, self.session.redactor).to_text());
-        }
+        Ok(Worked { outcome, before, after, seen, closed })
+    }
+
+    /// Tells why the run ended before its time.
+    pub(super) fn tell_stopped(&self, outcome: &RunOutcome) {
+        let Some(error) = &outcome.stopped else { return };
+        let failure = Failure::engine(error, self.session.redactor);
+        term::tell(&failure.to_text());
         if self.args.json {
-            if let Some(error) = &outcome.stopped {
-                let failure = Failure::engine(error, self.session.redactor).to_json();
-                term::answer_line(&json!({ "event": "error", "error": failure["error"] }));
-            }
-            closed?;
-            let complete = code == Code::Done && !summary.waits_for_approval();
-            term::answer_line(&Event::RunEnded { complete, next });
-        } else {
-            term::answer(&format!("{}next: {next}", summary.text()));
-            closed?;
+            term::answer_line(&json!({ "event": "error", "error": failure.to_json()["error"] }));
         }
-        Ok(code)
     }
 
     async fn standing(&self, ledger: &Ledger) -> Result<Vec<PhaseStanding>, Failure> {

@@ -45,6 +45,23 @@ impl Session {
         })
     }
 
+    /// The same command on another plan, with a state of its own: a rehearsal's.
+    pub(super) fn rehearsing(&self, plan: Plan, state: StateDir) -> Self {
+        Self {
+            file: self.file.clone(),
+            root: self.root.clone(),
+            quiet: self.quiet,
+            redactor: self.redactor,
+            plan,
+            state,
+        }
+    }
+
+    /// Where the rehearsals of this plan are.
+    pub(super) fn rehearsal_state(&self) -> StateDir {
+        StateDir::rehearsal(self.root.as_deref(), &self.plan.name)
+    }
+
     /// A command on the same plan and state, as one types it.
     pub(super) fn command(&self, verb: &str, more: &[&str]) -> String {
         let file = self.file.to_string_lossy();

@@ -55,6 +55,29 @@ impl StateDir {
         Self { path: root.unwrap_or(Path::new(ROOT)).join(plan.as_str()) }
     }
 
+    /// Where the rehearsals of `plan` are: beside the state of real plans, under a name that no plan can
+    /// have.
+    pub(super) fn rehearsal(root: Option<&Path>, plan: &PlanName) -> Self {
+        Self { path: root.unwrap_or(Path::new(ROOT)).join(".rehearsal").join(plan.as_str()) }
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes all that an earlier rehearsal has left; the lock must be held, and stays.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path == self.lock_file() {
+                continue;
+            }
+            if fs::symlink_metadata(&path)?.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+        }
+        Ok(())
+    }
+
     /// The ledger's file.
     pub(super) fn ledger(&self) -> PathBuf {
         self.path.join("ledger.sqlite")

@@ -35,7 +35,8 @@ use crate::{
     report::{Event, Sink},
 };
 
-/// How often a dataset that moves on between its verification and its cutover is copied again.
+/// How often a dataset that moves on, before its verification ends or before its cutover, is copied
+/// again within a run.
 const ROUNDS_MAX: u32 = 8;
 
 /// Everything that a run shares.
@@ -85,6 +86,13 @@ pub(super) async fn run(
         (Err(EngineError::LedgerClosed), Err(error)) => Err(error.into()),
         (outcome, Err(error)) => outcome.map(|outcome| RunOutcome { stopped: Some(error.into()), ..outcome }),
     }
+}
+
+/// The live datasets that were written to between their copy and their verification: S3 and
+/// directories have no stream of changes, so they are followed by looking again.
+fn moved_on(active: &[Active]) -> Vec<usize> {
+    let moved = |active: &Active| active.plan.live && matches!(active.state, State::Different { .. });
+    active.iter().enumerate().filter(|(_, active)| moved(active)).map(|(place, _)| place).collect()
 }
 
 /// Gives work a run to work with, and a scribe who writes for it until it ends.
@@ -213,7 +221,10 @@ impl Run<'_> {
                 break;
             }
             rounds += 1;
-            let again = self.cut_over(phase, &mut active, outcome).await?;
+            let mut again = moved_on(&active);
+            if again.is_empty() {
+                again = self.cut_over(phase, &mut active, outcome).await?;
+            }
             if again.is_empty() || rounds >= ROUNDS_MAX || self.shutdown.is_draining() {
                 break;
             }

@@ -143,7 +143,8 @@ impl Hand for EngineHand<'_> {
     async fn wait(&self, time: Duration, reason: &str) -> Result<(), Halt> {
         if !time.is_zero() {
             let (dataset, reason) = (self.dataset.name.clone(), reason.to_owned());
-            self.run.sink.tell(Event::Waiting { dataset, reason, seconds: time.as_secs() });
+            let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+            self.run.sink.tell(Event::Waiting { dataset, reason, seconds });
         }
         match tokio::time::timeout(time, self.run.shutdown.draining()).await {
             Ok(()) => Err(Halt::Interrupted),

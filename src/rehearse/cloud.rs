@@ -211,6 +211,15 @@ impl Cloud {
         open(&self.clients, &self.plan().sites, at, role)
     }
 
+    /// A store at a stand-in that an application writes to, as an application knows its own store.
+    pub(super) fn store_to_write(&self, at: &Location) -> Option<Arc<dyn ObjectStore>> {
+        let store = self.store(at, Role::Target)?;
+        if at.scheme == Scheme::S3 {
+            store.adopt(SERVER);
+        }
+        Some(store)
+    }
+
     /// What the cloud holds now. While something writes, it is the state of no one moment.
     pub async fn end_state(&self) -> Result<EndState, StoreError> {
         let buckets = standin::buckets(self.plan());
@@ -268,10 +277,7 @@ impl Cloud {
     async fn fill(&mut self, options: &CloudOptions) -> Result<(), CloudError> {
         let mut all = BTreeMap::new();
         for (dataset, samples) in sample::samples(self.plan(), options.seed, options.scale) {
-            let Some(store) = self.store(&dataset.source, Role::Target) else { continue };
-            if dataset.source.scheme == Scheme::S3 {
-                store.adopt(SERVER);
-            }
+            let Some(store) = self.store_to_write(&dataset.source) else { continue };
             let in_parts = dataset.source.scheme == Scheme::S3;
             let mut filled = Filled::default();
             let mut writes = JoinSet::new();

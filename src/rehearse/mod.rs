@@ -16,7 +16,8 @@
 //! ```
 //!
 //! Around it, for rehearsals: [`standin`] takes all that is real out of a plan, [`sample`] makes data
-//! that the plan would move, and [`Cloud`] puts servers, directories and data together.
+//! that the plan would move, [`Cloud`] puts servers, directories and data together, and a [`Writer`] goes
+//! on writing as an application would.
 //!
 //! # Who may do what
 //!
@@ -70,6 +71,7 @@ pub mod standin;
 mod state;
 mod text;
 mod uploads;
+mod writer;
 mod writes;
 
 pub use cloud::{Cloud, CloudOptions};
@@ -84,3 +86,4 @@ pub use objects::Versioning;
 pub use operation::Operation;
 pub use server::{S3Server, Stats};
 pub use state::Buckets;
+pub use writer::{Promise, Writer, WriterError};

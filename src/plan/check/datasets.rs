@@ -365,7 +365,9 @@ fn unsupported(
     };
     let table = |location: &Location| location.scheme == Scheme::DynamoDb;
     add(source.is_some_and(table), "dynamodb://", &spot.key("source"), false);
-    add(written.live == Some(true), "live", &spot.key("live"), false);
+    // Tables have change streams, which nothing reads yet; objects are looked at again.
+    let is_table = is_table(source, targets);
+    add(written.live == Some(true) && is_table, "live", &spot.key("live"), false);
     add(written.filter.is_some(), "where", &spot.key("where"), false);
     add(written.part_of.is_some(), "part_of", &spot.key("part_of"), false);
     add(written.versions == Some(Versions::All), "versions", &spot.key("versions"), false);

@@ -1,0 +1,299 @@
+//! `migrate rehearse`: the whole plan against a local cloud, with everything that a real run does.
+
+use std::{sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::{
+    args::{Global, RehearseArgs, RunArgs, Until},
+    error::{Code, Failure},
+    interrupt, render,
+    run::{self, Running, Worked},
+    session::{self, Session},
+    term,
+};
+use crate::{
+    engine::{self, Approver, EngineError, Ready, RunOptions, Shutdown, Sites},
+    lifecycle::Goal,
+    model::ByteCount,
+    rehearse::{Cloud, CloudOptions, Writer, WriterError, cloud::CloudError},
+    report::Sink,
+    survey::{self, Preview, SurveyOptions},
+};
+
+mod summary;
+
+use summary::{Row, Summary, Told, proof};
+
+pub(super) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
+    rehearsed(args, global).inspect_err(|failure| {
+        if args.json {
+            let mut line = failure.to_json();
+            line["event"] = "error".into();
+            term::answer_line(&line);
+        }
+    })
+}
+
+fn rehearsed(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
+    let real = Session::load(&args.plan, global)?;
+    let state = real.rehearsal_state();
+    state.prepare()?;
+    let _lock = state.lock(&session::typed())?;
+    state.clear().map_err(|error| {
+        let message = format!("failed to clear the last rehearsal in {}: {error}", state.path().display());
+        Failure::new(Code::Incomplete, message).mended_by("remove it by hand")
+    })?;
+    let root = state.path().join("sites");
+    session::block_on(async {
+        let options = CloudOptions { seed: args.seed, scale: args.scale, ..CloudOptions::default() };
+        tell(args, global, &format!("rehearsing {}: a local cloud for every site of the plan", real.plan.name));
+        let cloud = Cloud::start(&real.plan, &root, &options).await.map_err(|error| no_cloud(&error))?;
+        let session = real.rehearsing(cloud.plan().clone(), state);
+        let rehearsal = Rehearsal { args, real: &real, session: &session, cloud: &cloud };
+        let ended = rehearsal.hold().await;
+        cloud.stop().await;
+        ended
+    })
+}
+
+fn tell(args: &RehearseArgs, global: &Global, text: &str) {
+    if !args.json && !global.quiet {
+        term::tell(text);
+    }
+}
+
+fn no_cloud(error: &CloudError) -> Failure {
+    Failure::new(Code::Incomplete, format!("the local cloud did not come up: {}", super::error::with_causes(error)))
+}
+
+/// One rehearsal.
+struct Rehearsal<'a> {
+    args: &'a RehearseArgs,
+    real: &'a Session,
+    session: &'a Session,
+    cloud: &'a Cloud,
+}
+
+impl Rehearsal<'_> {
+    async fn hold(&self) -> Result<Code, Failure> {
+        let goal = run::goal(self.args.until);
+        self.refuse(goal)?;
+        let shutdown = Shutdown::new();
+        let _listening = interrupt::listen(&shutdown)?;
+        let began = Instant::now();
+        let preview = self.preview(&shutdown).await?;
+        let writers: Vec<_> = self.cloud.writers(self.args.seed, self.args.scale).into_iter().map(Arc::new).collect();
+        let mut writing = JoinSet::new();
+        for writer in &writers {
+            let writer = Arc::clone(writer);
+            writing.spawn(async move { writer.write().await });
+        }
+        let run_args = self.run_args();
+        let approver = Arc::new(AtRest { writers: writers.clone() });
+        let options = RunOptions {
+            goal,
+            phases: Vec::new(),
+            datasets: Vec::new(),
+            force: false,
+            limits: engine::Limits::default(),
+            approver,
+        };
+        let again = self.again();
+        let running = Running { session: self.session, args: &run_args, options, again };
+        let mut worked = self.run(&running, &writers, &shutdown).await?;
+        if worked.outcome.datasets.iter().all(|dataset| dataset.reached) && goal == Goal::CutOver {
+            // Those whose lead has moved go on at the new one, to the end of what they have to write.
+            while let Some(ended) = writing.join_next().await {
+                ended.map_err(|error| failed(&error.into()))?.map_err(|error| broke_off(&error))?;
+            }
+        }
+        writing.shutdown().await;
+        let mut promises = Vec::new();
+        for writer in &writers {
+            promises.push(writer.check().await.map_err(|error| broke_off(&error))?);
+        }
+        running.tell_stopped(&worked.outcome);
+        let end_state = self.cloud.end_state().await.map_err(|error| failed(&error.into()))?;
+        let datasets = self.datasets(&mut worked);
+        let complete = worked.outcome.stopped.is_none()
+            && worked.outcome.datasets.iter().all(|dataset| dataset.reached)
+            && promises.iter().all(|promise| promise.broken.is_empty())
+            && datasets.iter().all(|dataset| dataset.late_writes == 0);
+        let summary = Summary {
+            complete,
+            seconds: began.elapsed().as_secs_f64(),
+            to_move: preview.phases.iter().flat_map(|phase| &phase.datasets).map(|dataset| dataset.records).sum(),
+            datasets,
+            promises: promises.into_iter().map(Told::from).collect(),
+            left_out: self.cloud.notes().iter().map(ToString::to_string).collect(),
+            end_state: end_state.all,
+            state: self.session.state.path().display().to_string(),
+            next: if complete { self.real.command("plan", &[]) } else { self.again() },
+        };
+        self.answer(&summary);
+        Ok(match (&worked.outcome, complete) {
+            (_, true) => Code::Done,
+            (outcome, false) if outcome.interrupted => Code::Incomplete,
+            _ => Code::Differs,
+        })
+    }
+
+    /// Runs; where no approval waits for the writers to come to rest, runs again when they have, as
+    /// anybody would.
+    async fn run(
+        &self,
+        running: &Running<'_>,
+        writers: &[Arc<Writer>],
+        shutdown: &Shutdown,
+    ) -> Result<Worked, Failure> {
+        let sites = Sites::with_opener(self.cloud.opener(), crate::store::retry::RetryPolicy::default());
+        let at_rest = writers.iter().all(|writer| writer.is_at_rest());
+        let worked = running.work(&sites, shutdown.clone()).await?;
+        if at_rest || running.options.goal == Goal::CutOver || shutdown.is_draining() {
+            return Ok(worked);
+        }
+        for writer in writers {
+            writer.rest().await;
+        }
+        running.work(&sites, shutdown.clone()).await
+    }
+
+    /// Refuses what this build cannot carry out, as `run` does.
+    fn refuse(&self, goal: Goal) -> Result<(), Failure> {
+        for dataset in self.session.plan.datasets() {
+            let with_cutover = goal == Goal::CutOver && dataset.cutover.is_some();
+            if let Err(error) = engine::refuse_unsupported(dataset, with_cutover) {
+                let failure = Failure::engine(&error, self.session.redactor);
+                let cutover_only = matches!(error, EngineError::Unsupported { cutover_only: true, .. });
+                return Err(if cutover_only {
+                    let next = self.real.command("rehearse", &["--until", "verified"]);
+                    failure.then(next).mended_by("rehearse what comes before the cutover")
+                } else {
+                    failure.then(self.real.command("plan", &[]))
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What `migrate plan` would show.
+    async fn preview(&self, shutdown: &Shutdown) -> Result<Preview, Failure> {
+        let sites = Sites::with_opener(self.cloud.opener(), crate::store::retry::RetryPolicy::default());
+        let options = SurveyOptions { datasets: Vec::new(), probe: true };
+        let plan = &self.session.plan;
+        let preview = survey::survey(plan, &sites, None, &options, &Sink::none(), shutdown).await;
+        let preview = preview.map_err(|error| failed(&error))?;
+        let blocks: Vec<_> = preview
+            .phases
+            .iter()
+            .flat_map(|phase| &phase.datasets)
+            .flat_map(|dataset| dataset.blocks.iter().map(move |block| format!("{}: {block}", dataset.name)))
+            .collect();
+        if !blocks.is_empty() && !shutdown.is_draining() {
+            return Err(Failure::new(Code::Differs, format!("the plan is blocked: {}", blocks.join("; ")))
+                .then(self.real.command("plan", &[])));
+        }
+        if !self.args.json && !self.session.quiet {
+            for phase in &preview.phases {
+                let sum = |count: fn(&survey::DatasetPreview) -> u64| phase.datasets.iter().map(count).sum::<u64>();
+                let records = render::count(sum(|dataset| dataset.records), "object", "objects");
+                let bytes = ByteCount(sum(|dataset| dataset.bytes));
+                term::tell(&format!("plan: phase {}: {records}, {bytes} at the sources now", phase.name));
+            }
+        }
+        Ok(preview)
+    }
+
+    fn run_args(&self) -> RunArgs {
+        RunArgs {
+            plan: self.args.plan.clone(),
+            until: self.args.until,
+            phases: Vec::new(),
+            datasets: Vec::new(),
+            approve: Vec::new(),
+            force: false,
+            json: self.args.json,
+        }
+    }
+
+    fn again(&self) -> String {
+        let (seed, scale) = (self.args.seed.to_string(), self.args.scale.to_string());
+        let mut more = vec!["--seed", &seed, "--scale", &scale];
+        match self.args.until {
+            None => {}
+            Some(Until::Copied) => more.extend(["--until", "copied"]),
+            Some(Until::Verified) => more.extend(["--until", "verified"]),
+            Some(Until::Cutover) => more.extend(["--until", "cutover"]),
+        }
+        self.real.command("rehearse", &more)
+    }
+
+    fn datasets(&self, worked: &mut Worked) -> Vec<Row> {
+        let plan = &self.session.plan;
+        let standing = worked.after.iter().flat_map(|phase| phase.datasets.iter().map(move |one| (&phase.name, one)));
+        standing
+            .map(|(phase, one)| {
+                let dataset = plan.datasets().find(|dataset| dataset.name == one.name);
+                let from = dataset.map_or_else(|| one.lead.clone(), |dataset| dataset.source.site.clone());
+                Row {
+                    phase: phase.to_string(),
+                    name: one.name.clone(),
+                    state: one.state,
+                    from,
+                    lead: one.lead.clone(),
+                    epoch: one.epoch.0,
+                    targets: one.targets.len(),
+                    records: one.records_total.unwrap_or(0),
+                    bytes: ByteCount(one.bytes_total.unwrap_or(0)),
+                    passes: one.lifecycle.pass(),
+                    proof: proof(one),
+                    late_writes: one.late_writes,
+                    waits_for: one.waits_for.clone(),
+                }
+            })
+            .collect()
+    }
+
+    fn answer(&self, summary: &Summary) {
+        if self.args.json {
+            let mut line = serde_json::to_value(summary).expect("a summary is plain data");
+            line["event"] = json!("rehearsal_ended");
+            line["seed"] = self.args.seed.into();
+            line["scale"] = self.args.scale.into();
+            term::answer_line(&line);
+        } else {
+            term::answer(&summary.text(self.args, &self.session.plan.name.to_string()));
+        }
+    }
+}
+
+fn failed(error: &EngineError) -> Failure {
+    Failure::new(Code::Incomplete, super::error::with_causes(error))
+}
+
+fn broke_off(error: &WriterError) -> Failure {
+    let cause = super::error::with_causes(error);
+    Failure::new(Code::Incomplete, format!("the rehearsal's application broke off: {cause}"))
+}
+
+/// Approves a phase once its applications have come to rest, as an operator would who makes them
+/// read-only first.
+#[derive(Debug)]
+struct AtRest {
+    writers: Vec<Arc<Writer>>,
+}
+
+#[async_trait]
+impl Approver for AtRest {
+    async fn approve(&self, ready: &Ready) -> Option<String> {
+        for writer in &self.writers {
+            if ready.moves.iter().any(|one| one.dataset == *writer.dataset()) {
+                writer.rest().await;
+            }
+        }
+        Some("the rehearsal".to_owned())
+    }
+}
