@@ -135,7 +135,11 @@ impl Answer {
         if let Some(level) = options.level {
             more.extend(["--level", level.as_str()]);
         }
-        let mendable = self.datasets.iter().any(|row| row.found.missing + row.found.different > 0);
+        // Nothing is copied back to those that a moved lead has left behind.
+        let mendable = self.datasets.iter().any(|row| !row.found.moved && row.found.missing + row.found.different > 0);
+        if self.datasets.iter().all(|row| row.equal || row.found.moved) {
+            return session.command("status", &[]);
+        }
         if self.equal {
             return session.command("status", &[]);
         }
@@ -189,6 +193,10 @@ impl Answer {
                 row.level,
                 if row.equal && *extra > 0 { " (the plan keeps them)" } else { "" },
             );
+            if row.found.moved {
+                let lead = &row.found.lead;
+                let _ = writeln!(text, "  {lead} leads; what is written there since is not copied back yet");
+            }
             for spot in &row.found.blind_spots {
                 let _ = writeln!(text, "  not seen: {spot}");
             }

@@ -54,15 +54,14 @@ impl<'a> EngineHand<'a> {
     ) -> Result<Option<Self>, EngineError> {
         let (Some(what), Some(cutover)) = (Move::of(dataset), &dataset.cutover) else { return Ok(None) };
         let route = run.open_route(dataset, &cutover.route).await?;
-        let place = dataset.targets.iter().position(|target| target.at.site == what.to);
-        let place = place.expect("the lead is the site of a target");
+        let lead = dataset.target_at(&what.to).expect("the lead is the site of a target");
         Ok(Some(Self {
             run,
             dataset: dataset.clone(),
             stores: Arc::clone(stores),
             what,
             route,
-            lead: TargetIndex(u16::try_from(place).expect("a dataset has few targets")),
+            lead,
             standing: Mutex::new(Standing { state, verified: None }),
         }))
     }

@@ -108,7 +108,7 @@ pub(super) async fn verify(
         refuse_unsupported(dataset, false)?;
         let stores = sites.open(plan, dataset, None, &sink).await?;
         // The pairs of a dataset that means something else now are no evidence.
-        let mut known = ledger.clone();
+        let (mut known, mut led_by) = (ledger.clone(), None);
         if let Some(ledger) = &ledger {
             match ledger.meaning(&dataset.name).await? {
                 Some(begun) => same_meaning(&dataset.name, &begun, &plan.meaning_of(dataset))?,
@@ -117,6 +117,9 @@ pub(super) async fn verify(
         }
         if let Some(ledger) = &known {
             stores.adopt_known(ledger).await?;
+            let events = ledger.events(&dataset.name).await?;
+            let state = State::replay(events.iter().map(|(event, _)| event))?;
+            led_by = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
         } else {
             stores.assume();
         }
@@ -128,7 +131,7 @@ pub(super) async fn verify(
             shutdown.clone(),
             sink.clone(),
         );
-        verifications.push(verifier.run().await?);
+        verifications.push(verifier.led_by(led_by).run().await?);
         if shutdown.is_draining() {
             break;
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Credentials, Location, Route, Select, syntax};
-use crate::model::{DatasetName, PhaseName, SiteName};
+use crate::model::{DatasetName, PhaseName, SiteName, TargetIndex};
 
 /// Datasets that move together.
 #[derive(Debug, Clone)]
@@ -69,6 +69,12 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// The first target at a site.
+    pub fn target_at(&self, site: &SiteName) -> Option<TargetIndex> {
+        let place = self.targets.iter().position(|target| target.at.site == *site)?;
+        Some(TargetIndex(u16::try_from(place).expect("a dataset has few targets")))
+    }
+
     /// What the dataset means: source, targets in their order, selection and partitioning, in a
     /// form that does not depend on how the plan is written. Where it changes, work that was done
     /// under the old meaning no longer counts.

@@ -151,7 +151,7 @@ impl Verifier {
     }
 
     fn stores(&self, target: TargetIndex) -> (&Arc<dyn ObjectStore>, &Arc<dyn ObjectStore>) {
-        (&self.inputs.source, &self.inputs.targets[target.get()])
+        (&self.star.lead, &self.star.followers[target.get()])
     }
 }
 

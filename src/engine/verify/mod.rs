@@ -38,8 +38,10 @@ use crate::{
 };
 
 mod look;
+mod star;
 
 use look::{Look, Looked, listed_apart};
+use star::Star;
 
 /// Records looked at or read at once.
 const LOOKS_MAX: usize = 64;
@@ -82,6 +84,11 @@ pub struct Found {
     pub name: String,
     /// The target's location.
     pub target: String,
+    /// The lead's location.
+    pub lead: String,
+    /// The lead has moved: nothing keeps its followers equal to it.
+    #[serde(skip)]
+    pub moved: bool,
     /// Records compared.
     pub compared: u64,
     /// Records that the lead has and the target lacks.
@@ -143,6 +150,7 @@ pub(super) enum Finding {
 #[derive(Debug, Clone)]
 pub(super) struct Verifier {
     pub(super) inputs: Inputs,
+    star: Star,
     pub(super) level: Level,
     pub(super) extra: Extra,
     pub(super) waive: Arc<BTreeSet<Property>>,
@@ -171,12 +179,19 @@ impl Verifier {
         sink: Sink,
     ) -> Self {
         let waive = Arc::new(dataset.waive.clone());
-        Self { inputs, level, extra: dataset.extra, waive, budget, shutdown, sink, findings: None }
+        let star = Star::new(&inputs, None);
+        Self { inputs, star, level, extra: dataset.extra, waive, budget, shutdown, sink, findings: None }
+    }
+
+    /// The same, where a target leads.
+    pub(super) fn led_by(mut self, target: Option<TargetIndex>) -> Self {
+        self.star = Star::new(&self.inputs, target);
+        self
     }
 
     /// Compares everything.
     pub(super) async fn run(self) -> Result<Verification, EngineError> {
-        let mut targets: Vec<_> = self.inputs.targets.iter().map(|target| self.nothing_found(&**target)).collect();
+        let mut targets: Vec<_> = self.star.followers.iter().map(|follower| self.nothing_found(&**follower)).collect();
         let mut rows = self.inputs.rows(&KeyRange::all());
         let mut looks: JoinSet<Looked> = JoinSet::new();
         let mut progress = Progress { compared: 0, expected: self.expected().await?, told: Instant::now() };
@@ -188,7 +203,7 @@ impl Verifier {
             }
             let Some(row) = rows.next().await? else { break };
             self.tell(&mut progress, &row.key);
-            self.take(row, &mut targets, &mut looks, &mut progress).await?;
+            self.take(self.star.row(row), &mut targets, &mut looks, &mut progress).await?;
         }
         while let Some(looked) = looks.join_next().await {
             self.settle(looked?, &mut targets).await;
@@ -211,7 +226,11 @@ impl Verifier {
     /// Names the records that an earlier look at the bytes found damaged and nothing has mended: a
     /// level that reads no bytes would find them equal.
     async fn recall_damage(&self, targets: &mut [Found]) -> Result<(), EngineError> {
-        let Some(ledger) = self.inputs.ledger.as_ref().filter(|_| self.level < Level::Bytes) else { return Ok(()) };
+        let Some(ledger) =
+            self.inputs.ledger.as_ref().filter(|_| self.level < Level::Bytes && self.star.moved_to.is_none())
+        else {
+            return Ok(());
+        };
         for (place, found) in targets.iter_mut().enumerate() {
             let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
             let named: BTreeSet<_> = found.differences.iter().map(|difference| difference.key.clone()).collect();
@@ -254,6 +273,8 @@ impl Verifier {
         Found {
             name: self.inputs.dataset.to_string(),
             target: target.location().to_owned(),
+            lead: self.star.lead.location().to_owned(),
+            moved: self.star.moved_to.is_some(),
             extra_is_kept: self.extra == Extra::Keep,
             blind_spots,
             ..Found::default()

@@ -73,6 +73,9 @@ async fn both_leads_move_phase_by_phase_and_stay_there() {
     assert_eq!(shop.followers.iter().map(migrate::model::SiteName::as_str).collect::<Vec<_>>(), ["src", "b"]);
     assert_eq!(route(&stores, "part").unwrap().lead.as_str(), "c");
 
+    for level in [Level::Listing, Level::Bytes] {
+        assert!(rig.verify(level).await.verified.is_some(), "all that moved is equal at {level:?}");
+    }
     // The application writes at the new lead, and the old one is left behind: no later run brings the
     // old data back.
     stores["a"].put_raw("page/00", "written by the shop", Properties::default());
@@ -81,6 +84,19 @@ async fn both_leads_move_phase_by_phase_and_stay_there() {
     assert!(again.datasets.iter().all(|dataset| dataset.reached), "{again:?}");
     assert_eq!(stores["a"].snapshot()[&Key::from("page/00")].bytes, "written by the shop");
     assert_eq!(route(&stores, "shop").unwrap(), shop, "a lead that has moved stays");
+    // Every follower is compared with the new lead: both lack what the application wrote there.
+    for level in [Level::Checksum, Level::Listing] {
+        let verification = rig.verify(level).await;
+        assert!(verification.verified.is_none(), "{level:?}");
+        let of = |place: usize| {
+            let found = &verification.targets[place];
+            let keys: Vec<_> = found.differences.iter().map(|difference| difference.key.as_str().to_owned()).collect();
+            (found.lead.clone(), found.target.clone(), keys)
+        };
+        let (lead, both) = ("s3://a/data/".to_owned(), vec!["page/00".to_owned(), "page/01".to_owned()]);
+        assert_eq!(of(0), (lead.clone(), "s3://src/data/".to_owned(), both), "{level:?}");
+        assert_eq!(of(1), (lead, "s3://b/data/".to_owned(), vec!["page/00".to_owned()]), "{level:?}");
+    }
     let error = rig.try_repair(Level::Checksum).await.unwrap_err();
     assert!(error.to_string().contains("a leads dataset shop since epoch 1"));
 }

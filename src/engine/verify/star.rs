@@ -1,0 +1,99 @@
+//! Who leads and who follows: what a verification compares with what.
+//!
+//! Until its cutover a dataset's source leads. Afterwards one of its targets does; the old lead and the
+//! other targets are its followers, and the ledger's pairs, which all begin at the old lead, are read
+//! the other way round.
+
+use std::sync::Arc;
+
+use crate::{
+    engine::feeds::{Inputs, Row},
+    ledger::{Pair, PairRow},
+    model::TargetIndex,
+    store::ObjectStore,
+};
+
+/// A lead and its followers.
+#[derive(Debug, Clone)]
+pub(super) struct Star {
+    pub(super) lead: Arc<dyn ObjectStore>,
+    pub(super) followers: Vec<Arc<dyn ObjectStore>>,
+    /// The target that leads; the source where absent.
+    pub(super) moved_to: Option<TargetIndex>,
+}
+
+impl Star {
+    pub(super) fn new(inputs: &Inputs, moved_to: Option<TargetIndex>) -> Self {
+        let Some(lead) = moved_to else {
+            return Self { lead: Arc::clone(&inputs.source), followers: inputs.targets.clone(), moved_to };
+        };
+        let others = inputs.targets.iter().enumerate().filter(|(place, _)| *place != lead.get());
+        let followers = std::iter::once(&inputs.source).chain(others.map(|(_, store)| store)).cloned().collect();
+        Self { lead: Arc::clone(&inputs.targets[lead.get()]), followers, moved_to }
+    }
+
+    /// A row as the lead sees it: its own entry in place of the source's, those of its followers in
+    /// their order, and for each what is paired with what.
+    pub(super) fn row(&self, row: Row) -> Row {
+        let Some(lead) = self.moved_to else { return row };
+        let Row { key, source, mut targets, mut pairs } = row;
+        let (own, led) = (targets.remove(lead.get()), pairs.remove(lead.get()).map(|row| row.pair));
+        let linked = |other: Option<Pair>| match (&led, other) {
+            // Both were made from the same version of the old lead.
+            (Some(led), Some(other)) if led.source == other.source => {
+                Some(Pair { source: led.target.clone(), target: other.target, evidence: other.evidence })
+            }
+            _ => None,
+        };
+        let others: Vec<_> = pairs.into_iter().map(|other| linked(other.map(|row| row.pair))).collect();
+        let back = led.as_ref().map(|led| Pair {
+            source: led.target.clone(),
+            target: led.source.clone(),
+            evidence: led.evidence.clone(),
+        });
+        let row_of = |(place, pair): (usize, Option<Pair>)| {
+            let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+            pair.map(|pair| PairRow { key: key.clone(), target, pair })
+        };
+        let pairs = std::iter::once(back).chain(others).enumerate().map(row_of).collect();
+        Row { source: own, targets: std::iter::once(source).chain(targets).collect(), pairs, key }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Key, Token},
+        store::{Entry, memory::MemoryStore},
+    };
+
+    fn token(tag: &str) -> Token {
+        Token { size: 1, tag: tag.into(), modified_s: None }
+    }
+
+    fn pair(target: u16, source: &str, at: &str) -> Option<PairRow> {
+        let pair = Pair { source: token(source), target: token(at), evidence: None };
+        Some(PairRow { key: "k".into(), target: TargetIndex(target), pair })
+    }
+
+    #[test]
+    fn pairs_are_read_the_other_way_round_where_a_target_leads() {
+        let store = |name: &str| Arc::new(MemoryStore::new(name)) as Arc<dyn ObjectStore>;
+        let star = Star { lead: store("b"), followers: vec![store("src"), store("a")], moved_to: Some(TargetIndex(1)) };
+        let entry = |tag: &str| Some(Entry { key: "k".into(), token: token(tag), problem: None });
+        let row = |a: Option<PairRow>| Row {
+            key: Key::from("k"),
+            source: entry("s1"),
+            targets: vec![entry("a1"), entry("b1")],
+            pairs: vec![a, pair(1, "s1", "b1")],
+        };
+        let seen = star.row(row(pair(0, "s1", "a1")));
+        assert_eq!(seen.source, entry("b1"));
+        assert_eq!(seen.targets, [entry("s1"), entry("a1")]);
+        let links: Vec<_> = seen.pairs.into_iter().flatten().map(|row| (row.pair.source, row.pair.target)).collect();
+        assert_eq!(links, [(token("b1"), token("s1")), (token("b1"), token("a1"))]);
+        // What was made from another version is no evidence.
+        assert!(star.row(row(pair(0, "s0", "a1"))).pairs[1].is_none());
+    }
+}
