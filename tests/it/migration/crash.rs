@@ -159,9 +159,8 @@ async fn crashed_at(crash: Crash, meanwhile: impl Fn(&Memory)) -> Option<String>
     let (stores, directory) = (fill(), tempdir().unwrap());
     let crashing = rig(&stores, directory.path(), &faults);
     let outcome = crashing.try_run(Goal::CutOver).await;
-    let done = outcome.is_ok_and(|outcome| {
-        outcome.stopped.is_none() && outcome.datasets.iter().all(|dataset| dataset.reached)
-    });
+    let done = outcome
+        .is_ok_and(|outcome| outcome.stopped.is_none() && outcome.datasets.iter().all(|dataset| dataset.reached));
     assert!(!(done && faults.crashed()), "{crash:?}: a crashed run said that it was done");
     drop(crashing);
     for (name, source, _, new) in DATASETS {
