@@ -1,7 +1,7 @@
 //! The crash sweep: a whole migration is crashed at every one of its durable writes (the targets', the
 //! routes' and the ledger's alike), just before it acts and just after, and then goes on.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, sync::Arc};
 
 use migrate::{
     cutover::RouteDocument,
@@ -38,7 +38,8 @@ const PARTS: u64 = 64 << 10;
 fn plan() -> String {
     let mut text = "name = \"sweep\"\n".to_owned();
     for site in SOURCES.iter().chain(&TARGETS) {
-        text += &format!(
+        let _ = write!(
+            text,
             "[sites.{site}]\ns3 = {{ endpoint = \"https://{site}.example.com\", path_style = true }}\n\
              credentials = {{ env = \"UNUSED\" }}\n"
         );
@@ -46,7 +47,8 @@ fn plan() -> String {
     for (number, (name, source, targets, lead)) in DATASETS.iter().enumerate() {
         let targets: Vec<_> = targets.iter().map(|site| format!("\"s3://{site}/data/\"")).collect();
         let after = if number == 0 { String::new() } else { format!("after = [\"{}\"]\n", DATASETS[number - 1].0) };
-        text += &format!(
+        let _ = write!(
+            text,
             "[[phase]]\nname = \"{name}\"\n{after}[[phase.dataset]]\nname = \"{name}\"\n\
              source = \"s3://{source}/data/\"\ntargets = [{}]\nlead = \"{lead}\"\n\
              [phase.dataset.cutover]\nfence = \"none\"\naccept_unfenced = true\nquiet = \"0s\"\nsettle = \"0s\"\n\
