@@ -1,6 +1,6 @@
 //! `migrate run`: copies, and proves that it arrived.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use serde_json::json;
 
@@ -10,8 +10,10 @@ use super::{
     error::{Code, Failure},
     interrupt,
     progress::{self, Show},
+    saved::SavedPlan,
     session::{self, Session},
     standing::{self, PhaseStanding},
+    state::Lock,
     summary::Summary,
     term,
 };
@@ -19,7 +21,9 @@ use crate::{
     engine::{self, EngineError, RunOptions, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
+    model::DatasetName,
     report::{Event, Sink},
+    survey,
 };
 
 /// Failed records that the answer lists.
@@ -38,7 +42,7 @@ pub(super) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
 }
 
 fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
-    let session = Session::load(&args.plan, global)?;
+    let session = Session::load_to_run(&args.plan, global)?;
     let options = RunOptions {
         goal: match args.until {
             Some(Until::Copied) => Goal::Copied,
@@ -46,18 +50,36 @@ fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
             None | Some(Until::Cutover) => Goal::CutOver,
         },
         phases: session.phases(&args.phases)?,
-        datasets: session.datasets(&args.datasets)?,
+        datasets: datasets(&session, args)?,
         force: args.force,
         limits: engine::Limits::default(),
         approver: approve::approver(&session, args)?,
     };
-    refuse(&session, args, &options)?;
-    session.state.prepare()?;
-    let _lock =
-        session.state.lock(&session::typed()).map_err(|failure| failure.then(session.command("status", &[])))?;
     let again = again(&session, args);
-    let run = Running { session: &session, args, options, again };
-    session::block_on(run.drive()).map_err(|failure| failure.then(run.again.clone()))
+    let run = Running { session: &session, args, options, again, sites: Sites::new() };
+    session::block_on(run.begin())
+}
+
+/// The datasets that are asked for: of a saved plan, those that it is for.
+fn datasets(session: &Session, args: &RunArgs) -> Result<Vec<DatasetName>, Failure> {
+    let Some((file, saved)) = session.saved.as_ref().filter(|(_, saved)| !saved.datasets.is_empty()) else {
+        return session.datasets(&args.datasets);
+    };
+    let only = saved.datasets.iter().map(DatasetName::as_str).collect::<Vec<_>>().join(", ");
+    if args.datasets.is_empty() {
+        if !session.quiet {
+            term::tell(&format!("{} is for {only} only", file.display()));
+        }
+        return Ok(saved.datasets.clone());
+    }
+    let asked = session.datasets(&args.datasets)?;
+    match asked.iter().find(|name| !saved.datasets.contains(name)) {
+        None => Ok(asked),
+        Some(other) => {
+            let refused = format!("{} is for {only}, and not for dataset {other}", file.display());
+            Err(Failure::new(Code::Wrong, refused).mended_by("leave out --dataset, or name the plan file"))
+        }
+    }
 }
 
 /// Refuses what this build cannot carry out, before anything is begun.
@@ -117,12 +139,54 @@ pub(super) struct Running<'a> {
     pub(super) options: RunOptions,
     /// The same command again.
     pub(super) again: String,
+    /// What was asked of endpoints before the run is known to it.
+    sites: Sites,
 }
 
 impl Running<'_> {
-    async fn drive(&self) -> Result<Code, Failure> {
+    /// Refuses what must be refused, then runs.
+    async fn begin(&self) -> Result<Code, Failure> {
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
+        // What another process is about to change must not seem stale. Where nothing has begun there is
+        // nobody to wait for, and nothing is made before it is known that something will.
+        let early = self.session.saved.is_some() && self.session.state.is_there();
+        let early = early.then(|| self.hold()).transpose()?;
+        if let Some((file, saved)) = &self.session.saved {
+            let fresh = self.refuse_stale(file, saved, &shutdown).await;
+            fresh.map_err(|failure| failure.then(self.again.clone()))?;
+        }
+        refuse(self.session, self.args, &self.options)?;
+        let _lock = match early {
+            Some(lock) => lock,
+            None => self.hold()?,
+        };
+        self.drive(shutdown).await.map_err(|failure| failure.then(self.again.clone()))
+    }
+
+    /// Makes the state directory and takes its lock.
+    fn hold(&self) -> Result<Lock, Failure> {
+        let session = self.session;
+        session.state.prepare()?;
+        session.state.lock(&session::typed()).map_err(|failure| failure.then(session.command("status", &[])))
+    }
+
+    /// Refuses a saved plan where what it is bound to has changed.
+    async fn refuse_stale(&self, file: &Path, saved: &SavedPlan, shutdown: &Shutdown) -> Result<(), Failure> {
+        let session = self.session;
+        let ledger = session.ledger_to_read()?.map(Arc::new);
+        let now = survey::bindings(&session.plan, &self.sites, ledger, &saved.datasets, shutdown).await;
+        let changes = saved.bindings.changes(&now.map_err(|error| self.failure(&error))?);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut more: Vec<_> = saved.datasets.iter().flat_map(|name| ["--dataset", name.as_str()]).collect();
+        let out = file.to_string_lossy();
+        more.extend(["--out", &out]);
+        Err(Failure::stale(file, &changes).then(session.command("plan", &more)))
+    }
+
+    async fn drive(&self, shutdown: Shutdown) -> Result<Code, Failure> {
         let ledger = Arc::new(self.session.ledger_to_write()?);
         let before = self.standing(&ledger).await?;
         let (sink, events) = Sink::new();
@@ -134,8 +198,8 @@ impl Running<'_> {
         let display = progress::show(events, show, self.session.redactor);
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.pass() > 0);
         sink.tell(Event::RunBegan { plan: self.session.plan.name.clone(), resumed });
-        let sites = Sites::new();
-        let outcome = engine::run(&self.session.plan, &sites, Arc::clone(&ledger), &self.options, sink, shutdown).await;
+        let plan = &self.session.plan;
+        let outcome = engine::run(plan, &self.sites, Arc::clone(&ledger), &self.options, sink, shutdown).await;
         let seen = display.await.unwrap_or_default();
         let after = self.standing(&ledger).await;
         let closed = session::close(ledger).await;

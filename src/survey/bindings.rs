@@ -411,7 +411,7 @@ mod tests {
         };
         let phase = |name: &str, after: &[&str], dataset: &str| PhaseBinding {
             name: PhaseName::new(name).unwrap(),
-            after: after.iter().map(|name| PhaseName::new(*name).unwrap()).collect(),
+            after: after.iter().map(|name| PhaseName::new(name).unwrap()).collect(),
             datasets: [DatasetName::new(dataset).unwrap()].into(),
         };
         let site = SiteBinding { jurisdiction: Some("US".into()), expected_bucket_owner: None };

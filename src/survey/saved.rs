@@ -46,7 +46,7 @@ pub async fn bindings(
         }
         Ok(bound)
     };
-    let bound = cancellable(shutdown, work).await?;
+    let bound = cancellable(shutdown, Box::pin(work)).await?;
     Ok(Bindings {
         plan: plan.name.clone(),
         phases: phases(plan, datasets),
