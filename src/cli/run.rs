@@ -56,7 +56,7 @@ fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
         approver: approve::approver(&session, args)?,
     };
     let again = again(&session, args);
-    let run = Running { session: &session, args, options, again, sites: Sites::new() };
+    let run = Running { session: &session, args, options, again };
     session::block_on(run.begin())
 }
 
@@ -139,8 +139,6 @@ pub(super) struct Running<'a> {
     pub(super) options: RunOptions,
     /// The same command again.
     pub(super) again: String,
-    /// What was asked of endpoints before the run is known to it.
-    sites: Sites,
 }
 
 impl Running<'_> {
@@ -148,12 +146,14 @@ impl Running<'_> {
     async fn begin(&self) -> Result<Code, Failure> {
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
+        // The same for the look and the run, which then need not ask again.
+        let sites = Sites::new();
         // What another process is about to change must not seem stale. Where nothing has begun there is
         // nobody to wait for, and nothing is made before it is known that something will.
         let early = self.session.saved.is_some() && self.session.state.is_there();
         let early = early.then(|| self.hold()).transpose()?;
         if let Some((file, saved)) = &self.session.saved {
-            let fresh = self.refuse_stale(file, saved, &shutdown).await;
+            let fresh = self.refuse_stale(file, saved, &sites, &shutdown).await;
             fresh.map_err(|failure| failure.then(self.again.clone()))?;
         }
         refuse(self.session, self.args, &self.options)?;
@@ -161,7 +161,7 @@ impl Running<'_> {
             Some(lock) => lock,
             None => self.hold()?,
         };
-        self.drive(shutdown).await.map_err(|failure| failure.then(self.again.clone()))
+        self.drive(&sites, shutdown).await.map_err(|failure| failure.then(self.again.clone()))
     }
 
     /// Makes the state directory and takes its lock.
@@ -172,10 +172,16 @@ impl Running<'_> {
     }
 
     /// Refuses a saved plan where what it is bound to has changed.
-    async fn refuse_stale(&self, file: &Path, saved: &SavedPlan, shutdown: &Shutdown) -> Result<(), Failure> {
+    async fn refuse_stale(
+        &self,
+        file: &Path,
+        saved: &SavedPlan,
+        sites: &Sites,
+        shutdown: &Shutdown,
+    ) -> Result<(), Failure> {
         let session = self.session;
         let ledger = session.ledger_to_read()?.map(Arc::new);
-        let now = survey::bindings(&session.plan, &self.sites, ledger, &saved.datasets, shutdown).await;
+        let now = survey::bindings(&session.plan, sites, ledger, &saved.datasets, shutdown).await;
         let changes = saved.bindings.changes(&now.map_err(|error| self.failure(&error))?);
         if changes.is_empty() {
             return Ok(());
@@ -186,7 +192,7 @@ impl Running<'_> {
         Err(Failure::stale(file, &changes).then(session.command("plan", &more)))
     }
 
-    async fn drive(&self, shutdown: Shutdown) -> Result<Code, Failure> {
+    async fn drive(&self, sites: &Sites, shutdown: Shutdown) -> Result<Code, Failure> {
         let ledger = Arc::new(self.session.ledger_to_write()?);
         let before = self.standing(&ledger).await?;
         let (sink, events) = Sink::new();
@@ -198,8 +204,7 @@ impl Running<'_> {
         let display = progress::show(events, show, self.session.redactor);
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.pass() > 0);
         sink.tell(Event::RunBegan { plan: self.session.plan.name.clone(), resumed });
-        let plan = &self.session.plan;
-        let outcome = engine::run(plan, &self.sites, Arc::clone(&ledger), &self.options, sink, shutdown).await;
+        let outcome = engine::run(&self.session.plan, sites, Arc::clone(&ledger), &self.options, sink, shutdown).await;
         let seen = display.await.unwrap_or_default();
         let after = self.standing(&ledger).await;
         let closed = session::close(ledger).await;
