@@ -33,7 +33,7 @@
 //! - [`plan`]: text to a checked plan, with every problem at its line and column. Pure.
 //! - [`model`]: the words as types. Pure.
 //! - [`lifecycle`]: the state machine of a dataset. Pure.
-//! - [`survey`]: looks at both sides and counts; changes nothing.
+//! - [`survey`]: looks at both sides and counts; says what of a saved plan has changed; changes nothing.
 //! - [`engine`]: carries a plan out: copy, verify, repair.
 //! - [`cutover`]: moves the lead, step by step, once everything is proved.
 //! - [`shard`]: key ranges, splits, gapless cursors. Pure.

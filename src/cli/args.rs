@@ -18,6 +18,11 @@ The usual course:
 
 Where the plan moves leads, `run` stops before each cutover until it is approved (--approve).
 
+What `plan` showed can be kept and carried out later, exactly or not at all:
+
+  migrate plan plan.toml --out saved.json    keep it
+  migrate run  saved.json                    refused where what it stands on has changed
+
 STATE
   What was done is kept in .migrate/<plan name>/ in the current directory, or in DIR/<plan name>/
   with --state DIR, readable by its owner only. It holds the keys of records, which may be personal
@@ -42,9 +47,9 @@ The exit codes of every command:
   0  Done: everything that was asked for is done and equal (or waits for an approval, as asked).
   1  Differences were found, or the plan is blocked: by a policy, by a key of the plan that is not
      supported, by more deletions than `delete_share` allows, by a dataset whose meaning changed, by
-     a phase that has to wait for another. Running the same command again changes nothing: look
-     first.
-  2  The command line or the plan file is wrong, or the plan file cannot be read. Nothing was done.
+     a phase that has to wait for another; or a saved plan is stale. Running the same command again
+     changes nothing: look first.
+  2  The command line, the plan file or the saved plan is wrong, or cannot be read. Nothing was done.
   3  Incomplete: interrupted, some records failed, an endpoint or credentials did not work, the
      ledger's disk is full, the ledger is damaged or newer than this program, or another process
      drives the migration. Mend what the message names; the same command goes on.";
@@ -136,6 +141,7 @@ pub(super) enum Command {
 #[command(after_help = "Examples:
   migrate plan plans/quickstart.toml
   migrate plan plan.toml --dataset catalog --json
+  migrate plan plan.toml --out saved.json  # keep it, for `migrate run saved.json`
   migrate plan plan.toml --no-probe        # do not even write a scratch key")]
 pub(super) struct PlanArgs {
     /// The plan file
@@ -147,6 +153,9 @@ pub(super) struct PlanArgs {
     /// Do not ask endpoints what they can do: that takes a scratch key, which is cleaned up
     #[arg(long)]
     pub(super) no_probe: bool,
+    /// Keep what was seen in this file, for `migrate run SAVED`; nothing is kept of a plan that is blocked
+    #[arg(long, value_name = "SAVED")]
+    pub(super) out: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
@@ -157,10 +166,11 @@ pub(super) struct PlanArgs {
   migrate run plans/quickstart.toml
   migrate run plan.toml --until verified --phase e-commerce
   migrate run plan.toml --approve e-commerce   # move the lead of this phase, once everything is proved
+  migrate run saved.json   # what `migrate plan --out saved.json` showed; refused where that has changed
   migrate run plan.toml --json > events.ndjson")]
 pub(super) struct RunArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
+    /// The plan file, or a saved plan
+    #[arg(value_name = "PLAN|SAVED")]
     pub(super) plan: PathBuf,
     /// How far to go; as far as the plan says where left out
     #[arg(long, value_name = "STEP")]

@@ -10,6 +10,7 @@ use crate::{
     plan::{Diagnostics, Plan},
     report::Redactor,
     store::ErrorKind,
+    survey::Changed,
 };
 
 /// What a command's end means to the shell. `migrate help exit-codes` documents it.
@@ -41,13 +42,21 @@ pub(super) struct Failure {
     pub(super) mend: Option<String>,
     /// The next command, where it is not the same one.
     pub(super) next: Option<String>,
-    /// What is wrong with the plan, where it is that.
-    diagnostics: Option<Value>,
+    details: Option<Details>,
+}
+
+/// What there is to say of some failures beside a sentence.
+#[derive(Debug)]
+enum Details {
+    /// What is wrong with the plan.
+    Diagnostics(Value),
+    /// What a saved plan was bound to and is no longer so.
+    Changes(Value),
 }
 
 impl Failure {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), mend: None, next: None, diagnostics: None }
+        Self { code, message: message.into(), mend: None, next: None, details: None }
     }
 
     pub(super) fn mended_by(mut self, mend: impl Into<String>) -> Self {
@@ -64,6 +73,17 @@ impl Failure {
     pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Self {
         Self::new(Code::Wrong, format!("failed to read the plan file {}: {error}", file.display()))
             .mended_by("name a plan file that exists and that you may read")
+    }
+
+    /// A saved plan that is stale.
+    pub(super) fn stale(file: &Path, changes: &[Changed]) -> Self {
+        let mut message = format!("{} is stale, and nothing was begun:", file.display());
+        for changed in changes {
+            let _ = write!(message, "\n  {changed}");
+        }
+        let changes = serde_json::to_value(changes).expect("changes are plain data");
+        Self { details: Some(Details::Changes(changes)), ..Self::new(Code::Differs, message) }
+            .mended_by("look at what has changed; where it is right, save the plan anew")
     }
 
     /// A failure of the ledger.
@@ -107,17 +127,19 @@ impl Failure {
         if let Some(next) = &self.next {
             error["next"] = next.as_str().into();
         }
-        if let Some(diagnostics) = &self.diagnostics {
-            error["diagnostics"] = diagnostics.clone();
+        match &self.details {
+            Some(Details::Diagnostics(diagnostics)) => error["diagnostics"] = diagnostics.clone(),
+            Some(Details::Changes(changes)) => error["changes"] = changes.clone(),
+            None => {}
         }
         json!({ "error": error })
     }
 
     /// The failure for people.
     pub(super) fn to_text(&self) -> String {
-        let mut text = match &self.diagnostics {
-            Some(_) => self.message.clone(),
-            None => format!("error: {}", self.message),
+        let mut text = match &self.details {
+            Some(Details::Diagnostics(_)) => self.message.clone(),
+            _ => format!("error: {}", self.message),
         };
         if let Some(mend) = self.mend.as_ref().filter(|mend| !self.message.contains(mend.as_str())) {
             let _ = write!(text, "\nmend: {mend}");
@@ -132,7 +154,7 @@ impl Failure {
 impl From<Diagnostics> for Failure {
     fn from(wrong: Diagnostics) -> Self {
         let diagnostics = serde_json::to_value(&wrong).expect("diagnostics are plain data");
-        Self { diagnostics: Some(diagnostics), ..Self::new(Code::Wrong, wrong.to_string()) }
+        Self { details: Some(Details::Diagnostics(diagnostics)), ..Self::new(Code::Wrong, wrong.to_string()) }
     }
 }
 

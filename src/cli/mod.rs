@@ -9,7 +9,8 @@
 //!
 //! # Who does what
 //!
-//! `args` is what clap reads. A `session` is a plan that was read, with its state directory.
+//! `args` is what clap reads. A `session` is a plan that was read, with its state directory; `saved`
+//! keeps what `plan` has seen until `run` carries it out.
 //! Each command has a file and ends with a [`Code`] or a [`Failure`]. `progress` listens to events
 //! and decides nothing. No other room prints, exits or hears signals.
 
@@ -31,6 +32,7 @@ mod progress;
 mod rehearse;
 mod render;
 mod run;
+mod saved;
 mod session;
 mod standing;
 mod state;

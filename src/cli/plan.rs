@@ -9,6 +9,7 @@ use super::{
     interrupt,
     progress::{self, Show},
     render::{self, Table},
+    saved::{self, SavedPlan},
     session::{self, Session},
     term,
 };
@@ -16,7 +17,7 @@ use crate::{
     engine::{Shutdown, Sites},
     model::ByteCount,
     report::Sink,
-    survey::{self, DatasetPreview, Preview, SurveyOptions, TargetPreview},
+    survey::{self, Bindings, DatasetPreview, Preview, SurveyOptions, TargetPreview},
 };
 
 pub(super) fn plan(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
@@ -26,15 +27,38 @@ pub(super) fn plan(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
 fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let session = Session::load(&args.plan, global)?;
     let options = SurveyOptions { datasets: session.datasets(&args.datasets)?, probe: !args.no_probe };
-    let (preview, stopped) = session::block_on(look(&session, &options, args.json))?;
-    let next = if preview.runnable { session.run_command() } else { session.command("plan", &[]) };
+    if let Some(out) = &args.out {
+        if args.no_probe {
+            return Err(Failure::new(Code::Wrong, "a saved plan is bound to what a probe finds, and there is none")
+                .mended_by("leave out --no-probe, or --out"));
+        }
+        // Better now than after a long survey.
+        saved::may_write(out)?;
+    }
+    let Looked { preview, bindings, stopped } = session::block_on(look(&session, &options, args))?;
+    let out = args.out.as_ref().filter(|_| preview.runnable && !stopped);
+    if let (Some(out), Some(bindings)) = (out, bindings) {
+        SavedPlan::new(&session, &options.datasets, bindings?, &preview)?.write(out)?;
+    }
+    let next = match out {
+        Some(out) => session.run_command_on(out),
+        None if preview.runnable => session.run_command(),
+        None => session.command("plan", &[]),
+    };
     if args.json {
         let mut document = serde_json::to_value(&preview).expect("a preview is plain data");
+        document["saved"] = out.map(|out| out.to_string_lossy()).into();
         document["next"] = next.into();
         term::answer_json(&document);
     } else {
         term::answer(&text(&preview));
+        if let Some(out) = out {
+            term::answer(&format!("saved: {}", out.display()));
+        }
         term::answer(&format!("next: {next}"));
+    }
+    if out.is_none() && args.out.is_some() {
+        term::tell("nothing was saved: a plan is saved once nothing stands in its way");
     }
     Ok(match (stopped, preview.runnable) {
         (true, _) => Code::Incomplete,
@@ -43,18 +67,35 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     })
 }
 
-async fn look(session: &Session, options: &SurveyOptions, json: bool) -> Result<(Preview, bool), Failure> {
+/// What a survey came to.
+struct Looked {
+    preview: Preview,
+    /// What a saved plan is bound to, where one is asked for.
+    bindings: Option<Result<Bindings, Failure>>,
+    stopped: bool,
+}
+
+async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Result<Looked, Failure> {
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = session.ledger_to_read()?.map(Arc::new);
-    let show = if session.quiet || json { Show::Quiet } else { Show::Survey };
+    let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey };
     let (sink, events) = Sink::new();
     let display = progress::show(events, show, session.redactor);
-    let preview = survey::survey(&session.plan, &Sites::new(), ledger, options, &sink, &shutdown).await;
+    let sites = Sites::new();
+    let failure = |error| Failure::engine(&error, session.redactor);
+    // Before the survey: what changes between the two is then found by the run. Where it fails, the survey
+    // shows what stands in the way.
+    let bindings = if args.out.is_some() {
+        let bound = survey::bindings(&session.plan, &sites, ledger.clone(), &options.datasets, &shutdown).await;
+        Some(bound.map_err(failure))
+    } else {
+        None
+    };
+    let preview = survey::survey(&session.plan, &sites, ledger, options, &sink, &shutdown).await;
     drop(sink);
     let _seen = display.await;
-    let preview = preview.map_err(|error| Failure::engine(&error, session.redactor))?;
-    Ok((preview, shutdown.is_draining()))
+    Ok(Looked { preview: preview.map_err(failure)?, bindings, stopped: shutdown.is_draining() })
 }
 
 fn text(preview: &Preview) -> String {

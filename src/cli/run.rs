@@ -1,6 +1,6 @@
 //! `migrate run`: copies, and proves that it arrived.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde_json::json;
 
@@ -10,8 +10,10 @@ use super::{
     error::{Code, Failure},
     interrupt,
     progress::{self, Seen, Show},
+    saved::SavedPlan,
     session::{self, Session},
     standing::{self, PhaseStanding},
+    state::Lock,
     summary::Summary,
     term,
 };
@@ -21,6 +23,7 @@ use crate::{
     lifecycle::Goal,
     model::DatasetName,
     report::{Event, Sink},
+    survey,
 };
 
 /// Failed records that the answer lists.
@@ -39,22 +42,40 @@ pub(super) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
 }
 
 fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
-    let session = Session::load(&args.plan, global)?;
+    let session = Session::load_to_run(&args.plan, global)?;
     let options = RunOptions {
         goal: goal(args.until),
         phases: session.phases(&args.phases)?,
-        datasets: session.datasets(&args.datasets)?,
+        datasets: datasets(&session, args)?,
         force: args.force,
         limits: engine::Limits::default(),
         approver: approve::approver(&session, args)?,
     };
-    refuse(&session, args, &options)?;
-    session.state.prepare()?;
-    let _lock =
-        session.state.lock(&session::typed()).map_err(|failure| failure.then(session.command("status", &[])))?;
     let again = again(&session, args);
     let run = Running { session: &session, args, options, again };
-    session::block_on(run.drive()).map_err(|failure| failure.then(run.again.clone()))
+    session::block_on(run.begin())
+}
+
+/// The datasets that are asked for: of a saved plan, those that it is for.
+fn datasets(session: &Session, args: &RunArgs) -> Result<Vec<DatasetName>, Failure> {
+    let Some((file, saved)) = session.saved.as_ref().filter(|(_, saved)| !saved.datasets.is_empty()) else {
+        return session.datasets(&args.datasets);
+    };
+    let only = saved.datasets.iter().map(DatasetName::as_str).collect::<Vec<_>>().join(", ");
+    if args.datasets.is_empty() {
+        if !session.quiet {
+            term::tell(&format!("{} is for {only} only", file.display()));
+        }
+        return Ok(saved.datasets.clone());
+    }
+    let asked = session.datasets(&args.datasets)?;
+    match asked.iter().find(|name| !saved.datasets.contains(name)) {
+        None => Ok(asked),
+        Some(other) => {
+            let refused = format!("{} is for {only}, and not for dataset {other}", file.display());
+            Err(Failure::new(Code::Wrong, refused).mended_by("leave out --dataset, or name the plan file"))
+        }
+    }
 }
 
 /// How far a run is to go; as far as the plan says where nothing was said.
@@ -137,10 +158,58 @@ pub(super) struct Worked {
 }
 
 impl Running<'_> {
-    async fn drive(&self) -> Result<Code, Failure> {
+    /// Refuses what must be refused, then runs.
+    async fn begin(&self) -> Result<Code, Failure> {
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
-        let worked = self.work(&Sites::new(), shutdown).await?;
+        // The same for the look and the run, which then need not ask again.
+        let sites = Sites::new();
+        // What another process is about to change must not seem stale. Where nothing has begun there is
+        // nobody to wait for, and nothing is made before it is known that something will.
+        let early = self.session.saved.is_some() && self.session.state.is_there();
+        let early = early.then(|| self.hold()).transpose()?;
+        if let Some((file, saved)) = &self.session.saved {
+            let fresh = self.refuse_stale(file, saved, &sites, &shutdown).await;
+            fresh.map_err(|failure| failure.then(self.again.clone()))?;
+        }
+        refuse(self.session, self.args, &self.options)?;
+        let _lock = match early {
+            Some(lock) => lock,
+            None => self.hold()?,
+        };
+        self.drive(&sites, shutdown).await.map_err(|failure| failure.then(self.again.clone()))
+    }
+
+    /// Makes the state directory and takes its lock.
+    fn hold(&self) -> Result<Lock, Failure> {
+        let session = self.session;
+        session.state.prepare()?;
+        session.state.lock(&session::typed()).map_err(|failure| failure.then(session.command("status", &[])))
+    }
+
+    /// Refuses a saved plan where what it is bound to has changed.
+    async fn refuse_stale(
+        &self,
+        file: &Path,
+        saved: &SavedPlan,
+        sites: &Sites,
+        shutdown: &Shutdown,
+    ) -> Result<(), Failure> {
+        let session = self.session;
+        let ledger = session.ledger_to_read()?.map(Arc::new);
+        let now = survey::bindings(&session.plan, sites, ledger, &saved.datasets, shutdown).await;
+        let changes = saved.bindings.changes(&now.map_err(|error| self.failure(&error))?);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut more: Vec<_> = saved.datasets.iter().flat_map(|name| ["--dataset", name.as_str()]).collect();
+        let out = file.to_string_lossy();
+        more.extend(["--out", &out]);
+        Err(Failure::stale(file, &changes).then(session.command("plan", &more)))
+    }
+
+    async fn drive(&self, sites: &Sites, shutdown: Shutdown) -> Result<Code, Failure> {
+        let worked = self.work(sites, shutdown).await?;
         let (outcome, closed) = (&worked.outcome, worked.closed);
         let summary = Summary { run: self, outcome, before: &worked.before, after: &worked.after, seen: &worked.seen };
         let code = summary.code();

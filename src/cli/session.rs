@@ -1,11 +1,15 @@
 //! A plan that was read, with its state directory: what every command begins with.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     args::Global,
     error::{Code, Failure, unknown_name},
     log,
+    saved::{self, SavedPlan},
     standing::{DatasetStanding, PhaseStanding},
     state::StateDir,
     term,
@@ -22,6 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Session {
     file: PathBuf,
+    /// The saved plan that is to be carried out, with its file.
+    pub(super) saved: Option<(PathBuf, SavedPlan)>,
     pub(super) plan: Plan,
     pub(super) state: StateDir,
     root: Option<PathBuf>,
@@ -31,12 +37,36 @@ pub(super) struct Session {
 
 impl Session {
     /// Reads and checks the plan, and starts to log as it allows.
-    pub(super) fn load(file: &std::path::Path, global: &Global) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))?;
-        let plan = plan::parse(&text, file)?;
+    pub(super) fn load(file: &Path, global: &Global) -> Result<Self, Failure> {
+        let text = read(file)?;
+        if saved::is_saved(&text) {
+            return Err(saved::only_run(file, &text));
+        }
+        Self::of(file, &text, global)
+    }
+
+    /// The same, from a plan file or from a saved plan, whose plan file is read anew.
+    pub(super) fn load_to_run(file: &Path, global: &Global) -> Result<Self, Failure> {
+        let text = read(file)?;
+        if !saved::is_saved(&text) {
+            return Self::of(file, &text, global);
+        }
+        let saved = SavedPlan::parse(&text, file)?;
+        let plan_file = saved.plan.file();
+        let text = read(&plan_file)?;
+        if saved::is_saved(&text) {
+            return Err(saved::only_run(&plan_file, &text));
+        }
+        let session = Self::of(&plan_file, &text, global)?;
+        Ok(Self { saved: Some((file.to_owned(), saved)), ..session })
+    }
+
+    fn of(file: &Path, text: &str, global: &Global) -> Result<Self, Failure> {
+        let plan = plan::parse(text, file)?;
         log::start(global.log, plan.redact_keys);
         Ok(Self {
             file: file.to_owned(),
+            saved: None,
             state: StateDir::new(global.state.as_deref(), &plan.name),
             root: global.state.clone(),
             quiet: global.quiet,
@@ -54,6 +84,7 @@ impl Session {
             redactor: self.redactor,
             plan,
             state,
+            saved: None,
         }
     }
 
@@ -62,9 +93,22 @@ impl Session {
         StateDir::rehearsal(self.root.as_deref(), &self.plan.name)
     }
 
-    /// A command on the same plan and state, as one types it.
+    /// The plan file.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// A command on the same plan and state, as one types it. Only `run` takes a saved plan.
     pub(super) fn command(&self, verb: &str, more: &[&str]) -> String {
-        let file = self.file.to_string_lossy();
+        match &self.saved {
+            Some((saved, _)) if verb == "run" => self.command_on(saved, verb, more),
+            _ => self.command_on(&self.file, verb, more),
+        }
+    }
+
+    /// A command on a file that stands for the same plan, and on the same state.
+    pub(super) fn command_on(&self, file: &Path, verb: &str, more: &[&str]) -> String {
+        let file = file.to_string_lossy();
         let root = self.root.as_ref().map(|root| root.to_string_lossy());
         let mut words = vec!["migrate", verb, &file];
         words.extend(more);
@@ -76,7 +120,16 @@ impl Session {
 
     /// The command that takes everything as far as this build can.
     pub(super) fn run_command(&self) -> String {
-        self.command("run", if self.cannot_cut_over() { &["--until", "verified"] } else { &[] })
+        match &self.saved {
+            Some((saved, plan)) if plan.datasets.is_empty() => self.run_command_on(saved),
+            // One that was saved for some datasets does not get to the others.
+            _ => self.run_command_on(&self.file),
+        }
+    }
+
+    /// The same, from a file that stands for the same plan.
+    pub(super) fn run_command_on(&self, file: &Path) -> String {
+        self.command_on(file, "run", if self.cannot_cut_over() { &["--until", "verified"] } else { &[] })
     }
 
     /// The plan's cutovers need something that is not built yet.
@@ -136,6 +189,10 @@ impl Session {
     pub(super) fn ledger_to_write(&self) -> Result<Ledger, Failure> {
         Ledger::open(&self.state.ledger(), &self.plan.name).map_err(|error| Failure::ledger(&error))
     }
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))
 }
 
 /// Runs a future to its end on a runtime of its own.

@@ -83,6 +83,11 @@ impl StateDir {
         self.path.join("ledger.sqlite")
     }
 
+    /// Whether something was begun here.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.is_dir()
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.path.join("lock")
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::Body,
     model::{DatasetName, Epoch, Key, SiteName, Timestamp, Token},
-    store::{Condition, ErrorKind, Header, ObjectStore, Properties, StoreError},
+    store::{Capabilities, Condition, ErrorKind, Header, ObjectStore, Properties, StoreError},
 };
 
 /// A document above this size is no route.
@@ -129,6 +129,11 @@ impl RouteStore {
         &self.location
     }
 
+    /// What its store can do, as far as a probe has told.
+    pub fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
     /// Refuses a store where a swap would not be one, as far as a probe has told.
     pub fn check(&self) -> Result<(), RouteError> {
         let can = self.store.capabilities();
@@ -198,7 +203,6 @@ impl RouteStore {
 mod tests {
     use super::*;
     use crate::store::{
-        Capabilities,
         faulty::{Crash, Faults, Faulty},
         memory::MemoryStore,
     };

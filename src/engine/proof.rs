@@ -274,7 +274,7 @@ pub(super) fn ended(level: Level, verification: &Verification) -> Happened {
 }
 
 /// Gives up on work once requests are to be dropped.
-pub(super) async fn cancellable<T>(
+pub(crate) async fn cancellable<T>(
     shutdown: &Shutdown,
     work: impl Future<Output = Result<T, EngineError>>,
 ) -> Result<T, EngineError> {

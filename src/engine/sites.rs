@@ -4,7 +4,10 @@
 //! site and by its dataset), retried ([`Retrying`]), and, where a residency rule forbids the place,
 //! guarded ([`Guarded`]).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{
     EngineError,
@@ -66,6 +69,8 @@ pub type Opener = dyn Fn(&Location, Role) -> Option<Arc<dyn ObjectStore>> + Send
 pub struct Sites {
     clients: tokio::sync::Mutex<BTreeMap<SiteName, S3Client>>,
     pub(super) limits: LimitBook,
+    /// What endpoints said when they were asked for a look, which nobody has recorded.
+    pub(super) asked: Mutex<BTreeMap<String, Capabilities>>,
     retry: RetryPolicy,
     opener: Option<Box<Opener>>,
 }
@@ -146,14 +151,10 @@ impl Sites {
         for target in &dataset.targets {
             let meter = Arc::new(Meter::default());
             let role = if journal.is_some() { Role::Target } else { Role::Look };
-            let (mut store, used) = self.store(plan, dataset, &target.at, role, &meter).await?;
+            let (store, used) = self.target(plan, dataset, target, role, &meter).await?;
             limits.extend(used);
-            // The plan's check has refused this already; if code ever gets this far, so does the store.
-            if let Err(reason) = policy::verdict(plan, dataset, target) {
-                store = Arc::new(Guarded::new(store, &reason));
-            }
             if let Some(journal) = journal {
-                known_or_probed(&*store, &probe_name(plan, &target.at), journal, sink).await?;
+                self.known_or_probed(&*store, &probe_name(plan, &target.at), journal, sink).await?;
             }
             targets.push(store);
             target_meters.push(meter);
@@ -176,13 +177,13 @@ impl Sites {
         if let Some(ledger) = ledger {
             stores.adopt_known(ledger).await?;
         }
-        for store in &stores.targets {
+        for (store, name) in stores.targets.iter().zip(&stores.probe_names) {
             let known = store.capabilities();
             if known != Capabilities::unproved() && known != DatasetStores::ASSUMED {
                 continue;
             }
             if probe {
-                let found = store.probe().await?;
+                let found = self.ask(&**store, name).await?;
                 let location = store.location().to_owned();
                 sink.tell(Event::Probed { location, proof: found.proof, lacks: lacks(&found) });
             } else {
@@ -207,20 +208,8 @@ impl Sites {
         let (store, _) = self.store(plan, dataset, &at, role, &Arc::default()).await?;
         let name = probe_name(plan, &at);
         match asked {
-            Probing::Record(journal) => known_or_probed(&*store, &name, journal, sink).await?,
-            Probing::Look { ledger, probe } => {
-                let known = match ledger {
-                    Some(ledger) => known(ledger, &name).await?,
-                    None => None,
-                };
-                match known {
-                    Some(known) => store.adopt(known),
-                    None if probe && store.capabilities() == Capabilities::unproved() => {
-                        store.probe().await?;
-                    }
-                    None => {}
-                }
-            }
+            Probing::Record(journal) => self.known_or_probed(&*store, &name, journal, sink).await?,
+            Probing::Look { ledger, probe } => self.known_or_asked(&*store, &name, ledger, probe).await?,
         }
         Ok(RouteStore::new(store, key, route.to_string(), dataset.name.clone()))
     }
@@ -237,7 +226,53 @@ impl Sites {
         self.open_route(plan, dataset, route, Probing::Look { ledger, probe }, &Sink::none()).await
     }
 
-    async fn store(
+    /// Opens one target, guarded where a policy forbids it.
+    pub(super) async fn target(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        target: &plan::Target,
+        role: Role,
+        meter: &Arc<Meter>,
+    ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
+        let (mut store, used) = self.store(plan, dataset, &target.at, role, meter).await?;
+        // The plan's check has refused this already; if code ever gets this far, so does the store.
+        if let Err(reason) = policy::verdict(plan, dataset, target) {
+            store = Arc::new(Guarded::new(store, &reason));
+        }
+        Ok((store, used))
+    }
+
+    /// What the ledger knows of an endpoint, or what it says now.
+    async fn known_or_probed(
+        &self,
+        store: &dyn ObjectStore,
+        name: &str,
+        journal: &Journal,
+        sink: &Sink,
+    ) -> Result<(), EngineError> {
+        let location = store.location().to_owned();
+        if let Some(known) = known(&journal.ledger, name).await? {
+            store.adopt(known);
+            return Ok(());
+        }
+        // A store that was asked already in this process need not be asked again; what a look found is
+        // good for one record of it, since a later one would make it seem younger than it is.
+        let looked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(found) = looked {
+            store.adopt(found);
+        }
+        let mut found = store.capabilities();
+        if found == Capabilities::unproved() {
+            found = store.probe().await?;
+        }
+        sink.tell(Event::Probed { location, proof: found.proof, lacks: lacks(&found) });
+        let capabilities = serde_json::to_string(&found).expect("capabilities are plain data");
+        let probed = Record::Probed { location: name.to_owned(), capabilities, at: now() };
+        journal.commit(vec![probed]).await.map_err(|NotWritten| EngineError::LedgerClosed)
+    }
+
+    pub(super) async fn store(
         &self,
         plan: &Plan,
         dataset: &Dataset,
@@ -320,38 +355,15 @@ impl Sites {
     }
 }
 
-/// What the ledger knows of an endpoint, or what it says now.
-async fn known_or_probed(
-    store: &dyn ObjectStore,
-    name: &str,
-    journal: &Journal,
-    sink: &Sink,
-) -> Result<(), EngineError> {
-    let location = store.location().to_owned();
-    if let Some(known) = known(&journal.ledger, name).await? {
-        store.adopt(known);
-        return Ok(());
-    }
-    // A store that was asked already in this process need not be asked again.
-    let mut found = store.capabilities();
-    if found == Capabilities::unproved() {
-        found = store.probe().await?;
-    }
-    sink.tell(Event::Probed { location, proof: found.proof, lacks: lacks(&found) });
-    let capabilities = serde_json::to_string(&found).expect("capabilities are plain data");
-    let probed = Record::Probed { location: name.to_owned(), capabilities, at: now() };
-    journal.commit(vec![probed]).await.map_err(|NotWritten| EngineError::LedgerClosed)
-}
-
 /// Under what name the ledger keeps what a probe found: another server is another place, whatever
 /// its site is called.
-fn probe_name(plan: &Plan, at: &Location) -> String {
+pub(super) fn probe_name(plan: &Plan, at: &Location) -> String {
     format!("{at} ({})", plan.place_of(at).unwrap_or_default())
 }
 
 /// What the ledger knows, unless it is old: servers are upgraded. What an older build wrote may lack
 /// a field; then the endpoint is asked again too.
-async fn known(ledger: &Ledger, name: &str) -> Result<Option<Capabilities>, EngineError> {
+pub(super) async fn known(ledger: &Ledger, name: &str) -> Result<Option<Capabilities>, EngineError> {
     let found = ledger.capabilities(name).await?;
     let fresh = found.filter(|(_, at)| now().0 - at.0 < PROBE_HOLDS_MS);
     Ok(fresh.and_then(|(known, _)| serde_json::from_str(&known).ok()))

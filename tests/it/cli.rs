@@ -17,6 +17,8 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod saved;
+
 /// A directory with a plan, its sites, and a state directory; the program runs in it.
 struct Bench {
     root: TempDir,

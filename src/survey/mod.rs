@@ -2,6 +2,8 @@
 //!
 //! A survey lists every side once, joins the listings with what the ledger knows, and counts. It
 //! writes nothing but the scratch key of a probe, and with `probe` off not even that.
+//!
+//! What a saved plan is bound to, and what of it has changed, is in [`Bindings`].
 
 use std::sync::Arc;
 
@@ -19,6 +21,15 @@ use crate::{
     shard::{self, Cursor},
     store::{ErrorKind, Proof},
 };
+
+mod bindings;
+mod saved;
+
+pub use bindings::{
+    Bindings, Changed, CutoverBinding, DatasetBinding, LeadBinding, PhaseBinding, PlaceBinding, PlaceRole,
+    PolicyBinding, RouteBinding, SiteBinding,
+};
+pub use saved::bindings;
 
 /// Requests that a page of a listing takes: S3 gives 1,000 keys at once.
 const KEYS_PER_PAGE: u64 = 1000;
