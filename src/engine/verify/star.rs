@@ -37,19 +37,20 @@ impl Star {
     pub(super) fn row(&self, row: Row) -> Row {
         let Some(lead) = self.moved_to else { return row };
         let Row { key, source, mut targets, mut pairs } = row;
-        let (own, led) = (targets.remove(lead.get()), pairs.remove(lead.get()).map(|row| row.pair));
-        let linked = |other: Option<Pair>| match (&led, other) {
+        let own = targets.remove(lead.get());
+        let moved = pairs.remove(lead.get()).map(|row| row.pair);
+        let linked = |other: Option<Pair>| match (&moved, other) {
             // Both were made from the same version of the old lead.
-            (Some(led), Some(other)) if led.source == other.source => {
-                Some(Pair { source: led.target.clone(), target: other.target, evidence: other.evidence })
+            (Some(moved), Some(other)) if moved.source == other.source => {
+                Some(Pair { source: moved.target.clone(), target: other.target, evidence: other.evidence })
             }
             _ => None,
         };
         let others: Vec<_> = pairs.into_iter().map(|other| linked(other.map(|row| row.pair))).collect();
-        let back = led.as_ref().map(|led| Pair {
-            source: led.target.clone(),
-            target: led.source.clone(),
-            evidence: led.evidence.clone(),
+        let back = moved.as_ref().map(|moved| Pair {
+            source: moved.target.clone(),
+            target: moved.source.clone(),
+            evidence: moved.evidence.clone(),
         });
         let row_of = |(place, pair): (usize, Option<Pair>)| {
             let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
@@ -72,9 +73,9 @@ mod tests {
         Token { size: 1, tag: tag.into(), modified_s: None }
     }
 
-    fn pair(target: u16, source: &str, at: &str) -> Option<PairRow> {
+    fn pair(target: u16, source: &str, at: &str) -> PairRow {
         let pair = Pair { source: token(source), target: token(at), evidence: None };
-        Some(PairRow { key: "k".into(), target: TargetIndex(target), pair })
+        PairRow { key: "k".into(), target: TargetIndex(target), pair }
     }
 
     #[test]
@@ -86,14 +87,14 @@ mod tests {
             key: Key::from("k"),
             source: entry("s1"),
             targets: vec![entry("a1"), entry("b1")],
-            pairs: vec![a, pair(1, "s1", "b1")],
+            pairs: vec![a, Some(pair(1, "s1", "b1"))],
         };
-        let seen = star.row(row(pair(0, "s1", "a1")));
+        let seen = star.row(row(Some(pair(0, "s1", "a1"))));
         assert_eq!(seen.source, entry("b1"));
         assert_eq!(seen.targets, [entry("s1"), entry("a1")]);
         let links: Vec<_> = seen.pairs.into_iter().flatten().map(|row| (row.pair.source, row.pair.target)).collect();
         assert_eq!(links, [(token("b1"), token("s1")), (token("b1"), token("a1"))]);
         // What was made from another version is no evidence.
-        assert!(star.row(row(pair(0, "s0", "a1"))).pairs[1].is_none());
+        assert!(star.row(row(Some(pair(0, "s0", "a1")))).pairs[1].is_none());
     }
 }
