@@ -114,7 +114,8 @@ pub(super) async fn with_run<T>(
         let abort = AbortAsked::default();
         let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort };
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;
-        work(&run).await
+        // The work of a whole run is a large future; it goes to the heap once.
+        Box::pin(work(&run)).await
     };
     // The journal goes with `work`, and the scribe ends when its last sender is gone.
     futures::join!(work, scribe)
