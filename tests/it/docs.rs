@@ -182,7 +182,7 @@ fn what_the_readme_shows_is_what_happens() {
         compared += 1;
     };
     compare("migrate plan plans/quickstart.toml --dataset storefront", migrate(&["plan", plan[0], plan[1], plan[2]]));
-    compare("cargo run --release -- run plans/quickstart.toml", migrate(&["run", plan[0]]));
+    compare("migrate run plans/quickstart.toml", migrate(&["run", plan[0]]));
     let page = place.path().join("examples/quickstart/.migrated/california/storefront/index.html");
     let mut bytes = fs::read(&page).unwrap();
     bytes[100] = b'X';
