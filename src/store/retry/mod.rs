@@ -213,7 +213,13 @@ impl ObjectStore for Retrying {
                 Err(error) => error,
             };
             if attempts.unknown && matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::Precondition) {
-                return Self::settled(settle::finished(self, &upload.key, evidence).await, error);
+                let refused = error.kind() == ErrorKind::Precondition;
+                let token = Self::settled(settle::finished(self, &upload.key, evidence).await, error)?;
+                if refused {
+                    // The very object may have been there before: then no attempt used up the upload.
+                    self.abort_upload(upload).await.map_err(StoreError::with_unknown_outcome)?;
+                }
+                return Ok(token);
             }
             attempts.failed(error).await?;
         }

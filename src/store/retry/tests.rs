@@ -17,6 +17,8 @@ enum Act {
     FailUnknown,
     /// It happens, and the answer is lost.
     Lose,
+    /// It happens and is answered.
+    Pass,
 }
 
 /// A store whose next requests follow a script; then it works.
@@ -33,7 +35,7 @@ impl Scripted {
         let next = self.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let fail = |kind| StoreError::new(kind, "try", "scripted", "as scripted");
         match next {
-            None => act.await,
+            None | Some(Act::Pass) => act.await,
             Some(Act::Fail(kind)) => Err(fail(kind)),
             Some(Act::FailUnknown) => Err(fail(ErrorKind::Unavailable).with_unknown_outcome()),
             Some(Act::Lose) => {
@@ -260,6 +262,23 @@ async fn a_finish_whose_answer_was_lost_is_settled_by_checksum_or_by_reading_bac
         let shown = stage.memory.head(&"k".into()).await.unwrap().unwrap().token;
         assert!(token.agrees_with(&shown));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_refused_because_its_object_is_there_already_does_not_stay() {
+    let stage = Stage::new().await;
+    stage.memory.put_raw("k", "first second", Properties::default());
+    let (upload, parts, evidence) = stage.upload().await;
+    stage.script(&[Act::FailUnknown]);
+    stage.store.finish_upload(&upload, &parts, &evidence, &Condition::Absent).await.unwrap();
+    assert_eq!(stage.memory.unfinished_uploads(), 0);
+    // Where it cannot be dropped, nobody may believe that it has ended.
+    let (upload, parts, evidence) = stage.upload().await;
+    stage.script(&[Act::FailUnknown]);
+    stage.memory.put_raw("k", "first second", Properties::default());
+    stage.script(&[Act::Pass, Act::Pass, Act::Fail(ErrorKind::Denied)]);
+    let error = stage.store.finish_upload(&upload, &parts, &evidence, &Condition::Absent).await.unwrap_err();
+    assert!(error.outcome_unknown() && stage.memory.unfinished_uploads() == 1);
 }
 
 #[tokio::test(start_paused = true)]

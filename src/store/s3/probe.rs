@@ -5,9 +5,14 @@
 //! must fail where the ability is there.
 //!
 //! A passing failure must not be taken for an answer: what is found here holds for a day. So an error
-//! that could be either is asked about twice, and any other failure fails the probe as a whole, which
-//! the layer above repeats. All probes of a store share one scratch key, so that a repeated one also
-//! removes what a failed one had to leave: left there, it would be an extra record of the target.
+//! that could be either is asked about twice.
+//!
+//! The layer above repeats a probe as a whole. A probe is twenty requests, though, and where one of
+//! twenty fails it would never come to its end; so each request is also asked again right here, a few
+//! times. It is the one exception to the rule that only `store::retry` retries.
+//!
+//! All probes of a store share one scratch key, so that a repeated one also removes what a failed one
+//! had to leave: left there, it would be an extra record of the target.
 
 use aws_sdk_s3::types::ChecksumMode;
 use bytes::Bytes;
@@ -15,7 +20,7 @@ use rand::{RngCore as _, SeedableRng as _};
 
 use super::{
     convert::{head_of, md5_of_tag, quoted, tagging_header},
-    wire::{Wire, within},
+    wire::{Got, Wire, within},
 };
 use crate::{
     digest::{Body, md5},
@@ -27,8 +32,8 @@ const CONTENT: &[u8] = b"A scratch object of `migrate`, which asks what this end
 /// An `ETag` that no object has.
 const NO_TAG: &str = "00000000000000000000000000000000";
 
-/// How often the removal of the scratch object is tried where it fails in passing.
-const REMOVALS_MAX: u32 = 5;
+/// How often one request is sent where it fails in passing.
+const TRIES_MAX: u32 = 4;
 /// How often a refusal that may be a passing failure must come before it is believed.
 const REFUSALS_MIN: u32 = 2;
 
@@ -62,7 +67,7 @@ impl Probe<'_> {
             metadata: [("migrate-probe".to_owned(), "1".to_owned())].into(),
             tags: [].into(),
         };
-        let tag = self.wire.put(&self.key, &self.body, &plain, &Condition::None, false).await?;
+        let tag = self.write(&self.body, &plain, &Condition::None, false, &[]).await?;
         // Looked at before anything else is written, which may carry less.
         let head = self.head().await?;
         let tags = self.keeps_tags().await?;
@@ -94,21 +99,37 @@ impl Probe<'_> {
     /// A condition that does not hold must be refused as such. A server that does not know it at
     /// all says so in its own way.
     async fn refuses_write(&self, condition: &Condition) -> Result<bool> {
-        let answer = self.wire.put(&self.key, &self.body, &Properties::default(), condition, false).await;
-        refused(answer.map(drop), &[ErrorKind::Precondition])
+        let refusals = [ErrorKind::Precondition];
+        let answer = self.write(&self.body, &Properties::default(), condition, false, &refusals).await;
+        refused(answer.map(drop), &refusals)
+    }
+
+    /// Writes the scratch object; returns its tag.
+    async fn write(
+        &self,
+        body: &Body,
+        properties: &Properties,
+        condition: &Condition,
+        with_crc: bool,
+        refusals: &[ErrorKind],
+    ) -> Result<Option<String>> {
+        patiently(refusals, || self.wire.put(&self.key, body, properties, condition, with_crc)).await
     }
 
     /// Asked last: where the condition is ignored, the object is gone.
     async fn refuses_delete(&self) -> Result<bool> {
-        let request = self
-            .wire
-            .client
-            .delete_object()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(&self.key))
-            .set_expected_bucket_owner(self.wire.owner.clone())
-            .if_match(quoted(NO_TAG));
-        let answer = within(self.wire.writes("delete"), 0, request.send()).await;
+        let request = || {
+            let request = self
+                .wire
+                .client
+                .delete_object()
+                .bucket(&*self.wire.bucket)
+                .key(self.wire.full_key(&self.key))
+                .set_expected_bucket_owner(self.wire.owner.clone())
+                .if_match(quoted(NO_TAG));
+            within(self.wire.writes("delete"), 0, request.send())
+        };
+        let answer = patiently(&[ErrorKind::Precondition], request).await;
         Ok(refused(answer.map(drop), &[ErrorKind::Precondition])? && self.is_there().await?)
     }
 
@@ -130,7 +151,7 @@ impl Probe<'_> {
         refusals: &[ErrorKind],
     ) -> Result<bool> {
         for _ in 0..REFUSALS_MIN {
-            let answer = self.wire.put(&self.key, body, properties, &Condition::None, with_crc).await;
+            let answer = self.write(body, properties, &Condition::None, with_crc, refusals).await;
             if !refused(answer.map(drop), refusals)? {
                 return Ok(false);
             }
@@ -144,15 +165,18 @@ impl Probe<'_> {
         if self.refuses_each_time(&self.body, properties, true, &refusals).await? {
             return Ok((false, false));
         }
-        let request = self
-            .wire
-            .client
-            .head_object()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(&self.key))
-            .set_expected_bucket_owner(self.wire.owner.clone())
-            .checksum_mode(ChecksumMode::Enabled);
-        let output = within(self.wire.reads("look at"), 0, request.send()).await?;
+        let request = || {
+            let request = self
+                .wire
+                .client
+                .head_object()
+                .bucket(&*self.wire.bucket)
+                .key(self.wire.full_key(&self.key))
+                .set_expected_bucket_owner(self.wire.owner.clone())
+                .checksum_mode(ChecksumMode::Enabled);
+            within(self.wire.reads("look at"), 0, request.send())
+        };
+        let output = patiently(&[], request).await?;
         let kept = head_of(&output).checksums.crc64nvme == Some(self.body.crc64nvme());
         let wrong = self.body.with_crc_damaged();
         let wrong_refused =
@@ -164,69 +188,68 @@ impl Probe<'_> {
     async fn keeps_tags(&self) -> Result<Option<bool>> {
         let tagged = Properties { tags: [("migrate-probe".to_owned(), "a b".to_owned())].into(), ..Default::default() };
         debug_assert!(tagging_header(&tagged.tags).is_some());
-        let answer = self.wire.put(&self.key, &self.body, &tagged, &Condition::None, false).await;
         // An identity may lack the right to tag, which comes to the same.
         let unable = [ErrorKind::Unsupported, ErrorKind::Other, ErrorKind::Denied];
+        let answer = self.write(&self.body, &tagged, &Condition::None, false, &unable).await;
         if refused(answer.map(drop), &unable)? {
             return Ok(None);
         }
-        let request = self
-            .wire
-            .client
-            .get_object_tagging()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(&self.key))
-            .set_expected_bucket_owner(self.wire.owner.clone());
-        match within(self.wire.reads("read tags of"), 0, request.send()).await {
+        let request = || {
+            let request = self
+                .wire
+                .client
+                .get_object_tagging()
+                .bucket(&*self.wire.bucket)
+                .key(self.wire.full_key(&self.key))
+                .set_expected_bucket_owner(self.wire.owner.clone());
+            within(self.wire.reads("read tags of"), 0, request.send())
+        };
+        match patiently(&unable, request).await {
             Ok(output) if output.tag_set().iter().any(|tag| tag.key() == "migrate-probe" && tag.value() == "a b") => {}
             Ok(_) => return Ok(None),
             Err(error) if unable.contains(&error.kind()) || error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         }
-        let (output, _) = self.wire.get(&self.key, None, None).await?;
+        let (output, _) = self.read().await?;
         Ok(Some(output.tag_count() == Some(1)))
     }
 
     async fn head(&self) -> Result<Properties> {
-        let (output, _) = self.wire.get(&self.key, None, None).await?;
+        let (output, _) = self.read().await?;
         let mut properties = super::head_of_get(&output, CONTENT.len() as u64).properties;
         // Some servers add headers of their own accord; what counts is that ours survived.
         properties.headers.retain(|header, _| *header == Header::ContentType);
         Ok(properties)
     }
 
+    async fn read(&self) -> Result<Got> {
+        patiently(&[], || self.wire.get(&self.key, None, None)).await
+    }
+
     async fn is_there(&self) -> Result<bool> {
-        match self.wire.get(&self.key, None, None).await {
+        match self.read().await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Removes the scratch object, and does not give up at the first failure: nobody else would.
+    /// Removes the scratch object; in a versioned bucket each of its versions and markers.
     async fn remove(&self) -> Result<()> {
-        let mut tried = 1;
-        loop {
-            match self.remove_once().await {
-                Err(error) if error.kind().retry() != Retry::Permanent && tried < REMOVALS_MAX => tried += 1,
-                removed => return removed,
-            }
-        }
-    }
-
-    /// In a versioned bucket each of its versions and markers.
-    async fn remove_once(&self) -> Result<()> {
         let full_key = self.wire.full_key(&self.key);
-        let delete = |version: Option<String>| {
-            let request = self
-                .wire
-                .client
-                .delete_object()
-                .bucket(&*self.wire.bucket)
-                .key(&full_key)
-                .set_expected_bucket_owner(self.wire.owner.clone())
-                .set_version_id(version);
-            within(self.wire.writes("delete"), 0, request.send())
+        let delete = async |version: Option<String>| {
+            let request = || {
+                let request = self
+                    .wire
+                    .client
+                    .delete_object()
+                    .bucket(&*self.wire.bucket)
+                    .key(&full_key)
+                    .set_expected_bucket_owner(self.wire.owner.clone())
+                    .set_version_id(version.clone());
+                within(self.wire.writes("delete"), 0, request.send())
+            };
+            patiently(&[], request).await
         };
         let output = match delete(None).await {
             Ok(output) => output,
@@ -236,20 +259,41 @@ impl Probe<'_> {
         if output.version_id().is_none() {
             return Ok(());
         }
-        let request = self
-            .wire
-            .client
-            .list_object_versions()
-            .bucket(&*self.wire.bucket)
-            .prefix(&full_key)
-            .set_expected_bucket_owner(self.wire.owner.clone());
-        let output = within(self.wire.reads("list versions of"), 0, request.send()).await?;
+        let request = || {
+            let request = self
+                .wire
+                .client
+                .list_object_versions()
+                .bucket(&*self.wire.bucket)
+                .prefix(&full_key)
+                .set_expected_bucket_owner(self.wire.owner.clone());
+            within(self.wire.reads("list versions of"), 0, request.send())
+        };
+        let output = patiently(&[], request).await?;
         let versions = output.versions().iter().filter_map(|version| version.version_id());
         let markers = output.delete_markers().iter().filter_map(|marker| marker.version_id());
         for version in versions.chain(markers) {
             delete(Some(version.to_owned())).await.map_err(|error| error.on(&self.key))?;
         }
         Ok(())
+    }
+}
+
+/// Sends a request again where it fails in passing, unless the failure is one of the `refusals` that are
+/// an answer here.
+async fn patiently<T, F: Future<Output = Result<T>>>(refusals: &[ErrorKind], send: impl Fn() -> F) -> Result<T> {
+    let mut tries = 1;
+    loop {
+        match send().await {
+            Err(error)
+                if error.kind().retry() != Retry::Permanent
+                    && !refusals.contains(&error.kind())
+                    && tries < TRIES_MAX =>
+            {
+                tries += 1;
+            }
+            answer => return answer,
+        }
     }
 }
 

@@ -163,6 +163,21 @@ async fn a_probe_takes_no_passing_failure_for_an_answer() {
     }
 }
 
+/// A probe is many requests: repeated only as a whole, it would never end where one of ten fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_comes_to_its_end_although_every_tenth_request_fails() {
+    let calm = server(|_| {}).await;
+    let expected = store(&calm, "t", SECRET, "").await.probe().await.unwrap();
+    for fault in [Fault::SlowDown, Fault::ResetBefore, Fault::ResetAfter] {
+        let server = server(|_| {}).await;
+        server.set_faults(Faults::one(1, FaultRule::new(fault, When::Every(10))));
+        assert_eq!(store(&server, "t", SECRET, "").await.probe().await.unwrap(), expected, "{fault:?}");
+        assert_eq!(server.state().count("data"), 0);
+        assert!(server.stats().faults > 0);
+        server.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_to_a_server_that_honours_nothing_is_proved_all_the_same() {
     let quirks = Quirks {

@@ -1,6 +1,9 @@
 //! What a seed draws: places, objects, faults, interruptions and changes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use migrate::{
@@ -25,52 +28,64 @@ pub(super) struct Interruption {
 }
 
 /// Chance, of one seed.
-pub(super) struct Draw(StdRng);
+pub(super) struct Draw {
+    random: StdRng,
+    /// Keys that a change has given another version.
+    replaced: BTreeSet<String>,
+}
 
 impl Draw {
     pub(super) fn new(seed: u64) -> Self {
-        Self(StdRng::seed_from_u64(seed))
+        Self { random: StdRng::seed_from_u64(seed), replaced: BTreeSet::new() }
     }
 
     pub(super) fn targets(&mut self) -> &'static [&'static str] {
-        &TARGETS[..self.0.random_range(1..=TARGETS.len())]
+        &TARGETS[..self.random.random_range(1..=TARGETS.len())]
     }
 
     pub(super) fn one_in(&mut self, n: u32) -> bool {
-        self.0.random_ratio(1, n)
+        self.random.random_ratio(1, n)
     }
 
     /// Objects of all sizes under plain and odd keys; large ones come in parts.
     pub(super) fn objects(&mut self, large_from: u64) -> BTreeMap<String, Object> {
-        let plain = self.0.random_range(5..40);
+        let plain = self.random.random_range(5..40);
         let odd = NASTY_KEYS.iter().filter(|key| !key.is_empty() && !key.contains('\0'));
-        let mut keys: Vec<String> = odd.filter(|_| self.0.random_ratio(1, 3)).map(|key| (*key).to_owned()).collect();
+        let mut keys: Vec<String> =
+            odd.filter(|_| self.random.random_ratio(1, 3)).map(|key| (*key).to_owned()).collect();
         keys.extend((0..plain).map(|n| format!("{}/{n:03}", n % 4)));
         let mut objects: BTreeMap<_, _> = keys.into_iter().map(|key| (key, self.small_object())).collect();
         // Over HTTP parts are of 5 MiB: few objects are enough.
-        let large = if large_from > 1 << 20 { u32::from(self.one_in(4)) } else { self.0.random_range(0..=4) };
+        let large = if large_from > 1 << 20 { u32::from(self.one_in(4)) } else { self.random.random_range(0..=4) };
         for n in 0..large {
-            let size = large_from + self.0.random_range(1..=large_from * 3 / 2);
+            let size = large_from + self.random.random_range(1..=large_from * 3 / 2);
             objects.insert(format!("large/{n}"), self.object(size));
         }
         objects
     }
 
+    /// An object that nothing in a listing can confuse with what was there: tags are of bytes, times have
+    /// whole seconds, so equal bytes with other properties within a second are the same version.
+    fn other_object(&mut self) -> Object {
+        let size = self.random.random_range(16..4_000);
+        self.object(size)
+    }
+
     fn small_object(&mut self) -> Object {
-        let size = match self.0.random_range(0..10) {
+        let size = match self.random.random_range(0..10) {
             0 => 0,
-            1 => self.0.random_range(1..4),
-            2 => self.0.random_range(10_000..60_000),
-            _ => self.0.random_range(4..4_000),
+            1 => self.random.random_range(1..4),
+            2 => self.random.random_range(10_000..60_000),
+            _ => self.random.random_range(4..4_000),
         };
         self.object(size)
     }
 
     fn object(&mut self, size: u64) -> Object {
         let mut bytes = vec![0; usize::try_from(size).expect("it is held in memory")];
-        self.0.fill_bytes(&mut bytes);
+        self.random.fill_bytes(&mut bytes);
         let mut some = |values: [(&str, &str); 2]| -> BTreeMap<String, String> {
-            let drawn = values.into_iter().filter(|_| self.0.random_ratio(1, 4));
+            let drawn = values.into_iter().filter(|_| self.random.random_ratio(1, 4));
             drawn.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
         Object {
@@ -83,44 +98,53 @@ impl Draw {
 
     /// How runs are stopped: the first ones, each with even odds.
     pub(super) fn interruptions(&mut self) -> Vec<Option<Interruption>> {
-        let runs = self.0.random_range(0..=3);
+        let runs = self.random.random_range(0..=3);
         let mut drawn = || {
-            let interruption = Interruption { at_commit: self.0.random_range(3..40), asks: self.0.random_range(1..=2) };
-            self.0.random_bool(0.5).then_some(interruption)
+            let interruption =
+                Interruption { at_commit: self.random.random_range(3..40), asks: self.random.random_range(1..=2) };
+            self.random.random_bool(0.5).then_some(interruption)
         };
         (0..runs).map(|_| drawn()).collect()
     }
 
     /// How often applications change the source, between runs.
     pub(super) fn changes(&mut self) -> u32 {
-        self.0.random_range(0..=2)
+        self.random.random_range(0..=2)
     }
 
     /// Changes the source behind everybody's back: some objects are replaced, some deleted, some new.
+    ///
+    /// What was replaced is not deleted later: where its new version was written to a target and the
+    /// answer got lost, the target holds what no pair knows. Once the source has deleted it, that is a
+    /// stray, which is never deleted.
     pub(super) fn change(&mut self, source: &Place) {
         let objects = source.objects();
         let keys: Vec<&String> = objects.keys().collect();
         for _ in 0..keys.len() / 10 {
-            if let Some(key) = keys.choose(&mut self.0) {
+            if let Some(key) = keys.choose(&mut self.random)
+                && !self.replaced.contains(*key)
+            {
                 source.delete(key);
             }
         }
         for _ in 0..=keys.len() / 10 {
-            if let Some(key) = keys.choose(&mut self.0) {
-                source.put(key, &self.small_object());
+            if let Some(key) = keys.choose(&mut self.random) {
+                self.replaced.insert((*key).clone());
+                source.put(key, &self.other_object());
             }
-            let new = format!("new/{:04x}", self.0.random_range(0..0x1_0000));
-            source.put(&new, &self.small_object());
+            let new = format!("new/{:04x}", self.random.random_range(0..0x1_0000));
+            source.put(&new, &self.other_object());
         }
         if objects.contains_key("large/0") {
-            let size = source.part_size() + self.0.random_range(1..=source.part_size());
+            let size = source.part_size() + self.random.random_range(1..=source.part_size());
+            self.replaced.insert("large/0".to_owned());
             source.put("large/0", &self.object(size));
         }
     }
 
     /// Has a place fail in some ways, now and then.
     pub(super) fn trouble(&mut self, place: &Place) {
-        let seed = self.0.next_u64();
+        let seed = self.random.next_u64();
         match place {
             Place::Memory { faults, .. } => {
                 let kinds = self.store_kinds();
@@ -147,8 +171,8 @@ impl Draw {
             OverlongBody, ResetAfter, ResetBefore, SlowDown, SlowFirstByte, StaleListing, TimedOut, TruncatedBody,
             Unreachable,
         };
-        let calls = if self.one_in(2) { u64::MAX } else { self.0.random_range(1..30) };
-        let late = SlowFirstByte(Duration::from_millis(self.0.random_range(1..3)));
+        let calls = if self.one_in(2) { u64::MAX } else { self.random.random_range(1..30) };
+        let late = SlowFirstByte(Duration::from_millis(self.random.random_range(1..3)));
         self.some([
             ErrorInside,
             ExpiredCredentials(calls),
@@ -173,7 +197,7 @@ impl Draw {
             ErrorInside, ExpiredToken, FlipRequestBit, FlipResponseBit, InternalError, OverlongResponse, ResetAfter,
             ResetBefore, SlowDown, SlowFirstByte, StaleListing, TruncateResponse,
         };
-        let late = SlowFirstByte(Duration::from_millis(self.0.random_range(1..3)));
+        let late = SlowFirstByte(Duration::from_millis(self.random.random_range(1..3)));
         self.some([
             ErrorInside,
             ExpiredToken,
@@ -191,16 +215,16 @@ impl Draw {
     }
 
     fn some<T, const N: usize>(&mut self, all: [T; N]) -> Vec<T> {
-        all.into_iter().filter(|_| self.0.random_bool(0.4)).collect()
+        all.into_iter().filter(|_| self.random.random_bool(0.4)).collect()
     }
 
     /// When a kind strikes. What ends a run by itself comes once, or no run would ever end well.
     fn when(&mut self, lasting: bool) -> When {
-        match self.0.random_range(0..3) {
-            _ if lasting => When::Only(self.0.random_range(1..300)),
-            0 => When::Every(self.0.random_range(12..60)),
-            1 => When::Only(self.0.random_range(1..60)),
-            _ => When::Probability(self.0.random_range(0.002..0.05)),
+        match self.random.random_range(0..3) {
+            _ if lasting => When::Only(self.random.random_range(1..300)),
+            0 => When::Every(self.random.random_range(12..60)),
+            1 => When::Only(self.random.random_range(1..60)),
+            _ => When::Probability(self.random.random_range(0.002..0.05)),
         }
     }
 }
