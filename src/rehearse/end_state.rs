@@ -1,6 +1,7 @@
 //! What a cloud holds, in one line: a digest that is equal where all that matters is.
 //!
-//! It covers, per site, every container, key, SHA-256 of the bytes, header, item of metadata and tag.
+//! It covers, per site, every container, key, SHA-256 of the bytes, header, item of metadata, tag and
+//! storage class.
 //! It leaves out what differs between two runs that did the same: times, version and upload ids,
 //! `ETag`s (they tell how an object was cut into parts), and the keys of probes. Of a route's document
 //! only `dataset`, `epoch`, `lead` and `followers` count; it also says when, and perhaps more one day.
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::Buckets;
+use super::{Buckets, HeldObject};
 use crate::{
     model::{Key, KeyRange, SiteName},
     store::{ObjectStore, StoreError, file::FileStore},
@@ -50,29 +51,19 @@ impl<'a> SiteState<'a> {
 
     /// Adds a bucket; one that is missing differs from one that is empty.
     pub(super) fn bucket(&mut self, buckets: &Buckets, bucket: &str) {
-        let state = buckets.read();
-        let Some(found) = state.buckets.get(bucket) else { return };
+        if !buckets.names().iter().any(|name| name == bucket) {
+            return;
+        }
         self.fields(&["bucket", bucket]);
-        for (name, versions) in &found.keys {
-            let content = versions.last().and_then(|stored| stored.content.as_ref());
-            let Some(content) = content.filter(|_| !is_probe(&name.0)) else { continue };
-            if self.is_route(bucket, &name.0) {
-                self.route(bucket, &name.0, &content.data.segments.concat());
+        for HeldObject { key, versions } in buckets.held(bucket) {
+            let Some(Some(version)) = versions.into_iter().next_back().filter(|_| !is_probe(&key)) else { continue };
+            if self.is_route(bucket, &key) {
+                self.route(bucket, &key, &buckets.get(bucket, &key).unwrap_or_default());
                 continue;
             }
-            let mut bytes = Sha256::new();
-            content.data.segments.iter().for_each(|segment| bytes.update(segment));
-            self.fields(&["object", bucket, &name.0, &hex::encode(bytes.finalize())]);
-            let mut headers: Vec<(String, String)> = content
-                .headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-                .collect();
-            headers.sort();
-            for (name, value) in &headers {
-                self.fields(&["header", name, value]);
-            }
-            for (kind, pairs) in [("metadata", &content.metadata), ("tag", &content.tags)] {
+            self.fields(&["object", bucket, &key, &version.sha256.to_string(), &version.storage_class]);
+            for (kind, pairs) in [("header", &version.headers), ("metadata", &version.metadata), ("tag", &version.tags)]
+            {
                 for (name, value) in pairs {
                     self.fields(&[kind, name, value]);
                 }
@@ -188,7 +179,11 @@ mod tests {
         };
         let plain = made(|_| {});
         assert_eq!(plain, made(|_| {}));
-        let changes: [fn(&Buckets); 6] = [
+        let changes: [fn(&Buckets); 7] = [
+            |buckets| {
+                let storage_class = Some("GLACIER".to_owned());
+                buckets.put_object("b", "k", NewObject { storage_class, ..object("bytes") });
+            },
             |buckets| buckets.put_object("b", "k", object("other")),
             |buckets| buckets.put_object("b", "k", NewObject { content_type: None, ..object("bytes") }),
             |buckets| {
@@ -203,7 +198,7 @@ mod tests {
             |buckets| assert!(buckets.delete("b", "k")),
         ];
         let digests: BTreeSet<String> = changes.into_iter().map(made).chain([plain.clone()]).collect();
-        assert_eq!(digests.len(), 7, "each change shows, and no two look the same");
+        assert_eq!(digests.len(), 8, "each change shows, and no two look the same");
         let same: [fn(&Buckets); 2] = [
             |buckets| buckets.put("b", "x/.migrate-probe-01", "scratch"),
             |buckets| buckets.put_object("b", "k", object("bytes")),

@@ -81,7 +81,8 @@ impl Source {
         let mut found = Vec::new();
         let mut at = 0;
         while at < tokens.len() {
-            if tokens[at].1 == "use" {
+            // `use<'a>` in a type names lifetimes, not paths.
+            if tokens[at].1 == "use" && tokens.get(at + 1).is_some_and(|next| next.1 != "<") {
                 at = spread(&tokens, at + 1, &[], &mut found);
             } else if is_name(tokens[at].1) {
                 let mut path = vec![tokens[at].1.to_owned()];
@@ -566,6 +567,7 @@ fn impurity_is_seen() {
     fires(purity, "src/model.rs", "use aws_sdk_s3::Client;", 1);
     passes(purity, "src/model.rs", "use std::{fmt, time::Duration, net::IpAddr}; fn f<'a>(now: &'a u8) {}");
     passes(purity, "src/engine/mod.rs", "use tokio::sync::mpsc;");
+    passes(purity, "src/model.rs", "fn f<'a>(x: &'a [u8]) -> impl Iterator<Item = u8> + use<'a> { x.iter().copied() }");
 }
 
 #[test]

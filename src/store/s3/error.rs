@@ -17,6 +17,9 @@ use crate::store::{ErrorKind, StoreError};
 /// do not like, so it is no proof: the record fails, and the next GET or PUT tells.
 const BARE_400: &str = "; S3 answers a HEAD so when the credentials have expired";
 
+/// What an object in cold storage needs. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
+const ARCHIVED: &str = "; it is in cold storage: restore it, then run again";
+
 /// What was tried, for the error's text and for what a lost answer means.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation<'a> {
@@ -51,6 +54,9 @@ impl Operation<'_> {
                 let mut detail = describe(status, code, service.err().message(), region);
                 if status == 400 && is_bare && region.is_none() {
                     detail.push_str(BARE_400);
+                }
+                if code == "InvalidObjectState" {
+                    detail.push_str(ARCHIVED);
                 }
                 let answer = self.error(kind, detail);
                 // A 200 that is no success is an error inside, or an answer that the SDK cannot read.
@@ -129,6 +135,8 @@ fn kind_of(status: u16, code: &str) -> ErrorKind {
         | "UnrecognizedClientException"
         | "InvalidClientTokenId" => ErrorKind::Credentials,
         "RequestTimeTooSkewed" | "RequestExpired" => ErrorKind::ClockSkew,
+        // 403, but rights are not what it lacks.
+        "InvalidObjectState" => ErrorKind::Other,
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => ErrorKind::Denied,
         "PreconditionFailed" => ErrorKind::Precondition,
         "ConditionalRequestConflict" | "OperationAborted" => ErrorKind::Conflict,

@@ -85,16 +85,18 @@ impl Wire {
             _ => error,
         })?;
         let length = output.content_length().and_then(|length| u64::try_from(length).ok());
-        // The budget has room for what was asked for. A server that ignores the range or the
-        // condition must not make us hold more.
-        match (range, pin, length) {
-            (Some(range), _, Some(length)) if length > range.end - range.start => {
-                let detail = format!("{length} bytes come where {} were asked for", range.end - range.start);
+        // The budget has room for what was asked for. A server that ignores the range or the condition,
+        // or does not say how much it sends, must not make us hold more.
+        let asked = range.map(|range| range.end - range.start).or(pin.map(|pin| pin.size));
+        match (asked, length) {
+            (Some(asked), Some(length)) if length > asked && range.is_some() => {
+                let detail = format!("{length} bytes come where {asked} were asked for");
                 return Err(operation.error(ErrorKind::Corrupt, detail));
             }
-            (None, Some(pin), Some(length)) if length > pin.size => return Err(changed()),
+            (Some(asked), Some(length)) if length > asked => return Err(changed()),
             _ => {}
         }
+        let length = length.or(asked);
         let body = std::mem::replace(&mut output.body, ByteStream::from_static(b""));
         let seconds = seconds_for(length.unwrap_or(0));
         let bytes = tokio::time::timeout(Duration::from_secs(seconds), collect(operation, body, length))
