@@ -92,7 +92,10 @@ impl Step for Gate {
     }
 
     fn describe(&self, what: &Move) -> String {
-        format!("all is proved; the route {} can be switched, and shows that {} leads", what.cutover.route, what.from)
+        format!(
+            "checks that all is proved, and that the route {} can be switched and shows that {} leads",
+            what.cutover.route, what.from
+        )
     }
 
     async fn check(&self, cut: Cut<'_>) -> Result<(), Halt> {
@@ -122,7 +125,11 @@ impl Step for Quiet {
     }
 
     fn describe(&self, what: &Move) -> String {
-        format!("{} sees no write for {} s: nothing fences it, as the plan accepts", what.from, self.time.as_secs())
+        format!(
+            "waits {} s, in which {} must see no write: nothing fences it, as the plan accepts",
+            self.time.as_secs(),
+            what.from
+        )
     }
 
     async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
@@ -151,7 +158,7 @@ impl Step for FinalVerify {
     }
 
     fn describe(&self, what: &Move) -> String {
-        format!("every record of {} is compared by {} and equal", what.dataset, what.level.as_str())
+        format!("compares every record of {} by {}", what.dataset, what.level.as_str())
     }
 
     async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
@@ -179,7 +186,7 @@ impl Step for Switch {
     }
 
     fn describe(&self, what: &Move) -> String {
-        format!("the route shows that {} leads: from here on there is no way but forward", what.to)
+        format!("makes the route show that {} leads: from here on there is no way but forward", what.to)
     }
 
     async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
@@ -217,7 +224,7 @@ impl Step for Watch {
 
     fn describe(&self, what: &Move) -> String {
         format!(
-            "{} s later every client has read the route again; nothing was written at {} meanwhile",
+            "waits {} s, until every client has read the route again, then looks whether {} was written to meanwhile",
             self.max_age.as_secs(),
             what.from
         )
