@@ -271,6 +271,7 @@ impl Run<'_> {
             copier: Arc::clone(&copier),
             extra: dataset.extra,
             resumed,
+            batch_rows: self.options.limits.batch_rows.max(1),
             sink: self.sink.clone(),
         };
         let mut active = Active {

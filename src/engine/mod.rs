@@ -89,11 +89,14 @@ pub struct Limits {
     pub bytes: u64,
     /// Rows that a shard must have seen before it is split.
     pub split_rows_min: u64,
+    /// Rows of a shard whose records go to the ledger together, at most: so many are compared again
+    /// after a crash.
+    pub batch_rows: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { shards: 8, records: 64, bytes: 512 << 20, split_rows_min: 2000 }
+        Self { shards: 8, records: 64, bytes: 512 << 20, split_rows_min: 2000, batch_rows: 4096 }
     }
 }
 

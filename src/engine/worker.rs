@@ -34,10 +34,9 @@ use crate::{
 const JOBS_MAX: usize = 128;
 /// Records between the first that is open and the last that has begun.
 const WINDOW_MAX: usize = 4096;
-/// A batch goes to the ledger when it holds this many records ...
-const BATCH_RECORDS: usize = 256;
-/// ... or when this many rows have passed, or this much time.
-const BATCH_ROWS: usize = 4096;
+/// So many rows weigh as much as one record in a batch for the ledger.
+const ROWS_PER_RECORD: usize = 16;
+/// A batch goes to the ledger at this age, however small it is.
 const BATCH_AGE: Duration = Duration::from_millis(250);
 
 /// How others see a running shard, and cut it.
@@ -130,6 +129,8 @@ pub(super) struct Worker {
     /// The pass goes on after an interruption: what is found unpaired at a target was probably
     /// written by the process that was interrupted.
     pub(super) resumed: bool,
+    /// Rows whose records go to the ledger together, at most.
+    pub(super) batch_rows: usize,
     pub(super) sink: Sink,
 }
 
@@ -233,7 +234,10 @@ impl Running {
             self.jobs.spawn(async move { (key, open, copier.bring(job).await) });
         }
         self.rows += 1;
-        if self.records.len() >= BATCH_RECORDS || self.rows >= BATCH_ROWS || self.flushed.elapsed() >= BATCH_AGE {
+        // A row without a record costs the ledger next to nothing.
+        let batch_rows = self.worker.batch_rows;
+        let is_full = self.records.len() >= batch_rows.div_ceil(ROWS_PER_RECORD) || self.rows >= batch_rows;
+        if is_full || self.flushed.elapsed() >= BATCH_AGE {
             self.flush().await?;
         }
         Ok(())

@@ -93,6 +93,8 @@ fn rig(stores: &Memory, directory: &Path, faults: &Arc<Faults>) -> Rig {
     };
     let options = Options { on_commit: Some(Arc::new(on_commit)), ..Options::default() };
     let mut rig = Rig::with_ledger(&plan(), shared, directory, options);
+    // Each row is told to the ledger by itself, so that there is an instant between any two writes.
+    rig.limits.batch_rows = 1;
     for phase in &mut rig.plan.phases {
         for target in phase.datasets.iter_mut().flat_map(|dataset| &mut dataset.targets) {
             target.part_size = Some(PARTS);
