@@ -93,6 +93,16 @@ pub enum JoinError {
     },
 }
 
+impl JoinError {
+    /// The keys that its text names.
+    pub fn keys(&self) -> Vec<&Key> {
+        match self {
+            Self::Order { key, before, .. } => vec![key, before],
+            Self::Range { key, .. } | Self::NoTarget { key, .. } => vec![key],
+        }
+    }
+}
+
 /// What [`Join::next`] gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step<E, P> {

@@ -57,6 +57,11 @@ pub enum Event {
         lead: Lead,
         /// The attempt's own name: a route that shows it was switched by this attempt.
         attempt: String,
+        /// The route, with the place that its site stands for: nowhere else can the answer be found.
+        route: String,
+        /// Seconds until every client has read the route again, by the age that holds now and the one
+        /// that will.
+        max_age_s: u64,
     },
     /// The route shows the new lead: from here on the dataset only goes forward.
     Switched {
@@ -139,6 +144,10 @@ pub enum State {
         lead: Lead,
         /// The attempt.
         attempt: String,
+        /// The route, with the place that its site stands for.
+        route: String,
+        /// Seconds until every client has read the route again.
+        max_age_s: u64,
     },
     /// The route shows the new lead; clients may still act on the older one.
     Switched {
@@ -147,6 +156,8 @@ pub enum State {
         /// The lead now.
         #[serde(flatten)]
         lead: Lead,
+        /// Seconds until every client has read the route again.
+        max_age_s: u64,
     },
     /// The lead has moved.
     CutOver {
@@ -225,14 +236,20 @@ impl State {
                 Event::Differed { differences, unreadable, .. },
             ) => Ok(State::Different { pass: *pass, differences: differences + unreadable }),
             // The one way to a switch.
-            (State::Verified { pass, .. }, Event::SwitchIntended { lead, attempt }) => {
-                Ok(State::Switching { pass: *pass, lead: lead.clone(), attempt: attempt.clone() })
+            (State::Verified { pass, .. }, Event::SwitchIntended { lead, attempt, route, max_age_s }) => {
+                Ok(State::Switching {
+                    pass: *pass,
+                    lead: lead.clone(),
+                    attempt: attempt.clone(),
+                    route: route.clone(),
+                    max_age_s: *max_age_s,
+                })
             }
-            (State::Switching { pass, lead, .. }, Event::Switched { lead: shown }) if lead == shown => {
-                Ok(State::Switched { pass: *pass, lead: lead.clone() })
+            (State::Switching { pass, lead, max_age_s, .. }, Event::Switched { lead: shown }) if lead == shown => {
+                Ok(State::Switched { pass: *pass, lead: lead.clone(), max_age_s: *max_age_s })
             }
             (State::Switching { pass, .. }, Event::SwitchAbandoned { .. }) => Ok(State::Copied { pass: *pass }),
-            (State::Switched { pass, lead }, Event::CutOver { late, .. }) => {
+            (State::Switched { pass, lead, .. }, Event::CutOver { late, .. }) => {
                 Ok(State::CutOver { pass: *pass, lead: lead.clone(), late: *late })
             }
             (state, Event::Aborted) if state.may_begin() || matches!(state, State::Copying { .. }) => {
@@ -336,6 +353,10 @@ mod tests {
         Lead { epoch: Epoch(epoch), lead: SiteName::new("there").unwrap() }
     }
 
+    fn intent(epoch: u64) -> Event {
+        Event::SwitchIntended { lead: lead(epoch), attempt: "a".into(), route: "s3://c/r".into(), max_age_s: 1 }
+    }
+
     fn any_event() -> impl Strategy<Value = Event> {
         prop_oneof![
             (0_u64..4).prop_map(|pass| Event::PassBegun { pass }),
@@ -346,7 +367,7 @@ mod tests {
                 differences,
                 unreadable
             }),
-            (0_u64..2).prop_map(|epoch| Event::SwitchIntended { lead: lead(epoch), attempt: "a".into() }),
+            (0_u64..2).prop_map(|epoch| intent(epoch)),
             (0_u64..2).prop_map(|epoch| Event::Switched { lead: lead(epoch) }),
             Just(Event::SwitchAbandoned { reason: "no".into() }),
             (0_u64..2).prop_map(|late| Event::CutOver { late, late_keys: Vec::new() }),
@@ -411,7 +432,7 @@ mod tests {
             Event::PassBegun { pass: 1 },
             Event::PassEnded { pass: 1, failed: 0 },
             Event::Verified { level: "bytes".into(), compared: 1 },
-            Event::SwitchIntended { lead: lead(1), attempt: "a".into() },
+            intent(1),
         ];
         let switching = State::replay(&events).unwrap();
         assert_eq!(switching.first_step(), Some(Step::SettleSwitch));

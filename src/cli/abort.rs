@@ -31,7 +31,7 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
             .then(session.command("plan", &[])));
     }
     let request = Request::Abort { datasets: options.datasets.clone(), discard: options.discard };
-    let (done, text, ends) = session::block_on(async {
+    let (done, text, ends): (_, _, Option<Vec<Aborted>>) = session::block_on(async {
         Ok(match drive_or_ask(&session, request).await? {
             Driver::Other(Answer { done, detail }) => (done, detail, None),
             Driver::Ourselves(_lock) => {
@@ -47,7 +47,12 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
     } else {
         term::answer(&format!("{text}\nnext: {next}"));
     }
-    Ok(if done { Code::Done } else { Code::Differs })
+    let blocked = ends.iter().flatten().all(|end| end.done || end.blocked);
+    Ok(match (done, blocked) {
+        (true, _) => Code::Done,
+        (false, true) => Code::Differs,
+        (false, false) => Code::Incomplete,
+    })
 }
 
 async fn carry_out(session: &Session, options: &AbortOptions) -> Result<Vec<Aborted>, Failure> {

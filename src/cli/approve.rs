@@ -34,11 +34,14 @@ impl Approver for Asking {
     async fn approve(&self, ready: &Ready) -> Option<String> {
         let question = question(ready);
         let word = ready.phase.to_string();
-        let answer = tokio::task::spawn_blocking(move || {
+        let (told, answer) = tokio::sync::oneshot::channel();
+        // A thread of its own: the end of the program must not wait for somebody to press Enter.
+        std::thread::spawn(move || {
             term::tell(&question);
             let mut line = String::new();
             // A terminal that cannot be read approves nothing.
-            io::stdin().lock().read_line(&mut line).is_ok_and(|_| line.trim() == word)
+            let approved = io::stdin().lock().read_line(&mut line).is_ok_and(|_| line.trim() == word);
+            let _unheard = told.send(approved);
         });
         answer.await.unwrap_or(false).then(state::me)
     }

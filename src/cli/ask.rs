@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    error::Failure,
+    error::{Code, Failure},
     session::{self, Session},
     state::{self, Lock},
     term,
@@ -39,7 +39,12 @@ pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<
     let row = RequestRow { id: id.clone(), by: state::me(), at: now(), request, answer: None };
     ledger.append(vec![Record::Requested(row)]).await.map_err(failed)?;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        let stopped = tokio::time::timeout(LOOK_EVERY, tokio::signal::ctrl_c()).await.is_ok();
+        if stopped {
+            let answer = Answer { done: false, detail: "it was taken back".to_owned() };
+            ledger.append(vec![Record::Answered { id, answer, at: now() }]).await.map_err(failed)?;
+            return Err(Failure::new(Code::Incomplete, "the request was taken back before it was carried out"));
+        }
         if let Some(answer) = ledger.answer_to(&id).await.map_err(failed)? {
             return Ok(Driver::Other(answer));
         }

@@ -39,7 +39,9 @@ fn begin(session: &Session, args: &CutoverArgs) -> Result<Option<Code>, Failure>
     }
     session::block_on(async {
         must_be_proved(session, &phase).await?;
-        match drive_or_ask(session, Request::Approve { phase: phase.clone() }).await? {
+        let found = session.plan.phases.iter().find(|one| one.name == phase);
+        let binds = engine::approval_binds(&session.plan, found.expect("the plan has the phase"));
+        match drive_or_ask(session, Request::Approve { phase: phase.clone(), binds }).await? {
             // The run takes it again, and says itself who holds it if somebody was faster.
             Driver::Ourselves(_lock) => Ok(None),
             Driver::Other(Answer { done, detail }) => {

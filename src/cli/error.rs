@@ -108,16 +108,9 @@ impl Failure {
         if let EngineError::Ledger(error) = error {
             return Self::ledger(error);
         }
-        let mut message = with_causes(error);
-        let mut code = if error.is_blocking() { Code::Differs } else { Code::Incomplete };
-        if let EngineError::Store(error) = error {
-            if let Some(key) = error.key() {
-                message = redactor.text(&message, key);
-            }
-            if error.kind() == ErrorKind::Forbidden {
-                code = Code::Differs;
-            }
-        }
+        let message = error.hidden(&with_causes(error), redactor);
+        let forbidden = matches!(error, EngineError::Store(error) if error.kind() == ErrorKind::Forbidden);
+        let code = if error.is_blocking() || forbidden { Code::Differs } else { Code::Incomplete };
         Self { mend: error.mend().map(str::to_owned), ..Self::new(code, message) }
     }
 

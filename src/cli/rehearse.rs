@@ -106,7 +106,9 @@ impl Rehearsal<'_> {
         let mut worked = self.run(&running, &writers, &shutdown).await?;
         if worked.outcome.datasets.iter().all(|dataset| dataset.reached) && goal == Goal::CutOver {
             // Those whose lead has moved go on at the new one, to the end of what they have to write.
-            while let Some(ended) = writing.join_next().await {
+            while !shutdown.is_draining()
+                && let Some(ended) = writing.join_next().await
+            {
                 ended.map_err(|error| failed(&error.into()))?.map_err(|error| broke_off(&error))?;
             }
         }
@@ -150,12 +152,14 @@ impl Rehearsal<'_> {
         shutdown: &Shutdown,
     ) -> Result<Worked, Failure> {
         let sites = Sites::with_opener(self.cloud.opener(), crate::store::retry::RetryPolicy::default());
-        let at_rest = writers.iter().all(|writer| writer.is_at_rest());
         let worked = running.work(&sites, shutdown.clone()).await?;
-        if at_rest || running.options.goal == Goal::CutOver || shutdown.is_draining() {
+        let to_cutover = running.options.goal == Goal::CutOver;
+        let unasked = |writer: &&Arc<Writer>| !(to_cutover && writer.follows_a_route()) && !writer.is_at_rest();
+        let unasked: Vec<_> = writers.iter().filter(unasked).collect();
+        if unasked.is_empty() || shutdown.is_draining() {
             return Ok(worked);
         }
-        for writer in writers {
+        for writer in unasked {
             writer.rest().await;
         }
         running.work(&sites, shutdown.clone()).await

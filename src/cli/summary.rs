@@ -44,6 +44,10 @@ impl Summary<'_> {
             .stopped
             .as_ref()
             .is_some_and(|error| Failure::engine(error, self.run.session.redactor).code == Code::Differs);
+        if !self.outcome.aborted.is_empty() {
+            // Whoever obeys "the same command goes on" would bring back what was just given up.
+            return Code::Differs;
+        }
         if self.outcome.interrupted && !blocked {
             return Code::Incomplete;
         }
@@ -79,6 +83,9 @@ impl Summary<'_> {
             let mut more = selection(self.run.args);
             more.extend(["--approve", outcome.phase.as_str()]);
             return session.command("run", &more);
+        }
+        if !self.outcome.aborted.is_empty() {
+            return session.command("status", &[]);
         }
         match (code, &self.outcome.stopped) {
             (Code::Done, _) if self.run.options.goal == Goal::Copied => {
@@ -116,7 +123,10 @@ impl Summary<'_> {
         }
         text.push('\n');
         text.push_str(&self.failures());
-        if self.outcome.interrupted && self.outcome.stopped.is_none() {
+        for aborted in &self.outcome.aborted {
+            let _ = writeln!(text, "another command asked to give it up: {aborted}");
+        }
+        if self.outcome.interrupted && self.outcome.stopped.is_none() && self.outcome.aborted.is_empty() {
             text.push_str("Interrupted: what is done is kept; the same command goes on.\n");
         }
         text

@@ -11,6 +11,7 @@
 //! | gate | the route can be switched safely and still shows the lead that the plan moves |
 //! | quiet | the old lead sees no write for the time that the plan names |
 //! | final verify | both sides, compared in full after that time, are equal |
+//! | last look | the old lead still shows what was compared |
 //! | switch | the route shows the new lead: compare-and-swap, epoch n to n + 1 |
 //! | watch | every client has read the route again, and nothing was written at the old lead meanwhile |
 //!
@@ -24,7 +25,7 @@
 //! tells which ([`switch::settle`]). Before the switch a failure takes back what the steps did; after
 //! it a dataset only goes forward.
 //!
-//! A switch needs a [`Verified`](crate::engine::Verified), which only a verification can make: a
+//! A switch needs a [`Verified`], which only a verification can make: a
 //! cutover without one does not compile.
 //!
 //! # Who does what
@@ -49,7 +50,7 @@ pub mod switch;
 mod together;
 
 pub use route::{RouteDocument, RouteError, RouteStore};
-pub use steps::{Step, steps};
+pub use steps::{Step, steps, steps_after_switch};
 pub use together::{CheckedStep, dry_run, together};
 
 /// What a cutover does to one dataset.
@@ -101,8 +102,11 @@ pub trait Hand: Debug + Send + Sync {
     /// Compares both sides in full, now.
     async fn verify(&self) -> Result<Verified, Halt>;
 
-    /// What was written at the old lead since the final verification.
-    async fn late_writes(&self) -> Result<LateWrites, Halt>;
+    /// What was written at the old lead since the final verification, by one listing.
+    async fn changes(&self) -> Result<Changes, Halt>;
+
+    /// Tells people of writes that came too late.
+    fn tell_late(&self, late: &Changes);
 
     /// Waits, for a reason that people are told; cut short where the run is to stop.
     async fn wait(&self, time: Duration, reason: &str) -> Result<(), Halt>;
@@ -120,9 +124,9 @@ pub trait Hand: Debug + Send + Sync {
     fn attempt(&self) -> String;
 }
 
-/// Writes that came too late to be brought over.
+/// Records at the old lead that are not what was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LateWrites {
+pub struct Changes {
     /// How many records.
     pub count: u64,
     /// The first of them.

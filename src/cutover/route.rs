@@ -115,13 +115,27 @@ pub struct RouteStore {
     store: Arc<dyn ObjectStore>,
     key: Key,
     location: String,
+    /// The place that the location stands for: the endpoint's address, or the directory.
+    place: String,
     dataset: DatasetName,
 }
 
 impl RouteStore {
     /// The route of a dataset under a key of a store. `location` names it for people.
     pub fn new(store: Arc<dyn ObjectStore>, key: Key, location: String, dataset: DatasetName) -> Self {
-        Self { store, key, location, dataset }
+        Self { store, key, place: location.clone(), location, dataset }
+    }
+
+    /// The same, where the location stands for this place.
+    #[must_use]
+    pub fn at_place(mut self, place: &str) -> Self {
+        self.place = format!("{} ({place})", self.location);
+        self
+    }
+
+    /// Where it is, with the place that this stands for: a route of the same name elsewhere is another.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// Where it is, for people.

@@ -54,7 +54,19 @@ pub fn steps(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
     // Our own writes whose outcome is unknown come to rest in `settle`.
     let quiet = cutover.quiet.max(cutover.settle);
     let watch = Watch { max_age: cutover.route_max_age };
-    vec![Box::new(Gate), Box::new(Quiet { time: quiet }), Box::new(FinalVerify), Box::new(Switch), Box::new(watch)]
+    vec![
+        Box::new(Gate),
+        Box::new(Quiet { time: quiet }),
+        Box::new(FinalVerify),
+        Box::new(LastLook),
+        Box::new(Switch),
+        Box::new(watch),
+    ]
+}
+
+/// The steps of a dataset whose route was switched, and of which nothing else is left.
+pub fn steps_after_switch(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
+    vec![Box::new(Watch { max_age: cutover.route_max_age })]
 }
 
 /// The route can be switched safely, and shows the lead that the plan moves.
@@ -175,6 +187,38 @@ impl Step for FinalVerify {
     }
 }
 
+/// A verification of much data takes long, and that of the phase's other datasets longer: right before
+/// the switch the old lead is listed once more.
+#[derive(Debug)]
+struct LastLook;
+
+#[async_trait]
+impl Step for LastLook {
+    fn name(&self) -> &'static str {
+        "last look"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!("lists {} once more, which must still show what was compared", what.from)
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
+        let since = cut.hand.changes().await?;
+        if since.count > 0 {
+            return Err(Halt::MovedOn(format!("{} records have changed since they were compared", since.count)));
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
 /// The route shows the new lead.
 #[derive(Debug)]
 struct Switch;
@@ -239,9 +283,16 @@ impl Step for Watch {
             Some(at) => Duration::from_millis(u64::try_from(cut.hand.now().0 - at.0).unwrap_or(0)),
             None => Duration::ZERO,
         };
+        let max_age = match cut.hand.state() {
+            State::Switched { max_age_s, .. } => self.max_age.max(Duration::from_secs(max_age_s)),
+            _ => self.max_age,
+        };
         let reason = format!("every client to have read {} again", cut.route.location());
-        cut.hand.wait(self.max_age.saturating_sub(passed), &reason).await?;
-        let late = cut.hand.late_writes().await?;
+        cut.hand.wait(max_age.saturating_sub(passed), &reason).await?;
+        let late = cut.hand.changes().await?;
+        if late.count > 0 {
+            cut.hand.tell_late(&late);
+        }
         cut.hand.happened(Event::CutOver { late: late.count, late_keys: late.keys }).await
     }
 

@@ -27,7 +27,10 @@ pub(super) async fn switch(cut: Cut<'_>, verified: &Verified, shown: Option<&Sho
     let lead = Lead { epoch, lead: cut.what.to.clone() };
     let attempt = cut.hand.attempt();
     let to = document(cut, lead.clone(), &cut.what.followers, &attempt);
-    cut.hand.happened(Event::SwitchIntended { lead: lead.clone(), attempt }).await?;
+    // Clients obey the age of the document that they have read.
+    let max_age_s = shown.map_or(0, |shown| shown.document.max_age_s).max(to.max_age_s);
+    let route = cut.route.place().to_owned();
+    cut.hand.happened(Event::SwitchIntended { lead: lead.clone(), attempt, route, max_age_s }).await?;
     match cut.route.swap(shown, &to).await {
         Ok(Swapped::Done) => {
             cut.hand.tell("switch", &format!("{} leads since epoch {epoch}", lead.lead));
@@ -57,7 +60,14 @@ pub(super) async fn switch(cut: Cut<'_>, verified: &Verified, shown: Option<&Sho
 /// Finds out whether a switch that was intended has happened, and makes sure that it cannot happen
 /// later where it has not. Nothing to do where none was intended.
 pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
-    let State::Switching { lead, attempt, .. } = cut.hand.state() else { return Ok(()) };
+    let State::Switching { lead, attempt, route, .. } = cut.hand.state() else { return Ok(()) };
+    if route != cut.route.place() {
+        return Err(Halt::Refused(format!(
+            "its switch was begun at the route {route}, and the plan names {} now: only the first tells whether it \
+             happened; put it back",
+            cut.route.place()
+        )));
+    }
     let shown = cut.route.read().await?;
     if shown.as_ref().is_some_and(|shown| shown.document.attempt == attempt) {
         return cut.hand.happened(Event::Switched { lead }).await;

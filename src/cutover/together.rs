@@ -3,8 +3,8 @@
 use futures::future::join_all;
 
 use super::{
-    Cut, Halt,
-    steps::{Carried, steps},
+    Cut, Halt, Move,
+    steps::{Carried, Step, steps, steps_after_switch},
 };
 
 /// One step of a dry run.
@@ -30,11 +30,17 @@ pub async fn dry_run(cut: Cut<'_>) -> Vec<CheckedStep> {
     checked
 }
 
+/// The steps that are left for a dataset.
+fn left(cut: &Cut<'_>) -> Vec<Box<dyn Step>> {
+    let Move { cutover, .. } = cut.what;
+    if cut.hand.state().moved_to().is_some() { steps_after_switch(cutover) } else { steps(cutover) }
+}
+
 /// Cuts the datasets over, step by step: none begins a step before all are through the one before
 /// it. Where one halts before the switch, the others take back what they did; after it, each goes on
 /// for itself. The answers come in the order of `cuts`.
 pub async fn together(cuts: &[Cut<'_>]) -> Vec<Result<(), Halt>> {
-    let lists: Vec<_> = cuts.iter().map(|cut| steps(&cut.what.cutover)).collect();
+    let lists: Vec<_> = cuts.iter().map(left).collect();
     let mut carried: Vec<_> = cuts.iter().map(|_| Carried::default()).collect();
     let mut ended: Vec<Result<(), Halt>> = cuts.iter().map(|_| Ok(())).collect();
     let mut final_step_began = false;

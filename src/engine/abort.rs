@@ -1,8 +1,8 @@
 //! Gives datasets up, before their lead has moved: takes back what was added for them.
 //!
 //! Unfinished uploads are aborted and approvals withdrawn. What was copied stays, unless it is to be
-//! discarded: then exactly those objects are deleted that this migration wrote and that nobody has
-//! written over since, each under the condition that it is still the version that was written. A
+//! discarded: then exactly those objects are deleted that this migration wrote, as their evidence
+//! shows, and that nobody has written over since, each under the condition that it is still the version that was written. A
 //! dataset whose lead has moved is refused: its targets are what applications use.
 //!
 //! Every step may be repeated: what was cut off is gone on with by the same command.
@@ -24,7 +24,7 @@ use crate::{
     lifecycle::{Event as Happened, State},
     model::{DatasetName, Key, KeyRange, TargetIndex},
     plan::Dataset,
-    report::Event,
+    report::{Event, Redactor},
     store::{Condition, ErrorKind, StoreError},
 };
 
@@ -51,15 +51,18 @@ pub struct Aborted {
     pub uploads: u64,
     /// Objects that were deleted at targets.
     pub discarded: u64,
-    /// Objects at targets that somebody else has written over: they stay.
+    /// Objects at targets that were there already, or that somebody else has written over: they stay.
     pub kept: u64,
     /// Why it is not given up.
     pub refused: Option<String>,
+    /// Trying again changes nothing of that.
+    #[serde(skip)]
+    pub blocked: bool,
 }
 
 impl Aborted {
     fn nothing_of(name: &DatasetName) -> Self {
-        Self { name: name.clone(), done: false, uploads: 0, discarded: 0, kept: 0, refused: None }
+        Self { name: name.clone(), done: false, uploads: 0, discarded: 0, kept: 0, refused: None, blocked: false }
     }
 }
 
@@ -74,7 +77,10 @@ impl fmt::Display for Aborted {
             write!(f, "; {uploads} unfinished uploads aborted")?;
         }
         if discarded + kept > 0 {
-            write!(f, "; {discarded} objects discarded, {kept} kept that somebody else has written since")?;
+            write!(
+                f,
+                "; {discarded} objects discarded, {kept} kept that it did not write, or that somebody else has written since"
+            )?;
         }
         Ok(())
     }
@@ -103,7 +109,8 @@ impl Run<'_> {
                 if matches!(error, EngineError::Ledger(_) | EngineError::LedgerClosed) {
                     return Err(error);
                 }
-                end.refused = Some(error.to_string());
+                end.refused = Some(error.shown(Redactor::new(self.plan.redact_keys)));
+                end.blocked = error.is_blocking();
             }
             ends.push(end);
         }
@@ -124,6 +131,10 @@ impl Run<'_> {
         }
         self.check_meaning(dataset).await?;
         let mut state = self.state(&dataset.name).await?;
+        let stores = Arc::new(self.open(dataset).await?);
+        if matches!(state, State::Switching { .. }) {
+            state = self.settle_switch(dataset, &stores, state).await?;
+        }
         if let Some(moved) = state.moved_to() {
             return Err(EngineError::LeadMoved {
                 dataset: dataset.name.clone(),
@@ -132,9 +143,8 @@ impl Run<'_> {
                 refused: "before the switch a dataset can be given up, and it is behind it",
             });
         }
-        let stores = Arc::new(self.open(dataset).await?);
-        if matches!(state, State::Switching { .. }) {
-            state = self.settle_switch(dataset, &stores, state).await?;
+        if state.moved_to().is_none() {
+            self.source_must_lead(dataset).await?;
         }
         self.drop_uploads(dataset, &stores, end).await?;
         if discard && !self.discard(dataset, &stores, stops, end).await? {
@@ -236,7 +246,8 @@ async fn delete(follower: &Follower, key: &Key, pair: &Pair) -> Fate {
         Ok(None) => return Fate::Deleted,
         Err(error) => return Fate::Failed(error),
     };
-    if !pair.target.agrees_with(&shown) {
+    // What was found there and was equal already has no evidence: it was not written by us.
+    if pair.evidence.is_none() || !pair.target.agrees_with(&shown) {
         return Fate::Kept;
     }
     let condition =

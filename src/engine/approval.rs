@@ -3,9 +3,10 @@
 //! An approval is recorded with who gave it and when, and binds what was approved: where the plan's
 //! cutover of the phase changes afterwards, it no longer holds and has to be given again.
 
-use std::{collections::BTreeSet, fmt::Debug};
+use std::{collections::BTreeSet, fmt::Debug, pin::pin};
 
 use async_trait::async_trait;
+use futures::future::{self, Either};
 use serde_json::json;
 
 use super::{EngineError, dispatcher::Run, now};
@@ -52,15 +53,24 @@ impl Approver for ByFlag {
     }
 }
 
-/// What an approval of this phase binds: which leads move where, and how.
+/// What an approval of this phase binds: which leads move where, and all that decides how safely.
 pub(crate) fn binds(plan: &Plan, phase: &Phase) -> String {
     let moves =
         phase.datasets.iter().filter_map(|dataset| Some((dataset, Move::of(dataset)?))).map(|(dataset, what)| {
+            let cutover = &what.cutover;
+            let waits_ms = [cutover.quiet, cutover.settle, cutover.route_max_age].map(|wait| wait.as_millis());
             json!({
                 "meaning": plan.meaning_of(dataset),
                 "lead": what.to,
-                "route": what.cutover.route.to_string(),
-                "fence": format!("{:?}", what.cutover.fence),
+                "route": cutover.route.to_string(),
+                "route_place": plan.place_of(&cutover.route.folder_and_name().0),
+                "fence": format!("{:?}", cutover.fence),
+                "final_verify": format!("{:?}", cutover.final_verify),
+                "waits_ms": waits_ms,
+                "verify": dataset.verify.as_str(),
+                "extra": format!("{:?}", dataset.extra),
+                "waive": format!("{:?}", dataset.waive),
+                "delete_share_permille": dataset.delete_share_permille,
             })
         });
     sha256(json!(moves.collect::<Vec<_>>()).to_string().as_bytes()).to_string()
@@ -70,17 +80,30 @@ impl Run<'_> {
     /// Whether the phase may be cut over: somebody has said so before, or does now.
     pub(super) async fn is_approved(&self, phase: &Phase) -> Result<bool, EngineError> {
         let binds = binds(self.plan, phase);
-        let given = self.journal.ledger.approvals().await?;
-        if given.iter().any(|approval| approval.phase == phase.name && approval.binds == binds) {
+        if self.was_approved(phase, &binds).await? {
             return Ok(true);
         }
         let moves = phase.datasets.iter().filter_map(Move::of).collect();
         let ready = Ready { phase: phase.name.clone(), moves };
         self.sink.tell(Event::NeedsApproval { phase: phase.name.clone() });
-        let Some(by) = self.options.approver.approve(&ready).await else { return Ok(false) };
+        // Who is asked may take hours; a run that is to stop does not wait for him.
+        let draining = pin!(self.shutdown.draining());
+        let asked = match future::select(self.options.approver.approve(&ready), draining).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), _)) => None,
+        };
+        let Some(by) = asked else {
+            // Somebody else may have approved it meanwhile.
+            return self.was_approved(phase, &binds).await;
+        };
         self.sink.tell(Event::Approved { phase: phase.name.clone(), by: by.clone() });
         let approval = Approval { phase: phase.name.clone(), binds, by, at: now() };
         self.commit(vec![Record::Approved(approval)]).await?;
         Ok(true)
+    }
+
+    async fn was_approved(&self, phase: &Phase, binds: &str) -> Result<bool, EngineError> {
+        let given = self.journal.ledger.approvals().await?;
+        Ok(given.iter().any(|approval| approval.phase == phase.name && approval.binds == binds))
     }
 }

@@ -251,7 +251,11 @@ impl Run<'_> {
     /// pass; `None` where nothing is left to do.
     async fn activate(&self, dataset: &Dataset) -> Result<Option<Active>, EngineError> {
         self.check_meaning(dataset).await?;
-        if self.state(&dataset.name).await?.first_step().is_none() {
+        let state = self.state(&dataset.name).await?;
+        if let Some(moved) = state.moved_to() {
+            self.leads_as_planned(dataset, moved)?;
+        }
+        if state.first_step().is_none() {
             return Ok(None);
         }
         // A location that is not there is found before the dataset is bound to it.
@@ -260,6 +264,9 @@ impl Run<'_> {
         let mut state = self.state(&dataset.name).await?;
         if state.first_step() == Some(Step::SettleSwitch) {
             state = self.settle_switch(dataset, &stores, state).await?;
+        }
+        if state.moved_to().is_none() {
+            self.source_must_lead(dataset).await?;
         }
         let resumed = matches!(state.first_step(), Some(Step::ResumePass(_)));
         if let Some(Step::BeginPass(pass)) = state.first_step() {
@@ -320,6 +327,7 @@ impl Run<'_> {
 
     /// Begins one more pass of a dataset that has moved on since its last.
     async fn begin_again(&self, active: &mut Active) -> Result<(), EngineError> {
+        self.source_must_lead(&active.plan).await?;
         let pass = active.state.pass() + 1;
         active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
         (active.ended, active.verified, active.waits_for) = (false, None, None);

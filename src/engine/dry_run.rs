@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{EngineError, Sites, Verified, now, refuse_unsupported};
 use crate::{
-    cutover::{self, Cut, Halt, Hand, LateWrites, Move},
+    cutover::{self, Changes, Cut, Halt, Hand, Move},
     ledger::Ledger,
     lifecycle::{Event, Goal, State},
     model::{DatasetName, PhaseName, Timestamp},
@@ -98,9 +98,11 @@ impl Hand for Looking {
         Self::refuse()
     }
 
-    async fn late_writes(&self) -> Result<LateWrites, Halt> {
+    async fn changes(&self) -> Result<Changes, Halt> {
         Self::refuse()
     }
+
+    fn tell_late(&self, _late: &Changes) {}
 
     async fn wait(&self, _time: Duration, _reason: &str) -> Result<(), Halt> {
         Self::refuse()

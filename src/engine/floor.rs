@@ -29,7 +29,7 @@ use crate::{
     lifecycle::{Event as Happened, State, Step},
     model::{Key, KeyRange, ShardId},
     plan::Dataset,
-    report::{Event, TargetProgress},
+    report::{Event, Redactor, TargetProgress},
     shard::{self, Cursor},
     store::ObjectStore,
 };
@@ -202,7 +202,7 @@ impl<'a> Floor<'a> {
 
     /// A dataset cannot go on; the others finish what they have in flight.
     fn stop(&mut self, place: usize, error: EngineError) {
-        self.active[place].waits_for = Some(error.to_string());
+        self.active[place].waits_for = Some(error.shown(Redactor::new(self.run.plan.redact_keys)));
         self.active[place].ended = true;
         self.active[place].queue.clear();
         if !error.is_blocking() {

@@ -10,7 +10,7 @@ use rand::{RngCore as _, SeedableRng as _};
 
 use super::{EngineError, Verified, dispatcher::Run, feeds::Inputs, now, proof, sites::DatasetStores};
 use crate::{
-    cutover::{Halt, Hand, LateWrites, Move, RouteStore},
+    cutover::{Changes, Halt, Hand, Move, RouteStore},
     ledger::Record,
     lifecycle::{Event as Happened, LATE_KEYS_MAX, State},
     model::{KeyRange, TargetIndex, Timestamp},
@@ -75,8 +75,8 @@ impl<'a> EngineHand<'a> {
         self.standing().verified.clone()
     }
 
-    async fn look_for_late_writes(&self) -> Result<LateWrites, EngineError> {
-        let mut late = LateWrites::default();
+    async fn look_for_changes(&self) -> Result<Changes, EngineError> {
+        let mut changes = Changes::default();
         let mut rows = Inputs::new(&self.dataset, &self.stores, Some(&self.run.journal.ledger)).rows(&KeyRange::all());
         while let Some(row) = rows.next().await? {
             let pair = row.pairs[self.lead.get()].as_ref().map(|row| &row.pair.source);
@@ -86,21 +86,13 @@ impl<'a> EngineHand<'a> {
                 (Some(_), None) | (None, Some(_)) => false,
             };
             if !same {
-                late.count += 1;
-                if late.keys.len() < LATE_KEYS_MAX {
-                    late.keys.push(row.key);
+                changes.count += 1;
+                if changes.keys.len() < LATE_KEYS_MAX {
+                    changes.keys.push(row.key);
                 }
             }
         }
-        if late.count > 0 {
-            self.run.sink.tell(Event::LateWrites {
-                dataset: self.dataset.name.clone(),
-                site: self.what.from.clone(),
-                records: late.count,
-                keys: late.keys.clone(),
-            });
-        }
-        Ok(late)
+        Ok(changes)
     }
 }
 
@@ -135,8 +127,17 @@ impl Hand for EngineHand<'_> {
         })
     }
 
-    async fn late_writes(&self) -> Result<LateWrites, Halt> {
-        Ok(self.look_for_late_writes().await?)
+    async fn changes(&self) -> Result<Changes, Halt> {
+        Ok(self.look_for_changes().await?)
+    }
+
+    fn tell_late(&self, late: &Changes) {
+        self.run.sink.tell(Event::LateWrites {
+            dataset: self.dataset.name.clone(),
+            site: self.what.from.clone(),
+            records: late.count,
+            keys: late.keys.clone(),
+        });
     }
 
     async fn wait(&self, time: Duration, reason: &str) -> Result<(), Halt> {

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use super::{DatasetStores, EngineError, RunOutcome, dispatcher::Run, floor::Active, hand::EngineHand};
 use crate::{
-    cutover::{Cut, Halt, switch, together},
-    lifecycle::{Goal, State},
-    model::DatasetName,
-    plan::{Dataset, Phase},
+    cutover::{Cut, Halt, Move, RouteError, switch, together},
+    lifecycle::{Goal, Lead, State},
+    model::{DatasetName, SiteName},
+    plan::{Dataset, Phase, Scheme},
+    report::Redactor,
+    store::ErrorKind,
 };
 
 impl Run<'_> {
@@ -27,21 +29,39 @@ impl Run<'_> {
         if self.options.goal < Goal::CutOver || self.shutdown.is_draining() || !active.iter().any(moves) {
             return nothing;
         }
+        // What an earlier run has switched is watched whatever becomes of the others.
+        let switched = |active: &Active| matches!(active.state, State::Switched { .. });
+        self.take_through(active, &switched, outcome).await?;
+        if outcome.stopped.is_some() || !active.iter().any(moves) {
+            return nothing;
+        }
         if let Some(other) = self.not_ready(phase, active).await? {
             for active in active.iter_mut().filter(|active| moves(active) && active.state.reached(Goal::Verified)) {
                 active.waits_for = Some(format!("dataset {other}, which moves together with it"));
             }
             return nothing;
         }
-        if !self.is_approved(phase).await? {
+        // A run that is to stop goes no further, whatever was approved.
+        if !self.is_approved(phase).await? || self.shutdown.is_draining() {
             for active in active.iter_mut().filter(|active| moves(active)) {
                 active.waits_for = Some(format!("the approval of phase {}", phase.name));
                 active.needs_approval = true;
             }
             return nothing;
         }
+        self.take_through(active, &moves, outcome).await
+    }
+
+    /// Takes those datasets through what is left of their cutover, together; the places of those that
+    /// have moved on.
+    async fn take_through(
+        &self,
+        active: &mut [Active],
+        which: &(dyn Fn(&Active) -> bool + Sync),
+        outcome: &mut RunOutcome,
+    ) -> Result<Vec<usize>, EngineError> {
         let mut hands = Vec::new();
-        for (place, active) in active.iter().enumerate().filter(|(_, active)| moves(active)) {
+        for (place, active) in active.iter().enumerate().filter(|(_, active)| which(active)) {
             if let Some(hand) = EngineHand::take(self, &active.plan, &active.stores, active.state.clone()).await? {
                 hands.push((place, hand));
             }
@@ -57,13 +77,24 @@ impl Run<'_> {
                 if matches!(halt, Halt::MovedOn(_)) {
                     again.push(*place);
                 }
-                active.waits_for = Some(reason(&halt, &hand.what.from.to_string()));
+                active.waits_for = Some(self.reason(&halt, &hand.what.from));
                 if let Some(error) = error(halt, &active.plan.name) {
                     outcome.stopped.get_or_insert(error);
                 }
             }
         }
         Ok(if outcome.stopped.is_none() { again } else { Vec::new() })
+    }
+
+    /// What a dataset waits for whose cutover has halted.
+    fn reason(&self, halt: &Halt, from: &SiteName) -> String {
+        match halt {
+            Halt::MovedOn(detail) => format!("{from} to be at rest: {detail}"),
+            Halt::WithOthers(other) => format!("dataset {other}, which moves together with it"),
+            Halt::Interrupted => "the next run: this one was stopped".to_owned(),
+            Halt::Failed(error) => error.shown(Redactor::new(self.plan.redact_keys)),
+            Halt::Refused(_) | Halt::Unsettled(_) => halt.to_string(),
+        }
     }
 
     /// A dataset of the phase that is not proved, or not part of this run and not where it is to be.
@@ -78,6 +109,47 @@ impl Run<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Refuses what would write the source's data to a target, where the route says that another site
+    /// leads: the ledger may be a new one, or another operator's, and know nothing of that.
+    pub(super) async fn source_must_lead(&self, dataset: &Dataset) -> Result<(), EngineError> {
+        let Some(route) = dataset.cutover.as_ref().map(|cutover| &cutover.route) else { return Ok(()) };
+        if route.scheme == Scheme::DynamoDb {
+            // Refused wherever a run would go as far as the cutover; nothing can have moved there.
+            return Ok(());
+        }
+        let route = self.sites.open_route_to_look(self.plan, dataset, route, None, false).await?;
+        let shown = match route.read().await {
+            Ok(shown) => shown,
+            // No bucket, no route: the source leads.
+            Err(RouteError::Store(error)) if error.kind() == ErrorKind::NoContainer => None,
+            Err(error) => return Err(error.into()),
+        };
+        match shown.map(|shown| shown.document).filter(|document| document.lead != dataset.source.site) {
+            None => Ok(()),
+            Some(document) => Err(EngineError::LeadMoved {
+                dataset: dataset.name.clone(),
+                lead: document.lead,
+                epoch: document.epoch,
+                refused: "its route says so, and what its source holds would be written over what applications \
+                          write there; correct the plan, or the route",
+            }),
+        }
+    }
+
+    /// Refuses a plan that wants the lead elsewhere than where it has moved: nothing carries that out.
+    pub(super) fn leads_as_planned(&self, dataset: &Dataset, moved: &Lead) -> Result<(), EngineError> {
+        match Move::of(dataset) {
+            Some(what) if what.to == moved.lead => Ok(()),
+            None if self.goal_of(dataset) < Goal::CutOver && dataset.target_at(&moved.lead).is_some() => Ok(()),
+            _ => Err(EngineError::LeadMoved {
+                dataset: dataset.name.clone(),
+                lead: moved.lead.clone(),
+                epoch: moved.epoch,
+                refused: "the plan wants another lead, and moving it on is not supported yet; put the plan back",
+            }),
+        }
     }
 
     /// Finds out whether a switch that an earlier run intended has happened.
@@ -104,16 +176,6 @@ impl Run<'_> {
 
 fn cut<'a>(hand: &'a EngineHand<'_>) -> Cut<'a> {
     Cut { what: &hand.what, route: &hand.route, hand }
-}
-
-/// What a dataset waits for whose cutover has halted.
-fn reason(halt: &Halt, from: &str) -> String {
-    match halt {
-        Halt::MovedOn(detail) => format!("{from} to be at rest: {detail}"),
-        Halt::WithOthers(other) => format!("dataset {other}, which moves together with it"),
-        Halt::Interrupted => "the next run: this one was stopped".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 /// What stops the run; `None` where nothing failed.

@@ -34,10 +34,10 @@ use crate::{
     cutover::RouteError,
     diff::JoinError,
     ledger::{Ledger, LedgerError},
-    lifecycle::{Goal, IllegalEvent, State},
-    model::{DatasetName, Epoch, PhaseName, SiteName, Timestamp},
+    lifecycle::{Event, Goal, IllegalEvent, State},
+    model::{DatasetName, Epoch, Key, PhaseName, SiteName, Timestamp},
     plan::{Dataset, Level, Plan},
-    report::Sink,
+    report::{Redactor, Sink},
     store::StoreError,
 };
 
@@ -289,6 +289,22 @@ impl EngineError {
         }
     }
 
+    /// Its text, with the keys that it names hidden where the plan asks for it.
+    pub fn shown(&self, redactor: Redactor) -> String {
+        self.hidden(&self.to_string(), redactor)
+    }
+
+    /// A text about it, with the keys that it names hidden where the plan asks for it.
+    pub(crate) fn hidden(&self, text: &str, redactor: Redactor) -> String {
+        let keys: Vec<&Key> = match self {
+            Self::Store(error) | Self::Route(RouteError::Store(error)) => error.key().into_iter().collect(),
+            Self::Listing(error) => error.keys(),
+            Self::Illegal(IllegalEvent { event: Event::CutOver { late_keys, .. }, .. }) => late_keys.iter().collect(),
+            _ => Vec::new(),
+        };
+        keys.into_iter().fold(text.to_owned(), |text, key| redactor.text(&text, key))
+    }
+
     /// What the operator can do about it, where the text does not say so already.
     pub fn mend(&self) -> Option<&'static str> {
         match self {
@@ -314,7 +330,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<RunOutcome, EngineError> {
     for dataset in asked(plan, &options.phases, &options.datasets) {
-        refuse_unsupported(dataset, false)?;
+        refuse_unsupported(dataset, options.goal == Goal::CutOver && dataset.cutover.is_some())?;
     }
     dispatcher::run(plan, sites, ledger, options, sink, shutdown).await
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     ledger::{Ledger, Open, Record},
     lifecycle::{Event as Happened, Goal, State},
-    model::DatasetName,
+    model::{DatasetName, TargetIndex},
     plan::{Dataset, Level, Plan},
     report::Sink,
 };
@@ -160,6 +160,12 @@ pub(super) async fn repair(
         let (mut verifications, mut mended) = (Vec::new(), 0);
         for dataset in asked(plan, &[], &options.datasets) {
             refuse_unsupported(dataset, false)?;
+            let moved = run.state(&dataset.name).await?.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
+            if moved.is_some() && options.datasets.is_empty() {
+                // Nobody named it: it is looked at like the others, and nothing of it is copied.
+                verifications.push(verify_moved(run, dataset, options, moved).await?);
+                continue;
+            }
             let (verification, count) = repair_one(run, dataset, options).await?;
             mended += count;
             verifications.push(verification);
@@ -175,6 +181,20 @@ pub(super) async fn repair(
     let (done, written) = with_run(plan, sites, ledger, &run_options, sink, shutdown, work).await;
     written?;
     done
+}
+
+async fn verify_moved(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    options: &VerifyOptions,
+    moved: Option<TargetIndex>,
+) -> Result<Verification, EngineError> {
+    run.check_meaning(dataset).await?;
+    let stores = run.open(dataset).await?;
+    let inputs = Inputs::new(dataset, &stores, Some(&run.journal.ledger));
+    let level = options.level.unwrap_or(dataset.verify);
+    let (budget, shutdown, sink) = (run.budget.clone(), run.shutdown.clone(), run.sink.clone());
+    Verifier::new(dataset, inputs, level, budget, shutdown, sink).led_by(moved).run().await
 }
 
 async fn repair_one(
@@ -199,6 +219,7 @@ async fn repair_one(
             reason: "its switch was begun: `migrate run` finds out whether it happened".to_owned(),
         });
     }
+    run.source_must_lead(dataset).await?;
     let stores = run.open(dataset).await?;
     run.begin(dataset).await?;
     let level = options.level.unwrap_or(dataset.verify);

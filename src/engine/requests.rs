@@ -22,13 +22,15 @@ use super::{
 };
 use crate::{
     ledger::{Answer, Approval, LimitsOf, Record, Request, RequestRow, Setting},
-    lifecycle::Goal,
     model::{DatasetName, PhaseName},
     plan::Plan,
 };
 
 /// How often the ledger is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// Who left a request no longer ago than this still waits for its answer.
+const FRESH_MS: i64 = 30_000;
 
 /// An abort that a run was asked for: it stops, and then carries it out.
 #[derive(Debug, Default)]
@@ -58,8 +60,12 @@ fn refused(detail: impl Into<String>) -> Answer {
 impl Run<'_> {
     /// Serves requests until the work has ended.
     pub(super) async fn serve_requests(&self, ended: &CancellationToken) -> Result<(), EngineError> {
+        let began = now();
         for row in self.journal.ledger.open_requests().await? {
-            self.answer(&row.id, refused("it was left before this run began: ask again"), Vec::new()).await?;
+            // One that has just come was left for this process, while it made itself ready.
+            if began.0 - row.at.0 > FRESH_MS {
+                self.answer(&row.id, refused("it was left before this run began: ask again"), Vec::new()).await?;
+            }
         }
         while ended.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
             for row in self.journal.ledger.open_requests().await? {
@@ -71,8 +77,8 @@ impl Run<'_> {
 
     async fn carry_out(&self, row: RequestRow) -> Result<(), EngineError> {
         match row.request {
-            Request::Approve { phase } => {
-                let (answer, records) = self.approve(&phase, row.by);
+            Request::Approve { phase, binds } => {
+                let (answer, records) = self.approve(&phase, binds, row.by);
                 self.answer(&row.id, answer, records).await
             }
             Request::Limits { of, settings } => {
@@ -94,16 +100,20 @@ impl Run<'_> {
         }
     }
 
-    fn approve(&self, phase: &PhaseName, by: String) -> (Answer, Vec<Record>) {
+    fn approve(&self, phase: &PhaseName, binds: String, by: String) -> (Answer, Vec<Record>) {
         let Some(found) = self.plan.phases.iter().find(|one| one.name == *phase) else {
             return (refused(format!("the plan of the running process has no phase {phase}")), Vec::new());
         };
-        let approval = Approval { phase: phase.clone(), binds: approval::binds(self.plan, found), by, at: now() };
-        let detail = if self.options.goal < Goal::CutOver {
-            format!("phase {phase} is approved; the running process does not go as far as the cutover")
-        } else {
-            format!("phase {phase} is approved: the running process cuts it over once it is proved")
-        };
+        if binds != approval::binds(self.plan, found) {
+            let detail =
+                format!("the running process carries out another plan of phase {phase}: stop it, and run again");
+            return (refused(detail), Vec::new());
+        }
+        let approval = Approval { phase: phase.clone(), binds, by, at: now() };
+        // Whether the process still comes to the phase, and goes so far, is not known here.
+        let detail = format!(
+            "phase {phase} is approved: the running process cuts it over if it still comes to that, else the next run"
+        );
         (done(detail), vec![Record::Approved(approval)])
     }
 

@@ -205,13 +205,17 @@ impl Sites {
     ) -> Result<RouteStore, EngineError> {
         let (at, key) = route.folder_and_name();
         let role = if matches!(asked, Probing::Record(_)) { Role::Target } else { Role::Look };
-        let (store, _) = self.store(plan, dataset, &at, role, &Arc::default()).await?;
+        // No limits: a switch that waits for working hours, or behind a queue, would be made on a proof
+        // that is old by then.
+        let (_, bare) = self.bare(plan, &at, role).await?;
+        let store: Arc<dyn ObjectStore> = Arc::new(Retrying::new(bare, self.retry.clone()));
         let name = probe_name(plan, &at);
         match asked {
             Probing::Record(journal) => self.known_or_probed(&*store, &name, journal, sink).await?,
             Probing::Look { ledger, probe } => self.known_or_asked(&*store, &name, ledger, probe).await?,
         }
-        Ok(RouteStore::new(store, key, route.to_string(), dataset.name.clone()))
+        let place = plan.place_of(&at).unwrap_or_default();
+        Ok(RouteStore::new(store, key, route.to_string(), dataset.name.clone()).at_place(&place))
     }
 
     /// Opens the route of a dataset to read it, and records nothing.
@@ -280,14 +284,7 @@ impl Sites {
         role: Role,
         meter: &Arc<Meter>,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
-        let site = plan.sites.get(&at.site).ok_or_else(|| EngineError::Site {
-            site: at.site.to_string(),
-            detail: "the plan does not describe it".to_owned(),
-        })?;
-        let bare = match self.opener.as_ref().and_then(|open| open(at, role)) {
-            Some(store) => store,
-            None => self.backend(plan, site, at, role).await?,
-        };
+        let (site, bare) = self.bare(plan, at, role).await?;
         let mut store: Arc<dyn ObjectStore> = Arc::new(Metered::new(bare, Arc::clone(meter)));
         let mut used = Vec::new();
         // A dataset has limits of its own even where the plan sets none: they may be set later.
@@ -299,6 +296,20 @@ impl Sites {
         let retries = self.retry.meter.as_ref().unwrap_or(meter);
         let retry = RetryPolicy { meter: Some(Arc::clone(retries)), ..self.retry.clone() };
         Ok((Arc::new(Retrying::new(store, retry)), used))
+    }
+
+    async fn bare<'p>(
+        &self,
+        plan: &'p Plan,
+        at: &Location,
+        role: Role,
+    ) -> Result<(&'p Site, Arc<dyn ObjectStore>), EngineError> {
+        let site = plan.sites.get(&at.site).ok_or_else(|| EngineError::Site {
+            site: at.site.to_string(),
+            detail: "the plan does not describe it".to_owned(),
+        })?;
+        let opened = self.opener.as_ref().and_then(|open| open(at, role));
+        Ok((site, if let Some(store) = opened { store } else { self.backend(plan, site, at, role).await? }))
     }
 
     async fn backend(

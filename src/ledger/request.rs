@@ -33,6 +33,8 @@ pub enum Request {
     Approve {
         /// The phase.
         phase: PhaseName,
+        /// What is approved, as a digest of the plan that the operator has before him.
+        binds: String,
     },
     /// Other limits are to hold.
     Limits {

@@ -9,7 +9,7 @@
 //!
 //! # Nothing leaves it
 //!
-//! [`Cloud::plan`] names nothing real ([`standin`](super::standin)); [`Cloud::opener`] opens stores at
+//! [`Cloud::plan`] names nothing real ([`standin`]); [`Cloud::opener`] opens stores at
 //! these servers alone, with their own keys: no environment, no profile, no file of credentials is read.
 //!
 //! # The end

@@ -177,7 +177,10 @@ fn directories(plan: &Plan, root: &Path) -> BTreeMap<SiteName, PathBuf> {
     let directory = |inner: &SiteName| {
         // The outermost is the one below which most is: the longest way down leads from there. Of
         // two names for one directory the first stands.
-        let ways = named().filter_map(|outer| Some((plan.below(&at(outer), &at(inner))?, outer)));
+        // A way that leads up again, as from "." to "../data", would lead out of the stage.
+        let up = |below: &String| below.split('/').any(|folder| folder == "..");
+        let ways =
+            named().filter_map(|outer| Some((plan.below(&at(outer), &at(inner)).filter(|way| !up(way))?, outer)));
         let (below, outer) = ways.max_by_key(|(below, outer)| (below.len(), std::cmp::Reverse(outer.as_str())))?;
         let folders = below.split('/').filter(|folder| !folder.is_empty());
         Some([outer.as_str()].into_iter().chain(folders).fold(root.to_owned(), |path, folder| path.join(folder)))

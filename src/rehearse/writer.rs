@@ -122,6 +122,11 @@ impl Writer {
         &self.dataset
     }
 
+    /// Whether the dataset's lead moves, so that it goes on at another site.
+    pub fn follows_a_route(&self) -> bool {
+        self.route.is_some()
+    }
+
     fn before(&self) -> usize {
         self.operations.len().min(BEFORE)
     }

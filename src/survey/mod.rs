@@ -221,11 +221,11 @@ impl Surveyor<'_> {
                 EngineError::Store(error) if error.kind() == ErrorKind::NoContainer && !waits.is_empty() => {}
                 // Only what the ledger says concerns everything.
                 EngineError::Ledger(_) | EngineError::Panicked(_) | EngineError::Illegal(_) => return Err(error),
-                _ => seen.blocks.push(with_mend(&error)),
+                _ => seen.blocks.push(self.with_mend(&error)),
             }
         }
         if let Err(error) = self.look_at_route(dataset, &mut seen).await {
-            seen.blocks.push(with_mend(&error));
+            seen.blocks.push(self.with_mend(&error));
         }
         Ok(seen)
     }
@@ -236,6 +236,14 @@ impl Surveyor<'_> {
             None => Vec::new(),
         };
         Ok(State::replay(events.iter().map(|(event, _)| event))?)
+    }
+
+    fn with_mend(&self, error: &EngineError) -> String {
+        let text = error.shown(Redactor::new(self.plan.redact_keys));
+        match error.mend() {
+            Some(mend) => format!("{text}; {mend}"),
+            None => text,
+        }
     }
 
     /// What the cutover would do, and whether the route allows it.
@@ -439,12 +447,5 @@ fn target_of(store: &dyn crate::store::ObjectStore) -> TargetPreview {
         proof: probed.then_some(known.proof),
         lacks: if probed { lacks(&known) } else { Vec::new() },
         ..TargetPreview::default()
-    }
-}
-
-fn with_mend(error: &EngineError) -> String {
-    match error.mend() {
-        Some(mend) => format!("{error}; {mend}"),
-        None => error.to_string(),
     }
 }

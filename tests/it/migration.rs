@@ -16,9 +16,12 @@ use std::{
 };
 
 use migrate::{
-    engine::{self, ByFlag, Limits, RunOptions, RunOutcome, Shutdown, Sites, Verification, VerifyOptions},
+    engine::{
+        self, AbortOptions, ByFlag, Limits, RunOptions, RunOutcome, Shutdown, Sites, Verification, VerifyOptions,
+    },
     ledger::{Ledger, Options},
     lifecycle::Goal,
+    model::DatasetName,
     plan::{self, Level, Location, Plan},
     report::{Event, Sink},
     store::{ObjectStore, memory::MemoryStore, retry::RetryPolicy},
@@ -183,14 +186,26 @@ impl Rig {
         verified.unwrap_or_else(|error| panic!("{error}")).remove(0)
     }
 
-    pub(crate) async fn try_repair(&self, level: Level) -> Result<(Vec<Verification>, u64), engine::EngineError> {
-        let options = self.verify_options(level);
+    pub(crate) async fn try_repair(
+        &self,
+        level: Level,
+        datasets: &[&str],
+    ) -> Result<(Vec<Verification>, u64), engine::EngineError> {
+        let datasets = datasets.iter().map(|name| DatasetName::new(name).unwrap()).collect();
+        let options = VerifyOptions { datasets, ..self.verify_options(level) };
         let ledger = Arc::clone(&self.ledger);
         engine::repair(&self.plan, &self.sites, ledger, &options, Sink::none(), Shutdown::new()).await
     }
 
+    pub(crate) async fn discard(&self) -> Vec<engine::Aborted> {
+        let options = AbortOptions { datasets: Vec::new(), discard: true };
+        let (ledger, sink) = (Arc::clone(&self.ledger), Sink::none());
+        let ends = engine::abort(&self.plan, &self.sites, ledger, &options, self.limits, sink, Shutdown::new());
+        ends.await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     pub(crate) async fn repair(&self, level: Level) -> (Verification, u64) {
-        let (mut verifications, mended) = self.try_repair(level).await.unwrap_or_else(|error| panic!("{error}"));
+        let (mut verifications, mended) = self.try_repair(level, &[]).await.unwrap_or_else(|error| panic!("{error}"));
         (verifications.remove(0), mended)
     }
 }

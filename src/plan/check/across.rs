@@ -74,8 +74,11 @@ fn check_own_places(context: &mut Context<'_>, placed: &[Placed<'_, '_>]) {
 fn check_pair(context: &mut Context<'_>, after: &[Vec<usize>], writer: &Placed<'_, '_>, reader: &Placed<'_, '_>) {
     let meet = writer.targets.iter().any(|target| target.overlaps(&reader.source));
     let (first, then) = (writer.built.phase, reader.built.phase);
-    if !meet || graph::comes_after(after, then, first) {
+    if !meet {
         return;
+    }
+    if graph::comes_after(after, then, first) {
+        return check_reads_from_lead(context, writer, reader);
     }
     let name = |built: &Built<'_>| built.dataset.name.to_string();
     let phase = |index: usize| context.file.phase[index].name.as_str();
@@ -93,6 +96,25 @@ fn check_pair(context: &mut Context<'_>, after: &[Vec<usize>], writer: &Placed<'
         format!("add {:?} to \"after\" of phase {:?}", phase(first), phase(then))
     };
     context.report.at(&reader.built.spot.key("source"), message, mend);
+}
+
+/// Once the lead of `writer` has moved, its other targets stay behind: what is read from one of them
+/// lacks all that was written since.
+fn check_reads_from_lead(context: &mut Context<'_>, writer: &Placed<'_, '_>, reader: &Placed<'_, '_>) {
+    let dataset = &writer.built.dataset;
+    let mut leads = dataset.lead.iter().chain(dataset.targets.iter().map(|target| &target.at.site));
+    let (Some(_), Some(lead)) = (&dataset.cutover, leads.next()) else { return };
+    for (target, place) in dataset.targets.iter().zip(&writer.targets) {
+        if target.at.site != *lead && target.filter.is_none() && place.overlaps(&reader.source) {
+            let (name, site) = (dataset.name.as_str(), &target.at.site);
+            let message = format!("it would read from {site}, which stays behind when {lead} leads {name:?}");
+            context.report.at(
+                &reader.built.spot.key("source"),
+                message,
+                format!("read from {lead}, which leads by then"),
+            );
+        }
+    }
 }
 
 fn check_same_target(context: &mut Context<'_>, first: &Placed<'_, '_>, second: &Placed<'_, '_>) {

@@ -83,6 +83,17 @@ fn the_quickstart_and_the_template_rehearse_as_far_as_they_are_built() {
     bench.expect(0, &["rehearse", template, "--scale", "0.05", "--until", "verified"]);
 }
 
+/// Nothing asks an application to come to rest whose lead stays; the rehearsal ends all the same.
+#[test]
+fn a_live_dataset_whose_lead_stays_is_rehearsed_to_its_end() {
+    let bench = Bench::new(&[]);
+    bench.plan("", "live = true");
+    let ran = bench.expect(0, &["rehearse", "plan.toml", "--scale", "0.05", "--json"]);
+    let promise = &ended(&ran)["promises"][0];
+    assert_eq!((&promise["written_at_old_lead"], &promise["written_at_new_lead"]), (&40.into(), &0.into()));
+    assert_eq!(promise["broken"], Value::Array(Vec::new()));
+}
+
 /// Counts connections: nobody who rehearses has any business there.
 struct Tripwire {
     address: String,

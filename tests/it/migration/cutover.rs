@@ -97,7 +97,10 @@ async fn both_leads_move_phase_by_phase_and_stay_there() {
         assert_eq!(of(0), (lead.clone(), "s3://src/data/".to_owned(), both), "{level:?}");
         assert_eq!(of(1), (lead, "s3://b/data/".to_owned(), vec!["page/00".to_owned()]), "{level:?}");
     }
-    let error = rig.try_repair(Level::Checksum).await.unwrap_err();
+    let (_, mended) = rig.try_repair(Level::Checksum, &[]).await.unwrap();
+    assert_eq!(mended, 0, "those that have moved are looked at and left alone");
+    assert_eq!(stores["a"].snapshot()[&Key::from("page/00")].bytes, "written by the shop");
+    let error = rig.try_repair(Level::Checksum, &["shop"]).await.unwrap_err();
     assert!(error.to_string().contains("a leads dataset shop since epoch 1"));
 }
 
@@ -138,7 +141,7 @@ async fn an_approval_is_kept_but_not_for_another_cutover() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_that_somebody_else_moved_stops_the_cutover() {
+async fn a_route_that_somebody_else_moved_stops_the_run() {
     let (stores, directory) = (filled(), tempdir().unwrap());
     let rig = rig(&stores, directory.path());
     let document = RouteDocument {
@@ -151,10 +154,10 @@ async fn a_route_that_somebody_else_moved_stops_the_cutover() {
         since: "2026-01-01T00:00:00Z".into(),
     };
     stores["control"].put_raw("shop.json", serde_json::to_vec(&document).unwrap(), Properties::default());
-    let outcome = rig.try_run(Goal::CutOver).await.unwrap();
-    let stopped = outcome.stopped.expect("the gate refuses");
-    assert!(stopped.is_blocking(), "{stopped}");
-    assert!(stopped.to_string().contains("says that elsewhere leads since epoch 4"), "{stopped}");
+    let refused = rig.try_run(Goal::CutOver).await.unwrap_err();
+    assert!(refused.is_blocking(), "{refused}");
+    assert!(refused.to_string().contains("elsewhere leads dataset shop since epoch 4"), "{refused}");
+    assert_eq!(stores["a"].snapshot().len(), 0, "nothing is written before the route is read");
     assert_eq!(route(&stores, "shop").unwrap(), document);
 }
 
@@ -226,4 +229,123 @@ async fn a_write_at_the_old_lead_after_the_switch_is_found() {
     assert_eq!(late.unwrap(), [Key::from("page/07")]);
     let held = stores["a"].snapshot()[&Key::from("page/07")].bytes.clone();
     assert_eq!(held, "value 7", "it is not copied over what may have been written at the new lead");
+}
+
+/// The ledger may be lost, or another operator's: the route says who leads, and it is read first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_ledger_does_not_write_the_old_leads_data_over_the_new_ones() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    rig(&stores, directory.path()).try_run(Goal::CutOver).await.unwrap();
+    stores["a"].put_raw("page/00", "written by the shop", Properties::default());
+    let elsewhere = tempdir().unwrap();
+    let anew = rig(&stores, elsewhere.path());
+    for goal in [Goal::Copied, Goal::Verified, Goal::CutOver] {
+        let error = anew.try_run(goal).await.unwrap_err();
+        assert!(error.is_blocking() && error.to_string().contains("a leads dataset shop since epoch 1"), "{error}");
+    }
+    let error = anew.try_repair(Level::Bytes, &[]).await.unwrap_err();
+    assert!(error.to_string().contains("a leads dataset shop since epoch 1"), "{error}");
+    assert_eq!(stores["a"].snapshot()[&Key::from("page/00")].bytes, "written by the shop");
+}
+
+/// Only the route at which a switch was begun tells whether it happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_is_settled_at_its_own_route_and_nowhere_else() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let first = rig(&stores, directory.path());
+    first.try_run(Goal::Verified).await.unwrap();
+    let event = migrate::lifecycle::Event::SwitchIntended {
+        lead: migrate::lifecycle::Lead { epoch: Epoch(1), lead: migrate::model::SiteName::new("a").unwrap() },
+        attempt: "cut off".into(),
+        route: "s3://control/routes/shop.json (https://elsewhere.example.com)".into(),
+        max_age_s: 0,
+    };
+    let (dataset, at) = (migrate::model::DatasetName::new("shop").unwrap(), migrate::model::Timestamp(0));
+    first.ledger.append(vec![migrate::ledger::Record::Happened { dataset, event, at }]).await.unwrap();
+    let error = first.try_run(Goal::CutOver).await.unwrap_err();
+    assert!(
+        error.to_string().contains("its switch was begun at the route s3://control/routes/shop.json (https://else"),
+        "{error}"
+    );
+    assert_eq!(route(&stores, "shop"), None, "it was not sealed at another place");
+}
+
+/// Clients obey the age of the document that they have read, not the one that the plan names now.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watch_lasts_as_long_as_the_older_document_allows() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let document = RouteDocument {
+        dataset: migrate::model::DatasetName::new("shop").unwrap(),
+        epoch: Epoch(4),
+        attempt: "theirs".into(),
+        lead: migrate::model::SiteName::new("src").unwrap(),
+        followers: Vec::new(),
+        max_age_s: 1,
+        since: "2026-01-01T00:00:00Z".into(),
+    };
+    stores["control"].put_raw("shop.json", serde_json::to_vec(&document).unwrap(), Properties::default());
+    let rig = rig(&stores, directory.path());
+    let outcome = rig.try_run(Goal::CutOver).await.unwrap();
+    assert!(outcome.datasets.iter().all(|dataset| dataset.reached), "{outcome:?}");
+    assert_eq!(route(&stores, "shop").unwrap().epoch, Epoch(5));
+    let events = rig.events.lock().unwrap();
+    let waits = events
+        .iter()
+        .filter(|event| matches!(event, Event::Waiting { seconds: 1, reason, .. } if reason.contains("read")));
+    assert_eq!(waits.count(), 1, "the plan alone would not wait at all");
+}
+
+/// What was at a target before, and was found equal, is not ours to delete.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discard_keeps_what_was_there_before() {
+    let (stores, directory) = (memory(&["src", "a"]), tempdir().unwrap());
+    for (site, keys) in [("src", ["theirs", "ours"]), ("a", ["theirs", "theirs"])] {
+        for key in keys {
+            stores[site].put_raw(key, format!("value of {key}"), Properties::default());
+        }
+    }
+    let rig = Rig::new(&super::one_dataset(&["a"], ""), dynamic(&stores), directory.path());
+    rig.run().await;
+    let ends = rig.discard().await;
+    assert_eq!((ends[0].discarded, ends[0].kept, ends[0].done), (1, 1, true), "{ends:?}");
+    assert_eq!(stores["a"].snapshot().into_keys().collect::<Vec<_>>(), [Key::from("theirs")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_has_moved_is_not_called_done_where_the_plan_wants_another() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    rig(&stores, directory.path()).try_run(Goal::CutOver).await.unwrap();
+    let mut other = rig(&stores, directory.path());
+    other.plan.phases[0].datasets[0].lead = Some(migrate::model::SiteName::new("b").unwrap());
+    let error = other.try_run(Goal::CutOver).await.unwrap_err();
+    assert!(error.to_string().contains("the plan wants another lead"), "{error}");
+}
+
+/// Somebody else moves the lead while this run waits: its switch is refused by the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_moves_meanwhile_loses_the_switch() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let text = plan("").replace("quiet = \"0s\"", "quiet = \"1s\"");
+    let rig = Rig::new(&text, dynamic(&stores), directory.path());
+    let (events, control) = (Arc::clone(&rig.events), Arc::clone(&stores["control"]));
+    let theirs = RouteDocument {
+        dataset: migrate::model::DatasetName::new("shop").unwrap(),
+        epoch: Epoch(1),
+        attempt: "theirs".into(),
+        lead: migrate::model::SiteName::new("b").unwrap(),
+        followers: Vec::new(),
+        max_age_s: 1,
+        since: "2026-01-01T00:00:00Z".into(),
+    };
+    let move_it = async {
+        while !events.lock().unwrap().iter().any(|event| matches!(event, Event::Waiting { .. })) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        control.put_raw("shop.json", serde_json::to_vec(&theirs).unwrap(), Properties::default());
+    };
+    let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), move_it);
+    let stopped = outcome.unwrap().stopped.expect("the switch is lost");
+    assert!(stopped.to_string().contains("was changed by somebody else: it says that b leads"), "{stopped}");
+    assert_eq!(route(&stores, "shop").unwrap(), theirs);
+    assert!(rig.try_run(Goal::CutOver).await.unwrap_err().to_string().contains("b leads dataset shop"), "and stays so");
 }
