@@ -210,15 +210,15 @@ pub enum Step {
 #[error("event {event:?} is not legal in state {state:?}")]
 pub struct IllegalEvent {
     /// The state.
-    pub state: State,
+    pub state: Box<State>,
     /// The event.
-    pub event: Event,
+    pub event: Box<Event>,
 }
 
 impl State {
     /// The state after `event`.
     pub fn apply(&self, event: &Event) -> Result<State, IllegalEvent> {
-        let illegal = || IllegalEvent { state: self.clone(), event: event.clone() };
+        let illegal = || IllegalEvent { state: Box::new(self.clone()), event: Box::new(event.clone()) };
         match (self, event) {
             (state, Event::PassBegun { pass }) if state.may_begin() && *pass == state.pass() + 1 => {
                 Ok(State::Copying { pass: *pass })
@@ -367,7 +367,7 @@ mod tests {
                 differences,
                 unreadable
             }),
-            (0_u64..2).prop_map(|epoch| intent(epoch)),
+            (0_u64..2).prop_map(intent),
             (0_u64..2).prop_map(|epoch| Event::Switched { lead: lead(epoch) }),
             Just(Event::SwitchAbandoned { reason: "no".into() }),
             (0_u64..2).prop_map(|late| Event::CutOver { late, late_keys: Vec::new() }),

@@ -154,7 +154,7 @@ impl Rehearsal<'_> {
         let sites = Sites::with_opener(self.cloud.opener(), crate::store::retry::RetryPolicy::default());
         let worked = running.work(&sites, shutdown.clone()).await?;
         let to_cutover = running.options.goal == Goal::CutOver;
-        let unasked = |writer: &&Arc<Writer>| !(to_cutover && writer.follows_a_route()) && !writer.is_at_rest();
+        let unasked = |writer: &&Arc<Writer>| !(writer.is_at_rest() || to_cutover && writer.follows_a_route());
         let unasked: Vec<_> = writers.iter().filter(unasked).collect();
         if unasked.is_empty() || shutdown.is_draining() {
             return Ok(worked);

@@ -299,7 +299,10 @@ impl EngineError {
         let keys: Vec<&Key> = match self {
             Self::Store(error) | Self::Route(RouteError::Store(error)) => error.key().into_iter().collect(),
             Self::Listing(error) => error.keys(),
-            Self::Illegal(IllegalEvent { event: Event::CutOver { late_keys, .. }, .. }) => late_keys.iter().collect(),
+            Self::Illegal(refused) => match &*refused.event {
+                Event::CutOver { late_keys, .. } => late_keys.iter().collect(),
+                _ => Vec::new(),
+            },
             _ => Vec::new(),
         };
         keys.into_iter().fold(text.to_owned(), |text, key| redactor.text(&text, key))
