@@ -492,7 +492,10 @@ fn a_lead_moves_only_with_approval_and_status_tells_who_gave_it() {
     bench.write("source/data/a.txt", "a writer who reads no routes");
     bench.expect(0, &["run", "plan.toml"]);
     assert_eq!(fs::read_to_string(bench.path("target/data/a.txt")).unwrap(), "alpha", "the new lead is never written");
-    let refused = bench.expect(1, &["verify", "plan.toml", "--repair"]);
+    // Unnamed it is looked at and left alone; named, a repair of it is refused.
+    let looked = bench.json(1, &["verify", "plan.toml", "--repair", "--json"]);
+    assert_eq!((&looked["repaired"], &looked["datasets"][0]["different"]), (&0.into(), &1.into()), "{looked}");
+    let refused = bench.expect(1, &["verify", "plan.toml", "--repair", "--dataset", "files"]);
     assert!(refused.err.contains("there leads dataset files since epoch 1"), "{}", refused.err);
 }
 
