@@ -14,6 +14,8 @@ use crate::{
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often a lock is tried that nobody says he holds.
+const TRIES: u32 = 20;
 
 /// Who carries a command out.
 pub(super) enum Driver {
@@ -26,11 +28,20 @@ pub(super) enum Driver {
 /// Takes the lock, or leaves the request with the process that holds it and waits for its answer.
 pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<Driver, Failure> {
     session.state.prepare()?;
-    let held = match session.state.lock(&session::typed()) {
-        Ok(lock) => return Ok(Driver::Ourselves(lock)),
-        Err(held) => held,
+    let mut tried = 0;
+    let holder = loop {
+        let held = match session.state.lock(&session::typed()) {
+            Ok(lock) => return Ok(Driver::Ourselves(lock)),
+            Err(held) => held,
+        };
+        tried += 1;
+        // A process that is just ending has taken its name out of the lock, and not yet let go of it.
+        match session.state.holder() {
+            Some(holder) => break holder,
+            None if tried < TRIES => {}
+            None => return Err(held),
+        }
     };
-    let Some(holder) = session.state.holder() else { return Err(held) };
     term::tell(&format!("asking {holder}"));
     let ledger = session.ledger_to_write()?;
     let failed = |error| Failure::ledger(&error);
