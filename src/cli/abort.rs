@@ -10,6 +10,7 @@ use super::{
     documented,
     error::{Code, Failure},
     interrupt,
+    next::Situation,
     session::{self, Session},
     term,
 };
@@ -28,7 +29,7 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
     let options = AbortOptions { datasets: session.datasets(&args.datasets)?, discard: args.discard };
     if session.ledger_to_read()?.is_none() {
         return Err(Failure::new(Code::Differs, "nothing has begun, so there is nothing to give up")
-            .then(session.command("plan", &[])));
+            .then(session.next(&Situation::NotBegun)));
     }
     let request = Request::Abort { datasets: options.datasets.clone(), discard: options.discard };
     let (done, text, ends): (_, _, Option<Vec<Aborted>>) = session::block_on(async {
@@ -41,11 +42,13 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
             }
         })
     })?;
-    let next = session.command("status", &[]);
+    let next = session.next(&Situation::Changed);
     if args.json {
-        term::answer_json(&json!({ "done": done, "datasets": ends, "detail": text, "next": next }));
+        let mut document = json!({ "done": done, "datasets": ends, "detail": text });
+        next.add_to(&mut document);
+        term::answer_json(&document);
     } else {
-        term::answer(&format!("{text}\nnext: {next}"));
+        term::answer(&format!("{text}\n{next}"));
     }
     let blocked = ends.iter().flatten().all(|end| end.done || end.blocked);
     Ok(match (done, blocked) {

@@ -9,6 +9,7 @@ use super::{
     ask::{Driver, drive_or_ask},
     documented,
     error::{Code, Failure},
+    next::Situation,
     render, run,
     session::{self, Session},
     standing::{self, PhaseStanding},
@@ -45,11 +46,13 @@ fn begin(session: &Session, args: &CutoverArgs) -> Result<Option<Code>, Failure>
             // The run takes it again, and says itself who holds it if somebody was faster.
             Driver::Ourselves(_lock) => Ok(None),
             Driver::Other(Answer { done, detail }) => {
-                let next = session.command("status", &["--watch"]);
+                let next = session.next(&Situation::Driven);
                 if args.json {
-                    term::answer_json(&json!({ "done": done, "detail": detail, "next": next }));
+                    let mut document = json!({ "done": done, "detail": detail });
+                    next.add_to(&mut document);
+                    term::answer_json(&document);
                 } else {
-                    term::answer(&format!("{detail}\nnext: {next}"));
+                    term::answer(&format!("{detail}\n{next}"));
                 }
                 Ok(Some(if done { Code::Done } else { Code::Differs }))
             }
@@ -81,7 +84,7 @@ async fn must_be_proved(session: &Session, phase: &PhaseName) -> Result<(), Fail
     };
     let Some((name, state)) = standing.iter().find(|one| one.name == *phase).and_then(short) else { return Ok(()) };
     Err(Failure::new(Code::Differs, format!("phase {phase} is not proved: {name} is {state}"))
-        .then(session.command("run", &["--phase", phase.as_str()])))
+        .then(session.next(&Situation::NotProved(phase.as_str()))))
 }
 
 fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failure> {
@@ -91,15 +94,14 @@ fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failur
         runs.map_err(|error| Failure::engine(&error, session.redactor))
     })?;
     let ready = runs.iter().all(|run| run.ready);
-    let next = if ready {
-        session.command("cutover", &["--phase", phase.as_str()])
-    } else {
-        session.command("run", &["--phase", phase.as_str()])
-    };
+    let checked = if ready { Situation::StepsChecked(phase.as_str()) } else { Situation::NotProved(phase.as_str()) };
+    let next = session.next(&checked);
     if json {
-        term::answer_json(&json!({ "phase": phase, "ready": ready, "datasets": runs, "next": next }));
+        let mut document = json!({ "phase": phase, "ready": ready, "datasets": runs });
+        next.add_to(&mut document);
+        term::answer_json(&document);
     } else {
-        term::answer(&format!("{}next: {next}", text(phase, &runs)));
+        term::answer(&format!("{}{next}", text(phase, &runs)));
     }
     Ok(if ready { Code::Done } else { Code::Differs })
 }

@@ -4,6 +4,7 @@ use std::{error::Error, fmt::Write as _, path::Path, process::ExitCode};
 
 use serde_json::{Value, json};
 
+use super::next::Next;
 use crate::{
     engine::EngineError,
     ledger::LedgerError,
@@ -40,8 +41,8 @@ pub(super) struct Failure {
     pub(super) message: String,
     /// What the operator can do.
     pub(super) mend: Option<String>,
-    /// The next command, where it is not the same one.
-    pub(super) next: Option<String>,
+    /// What is next.
+    pub(super) next: Option<Next>,
     details: Option<Details>,
 }
 
@@ -64,9 +65,15 @@ impl Failure {
         self
     }
 
-    pub(super) fn then(mut self, next: impl Into<String>) -> Self {
-        self.next.get_or_insert(next.into());
+    /// What is next, unless that is known already.
+    pub(super) fn then(mut self, next: Next) -> Self {
+        self.next.get_or_insert(next);
         self
+    }
+
+    /// What the operator can do: about this failure, or before the next command.
+    pub(super) fn mend(&self) -> Option<&str> {
+        self.mend.as_deref().or_else(|| self.next.as_ref().and_then(Next::mend))
     }
 
     /// A plan file that cannot be read.
@@ -116,9 +123,9 @@ impl Failure {
 
     /// The failure as a document.
     pub(super) fn to_json(&self) -> Value {
-        let mut error = json!({ "message": self.message, "mend": self.mend });
-        if let Some(next) = &self.next {
-            error["next"] = next.as_str().into();
+        let mut error = json!({ "message": self.message, "mend": self.mend() });
+        if let Some(next) = self.next.as_ref().and_then(Next::command) {
+            error["next"] = next.into();
         }
         match &self.details {
             Some(Details::Diagnostics(diagnostics)) => error["diagnostics"] = diagnostics.clone(),
@@ -134,10 +141,10 @@ impl Failure {
             Some(Details::Diagnostics(_)) => self.message.clone(),
             _ => format!("error: {}", self.message),
         };
-        if let Some(mend) = self.mend.as_ref().filter(|mend| !self.message.contains(mend.as_str())) {
+        if let Some(mend) = self.mend().filter(|mend| !self.message.contains(mend)) {
             let _ = write!(text, "\nmend: {mend}");
         }
-        if let Some(next) = &self.next {
+        if let Some(next) = self.next.as_ref().and_then(Next::command) {
             let _ = write!(text, "\nnext: {next}");
         }
         text

@@ -9,6 +9,7 @@ use super::{
     ask::{Driver, drive_or_ask},
     documented,
     error::{Code, Failure},
+    next::Situation,
     session::{self, Session},
     term,
 };
@@ -30,12 +31,12 @@ fn limited(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
         // What could never hold is refused before anybody is asked.
         let (checked, _) = limits_set(&session.plan, &of, &settings.clone().into_iter().collect::<Vec<_>>());
         if !checked.done {
-            return Err(Failure::new(Code::Wrong, checked.detail).then(session.command("limits", &[])));
+            return Err(Failure::new(Code::Wrong, checked.detail).then(session.next(&Situation::WrongLimit)));
         }
         session::block_on(set(&session, of, settings))?;
     }
     let held = session::block_on(held(&session))?;
-    let next = session.command("status", &[]);
+    let next = session.next(&Situation::Changed);
     if args.json {
         let rows = held.iter().map(|(of, key, setting)| {
             let (kind, name) = match of {
@@ -44,7 +45,9 @@ fn limited(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
             };
             json!({ kind: name, "key": key, "value": value(setting) })
         });
-        term::answer_json(&json!({ "limits": rows.collect::<Vec<_>>(), "next": next }));
+        let mut document = json!({ "limits": rows.collect::<Vec<_>>() });
+        next.add_to(&mut document);
+        term::answer_json(&document);
     } else {
         let mut text = String::new();
         for (of, key, setting) in &held {
@@ -53,7 +56,7 @@ fn limited(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
         if held.is_empty() {
             text.push_str("the limits of the plan hold\n");
         }
-        term::answer(&format!("{text}next: {next}"));
+        term::answer(&format!("{text}{next}"));
     }
     Ok(Code::Done)
 }
@@ -79,7 +82,7 @@ async fn set(session: &Session, of: LimitsOf, settings: BTreeMap<String, Setting
     };
     match answer {
         Answer { done: true, .. } => Ok(()),
-        Answer { detail, .. } => Err(Failure::new(Code::Differs, detail).then(session.command("limits", &[]))),
+        Answer { detail, .. } => Err(Failure::new(Code::Differs, detail).then(session.next(&Situation::WrongLimit))),
     }
 }
 

@@ -10,7 +10,7 @@
 //! # Who does what
 //!
 //! `args` is what clap reads. A `session` is a plan that was read, with its state directory; `saved`
-//! keeps what `plan` has seen until `run` carries it out.
+//! keeps what `plan` has seen until `run` carries it out. `next` alone says which command is next.
 //! Each command has a file and ends with a [`Code`] or a [`Failure`]. `progress` listens to events
 //! and decides nothing. No other room prints, exits or hears signals.
 
@@ -27,6 +27,7 @@ mod error;
 mod interrupt;
 mod limits;
 mod log;
+mod next;
 mod plan;
 mod progress;
 mod rehearse;
@@ -40,6 +41,7 @@ mod status;
 mod summary;
 mod term;
 mod verify;
+mod waits;
 
 use args::{Cli, Command};
 use error::{Code, Failure};
@@ -84,6 +86,7 @@ pub fn run() -> ExitCode {
     match ended {
         Ok(code) => code.into(),
         Err(failure) => {
+            let failure = next::completed(failure);
             term::tell(&failure.to_text());
             failure.code.into()
         }
@@ -92,6 +95,7 @@ pub fn run() -> ExitCode {
 
 /// Answers with a document where a command that answers with JSON failed; the failure goes on.
 fn documented(failure: Failure, json: bool) -> Failure {
+    let failure = next::completed(failure);
     if json {
         term::answer_json(&failure.to_json());
     }

@@ -7,6 +7,7 @@ use super::{
     documented,
     error::{Code, Failure},
     interrupt,
+    next::Situation,
     progress::{self, Show},
     render::{self, Table},
     saved::{self, SavedPlan},
@@ -35,32 +36,38 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
         // Better now than after a long survey.
         saved::may_write(out)?;
     }
-    let Looked { preview, bindings, stopped } = session::block_on(look(&session, &options, args))?;
-    let out = args.out.as_ref().filter(|_| preview.runnable && !stopped);
+    let Looked { preview, bindings } = session::block_on(look(&session, &options, args))?;
+    let out = args.out.as_ref().filter(|_| preview.runnable);
     if let (Some(out), Some(bindings)) = (out, bindings) {
         SavedPlan::new(&session, &options.datasets, bindings?, &preview)?.write(out)?;
     }
-    let next = match out {
-        Some(out) => session.run_command_on(out),
-        None if preview.runnable => session.run_command(),
-        None => session.command("plan", &[]),
-    };
+    let typed = session::typed();
+    let next = session.next(&match out {
+        _ if preview.stopped => Situation::Stopped(&typed),
+        Some(out) => Situation::Saved(out),
+        None if preview.runnable => Situation::Runnable,
+        None => Situation::Blocked,
+    });
     if args.json {
         let mut document = serde_json::to_value(&preview).expect("a preview is plain data");
         document["saved"] = out.map(|out| out.to_string_lossy()).into();
-        document["next"] = next.into();
+        next.add_to(&mut document);
         term::answer_json(&document);
     } else {
         term::answer(&text(&preview));
         if let Some(out) = out {
             term::answer(&format!("saved: {}", out.display()));
         }
-        term::answer(&format!("next: {next}"));
+        term::answer(&next.to_string());
     }
     if out.is_none() && args.out.is_some() {
-        term::tell("nothing was saved: a plan is saved once nothing stands in its way");
+        term::tell(if preview.stopped {
+            "nothing was saved: it was stopped before its end"
+        } else {
+            "nothing was saved: a plan is saved once nothing stands in its way"
+        });
     }
-    Ok(match (stopped, preview.runnable) {
+    Ok(match (preview.stopped, preview.runnable) {
         (true, _) => Code::Incomplete,
         (false, true) => Code::Done,
         (false, false) => Code::Differs,
@@ -72,7 +79,6 @@ struct Looked {
     preview: Preview,
     /// What a saved plan is bound to, where one is asked for.
     bindings: Option<Result<Bindings, Failure>>,
-    stopped: bool,
 }
 
 async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Result<Looked, Failure> {
@@ -95,7 +101,7 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let preview = survey::survey(&session.plan, &sites, ledger, options, &sink, &shutdown).await;
     drop(sink);
     let _seen = display.await;
-    Ok(Looked { preview: preview.map_err(failure)?, bindings, stopped: shutdown.is_draining() })
+    Ok(Looked { preview: preview.map_err(failure)?, bindings })
 }
 
 fn text(preview: &Preview) -> String {
@@ -111,17 +117,24 @@ fn text(preview: &Preview) -> String {
             text.push_str(&of_dataset(dataset));
         }
     }
-    if !preview.runnable {
+    if preview.stopped {
+        text.push_str("\nIt was stopped: nothing is known of what it had not looked at yet.\n");
+    } else if !preview.runnable {
         text.push_str("\nThis plan is blocked; see above.\n");
     }
     text
 }
 
 fn of_dataset(dataset: &DatasetPreview) -> String {
-    let DatasetPreview { name, state, source, records, bytes, verify, .. } = dataset;
-    let bytes = ByteCount(*bytes);
-    let records = render::count(*records, "record", "records");
-    let mut text = format!("  {name} ({state}): {records}, {bytes} at {source}; verified by {}\n", verify.as_str());
+    let DatasetPreview { name, state, source, verify, .. } = dataset;
+    let counted = if let Some(records) = dataset.records {
+        let (records, bytes) = (render::count(records, "record", "records"), ByteCount(dataset.bytes.unwrap_or(0)));
+        let so_far = if dataset.complete { "" } else { " seen so far" };
+        format!("{records}, {bytes}{so_far} at {source}")
+    } else {
+        format!("{source} was not looked at")
+    };
+    let mut text = format!("  {name} ({state}): {counted}; verified by {}\n", verify.as_str());
     if !dataset.targets.is_empty() {
         let mut table =
             Table::new(&["target", "create", "replace", "compare", "skip", "delete", "extra", "bytes", "requests"]);
@@ -138,12 +151,14 @@ fn of_dataset(dataset: &DatasetPreview) -> String {
             let _ = writeln!(text, "    lacks: {}: {}", target.target, target.lacks.join(", "));
         }
     }
-    let _ = write!(text, "    source requests: about {}", dataset.source_requests);
-    if let Some(seconds) = dataset.seconds_min.filter(|seconds| *seconds > 0) {
-        let time = render::duration(Duration::from_secs(seconds));
-        let _ = write!(text, "; the plan's limits alone make it take {time}");
+    if dataset.complete {
+        let _ = write!(text, "    source requests: about {}", dataset.source_requests);
+        if let Some(seconds) = dataset.seconds_min.filter(|seconds| *seconds > 0) {
+            let time = render::duration(Duration::from_secs(seconds));
+            let _ = write!(text, "; the plan's limits alone make it take {time}");
+        }
+        text.push('\n');
     }
-    text.push('\n');
     if let Some(cutover) = &dataset.cutover {
         let epoch = cutover.epoch.map_or_else(|| "unknown".to_owned(), |epoch| epoch.to_string());
         let (from, to) = (&cutover.from, &cutover.to);

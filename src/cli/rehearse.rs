@@ -7,9 +7,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{
-    args::{Global, RehearseArgs, RunArgs, Until},
+    args::{Global, RehearseArgs, RunArgs},
     error::{Code, Failure},
-    interrupt, render,
+    interrupt,
+    next::{self, Situation},
+    render,
     run::{self, Running, Worked},
     session::{self, Session},
     term,
@@ -28,7 +30,7 @@ mod summary;
 use summary::{Row, Summary, Told, proof};
 
 pub(super) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
-    rehearsed(args, global).inspect_err(|failure| {
+    rehearsed(args, global).map_err(next::completed).inspect_err(|failure| {
         if args.json {
             let mut line = failure.to_json();
             line["event"] = "error".into();
@@ -101,8 +103,8 @@ impl Rehearsal<'_> {
             limits: engine::Limits::default(),
             approver,
         };
-        let again = self.again();
-        let running = Running { session: self.session, args: &run_args, options, again };
+        let again = session::typed();
+        let running = Running { session: self.session, args: &run_args, options, again: again.clone() };
         let mut worked = self.run(&running, &writers, &shutdown).await?;
         if worked.outcome.datasets.iter().all(|dataset| dataset.reached) && goal == Goal::CutOver {
             // Those whose lead has moved go on at the new one, to the end of what they have to write.
@@ -127,13 +129,18 @@ impl Rehearsal<'_> {
         let summary = Summary {
             complete,
             seconds: began.elapsed().as_secs_f64(),
-            to_move: preview.phases.iter().flat_map(|phase| &phase.datasets).map(|dataset| dataset.records).sum(),
+            to_move: preview
+                .phases
+                .iter()
+                .flat_map(|phase| &phase.datasets)
+                .filter_map(|dataset| dataset.records)
+                .sum(),
             datasets,
             promises: promises.into_iter().map(Told::from).collect(),
             left_out: self.cloud.notes().iter().map(ToString::to_string).collect(),
             end_state: end_state.all,
             state: self.session.state.path().display().to_string(),
-            next: if complete { self.real.command("plan", &[]) } else { self.again() },
+            next: self.real.next(&if complete { Situation::Rehearsed } else { Situation::Stopped(&again) }),
         };
         self.answer(&summary);
         Ok(match (&worked.outcome, complete) {
@@ -173,10 +180,10 @@ impl Rehearsal<'_> {
                 let failure = Failure::engine(&error, self.session.redactor);
                 let cutover_only = matches!(error, EngineError::Unsupported { cutover_only: true, .. });
                 return Err(if cutover_only {
-                    let next = self.real.command("rehearse", &["--until", "verified"]);
+                    let next = self.real.next(&Situation::UnsupportedCutover("rehearse", Vec::new()));
                     failure.then(next).mended_by("rehearse what comes before the cutover")
                 } else {
-                    failure.then(self.real.command("plan", &[]))
+                    failure.then(self.real.next(&Situation::Unsupported))
                 });
             }
         }
@@ -198,11 +205,13 @@ impl Rehearsal<'_> {
             .collect();
         if !blocks.is_empty() && !shutdown.is_draining() {
             return Err(Failure::new(Code::Differs, format!("the plan is blocked: {}", blocks.join("; ")))
-                .then(self.real.command("plan", &[])));
+                .then(self.real.next(&Situation::Blocked)));
         }
         if !self.args.json && !self.session.quiet {
             for phase in &preview.phases {
-                let sum = |count: fn(&survey::DatasetPreview) -> u64| phase.datasets.iter().map(count).sum::<u64>();
+                let sum = |count: fn(&survey::DatasetPreview) -> Option<u64>| {
+                    phase.datasets.iter().filter_map(count).sum::<u64>()
+                };
                 let records = render::count(sum(|dataset| dataset.records), "object", "objects");
                 let bytes = ByteCount(sum(|dataset| dataset.bytes));
                 term::tell(&format!("plan: phase {}: {records}, {bytes} at the sources now", phase.name));
@@ -221,18 +230,6 @@ impl Rehearsal<'_> {
             force: false,
             json: self.args.json,
         }
-    }
-
-    fn again(&self) -> String {
-        let (seed, scale) = (self.args.seed.to_string(), self.args.scale.to_string());
-        let mut more = vec!["--seed", &seed, "--scale", &scale];
-        match self.args.until {
-            None => {}
-            Some(Until::Copied) => more.extend(["--until", "copied"]),
-            Some(Until::Verified) => more.extend(["--until", "verified"]),
-            Some(Until::Cutover) => more.extend(["--until", "cutover"]),
-        }
-        self.real.command("rehearse", &more)
     }
 
     fn datasets(&self, worked: &mut Worked) -> Vec<Row> {
@@ -255,7 +252,7 @@ impl Rehearsal<'_> {
                     passes: one.lifecycle.pass(),
                     proof: proof(one),
                     late_writes: one.late_writes,
-                    waits_for: one.waits_for.clone(),
+                    waits_for: one.waits_for.as_ref().map(ToString::to_string),
                 }
             })
             .collect()

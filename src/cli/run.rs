@@ -9,6 +9,7 @@ use super::{
     args::{Global, RunArgs, Until},
     error::{Code, Failure},
     interrupt,
+    next::{self, Next, Situation},
     progress::{self, Seen, Show},
     saved::SavedPlan,
     session::{self, Session},
@@ -30,13 +31,13 @@ use crate::{
 pub(super) const FAILURES_SHOWN: usize = 10;
 
 pub(super) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
-    ran(args, global).inspect_err(|failure| {
+    ran(args, global).map_err(next::completed).inspect_err(|failure| {
         if args.json {
             let mut line = failure.to_json();
             line["event"] = "error".into();
             term::answer_line(&line);
-            let next = failure.next.clone().or_else(|| failure.mend.clone()).unwrap_or_default();
-            term::answer_line(&Event::RunEnded { complete: false, next });
+            let next = failure.next.as_ref().and_then(Next::command).map(str::to_owned);
+            term::answer_line(&Event::RunEnded { complete: false, mend: failure.mend().map(str::to_owned), next });
         }
     })
 }
@@ -93,19 +94,16 @@ fn refuse(session: &Session, args: &RunArgs, options: &RunOptions) -> Result<(),
     let mut asked = engine::asked(&session.plan, &options.phases, &options.datasets).peekable();
     if asked.peek().is_none() {
         return Err(Failure::new(Code::Wrong, "no dataset is in the phases and has the name that you asked for")
-            .mended_by("leave out --phase or --dataset")
-            .then(session.command("status", &[])));
+            .then(session.next(&Situation::NothingSelected)));
     }
     for dataset in asked {
         let with_cutover = to_cutover && dataset.cutover.is_some();
         if let Err(error) = engine::refuse_unsupported(dataset, with_cutover) {
             let cutover_only = matches!(error, EngineError::Unsupported { cutover_only: true, .. });
-            let mut more = selection(args);
             let next = if cutover_only {
-                more.extend(["--until", "verified"]);
-                session.command("run", &more)
+                session.next(&Situation::UnsupportedCutover("run", selection(args)))
             } else {
-                session.command("plan", &[])
+                session.next(&Situation::Unsupported)
             };
             return Err(Failure::engine(&error, session.redactor).then(next));
         }
@@ -170,21 +168,26 @@ impl Running<'_> {
         let early = early.then(|| self.hold()).transpose()?;
         if let Some((file, saved)) = &self.session.saved {
             let fresh = self.refuse_stale(file, saved, &sites, &shutdown).await;
-            fresh.map_err(|failure| failure.then(self.again.clone()))?;
+            fresh.map_err(|failure| self.broke_off(failure))?;
         }
         refuse(self.session, self.args, &self.options)?;
         let _lock = match early {
             Some(lock) => lock,
             None => self.hold()?,
         };
-        self.drive(&sites, shutdown).await.map_err(|failure| failure.then(self.again.clone()))
+        self.drive(&sites, shutdown).await.map_err(|failure| self.broke_off(failure))
+    }
+
+    /// Says what is next after a failure, unless that is known already.
+    fn broke_off(&self, failure: Failure) -> Failure {
+        failure.then(self.session.next(&Situation::BrokeOff(&self.again)))
     }
 
     /// Makes the state directory and takes its lock.
     fn hold(&self) -> Result<Lock, Failure> {
         let session = self.session;
         session.state.prepare()?;
-        session.state.lock(&session::typed()).map_err(|failure| failure.then(session.command("status", &[])))
+        session.state.lock(&session::typed()).map_err(|failure| failure.then(session.next(&Situation::Driven)))
     }
 
     /// Refuses a saved plan where what it is bound to has changed.
@@ -205,7 +208,7 @@ impl Running<'_> {
         let mut more: Vec<_> = saved.datasets.iter().flat_map(|name| ["--dataset", name.as_str()]).collect();
         let out = file.to_string_lossy();
         more.extend(["--out", &out]);
-        Err(Failure::stale(file, &changes).then(session.command("plan", &more)))
+        Err(Failure::stale(file, &changes).then(session.next(&Situation::Stale(more))))
     }
 
     async fn drive(&self, sites: &Sites, shutdown: Shutdown) -> Result<Code, Failure> {
@@ -213,14 +216,15 @@ impl Running<'_> {
         let (outcome, closed) = (&worked.outcome, worked.closed);
         let summary = Summary { run: self, outcome, before: &worked.before, after: &worked.after, seen: &worked.seen };
         let code = summary.code();
-        let next = summary.next(code);
+        let next = self.session.next(&summary.situation(code));
         self.tell_stopped(outcome);
         if self.args.json {
             closed?;
             let complete = code == Code::Done && !summary.waits_for_approval();
-            term::answer_line(&Event::RunEnded { complete, next });
+            let (mend, next) = (next.mend().map(str::to_owned), next.command().map(str::to_owned));
+            term::answer_line(&Event::RunEnded { complete, mend, next });
         } else {
-            term::answer(&format!("{}next: {next}", summary.text()));
+            term::answer(&format!("{}{next}", summary.text()));
             closed?;
         }
         Ok(code)
@@ -265,6 +269,6 @@ impl Running<'_> {
 
     fn failure(&self, error: &EngineError) -> Failure {
         let failure = Failure::engine(error, self.session.redactor);
-        if error.is_blocking() { failure.then(self.session.command("plan", &[])) } else { failure }
+        if error.is_blocking() { failure.then(self.session.next(&Situation::of_block(error))) } else { failure }
     }
 }

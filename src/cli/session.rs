@@ -142,18 +142,13 @@ impl Session {
         if self.cannot_cut_over() { Goal::Verified } else { Goal::CutOver }
     }
 
-    /// The command after everything that was asked for is done.
-    pub(super) fn after_all(&self, phases: &[PhaseStanding], goal: Goal) -> String {
-        let moved = |one: &DatasetStanding| one.lifecycle.moved_to().is_some();
-        let all = || phases.iter().flat_map(|phase| &phase.datasets);
-        if goal < self.goal() && all().any(|one| self.moves(&one.name) && !moved(one)) {
-            return self.run_command();
-        }
-        if all().any(moved) { self.command("status", &[]) } else { self.command("verify", &[]) }
-    }
-
-    fn moves(&self, name: &DatasetName) -> bool {
-        self.plan.datasets().any(|dataset| dataset.name == *name && dataset.cutover.is_some())
+    /// The plan moves a lead that has not moved yet, and this build can move it.
+    pub(super) fn leads_to_move(&self, phases: &[PhaseStanding]) -> bool {
+        let moves = |one: &DatasetStanding| {
+            self.plan.datasets().any(|dataset| dataset.name == one.name && dataset.cutover.is_some())
+        };
+        let mut all = phases.iter().flat_map(|phase| &phase.datasets);
+        !self.cannot_cut_over() && all.any(|one| moves(one) && one.lifecycle.moved_to().is_none())
     }
 
     /// The datasets of these names, which the plan must have.

@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::session::Session;
+use super::{session::Session, waits::WaitsFor};
 use crate::{
-    engine::{EngineError, approval_binds, goal_of, same_meaning},
+    engine::{EngineError, approval_binds, exceeds_share, goal_of, same_meaning},
     ledger::{Counts, Ledger, Open, ShardRow},
     lifecycle::{Event, Goal, State},
     model::{DatasetName, Epoch, PhaseName, SiteName, TargetIndex},
     plan::{Dataset, Phase},
-    shard::Tally,
+    shard::{Cursor, Tally},
 };
 
 /// Failed records that are listed; more are counted.
@@ -46,7 +46,7 @@ pub(super) struct DatasetStanding {
     pub(super) failures: Vec<Failed>,
     pub(super) failures_total: u64,
     pub(super) lag_seconds: Option<u64>,
-    pub(super) waits_for: Option<String>,
+    pub(super) waits_for: Option<WaitsFor>,
     /// The last verification since the last pass began.
     pub(super) verification: Option<Proof>,
     /// Who approved the cutover of its phase, and when.
@@ -61,9 +61,6 @@ pub(super) struct DatasetStanding {
     pub(super) goal: Goal,
     #[serde(skip)]
     pub(super) lifecycle: State,
-    /// It waits for another phase, not for something of its own.
-    #[serde(skip)]
-    pub(super) waits_for_phase: bool,
 }
 
 /// One target of a dataset.
@@ -97,6 +94,11 @@ impl DatasetStanding {
     /// Everything is proved; only the lead has not moved yet.
     pub(super) fn is_ready(&self) -> bool {
         self.goal == Goal::CutOver && matches!(self.lifecycle, State::Verified { .. })
+    }
+
+    /// It waits for another phase, not for something of its own.
+    pub(super) fn waits_for_phase(&self) -> bool {
+        matches!(self.waits_for, Some(WaitsFor::Phase(_)))
     }
 }
 
@@ -149,8 +151,7 @@ pub(super) async fn read(
                 standing.approved = approval.map(|given| Approved { by: given.by.clone(), at: given.at.to_string() });
             }
             if let Some(before) = short.filter(|_| !standing.is_done()) {
-                standing.waits_for = Some(format!("phase {before}, which comes first"));
-                standing.waits_for_phase = true;
+                standing.waits_for = Some(WaitsFor::Phase(before.clone()));
             } else if standing.waits_for.is_none() {
                 standing.waits_for = reason(&standing, &phase.name);
             }
@@ -188,7 +189,6 @@ async fn of_dataset(
         verification: None,
         targets: dataset.targets.iter().map(|target| nothing_at(target.at.to_string())).collect(),
         lifecycle: State::default(),
-        waits_for_phase: false,
     };
     let Some(ledger) = ledger else { return Ok(standing) };
     let events = ledger.events(&dataset.name).await?;
@@ -196,7 +196,10 @@ async fn of_dataset(
     standing.state = standing.lifecycle.name();
     for (event, at) in &events {
         match event {
-            Event::PassBegun { .. } | Event::PassEnded { .. } => standing.verification = None,
+            // What was proved before no longer says how it is now.
+            Event::PassBegun { .. } | Event::PassEnded { .. } | Event::SwitchAbandoned { .. } | Event::Aborted => {
+                standing.verification = None
+            }
             Event::CutOver { late, late_keys } => {
                 standing.late_writes = *late;
                 standing.late_keys =
@@ -212,7 +215,7 @@ async fn of_dataset(
         && let Err(changed) = same_meaning(&dataset.name, &begun, &session.plan.meaning_of(dataset))
     {
         // What the ledger counts is of another body of data.
-        standing.waits_for = Some(changed.to_string());
+        standing.waits_for = Some(WaitsFor::Meaning(changed.to_string()));
         return Ok(standing);
     }
     let shards = ledger.shards(&dataset.name).await?;
@@ -223,6 +226,7 @@ async fn of_dataset(
         standing.failures_total += counts.failed;
         list_failures(session, ledger, &mut standing, index, failures_max).await?;
     }
+    standing.waits_for = too_many_deletions(dataset, &standing, &shards);
     standing.records_done = standing.targets.iter().map(|target| target.records_done).min().unwrap_or(0);
     standing.bytes_done = standing.targets.iter().map(|target| target.bytes_done).min().unwrap_or(0);
     if let Some(first) = standing.targets.first().filter(|_| standing.lifecycle.pass() > 0) {
@@ -297,22 +301,38 @@ fn proof(event: &Event, at: &str) -> Option<Proof> {
     }
 }
 
-fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<String> {
+/// The target at which a pass that has come to its deletions would delete more than the plan allows.
+fn too_many_deletions(dataset: &Dataset, standing: &DatasetStanding, shards: &[ShardRow]) -> Option<WaitsFor> {
+    let ended = |shard: &ShardRow| shard.targets.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
+    let all_ended = !shards.is_empty() && shards.iter().all(|shard| ended(shard) == standing.targets.len());
+    if !all_ended || !matches!(standing.lifecycle, State::Copying { .. }) {
+        return None;
+    }
+    let permille = dataset.delete_share_permille;
+    standing.targets.iter().find_map(|target| {
+        let (doomed, held) = exceeds_share(target.to_delete, target.records_done, permille)?;
+        Some(WaitsFor::DeleteShare { target: target.target.clone(), doomed, held, permille })
+    })
+}
+
+fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
     Some(match (&standing.lifecycle, &standing.verification) {
         _ if standing.is_done() => return None,
-        (State::Pending, _) => "a run".to_owned(),
-        (State::Copying { .. }, _) => "its pass to end".to_owned(),
-        (State::Incomplete { failed, .. }, _) => format!("{failed} records that failed"),
+        (State::Pending, _) => WaitsFor::Run,
+        (State::Copying { .. }, _) => WaitsFor::PassEnd,
+        (State::Incomplete { failed, .. }, _) => WaitsFor::Failed(*failed),
         (State::Different { .. }, Some(proof)) => {
-            format!("{} differences and {} unreadable records", proof.differences, proof.unreadable)
+            WaitsFor::Differences { differences: proof.differences, unreadable: proof.unreadable }
         }
-        (State::Different { differences, .. }, None) => format!("{differences} differences"),
-        (State::Verified { .. }, _) if standing.approved.is_none() => format!("the approval of phase {phase}"),
-        (State::Verified { .. }, _) => "its cutover".to_owned(),
-        (State::Copied { .. }, _) => "its verification".to_owned(),
-        (State::Switching { .. }, _) => "a look at whether its route was switched".to_owned(),
-        (State::Switched { .. }, _) => "every client to have read its route again".to_owned(),
-        (State::Aborted { .. }, _) => "a run, which begins it anew".to_owned(),
+        (State::Different { differences, .. }, None) => {
+            WaitsFor::Differences { differences: *differences, unreadable: 0 }
+        }
+        (State::Verified { .. }, _) if standing.approved.is_none() => WaitsFor::Approval(phase.clone()),
+        (State::Verified { .. }, _) => WaitsFor::Cutover,
+        (State::Copied { .. }, _) => WaitsFor::Verification,
+        (State::Switching { .. }, _) => WaitsFor::Route,
+        (State::Switched { .. }, _) => WaitsFor::Clients,
+        (State::Aborted { .. }, _) => WaitsFor::Anew,
         // Beyond it there is no goal.
         (State::CutOver { .. }, _) => return None,
     })

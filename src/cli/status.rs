@@ -12,16 +12,14 @@ use super::{
     args::{Global, StatusArgs},
     documented,
     error::{Code, Failure},
+    next::{Next, Situation},
     render::Table,
     session::{self, Session},
     standing::{self, DatasetStanding, FAILURES_SHOWN, PhaseStanding},
     state::Holder,
     term,
 };
-use crate::{
-    lifecycle::State,
-    model::{ByteCount, Epoch, PlanName},
-};
+use crate::model::{ByteCount, Epoch, PlanName};
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
@@ -36,7 +34,8 @@ struct Status<'a> {
     phases: Vec<PhaseStanding>,
     /// Who drives the migration now.
     holder: Option<Holder>,
-    next: String,
+    #[serde(flatten)]
+    next: Next,
 }
 
 fn shown(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
@@ -65,32 +64,9 @@ async fn read(session: &Session, failures_max: usize) -> Result<Status<'_>, Fail
     let holder = session.state.holder();
     let phases = standing::read(session, ledger.as_ref(), session.goal(), failures_max).await;
     let phases = phases.map_err(|error| Failure::engine(&error, session.redactor))?;
-    let next = next(session, &phases, holder.is_some());
+    let situation = if holder.is_some() { Situation::Driven } else { Situation::of_standing(&phases) };
+    let next = session.next(&situation);
     Ok(Status { plan: &session.plan.name, phases, holder, next })
-}
-
-/// The one command that is next.
-fn next(session: &Session, phases: &[PhaseStanding], held: bool) -> String {
-    let all = || phases.iter().flat_map(|phase| &phase.datasets);
-    if held {
-        return session.command("status", &["--watch"]);
-    }
-    if all().all(DatasetStanding::is_done) {
-        return session.after_all(phases, session.goal());
-    }
-    let differs = |one: &DatasetStanding| matches!(one.lifecycle, State::Different { .. });
-    let rest_is_done = |one: &DatasetStanding| one.waits_for_phase || one.is_done();
-    if all().any(differs) && all().all(|one| differs(one) || rest_is_done(one)) {
-        return session.command("verify", &["--repair"]);
-    }
-    let ready = phases.iter().find(|phase| {
-        let open = || phase.datasets.iter().filter(|one| !one.is_done());
-        open().next().is_some() && open().all(|one| one.is_ready() && one.approved.is_none() && !one.waits_for_phase)
-    });
-    if let Some(phase) = ready {
-        return session.command("run", &["--approve", phase.name.as_str()]);
-    }
-    session.run_command()
 }
 
 fn text(status: &Status<'_>) -> String {
@@ -104,7 +80,7 @@ fn text(status: &Status<'_>) -> String {
             text.push_str(&of_dataset(dataset));
         }
     }
-    let _ = write!(text, "\nnext: {}", status.next);
+    let _ = write!(text, "\n{}", status.next);
     text
 }
 

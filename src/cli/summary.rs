@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
     error::{Code, Failure},
+    next::Situation,
     progress::Seen,
     render::{self, Table},
     run::{FAILURES_SHOWN, Running, selection},
@@ -63,7 +64,7 @@ impl Summary<'_> {
         match self.short().next() {
             None if self.asked().any(|(_, one)| one.late_writes > 0) => Code::Differs,
             None => Code::Done,
-            Some(_) if self.short().all(|one| one.waits_for_phase || one.is_ready()) => Code::Differs,
+            Some(_) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => Code::Differs,
             Some(_) => Code::Incomplete,
         }
     }
@@ -71,41 +72,39 @@ impl Summary<'_> {
     /// Nothing but somebody's word is missing.
     pub(super) fn waits_for_approval(&self) -> bool {
         let waits =
-            |outcome: &engine::DatasetOutcome, one: &DatasetStanding| outcome.needs_approval || one.waits_for_phase;
+            |outcome: &engine::DatasetOutcome, one: &DatasetStanding| outcome.needs_approval || one.waits_for_phase();
         self.outcome.datasets.iter().any(|outcome| outcome.needs_approval)
             && self.asked().filter(|(outcome, _)| !outcome.reached).all(|(outcome, one)| waits(outcome, one))
     }
 
-    pub(super) fn next(&self, code: Code) -> String {
-        let session = self.run.session;
+    /// How it has ended, as far as it decides what is next.
+    pub(super) fn situation(&self, code: Code) -> Situation<'_> {
+        let (session, again) = (self.run.session, self.run.again.as_str());
+        let words = || selection(self.run.args);
         let unapproved = self.outcome.datasets.iter().find(|outcome| outcome.needs_approval);
-        if let (Code::Done, Some(outcome)) = (code, unapproved) {
-            let mut more = selection(self.run.args);
-            more.extend(["--approve", outcome.phase.as_str()]);
-            return session.command("run", &more);
-        }
-        if !self.outcome.aborted.is_empty() {
-            return session.command("status", &[]);
-        }
-        match (code, &self.outcome.stopped) {
-            (Code::Done, _) if self.run.options.goal == Goal::Copied => {
-                let mut more = selection(self.run.args);
-                if session.cannot_cut_over() {
-                    more.extend(["--until", "verified"]);
-                }
-                session.command("run", &more)
+        let is_done = |one: &DatasetStanding| one.is_done();
+        let all_done = self.after.iter().flat_map(|phase| &phase.datasets).all(is_done);
+        let goal = self.run.options.goal;
+        match (code, unapproved, &self.outcome.stopped) {
+            (Code::Done, Some(outcome), _) => Situation::NeedsApproval(words(), outcome.phase.as_str()),
+            _ if !self.outcome.aborted.is_empty() => Situation::Changed,
+            (Code::Done, ..) if goal == Goal::Copied => Situation::Copied(words()),
+            (Code::Done, ..) if !all_done => Situation::Unfinished(Vec::new()),
+            (Code::Done, ..) if goal < Goal::CutOver && session.leads_to_move(self.after) => {
+                Situation::Unfinished(Vec::new())
             }
-            (Code::Done, _) if self.after.iter().flat_map(|phase| &phase.datasets).all(DatasetStanding::is_done) => {
-                session.after_all(self.after, self.run.options.goal)
+            (Code::Done, ..) if self.after.iter().flat_map(|phase| &phase.datasets).any(moved) => Situation::Done,
+            (Code::Done, ..) => Situation::Proved,
+            (Code::Differs, _, Some(error)) => Situation::of_block(error),
+            (Code::Differs, ..) if self.short().next().is_none() => Situation::Late,
+            (Code::Differs, ..) if self.outcome.datasets.iter().any(at_cutover) => Situation::NotAtRest(again),
+            (Code::Differs, ..) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => {
+                Situation::Unfinished(Vec::new())
             }
-            (Code::Done, _) => session.run_command(),
-            (Code::Differs, Some(_)) => session.command("plan", &[]),
-            (Code::Differs, None) if self.short().all(|one| one.waits_for_phase) => session.run_command(),
-            // What came late is at the old lead, and nobody but the operator knows what it is worth.
-            (Code::Differs, None) if self.short().next().is_none() => session.command("status", &[]),
-            (Code::Differs, None) if self.outcome.datasets.iter().any(at_cutover) => self.run.again.clone(),
-            (Code::Differs, None) => session.command("verify", &["--repair"]),
-            _ => self.run.again.clone(),
+            (Code::Differs, ..) => Situation::Differs(Vec::new()),
+            (_, _, Some(_)) => Situation::BrokeOff(again),
+            _ if self.outcome.interrupted => Situation::Stopped(again),
+            _ => Situation::RecordsFailed(Some(again)),
         }
     }
 
@@ -155,8 +154,8 @@ impl Summary<'_> {
                 ),
             };
         }
-        if let Some(waits_for) = outcome.waits_for.as_ref().or(standing.waits_for.as_ref()).filter(|_| !outcome.reached)
-        {
+        let waits_for = outcome.waits_for.clone().or_else(|| standing.waits_for.as_ref().map(ToString::to_string));
+        if let Some(waits_for) = waits_for.filter(|_| !outcome.reached) {
             let _ = write!(text, "; waits for {waits_for}");
         }
         text.push('\n');
@@ -223,6 +222,10 @@ impl Summary<'_> {
 
 fn find<'a>(phases: &'a [PhaseStanding], name: &DatasetName) -> Option<&'a DatasetStanding> {
     phases.iter().flat_map(|phase| &phase.datasets).find(|dataset| dataset.name == *name)
+}
+
+fn moved(one: &DatasetStanding) -> bool {
+    one.lifecycle.moved_to().is_some()
 }
 
 /// Whether a dataset came as far as its cutover and halted there, because its data moved on.

@@ -9,13 +9,16 @@ use super::{
     documented,
     error::{Code, Failure},
     interrupt,
+    next::{Next, Situation},
     progress::{self, Show},
     render,
     session::{self, Session},
+    standing::{self, PhaseStanding},
     term,
 };
 use crate::{
-    engine::{self, Found, Shutdown, Sites, Verification, VerifyOptions},
+    engine::{self, EngineError, Found, Shutdown, Sites, Verification, VerifyOptions},
+    model::DatasetName,
     plan::Dataset,
     report::Sink,
 };
@@ -30,12 +33,19 @@ struct Answer {
     equal: bool,
     /// `listing`, `checksum`, `bytes`, or `mixed` where the plan asks for different ones.
     level: &'static str,
-    /// It was stopped before its end: what is not listed was not compared.
+    /// Everything was looked at.
+    complete: bool,
+    /// It was stopped before its end: nothing is claimed of what was not compared.
+    stopped: bool,
+    /// The same, by its older name.
     interrupted: bool,
     /// Records that were copied again; `None` where nothing was to be repaired.
     repaired: Option<u64>,
     datasets: Vec<Row>,
-    next: String,
+    /// Datasets that were asked for and not begun, since it was stopped before.
+    not_looked_at: Vec<DatasetName>,
+    #[serde(flatten)]
+    next: Next,
 }
 
 #[derive(Debug, Serialize)]
@@ -43,7 +53,18 @@ struct Row {
     #[serde(flatten)]
     found: Found,
     equal: bool,
+    /// All of it was looked at.
+    complete: bool,
     level: &'static str,
+}
+
+/// What a verification came to.
+struct Looked {
+    verifications: Vec<Verification>,
+    /// Records that were copied again; `None` if nothing was to be.
+    repaired: Option<u64>,
+    /// Where everything stands now, by the ledger.
+    standing: Vec<PhaseStanding>,
 }
 
 fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
@@ -54,8 +75,8 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
         limits: engine::Limits::default(),
     };
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Progress };
-    let (verifications, repaired) = session::block_on(look(&session, &options, args.repair, show))?;
-    let answer = Answer::new(&session, &options, verifications, repaired);
+    let looked = session::block_on(look(&session, &options, args.repair, show))?;
+    let answer = Answer::new(&session, &options, looked);
     if args.json {
         term::answer_json(&answer);
     } else {
@@ -64,12 +85,7 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
     Ok(answer.code())
 }
 
-async fn look(
-    session: &Session,
-    options: &VerifyOptions,
-    repair: bool,
-    show: Show,
-) -> Result<(Vec<Verification>, Option<u64>), Failure> {
+async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Show) -> Result<Looked, Failure> {
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
     let (sink, events) = Sink::new();
@@ -80,9 +96,12 @@ async fn look(
         None
     };
     let sites = Sites::new();
-    let failed = |error| Failure::engine(&error, session.redactor);
+    let failed = |error: EngineError| {
+        let failure = Failure::engine(&error, session.redactor);
+        if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
+    };
     let display = progress::show(events, show, session.redactor);
-    let done = if repair {
+    let (verifications, repaired) = if repair {
         let ledger = Arc::new(session.ledger_to_write()?);
         let done = engine::repair(&session.plan, &sites, Arc::clone(&ledger), options, sink, shutdown).await;
         let closed = session::close(ledger).await;
@@ -95,20 +114,20 @@ async fn look(
         (done.map_err(failed)?, None)
     };
     let _seen = display.await;
-    Ok(done)
+    let ledger = session.ledger_to_read()?;
+    let standing = standing::read(session, ledger.as_ref(), session.goal(), 0).await.map_err(failed)?;
+    Ok(Looked { verifications, repaired, standing })
 }
 
 impl Answer {
-    fn new(
-        session: &Session,
-        options: &VerifyOptions,
-        verifications: Vec<Verification>,
-        repaired: Option<u64>,
-    ) -> Self {
+    fn new(session: &Session, options: &VerifyOptions, looked: Looked) -> Self {
+        let Looked { verifications, repaired, standing } = looked;
         let asked: Vec<&Dataset> = engine::asked(&session.plan, &[], &options.datasets).collect();
         // A stop between two datasets leaves the rest unseen.
-        let interrupted = verifications.len() < asked.len() || verifications.iter().any(|one| one.interrupted);
-        let equal = !interrupted && verifications.iter().all(|one| one.verified.is_some());
+        let not_looked_at: Vec<_> =
+            asked.iter().skip(verifications.len()).map(|dataset| dataset.name.clone()).collect();
+        let stopped = !not_looked_at.is_empty() || verifications.iter().any(|one| one.interrupted);
+        let equal = !stopped && verifications.iter().all(|one| one.verified.is_some());
         let level_of = |dataset: &Dataset| options.level.unwrap_or(dataset.verify).as_str();
         let mut rows = Vec::new();
         for (dataset, verification) in asked.iter().zip(verifications) {
@@ -117,43 +136,60 @@ impl Answer {
                 for difference in &mut found.differences {
                     *difference = session.redactor.difference(difference);
                 }
-                Row { equal: !unseen && found.is_equal(), found, level }
+                Row { equal: !unseen && found.is_equal(), complete: !unseen, found, level }
             }));
         }
         let first = asked.first().map_or("checksum", |dataset| level_of(dataset));
         let level = if asked.iter().all(|dataset| level_of(dataset) == first) { first } else { "mixed" };
-        let mut answer = Self { equal, level, interrupted, repaired, datasets: rows, next: String::new() };
-        answer.next = answer.next(session, options);
+        let mut answer = Self {
+            equal,
+            level,
+            complete: !stopped,
+            stopped,
+            interrupted: stopped,
+            repaired,
+            datasets: rows,
+            not_looked_at,
+            next: Next::Nothing(None),
+        };
+        let typed = session::typed();
+        answer.next = session.next(&answer.situation(options, &standing, &typed));
         answer
     }
 
-    fn next(&self, session: &Session, options: &VerifyOptions) -> String {
-        let mut more = Vec::new();
-        for dataset in &options.datasets {
-            more.extend(["--dataset", dataset.as_str()]);
+    /// How it has ended, as far as it decides what is next.
+    fn situation<'a>(
+        &self,
+        options: &'a VerifyOptions,
+        standing: &'a [PhaseStanding],
+        typed: &'a str,
+    ) -> Situation<'a> {
+        let unmoved = || self.datasets.iter().filter(|row| !row.found.moved);
+        let mendable = unmoved().any(|row| row.found.missing + row.found.different > 0);
+        if self.stopped {
+            return Situation::Stopped(typed);
         }
-        if let Some(level) = options.level {
-            more.extend(["--level", level.as_str()]);
+        if unmoved().all(|row| row.equal) {
+            return match Situation::of_standing(standing) {
+                Situation::Done if !self.equal => Situation::Behind,
+                // What the ledger holds of differences and failures is older than what was seen just now, and a
+                // run finds out the rest.
+                Situation::Differs(_) | Situation::RecordsFailed(_) => Situation::Unfinished(Vec::new()),
+                stands => stands,
+            };
         }
-        // Nothing is copied back to those that a moved lead has left behind.
-        let mendable = self.datasets.iter().any(|row| !row.found.moved && row.found.missing + row.found.different > 0);
-        if self.datasets.iter().all(|row| row.equal || row.found.moved) {
-            return session.command("status", &[]);
+        if mendable && self.repaired.is_none() {
+            let mut words: Vec<_> = options.datasets.iter().flat_map(|name| ["--dataset", name.as_str()]).collect();
+            words.extend(options.level.iter().flat_map(|level| ["--level", level.as_str()]));
+            return Situation::Differs(words);
         }
-        if self.equal {
-            return session.command("status", &[]);
+        match () {
+            // Nothing is copied back to those that a moved lead has left behind.
+            () if unmoved().all(|row| row.found.broken() == 0) => Situation::RecordsFailed(Some(typed)),
+            () if mendable => Situation::StillDiffers,
+            // What a repair leaves over, a pass settles: it deletes.
+            () => Situation::Unfinished(Vec::new()),
         }
-        if mendable && self.repaired.is_none() && !self.interrupted {
-            more.push("--repair");
-        } else if self.only_unreadable() || self.interrupted {
-            if self.repaired.is_some() {
-                more.push("--repair");
-            }
-        } else {
-            // What a repair leaves over, a pass settles: deletions, and what changes meanwhile.
-            return session.run_command();
-        }
-        session.command("verify", &more)
     }
 
     fn only_unreadable(&self) -> bool {
@@ -163,7 +199,7 @@ impl Answer {
     fn code(&self) -> Code {
         match self {
             _ if self.equal => Code::Done,
-            _ if self.interrupted || self.only_unreadable() => Code::Incomplete,
+            _ if self.stopped || self.only_unreadable() => Code::Incomplete,
             _ => Code::Differs,
         }
     }
@@ -184,7 +220,12 @@ impl Answer {
         }
         for row in &self.datasets {
             let Found { name, target, compared, missing, extra, different, unreadable, .. } = &row.found;
-            let verdict = if row.equal { "equal" } else { "NOT EQUAL" };
+            let verdict = match (row.equal, row.complete) {
+                (true, _) => "equal",
+                (false, true) => "NOT EQUAL",
+                (false, false) if row.found.is_equal() => "stopped before its end",
+                (false, false) => "stopped before its end, and NOT EQUAL so far",
+            };
             let compared = render::count(*compared, "record", "records");
             let _ = writeln!(
                 text,
@@ -204,10 +245,13 @@ impl Answer {
         if let Some(repaired) = self.repaired {
             let _ = writeln!(text, "{} copied again", render::count(repaired, "record", "records"));
         }
-        if self.interrupted {
-            text.push_str("It was stopped before its end: what is not listed was not compared.\n");
+        for name in &self.not_looked_at {
+            let _ = writeln!(text, "{name}: not looked at");
         }
-        let _ = write!(text, "next: {}", self.next);
+        if self.stopped {
+            text.push_str("It was stopped: nothing is known of what it had not compared yet.\n");
+        }
+        let _ = write!(text, "{}", self.next);
         text
     }
 }

@@ -72,6 +72,7 @@ pub use approval::{Approver, ByFlag, Ready};
 pub use dry_run::{DryRun, DryStep, dry_run};
 pub(crate) use feeds::Inputs;
 pub(crate) use proof::{cancellable, same_meaning};
+pub(crate) use redo::exceeds_share;
 pub(crate) use requests::limits_set;
 pub use shutdown::Shutdown;
 pub(crate) use sites::lacks;

@@ -55,6 +55,14 @@ struct Done {
     interrupted: bool,
 }
 
+/// How many of how many records would be deleted at a target, if that is more than `permille` thousandths.
+pub(crate) fn exceeds_share(doomed: u64, paired: u64, permille: u16) -> Option<(u64, u64)> {
+    // Paired records include those that are to go; extra ones come on top.
+    let held = paired.max(doomed);
+    let exceeds = u128::from(doomed) * 1000 > u128::from(held) * u128::from(permille);
+    exceeds.then_some((doomed, held))
+}
+
 impl Redo {
     /// Runs to the end, or until the run is asked to stop: then `false`.
     pub(super) async fn run(self) -> Result<bool, EngineError> {
@@ -278,10 +286,7 @@ impl Redo {
     async fn too_many(&self, target: TargetIndex, permille: u16) -> Result<Option<(u64, u64)>, EngineError> {
         self.copier.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
         let counts = self.copier.journal.ledger.counts(&self.copier.dataset, target).await?;
-        // Paired records include those that are to go; extra ones come on top.
-        let held = counts.paired.max(counts.doomed);
-        let excess = u128::from(counts.doomed) * 1000 > u128::from(held) * u128::from(permille);
-        Ok(excess.then_some((counts.doomed, held)))
+        Ok(exceeds_share(counts.doomed, counts.paired, permille))
     }
 
     /// Lets go of a doomed record that the source has again.

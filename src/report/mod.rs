@@ -162,8 +162,10 @@ pub enum Event {
     RunEnded {
         /// Everything asked for is done and equal.
         complete: bool,
-        /// What to do next.
-        next: String,
+        /// What has to be mended before the next command, if anything.
+        mend: Option<String>,
+        /// The next command; `None` if nothing is left to do.
+        next: Option<String>,
     },
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     cutover::{self, Move},
     diff::{Change, decide},
-    engine::{DatasetStores, EngineError, Inputs, Shutdown, Sites, asked, lacks, layout, same_meaning},
+    engine::{DatasetStores, EngineError, Inputs, Shutdown, Sites, asked, cancellable, lacks, layout, same_meaning},
     ledger::Ledger,
     lifecycle::{Goal, Lead, State},
     model::{DatasetName, Epoch, KeyRange, PhaseName, PlanName, SiteName},
@@ -54,8 +54,10 @@ pub struct Preview {
     pub plan: PlanName,
     /// Its phases, in the order in which they would run.
     pub phases: Vec<PhasePreview>,
-    /// Nothing stands in the way.
+    /// Everything was looked at, and nothing stands in the way.
     pub runnable: bool,
+    /// It was stopped before its end: nothing is known of what it had not looked at yet.
+    pub stopped: bool,
 }
 
 /// One phase of a preview.
@@ -78,10 +80,12 @@ pub struct DatasetPreview {
     pub state: &'static str,
     /// Where it leads now.
     pub source: String,
-    /// Records at the source that belong to it.
-    pub records: u64,
-    /// Their bytes.
-    pub bytes: u64,
+    /// Records at the source that belong to it, as far as it was looked at; `None` if it was not.
+    pub records: Option<u64>,
+    /// Their bytes; `None` as for `records`.
+    pub bytes: Option<u64>,
+    /// Both sides were looked at to their end, so the counts are whole.
+    pub complete: bool,
     /// How a run would prove it.
     pub verify: Level,
     /// What each target would get.
@@ -155,7 +159,7 @@ pub async fn survey(
     sink: &Sink,
     shutdown: &Shutdown,
 ) -> Result<Preview, EngineError> {
-    let mut preview = Preview { plan: plan.name.clone(), phases: Vec::new(), runnable: true };
+    let mut preview = Preview { plan: plan.name.clone(), phases: Vec::new(), runnable: true, stopped: false };
     for phase in &plan.phases {
         let mut datasets = Vec::new();
         for dataset in asked(plan, std::slice::from_ref(&phase.name), &options.datasets) {
@@ -166,6 +170,8 @@ pub async fn survey(
         }
         preview.phases.push(PhasePreview { name: phase.name.clone(), after: phase.after.clone(), datasets });
     }
+    preview.stopped = shutdown.is_draining();
+    preview.runnable &= !preview.stopped;
     Ok(preview)
 }
 
@@ -184,8 +190,9 @@ impl Surveyor<'_> {
             name: dataset.name.clone(),
             state: State::Pending.name(),
             source: dataset.source.to_string(),
-            records: 0,
-            bytes: 0,
+            records: None,
+            bytes: None,
+            complete: false,
             verify: dataset.verify,
             targets: Vec::new(),
             source_requests: 0,
@@ -194,6 +201,9 @@ impl Surveyor<'_> {
             blocks: Vec::new(),
             notes: Vec::new(),
         };
+        if self.shutdown.is_draining() {
+            return Ok(seen);
+        }
         for key in &dataset.unsupported {
             let place = format!("{} (line {}, column {})", key.key, key.line, key.column);
             if key.cutover_only {
@@ -215,7 +225,16 @@ impl Surveyor<'_> {
                 waits.join(" and ")
             ));
         }
-        if let Err(error) = self.look(dataset, &mut seen).await {
+        let looked = cancellable(self.shutdown, self.look(dataset, &mut seen)).await;
+        if seen.records.is_none() {
+            // Nothing is counted at the targets either.
+            seen.targets.clear();
+        }
+        if self.shutdown.is_draining() {
+            // Whatever ended it, it was not looked at to its end.
+            return Ok(seen);
+        }
+        if let Err(error) = looked {
             match &error {
                 // The datasets that come first make it.
                 EngineError::Store(error) if error.kind() == ErrorKind::NoContainer && !waits.is_empty() => {}
@@ -308,7 +327,9 @@ impl Surveyor<'_> {
         let stores = self.sites.open_to_look(self.plan, dataset, self.ledger, self.options.probe, self.sink).await?;
         seen.targets = stores.targets.iter().map(|store| target_of(&**store)).collect();
         self.count(dataset, &stores, known, seen).await?;
-        self.judge(dataset, seen);
+        if seen.complete {
+            self.judge(dataset, seen);
+        }
         Ok(())
     }
 
@@ -323,18 +344,18 @@ impl Surveyor<'_> {
         let (mut problems, mut count) = (0_u64, 0_u64);
         while let Some(row) = rows.next().await? {
             count += 1;
+            if self.shutdown.is_draining() {
+                return Ok(());
+            }
+            let (records, bytes) = (seen.records.get_or_insert(0), seen.bytes.get_or_insert(0));
             if count.is_multiple_of(TELL_EVERY) {
                 let fraction = shard::progress(&KeyRange::all(), &Cursor::At(row.key.clone()));
-                self.sink.tell(Event::Surveying { dataset: dataset.name.clone(), records: seen.records, fraction });
-                if self.shutdown.is_draining() {
-                    seen.blocks.push("the survey was stopped before its end".to_owned());
-                    return Ok(());
-                }
+                self.sink.tell(Event::Surveying { dataset: dataset.name.clone(), records: *records, fraction });
             }
             let source = row.source.as_ref().map(|entry| &entry.token);
             if let Some(token) = source {
-                seen.records += 1;
-                seen.bytes += token.size;
+                *records += 1;
+                *bytes += token.size;
             }
             if let Some(problem) = row.source.as_ref().and_then(|entry| entry.problem.as_deref()) {
                 problems += 1;
@@ -358,8 +379,10 @@ impl Surveyor<'_> {
             seen.blocks
                 .push(format!("... and {} more records that cannot be copied", problems - PROBLEMS_SHOWN as u64));
         }
+        seen.complete = true;
+        seen.bytes.get_or_insert(0);
         let pages = |records: u64| records.div_ceil(KEYS_PER_PAGE).max(1);
-        seen.source_requests += pages(seen.records);
+        seen.source_requests += pages(*seen.records.get_or_insert(0));
         for target in &mut seen.targets {
             target.requests += pages(target.skip + target.replace + target.compare + target.delete + target.extra);
         }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod next;
 mod operators;
 mod rehearsal;
 
@@ -183,7 +184,7 @@ fn every_json_document_has_the_shape_that_is_promised() {
     let status = bench.json(0, &["status", "plan.toml", "--json"]);
     assert_eq!(status["plan"], "bench");
     assert_eq!(status["holder"], Value::Null);
-    assert_eq!(status["next"], "migrate verify plan.toml");
+    assert_eq!(status["next"], Value::Null, "nothing is left to do");
     let dataset = &status["phases"][0]["datasets"][0];
     let known = serde_json::json!({
         "name": "files", "state": "verified", "lead": "here", "epoch": 0, "records_done": 3, "records_total": 3,
@@ -415,7 +416,8 @@ fn deleting_more_than_the_plan_allows_is_1_unless_forced() {
     fs::remove_file(bench.path("source/data/a.txt")).unwrap();
     let refused = bench.expect(1, &["run", "plan.toml"]);
     assert!(refused.err.contains("delete_share"), "{}", refused.err);
-    assert_eq!(refused.next_commands(), ["migrate plan plan.toml"]);
+    assert_eq!(refused.next_commands(), ["migrate run plan.toml"]);
+    assert!(refused.out.contains("\nmend: look at the source"), "{}", refused.out);
     assert!(bench.path("target/data/a.txt").exists());
     bench.expect(0, &["run", "plan.toml", "--force"]);
     assert!(!bench.path("target/data/a.txt").exists());
@@ -488,7 +490,7 @@ fn a_lead_moves_only_with_approval_and_status_tells_who_gave_it() {
         (&"cut_over".into(), &"there".into(), &1.into())
     );
     assert!(dataset["approved"]["by"].as_str().unwrap().contains('@'), "{dataset}");
-    assert_eq!(status["next"], "migrate status plan.toml");
+    assert_eq!(status["next"], Value::Null);
     bench.write("source/data/a.txt", "a writer who reads no routes");
     bench.expect(0, &["run", "plan.toml"]);
     assert_eq!(fs::read_to_string(bench.path("target/data/a.txt")).unwrap(), "alpha", "the new lead is never written");

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     cli::{
         args::RehearseArgs,
+        next::Next,
         render::{self, Table},
         standing::DatasetStanding,
     },
@@ -37,7 +38,8 @@ pub(super) struct Summary {
     pub(super) left_out: Vec<String>,
     pub(super) end_state: String,
     pub(super) state: String,
-    pub(super) next: String,
+    #[serde(flatten)]
+    pub(super) next: Next,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,7 +130,7 @@ impl Summary {
             &self.end_state[..16.min(self.end_state.len())],
             self.state
         );
-        let _ = write!(text, "next: {}", self.next);
+        let _ = write!(text, "{}", self.next);
         text
     }
 }

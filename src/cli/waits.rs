@@ -1,0 +1,94 @@
+//! What a dataset waits for, as its ledger tells it.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::model::PhaseName;
+
+/// What has to come before a dataset can go further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    /// Another phase comes first.
+    Phase(PhaseName),
+    /// A run begins it.
+    Run,
+    /// Its pass is under way, or was cut short.
+    PassEnd,
+    /// It was copied, and a run proves it.
+    Verification,
+    /// It was approved, and a run cuts it over.
+    Cutover,
+    /// A run finds out whether its route was switched.
+    Route,
+    /// A run waits until every client has read the new route.
+    Clients,
+    /// A person's word that more may be deleted than the plan allows.
+    DeleteShare {
+        /// Where.
+        target: String,
+        /// Records that would be deleted.
+        doomed: u64,
+        /// Records that the target holds.
+        held: u64,
+        /// The most that may be deleted, in thousandths.
+        permille: u16,
+    },
+    /// Records that could not be brought over.
+    Failed(u64),
+    /// What its last verification found.
+    Differences {
+        /// Records that differ.
+        differences: u64,
+        /// Records that could not be read.
+        unreadable: u64,
+    },
+    /// The approval of its phase.
+    Approval(PhaseName),
+    /// It means something else than when it began; the difference, for people.
+    Meaning(String),
+    /// It was given up, and a run would begin it anew.
+    Anew,
+}
+
+impl WaitsFor {
+    /// Whether a run takes it further, with nothing to mend before.
+    pub(super) fn for_a_run(&self) -> bool {
+        matches!(self, Self::Run | Self::PassEnd | Self::Verification | Self::Cutover | Self::Route | Self::Clients)
+    }
+}
+
+/// Completes "waits for ...".
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Phase(before) => write!(f, "phase {before}, which comes first"),
+            Self::Run => f.write_str("a run"),
+            Self::PassEnd => f.write_str("its pass to end"),
+            Self::Verification => f.write_str("its verification"),
+            Self::Cutover => f.write_str("its cutover"),
+            Self::Route => f.write_str("a look at whether its route was switched"),
+            Self::Clients => f.write_str("every client to have read its route again"),
+            Self::DeleteShare { target, doomed, held, permille } => write!(
+                f,
+                "a decision: {doomed} of {held} records would be deleted at {target}, more than delete_share allows \
+                 ({}%)",
+                f64::from(*permille) / 10.0
+            ),
+            Self::Failed(1) => f.write_str("1 record that failed"),
+            Self::Failed(failed) => write!(f, "{failed} records that failed"),
+            Self::Differences { differences, unreadable } => {
+                write!(f, "{differences} differences and {unreadable} unreadable records")
+            }
+            Self::Approval(phase) => write!(f, "the approval of phase {phase}"),
+            Self::Meaning(changed) => f.write_str(changed),
+            Self::Anew => f.write_str("a run, which begins it anew"),
+        }
+    }
+}
+
+impl Serialize for WaitsFor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
