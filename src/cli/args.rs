@@ -24,10 +24,10 @@ What `plan` showed can be kept and carried out later, exactly or not at all:
   migrate run  saved.json                    refused where what it stands on has changed
 
 STATE
-  What was done is kept in .migrate/<plan name>/ in the current directory, or in DIR/<plan name>/
-  with --state DIR, readable by its owner only. It holds the keys of records, which may be personal
-  data; `redact_keys = true` in the plan hashes them in all output. One process at a time drives a
-  migration.
+  What was done is kept beside the plan file, in .migrate/<plan name>/, or in DIR/<plan name>/ with
+  --state DIR or the environment variable MIGRATE_STATE, readable by its owner only. It holds the keys
+  of records, which may be personal data; `redact_keys = true` in the plan hashes them in all output.
+  One process at a time drives a migration, from whichever directory it is started.
 
 OUTPUT
   The answer goes to stdout, progress and logs to stderr. With --json, stdout carries only JSON:
@@ -68,7 +68,7 @@ pub(super) struct Cli {
 /// What holds for every command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Global {
-    /// Keep the state in DIR/<plan name>/ instead of .migrate/<plan name>/
+    /// Keep the state in DIR/<plan name>/, not beside the plan file; MIGRATE_STATE does the same
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
 

@@ -154,7 +154,10 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
             (Some("let nothing be written at the old lead until its lead has moved"), Same((*again).into()))
         }
         S::MeaningChanged => (
-            Some("put back what the plan said, or give the dataset another name to begin it anew"),
+            Some(
+                "put back what the plan said, or give the dataset another name to begin it anew; if another plan of \
+                 the same name began it here, rename one of the two plans",
+            ),
             Type("plan", vec![]),
         ),
         S::DeletesTooMuch => (

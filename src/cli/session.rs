@@ -11,7 +11,7 @@ use super::{
     log,
     saved::{self, SavedPlan},
     standing::{DatasetStanding, PhaseStanding},
-    state::StateDir,
+    state::{Root, StateDir},
     term,
 };
 use crate::{
@@ -30,7 +30,7 @@ pub(super) struct Session {
     pub(super) saved: Option<(PathBuf, SavedPlan)>,
     pub(super) plan: Plan,
     pub(super) state: StateDir,
-    root: Option<PathBuf>,
+    root: Root,
     pub(super) quiet: bool,
     pub(super) redactor: Redactor,
 }
@@ -64,11 +64,16 @@ impl Session {
     fn of(file: &Path, text: &str, global: &Global) -> Result<Self, Failure> {
         let plan = plan::parse(text, file)?;
         log::start(global.log, plan.redact_keys);
+        let root = Root::find(global.state.as_deref(), file)?;
+        let state = StateDir::new(&root, &plan.name);
+        if let Some(note) = state.left_behind(&root, &plan.name) {
+            term::tell(&note);
+        }
         Ok(Self {
             file: file.to_owned(),
             saved: None,
-            state: StateDir::new(global.state.as_deref(), &plan.name),
-            root: global.state.clone(),
+            state,
+            root,
             quiet: global.quiet,
             redactor: Redactor::new(plan.redact_keys),
             plan,
@@ -90,7 +95,7 @@ impl Session {
 
     /// Where the rehearsals of this plan are.
     pub(super) fn rehearsal_state(&self) -> StateDir {
-        StateDir::rehearsal(self.root.as_deref(), &self.plan.name)
+        StateDir::rehearsal(&self.root, &self.plan.name)
     }
 
     /// The plan file.
@@ -109,7 +114,7 @@ impl Session {
     /// A command on a file that stands for the same plan, and on the same state.
     pub(super) fn command_on(&self, file: &Path, verb: &str, more: &[&str]) -> String {
         let file = file.to_string_lossy();
-        let root = self.root.as_ref().map(|root| root.to_string_lossy());
+        let root = self.root.named().map(Path::to_string_lossy);
         let mut words = vec!["migrate", verb, &file];
         words.extend(more);
         if let Some(root) = &root {

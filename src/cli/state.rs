@@ -1,5 +1,9 @@
 //! The state directory of a migration: its place, its mode, and the lock of who drives it.
 //!
+//! It stands beside the plan file, so a plan that is run from two directories is one migration with one
+//! lock. A plan file that is a symbolic link is followed first, for the same reason. `--state`, or else the
+//! environment variable `MIGRATE_STATE`, names another place.
+//!
 //! The lock is the operating system's, on the file `lock`: it goes with the process, however that
 //! ends, so no stale lock ever has to be broken by hand. What stands in the file only says who holds
 //! it, and counts only while somebody does.
@@ -17,8 +21,11 @@ use serde::{Deserialize, Serialize};
 use super::error::{Code, Failure};
 use crate::model::PlanName;
 
-/// The root of all state where `--state` names no other.
+/// The root of all state, beside the plan file, unless another one is named.
 const ROOT: &str = ".migrate";
+/// The environment variable that names another root.
+const VARIABLE: &str = "MIGRATE_STATE";
+const LEDGER: &str = "ledger.sqlite";
 const MODE: u32 = 0o700;
 /// `status` asks for the lock too, for an instant; who wants to keep it tries again.
 const TRIES: u32 = 10;
@@ -49,16 +56,83 @@ pub(super) struct Lock {
     file: File,
 }
 
+/// Where all state of a command is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Root {
+    /// The operator has named it.
+    Named(PathBuf),
+    /// It is beside the plan file.
+    BesidePlan(PathBuf),
+}
+
+impl Root {
+    /// What `--state` names, or else the environment, or else the place beside the plan file.
+    pub(super) fn find(flag: Option<&Path>, plan_file: &Path) -> Result<Self, Failure> {
+        let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+        match flag.map(Path::to_owned).or(variable) {
+            Some(named) => Ok(Self::Named(named)),
+            None => Self::beside(plan_file),
+        }
+    }
+
+    fn beside(plan_file: &Path) -> Result<Self, Failure> {
+        let unknown = |why: &str| {
+            let message = format!("where the state of {} is cannot be told: {why}", plan_file.display());
+            Failure::new(Code::Wrong, message)
+                .mended_by(format!("name a directory with --state DIR or {VARIABLE}, or write the plan to a file"))
+        };
+        let is_link = fs::symlink_metadata(plan_file).is_ok_and(|found| found.is_symlink());
+        let real = if is_link {
+            fs::canonicalize(plan_file).map_err(|error| unknown(&error.to_string()))?
+        } else {
+            plan_file.to_owned()
+        };
+        if !real.is_file() {
+            return Err(unknown("it is a stream and has no directory of its own"));
+        }
+        Ok(Self::BesidePlan(real.parent().unwrap_or(Path::new("")).join(ROOT)))
+    }
+
+    /// What an operator has to type to get there again, if anything.
+    pub(super) fn named(&self) -> Option<&Path> {
+        match self {
+            Self::Named(root) => Some(root),
+            Self::BesidePlan(_) => None,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Named(root) | Self::BesidePlan(root) => root,
+        }
+    }
+}
+
 impl StateDir {
     /// Where the state of `plan` is; nothing is made.
-    pub(super) fn new(root: Option<&Path>, plan: &PlanName) -> Self {
-        Self { path: root.unwrap_or(Path::new(ROOT)).join(plan.as_str()) }
+    pub(super) fn new(root: &Root, plan: &PlanName) -> Self {
+        Self { path: root.path().join(plan.as_str()) }
     }
 
     /// Where the rehearsals of `plan` are: beside the state of real plans, under a name that no plan can
     /// have.
-    pub(super) fn rehearsal(root: Option<&Path>, plan: &PlanName) -> Self {
-        Self { path: root.unwrap_or(Path::new(ROOT)).join(".rehearsal").join(plan.as_str()) }
+    pub(super) fn rehearsal(root: &Root, plan: &PlanName) -> Self {
+        Self { path: root.path().join(".rehearsal").join(plan.as_str()) }
+    }
+
+    /// What to know of a state in the current directory, where earlier versions kept it, while there is none
+    /// beside the plan file.
+    pub(super) fn left_behind(&self, root: &Root, plan: &PlanName) -> Option<String> {
+        let old = Path::new(ROOT).join(plan.as_str());
+        if root.named().is_some() || self.is_there() || !old.join(LEDGER).is_file() {
+            return None;
+        }
+        Some(format!(
+            "note: {} is the state of a plan of this name, and is not used: state is beside the plan file now, and \
+             {} is not there. If it is this plan's, move it there, or name it with --state {ROOT}",
+            old.display(),
+            self.path.display()
+        ))
     }
 
     /// Where it is.
@@ -80,7 +154,7 @@ impl StateDir {
 
     /// The ledger's file.
     pub(super) fn ledger(&self) -> PathBuf {
-        self.path.join("ledger.sqlite")
+        self.path.join(LEDGER)
     }
 
     /// Whether something was begun here.
@@ -99,7 +173,7 @@ impl StateDir {
                 Code::Incomplete,
                 format!("failed to prepare the state directory {}: {error}", self.path.display()),
             )
-            .mended_by("make it yours and writable, or name another one with --state")
+            .mended_by(format!("make it yours and writable, or name another place with --state DIR or {VARIABLE}"))
         })
     }
 
@@ -207,7 +281,22 @@ mod tests {
     use super::*;
 
     fn state(root: &Path) -> StateDir {
-        StateDir::new(Some(root), &PlanName::new("p").unwrap())
+        StateDir::new(&Root::Named(root.to_owned()), &PlanName::new("p").unwrap())
+    }
+
+    #[test]
+    fn the_state_is_beside_the_plan_file_and_beside_the_file_that_a_link_leads_to() {
+        let root = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(root.path()).unwrap();
+        fs::create_dir_all(root.join("real")).unwrap();
+        fs::write(root.join("real/plan.toml"), "").unwrap();
+        std::os::unix::fs::symlink("real/plan.toml", root.join("link.toml")).unwrap();
+        let beside = Root::BesidePlan(root.join("real/.migrate"));
+        assert_eq!(Root::beside(&root.join("real/plan.toml")).unwrap(), beside);
+        assert_eq!(Root::beside(&root.join("link.toml")).unwrap(), beside);
+        let stream = Root::beside(Path::new("/dev/null")).unwrap_err();
+        assert_eq!(stream.code, Code::Wrong);
+        assert!(stream.to_text().contains("mend: name a directory with --state"), "{}", stream.to_text());
     }
 
     #[test]

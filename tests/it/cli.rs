@@ -19,6 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod saved;
+mod state;
 
 /// A directory with a plan, its sites, and a state directory; the program runs in it.
 struct Bench {
@@ -84,7 +85,7 @@ waive = ["properties"]
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
-        command.args(args).current_dir(self.root.path()).stdin(Stdio::null());
+        command.args(args).current_dir(self.root.path()).stdin(Stdio::null()).env_remove("MIGRATE_STATE");
         command
     }
 
@@ -152,7 +153,7 @@ fn the_quickstart_runs_and_its_second_run_copies_nothing() {
     assert_eq!(preview["runnable"], true, "{preview}");
     let notes = &preview["phases"][2]["datasets"][0]["notes"];
     assert!(notes[0].as_str().unwrap().contains("filled by accounts, which comes first"), "{notes}");
-    assert!(!bench.path(".migrate").exists(), "a plan changes nothing");
+    assert!(!bench.path("plans/.migrate").exists(), "a plan changes nothing");
     let first = bench.expect(0, &["run", plan]);
     assert_eq!(first.next_commands(), ["migrate verify plans/quickstart.toml"], "{}", first.out);
     assert!(first.out.contains("source read once (1.00×)"), "{}", first.out);

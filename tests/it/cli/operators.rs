@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{Bench, CUTOVER, THREE};
 
 /// A run that goes slowly, and its events.
-struct Slow {
+pub(super) struct Slow {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -19,7 +19,7 @@ struct Slow {
 impl Slow {
     /// Begins a run of three hundred files at so few requests a second that it takes minutes, and waits
     /// until it copies.
-    fn begin(bench: &Bench, more: &[&str]) -> Self {
+    pub(super) fn begin(bench: &Bench, more: &[&str]) -> Self {
         let args = [&["run", "plan.toml", "--json"], more].concat();
         let mut child = bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -28,7 +28,7 @@ impl Slow {
         slow
     }
 
-    fn until(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(super) fn until(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
         for line in &mut self.lines {
             let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
             if holds(&event) {
@@ -39,7 +39,7 @@ impl Slow {
     }
 
     /// Its exit code.
-    fn end(mut self) -> i32 {
+    pub(super) fn end(mut self) -> i32 {
         for line in &mut self.lines {
             line.unwrap();
         }
@@ -47,7 +47,7 @@ impl Slow {
     }
 }
 
-fn many(dataset: &str) -> Bench {
+pub(super) fn many(dataset: &str) -> Bench {
     let files: Vec<_> = (0..300).map(|n| (format!("{n:03}"), format!("body {n}"))).collect();
     let files: Vec<_> = files.iter().map(|(key, body)| (key.as_str(), body.as_str())).collect();
     let bench = Bench::new(&files);

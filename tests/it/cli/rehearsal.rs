@@ -64,8 +64,8 @@ fn a_rehearsal_can_stop_before_the_cutover_and_answers_people_too() {
     assert!(ran.out.contains("rehearsal of global-expansion: complete in "), "{}", ran.out);
     assert!(ran.out.contains("40 times at the old lead and 0 at the new one: the last of each key"), "{}", ran.out);
     assert_eq!(ran.next_commands(), ["migrate plan plans/global-expansion.toml"]);
-    assert!(!bench.path(".migrate/global-expansion").exists(), "the real state is not touched");
-    let mode = fs::metadata(bench.path(".migrate/.rehearsal/global-expansion")).unwrap().permissions().mode();
+    assert!(!bench.path("plans/.migrate/global-expansion").exists(), "the real state is not touched");
+    let mode = fs::metadata(bench.path("plans/.migrate/.rehearsal/global-expansion")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
     bench.expect(2, &["rehearse", MISSION, "--scale", "0"]);
 }

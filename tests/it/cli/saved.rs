@@ -346,7 +346,8 @@ fn it_works_from_another_directory_and_where_it_is_moved_along() {
     let mut far = bench.command(&["run", "../saved.json", "--until", "copied"]);
     let far = far.current_dir(bench.path("elsewhere")).output().unwrap();
     assert_eq!(far.status.code(), Some(0), "{far:?}");
-    assert!(bench.path("target/data/a.txt").exists() && bench.path("elsewhere/.migrate/bench").exists());
+    assert!(bench.path("target/data/a.txt").exists() && bench.path(".migrate/bench").exists());
+    assert!(!bench.path("elsewhere/.migrate").exists(), "the state is beside the plan file");
     let out = String::from_utf8(far.stdout).unwrap();
     assert!(out.ends_with("next: migrate run ../saved.json\n"), "{out}");
 
