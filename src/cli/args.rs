@@ -68,7 +68,7 @@ pub(super) struct Cli {
 /// What holds for every command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Global {
-    /// Keep the state in DIR/<plan name>/, not beside the plan file; MIGRATE_STATE does the same
+    /// Keep the state in DIR/<plan name>/, not beside the plan file; `MIGRATE_STATE` does the same
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
 

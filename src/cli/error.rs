@@ -42,7 +42,7 @@ pub(super) struct Failure {
     /// What the operator can do.
     pub(super) mend: Option<String>,
     /// What is next.
-    pub(super) next: Option<Next>,
+    pub(super) next: Option<Box<Next>>,
     details: Option<Details>,
 }
 
@@ -67,13 +67,13 @@ impl Failure {
 
     /// What is next, unless that is known already.
     pub(super) fn then(mut self, next: Next) -> Self {
-        self.next.get_or_insert(next);
+        self.next.get_or_insert(Box::new(next));
         self
     }
 
     /// What the operator can do: about this failure, or before the next command.
     pub(super) fn mend(&self) -> Option<&str> {
-        self.mend.as_deref().or_else(|| self.next.as_ref().and_then(Next::mend))
+        self.mend.as_deref().or_else(|| self.next.as_deref().and_then(Next::mend))
     }
 
     /// A plan file that cannot be read.
@@ -124,7 +124,7 @@ impl Failure {
     /// The failure as a document.
     pub(super) fn to_json(&self) -> Value {
         let mut error = json!({ "message": self.message, "mend": self.mend() });
-        if let Some(next) = self.next.as_ref().and_then(Next::command) {
+        if let Some(next) = self.next.as_deref().and_then(Next::command) {
             error["next"] = next.into();
         }
         match &self.details {
@@ -144,7 +144,7 @@ impl Failure {
         if let Some(mend) = self.mend().filter(|mend| !self.message.contains(mend)) {
             let _ = write!(text, "\nmend: {mend}");
         }
-        if let Some(next) = self.next.as_ref().and_then(Next::command) {
+        if let Some(next) = self.next.as_deref().and_then(Next::command) {
             let _ = write!(text, "\nnext: {next}");
         }
         text

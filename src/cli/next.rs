@@ -119,8 +119,21 @@ enum Then<'a> {
     Nothing(Option<&'static str>),
 }
 
+const LOOK_AGAIN: &str = "change what is named above; look again before you run";
+const LET_REST: &str = "let nothing be written at the old lead until its lead has moved";
+const PUT_BACK: &str = "put back what the plan said, or give the dataset another name to begin it anew; if another plan \
+                        of the same name began it here, rename one of the two plans";
+const LOOK_AT_SOURCE: &str = "look at the source, and bring back what must not be gone; if the deletions are right, add \
+                              --force to the command below";
+const MEND_RECORDS: &str =
+    "mend what the records that failed are named with: at the source, at the target or in the plan";
+const SEE_WHAT_DIFFERS: &str = "a copy did not make them equal: see what each differs in; what a target cannot hold needs \
+                                another target, or `waive`";
+const CARRY_OVER: &str = "carry what is named LATE over to the new lead by hand, if it is newer than what is there";
+
 /// The table: what follows from each situation. `stops_short` says that this build cannot carry out the
 /// plan's cutovers.
+#[expect(clippy::match_same_arms, reason = "a table has a line for each situation")]
 fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
     use Situation as S;
     use Then::{Nothing, RunAll, RunAllOf, Same, Type};
@@ -128,7 +141,7 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
     let (mend, then) = match situation {
         S::Runnable => (None, RunAll),
         S::Saved(file) => (None, RunAllOf(file)),
-        S::Blocked => (Some("change what is named above; look again before you run"), Type("plan", vec![])),
+        S::Blocked => (Some(LOOK_AGAIN), Type("plan", vec![])),
         S::Stale(words) => (None, Type("plan", words.clone())),
         S::Unsupported => (Some("take what is named out of the plan"), Type("plan", vec![])),
         S::UnsupportedCutover(verb, words) => (None, Type(verb, with(words, &["--until", "verified"]))),
@@ -150,42 +163,17 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::NeedsApproval(words, phase) => (None, Type("run", with(words, &["--approve", phase]))),
         S::NotProved(phase) => (None, Type("run", vec!["--phase", phase])),
         S::StepsChecked(phase) => (None, Type("cutover", vec!["--phase", phase])),
-        S::NotAtRest(again) => {
-            (Some("let nothing be written at the old lead until its lead has moved"), Same((*again).into()))
-        }
-        S::MeaningChanged => (
-            Some(
-                "put back what the plan said, or give the dataset another name to begin it anew; if another plan of \
-                 the same name began it here, rename one of the two plans",
-            ),
-            Type("plan", vec![]),
-        ),
-        S::DeletesTooMuch => (
-            Some(
-                "look at the source, and bring back what must not be gone; if the deletions are right, add --force \
-                 to the command below",
-            ),
-            RunAll,
-        ),
-        S::RecordsFailed(again) => (
-            Some("mend what the records that failed are named with: at the source, at the target or in the plan"),
-            again.map_or(RunAll, |again| Same(again.into())),
-        ),
+        S::NotAtRest(again) => (Some(LET_REST), Same((*again).into())),
+        S::MeaningChanged => (Some(PUT_BACK), Type("plan", vec![])),
+        S::DeletesTooMuch => (Some(LOOK_AT_SOURCE), RunAll),
+        S::RecordsFailed(None) => (Some(MEND_RECORDS), RunAll),
+        S::RecordsFailed(Some(again)) => (Some(MEND_RECORDS), Same((*again).into())),
         S::Differs(words) => (None, Type("verify", with(words, &["--repair"]))),
-        S::StillDiffers => (
-            Some(
-                "a copy did not make them equal: see what each differs in; what a target cannot hold needs another \
-                 target, or `waive`",
-            ),
-            RunAll,
-        ),
+        S::StillDiffers => (Some(SEE_WHAT_DIFFERS), RunAll),
         S::Proved => (None, Type("verify", vec![])),
         S::Done => (None, Nothing(None)),
         S::Behind => (None, Nothing(Some("what is written at a new lead is not copied back to the others yet"))),
-        S::Late => (
-            Some("carry what is named LATE over to the new lead by hand, if it is newer than what is there"),
-            Type("verify", vec![]),
-        ),
+        S::Late => (Some(CARRY_OVER), Type("verify", vec![])),
         S::GivenUp => (None, Nothing(Some("it was given up, and a run would begin it anew"))),
     };
     Advice { mend, then }

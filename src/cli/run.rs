@@ -36,7 +36,7 @@ pub(super) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
             let mut line = failure.to_json();
             line["event"] = "error".into();
             term::answer_line(&line);
-            let next = failure.next.as_ref().and_then(Next::command).map(str::to_owned);
+            let next = failure.next.as_deref().and_then(Next::command).map(str::to_owned);
             term::answer_line(&Event::RunEnded { complete: false, mend: failure.mend().map(str::to_owned), next });
         }
     })

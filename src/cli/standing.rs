@@ -198,7 +198,7 @@ async fn of_dataset(
         match event {
             // What was proved before no longer says how it is now.
             Event::PassBegun { .. } | Event::PassEnded { .. } | Event::SwitchAbandoned { .. } | Event::Aborted => {
-                standing.verification = None
+                standing.verification = None;
             }
             Event::CutOver { late, late_keys } => {
                 standing.late_writes = *late;

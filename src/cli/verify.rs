@@ -37,8 +37,6 @@ struct Answer {
     complete: bool,
     /// It was stopped before its end: nothing is claimed of what was not compared.
     stopped: bool,
-    /// The same, by its older name.
-    interrupted: bool,
     /// Records that were copied again; `None` where nothing was to be repaired.
     repaired: Option<u64>,
     datasets: Vec<Row>,
@@ -146,7 +144,6 @@ impl Answer {
             level,
             complete: !stopped,
             stopped,
-            interrupted: stopped,
             repaired,
             datasets: rows,
             not_looked_at,
@@ -223,7 +220,7 @@ impl Answer {
             let verdict = match (row.equal, row.complete) {
                 (true, _) => "equal",
                 (false, true) => "NOT EQUAL",
-                (false, false) if row.found.is_equal() => "stopped before its end",
+                (false, false) if row.found.is_equal() => "stopped before its end, while compared",
                 (false, false) => "stopped before its end, and NOT EQUAL so far",
             };
             let compared = render::count(*compared, "record", "records");
