@@ -142,7 +142,12 @@ pub(super) type Outcomes = Vec<(TargetIndex, Outcome)>;
 pub(super) fn is_fatal(error: &StoreError) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::Credentials | ErrorKind::ClockSkew | ErrorKind::NoContainer | ErrorKind::Full | ErrorKind::Forbidden
+        ErrorKind::Credentials
+            | ErrorKind::WrongRegion
+            | ErrorKind::ClockSkew
+            | ErrorKind::NoContainer
+            | ErrorKind::Full
+            | ErrorKind::Forbidden
     )
 }
 

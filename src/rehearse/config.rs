@@ -91,6 +91,8 @@ pub struct Quirks {
     pub etag_not_md5: bool,
     /// GET and HEAD do not say how many tags an object has.
     pub no_tag_count: bool,
+    /// HEAD does not say how many tags an object has, and GET does.
+    pub no_tag_count_on_head: bool,
     /// Pages of a listing are not in order.
     pub listing_unordered: bool,
     /// Every request is refused with `RequestTimeTooSkewed`.

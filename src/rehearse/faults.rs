@@ -23,6 +23,19 @@ pub enum Fault {
     TruncateResponse,
     /// The body of the answer is one byte longer than what was asked for, and says so.
     OverlongResponse,
+    /// The XML of the answer is cut somewhere, and its framing is whole: what a proxy or a server that
+    /// fails in the middle can do.
+    CutXml,
+    /// The XML of the answer is cut inside its last entry, and its framing is whole.
+    CutEntry,
+    /// The XML of the answer lacks the closing tag of its root, and its framing is whole.
+    UnclosedXml,
+    /// A page of a listing lacks its last entry, which its `KeyCount` counts; all else is whole.
+    LostEntry,
+    /// A ranged read is answered with the bytes one further on or back, and `Content-Range` says so.
+    OtherRange,
+    /// A ranged read is answered with the whole object, as by a server that knows no ranges.
+    WholeForRange,
     /// One bit of the answer's body is flipped.
     FlipResponseBit,
     /// One bit of the request's body is flipped before the server looks at it.
@@ -47,6 +60,12 @@ impl Fault {
             Self::ResetAfter => "reset after",
             Self::TruncateResponse => "truncated body",
             Self::OverlongResponse => "overlong body",
+            Self::CutXml => "XML cut",
+            Self::CutEntry => "XML cut in an entry",
+            Self::UnclosedXml => "XML unclosed",
+            Self::LostEntry => "listed entry lost",
+            Self::OtherRange => "another range",
+            Self::WholeForRange => "whole for a range",
             Self::FlipResponseBit => "flipped bit",
             Self::FlipRequestBit => "flipped bit sent",
             Self::ErrorInside => "error inside",
@@ -60,12 +79,20 @@ impl Fault {
 impl fault::Kind for Fault {
     type Operation = Operation;
 
-    /// Flipped bits and bodies of a wrong length strike object data alone: nothing in S3 protects an
-    /// XML answer over plain HTTP, so no client could notice.
+    /// Flipped bits and bodies of a wrong length strike object data alone: nothing in S3 protects the
+    /// letters of an XML answer over plain HTTP, so no client could notice. That it is whole, a client can.
     fn applies_to(self, operation: Operation) -> bool {
-        use Operation::{CompleteMultipartUpload, CopyObject, GetObject, PutObject, UploadPart, UploadPartCopy};
+        use Operation::{
+            CompleteMultipartUpload, CopyObject, GetObject, ListObjectsV2, PutObject, UploadPart, UploadPartCopy,
+        };
         match self {
-            Self::TruncateResponse | Self::OverlongResponse | Self::FlipResponseBit => operation == GetObject,
+            Self::TruncateResponse
+            | Self::OverlongResponse
+            | Self::OtherRange
+            | Self::WholeForRange
+            | Self::FlipResponseBit => operation == GetObject,
+            Self::CutXml | Self::CutEntry | Self::UnclosedXml => operation.answers_in_xml(),
+            Self::LostEntry => operation == ListObjectsV2,
             Self::FlipRequestBit => matches!(operation, PutObject | UploadPart),
             Self::ErrorInside => matches!(operation, CompleteMultipartUpload | CopyObject | UploadPartCopy),
             Self::StaleListing => operation.lists_objects(),
@@ -92,5 +119,8 @@ mod tests {
         let faults = ActiveFaults::new(Faults::one(1, FaultRule::new(Fault::ErrorInside, When::Every(1))));
         assert!(faults.next(Operation::PutObject).is_none());
         assert!(faults.next(Operation::CopyObject).is_some());
+        let faults = ActiveFaults::new(Faults::one(1, FaultRule::new(Fault::CutXml, When::Every(1))));
+        assert!(faults.next(Operation::GetObject).is_none() && faults.next(Operation::PutObject).is_none());
+        assert!(faults.next(Operation::ListParts).is_some());
     }
 }

@@ -25,6 +25,7 @@ use super::{
     operation::Operation,
     server::Stats,
     service::Arrived,
+    xml,
 };
 use crate::fault::flip_bit;
 
@@ -109,7 +110,7 @@ impl Front {
         let answer = self.service.call(Request::from_parts(parts, Body::from(body))).await;
         let mut answer = answer.map_err(|_| Dropped::NoAnswer)?;
         if operation != Operation::GetObject && answer.headers().get(CONTENT_TYPE).is_some_and(is_xml) {
-            answer = map_body(answer, escape_controls).await?;
+            answer = map_body(answer, xml::escape_controls).await?;
         }
         let answer = self.spoil(answer, operation, &method, strike).await?;
         self.count(|counts| counts.bytes_out += answer.body().size_hint().exact().unwrap_or(0));
@@ -145,7 +146,7 @@ impl Front {
     ) -> Result<Response<Body>, Dropped> {
         let completed = operation == Operation::CompleteMultipartUpload && answer.status().is_success();
         if completed && self.config.quirks.empty_etag_on_complete {
-            return map_body(answer, |bytes| without_etag(&bytes)).await;
+            return map_body(answer, |bytes| xml::without_etag(&bytes)).await;
         }
         if operation == Operation::ListParts && self.config.quirks.misnamed_list_of_parts {
             return map_body(answer, |bytes| {
@@ -155,6 +156,11 @@ impl Front {
         }
         let Some(strike) = strike else { return Ok(answer) };
         match strike.fault {
+            Fault::CutXml | Fault::CutEntry | Fault::UnclosedXml | Fault::LostEntry
+                if answer.headers().get(CONTENT_TYPE).is_some_and(is_xml) =>
+            {
+                map_body(answer, |bytes| xml::spoiled(&bytes, strike)).await
+            }
             Fault::ResetAfter => Err(Dropped::Fault),
             Fault::SlowFirstByte(delay) => {
                 tokio::time::sleep(delay).await;
@@ -255,50 +261,4 @@ impl hyper::body::Body for Cut {
 
 fn is_xml(content_type: &HeaderValue) -> bool {
     content_type == "application/xml"
-}
-
-/// Writes control characters as references, as S3 does: `s3s` leaves them as they are, which no XML
-/// parser takes. References to them are not legal XML 1.0 either, but many parsers read them.
-fn escape_controls(xml: Bytes) -> Bytes {
-    let must_escape = |byte: u8| byte < b' ' && byte != b'\n' && byte != b'\t';
-    if !xml.iter().copied().any(must_escape) {
-        return xml;
-    }
-    let mut out = Vec::with_capacity(xml.len() + 64);
-    for byte in xml {
-        if must_escape(byte) {
-            out.extend_from_slice(format!("&#x{byte:x};").as_bytes());
-        } else {
-            out.push(byte);
-        }
-    }
-    out.into()
-}
-
-/// Empties the `ETag` of an XML answer.
-fn without_etag(xml: &Bytes) -> Bytes {
-    let text = String::from_utf8_lossy(xml);
-    match (text.find("<ETag>"), text.find("</ETag>")) {
-        (Some(start), Some(end)) if start < end => {
-            format!("{}{}", &text[..start + "<ETag>".len()], &text[end..]).into()
-        }
-        _ => xml.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_become_references() {
-        assert_eq!(escape_controls(Bytes::from_static(b"<K>a\x07\r\n</K>")), "<K>a&#x7;&#xd;\n</K>");
-        assert_eq!(escape_controls(Bytes::from_static(b"<K>a</K>")), "<K>a</K>");
-    }
-
-    #[test]
-    fn an_etag_is_emptied() {
-        let xml = Bytes::from_static(b"<R><ETag>&quot;a&quot;</ETag><Key>k</Key></R>");
-        assert_eq!(without_etag(&xml), "<R><ETag></ETag><Key>k</Key></R>");
-    }
 }

@@ -32,6 +32,7 @@ impl S3Access for Gate {
         let credentials = cx.credentials().ok_or_else(denied)?;
         let caller = self.access.identities.caller(&credentials.access_key).ok_or_else(denied)?;
         let operation = cx.s3_op().name().to_owned();
+        self.check_region(cx.headers())?;
         self.check_owner(cx.headers())?;
         let (path, uri, headers) = (cx.s3_path(), cx.uri(), cx.headers());
         self.access.check(&caller, Asked { operation: &operation, path, uri, headers })?;
@@ -63,6 +64,20 @@ impl Gate {
             return Err(s3_error!(NotImplemented, "GetObjectAttributes is not implemented."));
         }
         Ok(())
+    }
+
+    /// A signature holds for one region: `Credential=KEY/DATE/REGION/s3/aws4_request`.
+    fn check_region(&self, headers: &HeaderMap) -> S3Result<()> {
+        let signed =
+            header(headers, "authorization").and_then(|text| text.split("Credential=").nth(1)?.split('/').nth(2));
+        match signed {
+            Some(region) if region != self.config.region => Err(s3_error!(
+                AuthorizationHeaderMalformed,
+                "The authorization header is malformed; the region '{region}' is wrong; expecting '{}'",
+                self.config.region
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check_owner(&self, headers: &HeaderMap) -> S3Result<()> {

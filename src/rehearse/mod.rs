@@ -73,6 +73,7 @@ mod text;
 mod uploads;
 mod writer;
 mod writes;
+mod xml;
 
 pub use cloud::{Cloud, CloudOptions};
 pub use config::{Quirks, S3ServerConfig};

@@ -159,6 +159,25 @@ impl Operation {
         }
     }
 
+    /// Whether its success is an XML document, of the operations that data moves by.
+    pub(super) fn answers_in_xml(self) -> bool {
+        use Operation::{
+            CompleteMultipartUpload, CopyObject, CreateMultipartUpload, GetObjectTagging, ListMultipartUploads,
+            ListParts, UploadPartCopy,
+        };
+        self.lists_objects()
+            || matches!(
+                self,
+                CompleteMultipartUpload
+                    | CopyObject
+                    | CreateMultipartUpload
+                    | GetObjectTagging
+                    | ListMultipartUploads
+                    | ListParts
+                    | UploadPartCopy
+            )
+    }
+
     /// Whether it lists objects.
     pub(super) fn lists_objects(self) -> bool {
         matches!(self, Self::ListObjects | Self::ListObjectsV2 | Self::ListObjectVersions)

@@ -29,7 +29,7 @@ use super::{
     gate::custom_error,
     objects::{Content, Stored, precondition_failed},
     properties::{check_restored, restored},
-    service::Service,
+    service::{Arrived, Service},
     state::State,
 };
 
@@ -146,16 +146,19 @@ impl Service {
     }
 
     /// Content headers as they were stored, and the number of tags.
-    fn stored_headers(&self, content: &Content) -> HeaderMap {
+    fn stored_headers(&self, content: &Content, is_head: bool) -> HeaderMap {
         let mut headers: HeaderMap = content.headers.iter().cloned().collect();
-        if !content.tags.is_empty() && !self.config.quirks.no_tag_count {
+        let quirks = self.config.quirks;
+        let hides = quirks.no_tag_count || (is_head && quirks.no_tag_count_on_head);
+        if !hides && !content.tags.is_empty() {
             headers.insert("x-amz-tagging-count", content.tags.len().into());
         }
         headers
     }
 
     pub(super) fn get(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        let input = request.input;
+        let range = Arrived::with(&request).range(request.input.range);
+        let input = GetObjectInput { range, ..request.input };
         let found = self.find(&ask!(input))?;
         let content = found.content();
         check_restored(content)?;
@@ -184,7 +187,7 @@ impl Service {
             fill_checksum!(output, checksum);
             output.checksum_type = Some(checksum.type_name().to_owned().into());
         }
-        let mut headers = self.stored_headers(content);
+        let mut headers = self.stored_headers(content, false);
         let overridden = [
             ("cache-control", input.response_cache_control.is_some()),
             ("content-disposition", input.response_content_disposition.is_some()),
@@ -223,7 +226,7 @@ impl Service {
             fill_checksum!(output, checksum);
             output.checksum_type = Some(checksum.type_name().to_owned().into());
         }
-        let headers = self.stored_headers(content);
+        let headers = self.stored_headers(content, true);
         Ok(S3Response { headers, status: partial(&found), ..S3Response::new(output) })
     }
 

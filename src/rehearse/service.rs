@@ -65,6 +65,21 @@ impl Arrived {
     pub(super) fn is_stale(&self) -> bool {
         self.strike.is_some_and(|strike| strike.fault == Fault::StaleListing)
     }
+
+    /// The range that is read where this one is asked for.
+    pub(super) fn range(&self, asked: Option<s3s::dto::Range>) -> Option<s3s::dto::Range> {
+        use s3s::dto::Range;
+
+        let aside = |first: u64, last: u64| if first > 0 { (first - 1, last - 1) } else { (first + 1, last + 1) };
+        match (self.strike.map(|strike| strike.fault), asked) {
+            (Some(Fault::WholeForRange), _) => None,
+            (Some(Fault::OtherRange), Some(Range::Int { first, last: Some(last) })) => {
+                let (first, last) = aside(first, last);
+                Some(Range::Int { first, last: Some(last) })
+            }
+            (_, asked) => asked,
+        }
+    }
 }
 
 /// Implements operations by handing them to functions of the same name, some of which need not wait.

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Denied,
     /// The identity is unknown, its secret is wrong, or its token has expired.
     Credentials,
+    /// The bucket lies in another region than the one that requests are signed for.
+    WrongRegion,
     /// The clocks of the two machines differ by too much for a signature to hold.
     ClockSkew,
     /// The condition of a write did not hold.
@@ -78,6 +80,9 @@ impl ErrorKind {
             Self::NoContainer => "create it, or correct the location in the plan",
             Self::Denied => "give the site's identity the right to do this",
             Self::Credentials => "check the credentials of the site; expired ones must be renewed",
+            Self::WrongRegion => {
+                "set the site's `region` to the bucket's own, and its endpoint, if it names one, to that region's"
+            }
             Self::ClockSkew => "set this machine's clock (NTP); signatures hold for 15 minutes",
             Self::KeyUnholdable => "exclude the key, or choose a target that can hold it",
             Self::Full => "make room at the target",

@@ -8,6 +8,8 @@
 //! # Rules that every backend keeps (`tests/it/conformance.rs` checks them)
 //!
 //! - **Listings ascend** in byte order of the key and stay in the range asked for.
+//! - **A page of a listing is whole or an error**, which may pass: asked again, the listing goes on where it
+//!   was. The same holds for lists of parts, uploads and tags.
 //! - **A read is whole or an error**: a body that ends early, runs long or fails the store's own
 //!   checksum is never returned.
 //! - **A write returns only when the target has shown that it holds those bytes**: by checking the
@@ -135,7 +137,7 @@ pub struct Head {
     pub token: Token,
     /// Headers and user metadata; tags are asked separately.
     pub properties: Properties,
-    /// How many tags it has, where the store says so.
+    /// How many tags it has, where the store says so, or where its silence can mean nothing but none.
     pub tag_count: Option<u32>,
     /// The checksums that the store keeps.
     pub checksums: Checksums,

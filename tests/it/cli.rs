@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 mod saved;
 mod state;
+mod wire;
 
 /// A directory with a plan, its sites, and a state directory; the program runs in it.
 struct Bench {

@@ -59,11 +59,11 @@ impl Faults {
     /// that pass by themselves.
     pub fn new(seed: u64, rate_permille: u16) -> Self {
         use Fault::{
-            ErrorInside, FlippedBit, FlippedBitSent, InternalError, OverlongBody, ResetAfter, ResetBefore, SlowDown,
-            TimedOut, TruncatedBody, Unreachable,
+            CutAnswer, ErrorInside, FlippedBit, FlippedBitSent, InternalError, OverlongBody, ResetAfter, ResetBefore,
+            SlowDown, TimedOut, TruncatedBody, Unreachable,
         };
         let everywhere = [InternalError, SlowDown, Unreachable, TimedOut, ResetBefore, ResetAfter];
-        let somewhere = [TruncatedBody, OverlongBody, FlippedBit, FlippedBitSent, ErrorInside];
+        let somewhere = [TruncatedBody, OverlongBody, FlippedBit, FlippedBitSent, ErrorInside, CutAnswer];
         let share =
             f64::from(rate_permille) / 1000.0 / f64::from(u8::try_from(everywhere.len()).expect("they are few"));
         let kinds = somewhere.into_iter().chain(everywhere);

@@ -60,6 +60,12 @@ impl Operation {
         }
     }
 
+    /// Whether S3 answers it with a document; the others are told by status, headers and body.
+    fn answers_in_a_document(self) -> bool {
+        use Operation::{BeginUpload, FinishUpload, List, ListParts, ListUploads, Tags};
+        matches!(self, List | Tags | BeginUpload | ListParts | FinishUpload | ListUploads)
+    }
+
     /// Whether it changes the store.
     pub(super) fn writes(self) -> bool {
         use Operation::{AbortUpload, BeginUpload, Delete, FinishUpload, Put, PutPart};
@@ -82,6 +88,9 @@ pub enum Fault {
     ResetBefore,
     /// The connection breaks after the store acted: the answer is lost.
     ResetAfter,
+    /// The answer is a document that is cut and framed as if it were whole, which the store notices: what
+    /// it tells is lost, as if none had come. A listing goes on where it was.
+    CutAnswer,
     /// The body of a read ends early, which the store notices.
     TruncatedBody,
     /// The body of a read runs past its length, which the store notices.
@@ -114,6 +123,7 @@ impl Fault {
             Self::TimedOut => "timed out",
             Self::ResetBefore => "reset before",
             Self::ResetAfter => "reset after",
+            Self::CutAnswer => "answer cut",
             Self::TruncatedBody => "truncated body",
             Self::OverlongBody => "overlong body",
             Self::FlippedBit => "flipped bit",
@@ -129,7 +139,9 @@ impl Fault {
     /// The error that comes of it, where one does.
     pub(super) fn error(self) -> Option<ErrorKind> {
         Some(match self {
-            Self::InternalError | Self::ResetBefore | Self::ResetAfter | Self::ErrorInside => ErrorKind::Unavailable,
+            Self::InternalError | Self::ResetBefore | Self::ResetAfter | Self::CutAnswer | Self::ErrorInside => {
+                ErrorKind::Unavailable
+            }
             Self::SlowDown => ErrorKind::Throttled,
             Self::Unreachable => ErrorKind::Unreachable,
             Self::TimedOut => ErrorKind::TimedOut,
@@ -141,13 +153,13 @@ impl Fault {
 
     /// Whether the call is carried out all the same.
     pub(super) fn acts(self) -> bool {
-        self == Self::ResetAfter || self.error().is_none()
+        matches!(self, Self::ResetAfter | Self::CutAnswer) || self.error().is_none()
     }
 
     /// Whether a write that fails so may have happened, as far as whoever asked can know.
     pub(super) fn hides_outcome(self) -> bool {
-        use Fault::{ErrorInside, InternalError, ResetAfter, ResetBefore, SlowDown, TimedOut};
-        matches!(self, InternalError | SlowDown | TimedOut | ResetBefore | ResetAfter | ErrorInside)
+        use Fault::{CutAnswer, ErrorInside, InternalError, ResetAfter, ResetBefore, SlowDown, TimedOut};
+        matches!(self, InternalError | SlowDown | TimedOut | ResetBefore | ResetAfter | CutAnswer | ErrorInside)
     }
 }
 
@@ -159,6 +171,7 @@ impl fault::Kind for Fault {
             Self::TruncatedBody | Self::OverlongBody | Self::FlippedBit => {
                 matches!(operation, Operation::Read | Operation::ReadRange)
             }
+            Self::CutAnswer => operation.answers_in_a_document(),
             Self::FlippedBitUnnoticed => operation == Operation::ReadRange,
             Self::FlippedBitSent => matches!(operation, Operation::Put | Operation::PutPart),
             Self::ErrorInside => operation == Operation::FinishUpload,

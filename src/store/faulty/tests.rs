@@ -233,3 +233,36 @@ async fn a_crash_after_a_write_lets_it_in_and_loses_the_answer() {
     assert!(memory.bytes("b").is_some() && memory.bytes("c").is_none());
     assert_eq!(faults.writes(), 2);
 }
+
+/// What a real store does with a listing that is cut: the page is an error, and comes whole when it is asked
+/// for again.
+#[tokio::test]
+async fn a_cut_answer_is_an_error_and_a_listing_goes_on_where_it_was() {
+    let memory = MemoryStore::new("memory").with_page_size(2);
+    let keys = ["a", "b", "c", "d", "e"];
+    for key in keys {
+        memory.put_raw(key, "x", Properties::default());
+    }
+    let faults = Arc::new(Faults::with_rules(7, vec![FaultRule::new(Fault::CutAnswer, When::Every(2))]));
+    let store = Faulty::new(Arc::new(memory.clone()), faults.clone());
+    let mut listing = store.list(KeyRange::all());
+    let (mut seen, mut cut) = (Vec::new(), 0);
+    loop {
+        match listing.next().await {
+            Ok(None) => break,
+            Ok(Some(page)) => seen.extend(page.into_iter().map(|entry| entry.key)),
+            Err(error) => {
+                assert_says(&error, ErrorKind::Unavailable, false, "answer cut");
+                cut += 1;
+            }
+        }
+    }
+    assert_eq!((seen, cut), (keys.map(Key::from).to_vec(), 3));
+
+    faults.set_rules(7, vec![FaultRule::new(Fault::CutAnswer, When::Every(1))]);
+    let begun = store.begin_upload(&"parts".into(), &Properties::default()).await.unwrap_err();
+    assert_says(&begun, ErrorKind::Unavailable, true, "answer cut");
+    assert_eq!(memory.unfinished_uploads(), 1, "the store acted");
+    assert!(store.head(&"a".into()).await.is_ok(), "a look has no document");
+    put(&store, "whole").await.unwrap();
+}

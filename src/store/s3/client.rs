@@ -20,6 +20,7 @@ use aws_smithy_http_client::{
     tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 
+use super::document::WholeAnswers;
 use crate::store::{ErrorKind, Result, StoreError};
 
 /// How to reach one S3 endpoint and as whom. One a site, shared by its stores.
@@ -102,7 +103,8 @@ pub(super) async fn connect(config: &S3Config) -> Result<Client> {
         // Our own digests go along as plain headers: trailers (aws-chunked) are refused by many
         // servers and leak into Content-Encoding on others.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .interceptor(WholeAnswers);
     if let Some(endpoint) = &config.endpoint {
         builder = builder.endpoint_url(&endpoint.url).force_path_style(endpoint.path_style);
     }

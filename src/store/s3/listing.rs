@@ -1,10 +1,13 @@
 //! A listing of one key range, page by page.
+//!
+//! Where the next page begins moves on only after a page was understood whole, so a page that fails is asked
+//! for again from the same place, and nothing is skipped or shown twice.
 
 use async_trait::async_trait;
 use aws_sdk_s3::types::{EncodingType, Object};
 
 use super::{
-    convert::{percent_decode, size, token},
+    convert::{percent_decode, token},
     wire::Wire,
 };
 use crate::{
@@ -15,7 +18,7 @@ use crate::{
 /// Where the next page begins.
 #[derive(Debug)]
 enum Position {
-    /// After this key; `None` is the beginning of the prefix.
+    /// On the first page, after this key; `None` is the beginning of the prefix.
     After(Option<Key>),
     /// Where the server said.
     Token(String),
@@ -46,11 +49,11 @@ impl S3Listing {
         let Some(key) = full.strip_prefix(&*self.wire.prefix) else {
             return Err(operation.error(ErrorKind::Other, format!("a listed key is not under the prefix: {full:?}")));
         };
-        Ok(Entry {
-            key: Key::new(key),
-            token: token(size(object.size()), object.e_tag(), object.last_modified()),
-            problem: None,
-        })
+        let Some(size) = object.size().and_then(|size| u64::try_from(size).ok()) else {
+            return Err(operation.error(ErrorKind::Garbled, format!("a listed key has no size: {full:?}")));
+        };
+        let token = token(size, object.e_tag(), object.last_modified());
+        Ok(Entry { key: Key::new(key), token, problem: None })
     }
 }
 
@@ -77,16 +80,13 @@ impl Listing for S3Listing {
             let reached_end = entries.last().is_some_and(|entry| beyond(&entry.key));
             entries.retain(|entry| !beyond(&entry.key));
 
-            let more = page.is_truncated().unwrap_or(page.next_continuation_token().is_some());
-            self.position = match page.next_continuation_token() {
-                _ if reached_end || !more => Position::End,
-                Some(token) => Position::Token(token.to_owned()),
-                None => {
-                    let Some(last) = entries.last() else {
-                        let detail = "a page is empty and cut, and does not say where the next one begins";
-                        return Err(self.wire.reads("list").error(ErrorKind::Other, detail));
-                    };
-                    Position::After(Some(last.key.clone()))
+            self.position = match (page.is_truncated(), page.next_continuation_token()) {
+                _ if reached_end => Position::End,
+                (Some(false), _) => Position::End,
+                (Some(true), Some(token)) => Position::Token(token.to_owned()),
+                _ => {
+                    let detail = "a page does not say whether more follows, or where";
+                    return Err(self.wire.reads("list").error(ErrorKind::Garbled, detail));
                 }
             };
             if !entries.is_empty() {

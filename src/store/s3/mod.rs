@@ -3,7 +3,8 @@
 //! # Layout
 //!
 //! [`client`] turns configuration into an SDK client; [`wire`] holds the hot path; [`listing`] pages
-//! through keys; [`probe`] finds out what a server really does; [`error`] says what an answer means;
+//! through keys; [`read`] brings bytes; [`probe`] finds out what a server really does; [`document`] refuses answers that are
+//! not whole; [`error`] says what an answer means;
 //! [`convert`] and [`words`] are headers to types. This file is the [`ObjectStore`] over them, with the cold path.
 //!
 //! # What is never assumed
@@ -19,10 +20,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU32},
 };
 
 use async_trait::async_trait;
@@ -30,15 +28,19 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, Completed
 
 mod client;
 mod convert;
+mod counts;
+mod document;
 mod error;
 mod listing;
 mod probe;
+mod read;
 mod wire;
 mod words;
 
 pub use client::{S3Config, S3Credentials, S3Endpoint};
 
 use convert::{bare_tag, crc64_header, head_of, head_of_get, size, tagging_header};
+use counts::TagCounts;
 use wire::{Wire, if_match, if_none_match, metadata, set_expires, within};
 
 use crate::{
@@ -52,8 +54,6 @@ use crate::{
 
 /// A body at least this long is hashed off the reactor.
 const HASH_INLINE_MAX: usize = 256 << 10;
-/// After so many objects whose `ETag` is no MD5, and none whose is, this store's are never MD5s.
-const OTHER_TAGS_TO_GIVE_UP: u32 = 16;
 /// How often a write is repeated whose bytes did not arrive as they were sent.
 const CORRUPT_WRITES_MAX: u32 = 3;
 
@@ -83,6 +83,7 @@ impl S3Client {
             },
             scratch: probe::scratch_key(),
             capabilities: RwLock::new(Capabilities::unproved()),
+            tag_counts: TagCounts::new(self.config.endpoint.as_ref().map(|endpoint| &*endpoint.url)),
             md5_tags: AtomicU32::new(0),
             other_tags: AtomicU32::new(0),
         }
@@ -96,6 +97,7 @@ pub struct S3Store {
     /// The key of what probes write.
     scratch: Key,
     capabilities: RwLock<Capabilities>,
+    tag_counts: TagCounts,
     /// How many `ETag`s were the MD5 of their object, and how many looked like one and were none.
     md5_tags: AtomicU32,
     other_tags: AtomicU32,
@@ -116,61 +118,6 @@ impl S3Store {
             return Ok(());
         }
         Err(self.wire.reads(operation).error(ErrorKind::KeyUnholdable, "S3 has no empty key").on(key))
-    }
-
-    /// Reads once, checks the length and the version.
-    async fn read_once(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
-        let (output, bytes) = self.wire.get(key, range, pin).await?;
-        let operation = self.wire.reads("read");
-        let total = match output.content_range() {
-            Some(content_range) => content_range
-                .rsplit_once('/')
-                .and_then(|(_, total)| total.parse().ok())
-                .ok_or_else(|| operation.error(ErrorKind::Corrupt, format!("bad Content-Range {content_range:?}")))?,
-            None => bytes.len() as u64,
-        };
-        let mut head = head_of_get(&output, total);
-        // Servers that ignore If-Match on GET exist; the answer itself tells.
-        if pin.is_some_and(|pin| !pin.agrees_with(&head.token)) {
-            return Err(operation.error(ErrorKind::Changed, "it is no longer the version first seen"));
-        }
-        if let Some(range) = range {
-            if bytes.len() as u64 != range.end - range.start {
-                let detail = format!("{} bytes came where {} were asked for", bytes.len(), range.end - range.start);
-                return Err(operation.error(ErrorKind::Corrupt, detail));
-            }
-            head.checksums = crate::store::Checksums::default();
-        }
-        Ok(Read { head, bytes })
-    }
-
-    /// Guards a whole read that carried no checksum: its `ETag` is usually the MD5 of the body. If
-    /// it is not, a second read must bring the same bytes, or one of the two was damaged on its way.
-    async fn attest(&self, key: &Key, read: Read) -> Result<Read> {
-        let checksums = &read.head.checksums;
-        let (None, None, Some(md5)) = (checksums.crc64nvme, checksums.sha256, checksums.md5) else {
-            return Ok(read);
-        };
-        let never = self.md5_tags.load(Ordering::Relaxed) == 0
-            && self.other_tags.load(Ordering::Relaxed) >= OTHER_TAGS_TO_GIVE_UP;
-        if never {
-            return Ok(read);
-        }
-        if hash(&read.bytes, digest::md5).await == md5 {
-            self.md5_tags.store(1, Ordering::Relaxed);
-            return Ok(read);
-        }
-        let again = self.read_once(key, None, Some(&read.head.token)).await?;
-        if hash(&again.bytes, digest::md5).await == md5 {
-            return Ok(again);
-        }
-        if hash(&again.bytes, digest::sha256).await != hash(&read.bytes, digest::sha256).await {
-            return Err(self.wire.reads("read").error(ErrorKind::Corrupt, "two reads of one version differ"));
-        }
-        self.other_tags.fetch_add(1, Ordering::Relaxed);
-        let mut read = again;
-        read.head.checksums.md5 = None;
-        Ok(read)
     }
 
     /// Whether the target has shown that it holds `body` under `tag`.
@@ -266,6 +213,7 @@ impl ObjectStore for S3Store {
                 head.part_size = (part_size > 0 && part_size < head.token.size).then_some(part_size);
             }
         }
+        self.tag_counts.complete(&mut head, &self.known());
         Ok(Some(head))
     }
 
@@ -283,6 +231,7 @@ impl ObjectStore for S3Store {
             Err(error) if error.detail().starts_with("NoSuchTagSet") => return Ok(BTreeMap::new()),
             Err(error) => return Err(error.on(key)),
         };
+        self.tag_counts.were_read();
         Ok(output.tag_set().iter().map(|tag: &Tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
     }
 

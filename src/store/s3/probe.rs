@@ -14,7 +14,7 @@
 //! All probes of a store share one scratch key, so that a repeated one also removes what a failed one
 //! had to leave: left there, it would be an extra record of the target.
 
-use aws_sdk_s3::types::ChecksumMode;
+use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ChecksumMode};
 use bytes::Bytes;
 use rand::{RngCore as _, SeedableRng as _};
 
@@ -165,18 +165,7 @@ impl Probe<'_> {
         if self.refuses_each_time(&self.body, properties, true, &refusals).await? {
             return Ok((false, false));
         }
-        let request = || {
-            let request = self
-                .wire
-                .client
-                .head_object()
-                .bucket(&*self.wire.bucket)
-                .key(self.wire.full_key(&self.key))
-                .set_expected_bucket_owner(self.wire.owner.clone())
-                .checksum_mode(ChecksumMode::Enabled);
-            within(self.wire.reads("look at"), 0, request.send())
-        };
-        let output = patiently(&[], request).await?;
+        let output = self.looked_at().await?;
         let kept = head_of(&output).checksums.crc64nvme == Some(self.body.crc64nvme());
         let wrong = self.body.with_crc_damaged();
         let wrong_refused =
@@ -184,7 +173,7 @@ impl Probe<'_> {
         Ok((kept && wrong_refused, wrong_refused))
     }
 
-    /// Whether tags come back; and if so, whether HEAD or GET says how many there are.
+    /// Whether tags come back; and if so, whether HEAD and GET say how many there are.
     async fn keeps_tags(&self) -> Result<Option<bool>> {
         let tagged = Properties { tags: [("migrate-probe".to_owned(), "a b".to_owned())].into(), ..Default::default() };
         debug_assert!(tagging_header(&tagged.tags).is_some());
@@ -211,7 +200,23 @@ impl Probe<'_> {
             Err(error) => return Err(error),
         }
         let (output, _) = self.read().await?;
-        Ok(Some(output.tag_count() == Some(1)))
+        // Some servers count on GET alone.
+        Ok(Some(output.tag_count() == Some(1) && self.looked_at().await?.tag_count() == Some(1)))
+    }
+
+    async fn looked_at(&self) -> Result<HeadObjectOutput> {
+        let request = || {
+            let request = self
+                .wire
+                .client
+                .head_object()
+                .bucket(&*self.wire.bucket)
+                .key(self.wire.full_key(&self.key))
+                .set_expected_bucket_owner(self.wire.owner.clone())
+                .checksum_mode(ChecksumMode::Enabled);
+            within(self.wire.reads("look at"), 0, request.send())
+        };
+        patiently(&[], request).await
     }
 
     async fn head(&self) -> Result<Properties> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use migrate::{
-    rehearse::Quirks,
+    rehearse::{Fault, FaultRule, Faults as ServerFaults, Quirks, When},
     store::{
         ObjectStore,
         faulty::{Faults, Faulty},
@@ -148,6 +148,30 @@ async fn s3_conforms(holds: Holds, quirks: Quirks) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s3_conforms_over_http() {
     s3_conforms(Holds { key: |key| !key.is_empty(), ..Holds::ALL }, Quirks::default()).await;
+}
+
+/// Every XML answer of every operation may be cut, and framed as if it were whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s3_conforms_behind_cut_documents() {
+    let kinds = [Fault::CutXml, Fault::CutEntry, Fault::UnclosedXml, Fault::LostEntry];
+    let server = s3::server(|config| {
+        config.part_size_min = 1;
+        let rules = kinds.map(|fault| FaultRule::new(fault, When::Probability(0.1)));
+        config.faults = ServerFaults { seed: 1, rules: rules.into() };
+    })
+    .await;
+    let (number, meter) = (AtomicUsize::new(0), Arc::default());
+    let make = async || {
+        let bucket = format!("bucket-{}", number.fetch_add(1, Ordering::Relaxed));
+        server.state().create_bucket(&bucket);
+        let store = s3::client(&server, "test", s3::SECRET).await.store(&bucket, "");
+        decorated(Arc::new(store), None, &meter)
+    };
+    conforms(Holds { key: |key| !key.is_empty(), orphans: true, ..Holds::ALL }, make).await;
+    assert!(meter.snapshot().retries > 20, "{:?}", meter.snapshot());
+    let struck = server.stats().faults_by_kind;
+    assert!(kinds.iter().all(|kind| struck.contains_key(kind.name())), "{struck:?}");
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,6 +23,10 @@ async fn every_kind_of_fault_on_every_seventh_request_ends_equal() {
         Fault::FlipResponseBit,
         Fault::FlipRequestBit,
         Fault::ErrorInside,
+        Fault::CutXml,
+        Fault::CutEntry,
+        Fault::UnclosedXml,
+        Fault::LostEntry,
     ] {
         let (from, to) = (server(|_| {}).await, server(|_| {}).await);
         for n in 0..150 {

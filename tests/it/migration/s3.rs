@@ -6,9 +6,9 @@ use migrate::{
     engine::compare::Scope,
     lifecycle::Goal,
     plan::Level,
-    rehearse::{Fault, FaultRule, Faults, NewObject, Quirks, S3Server, S3ServerConfig, When},
+    rehearse::{Fault, FaultRule, Faults, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When},
     store::{
-        Capabilities, ErrorKind, ObjectStore, Proof,
+        ByteRange, Capabilities, ErrorKind, ObjectStore, Proof, Retry,
         s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
     },
 };
@@ -271,6 +271,32 @@ async fn errors_say_what_is_wrong_with_an_endpoint() {
     let client = S3Client::connect(owner).await.unwrap();
     assert_eq!(client.store("data", "").probe().await.unwrap_err().kind(), ErrorKind::Denied);
 
+    let elsewhere = S3Config { region: "eu-north-9".to_owned(), ..config.clone() };
+    let client = S3Client::connect(elsewhere).await.unwrap();
+    let error = client.store("data", "").list(migrate::model::KeyRange::all()).next().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongRegion, "{error}");
+    assert!(error.to_string().contains("us-east-1"), "it says the right one: {error}");
+
+    let tls = S3Endpoint { url: from.endpoint().replace("http://", "https://"), path_style: true, ca_pem: None };
+    let client = S3Client::connect(S3Config { endpoint: Some(tls), ..config.clone() }).await.unwrap();
+    let error = client.store("data", "").head(&"k".into()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    assert!(error.to_string().contains("it does not speak TLS: write http://"), "{error}");
+
+    // What a server that speaks TLS answers to plain HTTP: an alert, and the end.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let alert = tokio::task::spawn_blocking(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let _ = std::io::Read::read(&mut connection, &mut [0; 1024]).unwrap();
+        std::io::Write::write_all(&mut connection, b"\x15\x03\x01\x00\x02\x02\x46").unwrap();
+    });
+    let plain = S3Endpoint { url, path_style: true, ca_pem: None };
+    let client = S3Client::connect(S3Config { endpoint: Some(plain), ..config.clone() }).await.unwrap();
+    let error = client.store("data", "").head(&"k".into()).await.unwrap_err();
+    assert!(error.to_string().contains("write https://"), "{error}");
+    alert.await.unwrap();
+
     let url = from.endpoint();
     from.stop().await;
     let gone = S3Config { endpoint: Some(S3Endpoint { url, path_style: true, ca_pem: None }), ..config };
@@ -290,6 +316,109 @@ async fn a_missing_bucket_stops_the_run_and_it_goes_on_once_it_is_there() {
     to.state().create_bucket("data");
     rig.run().await;
     assert_servers_equal(&from, &to);
+}
+
+/// A page that is cut is asked for again from where it began: nothing is skipped, and nothing shown twice.
+#[tokio::test]
+async fn a_listing_goes_on_where_it_was_cut() {
+    let server = server(|_| {}).await;
+    let keys: Vec<String> = (0..2_500).map(|n| format!("{n:05}")).collect();
+    for key in &keys {
+        server.state().put("data", key, "");
+    }
+    let store = store(&server, "src", SECRET, "").await;
+    for fault in [Fault::CutXml, Fault::CutEntry, Fault::UnclosedXml, Fault::LostEntry] {
+        server.set_faults(Faults::one(5, FaultRule::new(fault, When::Every(2))));
+        let mut listing = store.list(migrate::model::KeyRange::all());
+        let (mut seen, mut cut) = (Vec::new(), 0);
+        loop {
+            match listing.next().await {
+                Ok(None) => break,
+                Ok(Some(page)) => seen.extend(page.into_iter().map(|entry| entry.key.as_str().to_owned())),
+                Err(error) => {
+                    assert_eq!(error.kind().retry(), Retry::Transient, "{error}");
+                    assert!(error.to_string().contains("the answer is not"), "{error}");
+                    cut += 1;
+                }
+            }
+        }
+        assert_eq!((seen == keys, cut), (true, 2), "{fault:?}: pages of 1,000, every second one cut");
+    }
+    server.stop().await;
+}
+
+/// Equal in length is not equal: the bytes must be those that were asked for.
+#[tokio::test]
+async fn a_range_that_was_not_asked_for_is_refused() {
+    let server = server(|_| {}).await;
+    server.state().put("data", "k", "0123456789");
+    let store = store(&server, "src", SECRET, "").await;
+    let pin = store.head(&"k".into()).await.unwrap().unwrap().token;
+    let read = async |start, end, pin| store.read(&"k".into(), Some(ByteRange { start, end }), pin).await;
+    assert_eq!(read(3, 6, Some(&pin)).await.unwrap().bytes, "345");
+    for (fault, start, end) in [
+        (Fault::OtherRange, 3, 6),
+        (Fault::OtherRange, 0, 2),
+        (Fault::WholeForRange, 3, 6),
+        // As long as what was asked for.
+        (Fault::WholeForRange, 5, 15),
+    ] {
+        server.set_faults(Faults::one(1, FaultRule::new(fault, When::Every(1))));
+        for pin in [None, Some(&pin)] {
+            let error = read(start, end, pin).await.expect_err("it is not what was asked for");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{fault:?} of {start}..{end}: {error}");
+        }
+    }
+    server.set_faults(Faults::one(1, FaultRule::new(Fault::WholeForRange, When::Every(1))));
+    assert_eq!(read(0, 10, Some(&pin)).await.unwrap().bytes, "0123456789", "all of it is all of it");
+    server.stop().await;
+}
+
+/// Tags are asked for one object at a time, and only where there may be some: where a probe has seen that
+/// this endpoint counts them, those of an object without a count are not asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_are_asked_for_only_where_there_may_be_some() {
+    const OBJECTS: u64 = 20;
+    let asked = |server: &S3Server| server.stats().of(Operation::GetObjectTagging);
+    for (counts, source_asks, target_asks) in [(true, 0, 0), (false, OBJECTS, OBJECTS)] {
+        let quirks = Quirks { no_tag_count: !counts, ..Quirks::default() };
+        let (from, to) = (server(|config| config.quirks = quirks).await, server(|config| config.quirks = quirks).await);
+        let mut tagged = NewObject { data: "x".into(), ..NewObject::default() };
+        tagged.tags.insert("a".to_owned(), "b".to_owned());
+        from.state().put_object("data", "tagged", tagged.clone());
+        for n in 1..OBJECTS {
+            from.state().put("data", &format!("{n:02}"), format!("body {n}"));
+        }
+        let directory = tempdir().unwrap();
+        let stores = stores(&from, &[("to", &to)]).await;
+        if counts {
+            // What AWS itself is believed, after it has shown this identity the tags of one object.
+            stores["src"].adopt(Capabilities { tag_count: true, ..stores["src"].capabilities() });
+        }
+        let rig = Rig::new(&one_dataset(&["to"], ""), stores, directory.path());
+        assert!(rig.sites_probe().await);
+        let probed = asked(&to);
+        rig.try_run(Goal::Copied).await.unwrap();
+        assert_eq!(to.state().get_object("data", "tagged").unwrap().tags, tagged.tags);
+        let one = u64::from(counts);
+        assert_eq!(asked(&from), source_asks + one, "once a record at most; the tagged one always");
+        assert_eq!(asked(&to), probed, "nothing was there to be looked at");
+        assert!(rig.verify(Level::Checksum).await.verified.is_some());
+        assert_eq!((asked(&from), asked(&to)), (2 * (source_asks + one), probed + target_asks + one));
+        from.stop().await;
+        to.stop().await;
+    }
+}
+
+/// A server that counts tags for GET and not for HEAD counts none as far as a look is concerned: believed, it
+/// would hide tags from every proof.
+#[tokio::test]
+async fn a_count_that_only_one_kind_of_look_shows_is_no_count() {
+    let server = server(|config| config.quirks.no_tag_count_on_head = true).await;
+    let store = store(&server, "t", SECRET, "").await;
+    let found = store.probe().await.unwrap();
+    assert_eq!((found.tags, found.tag_count), (true, false));
+    server.stop().await;
 }
 
 #[test]

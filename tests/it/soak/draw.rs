@@ -167,13 +167,14 @@ impl Draw {
 
     fn store_kinds(&mut self) -> Vec<faulty::Fault> {
         use faulty::Fault::{
-            ErrorInside, ExpiredCredentials, FlippedBit, FlippedBitSent, FlippedBitUnnoticed, InternalError,
+            CutAnswer, ErrorInside, ExpiredCredentials, FlippedBit, FlippedBitSent, FlippedBitUnnoticed, InternalError,
             OverlongBody, ResetAfter, ResetBefore, SlowDown, SlowFirstByte, StaleListing, TimedOut, TruncatedBody,
             Unreachable,
         };
         let calls = if self.one_in(2) { u64::MAX } else { self.random.random_range(1..30) };
         let late = SlowFirstByte(Duration::from_millis(self.random.random_range(1..3)));
         self.some([
+            CutAnswer,
             ErrorInside,
             ExpiredCredentials(calls),
             FlippedBit,
@@ -194,16 +195,21 @@ impl Draw {
 
     fn server_kinds(&mut self) -> Vec<rehearse::Fault> {
         use rehearse::Fault::{
-            ErrorInside, ExpiredToken, FlipRequestBit, FlipResponseBit, InternalError, OverlongResponse, ResetAfter,
-            ResetBefore, SlowDown, SlowFirstByte, StaleListing, TruncateResponse,
+            CutEntry, CutXml, ErrorInside, ExpiredToken, FlipRequestBit, FlipResponseBit, InternalError, LostEntry,
+            OtherRange, OverlongResponse, ResetAfter, ResetBefore, SlowDown, SlowFirstByte, StaleListing,
+            TruncateResponse, UnclosedXml, WholeForRange,
         };
         let late = SlowFirstByte(Duration::from_millis(self.random.random_range(1..3)));
         self.some([
+            CutEntry,
+            CutXml,
             ErrorInside,
             ExpiredToken,
             FlipRequestBit,
             FlipResponseBit,
             InternalError,
+            LostEntry,
+            OtherRange,
             OverlongResponse,
             ResetAfter,
             ResetBefore,
@@ -211,6 +217,8 @@ impl Draw {
             late,
             StaleListing,
             TruncateResponse,
+            UnclosedXml,
+            WholeForRange,
         ])
     }
 
