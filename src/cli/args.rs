@@ -187,6 +187,9 @@ pub(super) struct RunArgs {
     /// Delete more at a target than the plan's `delete_share` allows
     #[arg(long)]
     pub(super) force: bool,
+    /// Go on with the directories that are there now, though they are not those of earlier runs
+    #[arg(long)]
+    pub(super) accept_places: bool,
     /// Print events, one JSON object a line; the last is `run_ended`
     #[arg(long)]
     pub(super) json: bool,

@@ -70,6 +70,7 @@ fn as_run(args: &CutoverArgs) -> RunArgs {
         datasets: Vec::new(),
         approve: vec![args.phase.clone()],
         force: false,
+        accept_places: false,
         json: args.json,
     }
 }

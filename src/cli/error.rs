@@ -97,6 +97,9 @@ impl Failure {
     pub(super) fn ledger(error: &LedgerError) -> Self {
         let (code, mend) = match error {
             LedgerError::Newer { .. } => (Code::Incomplete, Some("use the newer migrate, which can read it")),
+            LedgerError::Older { .. } => {
+                (Code::Incomplete, Some("use the migrate that began it, or begin anew under another --state"))
+            }
             LedgerError::OtherPlan { .. } => {
                 (Code::Wrong, Some("name the state directory of this plan, or none, to use its own"))
             }

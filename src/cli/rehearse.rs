@@ -228,6 +228,7 @@ impl Rehearsal<'_> {
             datasets: Vec::new(),
             approve: Vec::new(),
             force: false,
+            accept_places: false,
             json: self.args.json,
         }
     }

@@ -162,6 +162,9 @@ impl Running<'_> {
         let _listening = interrupt::listen(&shutdown)?;
         // The same for the look and the run, which then need not ask again.
         let sites = Sites::new();
+        if self.args.accept_places {
+            sites.accept_places();
+        }
         // What another process is about to change must not seem stale. Where nothing has begun there is
         // nobody to wait for, and nothing is made before it is known that something will.
         let early = self.session.saved.is_some() && self.session.state.is_there();

@@ -37,7 +37,7 @@ use crate::{
 /// The name of the marker, which is the first field and holds the format.
 const MARKER: &str = "saved_plan";
 /// The format that this build writes, and the only one that it reads.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 const MODE: u32 = 0o600;
 /// How much of a file is read to see whether it is a saved plan.
 const HEAD_BYTES: u64 = 256;
@@ -153,9 +153,15 @@ impl SavedPlan {
                 ),
             )
             .mended_by("use the newer migrate, or save the plan anew with this one")),
-            _ => Err(Failure::new(
+            found => Err(Failure::new(
                 Code::Wrong,
-                format!("the saved plan {} has no format that was ever written", file.display()),
+                match found {
+                    Some(older @ 1..) => format!(
+                        "the saved plan {} was made by an older migrate: it has format {older}, and this one reads {FORMAT}",
+                        file.display()
+                    ),
+                    _ => format!("the saved plan {} has no format that was ever written", file.display()),
+                },
             )
             .mended_by(format!("save it anew with `{}`", term::quoted(anew(file))))),
         }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{session::Session, waits::WaitsFor};
 use crate::{
-    engine::{EngineError, approval_binds, exceeds_share, goal_of, same_meaning},
+    engine::{EngineError, approval_binds, exceeds_share, goal_of, meaning_of, same_meaning},
     ledger::{Counts, Ledger, Open, ShardRow},
     lifecycle::{Event, Goal, State},
     model::{DatasetName, Epoch, PhaseName, SiteName, TargetIndex},
@@ -212,7 +212,7 @@ async fn of_dataset(
         (standing.lead, standing.epoch) = (moved.lead.clone(), moved.epoch);
     }
     if let Some(begun) = ledger.meaning(&dataset.name).await?
-        && let Err(changed) = same_meaning(&dataset.name, &begun, &session.plan.meaning_of(dataset))
+        && let Err(changed) = same_meaning(&dataset.name, &begun, &meaning_of(&session.plan, dataset))
     {
         // What the ledger counts is of another body of data.
         standing.waits_for = Some(WaitsFor::Meaning(changed.to_string()));

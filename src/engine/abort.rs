@@ -250,9 +250,7 @@ async fn delete(follower: &Follower, key: &Key, pair: &Pair) -> Fate {
     if pair.evidence.is_none() || !pair.target.agrees_with(&shown) {
         return Fate::Kept;
     }
-    let condition =
-        if follower.store.capabilities().delete_if_matches { Condition::Matches(shown) } else { Condition::None };
-    match follower.store.delete(key, &condition).await {
+    match follower.store.delete(key, &Condition::Matches(shown)).await {
         Ok(()) => Fate::Deleted,
         Err(error) if error.kind() == ErrorKind::Precondition => Fate::Kept,
         Err(error) => Fate::Failed(error),

@@ -9,7 +9,12 @@ use async_trait::async_trait;
 use futures::future::{self, Either};
 use serde_json::json;
 
-use super::{EngineError, dispatcher::Run, now};
+use super::{
+    EngineError,
+    dispatcher::Run,
+    now,
+    places::{meaning_of, place_of},
+};
 use crate::{
     cutover::Move,
     digest::sha256,
@@ -60,10 +65,10 @@ pub(crate) fn binds(plan: &Plan, phase: &Phase) -> String {
             let cutover = &what.cutover;
             let waits_ms = [cutover.quiet, cutover.settle, cutover.route_max_age].map(|wait| wait.as_millis());
             json!({
-                "meaning": plan.meaning_of(dataset),
+                "meaning": meaning_of(plan, dataset),
                 "lead": what.to,
                 "route": cutover.route.to_string(),
-                "route_place": plan.place_of(&cutover.route.folder_and_name().0),
+                "route_place": place_of(plan, &cutover.route.folder_and_name().0),
                 "fence": format!("{:?}", cutover.fence),
                 "final_verify": format!("{:?}", cutover.final_verify),
                 "waits_ms": waits_ms,

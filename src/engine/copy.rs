@@ -11,7 +11,7 @@
 //!
 //! Reads are pinned to the version that the listing showed. A source that changes meanwhile makes
 //! the record start over with the new version; nothing is ever put together from two. Writes carry
-//! the condition under which they were decided, where the target honours conditions.
+//! the condition under which they were decided; the store keeps it, by itself or by a look.
 //!
 //! # Errors
 //!
@@ -114,6 +114,16 @@ pub(super) enum Want {
     Look(Token),
 }
 
+impl Want {
+    /// The condition under which a write was decided.
+    pub(super) fn condition(&self) -> Condition {
+        match self {
+            Self::Create => Condition::Absent,
+            Self::Replace(token) | Self::Look(token) => Condition::Matches(token.clone()),
+        }
+    }
+}
+
 /// What became of the record at one target.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -147,6 +157,7 @@ pub(super) fn is_fatal(error: &StoreError) -> bool {
             | ErrorKind::ClockSkew
             | ErrorKind::NoContainer
             | ErrorKind::Full
+            | ErrorKind::Unsynced
             | ErrorKind::Forbidden
     )
 }
@@ -339,10 +350,7 @@ impl Copier {
                     Err(reason) => Outcome::Failed(reason),
                     Ok(properties) => {
                         let written = self
-                            .counted(
-                                follower,
-                                follower.store.put(&job.key, body, &properties, &condition(follower, want)),
-                            )
+                            .counted(follower, follower.store.put(&job.key, body, &properties, &want.condition()))
                             .await;
                         self.outcome(
                             follower,
@@ -472,16 +480,6 @@ fn all(job: Job, mut outcomes: Outcomes, outcome: impl Fn() -> Outcome) -> Outco
     let open = job.wants.into_iter().map(|(target, _)| target).filter(|target| !done.contains(target));
     outcomes.extend(open.map(|target| (target, outcome())));
     outcomes
-}
-
-/// The condition under which a write was decided, where the target honours it.
-pub(super) fn condition(follower: &Follower, want: &Want) -> Condition {
-    let can = follower.store.capabilities();
-    match want {
-        Want::Create if can.put_if_absent => Condition::Absent,
-        Want::Replace(token) | Want::Look(token) if can.put_if_matches => Condition::Matches(token.clone()),
-        _ => Condition::None,
-    }
 }
 
 /// What all of two targets take.

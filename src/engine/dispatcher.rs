@@ -20,7 +20,9 @@ use super::{
     feeds::Inputs,
     floor::{Active, Floor},
     journal::{Journal, NotWritten, Report},
-    now, proof,
+    now,
+    places::meaning_of,
+    proof,
     requests::AbortAsked,
     scribe::{self, Board},
     sites::{DatasetStores, Probing},
@@ -114,6 +116,7 @@ pub(super) async fn with_run<T>(
         let abort = AbortAsked::default();
         let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort };
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;
+        run.sites.adopt_places(Some(&run.journal.ledger)).await?;
         // The work of a whole run is a large future; it goes to the heap once.
         Box::pin(work(&run)).await
     };
@@ -337,7 +340,7 @@ impl Run<'_> {
     /// Refuses a dataset that means something else than when it began.
     pub(super) async fn check_meaning(&self, dataset: &Dataset) -> Result<(), EngineError> {
         match self.journal.ledger.meaning(&dataset.name).await? {
-            Some(begun) => proof::same_meaning(&dataset.name, &begun, &self.plan.meaning_of(dataset)),
+            Some(begun) => proof::same_meaning(&dataset.name, &begun, &meaning_of(self.plan, dataset)),
             None => Ok(()),
         }
     }
@@ -347,7 +350,7 @@ impl Run<'_> {
         if self.journal.ledger.meaning(&dataset.name).await?.is_some() {
             return Ok(());
         }
-        let meaning = self.plan.meaning_of(dataset).to_string();
+        let meaning = meaning_of(self.plan, dataset).to_string();
         self.commit(vec![Record::DatasetBegun { dataset: dataset.name.clone(), meaning }]).await
     }
 

@@ -46,6 +46,7 @@ pub async fn dry_run(
     phase: &PhaseName,
 ) -> Result<Vec<DryRun>, EngineError> {
     let mut runs = Vec::new();
+    sites.adopt_places(ledger.as_deref()).await?;
     for dataset in plan.phases.iter().filter(|one| one.name == *phase).flat_map(|phase| &phase.datasets) {
         refuse_unsupported(dataset, true)?;
         let events = match &ledger {

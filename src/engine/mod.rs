@@ -71,6 +71,8 @@ pub(crate) use approval::binds as approval_binds;
 pub use approval::{Approver, ByFlag, Ready};
 pub use dry_run::{DryRun, DryStep, dry_run};
 pub(crate) use feeds::Inputs;
+pub(crate) use places::Present;
+pub use places::meaning_of;
 pub(crate) use proof::{cancellable, same_meaning};
 pub(crate) use redo::exceeds_share;
 pub(crate) use requests::limits_set;
@@ -265,6 +267,22 @@ pub enum EngineError {
         held: u64,
         /// The most that may be deleted, in thousandths.
         permille: u16,
+    },
+    /// A directory is not the one that the migration has used so far: a disk that is not mounted, often.
+    #[error(
+        "the directory {path} of {location} is not the one that this migration has used so far: {found}; it was {known}: \
+         mount the disk, or put the directory back; if it was moved or made anew on purpose, \
+         `migrate run PLAN --accept-places` takes what is there from now on"
+    )]
+    PlaceChanged {
+        /// The location in the plan.
+        location: String,
+        /// The resolved path.
+        path: String,
+        /// What is there now.
+        found: String,
+        /// What was there.
+        known: String,
     },
     /// A site's configuration cannot be used.
     #[error("site {site}: {detail}")]

@@ -19,7 +19,7 @@ use std::{
 use futures::{StreamExt as _, future::join_all, stream};
 
 use super::{
-    copy::{Copier, Follower, Job, Outcome, Outcomes, Want, condition, hashed},
+    copy::{Copier, Follower, Job, Outcome, Outcomes, Want, hashed},
     journal::NotWritten,
     layout::{part_count, part_range},
 };
@@ -208,7 +208,7 @@ async fn assemble(
     }
     let parts: Vec<_> =
         written.values().map(|part| Part { number: part.number, size: part.size, tag: part.tag.clone() }).collect();
-    let target = follower.store.finish_upload(upload, &parts, &evidence, &condition(follower, want)).await?;
+    let target = follower.store.finish_upload(upload, &parts, &evidence, &want.condition()).await?;
     Ok(Pair { source: job.source.clone(), target, evidence: Some(evidence) })
 }
 

@@ -1,36 +1,246 @@
-//! A dataset's places looked at one by one: whether each is there, and what its endpoint can do.
+//! A dataset's places: which they are, whether each is there, and what its endpoint can do.
+//!
+//! # Which directory it is
+//!
+//! A directory is named by its resolved path: absolute, every symbolic link followed. So one plan file in two
+//! folders means two bodies of data, whatever its text says. A path alone tells little, though: a disk that
+//! is not mounted leaves an empty folder there, or none. So the ledger also keeps the [`Identity`] of every
+//! directory that a run has opened, before anything is written there. One that is another now, or gone, is
+//! refused by every command, as a source and as a target, and is not made anew, unless the operator says
+//! that it is meant (`--accept-places`).
+//!
+//! # Looking
 //!
 //! Nothing is made and nothing is recorded; at most a scratch key is written where there is a bucket, and
 //! cleaned up. Opening a dataset's stores to look at its records is another thing: there a directory that
 //! a run would make stands in as an empty one, which hides just what is asked here.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+    sync::{Arc, PoisonError},
+};
+
+use serde_json::Value;
 
 use super::{
     EngineError, Sites,
+    journal::{Journal, NotWritten},
+    now,
     sites::{Role, known, probe_name},
 };
 use crate::{
-    ledger::Ledger,
+    ledger::{Ledger, Record},
     model::KeyRange,
-    plan::{Dataset, Location, Plan, Scheme, Target},
-    store::{Capabilities, ErrorKind, ObjectStore},
+    plan::{Dataset, Location, Plan, Scheme, Site, Target},
+    store::{
+        Capabilities, ErrorKind, ObjectStore, StoreError,
+        file::{FileStore, Identity},
+        memory::MemoryStore,
+    },
 };
 
+/// How many symbolic links are followed in one path, as Linux has it (`MAXSYMLINKS`).
+const LINKS_MAX: u32 = 40;
+
+/// The directories that a migration has met, by resolved path.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    /// As the ledger knows them.
+    known: BTreeMap<String, Identity>,
+    /// As this process has found them, where the ledger does not say so yet.
+    found: BTreeMap<String, Identity>,
+    /// The operator says that the directories that are there are meant.
+    accepted: bool,
+}
+
+impl Met {
+    /// The directory that must be at a path.
+    fn expected(&self, path: &str) -> Option<&Identity> {
+        if self.accepted { None } else { self.known.get(path) }
+    }
+
+    /// Notes a directory that was opened, or made.
+    fn note(&mut self, path: String, identity: &Identity) {
+        if self.known.get(&path).is_none_or(|known| !known.agrees_with(identity)) {
+            self.found.insert(path, identity.clone());
+        }
+    }
+}
+
+/// A bucket or directory that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Present {
+    /// Which directory it is; `None` for a bucket.
+    pub(crate) identity: Option<Identity>,
+}
+
+/// What a location stands for: the endpoint's address, the AWS region, or the resolved path of the directory.
+pub(crate) fn place_of(plan: &Plan, at: &Location) -> Option<String> {
+    if at.scheme != Scheme::File {
+        return plan.place_of(at);
+    }
+    Some(directory_of(plan, at)?.to_string_lossy().into_owned())
+}
+
+/// What a dataset means, with the places that its sites stand for: what was done to one server or directory
+/// says nothing of another, whatever the name of the site and however the plan writes the path.
+pub fn meaning_of(plan: &Plan, dataset: &Dataset) -> Value {
+    let mut meaning = dataset.meaning();
+    let name = |at: &Location| if at.scheme == Scheme::File { at.to_string() } else { at.site.to_string() };
+    meaning["places"] = std::iter::once(&dataset.source)
+        .chain(dataset.targets.iter().map(|target| &target.at))
+        .map(|at| (name(at), place_of(plan, at).into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    meaning
+}
+
+/// The resolved path of a directory; `None` where its site has none.
+fn directory_of(plan: &Plan, at: &Location) -> Option<PathBuf> {
+    let base = plan.sites.get(&at.site)?.directory.as_ref()?;
+    Some(resolved(&plan.resolve(base).join(&at.container)))
+}
+
+/// The absolute path with every symbolic link followed; unlike that of the standard library also where the
+/// path, or its end, is not there.
+fn resolved(path: &Path) -> PathBuf {
+    let mut left = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for _ in 0..LINKS_MAX {
+        let (mut done, mut linked) = (PathBuf::new(), None);
+        let mut components = left.components();
+        for component in components.by_ref() {
+            if component == Component::ParentDir {
+                done.pop();
+                continue;
+            }
+            let folder = done.clone();
+            done.push(component);
+            if let Ok(to) = std::fs::read_link(&done) {
+                linked = Some(folder.join(to));
+                break;
+            }
+        }
+        match linked {
+            Some(to) => left = to.join(components.as_path()),
+            None => return done,
+        }
+    }
+    left
+}
+
 impl Sites {
+    /// Takes what is where the ledger has seen it as what must be there.
+    pub(crate) async fn adopt_places(&self, ledger: Option<&Ledger>) -> Result<(), EngineError> {
+        let Some(ledger) = ledger else { return Ok(()) };
+        for (path, identity) in ledger.places().await? {
+            // What this build cannot read was written by a later one, which is refused as a whole.
+            if let Ok(identity) = serde_json::from_str(&identity) {
+                self.met().known.insert(path, identity);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the directories that are there for those that are meant, whatever was met before.
+    pub fn accept_places(&self) {
+        self.met().accepted = true;
+    }
+
+    /// Records the directories that were met for the first time: before anything is written there.
+    pub(super) async fn record_places(&self, journal: &Journal) -> Result<(), EngineError> {
+        let (found, other) = {
+            let mut met = self.met();
+            let found = std::mem::take(&mut met.found);
+            let other = found.keys().any(|path| met.known.contains_key(path));
+            met.known.extend(found.clone());
+            (found, other)
+        };
+        let seen = |(path, identity)| Record::PlaceSeen {
+            path,
+            identity: serde_json::to_string(&identity).expect("an identity is plain data"),
+            at: now(),
+        };
+        let mut records: Vec<_> = found.into_iter().map(seen).collect();
+        if other {
+            // What was approved was another directory's cutover.
+            let approvals = journal.ledger.approvals().await?;
+            records.extend(approvals.into_iter().map(|one| Record::ApprovalWithdrawn { phase: one.phase }));
+        }
+        journal.commit(records).await.map_err(|NotWritten| EngineError::LedgerClosed)
+    }
+
+    /// Opens a directory, if it is the one that was met there before; makes it where nothing was met there
+    /// and it is to be written.
+    pub(super) fn directory(
+        &self,
+        plan: &Plan,
+        site: &Site,
+        at: &Location,
+        role: Role,
+    ) -> Result<Arc<dyn ObjectStore>, EngineError> {
+        let no_directory =
+            || EngineError::Site { site: site.name.to_string(), detail: "it has no directory in the plan".to_owned() };
+        let root = directory_of(plan, at).ok_or_else(no_directory)?;
+        let (path, location) = (root.to_string_lossy().into_owned(), at.to_string());
+        let expected = self.met().expected(&path).cloned();
+        let changed = |found: Option<&Identity>, known: Identity| EngineError::PlaceChanged {
+            location: at.to_string(),
+            path: path.clone(),
+            found: found.map_or_else(|| "it is not there".to_owned(), |found| format!("it is another one, {found}")),
+            known: known.to_string(),
+        };
+        let store = match (FileStore::open(root.clone(), location.clone()), expected) {
+            (Ok(store), Some(known)) if !known.agrees_with(store.identity()) => {
+                return Err(changed(Some(store.identity()), known));
+            }
+            (Err(error), Some(known)) if error.kind() == ErrorKind::NoContainer => return Err(changed(None, known)),
+            (Err(error), None) if error.kind() == ErrorKind::NoContainer => match role {
+                Role::Source => return Err(error.into()),
+                Role::Target => FileStore::open_or_create(root, location)?,
+                // A directory that a run would make is as good as an empty one.
+                Role::Look => {
+                    return Ok(Arc::new(MemoryStore::new(&location).with_capabilities(FileStore::CAPABILITIES)));
+                }
+            },
+            (opened, _) => opened?,
+        };
+        self.met().note(path, store.identity());
+        Ok(Arc::new(store))
+    }
+
+    fn met(&self) -> std::sync::MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the bucket or directory of a location is there.
-    pub(crate) async fn is_there(&self, plan: &Plan, dataset: &Dataset, at: &Location) -> Result<bool, EngineError> {
+    pub(crate) async fn find(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        at: &Location,
+    ) -> Result<Option<Present>, EngineError> {
+        let no_container = |error: &StoreError| error.kind() == ErrorKind::NoContainer;
         let opened = match self.store(plan, dataset, at, Role::Source, &Arc::default()).await {
             // A directory that opens is there; a bucket opens always, and only a request tells.
-            Ok(_) if at.scheme == Scheme::File => return Ok(true),
+            Ok(_) if at.scheme == Scheme::File => {
+                return Ok(Some(Present { identity: self.identity_of(plan, at) }));
+            }
             Ok((store, _)) => store.list(KeyRange::all()).next().await.map(drop).map_err(EngineError::from),
             Err(error) => Err(error),
         };
         match opened {
-            Ok(()) => Ok(true),
-            Err(EngineError::Store(error)) if error.kind() == ErrorKind::NoContainer => Ok(false),
+            Ok(()) => Ok(Some(Present { identity: None })),
+            Err(EngineError::Store(error)) if no_container(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Which directory was met at a location.
+    fn identity_of(&self, plan: &Plan, at: &Location) -> Option<Identity> {
+        let path = directory_of(plan, at)?.to_string_lossy().into_owned();
+        let met = self.met();
+        met.found.get(&path).or_else(|| met.known.get(&path)).cloned()
     }
 
     /// What the endpoint of a target can do: as the ledger knows it, or as it says now.

@@ -14,6 +14,7 @@ use super::{
     feeds::Inputs,
     journal::{Journal, NotWritten},
     now,
+    places::meaning_of,
     redo::Redo,
     refuse_unsupported,
     sites::DatasetStores,
@@ -104,6 +105,7 @@ pub(super) async fn verify(
 ) -> Result<Vec<Verification>, EngineError> {
     let budget = Budget::new(options.limits.records, options.limits.bytes);
     let mut verifications = Vec::new();
+    sites.adopt_places(ledger.as_deref()).await?;
     for dataset in asked(plan, &[], &options.datasets) {
         refuse_unsupported(dataset, false)?;
         let stores = sites.open(plan, dataset, None, &sink).await?;
@@ -111,7 +113,7 @@ pub(super) async fn verify(
         let (mut known, mut led_by) = (ledger.clone(), None);
         if let Some(ledger) = &ledger {
             match ledger.meaning(&dataset.name).await? {
-                Some(begun) => same_meaning(&dataset.name, &begun, &plan.meaning_of(dataset))?,
+                Some(begun) => same_meaning(&dataset.name, &begun, &meaning_of(plan, dataset))?,
                 None => known = None,
             }
         }

@@ -253,9 +253,7 @@ impl Redo {
             done.records.push(self.settled(follower, key));
             return Ok(done);
         }
-        let condition =
-            if follower.store.capabilities().delete_if_matches { Condition::Matches(shown) } else { Condition::None };
-        follower.store.delete(key, &condition).await?;
+        follower.store.delete(key, &Condition::Matches(shown)).await?;
         done.tally.deleted += 1;
         let (dataset, target) = (self.copier.dataset.clone(), follower.index);
         done.records.push(Record::Unpaired { dataset, target, key: key.clone() });

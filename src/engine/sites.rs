@@ -1,7 +1,7 @@
 //! Opens the stores that a plan names: connections, credentials, limits, residency, retries.
 //!
-//! Each store is wrapped, from the inside out: counted ([`Metered`]), limited ([`Limited`], by its
-//! site and by its dataset), retried ([`Retrying`]), and, where a residency rule forbids the place,
+//! Each store is wrapped, from the inside out: counted ([`Metered`]), held to the conditions that it ignores
+//! ([`Conditional`]), limited ([`Limited`], by its site and by its dataset), retried ([`Retrying`]), and, where a residency rule forbids the place,
 //! guarded ([`Guarded`]).
 
 use std::{
@@ -14,6 +14,7 @@ use super::{
     journal::{Journal, NotWritten},
     limits::LimitBook,
     now,
+    places::{Met, place_of},
 };
 use crate::{
     cutover::RouteStore,
@@ -22,11 +23,10 @@ use crate::{
     plan::{self, Credentials, Dataset, Location, Plan, Scheme, Site, policy},
     report::{Event, Sink},
     store::{
-        Capabilities, ErrorKind, ObjectStore, Proof,
-        file::FileStore,
+        Capabilities, ObjectStore, Proof,
+        conditional::Conditional,
         guard::Guarded,
         limit::{Limited, SiteLimits},
-        memory::MemoryStore,
         meter::{Meter, Metered},
         retry::{RetryPolicy, Retrying},
         s3::{S3Client, S3Config, S3Credentials, S3Endpoint},
@@ -71,6 +71,8 @@ pub struct Sites {
     pub(super) limits: LimitBook,
     /// What endpoints said when they were asked for a look, which nobody has recorded.
     pub(super) asked: Mutex<BTreeMap<String, Capabilities>>,
+    /// The directories of the migration.
+    pub(super) met: Mutex<Met>,
     retry: RetryPolicy,
     opener: Option<Box<Opener>>,
 }
@@ -159,6 +161,9 @@ impl Sites {
             targets.push(store);
             target_meters.push(meter);
         }
+        if let Some(journal) = journal {
+            self.record_places(journal).await?;
+        }
         let probe_names = dataset.targets.iter().map(|target| probe_name(plan, &target.at)).collect();
         Ok(DatasetStores { source, targets, source_meter, target_meters, limits, probe_names })
     }
@@ -208,13 +213,17 @@ impl Sites {
         // No limits: a switch that waits for working hours, or behind a queue, would be made on a proof
         // that is old by then.
         let (_, bare) = self.bare(plan, &at, role).await?;
-        let store: Arc<dyn ObjectStore> = Arc::new(Retrying::new(bare, self.retry.clone()));
+        if let Probing::Record(journal) = asked {
+            self.record_places(journal).await?;
+        }
+        let kept = Arc::new(Conditional::new(bare));
+        let store: Arc<dyn ObjectStore> = Arc::new(Retrying::new(kept, self.retry.clone()));
         let name = probe_name(plan, &at);
         match asked {
             Probing::Record(journal) => self.known_or_probed(&*store, &name, journal, sink).await?,
             Probing::Look { ledger, probe } => self.known_or_asked(&*store, &name, ledger, probe).await?,
         }
-        let place = plan.place_of(&at).unwrap_or_default();
+        let place = place_of(plan, &at).unwrap_or_default();
         Ok(RouteStore::new(store, key, route.to_string(), dataset.name.clone()).at_place(&place))
     }
 
@@ -285,7 +294,8 @@ impl Sites {
         meter: &Arc<Meter>,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
         let (site, bare) = self.bare(plan, at, role).await?;
-        let mut store: Arc<dyn ObjectStore> = Arc::new(Metered::new(bare, Arc::clone(meter)));
+        let metered = Arc::new(Metered::new(bare, Arc::clone(meter)));
+        let mut store: Arc<dyn ObjectStore> = Arc::new(Conditional::new(metered));
         let mut used = Vec::new();
         // A dataset has limits of its own even where the plan sets none: they may be set later.
         for of in [LimitsOf::Site(site.name.clone()), LimitsOf::Dataset(dataset.name.clone())] {
@@ -320,21 +330,7 @@ impl Sites {
         role: Role,
     ) -> Result<Arc<dyn ObjectStore>, EngineError> {
         match at.scheme {
-            Scheme::File => {
-                let base = site.directory.as_ref().ok_or_else(|| no_directory(site))?;
-                let root = plan.resolve(base).join(&at.container);
-                let location = at.to_string();
-                match (role, FileStore::open(root.clone(), location.clone())) {
-                    (Role::Target, Err(error)) if error.kind() == ErrorKind::NoContainer => {
-                        Ok(Arc::new(FileStore::open_or_create(root, location)?))
-                    }
-                    // A directory that a run would make is as good as an empty one.
-                    (Role::Look, Err(error)) if error.kind() == ErrorKind::NoContainer => {
-                        Ok(Arc::new(MemoryStore::new(&location).with_capabilities(FileStore::CAPABILITIES)))
-                    }
-                    (_, opened) => Ok(Arc::new(opened?)),
-                }
-            }
+            Scheme::File => self.directory(plan, site, at, role),
             Scheme::S3 => {
                 let store = self.client(plan, site).await?.store(&at.container, &at.prefix);
                 if role == Role::Source {
@@ -369,7 +365,7 @@ impl Sites {
 /// Under what name the ledger keeps what a probe found: another server is another place, whatever
 /// its site is called.
 pub(super) fn probe_name(plan: &Plan, at: &Location) -> String {
-    format!("{at} ({})", plan.place_of(at).unwrap_or_default())
+    format!("{at} ({})", place_of(plan, at).unwrap_or_default())
 }
 
 /// What the ledger knows, unless it is old: servers are upgraded. What an older build wrote may lack
@@ -405,10 +401,6 @@ fn readable(store: &dyn ObjectStore) {
     if store.capabilities() == Capabilities::unproved() {
         store.adopt(DatasetStores::ASSUMED);
     }
-}
-
-fn no_directory(site: &Site) -> EngineError {
-    EngineError::Site { site: site.name.to_string(), detail: "it has no directory in the plan".to_owned() }
 }
 
 fn s3_config(plan: &Plan, site: &Site) -> Result<S3Config, EngineError> {

@@ -117,6 +117,7 @@ impl Apply<'_> {
                 self.end_upload(at)
             }
             Record::Probed { location, capabilities, at } => self.probe(location, capabilities, *at),
+            Record::PlaceSeen { path, identity, at } => self.see_place(path, identity, *at),
             Record::Approved(approval) => self.approve(approval),
             Record::ApprovalWithdrawn { phase } => self.withdraw_approval(phase),
             Record::Requested(row) => self.request(row),
@@ -129,6 +130,14 @@ impl Apply<'_> {
         self.run(
             "INSERT OR REPLACE INTO probe (location, capabilities, at_ms) VALUES (?1, ?2, ?3)",
             params![location, capabilities, at.0],
+        )?;
+        Ok(())
+    }
+
+    fn see_place(&self, path: &str, identity: &str, at: Timestamp) -> Result<(), Fault> {
+        self.run(
+            "INSERT OR REPLACE INTO place (path, identity, at_ms) VALUES (?1, ?2, ?3)",
+            params![path, identity, at.0],
         )?;
         Ok(())
     }

@@ -5,8 +5,8 @@
 //! Per dataset: what it means (to refuse a plan that changed), its lifecycle events, the shards and
 //! cursors of the pass under way, and per record and target the *pair*: which source version became
 //! which target version, with the evidence. Beside these the uploads under way with the digests of
-//! their parts, records that were deferred or failed, what probes found of each endpoint, and what
-//! operators said: approvals, requests, limits.
+//! their parts, records that were deferred or failed, what probes found of each endpoint, which directories
+//! were met, and what operators said: approvals, requests, limits.
 //!
 //! # How it is written
 //!
@@ -205,6 +205,15 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
+    /// Which directory is at a path, as JSON; replaces what was found there earlier.
+    PlaceSeen {
+        /// The resolved path.
+        path: String,
+        /// Which directory it is.
+        identity: String,
+        /// When.
+        at: Timestamp,
+    },
     /// A phase may be cut over; replaces an earlier approval of it.
     Approved(Approval),
     /// It may no longer.
@@ -387,6 +396,19 @@ pub enum LedgerError {
         /// Its format.
         found: i64,
         /// The newest format that this build knows.
+        known: i64,
+    },
+    /// It was written by an earlier version of this tool, in a format that is no longer read.
+    #[error(
+        "the ledger {path} has format {found}, older than this build's {known}: finish with the migrate that began it, \
+         or name another --state directory to begin anew, which compares both sides afresh"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The format that this build knows.
         known: i64,
     },
     /// It belongs to a plan of another name.

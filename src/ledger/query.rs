@@ -190,6 +190,17 @@ pub(super) fn capabilities(connection: &Connection, location: &str) -> Result<Op
     Ok(statement.query_row([location], |row| Ok((row.get(0)?, Timestamp(row.get(1)?)))).optional()?)
 }
 
+/// Which directory was found at each path.
+pub(super) fn places(connection: &Connection) -> Result<Vec<(String, String)>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT path, identity FROM place")?;
+    gather(statement.query([])?, |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// The ledger's own name.
+pub(super) fn id(connection: &Connection) -> Result<String, Fault> {
+    Ok(connection.query_row("SELECT value FROM meta WHERE name = 'id'", [], |row| row.get(0))?)
+}
+
 /// Reads every row.
 pub(super) fn gather<T>(
     mut rows: rusqlite::Rows<'_>,

@@ -23,7 +23,7 @@ use super::{LedgerError, fault::Fault};
 use crate::model::PlanName;
 
 /// The newest format that this build reads and writes: `user_version` in the file.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;
@@ -80,6 +80,8 @@ CREATE TABLE part (
 CREATE TABLE probe (
     location TEXT PRIMARY KEY, capabilities TEXT NOT NULL, at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- Which directory was found at a path: one that is another now, or gone, is not written into.
+CREATE TABLE place (path TEXT PRIMARY KEY, identity TEXT NOT NULL, at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE approval (
     phase TEXT PRIMARY KEY, binds TEXT NOT NULL, by TEXT NOT NULL, at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -115,8 +117,8 @@ CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoc
 ";
 
 /// Tables that are checked completely, and tables that are read at both ends.
-const SMALL: [&str; 10] =
-    ["meta", "dataset", "event", "shard", "cursor", "count", "probe", "approval", "request", "limit_set"];
+const SMALL: [&str; 11] =
+    ["meta", "dataset", "event", "shard", "cursor", "count", "probe", "place", "approval", "request", "limit_set"];
 const LARGE: [(&str, &str); 4] = [
     ("pair", "dataset {0}, key {0}, target {0}"),
     ("waiting", "dataset {0}, target {0}, kind {0}, key {0}"),
@@ -248,6 +250,7 @@ fn look(connection: &Connection, path: &Path) -> Result<Found, LedgerError> {
         (APPLICATION, found, _) if found > FORMAT => {
             Err(LedgerError::Newer { path: path.to_owned(), found, known: FORMAT })
         }
+        (APPLICATION, found, _) if found > 0 => Err(LedgerError::Older { path: path.to_owned(), found, known: FORMAT }),
         _ => Err(Fault::Damaged("it is no ledger of this tool".into()).into_error(path, "open")),
     }
 }
@@ -255,6 +258,8 @@ fn look(connection: &Connection, path: &Path) -> Result<Found, LedgerError> {
 fn create(connection: &Connection, plan: &PlanName) -> Result<(), Fault> {
     connection.execute_batch(TABLES)?;
     connection.execute("INSERT INTO meta (name, value) VALUES ('plan', ?1)", [plan.as_str()])?;
+    // Tells this ledger from every other one, also from an earlier one of the same plan.
+    connection.execute("INSERT INTO meta (name, value) VALUES ('id', lower(hex(randomblob(16))))", [])?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
     connection.pragma_update(None, "user_version", FORMAT)?;
     Ok(())

@@ -266,6 +266,16 @@ impl Ledger {
         self.ask(move |connection| query::capabilities(connection, &location)).await
     }
 
+    /// Which directory was found at each path.
+    pub async fn places(&self) -> Result<Vec<(String, String)>, LedgerError> {
+        self.ask(query::places).await
+    }
+
+    /// What tells this ledger from every other one: 32 hexadecimal digits.
+    pub async fn id(&self) -> Result<String, LedgerError> {
+        self.ask(query::id).await
+    }
+
     /// The approvals that were given.
     pub async fn approvals(&self) -> Result<Vec<Approval>, LedgerError> {
         self.ask(request::approvals).await

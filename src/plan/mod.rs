@@ -68,7 +68,8 @@ impl Plan {
         self.directory.join(path)
     }
 
-    /// What a location's site stands for: the endpoint's address, the AWS region, or the directory.
+    /// What a location's site stands for, as the plan writes it: the endpoint's address, the AWS region, or the
+    /// directory.
     pub fn place_of(&self, at: &Location) -> Option<String> {
         let site = self.sites.get(&at.site)?;
         let server =
@@ -78,18 +79,6 @@ impl Plan {
             Scheme::S3 => server(site.s3.as_ref()),
             Scheme::DynamoDb => server(site.dynamodb.as_ref()),
         }
-    }
-
-    /// What a dataset means, with the places that its sites stand for: what was done to one server
-    /// says nothing of another, whatever the name of the site.
-    pub fn meaning_of(&self, dataset: &Dataset) -> serde_json::Value {
-        let mut meaning = dataset.meaning();
-        meaning["places"] = std::iter::once(&dataset.source)
-            .chain(dataset.targets.iter().map(|target| &target.at))
-            .map(|at| (at.site.to_string(), self.place_of(at).into()))
-            .collect::<serde_json::Map<_, _>>()
-            .into();
-        meaning
     }
 
     /// The datasets that write where this one reads: they come first, and until they are done its

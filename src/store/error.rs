@@ -46,6 +46,8 @@ pub enum ErrorKind {
     Corrupt,
     /// No room is left.
     Full,
+    /// A sync failed: what the disk holds is not known, and a look would ask the page cache.
+    Unsynced,
     /// The store asks for fewer requests.
     Throttled,
     /// No answer in time.
@@ -86,6 +88,9 @@ impl ErrorKind {
             Self::ClockSkew => "set this machine's clock (NTP); signatures hold for 15 minutes",
             Self::KeyUnholdable => "exclude the key, or choose a target that can hold it",
             Self::Full => "make room at the target",
+            Self::Unsynced => {
+                "check the disk, its mount and the kernel's log, then run the same command again: it looks afresh"
+            }
             Self::Unreachable | Self::TimedOut => "check the endpoint in the plan, the network and the proxy settings",
             Self::Throttled => "lower the site's limits, or ask for more capacity",
             _ => return None,

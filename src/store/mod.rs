@@ -2,7 +2,7 @@
 //!
 //! A store is opened on one *container*: a bucket and prefix, or a directory. All keys are
 //! relative to it. Backends are [`mod@file`] (a directory), [`memory`] (for tests and examples) and
-//! [`s3`]; decorators wrap any store: [`limit`] (rates, concurrency, residency), [`retry`] (the one
+//! [`s3`]; decorators wrap any store: [`conditional`] (keeps the conditions that a store ignores), [`limit`] (rates, concurrency, residency), [`retry`] (the one
 //! layer that retries), [`meter`] (counts), [`faulty`] (fails on purpose, for tests).
 //!
 //! # Rules that every backend keeps (`tests/it/conformance.rs` checks them)
@@ -31,6 +31,7 @@ use crate::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
 
+pub mod conditional;
 mod error;
 pub mod faulty;
 pub mod file;

@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::{
     lifecycle::Lead,
     model::{DatasetName, PhaseName, PlanName, SiteName},
+    store::file::Identity,
 };
 
 /// What a saved plan is bound to. A field that this build does not know is an error: what is not compared
@@ -163,6 +164,8 @@ pub struct PlaceBinding {
     pub location: String,
     /// Whether the bucket or directory is there.
     pub is_there: bool,
+    /// Which directory it is; `None` for a bucket, and where it is not there.
+    pub identity: Option<Identity>,
     /// What a probe found; `None` for what is only read, or is not there.
     pub capabilities: Option<Value>,
 }
@@ -303,6 +306,11 @@ impl Comparison {
             if before.is_there && !after.is_there {
                 self.add(before.location.clone(), "not there".into(), "there".into());
             }
+            if let (Some(was), Some(is)) = (&before.identity, &after.identity)
+                && !was.agrees_with(is)
+            {
+                self.add(format!("directory of {}", before.location), is.to_string(), was.to_string());
+            }
             if let (Some(could), Some(can)) = (&before.capabilities, &after.capabilities) {
                 self.compare_fields("", &before.location, could, can);
             }
@@ -377,7 +385,7 @@ mod tests {
     fn place(role: PlaceRole, location: &str, is_there: bool) -> PlaceBinding {
         let capabilities =
             is_there.then(|| json!({"proof": "signed_payload", "tags": true, "parts": {"count_max": 9}}));
-        PlaceBinding { role, location: location.into(), is_there, capabilities }
+        PlaceBinding { role, location: location.into(), is_there, identity: None, capabilities }
     }
 
     /// A plan of two phases, saved before anything has begun.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     cutover::{self, Move},
     diff::{Change, decide},
-    engine::{DatasetStores, EngineError, Inputs, Shutdown, Sites, asked, cancellable, lacks, layout, same_meaning},
+    engine::{DatasetStores, EngineError, Inputs, Shutdown, Sites, asked, cancellable, lacks, layout, meaning_of, same_meaning},
     ledger::Ledger,
     lifecycle::{Goal, Lead, State},
     model::{DatasetName, Epoch, KeyRange, PhaseName, PlanName, SiteName},
@@ -160,6 +160,7 @@ pub async fn survey(
     shutdown: &Shutdown,
 ) -> Result<Preview, EngineError> {
     let mut preview = Preview { plan: plan.name.clone(), phases: Vec::new(), runnable: true, stopped: false };
+    sites.adopt_places(ledger.as_deref()).await?;
     for phase in &plan.phases {
         let mut datasets = Vec::new();
         for dataset in asked(plan, std::slice::from_ref(&phase.name), &options.datasets) {
@@ -320,7 +321,7 @@ impl Surveyor<'_> {
         if let Some(ledger) = self.ledger {
             seen.state = self.state(&dataset.name).await?.name();
             if let Some(begun) = ledger.meaning(&dataset.name).await? {
-                same_meaning(&dataset.name, &begun, &self.plan.meaning_of(dataset))?;
+                same_meaning(&dataset.name, &begun, &meaning_of(self.plan, dataset))?;
                 known = Some(ledger);
             }
         }

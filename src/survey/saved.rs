@@ -16,7 +16,7 @@ use super::bindings::{
 };
 use crate::{
     cutover::Move,
-    engine::{EngineError, Shutdown, Sites, asked, cancellable},
+    engine::{EngineError, Present, Shutdown, Sites, asked, cancellable, meaning_of},
     ledger::Ledger,
     lifecycle::{Lead, State},
     model::{DatasetName, Epoch, SiteName},
@@ -36,6 +36,7 @@ pub async fn bindings(
     shutdown: &Shutdown,
 ) -> Result<Bindings, EngineError> {
     let look = Look { plan, sites, ledger: ledger.as_deref() };
+    sites.adopt_places(ledger.as_deref()).await?;
     let work = async {
         let mut bound = Vec::new();
         for dataset in asked(plan, &[], datasets) {
@@ -128,7 +129,7 @@ impl Look<'_> {
         let what = Move::of(dataset);
         let mut bound = DatasetBinding {
             name: dataset.name.clone(),
-            meaning: self.plan.meaning_of(dataset),
+            meaning: meaning_of(self.plan, dataset),
             rules: rules(dataset),
             cutover: what.as_ref().map(cutover),
             lead,
@@ -170,18 +171,16 @@ impl Look<'_> {
     /// Source and targets.
     async fn data(&self, dataset: &Dataset) -> Result<Vec<PlaceBinding>, EngineError> {
         let location = dataset.source.to_string();
-        let is_there = self.sites.is_there(self.plan, dataset, &dataset.source).await?;
-        let mut places = vec![PlaceBinding { role: PlaceRole::Source, location, is_there, capabilities: None }];
+        let found = self.sites.find(self.plan, dataset, &dataset.source).await?;
+        let mut places = vec![place(PlaceRole::Source, location, found)];
         for target in &dataset.targets {
-            let is_there = self.sites.is_there(self.plan, dataset, &target.at).await?;
-            let capabilities = if is_there {
+            let found = self.sites.find(self.plan, dataset, &target.at).await?;
+            let mut place = place(PlaceRole::Target, target.at.to_string(), found);
+            if place.is_there {
                 let can = self.sites.capabilities_of(self.plan, dataset, target, self.ledger).await?;
-                Some(serde_json::to_value(can).expect("capabilities are plain data"))
-            } else {
-                None
-            };
-            let location = target.at.to_string();
-            places.push(PlaceBinding { role: PlaceRole::Target, location, is_there, capabilities });
+                place.capabilities = Some(serde_json::to_value(can).expect("capabilities are plain data"));
+            }
+            places.push(place);
         }
         Ok(places)
     }
@@ -190,11 +189,10 @@ impl Look<'_> {
     async fn route(&self, dataset: &Dataset, what: &Move) -> Result<(RouteBinding, PlaceBinding), EngineError> {
         let route = &what.cutover.route;
         let (folder, _) = route.folder_and_name();
-        let is_there = self.sites.is_there(self.plan, dataset, &folder).await?;
-        let mut place =
-            PlaceBinding { role: PlaceRole::Route, location: folder.to_string(), is_there, capabilities: None };
+        let found = self.sites.find(self.plan, dataset, &folder).await?;
+        let mut place = place(PlaceRole::Route, folder.to_string(), found);
         let mut document = None;
-        if is_there {
+        if place.is_there {
             let route = self.sites.open_route_to_look(self.plan, dataset, route, self.ledger, true).await?;
             place.capabilities = Some(serde_json::to_value(route.capabilities()).expect("capabilities are plain data"));
             document = route.read().await?.map(|shown| shown.document);
@@ -205,6 +203,11 @@ impl Look<'_> {
         };
         Ok((RouteBinding { location: route.to_string(), shows, attempt }, place))
     }
+}
+
+fn place(role: PlaceRole, location: String, found: Option<Present>) -> PlaceBinding {
+    let is_there = found.is_some();
+    PlaceBinding { role, location, is_there, identity: found.and_then(|found| found.identity), capabilities: None }
 }
 
 fn cutover(what: &Move) -> CutoverBinding {

@@ -5,6 +5,7 @@
 
 mod next;
 mod operators;
+mod places;
 mod rehearsal;
 
 use std::{

@@ -356,3 +356,16 @@ async fn the_last_probe_of_a_location_counts() {
     assert_eq!(bench.ledger.capabilities("s3://a/b").await.unwrap(), Some(("2".into(), Timestamp(2))));
     assert_eq!(bench.ledger.capabilities("s3://a/").await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn the_last_directory_that_was_met_at_a_path_counts() {
+    let bench = Bench::new();
+    let seen = |path: &str, identity: &str| Record::PlaceSeen {
+        path: path.into(),
+        identity: identity.into(),
+        at: Timestamp(1),
+    };
+    bench.append(vec![seen("/a", "1"), seen("/b", "2"), seen("/a", "3")]).await;
+    let places = bench.ledger.places().await.unwrap();
+    assert_eq!(places, [("/a".to_owned(), "3".to_owned()), ("/b".to_owned(), "2".to_owned())]);
+}

@@ -6,16 +6,16 @@ use std::{
     collections::HashSet,
     fs::File,
     os::{fd::OwnedFd, unix::fs::FileExt as _},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, Stat, fsync, mkdirat, openat, statat},
+    fs::{AtFlags, FileType, Mode, OFlags, Stat, mkdirat, openat, statat},
     io::Errno,
 };
 
-use super::path;
+use super::{disk::Disk, path};
 use crate::{
     model::{Key, Token},
     store::{ByteRange, Checksums, ErrorKind, Head, Properties, Read, Result, StoreError},
@@ -34,11 +34,14 @@ pub(super) struct Directory {
     pub(super) location: Box<str>,
     /// Directories whose own entries, up to the root, are known to be on disk.
     durable: Mutex<HashSet<Box<str>>>,
+    /// What it lies on.
+    pub(super) disk: Arc<Disk>,
 }
 
 impl Directory {
     pub(super) fn new(root: OwnedFd, location: Box<str>) -> Self {
-        Self { root, location, durable: Mutex::default() }
+        let disk = rustix::fs::fstat(&root).map(|stat| Disk::of(stat.st_dev)).unwrap_or_default();
+        Self { root, location, durable: Mutex::default(), disk }
     }
 
     /// Opens a directory below the root (`""` is the root). No symbolic link is followed on the way.
@@ -69,7 +72,7 @@ impl Directory {
                 found => (found?, false),
             };
             if made || !self.durable().contains(&directory[..end]) {
-                fsync(&fd)?;
+                self.disk.sync(&fd)?;
                 let mut durable = self.durable();
                 if durable.len() >= DURABLE_MAX {
                     durable.clear();
@@ -186,9 +189,23 @@ impl Directory {
         }
     }
 
-    /// A failed system call as an error.
+    /// Refuses a write to a file system of which a sync has failed.
+    pub(super) fn must_be_trusted(&self, operation: &'static str, key: &Key) -> Result<()> {
+        match self.disk.failure() {
+            Some(errno) => Err(self.failed(operation, Some(key), errno)),
+            None => Ok(()),
+        }
+    }
+
+    /// A failed system call as an error; where a sync has failed, that is the reason.
     pub(super) fn failed(&self, operation: &'static str, key: Option<&Key>, errno: Errno) -> StoreError {
-        let (kind, detail) = meaning(errno);
+        let (kind, detail) = match self.disk.failure() {
+            Some(failure) if failure == errno => (
+                ErrorKind::Unsynced,
+                "a sync failed: what is on the disk is not known, and nothing more is written to it by this process",
+            ),
+            _ => meaning(errno),
+        };
         self.error(kind, operation, key, detail).because(std::io::Error::from(errno))
     }
 }

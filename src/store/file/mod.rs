@@ -22,13 +22,14 @@
 //!
 //! A write returns when file, name and new directories are synced: [`Proof::Fsynced`]. The bytes are
 //! not read back, because right after a write that would ask the page cache, not the disk.
-//! A crash leaves at most a file with a reserved name, which the next write of the same key takes up.
+//! After a failed sync nothing more is written ([`mod@disk`]). A crash leaves at most a file with a reserved name, which the next write of the same key takes up.
 //! 20,000 files of 4 KiB in 100 directories, 64 at once, took 8.8 s on ext4 on one virtual disk with two
 //! cores: the file system commits the syncs that come together as one.
 
 use std::{
     collections::BTreeMap,
     fmt,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -45,16 +46,20 @@ use crate::{
 };
 
 mod directory;
+mod disk;
+mod identity;
 mod path;
 mod upload;
 mod walk;
 mod write;
 
 use directory::Directory;
+pub use identity::Identity;
 
 /// A directory as an object store.
 pub struct FileStore {
     directory: Arc<Directory>,
+    identity: Identity,
 }
 
 impl fmt::Debug for FileStore {
@@ -100,7 +105,13 @@ impl FileStore {
             if file.metadata()?.is_dir() { Ok(file) } else { Err(std::io::ErrorKind::NotADirectory.into()) }
         });
         let file = opened.map_err(|cause| open_error(location, root, cause))?;
-        Ok(Self { directory: Arc::new(Directory::new(file.into(), location.into())) })
+        let identity = Identity::of(&file).map_err(|cause| open_error(location, root, cause))?;
+        Ok(Self { directory: Arc::new(Directory::new(file.into(), location.into())), identity })
+    }
+
+    /// Which directory it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     async fn run<T: Send + 'static>(
@@ -124,7 +135,8 @@ fn create_durably(path: &Path) -> std::io::Result<()> {
         Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => return Err(cause),
         _ => {}
     }
-    std::fs::File::open(parent)?.sync_all()
+    let parent = std::fs::File::open(parent)?;
+    Ok(disk::Disk::of(parent.metadata()?.dev()).sync(&parent)?)
 }
 
 fn open_error(location: &str, root: &Path, cause: std::io::Error) -> StoreError {

@@ -19,7 +19,7 @@ use std::{
 
 use rand::{TryRngCore as _, rngs::OsRng};
 use rustix::{
-    fs::{AtFlags, Dir, Mode, OFlags, fdatasync, fstat, fsync, ftruncate, mkdirat, openat, unlinkat},
+    fs::{AtFlags, Dir, Mode, OFlags, fstat, ftruncate, mkdirat, openat, unlinkat},
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,7 @@ struct Journal {
 impl Directory {
     /// Begins an upload.
     pub(super) fn begin_upload(&self, key: &Key) -> Result<Upload> {
+        self.must_be_trusted("begin upload of", key)?;
         self.check_key("begin upload of", key)?;
         let failed = |errno| self.failed("begin upload of", Some(key), errno);
         let mut bytes = [0; 16];
@@ -82,22 +83,23 @@ impl Directory {
             Err(errno) => return Err(errno),
         }
         let uploads = open_directory(&self.root, path::RESERVED)?;
-        fsync(&self.root)?;
+        self.disk.sync(&self.root)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         openat(&uploads, data_name(id), flags, Mode::from_raw_mode(0o666))?;
         let mut journal: File = openat(&uploads, journal_name(id), flags, Mode::from_raw_mode(0o666))?.into();
         journal.write_all(line.as_bytes()).map_err(|cause| errno_of(&cause))?;
-        fdatasync(&journal)?;
-        fsync(&uploads)
+        self.disk.sync_data(&journal)?;
+        self.disk.sync(&uploads)
     }
 
     /// Writes one part at its offset.
     pub(super) fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
+        self.must_be_trusted("write part of", &upload.key)?;
         let failed = |errno| self.failed("write part of", Some(&upload.key), errno);
         let uploads = self.uploads_of("write part of", upload)?;
         let data = self.open_data("write part of", &uploads, upload)?;
         data.write_all_at(body.bytes(), offset).map_err(|cause| failed(errno_of(&cause)))?;
-        fdatasync(&data).map_err(failed)?;
+        self.disk.sync_data(&data).map_err(failed)?;
         let part = Part { number, size: body.size(), tag: body.sha256().to_string() };
         let line = line_text(&Line::Part { number, offset, size: part.size, sha256: part.tag.clone() });
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -106,7 +108,7 @@ impl Directory {
         // One write for one line: lines of parts that end at the same time do not mix.
         let mut journal = File::from(journal);
         journal.write_all(line.as_bytes()).map_err(|cause| failed(errno_of(&cause)).with_unknown_outcome())?;
-        fdatasync(&journal).map_err(|errno| failed(errno).with_unknown_outcome())?;
+        self.disk.sync_data(&journal).map_err(|errno| failed(errno).with_unknown_outcome())?;
         Ok(part)
     }
 
@@ -130,6 +132,7 @@ impl Directory {
     ) -> Result<Token> {
         const OPERATION: &str = "finish upload of";
         let key = &upload.key;
+        self.must_be_trusted(OPERATION, key)?;
         self.check_key(OPERATION, key)?;
         let failed = |errno| self.failed(OPERATION, Some(key), errno);
         let uploads = self.uploads_of(OPERATION, upload)?;
@@ -145,7 +148,7 @@ impl Directory {
         if held > total {
             ftruncate(&data, total).map_err(failed)?;
         }
-        fsync(&data).map_err(failed)?;
+        self.disk.sync(&data).map_err(failed)?;
         let _lock = lock_key(key);
         let (directory, name) = path::split(key.as_str());
         let target = self.make(directory).map_err(failed)?;
@@ -159,6 +162,7 @@ impl Directory {
 
     /// Drops an upload.
     pub(super) fn abort_upload(&self, upload: &Upload) -> Result<()> {
+        self.must_be_trusted("abort upload of", &upload.key)?;
         let failed = |errno| self.failed("abort upload of", Some(&upload.key), errno);
         let uploads = match self.uploads_of("abort upload of", upload) {
             Ok(uploads) => uploads,
@@ -169,7 +173,7 @@ impl Directory {
         for name in [data_name(&upload.id), journal_name(&upload.id)] {
             absent_is_none(unlinkat(&uploads, name, AtFlags::empty())).map_err(failed)?;
         }
-        fsync(&uploads).map_err(failed)?;
+        self.disk.sync(&uploads).map_err(failed)?;
         self.drop_uploads_if_empty();
         Ok(())
     }

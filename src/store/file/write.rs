@@ -17,7 +17,7 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, fsync, ftruncate, linkat, openat,
+        AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, ftruncate, linkat, openat,
         renameat, renameat_with, statat, unlinkat,
     },
     io::Errno,
@@ -64,6 +64,7 @@ impl From<Errno> for Refused {
 impl Directory {
     /// Writes a whole file.
     pub(super) fn put(&self, key: &Key, body: &Body, condition: &Condition) -> Result<Token> {
+        self.must_be_trusted("write", key)?;
         self.check_key("write", key)?;
         let (directory, name) = path::split(key.as_str());
         let failed = |errno| self.failed("write", Some(key), errno);
@@ -75,7 +76,7 @@ impl Directory {
             if !holds(&fd, name, condition).map_err(failed)? {
                 return Err(self.precondition("write", key));
             }
-            match stage(&fd, &staging, body.bytes()) {
+            match self.stage(&fd, &staging, body.bytes()) {
                 Ok(file) => {
                     let named = self.name_staged("write", key, (&fd, &staging), (&fd, name), condition);
                     if named.as_ref().is_err_and(|error| !error.outcome_unknown()) {
@@ -89,6 +90,20 @@ impl Directory {
             }
         }
         Err(self.error(ErrorKind::Conflict, "write", Some(key), "the directory keeps vanishing"))
+    }
+
+    /// Writes and syncs a staged file.
+    fn stage(&self, directory: &OwnedFd, staging: &str, bytes: &[u8]) -> Result<File, Errno> {
+        let mut file = open_staged(directory, staging)?;
+        let written = file
+            .write_all(bytes)
+            .map_err(|cause| Errno::from_io_error(&cause).unwrap_or(Errno::IO))
+            .and_then(|()| self.disk.sync_data(&file));
+        if let Err(errno) = written {
+            let _ = unlinkat(directory, staging, AtFlags::empty());
+            return Err(errno);
+        }
+        Ok(file)
     }
 
     /// Gives a staged and synced file its name, durably. Where it fails with a known outcome, the
@@ -106,7 +121,7 @@ impl Directory {
             Refused::DirectoryInTheWay => self.failed(operation, Some(key), Errno::ISDIR),
             Refused::Errno(errno) => self.failed(operation, Some(key), errno),
         })?;
-        fsync(to.0).map_err(|errno| self.failed(operation, Some(key), errno).with_unknown_outcome())
+        self.disk.sync(to.0).map_err(|errno| self.failed(operation, Some(key), errno).with_unknown_outcome())
     }
 
     /// The token of a file that has just got its name, which changed its inode's time.
@@ -117,6 +132,7 @@ impl Directory {
 
     /// Deletes a file and the directories that this leaves empty.
     pub(super) fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
+        self.must_be_trusted("delete", key)?;
         let failed = |errno| self.failed("delete", Some(key), errno);
         if path::unholdable(key.as_str()).is_some() {
             return Ok(());
@@ -141,7 +157,7 @@ impl Directory {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(failed(errno)),
         }
-        fsync(&fd).map_err(|errno| failed(errno).with_unknown_outcome())?;
+        self.disk.sync(&fd).map_err(|errno| failed(errno).with_unknown_outcome())?;
         drop(fd);
         self.prune(directory);
         Ok(())
@@ -174,20 +190,6 @@ impl Directory {
     pub(super) fn precondition(&self, operation: &'static str, key: &Key) -> crate::store::StoreError {
         self.error(ErrorKind::Precondition, operation, Some(key), "the file there is not the one that was expected")
     }
-}
-
-/// Writes and syncs a staged file.
-fn stage(directory: &OwnedFd, staging: &str, bytes: &[u8]) -> Result<File, Errno> {
-    let mut file = open_staged(directory, staging)?;
-    let written = file
-        .write_all(bytes)
-        .map_err(|cause| Errno::from_io_error(&cause).unwrap_or(Errno::IO))
-        .and_then(|()| rustix::fs::fdatasync(&file));
-    if let Err(errno) = written {
-        let _ = unlinkat(directory, staging, AtFlags::empty());
-        return Err(errno);
-    }
-    Ok(file)
 }
 
 /// Opens a staged file for this process alone, empty, whether or not a dead process left one.

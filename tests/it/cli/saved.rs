@@ -63,7 +63,7 @@ fn what_was_shown_is_kept_and_carried_out() {
     assert!(!bench.path(".migrate").exists() && !bench.path("target").exists(), "a look makes nothing");
 
     let text = fs::read_to_string(bench.path("saved.json")).unwrap();
-    assert!(text.starts_with("{\n  \"saved_plan\": 1,\n"), "{text}");
+    assert!(text.starts_with("{\n  \"saved_plan\": 2,\n"), "{text}");
     let document = saved(&bench);
     assert_eq!(document["preview"]["phases"], shown["phases"], "as it was shown");
     assert_eq!(document["plan"]["file"], "plan.toml");
@@ -277,8 +277,10 @@ fn what_is_no_saved_plan_is_2_and_says_so() {
     };
     refused("what is this?\n", "saved.json:1:1");
     refused("{\"name\": 7}", "saved.json:1:");
-    let newer = refused(&text.replacen("\"saved_plan\": 1", "\"saved_plan\": 2", 1), "made by a newer migrate");
-    assert!(newer.contains("format 2") && newer.contains("mend: use the newer migrate"), "{newer}");
+    let newer = refused(&text.replacen("\"saved_plan\": 2", "\"saved_plan\": 3", 1), "made by a newer migrate");
+    assert!(newer.contains("format 3") && newer.contains("mend: use the newer migrate"), "{newer}");
+    let older = refused(&text.replacen("\"saved_plan\": 2", "\"saved_plan\": 1", 1), "made by an older migrate");
+    assert!(older.contains("mend: save it anew"), "{older}");
     for length in [20, text.len() / 2, text.len() - 3] {
         let cut = refused(&text[..length], "the saved plan saved.json cannot be read");
         assert!(cut.contains("mend: save it anew"), "{cut}");
@@ -321,7 +323,7 @@ fn what_is_no_saved_plan_is_never_replaced() {
     let cut = fs::read_to_string(bench.path("saved.json")).unwrap();
     bench.write("saved.json", &cut[..cut.len() / 2]);
     save(&bench);
-    assert_eq!(saved(&bench)["saved_plan"], 1, "one that was cut off is replaced");
+    assert_eq!(saved(&bench)["saved_plan"], 2, "one that was cut off is replaced");
 }
 
 #[test]

@@ -305,7 +305,7 @@ async fn a_split_shard_goes_on_with_the_cursors_that_the_ledger_knows() {
     let dataset = rig.plan.phases[0].datasets[0].name.clone();
     let begun = Record::DatasetBegun {
         dataset: dataset.clone(),
-        meaning: rig.plan.meaning_of(&rig.plan.phases[0].datasets[0]).to_string(),
+        meaning: migrate::engine::meaning_of(&rig.plan, &rig.plan.phases[0].datasets[0]).to_string(),
     };
     let pass = Record::Happened { dataset: dataset.clone(), event: Event::PassBegun { pass: 1 }, at: Timestamp(0) };
     let planned = Record::ShardsPlanned { dataset, shards: vec![(ShardId(1), KeyRange::all())] };
