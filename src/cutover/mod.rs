@@ -49,6 +49,7 @@ mod steps;
 pub mod switch;
 mod together;
 
+pub(crate) use route::number_in_series;
 pub use route::{RouteDocument, RouteError, RouteStore};
 pub use steps::{Step, steps, steps_after_switch};
 pub use together::{CheckedStep, dry_run, together};

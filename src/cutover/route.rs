@@ -1,8 +1,20 @@
 //! Routes: the small documents that tell applications which site leads a dataset.
 //!
-//! A route is one JSON object in a bucket or directory. It changes only by compare-and-swap: written
-//! under the condition that what is there is still what was read. On a store that ignores such
-//! conditions two writers could both believe that they won, so a route there is refused.
+//! A route is one JSON object in a bucket. It changes only by compare-and-swap: written under the condition
+//! that what is there is still what was read. On a store that ignores such conditions two writers could both
+//! believe that they won, so a route there is refused.
+//!
+//! # In a directory
+//!
+//! A file system can replace a file, and it can make a name that is new, but it cannot replace a file under the
+//! condition that it is still the one that was read. A lock would help only those that share it, which two
+//! machines with one network mount may not. So a route in a directory is a *series* of files,
+//! `PATH.000000000001`, `PATH.000000000002` and so on: the one with the highest number is the route. A swap makes
+//! the next number, whole and under a name that is new, or fails; no file of a series is ever changed, replaced
+//! or removed. Where a file system replaces what must not be replaced, a probe finds out, and the route is
+//! refused.
+//!
+//! # Attempts
 //!
 //! Every document carries the name of the attempt that wrote it. So an answer that was lost is settled
 //! by reading: a route that shows our attempt was written by us. One that does not may still change,
@@ -16,7 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     digest::Body,
-    model::{DatasetName, Epoch, Key, SiteName, Timestamp, Token},
+    model::{DatasetName, Epoch, Key, KeyRange, SiteName, Timestamp, Token},
+    plan::{self, Scheme},
     store::{Capabilities, Condition, ErrorKind, Header, ObjectStore, Properties, StoreError},
 };
 
@@ -59,7 +72,25 @@ impl RouteDocument {
 pub struct Shown {
     /// What it says.
     pub document: RouteDocument,
-    token: Token,
+    version: Version,
+}
+
+/// The version of a route that a swap must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Version {
+    /// Of a document.
+    Token(Token),
+    /// The last of a series.
+    Number(u64),
+}
+
+/// How a route is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// One object, replaced under a condition.
+    Document,
+    /// Files that are numbered and stay.
+    Series,
 }
 
 /// What became of a swap.
@@ -118,12 +149,35 @@ pub struct RouteStore {
     /// The place that the location stands for: the endpoint's address, or the directory.
     place: String,
     dataset: DatasetName,
+    layout: Layout,
+}
+
+/// Digits of a number in a series: with leading zeros, so that names sort as numbers do.
+const DIGITS: usize = 12;
+
+/// The name of a series' document of this number; the first one is 1.
+fn numbered(name: &str, number: u64) -> Key {
+    Key::new(format!("{name}.{number:0DIGITS$}"))
+}
+
+/// The number of a document, where the key is one of the series of this name.
+pub(crate) fn number_in_series(name: &str, key: &str) -> Option<u64> {
+    let digits = key.strip_prefix(name)?.strip_prefix('.')?;
+    let fits = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| digits.parse().ok()).flatten()
 }
 
 impl RouteStore {
     /// The route of a dataset under a key of a store. `location` names it for people.
     pub fn new(store: Arc<dyn ObjectStore>, key: Key, location: String, dataset: DatasetName) -> Self {
-        Self { store, key, place: location.clone(), location, dataset }
+        Self { store, key, place: location.clone(), location, dataset, layout: Layout::Document }
+    }
+
+    /// The route that the plan names, in the store of its folder: one object, or a series of files.
+    pub fn of(store: Arc<dyn ObjectStore>, route: &plan::Route, dataset: DatasetName) -> Self {
+        let (_, key) = route.folder_and_name();
+        let layout = if route.scheme == Scheme::File { Layout::Series } else { Layout::Document };
+        Self { layout, ..Self::new(store, key, route.to_string(), dataset) }
     }
 
     /// The same, where the location stands for this place.
@@ -151,7 +205,7 @@ impl RouteStore {
     /// Refuses a store where a swap would not be one, as far as a probe has told.
     pub fn check(&self) -> Result<(), RouteError> {
         let can = self.store.capabilities();
-        if can.put_if_absent && can.put_if_matches {
+        if can.put_if_absent && (can.put_if_matches || self.layout == Layout::Series) {
             return Ok(());
         }
         Err(RouteError::NoConditions { location: self.location.clone() })
@@ -159,32 +213,66 @@ impl RouteStore {
 
     /// Reads it; `None` where there is none yet: then the dataset leads where the plan found it.
     pub async fn read(&self) -> Result<Option<Shown>, RouteError> {
-        let foreign = |detail: String| RouteError::Foreign {
-            location: self.location.clone(),
-            dataset: self.dataset.clone(),
-            detail,
-        };
+        if self.layout == Layout::Series {
+            return self.read_last().await;
+        }
         let Some(head) = self.store.head(&self.key).await? else { return Ok(None) };
         if head.token.size > BYTES_MAX {
-            return Err(foreign(format!("it has {} bytes", head.token.size)));
+            return Err(self.foreign(format!("it has {} bytes", head.token.size)));
         }
         let read = match self.store.read(&self.key, None, None).await {
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let document: RouteDocument = serde_json::from_slice(&read.bytes)
-            .map_err(|error| foreign(format!("it does not read as one ({error})")))?;
-        if document.dataset != self.dataset {
-            return Err(foreign(format!("it is that of dataset {}", document.dataset)));
+        let document = self.parse(&read.bytes)?;
+        Ok(Some(Shown { document, version: Version::Token(read.head.token) }))
+    }
+
+    /// Reads the last document of a series.
+    async fn read_last(&self) -> Result<Option<Shown>, RouteError> {
+        let name = self.key.as_str();
+        // All names that begin with this one: '.' comes before '/', and '0' right after it.
+        let range = KeyRange { after: Some(Key::new(format!("{name}."))), until: Some(Key::new(format!("{name}/"))) };
+        let (mut listing, mut last) = (self.store.list(range), None);
+        while let Some(page) = listing.next().await? {
+            let numbers = page.iter().filter_map(|entry| number_in_series(name, entry.key.as_str()));
+            last = numbers.max().max(last);
         }
-        Ok(Some(Shown { document, token: read.head.token }))
+        if self.store.head(&self.key).await?.is_some() {
+            let first = numbered(name, 1);
+            return Err(self.foreign(format!(
+                "a route in a directory is a series of files; if this is one, give it the name {first}"
+            )));
+        }
+        let Some(number) = last else { return Ok(None) };
+        // No file of a series goes away or changes, so one that is listed is there.
+        let read = self.store.read(&numbered(name, number), None, None).await?;
+        Ok(Some(Shown { document: self.parse(&read.bytes)?, version: Version::Number(number) }))
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<RouteDocument, RouteError> {
+        let document: RouteDocument = serde_json::from_slice(bytes)
+            .map_err(|error| self.foreign(format!("it does not read as one ({error})")))?;
+        if document.dataset != self.dataset {
+            return Err(self.foreign(format!("it is that of dataset {}", document.dataset)));
+        }
+        Ok(document)
+    }
+
+    fn foreign(&self, detail: String) -> RouteError {
+        RouteError::Foreign { location: self.location.clone(), dataset: self.dataset.clone(), detail }
     }
 
     /// Writes `to` where the route still is `from`. Doing it twice is doing it once.
     pub async fn swap(&self, from: Option<&Shown>, to: &RouteDocument) -> Result<Swapped, RouteError> {
         self.check()?;
-        let condition = from.map_or(Condition::Absent, |shown| Condition::Matches(shown.token.clone()));
+        let (key, condition) = match from.map(|shown| &shown.version) {
+            None if self.layout == Layout::Document => (self.key.clone(), Condition::Absent),
+            None => (numbered(self.key.as_str(), 1), Condition::Absent),
+            Some(Version::Token(token)) => (self.key.clone(), Condition::Matches(token.clone())),
+            Some(Version::Number(last)) => (numbered(self.key.as_str(), last + 1), Condition::Absent),
+        };
         let body = Body::new(Bytes::from(to.text()));
         let headers = [
             (Header::ContentType, "application/json".to_owned()),
@@ -192,7 +280,7 @@ impl RouteStore {
             (Header::CacheControl, "no-store".to_owned()),
         ];
         let properties = Properties { headers: headers.into(), metadata: BTreeMap::new(), tags: BTreeMap::new() };
-        let Err(error) = self.store.put(&self.key, &body, &properties, &condition).await else {
+        let Err(error) = self.store.put(&key, &body, &properties, &condition).await else {
             return Ok(Swapped::Done);
         };
         let unknown = error.outcome_unknown();
@@ -273,6 +361,52 @@ mod tests {
         let error = route.swap(None, &document(1, "singapore", "a")).await.unwrap_err();
         assert!(matches!(error, RouteError::NoConditions { .. }), "{error}");
         assert_eq!(route.read().await.unwrap(), None, "nothing was written");
+    }
+
+    fn series(store: Arc<dyn ObjectStore>) -> RouteStore {
+        RouteStore { layout: Layout::Series, ..known(store) }
+    }
+
+    /// Two machines with one network mount: each can make a new name, and neither sees the other's lock, so
+    /// that both may replace what they have read.
+    #[tokio::test]
+    async fn of_two_machines_that_share_no_lock_one_wins() {
+        let store = Arc::new(MemoryStore::new("file://c/"));
+        let honest = store.probe().await.unwrap();
+        let unlocked = store.clone().as_ref().clone();
+        let unlocked = Arc::new(unlocked.with_capabilities(Capabilities { put_if_matches: false, ..honest }));
+        let (one, two) = (series(unlocked.clone()), series(unlocked));
+        let mut shown = None;
+        for epoch in 1..5 {
+            let (ours, theirs) = (document(epoch, "singapore", "ours"), document(epoch, "oregon", "theirs"));
+            assert_eq!(one.swap(shown.as_ref(), &ours).await.unwrap(), Swapped::Done);
+            let Swapped::Lost(Some(now)) = two.swap(shown.as_ref(), &theirs).await.unwrap() else {
+                panic!("both won epoch {epoch}");
+            };
+            assert_eq!(now.document, ours);
+            shown = two.read().await.unwrap();
+            assert_eq!(shown.as_ref().unwrap().document, ours);
+        }
+        let names: Vec<_> = store.snapshot().keys().map(|key| key.as_str().to_owned()).collect();
+        assert_eq!(names[0], "routes/shop.json.000000000001");
+        assert_eq!(names.len(), 4, "what was shown stays");
+    }
+
+    #[tokio::test]
+    async fn the_highest_number_is_the_route_and_other_names_are_none() {
+        let store = Arc::new(MemoryStore::new("file://c/").with_page_size(2));
+        store.probe().await.unwrap();
+        let route = series(store.clone());
+        let put = |name: &str, epoch| store.put_raw(name, document(epoch, "a", "x").text(), Properties::default());
+        put("routes/shop.json.000000000009", 9);
+        put("routes/shop.json.000000000010", 10);
+        for other in ["routes/shop.json.bak", "routes/shop.json.000000000011~", "routes/shop.json.99", "routes/shop2"] {
+            put(other, 99);
+        }
+        assert_eq!(route.read().await.unwrap().unwrap().document.epoch, Epoch(10));
+        put("routes/shop.json", 1);
+        let error = route.read().await.unwrap_err();
+        assert!(error.to_string().contains("shop.json.000000000001"), "{error}");
     }
 
     #[tokio::test]

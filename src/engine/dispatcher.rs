@@ -117,6 +117,7 @@ pub(super) async fn with_run<T>(
         let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort };
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;
         run.sites.adopt_places(Some(&run.journal.ledger)).await?;
+        run.sites.drive(&run.journal.ledger).await?;
         // The work of a whole run is a large future; it goes to the heap once.
         Box::pin(work(&run)).await
     };

@@ -37,6 +37,7 @@ use crate::{
         Capabilities, ErrorKind, ObjectStore, StoreError,
         file::{FileStore, Identity},
         memory::MemoryStore,
+        s3::S3Store,
     },
 };
 
@@ -52,6 +53,17 @@ pub(super) struct Met {
     found: BTreeMap<String, Identity>,
     /// The operator says that the directories that are there are meant.
     accepted: bool,
+    /// What this process drives, if it does.
+    state: Option<Driven>,
+}
+
+/// The migration that a process drives.
+#[derive(Debug)]
+struct Driven {
+    /// The state directory.
+    directory: PathBuf,
+    /// The name of the ledger.
+    ledger: String,
 }
 
 impl Met {
@@ -142,6 +154,24 @@ impl Sites {
         Ok(())
     }
 
+    /// Takes the migration of a ledger for the one that this process drives: its state directory for what has
+    /// to be put on disk, and its name for scratch keys.
+    pub(super) async fn drive(&self, ledger: &Ledger) -> Result<(), EngineError> {
+        let directory = ledger.path().parent().unwrap_or(Path::new(".")).to_owned();
+        let state = Driven { directory, ledger: ledger.id().await? };
+        self.met().state = Some(state);
+        Ok(())
+    }
+
+    /// The scratch key of a bucket is that of the migration that this process drives, so that a later run
+    /// removes what an earlier one had to leave. A mere look, beside which a run may be under way, has its own.
+    pub(super) fn probing(&self, store: S3Store) -> S3Store {
+        match &self.met().state {
+            Some(state) => store.probing_for(&state.ledger),
+            None => store,
+        }
+    }
+
     /// Takes the directories that are there for those that are meant, whatever was met before.
     pub fn accept_places(&self) {
         self.met().accepted = true;
@@ -205,8 +235,13 @@ impl Sites {
             },
             (opened, _) => opened?,
         };
-        self.met().note(path, store.identity());
-        Ok(Arc::new(store))
+        let store = if role == Role::Target { store.sweeping() } else { store };
+        let mut met = self.met();
+        met.note(path, store.identity());
+        Ok(match &met.state {
+            Some(state) => Arc::new(store.sorting_in(&state.directory)),
+            None => Arc::new(store),
+        })
     }
 
     fn met(&self) -> std::sync::MutexGuard<'_, Met> {

@@ -208,7 +208,7 @@ impl Sites {
         asked: Probing<'_>,
         sink: &Sink,
     ) -> Result<RouteStore, EngineError> {
-        let (at, key) = route.folder_and_name();
+        let (at, _) = route.folder_and_name();
         let role = if matches!(asked, Probing::Record(_)) { Role::Target } else { Role::Look };
         // No limits: a switch that waits for working hours, or behind a queue, would be made on a proof
         // that is old by then.
@@ -219,12 +219,16 @@ impl Sites {
         let kept = Arc::new(Conditional::new(bare));
         let store: Arc<dyn ObjectStore> = Arc::new(Retrying::new(kept, self.retry.clone()));
         let name = probe_name(plan, &at);
+        if at.scheme == Scheme::File && !matches!(asked, Probing::Look { probe: false, .. }) {
+            // Whether this file system refuses what it must: nothing of it holds for another, so it is not kept.
+            store.probe().await?;
+        }
         match asked {
             Probing::Record(journal) => self.known_or_probed(&*store, &name, journal, sink).await?,
             Probing::Look { ledger, probe } => self.known_or_asked(&*store, &name, ledger, probe).await?,
         }
         let place = place_of(plan, &at).unwrap_or_default();
-        Ok(RouteStore::new(store, key, route.to_string(), dataset.name.clone()).at_place(&place))
+        Ok(RouteStore::of(store, route, dataset.name.clone()).at_place(&place))
     }
 
     /// Opens the route of a dataset to read it, and records nothing.
@@ -332,7 +336,7 @@ impl Sites {
         match at.scheme {
             Scheme::File => self.directory(plan, site, at, role),
             Scheme::S3 => {
-                let store = self.client(plan, site).await?.store(&at.container, &at.prefix);
+                let store = self.probing(self.client(plan, site).await?.store(&at.container, &at.prefix));
                 if role == Role::Source {
                     // A source is never written, so it is never probed: its answers tell the rest.
                     store.adopt(DatasetStores::ASSUMED);

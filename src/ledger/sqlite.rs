@@ -138,6 +138,11 @@ impl Ledger {
         })
     }
 
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes a batch, all of it or nothing; returns once it is on the disk.
     ///
     /// What was acknowledged comes before what is appended afterwards; appends that wait side by

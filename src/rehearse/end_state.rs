@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Buckets, HeldObject};
 use crate::{
+    cutover::number_in_series,
     model::{Key, KeyRange, SiteName},
     store::{ObjectStore, StoreError, file::FileStore},
 };
@@ -74,6 +75,8 @@ impl<'a> SiteState<'a> {
     /// Adds a directory.
     pub(super) async fn directory(&mut self, store: &FileStore) -> Result<(), StoreError> {
         self.fields(&["directory"]);
+        // In a directory a route is a series of files, of which the last one counts.
+        let mut routes = BTreeMap::new();
         let mut listing = store.list(KeyRange::all());
         while let Some(page) = listing.next().await? {
             for entry in page {
@@ -82,12 +85,16 @@ impl<'a> SiteState<'a> {
                     continue;
                 }
                 let bytes = store.read(&Key::from(key), None, None).await?.bytes;
-                if self.is_route("", key) {
-                    self.route("", key, &bytes);
+                let of_series = |(_, name): &&(String, String)| number_in_series(name, key).is_some();
+                if let Some((_, name)) = self.routes.iter().find(of_series) {
+                    routes.insert(name.clone(), bytes);
                 } else {
                     self.fields(&["object", "", key, &hex::encode(Sha256::digest(&bytes))]);
                 }
             }
+        }
+        for (name, bytes) in routes {
+            self.route("", &name, &bytes);
         }
         Ok(())
     }

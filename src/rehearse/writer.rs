@@ -100,9 +100,9 @@ impl Writer {
         let targets = dataset.targets.iter();
         let leads = targets.filter_map(|target| Some((target.at.site.clone(), cloud.store_to_write(&target.at)?)));
         let route = Move::of(dataset).and_then(|what| {
-            let (at, key) = what.cutover.route.folder_and_name();
+            let (at, _) = what.cutover.route.folder_and_name();
             let store = cloud.store(&at, Role::Look)?;
-            Some(RouteStore::new(store, key, what.cutover.route.to_string(), dataset.name.clone()))
+            Some(RouteStore::of(store, &what.cutover.route, dataset.name.clone()))
         });
         let operations = operations(keys, seed);
         Some(Self {

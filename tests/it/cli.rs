@@ -470,7 +470,7 @@ fn a_lead_moves_only_with_approval_and_status_tells_who_gave_it() {
     let waits = bench.expect(0, &["run", "plan.toml"]);
     assert_eq!(waits.next_commands(), ["migrate run plan.toml --approve first"]);
     assert!(waits.out.contains("waits for the approval of phase first"), "{}", waits.out);
-    assert!(!bench.path("target/routes/files.json").exists());
+    assert!(!bench.path("target/routes/files.json.000000000001").exists());
     let status = bench.json(0, &["status", "plan.toml", "--json"]);
     let dataset = &status["phases"][0]["datasets"][0];
     assert_eq!(
@@ -483,7 +483,8 @@ fn a_lead_moves_only_with_approval_and_status_tells_who_gave_it() {
     let events = bench.expect(0, &["run", "plan.toml", "--approve", "all", "--json"]).events();
     let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
     assert_eq!((of("needs_approval"), of("approved"), of("cutover_step")), (1, 1, 7), "{events:?}");
-    let route: Value = serde_json::from_slice(&fs::read(bench.path("target/routes/files.json")).unwrap()).unwrap();
+    let shown = fs::read(bench.path("target/routes/files.json.000000000001")).unwrap();
+    let route: Value = serde_json::from_slice(&shown).unwrap();
     assert_eq!((&route["lead"], &route["epoch"], &route["dataset"]), (&"there".into(), &1.into(), &"files".into()));
 
     let status = bench.json(0, &["status", "plan.toml", "--json"]);

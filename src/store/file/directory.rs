@@ -6,6 +6,7 @@ use std::{
     collections::HashSet,
     fs::File,
     os::{fd::OwnedFd, unix::fs::FileExt as _},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -36,12 +37,21 @@ pub(super) struct Directory {
     durable: Mutex<HashSet<Box<str>>>,
     /// What it lies on.
     pub(super) disk: Arc<Disk>,
+    /// Where names are sorted that are too many to be held.
+    pub(super) spill: PathBuf,
+    /// Whether listings remove what processes that are gone have left.
+    pub(super) sweeps: bool,
 }
 
 impl Directory {
     pub(super) fn new(root: OwnedFd, location: Box<str>) -> Self {
         let disk = rustix::fs::fstat(&root).map(|stat| Disk::of(stat.st_dev)).unwrap_or_default();
-        Self { root, location, durable: Mutex::default(), disk }
+        Self { root, location, durable: Mutex::default(), disk, spill: std::env::temp_dir(), sweeps: false }
+    }
+
+    /// Whether leftovers are removed; never on a file system of which a sync has failed.
+    pub(super) fn sweeps(&self) -> bool {
+        self.sweeps && self.disk.failure().is_none()
     }
 
     /// Opens a directory below the root (`""` is the root). No symbolic link is followed on the way.

@@ -104,7 +104,7 @@ mod tests {
         let identity = Identity::of(&file).unwrap();
         let mut directory = Directory::new(file.into(), "test".into());
         directory.disk = Arc::clone(disk);
-        FileStore { directory: Arc::new(directory), identity }
+        FileStore { directory: Arc::new(directory), identity, replaces: false.into() }
     }
 
     fn body(text: &'static str) -> Body {

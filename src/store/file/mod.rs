@@ -31,7 +31,10 @@ use std::{
     fmt,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -49,6 +52,7 @@ mod directory;
 mod disk;
 mod identity;
 mod path;
+mod spill;
 mod upload;
 mod walk;
 mod write;
@@ -60,6 +64,8 @@ pub use identity::Identity;
 pub struct FileStore {
     directory: Arc<Directory>,
     identity: Identity,
+    /// A probe has seen that a name is replaced where it must be new, or cannot be made.
+    replaces: AtomicBool,
 }
 
 impl fmt::Debug for FileStore {
@@ -69,7 +75,8 @@ impl fmt::Debug for FileStore {
 }
 
 impl FileStore {
-    /// What a directory can do; nothing of it needs a probe.
+    /// What a directory can do. A probe finds out whether its file system really makes new names without
+    /// replacing, which a route depends on.
     pub const CAPABILITIES: Capabilities = Capabilities {
         proof: Proof::Fsynced,
         put_if_absent: true,
@@ -106,7 +113,31 @@ impl FileStore {
         });
         let file = opened.map_err(|cause| open_error(location, root, cause))?;
         let identity = Identity::of(&file).map_err(|cause| open_error(location, root, cause))?;
-        Ok(Self { directory: Arc::new(Directory::new(file.into(), location.into())), identity })
+        Ok(Self {
+            directory: Arc::new(Directory::new(file.into(), location.into())),
+            identity,
+            replaces: AtomicBool::new(false),
+        })
+    }
+
+    /// Sorts names that are too many to be held in files of this directory, not in the system's temporary one.
+    #[must_use]
+    pub fn sorting_in(mut self, directory: &Path) -> Self {
+        if let Some(opened) = Arc::get_mut(&mut self.directory) {
+            directory.clone_into(&mut opened.spill);
+        }
+        self
+    }
+
+    /// Has listings remove, in passing, what earlier processes of this tool had to leave: staged files whose
+    /// writer is gone, and what belongs to no upload. For a directory that is written, never for one that is
+    /// only looked at.
+    #[must_use]
+    pub fn sweeping(mut self) -> Self {
+        if let Some(opened) = Arc::get_mut(&mut self.directory) {
+            opened.sweeps = true;
+        }
+        self
     }
 
     /// Which directory it is.
@@ -172,11 +203,13 @@ impl ObjectStore for FileStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Self::CAPABILITIES
+        Capabilities { put_if_absent: !self.replaces.load(Ordering::Relaxed), ..Self::CAPABILITIES }
     }
 
     async fn probe(&self) -> Result<Capabilities> {
-        Ok(Self::CAPABILITIES)
+        let refuses = self.run("probe", Directory::refuses_to_replace).await?;
+        self.replaces.store(!refuses, Ordering::Relaxed);
+        Ok(self.capabilities())
     }
 
     fn adopt(&self, _capabilities: Capabilities) {}

@@ -4,6 +4,7 @@
 //! own way (`.`, `..`, an empty segment) is refused rather than normalised, so a key and its path
 //! determine each other.
 
+use rand::{TryRngCore as _, rngs::OsRng};
 use sha2::Digest as _;
 
 /// Names that begin so are this tool's own: they are in no listing and no key may have them.
@@ -39,9 +40,23 @@ pub(super) fn split(key: &str) -> (&str, &str) {
 /// The name under which the file `name` is written before it is renamed.
 ///
 /// The same name gives the same staging name: when a process dies in the middle, the next write of
-/// that key takes the leftover up and renames it away, so that nothing has to be swept.
+/// that key takes the leftover up and renames it away. What no write takes up is swept ([`is_staging`]).
 pub(super) fn staging(name: &str) -> String {
     format!("{RESERVED}{}", hex::encode(&sha2::Sha256::digest(name.as_bytes())[..16]))
+}
+
+/// A staging name that no other writer has: two machines that share no lock must not write one file, where
+/// only the name that it gets decides who was first.
+pub(super) fn staging_alone() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    OsRng.try_fill_bytes(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(format!("{RESERVED}{}", hex::encode(bytes)))
+}
+
+/// Whether a name is that of a staged file.
+pub(super) fn is_staging(name: &[u8]) -> bool {
+    let hexadecimal = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    name.strip_prefix(RESERVED.as_bytes()).is_some_and(|rest| rest.len() == 32 && rest.iter().all(hexadecimal))
 }
 
 #[cfg(test)]
@@ -77,5 +92,11 @@ mod tests {
         assert!(name.starts_with(RESERVED) && name.len() <= 255);
         assert_eq!(name, staging(&"x".repeat(255)));
         assert_ne!(staging("a"), staging("b"));
+        assert_ne!(staging_alone().unwrap(), staging_alone().unwrap());
+        for name in [name, staging_alone().unwrap()] {
+            assert!(is_staging(name.as_bytes()));
+            assert!(!is_staging(&name.as_bytes()[1..]) && !is_staging(format!("{name}0").as_bytes()));
+        }
+        assert!(!is_staging(RESERVED.as_bytes()) && !is_staging(format!("{RESERVED}{:A>32}", "").as_bytes()));
     }
 }

@@ -19,7 +19,7 @@ use std::{
 
 use rand::{TryRngCore as _, rngs::OsRng};
 use rustix::{
-    fs::{AtFlags, Dir, Mode, OFlags, fstat, ftruncate, mkdirat, openat, unlinkat},
+    fs::{AtFlags, Dir, Mode, OFlags, fstat, ftruncate, mkdirat, openat, statat, unlinkat},
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     directory::{Directory, absent_is_none, open_directory},
     path,
-    write::lock_key,
+    write::{lock_key, open_staged, sweep_staged},
 };
 use crate::{
     digest::Body,
@@ -85,7 +85,8 @@ impl Directory {
         let uploads = open_directory(&self.root, path::RESERVED)?;
         self.disk.sync(&self.root)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&uploads, data_name(id), flags, Mode::from_raw_mode(0o666))?;
+        // Locked until the journal is there: a data file without one, that can be locked, is nobody's.
+        let _data = open_staged(&uploads, &data_name(id))?;
         let mut journal: File = openat(&uploads, journal_name(id), flags, Mode::from_raw_mode(0o666))?.into();
         journal.write_all(line.as_bytes()).map_err(|cause| errno_of(&cause))?;
         self.disk.sync_data(&journal)?;
@@ -200,6 +201,30 @@ impl Directory {
         Ok(found)
     }
 
+    /// Removes what no upload can go on with: data without a journal, whose writer died at its birth; and
+    /// journals without data, of an upload that was finished or aborted. Uploads themselves stay: they outlive
+    /// their process, and another migration may go on with them.
+    pub(super) fn sweep_uploads(&self) {
+        let Ok(uploads) = open_directory(&self.root, path::RESERVED) else { return };
+        let Ok(entries) = Dir::read_from(&uploads) else { return };
+        for entry in entries.filter_map(Result::ok) {
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            let id = |suffix| name.strip_suffix(suffix).filter(|id| is_id(id));
+            if let Some(id) = id(".parts") {
+                let data = statat(&uploads, data_name(id), AtFlags::SYMLINK_NOFOLLOW);
+                if data.is_err_and(|errno| errno == Errno::NOENT) {
+                    let _ = unlinkat(&uploads, name, AtFlags::empty());
+                }
+            } else if let Some(id) = id(".data")
+                && is_without_journal(&uploads, id)
+                && sweep_staged(&uploads, name)
+            {
+                let _ = unlinkat(&uploads, journal_name(id), AtFlags::empty());
+            }
+        }
+        self.drop_uploads_if_empty();
+    }
+
     fn drop_uploads_if_empty(&self) {
         let _ = unlinkat(&self.root, path::RESERVED, AtFlags::REMOVEDIR);
     }
@@ -286,6 +311,23 @@ fn line_text(line: &Line) -> String {
     format!("\n{}\n", serde_json::to_string(line).expect("strings and numbers serialise"))
 }
 
+/// Whether there is no journal, or one that was torn before it said what it is of.
+fn is_without_journal(uploads: &OwnedFd, id: &str) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(uploads, journal_name(id), flags, Mode::empty()) {
+        Err(errno) => errno == Errno::NOENT,
+        Ok(fd) => {
+            let mut bytes = Vec::new();
+            File::from(fd).read_to_end(&mut bytes).is_ok() && parse(&bytes).is_none()
+        }
+    }
+}
+
+/// Whether a text can be the id of an upload: 32 hexadecimal digits.
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 fn data_name(id: &str) -> String {
     format!("{id}.data")
 }
@@ -365,6 +407,30 @@ mod tests {
         finish(&[one, two], evidence(&[&a, &b])).unwrap();
         assert_eq!(std::fs::read(root.path().join("k")).unwrap(), b"abcde");
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1, "nothing is left over");
+    }
+
+    #[test]
+    fn what_no_upload_can_go_on_with_is_swept_and_uploads_stay() {
+        let (root, store) = directory();
+        let alive = store.begin_upload(&"k".into()).unwrap();
+        store.put_part(&alive, 1, 0, &body("abc")).unwrap();
+        let file = |id: &str, kind: &str| root.path().join(path::RESERVED).join(format!("{id}.{kind}"));
+        let [unborn, torn, finished, birth] = ["0", "1", "2", "3"].map(|digit| digit.repeat(32));
+        for data in [&unborn, &torn] {
+            std::fs::write(file(data, "data"), "").unwrap();
+        }
+        std::fs::write(file(&torn, "parts"), "\n{\"key\":").unwrap();
+        std::fs::copy(file(&alive.id, "parts"), file(&finished, "parts")).unwrap();
+        std::fs::write(file("somebody's", "data"), "").unwrap();
+        // One that is just being born.
+        let writer = open_staged(&open_directory(&store.root, path::RESERVED).unwrap(), &data_name(&birth)).unwrap();
+        store.sweep_uploads();
+        let left = || std::fs::read_dir(root.path().join(path::RESERVED)).unwrap().count();
+        assert_eq!(left(), 4, "the upload's two files, the one that is being born, and the one that is not ours");
+        assert_eq!(store.list_parts(&alive).unwrap().len(), 1);
+        drop(writer);
+        store.sweep_uploads();
+        assert_eq!(left(), 3);
     }
 
     #[test]

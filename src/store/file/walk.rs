@@ -1,15 +1,15 @@
 //! Listing a directory tree in byte order of the full key, in bounded memory.
 //!
 //! In that order a directory stands where `name/` stands, so that its keys come where they belong:
-//! `a-b`, `a/x`, `a0`. Of each directory on the path at most [`WINDOW_NAMES`] names are held: a scan
-//! keeps the smallest names that are left and throws the others away, and when these are used up the
-//! directory is scanned again for the next window. The price of bounded memory is one scan for every
-//! [`WINDOW_NAMES`] names: eight for a directory of a million. What lies outside the range is skipped
-//! in the scan; it is neither held nor looked at.
+//! `a-b`, `a/x`, `a0`. Of each directory on the path at most [`WINDOW_NAMES`] names are held. A first scan
+//! keeps the smallest ones and throws the others away: most directories are smaller, and who asks for one
+//! page should not pay for all. If they are used up and there are more, a second scan sorts all the others
+//! in a file without a name ([`spill`](super::spill)). So a directory is read once or twice, however large it
+//! is. What lies outside the range is skipped in the scan; it is neither held nor looked at.
 //!
 //! Files that come or go while the listing is under way may or may not be seen, as with any store.
 
-use std::{ffi::CStr, os::fd::OwnedFd, sync::Arc};
+use std::{ffi::CStr, io, os::fd::OwnedFd, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use rustix::{
@@ -19,7 +19,9 @@ use rustix::{
 
 use super::{
     directory::{Directory, open_directory, problem, token_of},
-    path::RESERVED,
+    path::{RESERVED, is_staging},
+    spill::{Sorted, Sorter},
+    write::sweep_staged,
 };
 use crate::{
     model::{Key, KeyRange},
@@ -92,17 +94,42 @@ struct Level {
     fd: OwnedFd,
     /// Its path as the beginning of keys: empty, or ending in `/`.
     prefix: String,
-    /// The names of this window that are left, descending, so that the next one is at the end.
-    names: Vec<Name>,
+    names: Names,
     /// Names at or before this are done.
     floor: Option<Box<[u8]>>,
-    /// Whether names beyond the window may be left.
-    more: bool,
+}
+
+/// The names of a directory that are left.
+enum Names {
+    /// It was not read yet.
+    Unread,
+    /// The smallest ones, descending, so that the next one is at the end; and whether there are more.
+    Window(Vec<Name>, bool),
+    /// All the others.
+    Spilled(Sorted),
+}
+
+/// Why a directory could not be read.
+enum Unread {
+    Directory(Errno),
+    Spill(io::Error),
+}
+
+impl From<Errno> for Unread {
+    fn from(errno: Errno) -> Self {
+        Self::Directory(errno)
+    }
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::Spill(error)
+    }
 }
 
 /// A name in a directory; directories have a `/` at their end, which puts them where they sort.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Name(Box<[u8]>);
+pub(super) struct Name(pub(super) Box<[u8]>);
 
 impl Name {
     fn is_directory(&self) -> bool {
@@ -117,7 +144,10 @@ impl Name {
 impl Walk {
     fn new(directory: Arc<Directory>, range: KeyRange, window: usize) -> Result<Self> {
         let fd = directory.open("").map_err(|errno| directory.failed("list", None, errno))?;
-        let root = Level { fd, prefix: String::new(), names: Vec::new(), floor: None, more: true };
+        if directory.sweeps() {
+            directory.sweep_uploads();
+        }
+        let root = Level { fd, prefix: String::new(), names: Names::Unread, floor: None };
         Ok(Self { directory, range, window, levels: vec![root], failed: false })
     }
 
@@ -141,14 +171,14 @@ impl Walk {
     /// One name forward.
     fn step(&mut self) -> Result<Option<Entry>> {
         let Some(level) = self.levels.last_mut() else { return Ok(None) };
-        let Some(name) = level.names.pop() else {
-            if level.more {
-                let scanned = level.scan(&self.range, self.window);
-                scanned.map_err(|errno| self.failed_in_top(errno))?;
-            } else {
+        let name = match level.next(&self.range, self.window, &self.directory) {
+            Ok(Some(name)) => name,
+            Ok(None) => {
                 self.levels.pop();
+                return Ok(None);
             }
-            return Ok(None);
+            Err(Unread::Directory(errno)) => return Err(self.failed_in_top(errno)),
+            Err(Unread::Spill(error)) => return Err(self.not_sorted(error)),
         };
         level.floor = Some(name.0.clone());
         let bare = name.bare();
@@ -161,7 +191,7 @@ impl Walk {
             match open_directory(&level.fd, text) {
                 Ok(fd) => {
                     let prefix = format!("{}{text}/", level.prefix);
-                    self.levels.push(Level { fd, prefix, names: Vec::new(), floor: None, more: true });
+                    self.levels.push(Level { fd, prefix, names: Names::Unread, floor: None });
                 }
                 // It vanished, or is no directory any more.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
@@ -184,6 +214,19 @@ impl Walk {
         }
     }
 
+    /// The names of a directory could not be sorted on disk.
+    fn not_sorted(&self, error: io::Error) -> StoreError {
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let (kind, why) =
+            if full { (ErrorKind::Full, "no room is left there") } else { (ErrorKind::Other, "it failed") };
+        let detail = format!(
+            "a directory has more names than are held in memory, and {} is to sort them on disk, but {why}: \
+             make room there, or name another directory (--state of a run, TMPDIR of a look)",
+            self.directory.spill.display()
+        );
+        self.directory.error(kind, "list", None, detail).because(error)
+    }
+
     fn failed_in_top(&self, errno: Errno) -> StoreError {
         let path = self.levels.last().map(|level| Key::new(level.prefix.as_str()));
         self.directory.failed("list", path.as_ref().filter(|path| !path.as_str().is_empty()), errno)
@@ -191,45 +234,87 @@ impl Walk {
 }
 
 impl Level {
-    /// Fills the window with the smallest names above the floor that lie in the range.
-    fn scan(&mut self, range: &KeyRange, window: usize) -> Result<(), Errno> {
-        let mut names: Vec<Name> = Vec::new();
-        let mut ceiling: Option<Name> = None;
+    /// The next name in the range.
+    fn next(&mut self, range: &KeyRange, window: usize, of: &Directory) -> Result<Option<Name>, Unread> {
+        loop {
+            self.names = match &mut self.names {
+                Names::Unread => self.first_window(range, window, of.sweeps())?,
+                Names::Window(names, more) => match names.pop() {
+                    None if *more => Names::Spilled(self.sort_rest(range, window, &of.spill)?),
+                    name => return Ok(name),
+                },
+                Names::Spilled(sorted) => return Ok(sorted.next()?),
+            };
+        }
+    }
+
+    /// The smallest names in the range.
+    fn first_window(&self, range: &KeyRange, window: usize, sweeps: bool) -> Result<Names, Unread> {
+        let (mut names, mut ceiling): (Vec<Name>, Option<Name>) = (Vec::new(), None);
+        self.scan(range, sweeps, |name| {
+            if ceiling.as_ref().is_some_and(|ceiling| *name > *ceiling.0) {
+                return Ok(());
+            }
+            names.push(Name(name.into()));
+            // Cut at twice the window, so that the cut costs a constant for each name.
+            if names.len() >= window * 2 {
+                ceiling = Some(cut(&mut names, window));
+            }
+            Ok(())
+        })?;
+        let more = ceiling.is_some() || names.len() > window;
+        if names.len() > window {
+            cut(&mut names, window);
+        }
+        names.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(Names::Window(names, more))
+    }
+
+    /// All names in the range that are left.
+    fn sort_rest(&self, range: &KeyRange, window: usize, spill: &Path) -> Result<Sorted, Unread> {
+        let mut sorter = Sorter::new(spill, window)?;
+        self.scan(range, false, |name| Ok(sorter.push(Name(name.into()))?))?;
+        Ok(sorter.finish()?)
+    }
+
+    /// Reads the directory: every name above the floor that lies in the range, in no order.
+    fn scan(
+        &self,
+        range: &KeyRange,
+        sweeps: bool,
+        mut take: impl FnMut(&[u8]) -> Result<(), Unread>,
+    ) -> Result<(), Unread> {
+        #[cfg(test)]
+        tests::count_read();
         // Most names of a large directory are looked at and thrown away, so that is kept cheap.
         let mut name = Vec::new();
-        self.more = false;
         for found in Dir::read_from(&self.fd)? {
             let found = match found {
                 // The directory itself was removed.
                 Err(Errno::NOENT) => break,
                 found => found?,
             };
-            if !self.take_name(found.file_name(), found.file_type(), &mut name)?
-                || ceiling.as_ref().is_some_and(|ceiling| *name > *ceiling.0)
-                || !self.wanted(&name, range)
-            {
-                continue;
-            }
-            names.push(Name(name.as_slice().into()));
-            // Cut at twice the window, so that the cut costs a constant for each name.
-            if names.len() >= window * 2 {
-                ceiling = Some(cut(&mut names, window));
-                self.more = true;
+            if self.take_name(found.file_name(), found.file_type(), sweeps, &mut name)? && self.wanted(&name, range) {
+                take(&name)?;
             }
         }
-        if names.len() > window {
-            cut(&mut names, window);
-            self.more = true;
-        }
-        names.sort_unstable_by(|a, b| b.cmp(a));
-        self.names = names;
         Ok(())
     }
 
     /// Puts a name as it sorts into `name`; false where it is not ours to list.
-    fn take_name(&self, found: &CStr, kind: FileType, name: &mut Vec<u8>) -> Result<bool, Errno> {
+    fn take_name(&self, found: &CStr, kind: FileType, sweeps: bool, name: &mut Vec<u8>) -> Result<bool, Errno> {
         let bytes = found.to_bytes();
-        if bytes == b"." || bytes == b".." || bytes.starts_with(RESERVED.as_bytes()) {
+        if bytes == b"." || bytes == b".." {
+            return Ok(false);
+        }
+        if bytes.starts_with(RESERVED.as_bytes()) {
+            if sweeps
+                && is_staging(bytes)
+                && let Ok(staged) = found.to_str()
+                && sweep_staged(&self.fd, staged)
+            {
+                tracing::debug!(directory = self.prefix, "removed what a process that is gone had staged");
+            }
             return Ok(false);
         }
         let kind = match kind {
@@ -276,6 +361,14 @@ fn cut(names: &mut Vec<Name>, window: usize) -> Name {
     largest
 }
 
+/// All keys.
+#[cfg(test)]
+pub(super) fn keys_of(directory: &Arc<Directory>) -> Vec<String> {
+    let mut walk = Walk::new(Arc::clone(directory), KeyRange::all(), WINDOW_NAMES).expect("it can be listed");
+    let page = walk.page().expect("it can be listed");
+    page.into_iter().map(|entry| entry.key.as_str().to_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, path::Path};
@@ -283,6 +376,48 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    thread_local! {
+        /// How often this thread has read a directory.
+        static READS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    pub(super) fn count_read() {
+        READS.set(READS.get() + 1);
+    }
+
+    #[test]
+    fn a_flat_directory_is_read_twice_however_many_names_it_has() {
+        let root = tempfile::tempdir().unwrap();
+        let names: Vec<_> = (0..3_000).map(|n| format!("{n:05}")).collect();
+        for name in &names {
+            fs::write(root.path().join(name), "").unwrap();
+        }
+        for (window, reads) in [(4_000, 1), (3_000, 1), (2_999, 2), (100, 2), (7, 2)] {
+            READS.set(0);
+            assert!(keys(root.path(), KeyRange::all(), window) == names, "a window of {window}");
+            assert_eq!(READS.get(), reads, "a window of {window}");
+        }
+        READS.set(0);
+        let fd = fs::File::open(root.path()).unwrap().into();
+        let mut walk = Walk::new(Arc::new(Directory::new(fd, "test".into())), KeyRange::all(), 2_000).unwrap();
+        assert_eq!(walk.page().unwrap().len(), PAGE_ENTRIES);
+        assert_eq!(READS.get(), 1, "who asks for one page does not pay for all");
+    }
+
+    #[test]
+    fn a_place_to_sort_that_is_not_there_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        for n in 0..10 {
+            fs::write(root.path().join(n.to_string()), "").unwrap();
+        }
+        let mut directory = Directory::new(fs::File::open(root.path()).unwrap().into(), "test".into());
+        directory.spill = root.path().join("not there");
+        let mut walk = Walk::new(Arc::new(directory), KeyRange::all(), 4).unwrap();
+        assert_eq!(walk.page().unwrap().len(), 4, "what came before is handed out");
+        let error = walk.page().unwrap_err();
+        assert!(error.detail().contains("not there") && error.detail().contains("TMPDIR"), "{error}");
+    }
 
     fn listing(root: &Path, range: KeyRange, window: usize) -> FileListing {
         let fd = fs::File::open(root).unwrap().into();
@@ -299,7 +434,11 @@ mod tests {
             if page.is_empty() {
                 return keys;
             }
-            assert!(walk.levels.iter().all(|level| level.names.len() <= window), "the window is bounded");
+            let held = |level: &Level| match &level.names {
+                Names::Window(names, _) => names.len(),
+                Names::Unread | Names::Spilled(_) => 0,
+            };
+            assert!(walk.levels.iter().all(|level| held(level) <= window), "the window is bounded");
             keys.extend(page.into_iter().map(|entry| entry.key.as_str().to_owned()));
         }
     }

@@ -2,10 +2,18 @@
 //!
 //! A file is staged under a reserved name in its own directory, synced, renamed, and its directory
 //! synced, in this order: when `put` returns, data and name are on disk. The condition of a write is
-//! the rename itself where that can be (`RENAME_NOREPLACE`, or a hard link, which never replaces);
-//! for [`Condition::Matches`] it is a look right before the rename. Writers of this process exclude
-//! each other by a lock on the key and other processes of this tool by `flock` on the staged file, so
-//! the race that is left is with a foreign program that writes between look and rename.
+//! the rename itself where that can be (`RENAME_NOREPLACE`, or a hard link, which never replaces): a probe
+//! tells whether the file system keeps that, see [`Directory::refuses_to_replace`]. Then the staged file has a
+//! name of its own too, so that nothing depends on a lock. For [`Condition::Matches`] it is a look right before
+//! the rename. Writers of this process exclude each other by a lock on the key and other processes of this tool
+//! by `flock` on the staged file, so the race that is left is with a foreign program, or a machine that shares
+//! no locks, that writes between look and rename.
+//!
+//! # Leftovers
+//!
+//! A process that is killed leaves staged files. Who stages holds `flock` on the file, so one that can be locked
+//! is nobody's any more: listings of a store that [sweeps](super::FileStore::sweeping) remove it in passing.
+//! Where the file system knows no locks nothing can be told, and nothing is removed.
 
 use std::{
     fs::File,
@@ -69,7 +77,11 @@ impl Directory {
         let (directory, name) = path::split(key.as_str());
         let failed = |errno| self.failed("write", Some(key), errno);
         let _lock = lock_key(key);
-        let staging = path::staging(name);
+        let staging = if *condition == Condition::Absent {
+            path::staging_alone().map_err(|cause| failed(Errno::from_io_error(&cause).unwrap_or(Errno::AGAIN)))?
+        } else {
+            path::staging(name)
+        };
         for _ in 0..ROUNDS_MAX {
             let fd = self.make(directory).map_err(failed)?;
             // Checked again at the rename; this look spares writing a large body in vain.
@@ -90,6 +102,37 @@ impl Directory {
             }
         }
         Err(self.error(ErrorKind::Conflict, "write", Some(key), "the directory keeps vanishing"))
+    }
+
+    /// Whether a name that is new is made, and one that is there is not replaced: tried with three files, both
+    /// ways.
+    pub(super) fn refuses_to_replace(&self) -> Result<bool> {
+        self.refuses_to_replace_by(rename_new)
+    }
+
+    fn refuses_to_replace_by(
+        &self,
+        rename: impl Fn((&OwnedFd, &str), (&OwnedFd, &str)) -> Result<(), Errno>,
+    ) -> Result<bool> {
+        let failed = |errno| self.failed("probe", None, errno);
+        let name = || path::staging_alone().map_err(|cause| failed(Errno::from_io_error(&cause).unwrap_or(Errno::IO)));
+        let (first, second, named) = (name()?, name()?, name()?);
+        let root = self.open("").map_err(failed)?;
+        let tried = || {
+            let ours = self.stage(&root, &first, b"first")?;
+            let _theirs = self.stage(&root, &second, b"second")?;
+            let made = rename((&root, &first), (&root, &named));
+            let refused = rename((&root, &second), (&root, &named)) == Err(Errno::EXIST);
+            let shown = absent_is_none(statat(&root, &named, AtFlags::SYMLINK_NOFOLLOW))?;
+            let ours = fstat(&ours)?;
+            let kept = shown.is_some_and(|shown| (shown.st_dev, shown.st_ino) == (ours.st_dev, ours.st_ino));
+            Ok(made.is_ok() && refused && kept)
+        };
+        let answer = tried();
+        for name in [&first, &second, &named] {
+            absent_is_none(unlinkat(&root, name, AtFlags::empty())).map_err(failed)?;
+        }
+        answer.map_err(failed)
     }
 
     /// Writes and syncs a staged file.
@@ -193,7 +236,7 @@ impl Directory {
 }
 
 /// Opens a staged file for this process alone, empty, whether or not a dead process left one.
-fn open_staged(directory: &OwnedFd, staging: &str) -> Result<File, Errno> {
+pub(super) fn open_staged(directory: &OwnedFd, staging: &str) -> Result<File, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     for _ in 0..ROUNDS_MAX {
         let fd = openat(directory, staging, flags, Mode::from_raw_mode(0o666))?;
@@ -279,8 +322,36 @@ fn rename_new(from: (&OwnedFd, &str), to: (&OwnedFd, &str)) -> Result<(), Errno>
 }
 
 fn link_new(from: (&OwnedFd, &str), to: (&OwnedFd, &str)) -> Result<(), Errno> {
-    linkat(from.0, from.1, to.0, to.1, AtFlags::empty())?;
+    match linkat(from.0, from.1, to.0, to.1, AtFlags::empty()) {
+        // Over NFS a repeated request finds the link that the first one made.
+        Err(Errno::EXIST) if is_same(from, to)? => {}
+        linked => linked?,
+    }
     unlinkat(from.0, from.1, AtFlags::empty())
+}
+
+/// Whether two names are of one file.
+fn is_same(one: (&OwnedFd, &str), other: (&OwnedFd, &str)) -> Result<bool, Errno> {
+    let of = |at: (&OwnedFd, &str)| absent_is_none(statat(at.0, at.1, AtFlags::SYMLINK_NOFOLLOW));
+    let (one, other) = (of(one)?, of(other)?);
+    Ok(one.zip(other).is_some_and(|(a, b)| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)))
+}
+
+/// Removes a staged file whose writer is gone; whether it did. One that is being written is locked.
+pub(super) fn sweep_staged(directory: &OwnedFd, name: &str) -> bool {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(fd) = openat(directory, name, flags, Mode::empty()) else { return false };
+    // Only a lock that is granted proves that nobody holds it; a file system without locks proves nothing.
+    if flock(&fd, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return false;
+    }
+    let named = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    let same = named.and_then(|named| {
+        let opened = fstat(&fd)?;
+        Ok((named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
+            && FileType::from_raw_mode(opened.st_mode) == FileType::RegularFile)
+    });
+    same == Ok(true) && unlinkat(directory, name, AtFlags::empty()).is_ok()
 }
 
 #[cfg(test)]
@@ -300,10 +371,59 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_tells_a_file_system_that_replaces_or_cannot_make_a_new_name() {
+        let (root, store) = directory();
+        assert!(store.refuses_to_replace().unwrap());
+        assert!(store.refuses_to_replace_by(link_new).unwrap(), "the fallback does not replace either");
+        let replaces = |from: (&OwnedFd, &str), to: (&OwnedFd, &str)| renameat(from.0, from.1, to.0, to.1);
+        assert!(!store.refuses_to_replace_by(replaces).unwrap());
+        assert!(!store.refuses_to_replace_by(|_, _| Err(Errno::EXIST)).unwrap(), "it refuses what is right, too");
+        assert!(!store.refuses_to_replace_by(|_, _| Err(Errno::NOTSUP)).unwrap());
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "nothing is left over");
+    }
+
+    #[test]
+    fn what_a_dead_writer_has_staged_is_swept_and_nothing_else() {
+        let (root, mut store) = directory();
+        store.sweeps = true;
+        let store = std::sync::Arc::new(store);
+        std::fs::create_dir(root.path().join("d")).unwrap();
+        let (dead, alone) = (path::staging("k"), path::staging_alone().unwrap());
+        let (held, other) = (path::staging("held"), format!("{}not ours", path::RESERVED));
+        for name in [&dead, &alone, &held, &other] {
+            std::fs::write(root.path().join("d").join(name), "half").unwrap();
+        }
+        std::fs::write(root.path().join("d/kept"), "kept").unwrap();
+        let writer = File::open(root.path().join("d").join(&held)).unwrap();
+        flock(&writer, FlockOperation::LockExclusive).unwrap();
+        let left = |root: &std::path::Path| {
+            let names = std::fs::read_dir(root.join("d")).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let mut expected = vec!["kept".to_owned(), held, other];
+        expected.sort();
+        assert_eq!(super::super::walk::keys_of(&store), ["d/kept"]);
+        assert_eq!(left(root.path()), expected);
+        drop(writer);
+        assert_eq!(super::super::walk::keys_of(&store), ["d/kept"]);
+        assert_eq!(left(root.path()).len(), 2, "its writer is gone by now");
+    }
+
+    #[test]
+    fn a_store_that_is_only_looked_at_sweeps_nothing() {
+        let (root, store) = directory();
+        std::fs::write(root.path().join(path::staging("k")), "half").unwrap();
+        assert!(super::super::walk::keys_of(&std::sync::Arc::new(store)).is_empty());
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn a_leftover_of_a_dead_writer_is_taken_up_and_renamed_away() {
         let (root, store) = directory();
         std::fs::write(root.path().join(path::staging("k")), "half of an old bo").unwrap();
-        store.put(&"k".into(), &body("new"), &Condition::Absent).unwrap();
+        store.put(&"k".into(), &body("new"), &Condition::None).unwrap();
         assert_eq!(std::fs::read(root.path().join("k")).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1, "nothing is left over");
     }
@@ -316,7 +436,7 @@ mod tests {
         let refused = store.put(&"k".into(), &body("other"), &Condition::Absent).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Precondition);
         std::fs::rename(root.path().join("k"), root.path().join("kept")).unwrap();
-        store.put(&"k".into(), &body("new"), &Condition::Absent).unwrap();
+        store.put(&"k".into(), &body("new"), &Condition::None).unwrap();
         assert_eq!(std::fs::read(root.path().join("kept")).unwrap(), b"finished");
         assert_eq!(std::fs::read(root.path().join("k")).unwrap(), b"new");
     }

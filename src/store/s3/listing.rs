@@ -8,6 +8,7 @@ use aws_sdk_s3::types::{EncodingType, Object};
 
 use super::{
     convert::{percent_decode, token},
+    probe::is_scratch,
     wire::Wire,
 };
 use crate::{
@@ -89,6 +90,7 @@ impl Listing for S3Listing {
                     return Err(self.wire.reads("list").error(ErrorKind::Garbled, detail));
                 }
             };
+            entries.retain(|entry| !is_scratch(&entry.key));
             if !entries.is_empty() {
                 return Ok(Some(entries));
             }

@@ -23,7 +23,7 @@ use super::{
     wire::{Got, Wire, within},
 };
 use crate::{
-    digest::{Body, md5},
+    digest::{Body, md5, sha256},
     model::{Key, Token},
     store::{Capabilities, Condition, ErrorKind, Header, PartRules, Proof, Properties, Result, Retry, StoreError},
 };
@@ -37,10 +37,36 @@ const TRIES_MAX: u32 = 4;
 /// How often a refusal that may be a passing failure must come before it is believed.
 const REFUSALS_MIN: u32 = 2;
 
+/// How the names of scratch objects begin; 16 hexadecimal digits follow.
+const SCRATCH: &str = ".migrate-probe-";
+
 /// A key for a store's scratch object. Two stores that are probed at once must not meet.
 pub(super) fn scratch_key() -> Key {
     let unique = rand::rngs::StdRng::from_os_rng().next_u64();
-    Key::new(format!(".migrate-probe-{unique:016x}"))
+    Key::new(format!("{SCRATCH}{unique:016x}"))
+}
+
+/// Whether a key is, or lies below, that of a scratch object. Such names are reserved: they are in no listing, so
+/// that one which had to be left is no record of anybody.
+pub(super) fn is_scratch(key: &Key) -> bool {
+    let of_scratch = |segment: &str| {
+        segment
+            .strip_prefix(SCRATCH)
+            .and_then(|rest| rest.get(..16))
+            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)))
+    };
+    key.as_str().split('/').any(of_scratch)
+}
+
+impl super::S3Store {
+    /// Derives the scratch key from the name of whoever probes, of whom only one may do so at a time, and from the
+    /// place: a later probe then removes what one that was killed had to leave.
+    #[must_use]
+    pub fn probing_for(mut self, name: &str) -> Self {
+        let digest = sha256(format!("{name} {}", self.wire.location).as_bytes()).to_string();
+        self.scratch = Key::new(format!("{SCRATCH}{}", &digest[..16]));
+        self
+    }
 }
 
 /// Tries everything, then removes the scratch object whatever came of it.

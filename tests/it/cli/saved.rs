@@ -36,8 +36,14 @@ fn stale(bench: &Bench, changes: &[&str]) {
     assert_eq!(bench.path(".migrate").exists(), begun, "nothing was begun");
 }
 
+/// How many documents the route has shown, in numbered files.
+fn shown(bench: &Bench) -> usize {
+    fs::read_dir(bench.path("target/routes")).map_or(0, Iterator::count)
+}
+
 fn route(bench: &Bench) -> Value {
-    serde_json::from_slice(&fs::read(bench.path("target/routes/files.json")).unwrap()).unwrap()
+    let last = format!("target/routes/files.json.{:012}", shown(bench));
+    serde_json::from_slice(&fs::read(bench.path(&last)).unwrap()).unwrap()
 }
 
 /// Moves the route as another tool would.
@@ -46,7 +52,8 @@ fn move_route(bench: &Bench, epoch: u64, lead: &str) {
         "dataset": "files", "epoch": epoch, "attempt": "theirs", "lead": lead, "followers": [], "max_age_s": 0,
         "since": "2026-01-01T00:00:00Z",
     });
-    bench.write("target/routes/files.json", &document.to_string());
+    let next = format!("target/routes/files.json.{:012}", shown(bench) + 1);
+    bench.write(&next, &document.to_string());
 }
 
 #[test]

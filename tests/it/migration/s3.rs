@@ -5,6 +5,7 @@ use std::sync::Arc;
 use migrate::{
     engine::compare::Scope,
     lifecycle::Goal,
+    model::KeyRange,
     plan::Level,
     rehearse::{Fault, FaultRule, Faults, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When},
     store::{
@@ -161,6 +162,46 @@ async fn a_probe_takes_no_passing_failure_for_an_answer() {
         assert!(server.stats().faults > 0);
         server.stop().await;
     }
+}
+
+/// A process that is killed in a probe leaves its scratch object: here by a server that refuses the deletion.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_probe_of_the_same_migration_removes_what_an_earlier_one_had_to_leave() {
+    let server = server(|_| {}).await;
+    let probing = async |name: &str| store(&server, "t", SECRET, "x/").await.probing_for(name);
+    let refused = FaultRule::new(Fault::InternalError, When::Every(1)).on([Operation::DeleteObject]);
+    server.set_faults(Faults::one(1, refused));
+    assert!(probing("ledger").await.probe().await.is_err());
+    let left = server.state().keys("data");
+    assert_eq!(left.len(), 1, "{left:?}");
+    server.set_faults(Faults::default());
+
+    probing("another ledger").await.probe().await.unwrap();
+    assert_eq!(server.state().keys("data"), left, "what is another's is left alone");
+    let entries = probing("any").await.list(KeyRange::all()).next().await.unwrap();
+    assert_eq!(entries, None, "it is no record");
+    probing("ledger").await.probe().await.unwrap();
+    assert!(server.state().keys("data").is_empty());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scratch_key_that_was_left_is_no_extra_record() {
+    let (from, to) = (server(|_| {}).await, server(|_| {}).await);
+    from.state().put("data", "a", "a");
+    for left in [".migrate-probe-0123456789abcdef", "below/.migrate-probe-0123456789abcdef"] {
+        to.state().put("data", left, "scratch");
+    }
+    let directory = tempdir().unwrap();
+    let text = one_dataset(&["to"], "extra = \"refuse\"");
+    let rig = Rig::new(&text, stores(&from, &[("to", &to)]).await, directory.path());
+    rig.run().await;
+    assert_eq!(rig.verify(Level::Checksum).await.targets[0].extra, 0);
+    // A name that only looks like one counts.
+    to.state().put("data", ".migrate-probe-of-my-own", "mine");
+    assert_eq!(rig.verify(Level::Checksum).await.targets[0].extra, 1);
+    from.stop().await;
+    to.stop().await;
 }
 
 /// A probe is many requests: repeated only as a whole, it would never end where one of ten fails.
