@@ -373,7 +373,7 @@ mod tests {
     async fn of_two_machines_that_share_no_lock_one_wins() {
         let store = Arc::new(MemoryStore::new("file://c/"));
         let honest = store.probe().await.unwrap();
-        let unlocked = store.clone().as_ref().clone();
+        let unlocked = MemoryStore::clone(&store);
         let unlocked = Arc::new(unlocked.with_capabilities(Capabilities { put_if_matches: false, ..honest }));
         let (one, two) = (series(unlocked.clone()), series(unlocked));
         let mut shown = None;

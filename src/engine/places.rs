@@ -92,26 +92,40 @@ pub(crate) fn place_of(plan: &Plan, at: &Location) -> Option<String> {
     if at.scheme != Scheme::File {
         return plan.place_of(at);
     }
-    Some(directory_of(plan, at)?.to_string_lossy().into_owned())
+    Some(shown(&directory_of(plan, at)?))
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// What a dataset means, with the places that its sites stand for: what was done to one server or directory
 /// says nothing of another, whatever the name of the site and however the plan writes the path.
 pub fn meaning_of(plan: &Plan, dataset: &Dataset) -> Value {
     let mut meaning = dataset.meaning();
-    let name = |at: &Location| if at.scheme == Scheme::File { at.to_string() } else { at.site.to_string() };
-    meaning["places"] = std::iter::once(&dataset.source)
-        .chain(dataset.targets.iter().map(|target| &target.at))
-        .map(|at| (name(at), place_of(plan, at).into()))
-        .collect::<serde_json::Map<_, _>>()
-        .into();
+    let mut places = serde_json::Map::new();
+    for at in std::iter::once(&dataset.source).chain(dataset.targets.iter().map(|target| &target.at)) {
+        let site =
+            if at.scheme == Scheme::File { base_of(plan, at).map(|base| shown(&base)) } else { plan.place_of(at) };
+        places.insert(at.site.to_string(), site.clone().into());
+        // A link below the site's directory leads elsewhere.
+        let place = place_of(plan, at);
+        if at.scheme == Scheme::File && place != site.map(|base| shown(&Path::new(&base).join(&at.container))) {
+            places.insert(at.to_string(), place.into());
+        }
+    }
+    meaning["places"] = places.into();
     meaning
 }
 
 /// The resolved path of a directory; `None` where its site has none.
 fn directory_of(plan: &Plan, at: &Location) -> Option<PathBuf> {
-    let base = plan.sites.get(&at.site)?.directory.as_ref()?;
-    Some(resolved(&plan.resolve(base).join(&at.container)))
+    Some(resolved(&base_of(plan, at)?.join(&at.container)))
+}
+
+/// The resolved path of a site's directory.
+fn base_of(plan: &Plan, at: &Location) -> Option<PathBuf> {
+    Some(resolved(&plan.resolve(plan.sites.get(&at.site)?.directory.as_ref()?)))
 }
 
 /// The absolute path with every symbolic link followed; unlike that of the standard library also where the
@@ -182,6 +196,9 @@ impl Sites {
         let (found, other) = {
             let mut met = self.met();
             let found = std::mem::take(&mut met.found);
+            if found.is_empty() {
+                return Ok(());
+            }
             let other = found.keys().any(|path| met.known.contains_key(path));
             met.known.extend(found.clone());
             (found, other)
@@ -212,7 +229,7 @@ impl Sites {
         let no_directory =
             || EngineError::Site { site: site.name.to_string(), detail: "it has no directory in the plan".to_owned() };
         let root = directory_of(plan, at).ok_or_else(no_directory)?;
-        let (path, location) = (root.to_string_lossy().into_owned(), at.to_string());
+        let (path, location) = (shown(&root), at.to_string());
         let expected = self.met().expected(&path).cloned();
         let changed = |found: Option<&Identity>, known: Identity| EngineError::PlaceChanged {
             location: at.to_string(),
@@ -273,7 +290,7 @@ impl Sites {
 
     /// Which directory was met at a location.
     fn identity_of(&self, plan: &Plan, at: &Location) -> Option<Identity> {
-        let path = directory_of(plan, at)?.to_string_lossy().into_owned();
+        let path = shown(&directory_of(plan, at)?);
         let met = self.met();
         met.found.get(&path).or_else(|| met.known.get(&path)).cloned()
     }
@@ -323,5 +340,35 @@ impl Sites {
         let found = store.probe().await?;
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), found.clone());
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_resolved_also_where_its_end_is_not_there() {
+        let root = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(root.path()).unwrap();
+        fs::create_dir_all(root.join("real/deep")).unwrap();
+        symlink("real/deep", root.join("link")).unwrap();
+        symlink(root.join("unmounted/data"), root.join("dangling")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        for (path, expected) in [
+            ("real/deep", "real/deep"),
+            ("link", "real/deep"),
+            ("link/new/x", "real/deep/new/x"),
+            ("link/../new", "real/new"),
+            ("real/./deep/", "real/deep"),
+            ("dangling/x", "unmounted/data/x"),
+            ("none/../other", "other"),
+        ] {
+            assert_eq!(resolved(&root.join(path)), root.join(expected), "{path}");
+        }
+        assert!(resolved(&root.join("loop")).starts_with(&root), "a loop comes to an end");
+        assert!(resolved(Path::new("relative")).is_absolute());
     }
 }

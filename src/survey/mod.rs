@@ -12,7 +12,10 @@ use serde::Serialize;
 use crate::{
     cutover::{self, Move},
     diff::{Change, decide},
-    engine::{DatasetStores, EngineError, Inputs, Shutdown, Sites, asked, cancellable, lacks, layout, meaning_of, same_meaning},
+    engine::{
+        DatasetStores, EngineError, Inputs, Shutdown, Sites, asked, cancellable, lacks, layout, meaning_of,
+        same_meaning,
+    },
     ledger::Ledger,
     lifecycle::{Goal, Lead, State},
     model::{DatasetName, Epoch, KeyRange, PhaseName, PlanName, SiteName},

@@ -8,5 +8,6 @@ mod interop;
 mod migration;
 mod plans;
 mod rehearse;
+mod routes;
 mod soak;
 mod tidy;

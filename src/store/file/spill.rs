@@ -232,10 +232,10 @@ mod tests {
                 assert!(sorter.held.len() < held_max, "what is held is bounded");
             }
             expected.sort();
-            let mut sorted = sorter.finish().unwrap();
-            assert!(sorted.runs.len() <= fan_in);
+            let mut merged = sorter.finish().unwrap();
+            assert!(merged.runs.len() <= fan_in);
             let mut found = Vec::new();
-            while let Some(name) = sorted.next().unwrap() {
+            while let Some(name) = merged.next().unwrap() {
                 found.push(name);
             }
             assert!(found == expected, "{count} names, {held_max} held, {fan_in} merged");

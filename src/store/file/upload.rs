@@ -85,7 +85,7 @@ impl Directory {
         let uploads = open_directory(&self.root, path::RESERVED)?;
         self.disk.sync(&self.root)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // Locked until the journal is there: a data file without one, that can be locked, is nobody's.
+        // Locked until the journal is there: a data file without one, that can be locked, has no writer.
         let _data = open_staged(&uploads, &data_name(id))?;
         let mut journal: File = openat(&uploads, journal_name(id), flags, Mode::from_raw_mode(0o666))?.into();
         journal.write_all(line.as_bytes()).map_err(|cause| errno_of(&cause))?;

@@ -12,7 +12,7 @@
 //! # Leftovers
 //!
 //! A process that is killed leaves staged files. Who stages holds `flock` on the file, so one that can be locked
-//! is nobody's any more: listings of a store that [sweeps](super::FileStore::sweeping) remove it in passing.
+//! has no writer any more: listings of a store that [sweeps](super::FileStore::sweeping) remove it in passing.
 //! Where the file system knows no locks nothing can be told, and nothing is removed.
 
 use std::{
@@ -341,7 +341,7 @@ fn is_same(one: (&OwnedFd, &str), other: (&OwnedFd, &str)) -> Result<bool, Errno
 pub(super) fn sweep_staged(directory: &OwnedFd, name: &str) -> bool {
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Ok(fd) = openat(directory, name, flags, Mode::empty()) else { return false };
-    // Only a lock that is granted proves that nobody holds it; a file system without locks proves nothing.
+    // Only a lock that is granted proves that no writer holds it; a file system without locks proves nothing.
     if flock(&fd, FlockOperation::NonBlockingLockExclusive).is_err() {
         return false;
     }
@@ -453,6 +453,17 @@ mod tests {
     }
 
     #[test]
+    fn a_new_name_depends_on_no_lock() {
+        let (root, store) = directory();
+        let other = File::create(root.path().join(path::staging("k"))).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        store.put(&"k".into(), &body("first"), &Condition::Absent).unwrap();
+        let second = store.put(&"k".into(), &body("second"), &Condition::Absent).unwrap_err();
+        assert_eq!(second.kind(), ErrorKind::Precondition);
+        assert_eq!(std::fs::read(root.path().join("k")).unwrap(), b"first");
+    }
+
+    #[test]
     fn the_fallback_without_noreplace_does_not_replace_either() {
         let (root, _) = directory();
         let fd: OwnedFd = File::open(root.path()).unwrap().into();
@@ -460,6 +471,8 @@ mod tests {
         std::fs::write(root.path().join("old"), "old").unwrap();
         assert_eq!(link_new((&fd, "new"), (&fd, "old")), Err(Errno::EXIST));
         assert_eq!(std::fs::read(root.path().join("old")).unwrap(), b"old");
+        // A request that was repeated by the network finds its own link.
+        std::fs::hard_link(root.path().join("new"), root.path().join("free")).unwrap();
         link_new((&fd, "new"), (&fd, "free")).unwrap();
         assert!(!root.path().join("new").exists() && root.path().join("free").exists());
     }

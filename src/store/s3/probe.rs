@@ -47,7 +47,7 @@ pub(super) fn scratch_key() -> Key {
 }
 
 /// Whether a key is, or lies below, that of a scratch object. Such names are reserved: they are in no listing, so
-/// that one which had to be left is no record of anybody.
+/// that one which had to be left counts as no record.
 pub(super) fn is_scratch(key: &Key) -> bool {
     let of_scratch = |segment: &str| {
         segment
@@ -59,7 +59,7 @@ pub(super) fn is_scratch(key: &Key) -> bool {
 }
 
 impl super::S3Store {
-    /// Derives the scratch key from the name of whoever probes, of whom only one may do so at a time, and from the
+    /// Derives the scratch key from the name of the migration, which one process drives at a time, and from the
     /// place: a later probe then removes what one that was killed had to leave.
     #[must_use]
     pub fn probing_for(mut self, name: &str) -> Self {
