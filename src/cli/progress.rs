@@ -95,8 +95,8 @@ impl Display {
         match self.show {
             Show::Json => term::answer_line(&event),
             Show::Quiet => {
-                if let Event::Warning { dataset, message } = &event {
-                    self.line(&warning(dataset.as_ref(), message));
+                if let Some(text) = warned(&event) {
+                    self.line(&text);
                 }
             }
             Show::Survey if matches!(event, Event::Probed { .. }) => {}
@@ -106,7 +106,7 @@ impl Display {
 
     fn progress(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Warning { dataset, message } => self.line(&warning(dataset.as_ref(), &message)),
+            Event::Warning { .. } | Event::UploadUnclaimed { .. } => self.line(&warned(&event).unwrap_or_default()),
             Event::PhaseBegan { phase } => self.line(&format!("phase {phase}")),
             Event::DatasetState { dataset, state } => {
                 self.end_bar(&dataset);
@@ -202,11 +202,16 @@ impl Display {
     }
 }
 
-fn warning(dataset: Option<&DatasetName>, message: &str) -> String {
-    match dataset {
-        Some(dataset) => format!("warning: {dataset}: {message}"),
-        None => format!("warning: {message}"),
-    }
+/// The text of an event that is shown however little is to be shown.
+fn warned(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Warning { dataset: Some(dataset), message } => format!("warning: {dataset}: {message}"),
+        Event::Warning { dataset: None, message } => format!("warning: {message}"),
+        Event::UploadUnclaimed { dataset, target, key, ids, asked_for } => {
+            format!("warning: {dataset}: {}", render::unclaimed(key, target, ids, &asked_for.to_string()))
+        }
+        _ => return None,
+    })
 }
 
 fn copying(targets: &[TargetProgress], pace: &Speed, waits_for: Option<&str>) -> String {

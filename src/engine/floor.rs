@@ -231,7 +231,6 @@ impl<'a> Floor<'a> {
                     shard: shards.first().map(|shard| shard.id),
                     extra: active.plan.extra,
                     delete_permille: (!self.run.options.force).then_some(active.plan.delete_share_permille),
-                    sink: self.run.sink.clone(),
                 };
                 self.tasks.spawn(async move { Ended::Redo(place, redo.run().await) });
             }

@@ -63,6 +63,7 @@ mod requests;
 mod scribe;
 mod shutdown;
 pub mod sites;
+mod unclaimed;
 mod verify;
 mod worker;
 

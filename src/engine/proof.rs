@@ -246,13 +246,7 @@ async fn repair_one(
         record_outcome(run, dataset, level, &first).await?;
         return Ok((first, 0));
     }
-    let redo = Redo {
-        copier,
-        shard: None,
-        extra: dataset.extra,
-        delete_permille: Some(dataset.delete_share_permille),
-        sink: run.sink.clone(),
-    };
+    let redo = Redo { copier, shard: None, extra: dataset.extra, delete_permille: Some(dataset.delete_share_permille) };
     if !redo.mend().await? {
         return Ok((Verification { interrupted: true, verified: None, ..first }, 0));
     }

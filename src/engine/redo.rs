@@ -11,14 +11,13 @@ use super::{
     EngineError,
     copy::{Copier, Follower, Job, Outcome, Want, is_fatal},
     journal::NotWritten,
-    parts,
+    parts, unclaimed,
 };
 use crate::{
     diff::{Change, decide},
     ledger::{Open, OpenRow, Pair, Record},
     model::{Key, ShardId, TargetIndex},
     plan::Extra,
-    report::{Event, Sink},
     shard::{Cursor, Tally},
     store::{Condition, Retry, StoreError},
 };
@@ -36,7 +35,6 @@ pub(super) struct Redo {
     pub(super) extra: Extra,
     /// The most that may be deleted, in thousandths of what a target holds; `None` is no bound.
     pub(super) delete_permille: Option<u16>,
-    pub(super) sink: Sink,
 }
 
 /// What is done to each record.
@@ -132,7 +130,7 @@ impl Redo {
     async fn note(&self, target: TargetIndex, done: Done) -> Result<(), EngineError> {
         for record in &done.records {
             if let Record::Failed { reason, .. } = record {
-                self.copier.tell_failed(&self.sink, target, &done.key, reason);
+                self.copier.tell_failed(target, &done.key, reason);
             }
         }
         let mut records = done.records;
@@ -296,17 +294,16 @@ impl Redo {
         Ok(done)
     }
 
-    /// Aborts uploads that nothing will go on with.
+    /// Aborts uploads that nothing will go on with: a record that waits for its next try keeps its parts.
     async fn sweep_uploads(&self, target: TargetIndex) -> Result<(), EngineError> {
-        let ledger = &self.copier.journal.ledger;
-        let rows = ledger.uploads(&self.copier.dataset).await?;
-        for row in rows.iter().filter(|row| row.target == target) {
-            let follower = self.copier.follower(target);
-            if let Err(error) = parts::drop_upload(&self.copier, follower, row).await {
-                let message = format!("an unfinished upload stays behind until the next run: {}", error.detail());
-                self.sink.tell(Event::Warning { dataset: Some(self.copier.dataset.clone()), message });
+        // What became of the records must be on disk before it is known which of them wait.
+        self.copier.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+        for row in self.copier.journal.ledger.idle_uploads(&self.copier.dataset, target).await? {
+            if let Err(error) = parts::drop_upload(&self.copier, self.copier.follower(target), &row).await {
+                parts::tell_left(&self.copier, &error);
             }
         }
+        unclaimed::look_again(&self.copier, Some(target), true).await?;
         Ok(())
     }
 

@@ -25,7 +25,6 @@ use crate::{
     ledger::{Open, Pair, PairRow, Record, ShardRow},
     model::{Key, KeyRange, TargetIndex},
     plan::Extra,
-    report::Sink,
     shard::{Cursor, Room, Tally, Ticket, Window},
     store::Entry,
 };
@@ -131,7 +130,6 @@ pub(super) struct Worker {
     pub(super) resumed: bool,
     /// Rows whose records go to the ledger together, at most.
     pub(super) batch_rows: usize,
-    pub(super) sink: Sink,
 }
 
 /// A record under way, at each of its targets.
@@ -314,7 +312,7 @@ impl Running {
 
     fn fail(&mut self, target: TargetIndex, key: &Key, reason: String) {
         let copier = &self.worker.copier;
-        copier.tell_failed(&self.worker.sink, target, key, &reason);
+        copier.tell_failed(target, key, &reason);
         let (dataset, key, at) = (copier.dataset.clone(), key.clone(), super::now());
         self.records.push(Record::Failed { dataset, target, key, reason, at });
     }

@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Answer, Approval, Counts, LedgerError, LimitsOf, Open, OpenRow, Pair, PairRow, Record, RequestRow, Setting,
-    ShardRow, UploadRow,
+    ShardRow, UnclaimedRow, UploadRow,
     fault::Fault,
-    query,
+    query::{self, Uploads},
     reader::Readers,
     request,
     schema::{self, Access},
@@ -256,13 +256,30 @@ impl Ledger {
         key: &Key,
     ) -> Result<Option<UploadRow>, LedgerError> {
         let key = key.clone();
-        self.ask_of(dataset, move |connection, id| Ok(query::uploads(connection, id, Some((target, &key)))?.pop()))
-            .await
+        self.ask_of(
+            dataset,
+            move |connection, id| Ok(query::uploads(connection, id, Uploads::One(target, &key))?.pop()),
+        )
+        .await
     }
 
     /// The dataset's uploads that are under way, ascending by target and key.
     pub async fn uploads(&self, dataset: &DatasetName) -> Result<Vec<UploadRow>, LedgerError> {
-        self.ask_of(dataset, |connection, id| query::uploads(connection, id, None)).await
+        self.ask_of(dataset, |connection, id| query::uploads(connection, id, Uploads::All)).await
+    }
+
+    /// The uploads of a target whose record waits for nothing that would go on with them.
+    pub async fn idle_uploads(
+        &self,
+        dataset: &DatasetName,
+        target: TargetIndex,
+    ) -> Result<Vec<UploadRow>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| query::uploads(connection, id, Uploads::Idle(target))).await
+    }
+
+    /// The dataset's uploads that were asked for and never named, ascending by target and key.
+    pub async fn unclaimed(&self, dataset: &DatasetName) -> Result<Vec<UnclaimedRow>, LedgerError> {
+        self.ask_of(dataset, query::unclaimed).await
     }
 
     /// What a probe found of the store at `location`, and when.

@@ -10,7 +10,7 @@ pub use redact::Redactor;
 
 use crate::{
     lifecycle::State,
-    model::{DatasetName, Key, PhaseName, PlanName, SiteName},
+    model::{DatasetName, Key, PhaseName, PlanName, SiteName, Timestamp},
     shard::Tally,
 };
 
@@ -88,6 +88,20 @@ pub enum Event {
         dataset: Option<DatasetName>,
         /// What.
         message: String,
+    },
+    /// An upload may be left at a target whose beginning was not answered: it is this run's, another's, or
+    /// not there at all.
+    UploadUnclaimed {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target's location.
+        target: String,
+        /// The record.
+        key: Key,
+        /// The uploads that may be it; empty where the store lists none.
+        ids: Vec<String>,
+        /// When it was asked for.
+        asked_for: Timestamp,
     },
     /// How far a verification is; sent a few times a second.
     Verifying {

@@ -21,7 +21,8 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read,
+        Result, Upload,
     },
 };
 
@@ -163,8 +164,8 @@ impl ObjectStore for Metered {
         self.meter.count_write(body.size(), self.inner.put(key, body, properties, condition).await)
     }
 
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
-        self.meter.count_write(0, self.inner.begin_upload(key, properties).await)
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        self.meter.count_write(0, self.inner.begin_upload(key, properties, before).await)
     }
 
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {

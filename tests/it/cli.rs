@@ -7,6 +7,7 @@ mod next;
 mod operators;
 mod places;
 mod rehearsal;
+mod uploads;
 
 use std::{
     fs::{self, File},

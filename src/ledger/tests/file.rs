@@ -32,13 +32,18 @@ async fn only_its_owner_can_read_it() {
 }
 
 #[tokio::test]
-async fn a_newer_file_is_refused_untouched() {
+async fn a_file_of_another_format_is_refused_untouched() {
     let (_directory, path) = closed().await;
     let connection = Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", schema::FORMAT + 1).unwrap();
-    drop(connection);
+    let format = |format: i64| connection.pragma_update(None, "user_version", format).unwrap();
+    format(schema::FORMAT + 1);
     for error in open_both(&path) {
         assert!(matches!(error, LedgerError::Newer { found, known: schema::FORMAT, .. } if found > schema::FORMAT));
+    }
+    format(schema::FORMAT - 1);
+    for error in open_both(&path) {
+        assert!(matches!(error, LedgerError::Older { found, known: schema::FORMAT, .. } if found < schema::FORMAT));
+        assert!(error.to_string().contains("finish with the migrate that began it"), "{error}");
     }
 }
 
@@ -211,7 +216,7 @@ async fn a_person_can_read_it() {
         cursor: Cursor::At("é".into()),
         done: Tally::default(),
     };
-    let upload = UploadIntent { key: "u".into(), source: token(9, "t"), part_size: 5, at: Timestamp(0), alone: true };
+    let upload = UploadIntent { key: "u".into(), source: token(9, "t"), part_size: 5, at: Timestamp(0), before: None };
     let intended = Record::UploadIntended { dataset: name("d"), target: TargetIndex(0), upload };
     let happened = Record::Happened { dataset: name("d"), event: Event::PassBegun { pass: 1 }, at: Timestamp(0) };
     bench.append(vec![shards, moved, intended, happened, paired("d", 0, "é", 1), failed("d", 0, "f")]).await;

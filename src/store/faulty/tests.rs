@@ -116,7 +116,7 @@ async fn a_bit_that_flips_on_its_way_to_the_store_is_refused_there() {
 async fn an_error_inside_a_200_leaves_the_upload_as_it_was() {
     let (memory, store, _) = once(Fault::ErrorInside);
     let (key, body) = (Key::from("k"), Body::new("x".into()));
-    let upload = store.begin_upload(&key, &Properties::default()).await.unwrap();
+    let upload = store.begin_upload(&key, &Properties::default(), &()).await.unwrap();
     let parts = vec![store.put_part(&upload, 1, 0, &body).await.unwrap()];
     let mut digests = Parts::default();
     digests.push(body.size(), body.sha256(), body.crc64nvme());

@@ -25,7 +25,8 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read,
+        Result, Upload,
     },
 };
 
@@ -116,8 +117,8 @@ impl ObjectStore for Limited {
         limited(&self.limits, body.size(), self.inner.put(key, body, properties, condition)).await
     }
 
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
-        limited(&self.limits, 0, self.inner.begin_upload(key, properties)).await
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        limited(&self.limits, 0, self.inner.begin_upload(key, properties, before)).await
     }
 
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
@@ -195,6 +196,29 @@ mod tests {
         put(&store, "end", 1).await;
         let waited = begun.elapsed().as_secs_f64();
         assert!((2.8..3.2).contains(&waited), "3 MB at 1 MB/s took {waited} s");
+    }
+
+    /// Notes when it is told.
+    #[derive(Default)]
+    struct Noted(std::sync::Mutex<Option<tokio::time::Instant>>);
+
+    #[async_trait]
+    impl BeforeSending for Noted {
+        async fn sending(&self) -> Result<()> {
+            *self.0.lock().unwrap() = Some(tokio::time::Instant::now());
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_sending_is_told_after_every_wait() {
+        let limits = site(Limits { requests_per_second: Some(1), ..Limits::default() });
+        let (store, noted) = (limited_memory(&limits), Noted::default());
+        let begun = tokio::time::Instant::now();
+        store.head(&"k".into()).await.unwrap();
+        store.begin_upload(&"k".into(), &Properties::default(), &noted).await.unwrap();
+        let told = noted.0.lock().unwrap().expect("it is told");
+        assert!(told - begun >= Duration::from_millis(990), "it was told {:?} after the start", told - begun);
     }
 
     #[tokio::test(start_paused = true)]

@@ -87,8 +87,8 @@ impl ObjectStore for Store {
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
         self.0.run(self.0.inner.put(key, body, properties, condition)).await
     }
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
-        self.0.run(self.0.inner.begin_upload(key, properties)).await
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        self.0.run(self.0.inner.begin_upload(key, properties, before)).await
     }
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
         self.0.run(self.0.inner.put_part(upload, number, offset, body)).await
@@ -140,7 +140,7 @@ impl Stage {
     /// An upload of two parts, ready to be finished.
     async fn upload(&self) -> (Upload, Vec<Part>, Evidence) {
         let (a, b) = (Body::new("first ".into()), Body::new("second".into()));
-        let upload = self.memory.begin_upload(&"k".into(), &Properties::default()).await.unwrap();
+        let upload = self.memory.begin_upload(&"k".into(), &Properties::default(), &()).await.unwrap();
         let one = self.memory.put_part(&upload, 1, 0, &a).await.unwrap();
         let two = self.memory.put_part(&upload, 2, a.size(), &b).await.unwrap();
         let mut parts = Parts::default();
