@@ -474,6 +474,15 @@ pub enum LedgerError {
         /// What SQLite says.
         detail: String,
     },
+    /// It is no longer where it was opened. Nothing of the batch was written.
+    #[error(
+        "the ledger {path} was removed, moved or replaced under this process, which stops: what it had done since \
+         its last commit is not recorded, and nothing at the sites is lost"
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
     /// Its disk is full. Nothing of the batch was written.
     #[error("the disk of the ledger {path} is full: make room, then run the same command again")]
     Full {

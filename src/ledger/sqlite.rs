@@ -21,7 +21,7 @@ use super::{
     reader::Readers,
     request,
     schema::{self, Access},
-    writer::{Job, Writer},
+    writer::{Job, Place, Writer},
 };
 use crate::{
     lifecycle::Event,
@@ -101,7 +101,8 @@ impl Ledger {
         let mut ledger = Self::with_readers(path, &connection, Access::Read)?;
 
         let (jobs, waiting) = mpsc::channel(BATCHES_WAITING_MAX);
-        let writer = Writer::new(connection, Arc::clone(&ledger.shard_next), options.on_commit);
+        let place = Place::of(path).map_err(|error| io_error(path, error))?;
+        let writer = Writer::new(connection, place, Arc::clone(&ledger.shard_next), options.on_commit);
         let thread = std::thread::Builder::new().name("ledger-writer".into()).spawn(move || writer.run(waiting));
         ledger.writer = Some(thread.map_err(|error| io_error(path, error))?);
         ledger.jobs = Some(jobs);
