@@ -18,7 +18,7 @@ use super::{
     budget::Budget,
     copy::{Copier, Follower},
     feeds::Inputs,
-    floor::{Active, Floor},
+    floor::{Active, CopyReads, Floor},
     journal::{Journal, NotWritten, Report},
     now,
     places::meaning_of,
@@ -300,6 +300,7 @@ impl Run<'_> {
             waits_for: None,
             needs_approval: false,
             ceiling: None,
+            reads: CopyReads::default(),
         };
         self.enter(&mut active).await?;
         Ok(Some(active))
@@ -354,6 +355,8 @@ impl Run<'_> {
         let pass = active.state.pass() + 1;
         active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
         (active.ended, active.verified, active.waits_for) = (false, None, None);
+        let read = active.source_bytes_read();
+        active.reads.pass_begins(read);
         self.enter(active).await
     }
 

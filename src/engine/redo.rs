@@ -45,6 +45,16 @@ enum Doing {
     Revive,
 }
 
+/// What came of some records.
+pub(super) struct Page {
+    /// Their keys, ascending.
+    pub(super) keys: Vec<Key>,
+    /// How many were written.
+    pub(super) copied: u64,
+    /// The run was asked to stop.
+    pub(super) interrupted: bool,
+}
+
 /// What came of one record.
 struct Done {
     key: Key,
@@ -80,15 +90,12 @@ impl Redo {
         complete
     }
 
-    /// Copies damaged records again, and nothing else.
-    pub(super) async fn mend(self) -> Result<bool, EngineError> {
-        for follower in &self.copier.targets {
-            if !self.each(follower.index, Open::Damaged, Doing::Copy).await? {
-                return Ok(false);
-            }
-        }
+    /// Copies a page of a target's damaged records again, and nothing else; they are on disk when this
+    /// returns. `None` where none is left.
+    pub(super) async fn mend(&self, target: TargetIndex, after: Option<&Key>) -> Result<Option<Page>, EngineError> {
+        let page = self.page(target, Open::Damaged, Doing::Copy, after).await?;
         self.copier.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
-        Ok(true)
+        Ok(page)
     }
 
     async fn target(&self, target: TargetIndex) -> Result<bool, EngineError> {
@@ -105,26 +112,41 @@ impl Redo {
     /// Does every record of a kind; `false` where the run was asked to stop.
     async fn each(&self, target: TargetIndex, why: Open, doing: Doing) -> Result<bool, EngineError> {
         let mut after: Option<Key> = None;
-        loop {
-            let dataset = &self.copier.dataset;
-            let page = self.copier.journal.ledger.open_records(dataset, target, why, after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(true) };
-            after = Some(last.key.clone());
-            let mut jobs = JoinSet::new();
-            for row in page {
-                let redo = self.clone();
-                jobs.spawn(async move { redo.record(target, why, doing, row).await });
-            }
-            let mut interrupted = false;
-            while let Some(done) = jobs.join_next().await {
-                let done = done??;
-                interrupted |= done.interrupted;
-                self.note(target, done).await?;
-            }
-            if interrupted || self.copier.shutdown.is_draining() {
+        while let Some(page) = self.page(target, why, doing, after.as_ref()).await? {
+            if page.interrupted {
                 return Ok(false);
             }
+            after = page.keys.last().cloned();
         }
+        Ok(true)
+    }
+
+    /// Does the first records of a kind after a key; `None` where there is none.
+    async fn page(
+        &self,
+        target: TargetIndex,
+        why: Open,
+        doing: Doing,
+        after: Option<&Key>,
+    ) -> Result<Option<Page>, EngineError> {
+        let rows = self.copier.journal.ledger.open_records(&self.copier.dataset, target, why, after, PAGE).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let mut page = Page { keys: rows.iter().map(|row| row.key.clone()).collect(), copied: 0, interrupted: false };
+        let mut jobs = JoinSet::new();
+        for row in rows {
+            let redo = self.clone();
+            jobs.spawn(async move { redo.record(target, why, doing, row).await });
+        }
+        while let Some(done) = jobs.join_next().await {
+            let done = done??;
+            page.interrupted |= done.interrupted;
+            page.copied += done.tally.copied;
+            self.note(target, done).await?;
+        }
+        page.interrupted |= self.copier.shutdown.is_draining();
+        Ok(Some(page))
     }
 
     async fn note(&self, target: TargetIndex, done: Done) -> Result<(), EngineError> {

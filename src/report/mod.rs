@@ -64,7 +64,7 @@ pub enum Event {
         targets: Vec<TargetProgress>,
         /// How much of the key space is done, from 0 to 1: an estimate.
         fraction: f64,
-        /// Bytes read from the source in this run.
+        /// Bytes read from the source in this run, to copy them.
         source_bytes_read: u64,
         /// Bytes written to all targets in this run.
         target_bytes_written: u64,
@@ -128,7 +128,7 @@ pub enum Event {
         dataset: DatasetName,
         /// Per target.
         targets: Vec<TargetProgress>,
-        /// Bytes read from the source in this run.
+        /// Bytes read from the source in this run, to copy them.
         source_bytes_read: u64,
     },
     /// A phase is proved and waits for somebody to approve its cutover.

@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -26,6 +26,32 @@ use crate::{
     },
 };
 
+/// A request that failed and waits before it is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The record that it is about, if it is about one.
+    pub key: Option<Key>,
+    /// Why it failed, as the error says it; it may name the key.
+    pub failure: String,
+    /// The attempt that comes next, from 2.
+    pub attempt: u32,
+    /// The last attempt that there will be.
+    pub attempts_max: u32,
+}
+
+/// Keeps a request among those that wait, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Paused<'a> {
+    meter: &'a Meter,
+    number: u64,
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.meter.paused().remove(&self.number);
+    }
+}
+
 /// Counts, shared by all stores that were given the same meter.
 #[derive(Debug, Default)]
 pub struct Meter {
@@ -37,6 +63,8 @@ pub struct Meter {
     retries: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
+    pauses: AtomicU64,
+    waiting: Mutex<BTreeMap<u64, Waiting>>,
 }
 
 /// What a [`Meter`] showed at one moment.
@@ -73,6 +101,22 @@ impl Meter {
             bytes_read: self.bytes_read.load(Relaxed),
             bytes_written: self.bytes_written.load(Relaxed),
         }
+    }
+
+    fn paused(&self) -> MutexGuard<'_, BTreeMap<u64, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that a request waits before it is tried again.
+    pub(crate) fn pause(&self, waiting: Waiting) -> Paused<'_> {
+        let number = self.pauses.fetch_add(1, Relaxed);
+        self.paused().insert(number, waiting);
+        Paused { meter: self, number }
+    }
+
+    /// Of the requests that wait before they are tried again, the one that has failed most often.
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.paused().values().max_by_key(|waiting| waiting.attempt).cloned()
     }
 
     /// Counts an attempt that repeats an earlier one.

@@ -260,7 +260,7 @@ async fn a_cut_answer_is_an_error_and_a_listing_goes_on_where_it_was() {
     assert_eq!((seen, cut), (keys.map(Key::from).to_vec(), 3));
 
     faults.set_rules(7, vec![FaultRule::new(Fault::CutAnswer, When::Every(1))]);
-    let begun = store.begin_upload(&"parts".into(), &Properties::default()).await.unwrap_err();
+    let begun = store.begin_upload(&"parts".into(), &Properties::default(), &()).await.unwrap_err();
     assert_says(&begun, ErrorKind::Unavailable, true, "answer cut");
     assert_eq!(memory.unfinished_uploads(), 1, "the store acted");
     assert!(store.head(&"a".into()).await.is_ok(), "a look has no document");

@@ -65,6 +65,7 @@ impl<'a> Attempts<'a> {
         match self.pacer.pause_after(self.made, &error) {
             Some(pause) => {
                 log_failure(&error, self.made, pause);
+                let _waiting = self.pacer.waits(&error, self.made);
                 tokio::time::sleep(pause).await;
                 Ok(())
             }

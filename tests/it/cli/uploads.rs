@@ -19,13 +19,14 @@ const PARTS: usize = 6;
 const LONG: Duration = Duration::from_secs(90);
 
 /// A directory that is moved to a server in this process.
-struct Uploads {
-    bench: Bench,
-    server: S3Server,
+pub(super) struct Uploads {
+    pub(super) bench: Bench,
+    pub(super) server: S3Server,
 }
 
 impl Uploads {
-    async fn start(top: &str) -> Self {
+    /// With more keys at the top of the plan, and more for its dataset.
+    pub(super) async fn start(top: &str, dataset: &str) -> Self {
         let server = S3Server::start(S3ServerConfig::new("local", "local-secret")).await.unwrap();
         server.state().create_bucket("data");
         let bench = Bench { root: tempfile::tempdir().unwrap() };
@@ -33,7 +34,7 @@ impl Uploads {
             "name = \"bench\"\n{top}\n[sites.here]\ndirectory = \"source\"\n[sites.there]\n\
              credentials = {{ env = \"THERE\" }}\ns3 = {{ endpoint = \"{}\", path_style = true }}\n\
              [[phase]]\nname = \"first\"\n[[phase.dataset]]\nname = \"files\"\nsource = \"file://here/data\"\n\
-             [[phase.dataset.target]]\nat = \"s3://there/data\"\npart_size = \"5MiB\"\n",
+             {dataset}\n[[phase.dataset.target]]\nat = \"s3://there/data\"\npart_size = \"5MiB\"\n",
             server.endpoint()
         );
         bench.write("plan.toml", &plan);
@@ -48,13 +49,13 @@ impl Uploads {
         body
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.bench.command(args);
         command.envs([("THERE_ACCESS_KEY_ID", "local"), ("THERE_SECRET_ACCESS_KEY", "local-secret")]);
         command
     }
 
-    fn expect(&self, code: i32, args: &[&str]) -> Ran {
+    pub(super) fn expect(&self, code: i32, args: &[&str]) -> Ran {
         let Output { status, stdout, stderr } = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let ran = Ran { code: status.code().expect("it exits"), out: text(stdout), err: text(stderr) };
@@ -68,7 +69,7 @@ impl Uploads {
     }
 
     /// The server's own account, beside the tool.
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -105,7 +106,7 @@ async fn ends(child: &mut Child) -> Option<i32> {
 /// goes on before it does. A stop gives it up half way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_a_run_whose_window_is_full_behind_a_large_record() {
-    let uploads = Uploads::start("").await;
+    let uploads = Uploads::start("", "").await;
     let body = uploads.add_large();
     for n in 0..20_000 {
         uploads.server.state().put("data", &format!("extra/{n:05}"), "x");
@@ -139,7 +140,7 @@ async fn a_stop_ends_a_run_whose_window_is_full_behind_a_large_record() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_nobody_can_claim_is_told_until_it_is_gone() {
     for hides in [false, true] {
-        let uploads = Uploads::start(if hides { "redact_keys = true" } else { "" }).await;
+        let uploads = Uploads::start(if hides { "redact_keys = true" } else { "" }, "").await;
         uploads.expect(0, &["run", "plan.toml"]);
         let client = uploads.client();
         let denied = r#"{"Statement": [{"Effect": "Deny", "Principal": "*",
@@ -184,7 +185,7 @@ async fn an_upload_that_nobody_can_claim_is_told_until_it_is_gone() {
 /// One that can be told for ours is aborted at once, and nobody has to hear of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_ours_is_aborted_without_a_word() {
-    let uploads = Uploads::start("").await;
+    let uploads = Uploads::start("", "").await;
     uploads.expect(0, &["run", "plan.toml"]);
     let client = uploads.client();
     let foreign = client.create_multipart_upload().bucket("data").key("a large one").send().await.unwrap();
@@ -203,7 +204,7 @@ async fn an_upload_that_is_ours_is_aborted_without_a_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_hides_keys_and_says_the_rest() {
     for format in ["debug", "debug,json"] {
-        let uploads = Uploads::start("redact_keys = true").await;
+        let uploads = Uploads::start("redact_keys = true", "").await;
         uploads.bench.write("source/data/ann", "Ann");
         let fails = FaultRule::new(Fault::InternalError, When::Every(2)).on([Operation::PutObject]);
         uploads.server.set_faults(Faults::one(1, fails));
