@@ -117,18 +117,33 @@ async fn look(store: &dyn ObjectStore, asked: &Unclaimed, may_abort: bool) -> Re
         }
         Err(error) => return Err(error),
     };
-    let known = |upload: &Upload| asked.before.as_ref().is_some_and(|before| before.contains(&upload.id));
-    let new: Vec<_> = listed.into_iter().filter(|(upload, _)| !known(upload)).collect();
+    let new = new_since(asked, listed);
     if new.is_empty() {
         return Ok(Seen::Nothing);
     }
-    let then = |begun: &Option<Timestamp>| begun.is_none_or(|begun| (begun.0 - asked.at.0).abs() <= BEGUN_MS_MAX);
-    let mut ours = new.iter().filter(|(_, begun)| then(begun));
-    if let (true, Some(_), Some((upload, _)), None) = (may_abort, &asked.before, ours.next(), ours.next()) {
+    if let Some(upload) = ours(asked, &new).filter(|_| may_abort) {
         store.abort_upload(upload).await?;
         return Ok(Seen::Aborted);
     }
     Ok(Seen::Doubtful(new.into_iter().map(|(upload, _)| upload.id).collect()))
+}
+
+/// An upload as it is listed, with its beginning by the store's clock, where the store says that.
+type Listed = (Upload, Option<Timestamp>);
+
+/// Those that were not there before, as far as that is known.
+fn new_since(asked: &Unclaimed, listed: Vec<Listed>) -> Vec<Listed> {
+    let known = |upload: &Upload| asked.before.as_ref().is_some_and(|before| before.contains(&upload.id));
+    listed.into_iter().filter(|(upload, _)| !known(upload)).collect()
+}
+
+/// The one that began when we asked, where it is known what was there before and no other began then.
+fn ours<'a>(asked: &Unclaimed, new: &'a [Listed]) -> Option<&'a Upload> {
+    asked.before.as_ref()?;
+    let then = |begun: &Option<Timestamp>| begun.is_none_or(|begun| (begun.0 - asked.at.0).abs() <= BEGUN_MS_MAX);
+    let mut began_then = new.iter().filter(|(_, begun)| then(begun)).map(|(upload, _)| upload);
+    let one = began_then.next()?;
+    began_then.next().is_none().then_some(one)
 }
 
 /// Settles a request whose answer was lost a moment ago, as far as that can be.
@@ -229,30 +244,36 @@ mod tests {
         store.begin_upload(&"k".into(), &Properties::default(), &()).await.unwrap().id
     }
 
-    /// The clock of a memory store counts its changes from 0.
-    #[tokio::test]
-    async fn only_what_is_new_and_began_then_is_ours() {
-        let store = MemoryStore::new("memory");
-        let old = begin(&store).await;
-        let before = [old.as_str()];
-        assert_eq!(look(&store, &asked_at(0, Some(&before)), true).await.unwrap(), Seen::Nothing);
-        let new = begin(&store).await;
-        let late = asked_at(BEGUN_MS_MAX * 1_000_000, Some(&before));
-        assert_eq!(look(&store, &late, true).await.unwrap(), Seen::Doubtful(vec![new.clone()]), "it began long before");
-        let blind = look(&store, &asked_at(0, None), true).await.unwrap();
-        assert_eq!(blind, Seen::Doubtful(vec![old.clone(), new.clone()]), "what was there before is not known");
-        let moved = look(&store, &asked_at(0, Some(&before)), false).await.unwrap();
-        assert_eq!(moved, Seen::Doubtful(vec![new]), "applications upload there now");
-        assert_eq!(store.unfinished_uploads(), 2);
-        assert_eq!(look(&store, &asked_at(0, Some(&before)), true).await.unwrap(), Seen::Aborted);
-        assert_eq!(store.list_uploads(&"k".into()).await.unwrap()[0].0.id, old, "the other one is not ours");
+    fn listed(id: &str, begun: Option<i64>) -> Listed {
+        (Upload { key: "k".into(), id: id.to_owned() }, begun.map(Timestamp))
+    }
+
+    #[test]
+    fn only_what_is_new_and_alone_began_then_is_ours() {
+        let asked = asked_at(BEGUN_MS_MAX * 10, Some(&["old"]));
+        let at = |ms: i64| Some(asked.at.0 + ms);
+        let claim = |asked: &Unclaimed, all: &[Listed]| ours(asked, &new_since(asked, all.to_vec())).cloned();
+        let old = listed("old", at(0));
+        for near in [at(0), at(BEGUN_MS_MAX), at(-BEGUN_MS_MAX), None] {
+            let all = [old.clone(), listed("new", near), listed("later", at(BEGUN_MS_MAX + 1))];
+            assert_eq!(claim(&asked, &all).map(|upload| upload.id).as_deref(), Some("new"), "{near:?}");
+        }
+        assert_eq!(claim(&asked, &[old.clone(), listed("new", at(-BEGUN_MS_MAX - 1))]), None, "it began long before");
+        assert_eq!(claim(&asked, &[listed("a", at(1)), listed("b", at(2))]), None, "either may be ours");
+        assert_eq!(claim(&asked_at(0, None), &[listed("new", Some(0))]), None, "it may have been there before");
+        assert!(new_since(&asked, vec![old]).is_empty());
     }
 
     #[tokio::test]
-    async fn of_two_that_are_new_nobody_can_tell_which_is_ours() {
+    async fn what_is_ours_is_aborted_where_the_lead_has_not_moved() {
         let store = MemoryStore::new("memory");
-        let ids = vec![begin(&store).await, begin(&store).await];
-        assert_eq!(look(&store, &asked_at(0, Some(&[])), true).await.unwrap(), Seen::Doubtful(ids));
+        let old = begin(&store).await;
+        let asked = asked_at(0, Some(&[&old]));
+        assert_eq!(look(&store, &asked, true).await.unwrap(), Seen::Nothing);
+        let new = begin(&store).await;
+        assert_eq!(look(&store, &asked, false).await.unwrap(), Seen::Doubtful(vec![new]), "applications upload there");
         assert_eq!(store.unfinished_uploads(), 2);
+        assert_eq!(look(&store, &asked, true).await.unwrap(), Seen::Aborted);
+        assert_eq!(store.list_uploads(&"k".into()).await.unwrap()[0].0.id, old, "the other one is not ours");
     }
 }

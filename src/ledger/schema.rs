@@ -23,7 +23,7 @@ use super::{LedgerError, fault::Fault};
 use crate::model::PlanName;
 
 /// The newest format that this build reads and writes: `user_version` in the file.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;

@@ -32,18 +32,13 @@ async fn only_its_owner_can_read_it() {
 }
 
 #[tokio::test]
-async fn a_file_of_another_format_is_refused_untouched() {
+async fn a_newer_file_is_refused_untouched() {
     let (_directory, path) = closed().await;
     let connection = Connection::open(&path).unwrap();
-    let format = |format: i64| connection.pragma_update(None, "user_version", format).unwrap();
-    format(schema::FORMAT + 1);
+    connection.pragma_update(None, "user_version", schema::FORMAT + 1).unwrap();
+    drop(connection);
     for error in open_both(&path) {
         assert!(matches!(error, LedgerError::Newer { found, known: schema::FORMAT, .. } if found > schema::FORMAT));
-    }
-    format(schema::FORMAT - 1);
-    for error in open_both(&path) {
-        assert!(matches!(error, LedgerError::Older { found, known: schema::FORMAT, .. } if found < schema::FORMAT));
-        assert!(error.to_string().contains("finish with the migrate that began it"), "{error}");
     }
 }
 
