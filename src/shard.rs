@@ -7,7 +7,13 @@
 //! Keys are treated as fractions between 0 and 1 whose digits are their UTF-8 bytes: half way
 //! between `a` and `c` lies `b`, whatever the keys mean. No alphabet and no `/` is assumed.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -64,8 +70,9 @@ impl std::ops::AddAssign for Tally {
 /// The records of one shard that are under way for one target, and the gapless prefix of those
 /// that are finished.
 ///
-/// Finished means written, deferred or recorded as failed. Every call is O(1), amortised over the
-/// records.
+/// Finished means written, deferred or recorded as failed. A record whose ticket is dropped unfinished
+/// is given up: the cursor never passes it, so the window is closed from then on. Every call is O(1),
+/// amortised over the records.
 #[derive(Debug)]
 pub struct Window {
     /// Records begun and not yet passed by the cursor, in listing order; `Some` once finished.
@@ -76,6 +83,19 @@ pub struct Window {
     last: Option<Key>,
     limit: usize,
     listing: Listing,
+    /// A ticket was dropped unfinished.
+    closed: Arc<AtomicBool>,
+}
+
+/// Whether another record may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// It may.
+    Free,
+    /// First one that is under way must finish, or the cursor must move over those that have.
+    Full,
+    /// None may any more: one that began was given up, and the cursor never passes it.
+    Closed,
 }
 
 /// What a window knows of its listing.
@@ -89,10 +109,23 @@ enum Listing {
     Told,
 }
 
-/// A record under way. It is finished once, by giving it back.
+/// A record under way. It is finished once, by giving it back; dropping it gives the record up and closes
+/// its window, whatever the reason: a stop, a panic, a task that was cancelled.
 #[derive(Debug)]
-#[must_use = "a record that is never finished holds its shard's cursor back for ever"]
-pub struct Ticket(u64);
+#[must_use = "dropping it closes its window"]
+pub struct Ticket {
+    place: u64,
+    /// `None` once it is finished.
+    closes: Option<Arc<AtomicBool>>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(closed) = &self.closes {
+            closed.store(true, Relaxed);
+        }
+    }
+}
 
 impl Window {
     /// A window that holds at most `limit` records.
@@ -102,12 +135,16 @@ impl Window {
     /// Panics where `limit` is 0: such a window lets nothing through.
     pub fn new(limit: usize) -> Self {
         assert!(limit > 0, "a window of no records lets nothing through");
-        Self { slots: VecDeque::new(), passed: 0, last: None, limit, listing: Listing::Open }
+        Self { slots: VecDeque::new(), passed: 0, last: None, limit, listing: Listing::Open, closed: Arc::default() }
     }
 
-    /// Whether another record must wait for an [`advance`](Self::advance).
-    pub fn is_full(&self) -> bool {
-        self.slots.len() >= self.limit
+    /// Whether another record may begin.
+    pub fn room(&self) -> Room {
+        match () {
+            () if self.closed.load(Relaxed) => Room::Closed,
+            () if self.slots.len() >= self.limit => Room::Full,
+            () => Room::Free,
+        }
     }
 
     /// How many records have begun and are not passed by the cursor.
@@ -131,10 +168,10 @@ impl Window {
     ///
     /// Panics where the window is full or ended, or `key` does not ascend: the cursor would lie.
     pub fn begin(&mut self, key: Key) -> Ticket {
-        assert!(!self.is_full(), "the window holds {} records already", self.limit);
+        assert!(self.slots.len() < self.limit, "the window holds {} records already", self.limit);
         assert!(self.listing == Listing::Open, "{key:?} began after the listing ended");
         assert!(self.last.as_ref().is_none_or(|last| *last < key), "{key:?} began after {:?}", self.last);
-        let ticket = Ticket(self.passed + self.slots.len() as u64);
+        let ticket = Ticket { place: self.passed + self.slots.len() as u64, closes: Some(Arc::clone(&self.closed)) };
         self.last = Some(key.clone());
         self.slots.push_back((key, None));
         ticket
@@ -145,9 +182,9 @@ impl Window {
     /// # Panics
     ///
     /// Panics where the ticket is of another window.
-    #[expect(clippy::needless_pass_by_value, reason = "taking the ticket is what makes finishing twice impossible")]
-    pub fn finish(&mut self, ticket: Ticket, done: Tally) {
-        let slot = ticket.0.checked_sub(self.passed).and_then(|place| usize::try_from(place).ok());
+    pub fn finish(&mut self, mut ticket: Ticket, done: Tally) {
+        ticket.closes = None;
+        let slot = ticket.place.checked_sub(self.passed).and_then(|place| usize::try_from(place).ok());
         let slot = slot.and_then(|place| self.slots.get_mut(place)).filter(|(_, finished)| finished.is_none());
         slot.expect("a ticket is open in the window that gave it").1 = Some(done);
     }
@@ -345,7 +382,7 @@ mod tests {
     fn the_cursor_waits_for_the_first_gap() {
         let mut window = Window::new(3);
         let (a, b, c) = (window.begin(key("a")), window.begin(key("b")), window.begin(key("c")));
-        assert!(window.is_full());
+        assert_eq!(window.room(), Room::Full);
         window.finish(b, one());
         assert_eq!(window.advance(), None, "a is open");
         window.finish(a, one());
@@ -356,6 +393,19 @@ mod tests {
         window.finish(c, one());
         assert_eq!(window.advance(), Some((Cursor::End, one())));
         assert_eq!(window.advance(), None, "the end is told once");
+    }
+
+    #[test]
+    fn a_record_that_is_given_up_closes_the_window_for_good() {
+        let mut window = Window::new(3);
+        let (a, b, c) = (window.begin(key("a")), window.begin(key("b")), window.begin(key("c")));
+        window.finish(a, one());
+        window.finish(c, one());
+        drop(b);
+        assert_eq!(window.room(), Room::Closed, "nothing that happens later can free it");
+        assert_eq!(window.advance(), Some((Cursor::At(key("a")), one())), "what came before it counts");
+        window.end();
+        assert_eq!((window.advance(), window.room()), (None, Room::Closed), "it never comes to its end");
     }
 
     #[test]

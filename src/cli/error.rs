@@ -107,6 +107,10 @@ impl Failure {
                 Code::Incomplete,
                 Some("restore the file, or move it away and run again: both sides are compared afresh"),
             ),
+            LedgerError::Gone { .. } => (
+                Code::Incomplete,
+                Some("put the state directory back, or run again without it: both sides are compared afresh"),
+            ),
             LedgerError::Full { .. } => (Code::Incomplete, Some("make room, then run the same command again")),
             LedgerError::Other { .. } => (Code::Incomplete, None),
         };

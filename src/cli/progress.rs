@@ -16,7 +16,7 @@ use super::{render, term};
 use crate::{
     lifecycle::State,
     model::{ByteCount, DatasetName},
-    report::{Event, Redactor, TargetProgress},
+    report::{Difference, DifferenceKind, Event, Redactor, TargetProgress},
 };
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ const RATE_OVER: Duration = Duration::from_secs(15);
 /// Failed records that are told as they come; the answer lists them again.
 const FAILURES_TOLD: u64 = 10;
 const STEPS: u64 = 1000;
+/// Differences of each kind that are kept for the answer.
+pub(super) const DIFFERENCES_SEEN: usize = 10;
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +44,63 @@ pub(super) enum Show {
 /// What was seen of a dataset that the ledger does not hold.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
-    /// Bytes read from its source in this run, for its pass.
+    /// Bytes read from its source in this run, to copy them.
     pub(super) source_bytes_read: u64,
+    /// Bytes that the passes of this run have copied, by target. Of one that an earlier run began, all.
+    copied: Vec<u64>,
+    /// Those of the pass under way.
+    copying: Vec<u64>,
+    /// The first differences that the last verification found, with their targets: those that both sides
+    /// should agree on, then records that only the target has.
+    pub(super) broken: Vec<(String, Difference)>,
+    pub(super) extra: Vec<(String, Difference)>,
+}
+
+impl Seen {
+    /// Bytes that were copied to one target.
+    pub(super) fn copied(&self, place: usize) -> u64 {
+        [&self.copied, &self.copying].into_iter().filter_map(|bytes| bytes.get(place)).sum()
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Progress { targets, source_bytes_read, .. } => {
+                self.source_bytes_read = *source_bytes_read;
+                self.copying = targets.iter().map(|target| target.tally.copied_bytes).collect();
+            }
+            Event::DatasetEnded { targets, source_bytes_read, .. } => {
+                self.source_bytes_read = *source_bytes_read;
+                self.copying.clear();
+                self.copied.resize(targets.len(), 0);
+                for (copied, target) in self.copied.iter_mut().zip(targets) {
+                    *copied += target.tally.copied_bytes;
+                }
+            }
+            // What was found before no longer counts.
+            Event::DatasetState { state: State::Copying { .. } | State::Verified { .. }, .. } => {
+                self.broken.clear();
+                self.extra.clear();
+            }
+            Event::Differs { target, difference, .. } => {
+                let found = if difference.kind == DifferenceKind::Extra { &mut self.extra } else { &mut self.broken };
+                if found.len() < DIFFERENCES_SEEN {
+                    found.push((target.clone(), difference.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The dataset whose copying or verifying an event tells of.
+fn about(event: &Event) -> Option<&DatasetName> {
+    match event {
+        Event::Progress { dataset, .. }
+        | Event::DatasetEnded { dataset, .. }
+        | Event::DatasetState { dataset, .. }
+        | Event::Differs { dataset, .. } => Some(dataset),
+        _ => None,
+    }
 }
 
 /// Starts to show. Ends, with what was seen, when nobody tells events any more.
@@ -87,16 +144,14 @@ impl Display {
     }
 
     fn take(&mut self, event: Event, now: Instant) {
-        if let Event::Progress { dataset, source_bytes_read, .. }
-        | Event::DatasetEnded { dataset, source_bytes_read, .. } = &event
-        {
-            self.seen.entry(dataset.clone()).or_default().source_bytes_read = *source_bytes_read;
+        if let Some(dataset) = about(&event) {
+            self.seen.entry(dataset.clone()).or_default().take(&event);
         }
         match self.show {
             Show::Json => term::answer_line(&event),
             Show::Quiet => {
-                if let Event::Warning { dataset, message } = &event {
-                    self.line(&warning(dataset.as_ref(), message));
+                if let Some(text) = warned(&event) {
+                    self.line(&text);
                 }
             }
             Show::Survey if matches!(event, Event::Probed { .. }) => {}
@@ -106,7 +161,7 @@ impl Display {
 
     fn progress(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Warning { dataset, message } => self.line(&warning(dataset.as_ref(), &message)),
+            Event::Warning { .. } | Event::UploadUnclaimed { .. } => self.line(&warned(&event).unwrap_or_default()),
             Event::PhaseBegan { phase } => self.line(&format!("phase {phase}")),
             Event::DatasetState { dataset, state } => {
                 self.end_bar(&dataset);
@@ -202,11 +257,16 @@ impl Display {
     }
 }
 
-fn warning(dataset: Option<&DatasetName>, message: &str) -> String {
-    match dataset {
-        Some(dataset) => format!("warning: {dataset}: {message}"),
-        None => format!("warning: {message}"),
-    }
+/// The text of an event that is shown however little is to be shown.
+fn warned(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Warning { dataset: Some(dataset), message } => format!("warning: {dataset}: {message}"),
+        Event::Warning { dataset: None, message } => format!("warning: {message}"),
+        Event::UploadUnclaimed { dataset, target, key, ids, asked_for } => {
+            format!("warning: {dataset}: {}", render::unclaimed(key, target, ids, &asked_for.to_string()))
+        }
+        _ => return None,
+    })
 }
 
 fn copying(targets: &[TargetProgress], pace: &Speed, waits_for: Option<&str>) -> String {
@@ -269,6 +329,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::Tally;
 
     #[test]
     fn the_pace_is_that_of_the_last_stretch() {
@@ -280,6 +341,29 @@ mod tests {
         let _between = pace.add(start + Duration::from_secs(40), 0.5, 1000);
         let stalled = pace.add(start + Duration::from_secs(61), 0.5, 1000);
         assert_eq!(stalled, Speed::default());
+    }
+
+    #[test]
+    fn what_a_run_copied_is_the_sum_of_its_passes() {
+        let mut seen = Seen::default();
+        let targets = |bytes: [u64; 2]| -> Vec<_> {
+            let of = |copied_bytes| Tally { copied_bytes, ..Tally::default() };
+            let target = |tally| TargetProgress { target: String::new(), tally, deferred: 0, failed: 0 };
+            bytes.map(of).map(target).into()
+        };
+        let dataset = DatasetName::new("d").unwrap();
+        let ended = |bytes, source_bytes_read| Event::DatasetEnded {
+            dataset: dataset.clone(),
+            targets: targets(bytes),
+            source_bytes_read,
+        };
+        seen.take(&ended([300_000_000, 1], 300_000_001));
+        seen.take(&ended([5_000, 5_000], 300_005_001));
+        let (targets, source_bytes_read) = (targets([7, 0]), 300_005_008);
+        let (dataset, fraction, target_bytes_written, waits_for) = (dataset.clone(), 0.5, 0, None);
+        seen.take(&Event::Progress { dataset, targets, fraction, source_bytes_read, target_bytes_written, waits_for });
+        assert_eq!((seen.copied(0), seen.copied(1), seen.copied(2)), (300_005_007, 5_001, 0));
+        assert_eq!(render::source_read(seen.source_bytes_read, seen.copied(0)), "source read once (1.00×): 286.1 MiB");
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use crate::{model::ByteCount, store::Proof};
+use crate::{
+    model::{ByteCount, Key},
+    store::Proof,
+};
 
 /// A table whose first column is text and whose others are numbers.
 #[derive(Debug)]
@@ -68,6 +71,19 @@ pub(super) fn proof(proof: Proof) -> &'static str {
         Proof::ReadBack => "what was written is read back and hashed",
         Proof::Fsynced => "a local file: synced to its disk without an error",
     }
+}
+
+/// An upload that nobody can tell for this migration's own.
+pub(super) fn unclaimed(key: &Key, target: &str, ids: &[String], asked_for: &str) -> String {
+    let which = match ids {
+        [] => "its id is not known".to_owned(),
+        [id] => format!("upload id {id}"),
+        ids => format!("one of the upload ids {}", ids.join(", ")),
+    };
+    format!(
+        "an upload of {key} to {target} was asked for at {asked_for} without an answer, and may be left there \
+         ({which}): abort it if nobody else uploads there"
+    )
 }
 
 /// How often the source was read for what was copied: the target of the design is once.

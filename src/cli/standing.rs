@@ -45,6 +45,9 @@ pub(super) struct DatasetStanding {
     pub(super) total_known: bool,
     pub(super) failures: Vec<Failed>,
     pub(super) failures_total: u64,
+    /// Uploads that may be left at targets and that nobody can tell for this migration's.
+    pub(super) unclaimed: Vec<UnclaimedUpload>,
+    pub(super) unclaimed_total: u64,
     pub(super) lag_seconds: Option<u64>,
     pub(super) waits_for: Option<WaitsFor>,
     /// The last verification since the last pass began.
@@ -108,6 +111,19 @@ pub(super) struct Failed {
     pub(super) key: String,
     pub(super) target: String,
     pub(super) reason: String,
+}
+
+/// An upload that was asked for and whose answer was lost. It stays here until it is known to be gone.
+#[derive(Debug, Serialize)]
+pub(super) struct UnclaimedUpload {
+    pub(super) key: String,
+    pub(super) target: String,
+    /// When it was asked for, RFC 3339.
+    pub(super) asked_for: String,
+    /// The uploads that may be it; empty where the store lists none.
+    pub(super) upload_ids: Vec<String>,
+    /// The command that looks again.
+    pub(super) next: String,
 }
 
 /// What a verification came to.
@@ -184,6 +200,8 @@ async fn of_dataset(
         total_known: false,
         failures: Vec::new(),
         failures_total: 0,
+        unclaimed: Vec::new(),
+        unclaimed_total: 0,
         lag_seconds: None,
         waits_for: None,
         verification: None,
@@ -218,6 +236,7 @@ async fn of_dataset(
         standing.waits_for = Some(WaitsFor::Meaning(changed.to_string()));
         return Ok(standing);
     }
+    list_unclaimed(session, ledger, &mut standing, failures_max).await?;
     let shards = ledger.shards(&dataset.name).await?;
     for place in 0..standing.targets.len() {
         let index = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
@@ -275,6 +294,25 @@ async fn list_failures(
             reason: session.redactor.text(row.reason.as_deref().unwrap_or("not told"), &row.key),
         }));
     }
+    Ok(())
+}
+
+async fn list_unclaimed(
+    session: &Session,
+    ledger: &Ledger,
+    standing: &mut DatasetStanding,
+    max: usize,
+) -> Result<(), EngineError> {
+    let rows = ledger.unclaimed(&standing.name).await?;
+    standing.unclaimed_total = rows.len() as u64;
+    let next = session.run_command();
+    standing.unclaimed.extend(rows.into_iter().take(max).map(|row| UnclaimedUpload {
+        key: session.redactor.key(&row.upload.key).as_str().to_owned(),
+        target: standing.targets[row.target.get()].target.clone(),
+        asked_for: row.upload.at.to_string(),
+        upload_ids: row.upload.ids,
+        next: next.clone(),
+    }));
     Ok(())
 }
 

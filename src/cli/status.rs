@@ -13,13 +13,13 @@ use super::{
     documented,
     error::{Code, Failure},
     next::{Next, Situation},
-    render::Table,
+    render::{self, Table},
     session::{self, Session},
     standing::{self, DatasetStanding, FAILURES_SHOWN, PhaseStanding},
     state::Holder,
     term,
 };
-use crate::model::{ByteCount, Epoch, PlanName};
+use crate::model::{ByteCount, Epoch, Key, PlanName};
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
@@ -123,18 +123,29 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
         let _ = writeln!(text, "{}", table.render(4));
     }
     for failed in &dataset.failures {
-        let _ = writeln!(
-            text,
-            "    failed: {} at {}: {}",
-            crate::model::Key::from(failed.key.as_str()),
-            failed.target,
-            failed.reason
-        );
+        let _ =
+            writeln!(text, "    failed: {} at {}: {}", Key::from(failed.key.as_str()), failed.target, failed.reason);
     }
     let listed = dataset.failures.len() as u64;
     if dataset.failures_total > listed {
         let more = dataset.failures_total - listed;
         let _ = writeln!(text, "    ... and {more} more that failed; --failures lists all");
+    }
+    text.push_str(&unclaimed(dataset));
+    text
+}
+
+/// Uploads that may be left at targets, with what is to be done about them.
+fn unclaimed(dataset: &DatasetStanding) -> String {
+    let mut text = String::new();
+    for upload in &dataset.unclaimed {
+        let key = Key::from(upload.key.as_str());
+        let shown = render::unclaimed(&key, &upload.target, &upload.upload_ids, &upload.asked_for);
+        let _ = writeln!(text, "    unclaimed: {shown}; `{}` looks again", upload.next);
+    }
+    let more = dataset.unclaimed_total - dataset.unclaimed.len() as u64;
+    if more > 0 {
+        let _ = writeln!(text, "    ... and {more} more uploads that may be left; --failures lists all");
     }
     text
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use super::{
     error::{Code, Failure},
     next::Situation,
-    progress::Seen,
+    progress::{DIFFERENCES_SEEN, Seen},
     render::{self, Table},
     run::{FAILURES_SHOWN, Running, selection},
     standing::{DatasetStanding, PhaseStanding},
@@ -14,6 +14,7 @@ use crate::{
     engine::{self, RunOutcome},
     lifecycle::{Goal, State},
     model::{ByteCount, DatasetName, Key},
+    report::Difference,
     shard::Tally,
 };
 
@@ -122,6 +123,7 @@ impl Summary<'_> {
         }
         text.push('\n');
         text.push_str(&self.failures());
+        text.push_str(&self.differences());
         for aborted in &self.outcome.aborted {
             let _ = writeln!(text, "another command asked to give it up: {aborted}");
         }
@@ -182,22 +184,40 @@ impl Summary<'_> {
         }
         let _ = writeln!(text, "{}", table.render(4));
         if let Some(seen) = self.seen.get(&standing.name) {
-            let _ = writeln!(text, "    {}", render::source_read(seen.source_bytes_read, self.copied(standing)));
+            let copied = self.copied(standing, seen);
+            let _ = writeln!(text, "    {}", render::source_read(seen.source_bytes_read, copied));
         }
         text
     }
 
     /// Bytes of the records that this run copied: of a pass that an earlier run began, the rest.
-    fn copied(&self, standing: &DatasetStanding) -> u64 {
-        let before = find(self.before, &standing.name).filter(|before| {
-            matches!(before.lifecycle, State::Copying { .. }) && before.lifecycle.pass() == standing.lifecycle.pass()
-        });
-        let done = |standing: &DatasetStanding, place: usize| {
-            standing.targets.get(place).map_or(0, |target| target.pass.copied_bytes)
+    fn copied(&self, standing: &DatasetStanding, seen: &Seen) -> u64 {
+        let before = find(self.before, &standing.name).filter(|one| matches!(one.lifecycle, State::Copying { .. }));
+        let earlier = |place: usize| {
+            before.and_then(|before| before.targets.get(place)).map_or(0, |target| target.pass.copied_bytes)
         };
-        let of =
-            |place| done(standing, place) - before.map_or(0, |before| done(before, place)).min(done(standing, place));
-        (0..standing.targets.len()).map(of).max().unwrap_or(0)
+        (0..standing.targets.len()).map(|place| seen.copied(place).saturating_sub(earlier(place))).max().unwrap_or(0)
+    }
+
+    /// The first records that differ, where that is how a dataset ended.
+    fn differences(&self) -> String {
+        let mut text = String::new();
+        for (_, standing) in self.asked() {
+            let different = matches!(standing.lifecycle, State::Different { .. });
+            let (Some(seen), true) = (self.seen.get(&standing.name), different) else { continue };
+            let total = standing.verification.as_ref().map_or(0, |proof| proof.differences + proof.unreadable);
+            let shown = usize::try_from(total).unwrap_or(usize::MAX).min(DIFFERENCES_SEEN);
+            let mut listed = 0;
+            for (target, Difference { key, kind, detail }) in seen.broken.iter().chain(&seen.extra).take(shown) {
+                let _ = writeln!(text, "  {}: {} {key} at {target}: {detail}", standing.name, kind.as_str());
+                listed += 1;
+            }
+            if total > listed {
+                let all = self.run.session.command("verify", &["--dataset", standing.name.as_str()]);
+                let _ = writeln!(text, "  ... and {} more: {all}", total - listed);
+            }
+        }
+        if text.is_empty() { text } else { format!("records that differ:\n{text}") }
     }
 
     fn failures(&self) -> String {

@@ -17,7 +17,7 @@ use super::{
     copy::{Copier, Follower},
     dispatcher::Run,
     journal::NotWritten,
-    now, parts,
+    now, parts, unclaimed,
 };
 use crate::{
     ledger::{Pair, Record},
@@ -49,6 +49,8 @@ pub struct Aborted {
     pub done: bool,
     /// Unfinished uploads that were aborted.
     pub uploads: u64,
+    /// Uploads that may be left there and that nobody can tell for this migration's.
+    pub unclaimed: u64,
     /// Objects that were deleted at targets.
     pub discarded: u64,
     /// Objects at targets that were there already, or that somebody else has written over: they stay.
@@ -62,19 +64,34 @@ pub struct Aborted {
 
 impl Aborted {
     fn nothing_of(name: &DatasetName) -> Self {
-        Self { name: name.clone(), done: false, uploads: 0, discarded: 0, kept: 0, refused: None, blocked: false }
+        Self {
+            name: name.clone(),
+            done: false,
+            uploads: 0,
+            unclaimed: 0,
+            discarded: 0,
+            kept: 0,
+            refused: None,
+            blocked: false,
+        }
     }
 }
 
 impl fmt::Display for Aborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, uploads, discarded, kept, .. } = self;
+        let Self { name, uploads, unclaimed, discarded, kept, .. } = self;
         match &self.refused {
             Some(reason) => write!(f, "{name}: not given up: {reason}")?,
             None => write!(f, "{name}: given up")?,
         }
         if *uploads > 0 {
             write!(f, "; {uploads} unfinished uploads aborted")?;
+        }
+        if *unclaimed > 0 {
+            write!(
+                f,
+                "; {unclaimed} uploads may be left that nobody can tell for its own: `migrate status` names them"
+            )?;
         }
         if discarded + kept > 0 {
             write!(
@@ -175,7 +192,10 @@ impl Run<'_> {
             parts::drop_upload(&copier, copier.follower(row.target), &row).await?;
             end.uploads += 1;
         }
-        self.commit(Vec::new()).await
+        end.uploads += unclaimed::look_again(&copier, None, true).await?;
+        self.commit(Vec::new()).await?;
+        end.unclaimed = self.journal.ledger.unclaimed(&dataset.name).await?.len() as u64;
+        Ok(())
     }
 
     /// Deletes what was written; `false` where it did not come to its end.

@@ -69,6 +69,7 @@ pub(super) struct Copier {
     pub(super) budget: Budget,
     pub(super) shutdown: Shutdown,
     pub(super) journal: Journal,
+    pub(super) sink: Sink,
     /// The source said that it has no tags at all.
     pub(super) source_tagless: AtomicBool,
     /// Failed records told so far.
@@ -250,9 +251,9 @@ impl Copier {
     }
 
     /// Tells of a failed record, up to a number: a display has no use for millions.
-    pub(super) fn tell_failed(&self, sink: &Sink, target: TargetIndex, key: &Key, reason: &str) {
+    pub(super) fn tell_failed(&self, target: TargetIndex, key: &Key, reason: &str) {
         if self.failures_told.fetch_add(1, Ordering::Relaxed) < FAILURES_TOLD_MAX {
-            sink.tell(Event::RecordFailed {
+            self.sink.tell(Event::RecordFailed {
                 dataset: self.dataset.clone(),
                 target: self.follower(target).store.location().to_owned(),
                 key: key.clone(),
@@ -349,9 +350,9 @@ impl Copier {
                 let outcome = match self.fit(follower, head) {
                     Err(reason) => Outcome::Failed(reason),
                     Ok(properties) => {
-                        let written = self
-                            .counted(follower, follower.store.put(&job.key, body, &properties, &want.condition()))
-                            .await;
+                        let condition = want.condition();
+                        let put = follower.store.put(&job.key, body, &properties, &condition);
+                        let written = follower.counted(put).await;
                         self.outcome(
                             follower,
                             job.last_chance,
@@ -395,14 +396,6 @@ impl Copier {
             properties.metadata.clear();
         }
         Ok(properties)
-    }
-
-    /// Runs a write with its target's count of writes in flight.
-    pub(super) async fn counted<T>(&self, follower: &Follower, write: impl Future<Output = T>) -> T {
-        follower.in_flight.fetch_add(1, Ordering::Relaxed);
-        let done = write.await;
-        follower.in_flight.fetch_sub(1, Ordering::Relaxed);
-        done
     }
 
     /// What a write's end means for the record, and for what is thought of the target.
@@ -458,6 +451,22 @@ impl Copier {
     }
 }
 
+/// Counts a write as in flight for as long as this lives: also one that is dropped half way.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Follower {
     /// Whether its lane has been full for a while: a hiccup is no reason to read a record twice.
     fn is_crowded(&self, lane_max: usize) -> bool {
@@ -467,6 +476,12 @@ impl Follower {
             return false;
         }
         since.get_or_insert_with(Instant::now).elapsed() >= CROWDED_MIN
+    }
+
+    /// Runs a write with its target's count of writes in flight.
+    pub(super) async fn counted<T>(&self, write: impl Future<Output = T>) -> T {
+        let _counted = InFlight::enter(&self.in_flight);
+        write.await
     }
 
     pub(super) fn is_down(&self) -> bool {
@@ -503,4 +518,30 @@ pub(super) async fn hashed(bytes: bytes::Bytes) -> Body {
         return Body::new(bytes);
     }
     tokio::task::spawn_blocking(move || Body::new(bytes)).await.expect("hashing does not panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn a_write_that_is_dropped_half_way_is_no_longer_in_flight() {
+        let follower = Follower {
+            index: TargetIndex(0),
+            store: Arc::new(MemoryStore::new("memory")),
+            part_size: None,
+            in_flight: 0.into(),
+            crowded_since: Mutex::default(),
+            silent: 0.into(),
+        };
+        let in_flight = || follower.in_flight.load(Ordering::Relaxed);
+        let mut write = Box::pin(follower.counted(std::future::pending::<()>()));
+        assert!(futures::poll!(&mut write).is_pending());
+        assert_eq!(in_flight(), 1);
+        drop(write);
+        assert_eq!(in_flight(), 0, "a target must not count as crowded for good");
+        follower.counted(async {}).await;
+        assert_eq!(in_flight(), 0);
+    }
 }

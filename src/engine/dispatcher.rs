@@ -18,7 +18,7 @@ use super::{
     budget::Budget,
     copy::{Copier, Follower},
     feeds::Inputs,
-    floor::{Active, Floor},
+    floor::{Active, CopyReads, Floor},
     journal::{Journal, NotWritten, Report},
     now,
     places::meaning_of,
@@ -26,6 +26,7 @@ use super::{
     requests::AbortAsked,
     scribe::{self, Board},
     sites::{DatasetStores, Probing},
+    unclaimed,
     worker::Worker,
 };
 use crate::{
@@ -260,6 +261,7 @@ impl Run<'_> {
             self.leads_as_planned(dataset, moved)?;
         }
         if state.first_step().is_none() {
+            self.look_at_unclaimed(dataset, &state).await?;
             return Ok(None);
         }
         // A location that is not there is found before the dataset is bound to it.
@@ -283,7 +285,6 @@ impl Run<'_> {
             extra: dataset.extra,
             resumed,
             batch_rows: self.options.limits.batch_rows.max(1),
-            sink: self.sink.clone(),
         };
         let mut active = Active {
             plan: dataset.clone(),
@@ -299,9 +300,28 @@ impl Run<'_> {
             waits_for: None,
             needs_approval: false,
             ceiling: None,
+            reads: CopyReads::default(),
         };
         self.enter(&mut active).await?;
         Ok(Some(active))
+    }
+
+    /// Looks for uploads without a name where no pass will: at a dataset that is done.
+    async fn look_at_unclaimed(&self, dataset: &Dataset, state: &State) -> Result<(), EngineError> {
+        if self.journal.ledger.unclaimed(&dataset.name).await?.is_empty() {
+            return Ok(());
+        }
+        let copier = match self.open(dataset).await {
+            Ok(stores) => self.copier(dataset, &stores),
+            Err(EngineError::Store(error)) => {
+                let message = format!("uploads without a name were not looked at: {}", error.detail());
+                self.sink.tell(Event::Warning { dataset: Some(dataset.name.clone()), message });
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        unclaimed::look_again(&copier, None, state.moved_to().is_none()).await?;
+        self.commit(Vec::new()).await
     }
 
     /// Records that a pass begins.
@@ -335,6 +355,8 @@ impl Run<'_> {
         let pass = active.state.pass() + 1;
         active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
         (active.ended, active.verified, active.waits_for) = (false, None, None);
+        let read = active.source_bytes_read();
+        active.reads.pass_begins(read);
         self.enter(active).await
     }
 
@@ -379,6 +401,7 @@ impl Run<'_> {
             budget: self.budget.clone(),
             shutdown: self.shutdown.clone(),
             journal: self.journal.clone(),
+            sink: self.sink.clone(),
             source_tagless: AtomicBool::new(false),
             failures_told: 0.into(),
             lane_max: (self.options.limits.records / 2).max(1),

@@ -53,6 +53,41 @@ pub(super) struct Active {
     pub(super) needs_approval: bool,
     /// The source was seen to have nothing above this key: where to bisect an open range from.
     pub(super) ceiling: Option<Key>,
+    pub(super) reads: CopyReads,
+}
+
+/// How much of what a source was read for in this run was read to copy it: verifications between two
+/// passes read it too.
+#[derive(Debug, Default)]
+pub(super) struct CopyReads {
+    /// Bytes read for other things.
+    otherwise: u64,
+    /// Bytes read in all when the last pass ended.
+    at_end: u64,
+}
+
+impl CopyReads {
+    /// A further pass begins, and so much has been read in all.
+    pub(super) fn pass_begins(&mut self, read: u64) {
+        self.otherwise += read - self.at_end.min(read);
+    }
+
+    /// A pass ends.
+    fn pass_ends(&mut self, read: u64) {
+        self.at_end = read;
+    }
+
+    /// Of so many bytes in all, those that were read to copy.
+    fn of(&self, read: u64) -> u64 {
+        read.saturating_sub(self.otherwise)
+    }
+}
+
+impl Active {
+    /// Bytes read from the source in this run.
+    pub(super) fn source_bytes_read(&self) -> u64 {
+        self.stores.source_meter.snapshot().bytes_read
+    }
 }
 
 /// What a task brings back.
@@ -231,7 +266,6 @@ impl<'a> Floor<'a> {
                     shard: shards.first().map(|shard| shard.id),
                     extra: active.plan.extra,
                     delete_permille: (!self.run.options.force).then_some(active.plan.delete_share_permille),
-                    sink: self.run.sink.clone(),
                 };
                 self.tasks.spawn(async move { Ended::Redo(place, redo.run().await) });
             }
@@ -266,13 +300,15 @@ impl<'a> Floor<'a> {
         }
         self.happened(place, Happened::PassEnded { pass, failed }).await?;
         let active = &mut self.active[place];
+        let read = active.source_bytes_read();
+        active.reads.pass_ends(read);
         if failed > 0 {
             active.waits_for = Some(records_failed(failed));
         }
         self.run.sink.tell(Event::DatasetEnded {
             dataset: active.plan.name.clone(),
             targets,
-            source_bytes_read: active.stores.source_meter.snapshot().bytes_read,
+            source_bytes_read: active.reads.of(read),
         });
         Ok(())
     }
@@ -322,14 +358,14 @@ impl<'a> Floor<'a> {
             self.run.sink.tell(Event::Progress {
                 targets: progress(&self.run.board, active),
                 fraction: self.run.board.read(&dataset, scribe::Standing::fraction).unwrap_or(0.0),
-                source_bytes_read: active.stores.source_meter.snapshot().bytes_read,
+                source_bytes_read: active.reads.of(active.source_bytes_read()),
                 target_bytes_written: active
                     .stores
                     .target_meters
                     .iter()
                     .map(|meter| meter.snapshot().bytes_written)
                     .sum(),
-                waits_for: active.stores.waits_for(),
+                waits_for: active.stores.waits_for(Redactor::new(self.run.plan.redact_keys)),
                 dataset,
             });
         }
@@ -385,4 +421,21 @@ async fn scout(source: &dyn ObjectStore, rest: KeyRange, ceiling: Option<Key>) -
         upper = Some(middle);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_verifications_read_is_no_copy() {
+        let mut reads = CopyReads::default();
+        assert_eq!(reads.of(100), 100);
+        reads.pass_ends(100);
+        reads.pass_begins(250);
+        assert_eq!(reads.of(260), 110, "150 were read in between");
+        reads.pass_ends(260);
+        reads.pass_begins(260);
+        assert_eq!(reads.of(265), 115);
+    }
 }

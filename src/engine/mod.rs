@@ -63,6 +63,7 @@ mod requests;
 mod scribe;
 mod shutdown;
 pub mod sites;
+mod unclaimed;
 mod verify;
 mod worker;
 
@@ -370,8 +371,8 @@ pub async fn verify(
     proof::cancellable(&shutdown, work).await
 }
 
-/// Verifies, copies again exactly what differs, and verifies again where anything was copied.
-/// Returns what the last look found, and how many records were mended.
+/// Verifies, copies again exactly what differs, and looks again at what was copied.
+/// Returns what the looks found, and how many records were mended.
 pub async fn repair(
     plan: &Plan,
     sites: &Sites,

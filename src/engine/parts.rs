@@ -1,15 +1,11 @@
 //! Brings a large record over in parts.
 //!
 //! Each part is read once, hashed once, and written to every target that lacks it. What is durable
-//! at each instant, per target: the intent to upload, before the store is asked for an upload; the
+//! at each instant, per target: the intent to upload, right before the store is asked for an upload; the
 //! upload's id, before the first part; each part with its digests, soon after it was written. So a
 //! later run goes on with the parts that are there, and an upload can always be found again.
 //!
-//! # Uploads without a name
-//!
-//! A crash, or a lost answer, between asking for an upload and learning its id leaves one that
-//! nobody knows. If the key had no upload when the intent was written, then one that began there at
-//! about that time is ours: it is aborted. Any other is left alone and told to the operator.
+//! An upload whose id was never learned is [`unclaimed`](super::unclaimed)'s.
 
 use std::{
     collections::BTreeMap,
@@ -22,19 +18,18 @@ use super::{
     copy::{Copier, Follower, Job, Outcome, Outcomes, Want, hashed},
     journal::NotWritten,
     layout::{part_count, part_range},
+    unclaimed::{self, Asking},
 };
 use crate::{
     digest::Parts,
     ledger::{Pair, Record, UploadIntent, UploadRow, WrittenPart},
-    model::{Evidence, TargetIndex, Timestamp},
+    model::{Evidence, TargetIndex},
+    report::Event,
     store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload},
 };
 
 /// Parts of one record that are under way at once; the byte budget bounds them further.
 const PARTS_IN_FLIGHT: usize = 4;
-/// How far the beginning of an upload, by the store's clock, may be from when we intended it, by
-/// ours, for it to be taken for ours.
-const BEGUN_MS_MAX: i64 = 5 * 60 * 1000;
 /// How often an upload is asked for whose answer was lost.
 const BEGIN_TRIES_MAX: u32 = 3;
 
@@ -134,7 +129,7 @@ async fn part(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64, nu
         async move {
             let follower = copier.follower(lane.target);
             let write = follower.store.put_part(&lane.upload, number, range.start, body);
-            (lane, copier.counted(follower, write).await)
+            (lane, follower.counted(write).await)
         }
     }));
     for (lane, part) in written.await {
@@ -179,7 +174,7 @@ async fn finish(copier: &Copier, job: &Job, head: &Head, lane: Lane<'_>) -> Outc
             let permanent = error.kind().retry() == Retry::Permanent && !super::copy::is_fatal(&error);
             if permanent || error.kind() == ErrorKind::Corrupt {
                 if let Err(abort) = follower.store.abort_upload(&lane.upload).await {
-                    tracing::warn!(%abort, "an upload stays behind until the next run");
+                    tell_left(copier, &abort);
                 } else if copier.journal.note(vec![ended]).await.is_err() {
                     return Outcome::Interrupted;
                 }
@@ -271,18 +266,21 @@ async fn begin(
     part_size: u64,
 ) -> Result<(Upload, BTreeMap<u32, WrittenPart>), Opening> {
     let (dataset, target) = (copier.dataset.clone(), follower.index);
-    // Not being allowed to list uploads is no reason not to begin one.
-    let alone = follower.store.list_uploads(&job.key).await.is_ok_and(|uploads| uploads.is_empty());
-    let intent = UploadIntent { key: job.key.clone(), source: job.source.clone(), part_size, at: super::now(), alone };
-    let intended = Record::UploadIntended { dataset: dataset.clone(), target, upload: intent.clone() };
-    copier.journal.commit(vec![intended]).await?;
     let mut tries = 1;
     let upload = loop {
-        match follower.store.begin_upload(&job.key, properties).await {
+        let (key, source, at) = (job.key.clone(), job.source.clone(), super::now());
+        let asking = Asking::new(copier, follower, UploadIntent { key, source, part_size, at, before: None }).await;
+        match follower.store.begin_upload(&job.key, properties, &asking).await {
             Ok(upload) => break upload,
+            Err(_) if asking.was_unwritten() => return Err(Opening::Interrupted),
             Err(error) if error.outcome_unknown() && tries < BEGIN_TRIES_MAX => {
                 tries += 1;
-                drop_nameless(follower, &intent).await?;
+                unclaimed::lost(copier, follower, asking.intent()).await?;
+            }
+            // Nothing began, so there is nothing to look for.
+            Err(error) if !error.outcome_unknown() && asking.was_sent() => {
+                copier.journal.note(vec![Record::UploadEnded { dataset, target, key: job.key.clone() }]).await?;
+                return Err(error.into());
             }
             Err(error) => return Err(error.into()),
         }
@@ -305,7 +303,7 @@ fn still_there(row: UploadRow, listed: &[Part]) -> BTreeMap<u32, WrittenPart> {
 pub(super) async fn drop_upload(copier: &Copier, follower: &Follower, row: &UploadRow) -> Result<(), StoreError> {
     match named(row) {
         Some(upload) => follower.store.abort_upload(&upload).await?,
-        None => drop_nameless(follower, &row.intent).await?,
+        None => unclaimed::drop_nameless(copier, follower, row.intent.clone()).await?,
     }
     let ended =
         Record::UploadEnded { dataset: copier.dataset.clone(), target: row.target, key: row.intent.key.clone() };
@@ -314,32 +312,15 @@ pub(super) async fn drop_upload(copier: &Copier, follower: &Follower, row: &Uplo
     Ok(())
 }
 
+/// Tells of an upload that could not be aborted.
+pub(super) fn tell_left(copier: &Copier, error: &StoreError) {
+    let message = format!("an unfinished upload stays behind until the next run: {}", error.detail());
+    copier.sink.tell(Event::Warning { dataset: Some(copier.dataset.clone()), message });
+}
+
 /// The upload of a row, where the store has named it.
 fn named(row: &UploadRow) -> Option<Upload> {
     Some(Upload { key: row.intent.key.clone(), id: row.id.clone()? })
-}
-
-/// Aborts the uploads of a key whose ids were never learned, where they can only be ours.
-async fn drop_nameless(follower: &Follower, intent: &UploadIntent) -> Result<(), StoreError> {
-    let listed = match follower.store.list_uploads(&intent.key).await {
-        Ok(listed) => listed,
-        // Without the right to list them nothing can be said of them.
-        Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for (upload, begun) in listed {
-        let then = begun.is_none_or(|begun| (begun.0 - intent.at.0).abs() <= BEGUN_MS_MAX);
-        if intent.alone && then {
-            follower.store.abort_upload(&upload).await?;
-        } else {
-            let begun = begun.unwrap_or(Timestamp(0));
-            tracing::warn!(
-                key = %upload.key, id = upload.id, %begun, location = follower.store.location(),
-                "an unfinished upload may be ours or another's: abort it if nobody uploads there"
-            );
-        }
-    }
-    Ok(())
 }
 
 impl Lane<'_> {

@@ -18,7 +18,7 @@ use super::{
     redo::Redo,
     refuse_unsupported,
     sites::DatasetStores,
-    verify::{Finding, Verifier},
+    verify::{Again, Finding, Verifier},
 };
 use crate::{
     ledger::{Ledger, Open, Record},
@@ -141,7 +141,7 @@ pub(super) async fn verify(
     Ok(verifications)
 }
 
-/// Verifies, copies again what differs, and verifies what was copied by looking at everything again.
+/// Verifies, copies again what differs, and looks again at what was copied.
 pub(super) async fn repair(
     plan: &Plan,
     sites: &Sites,
@@ -246,19 +246,22 @@ async fn repair_one(
         record_outcome(run, dataset, level, &first).await?;
         return Ok((first, 0));
     }
-    let redo = Redo {
-        copier,
-        shard: None,
-        extra: dataset.extra,
-        delete_permille: Some(dataset.delete_share_permille),
-        sink: run.sink.clone(),
-    };
-    if !redo.mend().await? {
-        return Ok((Verification { interrupted: true, verified: None, ..first }, 0));
+    let redo = Redo { copier, shard: None, extra: dataset.extra, delete_permille: Some(dataset.delete_share_permille) };
+    let (mut again, mut mended) = (Again::new(verifier(), &first), 0);
+    for follower in &redo.copier.targets {
+        let mut after = None;
+        while let Some(page) = redo.mend(follower.index, after.as_ref()).await? {
+            mended += page.copied;
+            if page.interrupted {
+                return Ok((Verification { interrupted: true, verified: None, ..first }, mended));
+            }
+            again.look(follower.index, &page.keys).await?;
+            after = page.keys.last().cloned();
+        }
     }
-    let again = keeping(verifier(), run.journal.clone(), false).await?;
-    record_outcome(run, dataset, level, &again).await?;
-    Ok((again, damaged))
+    let both = again.conclude().await?;
+    record_outcome(run, dataset, level, &both).await?;
+    Ok((both, mended))
 }
 
 /// Records what a repair ended with, where the dataset's state allows it.

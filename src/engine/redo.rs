@@ -11,14 +11,13 @@ use super::{
     EngineError,
     copy::{Copier, Follower, Job, Outcome, Want, is_fatal},
     journal::NotWritten,
-    parts,
+    parts, unclaimed,
 };
 use crate::{
     diff::{Change, decide},
     ledger::{Open, OpenRow, Pair, Record},
     model::{Key, ShardId, TargetIndex},
     plan::Extra,
-    report::{Event, Sink},
     shard::{Cursor, Tally},
     store::{Condition, Retry, StoreError},
 };
@@ -36,7 +35,6 @@ pub(super) struct Redo {
     pub(super) extra: Extra,
     /// The most that may be deleted, in thousandths of what a target holds; `None` is no bound.
     pub(super) delete_permille: Option<u16>,
-    pub(super) sink: Sink,
 }
 
 /// What is done to each record.
@@ -45,6 +43,16 @@ enum Doing {
     Copy,
     Delete,
     Revive,
+}
+
+/// What came of some records.
+pub(super) struct Page {
+    /// Their keys, ascending.
+    pub(super) keys: Vec<Key>,
+    /// How many were written.
+    pub(super) copied: u64,
+    /// The run was asked to stop.
+    pub(super) interrupted: bool,
 }
 
 /// What came of one record.
@@ -82,15 +90,12 @@ impl Redo {
         complete
     }
 
-    /// Copies damaged records again, and nothing else.
-    pub(super) async fn mend(self) -> Result<bool, EngineError> {
-        for follower in &self.copier.targets {
-            if !self.each(follower.index, Open::Damaged, Doing::Copy).await? {
-                return Ok(false);
-            }
-        }
+    /// Copies a page of a target's damaged records again, and nothing else; they are on disk when this
+    /// returns. `None` where none is left.
+    pub(super) async fn mend(&self, target: TargetIndex, after: Option<&Key>) -> Result<Option<Page>, EngineError> {
+        let page = self.page(target, Open::Damaged, Doing::Copy, after).await?;
         self.copier.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
-        Ok(true)
+        Ok(page)
     }
 
     async fn target(&self, target: TargetIndex) -> Result<bool, EngineError> {
@@ -107,32 +112,47 @@ impl Redo {
     /// Does every record of a kind; `false` where the run was asked to stop.
     async fn each(&self, target: TargetIndex, why: Open, doing: Doing) -> Result<bool, EngineError> {
         let mut after: Option<Key> = None;
-        loop {
-            let dataset = &self.copier.dataset;
-            let page = self.copier.journal.ledger.open_records(dataset, target, why, after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(true) };
-            after = Some(last.key.clone());
-            let mut jobs = JoinSet::new();
-            for row in page {
-                let redo = self.clone();
-                jobs.spawn(async move { redo.record(target, why, doing, row).await });
-            }
-            let mut interrupted = false;
-            while let Some(done) = jobs.join_next().await {
-                let done = done??;
-                interrupted |= done.interrupted;
-                self.note(target, done).await?;
-            }
-            if interrupted || self.copier.shutdown.is_draining() {
+        while let Some(page) = self.page(target, why, doing, after.as_ref()).await? {
+            if page.interrupted {
                 return Ok(false);
             }
+            after = page.keys.last().cloned();
         }
+        Ok(true)
+    }
+
+    /// Does the first records of a kind after a key; `None` where there is none.
+    async fn page(
+        &self,
+        target: TargetIndex,
+        why: Open,
+        doing: Doing,
+        after: Option<&Key>,
+    ) -> Result<Option<Page>, EngineError> {
+        let rows = self.copier.journal.ledger.open_records(&self.copier.dataset, target, why, after, PAGE).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let mut page = Page { keys: rows.iter().map(|row| row.key.clone()).collect(), copied: 0, interrupted: false };
+        let mut jobs = JoinSet::new();
+        for row in rows {
+            let redo = self.clone();
+            jobs.spawn(async move { redo.record(target, why, doing, row).await });
+        }
+        while let Some(done) = jobs.join_next().await {
+            let done = done??;
+            page.interrupted |= done.interrupted;
+            page.copied += done.tally.copied;
+            self.note(target, done).await?;
+        }
+        page.interrupted |= self.copier.shutdown.is_draining();
+        Ok(Some(page))
     }
 
     async fn note(&self, target: TargetIndex, done: Done) -> Result<(), EngineError> {
         for record in &done.records {
             if let Record::Failed { reason, .. } = record {
-                self.copier.tell_failed(&self.sink, target, &done.key, reason);
+                self.copier.tell_failed(target, &done.key, reason);
             }
         }
         let mut records = done.records;
@@ -296,17 +316,16 @@ impl Redo {
         Ok(done)
     }
 
-    /// Aborts uploads that nothing will go on with.
+    /// Aborts uploads that nothing will go on with: a record that waits for its next try keeps its parts.
     async fn sweep_uploads(&self, target: TargetIndex) -> Result<(), EngineError> {
-        let ledger = &self.copier.journal.ledger;
-        let rows = ledger.uploads(&self.copier.dataset).await?;
-        for row in rows.iter().filter(|row| row.target == target) {
-            let follower = self.copier.follower(target);
-            if let Err(error) = parts::drop_upload(&self.copier, follower, row).await {
-                let message = format!("an unfinished upload stays behind until the next run: {}", error.detail());
-                self.sink.tell(Event::Warning { dataset: Some(self.copier.dataset.clone()), message });
+        // What became of the records must be on disk before it is known which of them wait.
+        self.copier.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+        for row in self.copier.journal.ledger.idle_uploads(&self.copier.dataset, target).await? {
+            if let Err(error) = parts::drop_upload(&self.copier, self.copier.follower(target), &row).await {
+                parts::tell_left(&self.copier, &error);
             }
         }
+        unclaimed::look_again(&self.copier, Some(target), true).await?;
         Ok(())
     }
 

@@ -21,13 +21,13 @@ use crate::{
     ledger::{Ledger, LimitsOf, Record},
     model::SiteName,
     plan::{self, Credentials, Dataset, Location, Plan, Scheme, Site, policy},
-    report::{Event, Sink},
+    report::{Event, Redactor, Sink},
     store::{
         Capabilities, ObjectStore, Proof,
         conditional::Conditional,
         guard::Guarded,
         limit::{Limited, SiteLimits},
-        meter::{Meter, Metered},
+        meter::{Meter, Metered, Waiting},
         retry::{RetryPolicy, Retrying},
         s3::{S3Client, S3Config, S3Credentials, S3Endpoint},
     },
@@ -119,9 +119,16 @@ impl DatasetStores {
         self.targets.iter().for_each(|store| readable(&**store));
     }
 
-    /// Why requests wait, where they do.
-    pub fn waits_for(&self) -> Option<String> {
-        self.limits.iter().find_map(|limits| limits.reason())
+    /// Why requests wait, where they do: for a limit, or because a store has failed them again and again.
+    pub(super) fn waits_for(&self, redactor: Redactor) -> Option<String> {
+        let meters = std::iter::once(&self.source_meter).chain(&self.target_meters);
+        let failing = meters.filter_map(|meter| meter.waiting()).max_by_key(|waiting| waiting.attempt);
+        let failing = failing.map(|waiting| {
+            let Waiting { key, failure, attempt, attempts_max } = waiting;
+            let failure = key.map_or(failure.clone(), |key| redactor.text(&failure, &key));
+            format!("attempt {attempt} of {attempts_max}: {failure}")
+        });
+        failing.or_else(|| self.limits.iter().find_map(|limits| limits.reason()))
     }
 }
 

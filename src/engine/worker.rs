@@ -25,8 +25,7 @@ use crate::{
     ledger::{Open, Pair, PairRow, Record, ShardRow},
     model::{Key, KeyRange, TargetIndex},
     plan::Extra,
-    report::Sink,
-    shard::{Cursor, Tally, Ticket, Window},
+    shard::{Cursor, Room, Tally, Ticket, Window},
     store::Entry,
 };
 
@@ -131,7 +130,6 @@ pub(super) struct Worker {
     pub(super) resumed: bool,
     /// Rows whose records go to the ledger together, at most.
     pub(super) batch_rows: usize,
-    pub(super) sink: Sink,
 }
 
 /// A record under way, at each of its targets.
@@ -146,7 +144,8 @@ struct Running {
     records: Vec<Record>,
     rows: usize,
     flushed: Instant,
-    interrupted: bool,
+    /// It was asked to stop before its listing had ended.
+    stopped: bool,
 }
 
 impl Worker {
@@ -170,14 +169,14 @@ impl Worker {
             records: Vec::new(),
             rows: 0,
             flushed: Instant::now(),
-            interrupted: false,
+            stopped: false,
             worker: self,
             shard,
             cursors,
         };
         while !running.stopping() {
             let Some(row) = rows.next().await? else { break };
-            if !control.admit(&row.key) {
+            if !control.admit(&row.key) || !running.make_room().await? {
                 break;
             }
             running.take(row).await?;
@@ -190,22 +189,28 @@ impl Worker {
 
 impl Running {
     fn stopping(&mut self) -> bool {
-        self.interrupted |= self.worker.copier.shutdown.is_draining();
-        self.interrupted
+        self.stopped |= self.worker.copier.shutdown.is_draining();
+        self.stopped || self.room() == Room::Closed
+    }
+
+    /// Whether another record may begin, at all of the targets.
+    fn room(&self) -> Room {
+        let jobs = if self.jobs.len() < JOBS_MAX { Room::Free } else { Room::Full };
+        self.windows.iter().map(Window::room).fold(jobs, Ord::max)
     }
 
     async fn end(mut self) -> Result<ShardEnd, EngineError> {
         while self.settle_one().await? {}
-        if !self.interrupted {
+        let interrupted = self.stopped || self.room() == Room::Closed;
+        if !interrupted {
             self.windows.iter_mut().for_each(Window::end);
         }
         self.flush().await?;
-        Ok(if self.interrupted { ShardEnd::Interrupted } else { ShardEnd::Done })
+        Ok(if interrupted { ShardEnd::Interrupted } else { ShardEnd::Done })
     }
 
-    /// Decides what each target needs for a row, and begins it.
+    /// Decides what each target needs for a row, and begins it. There must be room.
     async fn take(&mut self, row: Row) -> Result<(), EngineError> {
-        self.make_room().await?;
         let Row { key, source, targets, pairs } = row;
         let (mut wants, mut open): (Vec<_>, Tickets) = (Vec::new(), Vec::new());
         for (place, (shown, pair)) in targets.into_iter().zip(pairs).enumerate() {
@@ -307,30 +312,32 @@ impl Running {
 
     fn fail(&mut self, target: TargetIndex, key: &Key, reason: String) {
         let copier = &self.worker.copier;
-        copier.tell_failed(&self.worker.sink, target, key, &reason);
+        copier.tell_failed(target, key, &reason);
         let (dataset, key, at) = (copier.dataset.clone(), key.clone(), super::now());
         self.records.push(Record::Failed { dataset, target, key, reason, at });
     }
 
-    /// Waits until another record may begin.
-    async fn make_room(&mut self) -> Result<(), EngineError> {
+    /// Waits until another record may begin; `false` where none may any more.
+    async fn make_room(&mut self) -> Result<bool, EngineError> {
         while let Some(done) = self.jobs.try_join_next() {
             self.settle(done?);
         }
-        while self.jobs.len() >= JOBS_MAX || self.windows.iter().any(Window::is_full) {
-            if !self.settle_one().await? {
-                // Everything in the windows is finished: only the cursors are to be moved.
-                self.flush().await?;
+        loop {
+            match self.room() {
+                Room::Free => return Ok(true),
+                Room::Closed => return Ok(false),
+                Room::Full if self.settle_one().await? => {}
+                // No ticket is out and none was dropped, so all are finished: the cursors move over them.
+                Room::Full => self.flush().await?,
             }
         }
-        Ok(())
     }
 
     /// Waits for a record under way; `false` where there is none.
     async fn settle_one(&mut self) -> Result<bool, EngineError> {
         let Some(done) = self.jobs.join_next().await else { return Ok(false) };
         self.settle(done?);
-        if self.flushed.elapsed() >= BATCH_AGE || self.windows.iter().any(Window::is_full) {
+        if self.flushed.elapsed() >= BATCH_AGE || self.room() == Room::Full {
             self.flush().await?;
         }
         Ok(true)
@@ -341,10 +348,8 @@ impl Running {
             let place = open.iter().position(|(opened, ..)| *opened == target);
             let (_, ticket, mut tally) = open.swap_remove(place.expect("each target has one outcome"));
             match outcome {
-                Outcome::Interrupted => {
-                    self.interrupted = true;
-                    continue;
-                }
+                // Its ticket goes unfinished, which closes the window.
+                Outcome::Interrupted => continue,
                 Outcome::Same(pair) => {
                     tally.same = 1;
                     self.records.push(self.learned(target, &key, pair));

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    Counts, Cursor, Open, Pair, Record, Tally, UploadIntent, WrittenPart, code,
+    Counts, Cursor, Open, Pair, Record, Tally, Unclaimed, UploadIntent, WrittenPart, code,
     code::{KeyColumn, Tag, key as blob, number},
     fault::Fault,
 };
@@ -115,6 +115,14 @@ impl Apply<'_> {
             Record::UploadEnded { dataset, target, key } => {
                 let at = self.place(dataset, *target, key)?;
                 self.end_upload(at)
+            }
+            Record::UploadUnclaimed { dataset, target, upload } => {
+                let at = self.place(dataset, *target, &upload.key)?;
+                self.keep_unclaimed(at, upload)
+            }
+            Record::UploadGone { dataset, target, key, at: asked } => {
+                let at = self.place(dataset, *target, key)?;
+                self.forget_unclaimed(at, *asked)
             }
             Record::Probed { location, capabilities, at } => self.probe(location, capabilities, *at),
             Record::PlaceSeen { path, identity, at } => self.see_place(path, identity, *at),
@@ -407,7 +415,7 @@ impl Apply<'_> {
                 source.modified_s,
                 number(upload.part_size)?,
                 upload.at.0,
-                upload.alone
+                code::texts(upload.before.as_deref())
             ],
         )?;
         Ok(())
@@ -463,6 +471,23 @@ impl Apply<'_> {
         ] {
             self.run(sql, params![at.dataset, at.target.0, blob(at.key)])?;
         }
+        Ok(())
+    }
+
+    fn keep_unclaimed(&self, at: Place<'_>, upload: &Unclaimed) -> Result<(), Fault> {
+        let (before, ids) = (code::texts(upload.before.as_deref()), code::texts(Some(&upload.ids)));
+        self.run(
+            "INSERT OR REPLACE INTO unclaimed (dataset, target, key, at_ms, before, ids) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![at.dataset, at.target.0, blob(at.key), upload.at.0, before, ids],
+        )?;
+        Ok(())
+    }
+
+    fn forget_unclaimed(&self, at: Place<'_>, asked: Timestamp) -> Result<(), Fault> {
+        self.run(
+            "DELETE FROM unclaimed WHERE dataset = ?1 AND target = ?2 AND key = ?3 AND at_ms = ?4",
+            params![at.dataset, at.target.0, blob(at.key), asked.0],
+        )?;
         Ok(())
     }
 

@@ -136,6 +136,18 @@ pub(super) fn read_evidence(coded: &[u8]) -> Option<Evidence> {
     Some(Evidence { crc64nvme: u64::from_be_bytes(*crc), parts })
 }
 
+/// Texts as one column; `None` is NULL.
+pub(super) fn texts(texts: Option<&[String]>) -> Option<String> {
+    texts.map(|texts| serde_json::to_string(texts).expect("texts are JSON"))
+}
+
+/// Reads a column of texts.
+pub(super) fn read_texts(row: &Row<'_>, at: usize) -> Result<Option<Vec<String>>, Fault> {
+    let coded: Option<String> = row.get(at)?;
+    let read = |coded: String| serde_json::from_str(&coded).map_err(|error| Fault::Damaged(format!("texts: {error}")));
+    coded.map(read).transpose()
+}
+
 /// The columns of a pair, in the order that [`read_pair`] takes.
 pub(super) const PAIR: &str = "size, source_tag, source_s, target_tag, target_s, evidence";
 

@@ -16,6 +16,8 @@ pub(super) enum Fault {
     Illegal(String),
     /// What was read is not what this tool writes.
     Damaged(String),
+    /// The file is no longer where it was opened.
+    Gone,
     /// The thread that should have done it has stopped.
     Stopped(&'static str),
 }
@@ -58,6 +60,7 @@ impl Fault {
             }
         }
         match self {
+            Self::Gone => LedgerError::Gone { path },
             Self::Damaged(detail) => LedgerError::Corrupt { path, detail },
             Self::Sqlite(error) if is_conversion(&error) => LedgerError::Corrupt { path, detail: error.to_string() },
             Self::Sqlite(error) => LedgerError::Other { path, action, source: Box::new(error) },
@@ -70,6 +73,7 @@ impl Fault {
         match self {
             Self::Sqlite(error) => error.to_string(),
             Self::Illegal(detail) | Self::Damaged(detail) => detail.clone(),
+            Self::Gone => "it is gone".to_owned(),
             Self::Stopped(why) => (*why).to_owned(),
         }
     }

@@ -156,7 +156,7 @@ pub enum Record {
         /// The key.
         key: Key,
     },
-    /// A multipart upload is about to begin. Written before the store is asked.
+    /// A multipart upload is about to begin. Written right before the request leaves.
     UploadIntended {
         /// The dataset.
         dataset: DatasetName,
@@ -195,6 +195,27 @@ pub enum Record {
         target: TargetIndex,
         /// The key.
         key: Key,
+    },
+    /// An upload may be there whose beginning was not answered, and that nobody can tell for ours: it is
+    /// kept until it is known to be gone.
+    UploadUnclaimed {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The upload; replaces what was known of it.
+        upload: Unclaimed,
+    },
+    /// It is gone, or was never there.
+    UploadGone {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target.
+        target: TargetIndex,
+        /// The key.
+        key: Key,
+        /// When it was asked for.
+        at: Timestamp,
     },
     /// What a probe found of an endpoint, as JSON.
     Probed {
@@ -274,10 +295,33 @@ pub struct UploadIntent {
     pub source: Token,
     /// Size of every part but the last.
     pub part_size: u64,
-    /// When.
+    /// When the request left.
     pub at: Timestamp,
-    /// The key had no upload under way when this was written: what is found there later is ours.
-    pub alone: bool,
+    /// The ids of the key's uploads that were there before, so that a later one can be told from them;
+    /// `None` where the store did not list them.
+    pub before: Option<Vec<String>>,
+}
+
+/// An upload that was asked for, whose id was never learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unclaimed {
+    /// The key.
+    pub key: Key,
+    /// When the request left.
+    pub at: Timestamp,
+    /// As in [`UploadIntent::before`].
+    pub before: Option<Vec<String>>,
+    /// The uploads that may be it, as they were listed last.
+    pub ids: Vec<String>,
+}
+
+/// An unclaimed upload with where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnclaimedRow {
+    /// The target.
+    pub target: TargetIndex,
+    /// The upload.
+    pub upload: Unclaimed,
 }
 
 /// An upload under way, with what is known of it.
@@ -429,6 +473,15 @@ pub enum LedgerError {
         path: PathBuf,
         /// What SQLite says.
         detail: String,
+    },
+    /// It is no longer where it was opened. Nothing of the batch was written.
+    #[error(
+        "the ledger {path} was removed, moved or replaced under this process, which stops: what it had done since \
+         its last commit is not recorded, and nothing at the sites is lost"
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
     },
     /// Its disk is full. Nothing of the batch was written.
     #[error("the disk of the ledger {path} is full: make room, then run the same command again")]

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::ValueRef};
 
 use super::{
-    Counts, Cursor, Open, OpenRow, Pair, PairRow, ShardRow, Tally, UploadIntent, UploadRow, WrittenPart,
+    Counts, Cursor, Open, OpenRow, Pair, PairRow, ShardRow, Tally, Unclaimed, UnclaimedRow, UploadIntent, UploadRow,
+    WrittenPart,
     code::{self, KeyColumn, TagColumn, key as blob},
     fault::Fault,
 };
@@ -140,30 +141,47 @@ pub(super) fn counts(connection: &Connection, dataset: i64, target: TargetIndex)
     Ok(found.optional()?.unwrap_or_default())
 }
 
-/// A dataset's uploads under way, or the one of a target and key, ascending by target and key.
-pub(super) fn uploads(
-    connection: &Connection,
-    dataset: i64,
-    only: Option<(TargetIndex, &Key)>,
-) -> Result<Vec<UploadRow>, Fault> {
+/// Which of a dataset's uploads under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Uploads<'a> {
+    All,
+    One(TargetIndex, &'a Key),
+    /// Those of a target whose record waits for no copy, so that nothing would go on with them.
+    Idle(TargetIndex),
+}
+
+/// Uploads under way, ascending by target and key.
+pub(super) fn uploads(connection: &Connection, dataset: i64, which: Uploads<'_>) -> Result<Vec<UploadRow>, Fault> {
     let snapshot = connection.unchecked_transaction()?;
-    let bound = if only.is_some() { "AND target = ?2 AND key = ?3" } else { "" };
+    let doomed = Open::Doomed as u8;
+    let waits = format!(
+        "AND target = ?2 AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.dataset = upload.dataset
+         AND w.target = upload.target AND w.kind <> {doomed} AND w.key = upload.key)"
+    );
+    let bound = match which {
+        Uploads::All => "",
+        Uploads::One(..) => "AND target = ?2 AND key = ?3",
+        Uploads::Idle(_) => &waits,
+    };
     let sql = format!(
-        "SELECT target, key, id, size, source_tag, source_s, part_size, at_ms, alone FROM upload
+        "SELECT target, key, id, size, source_tag, source_s, part_size, at_ms, before FROM upload
          WHERE dataset = ?1 {bound} ORDER BY target, key"
     );
     let mut statement = snapshot.prepare_cached(&sql)?;
-    let bound = only.map(|(target, key)| (target.0, blob(key)));
+    let (target, key) = match which {
+        Uploads::All => (None, None),
+        Uploads::One(target, key) => (Some(target.0), Some(blob(key))),
+        Uploads::Idle(target) => (Some(target.0), None),
+    };
     let mut values: Vec<&dyn ToSql> = vec![&dataset];
-    if let Some((target, key)) = &bound {
-        values.extend([target as &dyn ToSql, key]);
-    }
+    values.extend(target.as_ref().map(|target| target as &dyn ToSql));
+    values.extend(key.as_ref().map(|key| key as &dyn ToSql));
     gather(statement.query(&values[..])?, |row| {
         let (target, KeyColumn(key)) = (TargetIndex(row.get(0)?), row.get(1)?);
         let source = Token { size: row.get(3)?, tag: row.get::<_, TagColumn>(4)?.0, modified_s: row.get(5)? };
         let parts = parts(&snapshot, dataset, target, &key)?;
-        let intent =
-            UploadIntent { key, source, part_size: row.get(6)?, at: Timestamp(row.get(7)?), alone: row.get(8)? };
+        let (part_size, at) = (row.get(6)?, Timestamp(row.get(7)?));
+        let intent = UploadIntent { key, source, part_size, at, before: code::read_texts(row, 8)? };
         Ok(UploadRow { target, intent, id: row.get(2)?, parts })
     })
 }
@@ -181,6 +199,18 @@ fn parts(connection: &Connection, dataset: i64, target: TargetIndex, key: &Key) 
             sha256: Sha256(row.get(3)?),
             crc64nvme: u64::from_be_bytes(row.get(4)?),
         })
+    })
+}
+
+/// A dataset's unclaimed uploads, ascending by target and key.
+pub(super) fn unclaimed(connection: &Connection, dataset: i64) -> Result<Vec<UnclaimedRow>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT target, key, at_ms, before, ids FROM unclaimed WHERE dataset = ?1 ORDER BY target, key, at_ms",
+    )?;
+    gather(statement.query([dataset])?, |row| {
+        let (target, KeyColumn(key), at) = (TargetIndex(row.get(0)?), row.get(1)?, Timestamp(row.get(2)?));
+        let (before, ids) = (code::read_texts(row, 3)?, code::read_texts(row, 4)?.unwrap_or_default());
+        Ok(UnclaimedRow { target, upload: Unclaimed { key, at, before, ids } })
     })
 }
 

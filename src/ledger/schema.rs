@@ -23,7 +23,7 @@ use super::{LedgerError, fault::Fault};
 use crate::model::PlanName;
 
 /// The newest format that this build reads and writes: `user_version` in the file.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;
@@ -70,7 +70,11 @@ CREATE TABLE count (
 CREATE TABLE upload (
     dataset INTEGER NOT NULL, target INTEGER NOT NULL, key BLOB NOT NULL, id TEXT, size INTEGER NOT NULL,
     source_tag ANY NOT NULL, source_s INTEGER, part_size INTEGER NOT NULL, at_ms INTEGER NOT NULL,
-    alone INTEGER NOT NULL, PRIMARY KEY (dataset, target, key)
+    before TEXT, PRIMARY KEY (dataset, target, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE unclaimed (
+    dataset INTEGER NOT NULL, target INTEGER NOT NULL, key BLOB NOT NULL, at_ms INTEGER NOT NULL, before TEXT,
+    ids TEXT NOT NULL, PRIMARY KEY (dataset, target, key, at_ms)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE part (
     dataset INTEGER NOT NULL, target INTEGER NOT NULL, key BLOB NOT NULL, number INTEGER NOT NULL,
@@ -112,6 +116,9 @@ CREATE VIEW uploads AS SELECT d.name AS dataset, target, CAST(key AS TEXT) AS ke
     datetime(at_ms / 1000, 'unixepoch') AS since,
     (SELECT count(*) FROM part p WHERE p.dataset = u.dataset AND p.target = u.target AND p.key = u.key) AS parts
     FROM upload u JOIN dataset d ON d.id = u.dataset;
+CREATE VIEW unclaimed_uploads AS SELECT d.name AS dataset, target, CAST(key AS TEXT) AS key,
+    datetime(at_ms / 1000, 'unixepoch') AS asked_for, ids
+    FROM unclaimed u JOIN dataset d ON d.id = u.dataset;
 CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoch') AS at, event
     FROM event JOIN dataset d ON d.id = event.dataset;
 ";
@@ -119,11 +126,12 @@ CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoc
 /// Tables that are checked completely, and tables that are read at both ends.
 const SMALL: [&str; 11] =
     ["meta", "dataset", "event", "shard", "cursor", "count", "probe", "place", "approval", "request", "limit_set"];
-const LARGE: [(&str, &str); 4] = [
+const LARGE: [(&str, &str); 5] = [
     ("pair", "dataset {0}, key {0}, target {0}"),
     ("waiting", "dataset {0}, target {0}, kind {0}, key {0}"),
     ("upload", "dataset {0}, target {0}, key {0}"),
     ("part", "dataset {0}, target {0}, key {0}, number {0}"),
+    ("unclaimed", "dataset {0}, target {0}, key {0}, at_ms {0}"),
 ];
 
 /// How a connection may use the file.

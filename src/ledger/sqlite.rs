@@ -15,13 +15,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Answer, Approval, Counts, LedgerError, LimitsOf, Open, OpenRow, Pair, PairRow, Record, RequestRow, Setting,
-    ShardRow, UploadRow,
+    ShardRow, UnclaimedRow, UploadRow,
     fault::Fault,
-    query,
+    query::{self, Uploads},
     reader::Readers,
     request,
     schema::{self, Access},
-    writer::{Job, Writer},
+    writer::{Job, Place, Writer},
 };
 use crate::{
     lifecycle::Event,
@@ -101,7 +101,8 @@ impl Ledger {
         let mut ledger = Self::with_readers(path, &connection, Access::Read)?;
 
         let (jobs, waiting) = mpsc::channel(BATCHES_WAITING_MAX);
-        let writer = Writer::new(connection, Arc::clone(&ledger.shard_next), options.on_commit);
+        let place = Place::of(path).map_err(|error| io_error(path, error))?;
+        let writer = Writer::new(connection, place, Arc::clone(&ledger.shard_next), options.on_commit);
         let thread = std::thread::Builder::new().name("ledger-writer".into()).spawn(move || writer.run(waiting));
         ledger.writer = Some(thread.map_err(|error| io_error(path, error))?);
         ledger.jobs = Some(jobs);
@@ -256,13 +257,30 @@ impl Ledger {
         key: &Key,
     ) -> Result<Option<UploadRow>, LedgerError> {
         let key = key.clone();
-        self.ask_of(dataset, move |connection, id| Ok(query::uploads(connection, id, Some((target, &key)))?.pop()))
-            .await
+        self.ask_of(
+            dataset,
+            move |connection, id| Ok(query::uploads(connection, id, Uploads::One(target, &key))?.pop()),
+        )
+        .await
     }
 
     /// The dataset's uploads that are under way, ascending by target and key.
     pub async fn uploads(&self, dataset: &DatasetName) -> Result<Vec<UploadRow>, LedgerError> {
-        self.ask_of(dataset, |connection, id| query::uploads(connection, id, None)).await
+        self.ask_of(dataset, |connection, id| query::uploads(connection, id, Uploads::All)).await
+    }
+
+    /// The uploads of a target whose record waits for nothing that would go on with them.
+    pub async fn idle_uploads(
+        &self,
+        dataset: &DatasetName,
+        target: TargetIndex,
+    ) -> Result<Vec<UploadRow>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| query::uploads(connection, id, Uploads::Idle(target))).await
+    }
+
+    /// The dataset's uploads that were asked for and never named, ascending by target and key.
+    pub async fn unclaimed(&self, dataset: &DatasetName) -> Result<Vec<UnclaimedRow>, LedgerError> {
+        self.ask_of(dataset, query::unclaimed).await
     }
 
     /// What a probe found of the store at `location`, and when.

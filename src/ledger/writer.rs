@@ -3,12 +3,16 @@
 //! Each batch has a savepoint of its own, so that an illegal one fails alone. A commit that fails
 //! fails every batch in it. Nobody is answered before the commit.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -29,9 +33,33 @@ pub(super) struct Job {
     pub(super) done: oneshot::Sender<Result<(), Fault>>,
 }
 
+/// Where the file was when it was opened. A file that is removed goes on to take what is written to it, for
+/// nobody to find.
+#[derive(Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    pub(super) fn of(path: &Path) -> std::io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
+            _ => Err(Fault::Gone),
+        }
+    }
+}
+
 /// The owner of the writing connection.
 pub(super) struct Writer {
     connection: Connection,
+    place: Place,
     memory: Memory,
     /// The next shard id that is free; ids in batches raise it.
     shard_next: Arc<AtomicU64>,
@@ -44,8 +72,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, shard_next: Arc<AtomicU64>, hook: Option<CommitHook>) -> Self {
-        Self { connection, memory: Memory::default(), shard_next, hook, commits: 0, version: None, stopped: None }
+    pub(super) fn new(
+        connection: Connection,
+        place: Place,
+        shard_next: Arc<AtomicU64>,
+        hook: Option<CommitHook>,
+    ) -> Self {
+        let memory = Memory::default();
+        Self { connection, place, memory, shard_next, hook, commits: 0, version: None, stopped: None }
     }
 
     /// Works until the channel closes, then moves the log into the file.
@@ -60,11 +94,19 @@ impl Writer {
             }
             self.write(group);
         }
-        if self.stopped.is_none() {
+        // Also what was committed last must be where the next run looks for it.
+        let there = self.place.check();
+        if self.stopped.is_none() && there.is_ok() {
             // A reader elsewhere may hold some of it back (`busy`); it stays in the log, as safe.
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         }
-        self.connection.close().map_err(|(_, error)| error.into())
+        if there.is_err() {
+            // SQLite removes the log by its name when it closes, and by now that may be another ledger's
+            // (https://sqlite.org/c3ref/c_dbconfig_defensive.html, NO_CKPT_ON_CLOSE).
+            self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        }
+        self.connection.close().map_err(|(_, error)| error)?;
+        there
     }
 
     fn write(&mut self, group: Vec<Job>) {
@@ -93,7 +135,7 @@ impl Writer {
             if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {
                 self.stopped = Some(fault.clone());
             }
-            if fault.is_io() {
+            if fault.is_io() || matches!(fault, Fault::Gone) {
                 self.stopped = Some(fault.clone());
             }
         }
@@ -147,6 +189,7 @@ impl Writer {
 
     fn commit(&mut self) -> Result<(), Fault> {
         const STOPPED: Fault = Fault::Stopped("it was stopped at a commit");
+        self.place.check()?;
         self.commits += 1;
         let fate = self.hook.as_ref().map_or(CommitFate::Go, |hook| hook(self.commits));
         if fate != CommitFate::FailBefore {

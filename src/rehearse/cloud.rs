@@ -355,7 +355,7 @@ async fn write(store: Arc<dyn ObjectStore>, sample: Sample, in_parts: bool) -> R
 }
 
 async fn upload(store: &dyn ObjectStore, sample: &Sample, whole: Body) -> Result<(), CloudError> {
-    let upload = store.begin_upload(&sample.key, &sample.properties).await?;
+    let upload = store.begin_upload(&sample.key, &sample.properties, &()).await?;
     let (mut parts, mut digests, mut offset) = (Vec::new(), Vec::new(), 0_u64);
     for (number, start) in (1..).zip((0..whole.bytes().len()).step_by(PART_BYTES)) {
         let bytes = whole.bytes().slice(start..whole.bytes().len().min(start + PART_BYTES));

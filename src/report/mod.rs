@@ -10,7 +10,7 @@ pub use redact::Redactor;
 
 use crate::{
     lifecycle::State,
-    model::{DatasetName, Key, PhaseName, PlanName, SiteName},
+    model::{DatasetName, Key, PhaseName, PlanName, SiteName, Timestamp},
     shard::Tally,
 };
 
@@ -64,7 +64,7 @@ pub enum Event {
         targets: Vec<TargetProgress>,
         /// How much of the key space is done, from 0 to 1: an estimate.
         fraction: f64,
-        /// Bytes read from the source in this run.
+        /// Bytes read from the source in this run, to copy them.
         source_bytes_read: u64,
         /// Bytes written to all targets in this run.
         target_bytes_written: u64,
@@ -88,6 +88,20 @@ pub enum Event {
         dataset: Option<DatasetName>,
         /// What.
         message: String,
+    },
+    /// An upload may be left at a target whose beginning was not answered: it is this run's, another's, or
+    /// not there at all.
+    UploadUnclaimed {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The target's location.
+        target: String,
+        /// The record.
+        key: Key,
+        /// The uploads that may be it; empty where the store lists none.
+        ids: Vec<String>,
+        /// When it was asked for.
+        asked_for: Timestamp,
     },
     /// How far a verification is; sent a few times a second.
     Verifying {
@@ -114,7 +128,7 @@ pub enum Event {
         dataset: DatasetName,
         /// Per target.
         targets: Vec<TargetProgress>,
-        /// Bytes read from the source in this run.
+        /// Bytes read from the source in this run, to copy them.
         source_bytes_read: u64,
     },
     /// A phase is proved and waits for somebody to approve its cutover.

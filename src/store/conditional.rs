@@ -20,8 +20,8 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Properties, Read, Result,
-        StoreError, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Properties,
+        Read, Result, StoreError, Upload,
     },
 };
 
@@ -121,8 +121,8 @@ impl ObjectStore for Conditional {
         self.inner.put(key, body, properties, &condition).await
     }
 
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
-        self.inner.begin_upload(key, properties).await
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        self.inner.begin_upload(key, properties, before).await
     }
 
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
@@ -202,7 +202,7 @@ mod tests {
 
         let key = Key::from("k");
         let body = Body::new("parts".into());
-        let upload = store.begin_upload(&key, &Properties::default()).await.unwrap();
+        let upload = store.begin_upload(&key, &Properties::default(), &()).await.unwrap();
         let part = vec![store.put_part(&upload, 1, 0, &body).await.unwrap()];
         let finish = async |condition| store.finish_upload(&upload, &part, &body.evidence(), &condition).await;
         assert_eq!(finish(Condition::Absent).await.unwrap_err().kind(), ErrorKind::Precondition);

@@ -14,8 +14,8 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Properties, Read, Result,
-        StoreError, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Properties,
+        Read, Result, StoreError, Upload,
     },
 };
 
@@ -80,7 +80,7 @@ impl ObjectStore for Guarded {
         Err(self.refused("write", Some(key)))
     }
 
-    async fn begin_upload(&self, key: &Key, _properties: &Properties) -> Result<Upload> {
+    async fn begin_upload(&self, key: &Key, _properties: &Properties, _before: &dyn BeforeSending) -> Result<Upload> {
         Err(self.refused("begin upload of", Some(key)))
     }
 
@@ -124,12 +124,12 @@ mod tests {
     async fn every_write_is_refused_with_the_reason_and_nothing_is_written() {
         let memory = MemoryStore::new("memory");
         memory.put_raw("old", "o", Properties::default());
-        let open = memory.begin_upload(&"open".into(), &Properties::default()).await.unwrap();
+        let open = memory.begin_upload(&"open".into(), &Properties::default(), &()).await.unwrap();
         let guarded = Guarded::new(Arc::new(memory.clone()), "class 'health' stays in DE");
         let (key, none, body) = (Key::from("k"), Properties::default(), Body::new("b".into()));
         let refusals = [
             guarded.put(&key, &body, &none, &Condition::None).await.unwrap_err(),
-            guarded.begin_upload(&key, &none).await.unwrap_err(),
+            guarded.begin_upload(&key, &none, &()).await.unwrap_err(),
             guarded.put_part(&open, 1, 0, &body).await.unwrap_err(),
             guarded.finish_upload(&open, &[], &body.evidence(), &Condition::None).await.unwrap_err(),
             guarded.probe().await.unwrap_err(),

@@ -18,8 +18,8 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Checksums, Condition, Entry, ErrorKind, Head, Listing, ObjectStore, Part, PartRules,
-        Proof, Properties, Read, Result, StoreError, Upload,
+        BeforeSending, ByteRange, Capabilities, Checksums, Condition, Entry, ErrorKind, Head, Listing, ObjectStore,
+        Part, PartRules, Proof, Properties, Read, Result, StoreError, Upload,
     },
 };
 
@@ -329,7 +329,8 @@ impl ObjectStore for MemoryStore {
         Ok(state.store(key, body, properties, None))
     }
 
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        before.sending().await?;
         let mut state = self.state();
         let tick = state.tick();
         let begun = Timestamp(i64::try_from(tick).unwrap_or(i64::MAX));

@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -21,9 +21,36 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read,
+        Result, Upload,
     },
 };
+
+/// A request that failed and waits before it is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The record that it is about, if it is about one.
+    pub key: Option<Key>,
+    /// Why it failed, as the error says it; it may name the key.
+    pub failure: String,
+    /// The attempt that comes next, from 2.
+    pub attempt: u32,
+    /// The last attempt that there will be.
+    pub attempts_max: u32,
+}
+
+/// Keeps a request among those that wait, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Paused<'a> {
+    meter: &'a Meter,
+    number: u64,
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.meter.paused().remove(&self.number);
+    }
+}
 
 /// Counts, shared by all stores that were given the same meter.
 #[derive(Debug, Default)]
@@ -36,6 +63,8 @@ pub struct Meter {
     retries: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
+    pauses: AtomicU64,
+    waiting: Mutex<BTreeMap<u64, Waiting>>,
 }
 
 /// What a [`Meter`] showed at one moment.
@@ -72,6 +101,22 @@ impl Meter {
             bytes_read: self.bytes_read.load(Relaxed),
             bytes_written: self.bytes_written.load(Relaxed),
         }
+    }
+
+    fn paused(&self) -> MutexGuard<'_, BTreeMap<u64, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that a request waits before it is tried again.
+    pub(crate) fn pause(&self, waiting: Waiting) -> Paused<'_> {
+        let number = self.pauses.fetch_add(1, Relaxed);
+        self.paused().insert(number, waiting);
+        Paused { meter: self, number }
+    }
+
+    /// Of the requests that wait before they are tried again, the one that has failed most often.
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.paused().values().max_by_key(|waiting| waiting.attempt).cloned()
     }
 
     /// Counts an attempt that repeats an earlier one.
@@ -163,8 +208,8 @@ impl ObjectStore for Metered {
         self.meter.count_write(body.size(), self.inner.put(key, body, properties, condition).await)
     }
 
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
-        self.meter.count_write(0, self.inner.begin_upload(key, properties).await)
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        self.meter.count_write(0, self.inner.begin_upload(key, properties, before).await)
     }
 
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {

@@ -83,8 +83,9 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Fails with [`ErrorKind::Precondition`] where `condition` does not hold.
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token>;
 
-    /// Begins a multipart upload; its id outlives this process.
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload>;
+    /// Begins a multipart upload; its id outlives this process. `before` is told of every request, right
+    /// before it leaves and after every wait for a limit.
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload>;
 
     /// Writes part `number` (from 1), whose first byte is at `offset` of the object.
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part>;
@@ -110,6 +111,21 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// Deletes an object under a condition. An object that is gone is no error.
     async fn delete(&self, key: &Key, condition: &Condition) -> Result<()>;
+}
+
+/// Is told that a request is about to leave, so that its time can be recorded before it acts.
+#[async_trait]
+pub trait BeforeSending: Send + Sync {
+    /// The request leaves once this has returned; after an error it does not, and the error is the request's.
+    async fn sending(&self) -> Result<()>;
+}
+
+/// Records nothing.
+#[async_trait]
+impl BeforeSending for () {
+    async fn sending(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A listing under way.

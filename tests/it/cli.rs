@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod differences;
 mod next;
 mod operators;
 mod places;
 mod rehearsal;
+mod uploads;
 
 use std::{
     fs::{self, File},

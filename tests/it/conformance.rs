@@ -181,7 +181,7 @@ async fn begin(store: &dyn ObjectStore, key: &str) -> Result<Upload, StoreError>
 
 async fn begin_with(store: &dyn ObjectStore, key: &str, properties: &Properties) -> Result<Upload, StoreError> {
     loop {
-        match store.begin_upload(&key.into(), properties).await {
+        match store.begin_upload(&key.into(), properties, &()).await {
             Err(error) if error.outcome_unknown() => {}
             answer => return answer,
         }

@@ -92,7 +92,7 @@ impl Endpoint {
     /// `ListPartsResponse` instead of `ListPartsResult`, which the SDK does not take.
     async fn lists_parts(&self) -> bool {
         let store = self.client.store(&self.bucket().await, "");
-        let upload = store.begin_upload(&"k".into(), &Properties::default()).await.unwrap();
+        let upload = store.begin_upload(&"k".into(), &Properties::default(), &()).await.unwrap();
         let listed = store.list_parts(&upload).await;
         store.abort_upload(&upload).await.unwrap();
         match listed {

@@ -40,6 +40,7 @@ struct Complaint {
 struct Source {
     path: String,
     lines: usize,
+    text: String,
     code: String,
     /// Where the test module begins, in bytes of `code`.
     tests_at: usize,
@@ -51,7 +52,7 @@ impl Source {
         let is_test = path.ends_with("/tests.rs") || path.contains("/tests/") || path.starts_with("tests/");
         let tests_at = if is_test { 0 } else { test_module(&code) };
         let lines = if is_test { text.lines().count() } else { code[..tests_at].lines().count() };
-        Self { path: path.to_owned(), lines, code, tests_at }
+        Self { path: path.to_owned(), lines, text: text.to_owned(), code, tests_at }
     }
 
     /// `store` of `src/store/s3/mod.rs`, `model` of `src/model.rs`.
@@ -336,6 +337,20 @@ fn terminal(source: &Source) -> Vec<Complaint> {
     found
 }
 
+/// The text of a log line is fixed: what it is about stands in fields, which a log that hides keys can tell
+/// from it.
+fn log_lines(source: &Source) -> Vec<Complaint> {
+    let mut found = Vec::new();
+    for (at, name) in macros(&source.code[..source.tests_at]) {
+        let ends = source.code[at..].find(';').map_or(source.code.len(), |end| at + end);
+        let logs = ["error", "warn", "info", "debug", "trace"].contains(&name);
+        if logs && source.path.starts_with("src/") && source.text[at..ends].contains('{') {
+            found.push(source.complaint(at, format!("{name}! tells of a value in its text, and not in a field")));
+        }
+    }
+    found
+}
+
 fn macros(code: &str) -> Vec<(usize, &str)> {
     let tokens = tokens(code);
     tokens.windows(2).filter(|pair| is_name(pair[0].1) && pair[1].1 == "!").map(|pair| pair[0]).collect()
@@ -465,6 +480,11 @@ fn only_cli_speaks_to_the_terminal() {
 }
 
 #[test]
+fn the_texts_of_log_lines_are_fixed() {
+    hold(log_lines);
+}
+
+#[test]
 fn aws_stays_behind_the_store() {
     hold(aws);
 }
@@ -579,6 +599,14 @@ fn who_speaks_out_of_turn_is_seen() {
     fires(terminal, "src/plan/mod.rs", "use clap::Parser;", 1);
     passes(terminal, "src/cli/mod.rs", "use clap::Parser; fn f() { println!(); std::process::exit(1) }");
     passes(terminal, "src/main.rs", "fn main() -> std::process::ExitCode { migrate::cli::run() }");
+}
+
+#[test]
+fn a_value_in_the_text_of_a_log_line_is_seen() {
+    fires(log_lines, "src/store/mod.rs", "fn f() {\n    tracing::warn!(\"lost {key}\");\n}", 2);
+    fires(log_lines, "src/store/mod.rs", "use tracing::debug; fn f() { debug!(a = 1, \"{}\", key) }", 1);
+    passes(log_lines, "src/store/mod.rs", "fn f() { tracing::warn!(key = key.as_str(), \"lost\"); g(\"{}\") }");
+    passes(log_lines, "tests/it/x.rs", "fn f() { tracing::warn!(\"lost {key}\") }");
 }
 
 #[test]

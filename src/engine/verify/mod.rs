@@ -37,8 +37,11 @@ use crate::{
     store::{Entry, ObjectStore},
 };
 
+mod again;
 mod look;
 mod star;
+
+pub(super) use again::Again;
 
 use look::{Look, Looked, listed_apart};
 use star::Star;
@@ -208,6 +211,11 @@ impl Verifier {
         while let Some(looked) = looks.join_next().await {
             self.settle(looked?, &mut targets).await;
         }
+        self.conclude(targets, interrupted).await
+    }
+
+    /// What was found, with a witness where everything is equal and everything was seen.
+    async fn conclude(&self, mut targets: Vec<Found>, mut interrupted: bool) -> Result<Verification, EngineError> {
         self.recall_damage(&mut targets).await?;
         // A stop cuts long comparisons short as well.
         interrupted |= self.shutdown.is_draining();
@@ -218,7 +226,7 @@ impl Verifier {
         let verified = equal.then(|| Verified {
             dataset: self.inputs.dataset.clone(),
             level: self.level,
-            compared: progress.compared,
+            compared: targets.iter().map(|found| found.compared).sum(),
         });
         Ok(Verification { targets, verified, interrupted })
     }
@@ -292,24 +300,12 @@ impl Verifier {
         for (place, (shown, pair)) in shown.into_iter().zip(pairs).enumerate() {
             let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
             let found = &mut targets[place];
-            match (&source, shown) {
-                (None, None) => {}
-                (None, Some(_)) => {
-                    let detail = if pair.is_some() {
-                        // It was copied from the lead: a deletion that was not followed, which no
-                        // plan asks to keep.
-                        found.stale += 1;
-                        "the lead has deleted it"
-                    } else {
-                        "the lead does not have it"
-                    };
-                    self.differs(found, target, key.clone(), DifferenceKind::Extra, detail.to_owned()).await;
-                }
-                (Some(source), shown) => {
-                    found.compared += 1;
-                    progress.compared += 1;
-                    self.both(target, &key, source, shown, pair, found, looks).await;
-                }
+            if let Some(source) = &source {
+                found.compared += 1;
+                progress.compared += 1;
+                self.both(target, &key, source, shown, pair, found, looks).await;
+            } else if shown.is_some() {
+                self.extra(found, target, &key, pair.is_some()).await;
             }
         }
         while looks.len() >= LOOKS_MAX {
@@ -317,6 +313,18 @@ impl Verifier {
             self.settle(looked?, targets).await;
         }
         Ok(())
+    }
+
+    /// A record that only the target has.
+    async fn extra(&self, found: &mut Found, target: TargetIndex, key: &Key, is_paired: bool) {
+        let detail = if is_paired {
+            // It was copied from the lead: a deletion that was not followed, which no plan asks to keep.
+            found.stale += 1;
+            "the lead has deleted it"
+        } else {
+            "the lead does not have it"
+        };
+        self.differs(found, target, key.clone(), DifferenceKind::Extra, detail.to_owned()).await;
     }
 
     #[expect(clippy::too_many_arguments, reason = "one row's three sides, and where the answer goes")]

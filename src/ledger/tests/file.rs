@@ -211,7 +211,7 @@ async fn a_person_can_read_it() {
         cursor: Cursor::At("é".into()),
         done: Tally::default(),
     };
-    let upload = UploadIntent { key: "u".into(), source: token(9, "t"), part_size: 5, at: Timestamp(0), alone: true };
+    let upload = UploadIntent { key: "u".into(), source: token(9, "t"), part_size: 5, at: Timestamp(0), before: None };
     let intended = Record::UploadIntended { dataset: name("d"), target: TargetIndex(0), upload };
     let happened = Record::Happened { dataset: name("d"), event: Event::PassBegun { pass: 1 }, at: Timestamp(0) };
     bench.append(vec![shards, moved, intended, happened, paired("d", 0, "é", 1), failed("d", 0, "f")]).await;
@@ -225,4 +225,32 @@ async fn a_person_can_read_it() {
     assert_eq!(read("SELECT cursor FROM shards"), "é");
     assert_eq!(read("SELECT since FROM uploads"), "1970-01-01 00:00:00");
     assert!(read("SELECT event FROM events").contains("pass_begun"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_takes_no_more_and_leaves_its_successor_alone() {
+    for replaced in [false, true] {
+        let bench = Bench::begun().await;
+        let file = |suffix: &str| PathBuf::from(format!("{}{suffix}", bench.path().display()));
+        for suffix in ["", "-wal", "-shm"] {
+            std::fs::rename(file(suffix), file(&format!("{suffix}.aside"))).unwrap();
+        }
+        let successor = replaced.then(|| Ledger::open(&bench.path(), &plan()).unwrap());
+        if let Some(successor) = &successor {
+            successor.append(vec![begin("d")]).await.unwrap();
+        }
+        for _ in 0..2 {
+            let error = bench.ledger.append(vec![paired("d", 0, "k", 1)]).await.unwrap_err();
+            assert!(matches!(error, LedgerError::Gone { .. }), "{error:?}");
+        }
+        let log = file("-wal");
+        let Bench { ledger, directory: _kept } = bench;
+        let closed = Arc::into_inner(ledger).unwrap().close().await;
+        assert!(matches!(closed, Err(LedgerError::Gone { .. })), "closing it says so too: {closed:?}");
+        assert_eq!(log.exists(), replaced, "what the successor has committed is in its log");
+        if let Some(successor) = successor {
+            successor.append(vec![paired("d", 0, "k", 1)]).await.unwrap();
+            successor.close().await.unwrap();
+        }
+    }
 }

@@ -294,8 +294,8 @@ async fn shard_ids_are_given_once_and_never_again() {
 }
 
 fn intended(key: &str, at: i64) -> Record {
-    let upload =
-        UploadIntent { key: key.into(), source: token(100, "v1"), part_size: 64, at: Timestamp(at), alone: at == 2 };
+    let before = (at == 2).then(|| vec!["old \"1\"".to_owned()]);
+    let upload = UploadIntent { key: key.into(), source: token(100, "v1"), part_size: 64, at: Timestamp(at), before };
     Record::UploadIntended { dataset: name("d"), target: TargetIndex(1), upload }
 }
 
@@ -332,7 +332,8 @@ async fn uploads_live_from_intent_to_end() {
     let all = bench.ledger.uploads(&name("d")).await.unwrap();
     assert_eq!(all.iter().map(|row| row.intent.key.as_str()).collect::<Vec<_>>(), ["j", "k"]);
     assert_eq!(all[1], row);
-    assert!(all[0].intent.alone && !all[1].intent.alone);
+    assert_eq!(all[0].intent.before, Some(vec!["old \"1\"".to_owned()]));
+    assert_eq!(all[1].intent.before, None);
 
     // A new intent replaces the old one with its parts.
     bench.append(vec![intended("k", 3)]).await;
@@ -342,6 +343,42 @@ async fn uploads_live_from_intent_to_end() {
     bench.append(vec![ended.clone(), ended]).await;
     assert_eq!(upload("k").await, None);
     assert_eq!(bench.ledger.uploads(&name("d")).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_upload_is_idle_while_no_record_waits_to_go_on_with_it() {
+    let bench = Bench::begun().await;
+    let target = TargetIndex(1);
+    let waits = |key: &str, why| Record::Waits { dataset: name("d"), target, key: key.into(), why };
+    bench.append(vec![intended("a", 1), intended("b", 1), intended("c", 1), intended("d", 1), intended("e", 1)]).await;
+    bench.append(vec![waits("a", Open::Deferred), waits("c", Open::Damaged), waits("d", Open::Doomed)]).await;
+    bench.append(vec![failed("d", 1, "e")]).await;
+    let idle = bench.ledger.idle_uploads(&name("d"), target).await.unwrap();
+    assert_eq!(idle.iter().map(|row| row.intent.key.as_str()).collect::<Vec<_>>(), ["b", "d"]);
+    assert!(bench.ledger.idle_uploads(&name("d"), TargetIndex(0)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_unclaimed_upload_is_kept_until_it_is_gone() {
+    let bench = Bench::begun().await;
+    let target = TargetIndex(1);
+    let upload = |at, ids: &[&str]| Unclaimed {
+        key: "k".into(),
+        at: Timestamp(at),
+        before: (at == 1).then(|| vec!["old".to_owned()]),
+        ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    let unclaimed = |upload| Record::UploadUnclaimed { dataset: name("d"), target, upload };
+    bench
+        .append(vec![unclaimed(upload(1, &[])), unclaimed(upload(2, &["x"])), unclaimed(upload(1, &["y", "z"]))])
+        .await;
+    // What is known of the key's own upload is another matter.
+    bench.append(vec![intended("k", 3), Record::UploadEnded { dataset: name("d"), target, key: "k".into() }]).await;
+    let kept = async || bench.ledger.unclaimed(&name("d")).await.unwrap();
+    let row = |upload| UnclaimedRow { target, upload };
+    assert_eq!(kept().await, [row(upload(1, &["y", "z"])), row(upload(2, &["x"]))]);
+    bench.append(vec![Record::UploadGone { dataset: name("d"), target, key: "k".into(), at: Timestamp(1) }]).await;
+    assert_eq!(kept().await, [row(upload(2, &["x"]))]);
 }
 
 #[tokio::test]

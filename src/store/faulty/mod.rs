@@ -32,7 +32,8 @@ use crate::{
     fault::{Strike, flip_bit},
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read,
+        Result, Upload,
     },
 };
 
@@ -199,8 +200,8 @@ impl ObjectStore for Faulty {
         self.writing(Operation::Put, key, act).await
     }
 
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
-        self.writing(Operation::BeginUpload, key, self.inner.begin_upload(key, properties)).await
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        self.writing(Operation::BeginUpload, key, self.inner.begin_upload(key, properties, before)).await
     }
 
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {

@@ -116,7 +116,7 @@ async fn a_bit_that_flips_on_its_way_to_the_store_is_refused_there() {
 async fn an_error_inside_a_200_leaves_the_upload_as_it_was() {
     let (memory, store, _) = once(Fault::ErrorInside);
     let (key, body) = (Key::from("k"), Body::new("x".into()));
-    let upload = store.begin_upload(&key, &Properties::default()).await.unwrap();
+    let upload = store.begin_upload(&key, &Properties::default(), &()).await.unwrap();
     let parts = vec![store.put_part(&upload, 1, 0, &body).await.unwrap()];
     let mut digests = Parts::default();
     digests.push(body.size(), body.sha256(), body.crc64nvme());
@@ -260,7 +260,7 @@ async fn a_cut_answer_is_an_error_and_a_listing_goes_on_where_it_was() {
     assert_eq!((seen, cut), (keys.map(Key::from).to_vec(), 3));
 
     faults.set_rules(7, vec![FaultRule::new(Fault::CutAnswer, When::Every(1))]);
-    let begun = store.begin_upload(&"parts".into(), &Properties::default()).await.unwrap_err();
+    let begun = store.begin_upload(&"parts".into(), &Properties::default(), &()).await.unwrap_err();
     assert_says(&begun, ErrorKind::Unavailable, true, "answer cut");
     assert_eq!(memory.unfinished_uploads(), 1, "the store acted");
     assert!(store.head(&"a".into()).await.is_ok(), "a look has no document");

@@ -121,7 +121,7 @@ mod tests {
         let disk = Disk::failing_at(OF_THE_DIRECTORY);
         let (store, beside) = (store(root.path(), &disk), store(other.path(), &disk));
         let none = Properties::default();
-        let upload = beside.begin_upload(&"open".into(), &none).await;
+        let upload = beside.begin_upload(&"open".into(), &none, &()).await;
         assert!(upload.is_err(), "the second sync of this disk is that of the new upload's directory");
 
         let refused = store.put(&"new".into(), &body("new"), &none, &Condition::None).await.unwrap_err();
@@ -129,7 +129,7 @@ mod tests {
         for refused in [
             refused,
             store.delete(&"old".into(), &Condition::None).await.unwrap_err(),
-            store.begin_upload(&"k".into(), &none).await.unwrap_err(),
+            store.begin_upload(&"k".into(), &none, &()).await.unwrap_err(),
             beside.put(&"k".into(), &body("k"), &none, &Condition::Absent).await.unwrap_err(),
         ] {
             assert_eq!((refused.kind(), refused.kind().retry()), (ErrorKind::Unsynced, Retry::Permanent), "{refused}");
@@ -171,7 +171,7 @@ mod tests {
         let disk = Disk::failing_at(u64::MAX);
         let store = store(root.path(), &disk);
         let (key, data) = (Key::from("k"), body("part"));
-        let upload = store.begin_upload(&key, &Properties::default()).await.unwrap();
+        let upload = store.begin_upload(&key, &Properties::default(), &()).await.unwrap();
         disk.fails_at.store(1, std::sync::atomic::Ordering::Relaxed);
         let failed = store.put_part(&upload, 1, 0, &data).await.unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::Unsynced, "{failed}");

@@ -43,8 +43,8 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, PartRules, Proof, Properties,
-        Read, Result, StoreError, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, PartRules,
+        Proof, Properties, Read, Result, StoreError, Upload,
     },
 };
 
@@ -240,7 +240,8 @@ impl ObjectStore for FileStore {
         self.run("write", move |directory| directory.put(&key, &body, &condition)).await
     }
 
-    async fn begin_upload(&self, key: &Key, _properties: &Properties) -> Result<Upload> {
+    async fn begin_upload(&self, key: &Key, _properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        before.sending().await?;
         let key = key.clone();
         self.run("begin upload of", move |directory| directory.begin_upload(&key)).await
     }

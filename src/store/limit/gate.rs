@@ -1,10 +1,23 @@
 //! How many requests run at once: additive increase, multiplicative decrease.
+//!
+//! A store that is overloaded refuses whatever comes. One that refuses the same thing again, although it has
+//! served others since, says something about that thing and nothing about its load: it does not slow the
+//! others down. Some servers answer for ever so to keys that they cannot hold.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::store::ErrorKind;
+use crate::{model::Key, store::ErrorKind};
+
+/// Things refused of which it is remembered; beyond them all are forgotten.
+const REFUSED_MAX: usize = 1024;
+
+/// What a request is about: an object, or one of its parts, by number.
+pub(super) type About<'a> = Option<(&'a Key, u32)>;
 
 /// The gate of an endpoint.
 #[derive(Debug)]
@@ -23,6 +36,29 @@ struct State {
     /// Counts halvings: a request that began before the last one says nothing about the state after.
     epoch: u64,
     successes: usize,
+    /// Requests served so far.
+    served: u64,
+    /// What was refused and not served since, with `served` at that time.
+    refused: HashMap<(Key, u32), u64>,
+}
+
+impl State {
+    /// Remembers what is refused; whether that says anything about the load.
+    fn is_overload(&mut self, about: About<'_>) -> bool {
+        let Some((key, part)) = about else { return true };
+        if self.refused.len() >= REFUSED_MAX {
+            self.refused.clear();
+        }
+        let before = self.refused.insert((key.clone(), part), self.served);
+        before.is_none_or(|served| served == self.served)
+    }
+
+    fn serve(&mut self, about: About<'_>) {
+        self.served += 1;
+        if let (Some((key, part)), false) = (about, self.refused.is_empty()) {
+            self.refused.remove(&(key.clone(), part));
+        }
+    }
 }
 
 /// The right to run one request.
@@ -36,7 +72,8 @@ pub(crate) struct Slot<'a> {
 impl Gate {
     pub(super) fn new(max: usize) -> Self {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        let state = State { max, current: max, surplus: 0, epoch: 0, successes: 0 };
+        let (surplus, epoch, successes, served) = (0, 0, 0, 0);
+        let state = State { max, current: max, surplus, epoch, successes, served, refused: HashMap::new() };
         Self { permits: Semaphore::new(max), state: Mutex::new(state) }
     }
 
@@ -89,9 +126,9 @@ impl Gate {
         state.current = target;
     }
 
-    fn throttled(&self, epoch: u64) {
+    fn throttled(&self, epoch: u64, about: About<'_>) {
         let mut state = self.state();
-        if epoch == state.epoch {
+        if state.is_overload(about) && epoch == state.epoch {
             state.epoch += 1;
             state.successes = 0;
             let half = (state.current / 2).max(1);
@@ -99,8 +136,9 @@ impl Gate {
         }
     }
 
-    fn succeeded(&self) {
+    fn succeeded(&self, about: About<'_>) {
         let mut state = self.state();
+        state.serve(about);
         if state.current >= state.max {
             return;
         }
@@ -119,10 +157,10 @@ impl Gate {
 
 impl Slot<'_> {
     /// Ends the request: what its outcome was decides how many may run from now on.
-    pub(crate) fn settle(self, failure: Option<ErrorKind>) {
+    pub(crate) fn settle(self, about: About<'_>, failure: Option<ErrorKind>) {
         match failure {
-            Some(ErrorKind::Throttled) => self.gate.throttled(self.epoch),
-            None => self.gate.succeeded(),
+            Some(ErrorKind::Throttled) => self.gate.throttled(self.epoch, about),
+            None => self.gate.succeeded(about),
             // Other failures say nothing about how much the store bears.
             Some(_) => {}
         }
@@ -150,31 +188,54 @@ mod tests {
         let gate = Gate::new(16);
         let slots: Vec<_> = (0..16).map(|_| gate.try_enter().unwrap()).collect();
         for slot in slots {
-            slot.settle(Some(ErrorKind::Throttled));
+            slot.settle(None, Some(ErrorKind::Throttled));
         }
         assert_eq!(gate.current(), 8, "sixteen refusals of one round trip halve once");
-        gate.enter().await.settle(Some(ErrorKind::Throttled));
+        gate.enter().await.settle(None, Some(ErrorKind::Throttled));
         assert_eq!(gate.current(), 4, "a refusal after it halves again");
         for _ in 0..4 {
-            gate.enter().await.settle(None);
+            gate.enter().await.settle(None, None);
         }
         assert_eq!(gate.current(), 5);
         assert!(gate.is_narrowed());
         for _ in 0..1000 {
-            gate.enter().await.settle(None);
+            gate.enter().await.settle(None, None);
         }
         assert_eq!(gate.current(), 16);
         for _ in 0..10 {
-            gate.enter().await.settle(Some(ErrorKind::Throttled));
+            gate.enter().await.settle(None, Some(ErrorKind::Throttled));
         }
         assert_eq!(gate.current(), 1, "one may always run");
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_for_ever_does_not_slow_the_others() {
+        let gate = Gate::new(16);
+        let (held, other) = (Key::from("held"), Key::from("other"));
+        let refuse = async |key: &Key, part| gate.enter().await.settle(Some((key, part)), Some(ErrorKind::Throttled));
+        refuse(&held, 0).await;
+        assert_eq!(gate.current(), 8, "nobody can know yet");
+        refuse(&held, 0).await;
+        assert_eq!(gate.current(), 4, "nothing was served since");
+        for _ in 0..300 {
+            gate.enter().await.settle(Some((&other, 0)), None);
+            refuse(&held, 0).await;
+        }
+        assert_eq!(gate.current(), 16, "others are served");
+        refuse(&other, 0).await;
+        assert_eq!(gate.current(), 8, "something new is refused");
+        for part in 1..4 {
+            gate.enter().await.settle(Some((&held, part + 10)), None);
+            refuse(&other, part).await;
+        }
+        assert_eq!(gate.current(), 1, "so are the parts of a large object, one after the other");
     }
 
     #[tokio::test]
     async fn permits_neither_leak_nor_multiply() {
         let gate = Gate::new(8);
         let slots: Vec<_> = (0..8).map(|_| gate.try_enter().unwrap()).collect();
-        gate.throttled(0);
+        gate.throttled(0, None);
         gate.set_max(2);
         gate.set_max(6);
         drop(slots);
@@ -186,7 +247,7 @@ mod tests {
     #[tokio::test]
     async fn other_failures_change_nothing() {
         let gate = Gate::new(4);
-        gate.enter().await.settle(Some(ErrorKind::Unavailable));
+        gate.enter().await.settle(None, Some(ErrorKind::Unavailable));
         drop(gate.enter().await);
         assert_eq!(gate.current(), 4);
     }

@@ -8,7 +8,8 @@
 //!   A read of unknown size is charged when it has arrived. Who waits is served in order of arrival.
 //! - **Concurrency** starts at the maximum, halves when the store asks for fewer requests, at most
 //!   once a round trip (requests sent before the halving do not halve again), and grows by one for
-//!   every full window of successes. It must therefore sit *below* the layer that retries.
+//!   every full window of successes. What a store refuses again although it serves others does not halve
+//!   it: that is no load. It must therefore sit *below* the layer that retries.
 //! - **Working hours** hold back new requests; those under way end.
 //!
 //! Every limit can be changed while the store works; who waits notices at once. Time is tokio's, so
@@ -25,7 +26,8 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read,
+        Result, Upload,
     },
 };
 
@@ -35,6 +37,7 @@ mod site;
 mod window;
 
 pub use super::guard::Guarded;
+use gate::About;
 pub use site::{Limits, SiteLimits, WallClock};
 pub use window::Window;
 
@@ -53,11 +56,16 @@ impl Limited {
 }
 
 /// Runs one request under the limits, whose body has `bytes`.
-async fn limited<T>(limits: &SiteLimits, bytes: u64, act: impl Future<Output = Result<T>>) -> Result<T> {
+async fn limited<T>(
+    limits: &SiteLimits,
+    about: About<'_>,
+    bytes: u64,
+    act: impl Future<Output = Result<T>>,
+) -> Result<T> {
     limits.admit(bytes).await;
     let slot = limits.slot().await;
     let outcome = act.await;
-    slot.settle(outcome.as_ref().err().map(crate::store::StoreError::kind));
+    slot.settle(about, outcome.as_ref().err().map(crate::store::StoreError::kind));
     outcome
 }
 
@@ -69,7 +77,7 @@ struct LimitedListing {
 #[async_trait]
 impl Listing for LimitedListing {
     async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
-        limited(&self.limits, 0, self.inner.next()).await
+        limited(&self.limits, None, 0, self.inner.next()).await
     }
 }
 
@@ -84,7 +92,7 @@ impl ObjectStore for Limited {
     }
 
     async fn probe(&self) -> Result<Capabilities> {
-        limited(&self.limits, 0, self.inner.probe()).await
+        limited(&self.limits, None, 0, self.inner.probe()).await
     }
 
     fn adopt(&self, capabilities: Capabilities) {
@@ -96,16 +104,16 @@ impl ObjectStore for Limited {
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>> {
-        limited(&self.limits, 0, self.inner.head(key)).await
+        limited(&self.limits, Some((key, 0)), 0, self.inner.head(key)).await
     }
 
     async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
-        limited(&self.limits, 0, self.inner.tags(key)).await
+        limited(&self.limits, Some((key, 0)), 0, self.inner.tags(key)).await
     }
 
     async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
         let known = range.map(|range| range.end.saturating_sub(range.start)).or(pin.map(|pin| pin.size));
-        let read = limited(&self.limits, known.unwrap_or(0), self.inner.read(key, range, pin)).await?;
+        let read = limited(&self.limits, Some((key, 0)), known.unwrap_or(0), self.inner.read(key, range, pin)).await?;
         if known.is_none() {
             self.limits.charge(read.bytes.len() as u64);
         }
@@ -113,19 +121,25 @@ impl ObjectStore for Limited {
     }
 
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
-        limited(&self.limits, body.size(), self.inner.put(key, body, properties, condition)).await
+        limited(&self.limits, Some((key, 0)), body.size(), self.inner.put(key, body, properties, condition)).await
     }
 
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
-        limited(&self.limits, 0, self.inner.begin_upload(key, properties)).await
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        limited(&self.limits, Some((key, 0)), 0, self.inner.begin_upload(key, properties, before)).await
     }
 
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
-        limited(&self.limits, body.size(), self.inner.put_part(upload, number, offset, body)).await
+        limited(
+            &self.limits,
+            Some((&upload.key, number)),
+            body.size(),
+            self.inner.put_part(upload, number, offset, body),
+        )
+        .await
     }
 
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
-        limited(&self.limits, 0, self.inner.list_parts(upload)).await
+        limited(&self.limits, Some((&upload.key, 0)), 0, self.inner.list_parts(upload)).await
     }
 
     async fn finish_upload(
@@ -135,19 +149,20 @@ impl ObjectStore for Limited {
         evidence: &Evidence,
         condition: &Condition,
     ) -> Result<Token> {
-        limited(&self.limits, 0, self.inner.finish_upload(upload, parts, evidence, condition)).await
+        limited(&self.limits, Some((&upload.key, 0)), 0, self.inner.finish_upload(upload, parts, evidence, condition))
+            .await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
-        limited(&self.limits, 0, self.inner.abort_upload(upload)).await
+        limited(&self.limits, Some((&upload.key, 0)), 0, self.inner.abort_upload(upload)).await
     }
 
     async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>> {
-        limited(&self.limits, 0, self.inner.list_uploads(key)).await
+        limited(&self.limits, Some((key, 0)), 0, self.inner.list_uploads(key)).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
-        limited(&self.limits, 0, self.inner.delete(key, condition)).await
+        limited(&self.limits, Some((key, 0)), 0, self.inner.delete(key, condition)).await
     }
 }
 
@@ -195,6 +210,29 @@ mod tests {
         put(&store, "end", 1).await;
         let waited = begun.elapsed().as_secs_f64();
         assert!((2.8..3.2).contains(&waited), "3 MB at 1 MB/s took {waited} s");
+    }
+
+    /// Notes when it is told.
+    #[derive(Default)]
+    struct Noted(std::sync::Mutex<Option<tokio::time::Instant>>);
+
+    #[async_trait]
+    impl BeforeSending for Noted {
+        async fn sending(&self) -> Result<()> {
+            *self.0.lock().unwrap() = Some(tokio::time::Instant::now());
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_sending_is_told_after_every_wait() {
+        let limits = site(Limits { requests_per_second: Some(1), ..Limits::default() });
+        let (store, noted) = (limited_memory(&limits), Noted::default());
+        let begun = tokio::time::Instant::now();
+        store.head(&"k".into()).await.unwrap();
+        store.begin_upload(&"k".into(), &Properties::default(), &noted).await.unwrap();
+        let told = noted.0.lock().unwrap().expect("it is told");
+        assert!(told - begun >= Duration::from_millis(990), "it was told {:?} after the start", told - begun);
     }
 
     #[tokio::test(start_paused = true)]

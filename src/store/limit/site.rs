@@ -264,7 +264,7 @@ mod tests {
             Limits { concurrency_max: 2, ..Limits::default() },
             Arc::new(jiff::Timestamp::now),
         );
-        limits.slot().await.settle(Some(ErrorKind::Throttled));
+        limits.slot().await.settle(None, Some(ErrorKind::Throttled));
         let _held = limits.slot().await;
         let waiting = async {
             tokio::time::sleep(Duration::from_secs(1)).await;

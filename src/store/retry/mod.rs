@@ -19,7 +19,7 @@
 // A method that is added to the trait must be thought of here.
 #![deny(clippy::missing_trait_methods)]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -27,8 +27,8 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, Entry, ErrorKind, Head, Listing, ObjectStore, Part, Properties, Read,
-        Result, StoreError, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, Entry, ErrorKind, Head, Listing, ObjectStore, Part,
+        Properties, Read, Result, StoreError, Upload,
     },
 };
 
@@ -64,7 +64,8 @@ impl<'a> Attempts<'a> {
         self.unknown |= error.outcome_unknown();
         match self.pacer.pause_after(self.made, &error) {
             Some(pause) => {
-                tracing::debug!(%error, attempt = self.made, ?pause, "trying again");
+                log_failure(&error, self.made, pause);
+                let _waiting = self.pacer.waits(&error, self.made);
                 tokio::time::sleep(pause).await;
                 Ok(())
             }
@@ -72,6 +73,12 @@ impl<'a> Attempts<'a> {
             None => Err(error),
         }
     }
+}
+
+/// As an error, not as a text: so that a log which hides keys knows which one it names.
+fn log_failure(error: &(dyn Error + 'static), attempt: u32, pause: Duration) {
+    let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    tracing::debug!(error, attempt, pause_ms, "trying again");
 }
 
 /// Repeats an attempt. A macro, because a closure that returns a borrowing future cannot yet say
@@ -172,10 +179,10 @@ impl ObjectStore for Retrying {
         }
     }
 
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         let mut attempts = Attempts::new(&self.pacer);
         loop {
-            match self.inner.begin_upload(key, properties).await {
+            match self.inner.begin_upload(key, properties, before).await {
                 Ok(upload) => {
                     attempts.pacer.succeeded();
                     return Ok(upload);

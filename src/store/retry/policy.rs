@@ -12,7 +12,13 @@ use std::{
 
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 
-use crate::store::{Retry, StoreError, meter::Meter};
+use crate::store::{
+    Retry, StoreError,
+    meter::{Meter, Paused, Waiting},
+};
+
+/// After fewer attempts a failure is a hiccup, of which nobody need hear.
+const ATTEMPTS_UNSHOWN: u32 = 3;
 
 /// How attempts are repeated.
 #[derive(Debug, Clone)]
@@ -104,6 +110,14 @@ impl Pacer {
         // https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         let share = self.random.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
         Some(longest.mul_f64(share))
+    }
+
+    /// Shows a display that a request waits, once that is more than a hiccup.
+    pub(super) fn waits(&self, error: &StoreError, attempts: u32) -> Option<Paused<'_>> {
+        let meter = self.policy.meter.as_ref().filter(|_| attempts >= ATTEMPTS_UNSHOWN)?;
+        let (key, failure) = (error.key().cloned(), error.to_string());
+        let (attempt, attempts_max) = (attempts + 1, self.policy.attempts_max);
+        Some(meter.pause(Waiting { key, failure, attempt, attempts_max }))
     }
 
     pub(super) fn succeeded(&self) {

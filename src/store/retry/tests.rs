@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::*;
-use crate::{digest::Parts, store::memory::MemoryStore};
+use crate::{
+    digest::Parts,
+    store::{faulty, memory::MemoryStore, meter::Meter},
+};
 
 /// What the next request meets.
 #[derive(Debug, Clone, Copy)]
@@ -87,8 +90,8 @@ impl ObjectStore for Store {
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
         self.0.run(self.0.inner.put(key, body, properties, condition)).await
     }
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
-        self.0.run(self.0.inner.begin_upload(key, properties)).await
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        self.0.run(self.0.inner.begin_upload(key, properties, before)).await
     }
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
         self.0.run(self.0.inner.put_part(upload, number, offset, body)).await
@@ -140,7 +143,7 @@ impl Stage {
     /// An upload of two parts, ready to be finished.
     async fn upload(&self) -> (Upload, Vec<Part>, Evidence) {
         let (a, b) = (Body::new("first ".into()), Body::new("second".into()));
-        let upload = self.memory.begin_upload(&"k".into(), &Properties::default()).await.unwrap();
+        let upload = self.memory.begin_upload(&"k".into(), &Properties::default(), &()).await.unwrap();
         let one = self.memory.put_part(&upload, 1, 0, &a).await.unwrap();
         let two = self.memory.put_part(&upload, 2, a.size(), &b).await.unwrap();
         let mut parts = Parts::default();
@@ -315,4 +318,31 @@ async fn a_delete_whose_answer_was_lost_is_done_when_the_object_is_gone() {
     let error = stage.store.delete(&"k".into(), &Condition::Matches(token)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Precondition);
     assert_eq!(stage.memory.bytes("k").unwrap(), "newer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_display_can_see_what_is_tried_again_and_again() {
+    let meter = Arc::new(Meter::default());
+    let policy = RetryPolicy { seed: Some(1), meter: Some(meter.clone()), ..RetryPolicy::default() };
+    let faults =
+        faulty::Faults::with_rules(1, vec![faulty::FaultRule::new(faulty::Fault::SlowDown, faulty::When::Every(1))]);
+    let store = faulty::Faulty::new(Arc::new(MemoryStore::new("memory")), Arc::new(faults));
+    let store = Retrying::new(Arc::new(store), policy);
+    let seen = async {
+        let mut attempts = Vec::new();
+        while attempts.last() != Some(&8) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let Some(waiting) = meter.waiting() else { continue };
+            assert_eq!((waiting.key, waiting.attempts_max), (Some("k".into()), 8));
+            assert!(waiting.failure.contains("failed to look at k at memory"), "{}", waiting.failure);
+            attempts.push(waiting.attempt);
+            attempts.dedup();
+        }
+        attempts
+    };
+    let key = Key::from("k");
+    let (failed, seen) = tokio::join!(store.head(&key), seen);
+    failed.unwrap_err();
+    assert_eq!(seen, [4, 5, 6, 7, 8], "a hiccup is not shown");
+    assert_eq!(meter.waiting(), None, "it is over");
 }

@@ -47,8 +47,8 @@ use crate::{
     digest::{self, Body},
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, ErrorKind, Head, Header, Listing, ObjectStore, Part, Proof, Properties,
-        Read, Result, StoreError, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Header, Listing, ObjectStore, Part, Proof,
+        Properties, Read, Result, StoreError, Upload,
     },
 };
 
@@ -270,7 +270,7 @@ impl ObjectStore for S3Store {
         Err(self.wire.writes("write").error(ErrorKind::Corrupt, "what it holds is not what was sent").on(key))
     }
 
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         self.must_hold(key, "begin upload of")?;
         let with_crc = self.known().keeps_crc64nvme;
         let header = |header| properties.headers.get(&header).cloned();
@@ -294,6 +294,7 @@ impl ObjectStore for S3Store {
             .customize()
             .mutate_request(move |request| set_expires(request, expires.as_deref()));
         let operation = self.wire.writes("begin upload of");
+        before.sending().await?;
         let output = within(operation, 0, request.send()).await.map_err(|error| error.on(key))?;
         match output.upload_id() {
             Some(id) if !id.is_empty() => Ok(Upload { key: key.clone(), id: id.to_owned() }),

@@ -171,3 +171,19 @@ fn an_approval_given_while_another_process_runs_is_kept_by_it() {
     assert_eq!(slow.end(), 0);
     assert_eq!(bench.json(0, &["status", "plan.toml", "--json"])["next"], "migrate run plan.toml --approve first");
 }
+
+#[test]
+fn a_state_directory_that_is_deleted_under_a_run_ends_it() {
+    let bench = many("");
+    let mut slow = Slow::begin(&bench, &[]);
+    fs::remove_dir_all(bench.path(".migrate")).unwrap();
+    // At 20 requests a second the rest would take minutes, and be recorded nowhere.
+    let error = slow.until(|event| event["event"] == "error");
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(message.contains("was removed, moved or replaced under this process"), "{message}");
+    assert!(error["error"]["mend"].as_str().unwrap().contains("put the state directory back"), "{error}");
+    assert_eq!(slow.end(), 3);
+    bench.plan("", "");
+    bench.expect(0, &["run", "plan.toml"]);
+    bench.expect(0, &["verify", "plan.toml", "--level", "bytes"]);
+}

@@ -11,8 +11,8 @@ use migrate::{
     lifecycle::Goal,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        ByteRange, Capabilities, Condition, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
-        memory::MemoryStore,
+        BeforeSending, ByteRange, Capabilities, Condition, Head, Listing, ObjectStore, Part, Properties, Read, Result,
+        Upload, memory::MemoryStore,
     },
 };
 use tempfile::tempdir;
@@ -74,8 +74,8 @@ impl ObjectStore for Racing {
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
         self.inner.put(key, body, properties, condition).await
     }
-    async fn begin_upload(&self, key: &Key, properties: &Properties) -> Result<Upload> {
-        self.inner.begin_upload(key, properties).await
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        self.inner.begin_upload(key, properties, before).await
     }
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
         self.inner.put_part(upload, number, offset, body).await

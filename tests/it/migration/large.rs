@@ -138,6 +138,36 @@ async fn an_upload_whose_parts_cannot_be_listed_begins_anew() {
     assert!(to.state().uploads("data").is_empty(), "the old upload is dropped");
 }
 
+/// The end of a pass sweeps what nothing will go on with, and not what waits for its next try.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_waits_keeps_the_parts_that_are_there() {
+    let (from, to) = (server(small_parts).await, server(small_parts).await);
+    from.state().put("data", "large", noise(8, 12 << 20));
+    let directory = tempdir().unwrap();
+    let rig = async || {
+        let text = one_dataset(&["to"], "");
+        let mut rig = Rig::new(&text, stores(&from, &[("to", &to)]).await, directory.path());
+        rig.plan.phases[0].datasets[0].targets[0].part_size = Some(5 << 20);
+        rig
+    };
+    let failing = rig().await;
+    assert!(failing.sites_probe().await);
+    let rule = FaultRule::new(Fault::InternalError, When::Every(1)).on([Operation::CompleteMultipartUpload]);
+    to.set_faults(Faults::one(1, rule));
+    let outcome = failing.try_run(Goal::Verified).await.unwrap();
+    assert!(outcome.stopped.is_none() && !outcome.datasets[0].reached, "{outcome:?}");
+    let left = to.state().uploads("data");
+    assert_eq!(left.iter().map(|upload| upload.parts.len()).collect::<Vec<_>>(), [3], "the pass is over");
+    drop(failing);
+
+    to.set_faults(Faults::default());
+    let going_on = rig().await;
+    going_on.run().await;
+    assert_eq!(going_on.source_bytes_read(), 0, "no part is read again");
+    assert_servers_equal(&from, &to);
+    assert!(to.state().uploads("data").is_empty());
+}
+
 /// Every answer of every write operation is lost once, one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_answers_are_settled_by_looking() {

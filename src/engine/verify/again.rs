@@ -1,0 +1,82 @@
+//! A second look, at those records alone that a repair has written over.
+//!
+//! What the first look found of all others stands: each was looked at, as in any verification, at its own
+//! moment. What it found of those that were damaged is forgotten, and they are looked at anew, with the same
+//! questions, each in a listing of its own. So the proof that comes out has seen every record, and each that
+//! was written since as it is now.
+
+use tokio::task::JoinSet;
+
+use super::{Found, Looked, Verification, Verifier};
+use crate::{
+    engine::EngineError,
+    model::{Key, TargetIndex},
+    report::DifferenceKind,
+    shard,
+};
+
+/// Records listed at once.
+const LISTINGS_MAX: usize = 32;
+
+/// A verification whose damaged records are looked at again.
+#[derive(Debug)]
+pub(in crate::engine) struct Again {
+    verifier: Verifier,
+    targets: Vec<Found>,
+}
+
+impl Again {
+    /// Begins with what a whole verification has found, but for the damage that a repair is to mend.
+    pub(in crate::engine) fn new(verifier: Verifier, first: &Verification) -> Self {
+        let mut targets = first.targets.clone();
+        for found in &mut targets {
+            let broken = |kind| matches!(kind, DifferenceKind::Missing | DifferenceKind::Different);
+            // Those that are counted and not listed may be of any kind: their numbers stay in the counts.
+            found.differences.retain(|difference| !broken(difference.kind));
+            let listed = found.differences.len() as u64;
+            found.differences_omitted = (found.extra + found.unreadable).saturating_sub(listed);
+            (found.missing, found.different) = (0, 0);
+        }
+        Self { verifier, targets }
+    }
+
+    /// Looks at records of one target.
+    pub(in crate::engine) async fn look(&mut self, target: TargetIndex, keys: &[Key]) -> Result<(), EngineError> {
+        for keys in keys.chunks(LISTINGS_MAX) {
+            let mut rows = JoinSet::new();
+            for key in keys.iter().cloned() {
+                let mut listing = self.verifier.inputs.rows(&shard::only(&key));
+                rows.spawn(async move {
+                    while let Some(row) = listing.next().await? {
+                        if row.key == key {
+                            return Ok(Some(row));
+                        }
+                    }
+                    Ok::<_, EngineError>(None)
+                });
+            }
+            let mut looks: JoinSet<Looked> = JoinSet::new();
+            while let Some(row) = rows.join_next().await {
+                // One that neither side has any more is no difference.
+                let Some(row) = row?? else { continue };
+                let mut row = self.verifier.star.row(row);
+                let (shown, pair) = (row.targets.swap_remove(target.get()), row.pairs.swap_remove(target.get()));
+                let (verifier, found) = (&self.verifier, &mut self.targets[target.get()]);
+                if let Some(source) = &row.source {
+                    verifier.both(target, &row.key, source, shown, pair, found, &mut looks).await;
+                } else if shown.is_some() {
+                    verifier.extra(found, target, &row.key, pair.is_some()).await;
+                }
+            }
+            while let Some(looked) = looks.join_next().await {
+                self.verifier.settle(looked?, &mut self.targets).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// What both looks together have found.
+    pub(in crate::engine) async fn conclude(self) -> Result<Verification, EngineError> {
+        self.verifier.conclude(self.targets, false).await
+    }
+}
