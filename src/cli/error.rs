@@ -53,6 +53,8 @@ enum Details {
     Diagnostics(Value),
     /// What a saved plan was bound to and is no longer so.
     Changes(Value),
+    /// What would be deleted.
+    Deletions(Value),
 }
 
 impl Failure {
@@ -91,6 +93,11 @@ impl Failure {
         let changes = serde_json::to_value(changes).expect("changes are plain data");
         Self { details: Some(Details::Changes(changes)), ..Self::new(Code::Differs, message) }
             .mended_by("look at what has changed; where it is right, save the plan anew")
+    }
+
+    /// A deletion that no one has confirmed.
+    pub(super) fn unconfirmed(message: String, deletions: Value) -> Self {
+        Self { details: Some(Details::Deletions(deletions)), ..Self::new(Code::Wrong, message) }
     }
 
     /// A failure of the ledger.
@@ -133,6 +140,7 @@ impl Failure {
         match &self.details {
             Some(Details::Diagnostics(diagnostics)) => error["diagnostics"] = diagnostics.clone(),
             Some(Details::Changes(changes)) => error["changes"] = changes.clone(),
+            Some(Details::Deletions(deletions)) => error["would_delete"] = deletions.clone(),
             None => {}
         }
         json!({ "error": error })

@@ -263,10 +263,23 @@ fn refused(holder: Option<&Holder>) -> Failure {
     Failure::new(Code::Incomplete, message).mended_by("let it finish, or stop it; watch it with `migrate status`")
 }
 
-/// Who asks: the user and the machine.
+/// Who asks: the user and the machine. If the environment has no name of the user, the list of users has one,
+/// or at least there is the number.
 pub(super) fn me() -> String {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    format!("{}@{}", user.as_deref().unwrap_or("somebody"), host())
+    let named = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let uid = rustix::process::getuid().as_raw();
+    let listed = || user_of(uid, &fs::read_to_string("/etc/passwd").ok()?);
+    let user = named().or_else(listed).unwrap_or_else(|| format!("uid {uid}"));
+    format!("{user}@{}", host())
+}
+
+/// The name of a user in the text of a list of users, as passwd(5) describes it.
+fn user_of(uid: u32, users: &str) -> Option<String> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (!name.is_empty() && number.parse() == Ok(uid)).then(|| name.to_owned())
+    })
 }
 
 fn host() -> String {
@@ -309,6 +322,14 @@ mod tests {
         fs::set_permissions(root.path().join("p"), fs::Permissions::from_mode(0o755)).unwrap();
         state.prepare().unwrap();
         assert_eq!(mode(), 0o700);
+    }
+
+    #[test]
+    fn a_user_is_found_by_number() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n\nbroken\n";
+        assert_eq!(user_of(1000, users).as_deref(), Some("ann"));
+        assert_eq!(user_of(0, users).as_deref(), Some("root"));
+        assert_eq!(user_of(7, users), None);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
     now,
     places::meaning_of,
     proof,
-    requests::AbortAsked,
+    requests::{AbortAsked, Moving},
     scribe::{self, Board},
     sites::{DatasetStores, Probing},
     worker::Worker,
@@ -53,6 +53,8 @@ pub(super) struct Run<'a> {
     pub(super) shutdown: Shutdown,
     /// An abort that another command has asked for.
     pub(super) abort: AbortAsked,
+    /// The phase whose leads are being moved.
+    pub(super) moving: Moving,
 }
 
 /// Runs the plan.
@@ -113,8 +115,8 @@ pub(super) async fn with_run<T>(
     let work = async {
         let journal = Journal::new(ledger, reports, shutdown.clone());
         let budget = Budget::new(options.limits.records, options.limits.bytes);
-        let abort = AbortAsked::default();
-        let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort };
+        let (abort, moving) = (AbortAsked::default(), Moving::default());
+        let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort, moving };
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;
         run.sites.adopt_places(Some(&run.journal.ledger)).await?;
         run.sites.drive(&run.journal.ledger).await?;

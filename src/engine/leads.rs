@@ -41,15 +41,21 @@ impl Run<'_> {
             }
             return nothing;
         }
+        // Set before the approval is looked at: one that is withdrawn from here on stops the run.
+        self.moving.set(Some(&phase.name));
+        let approved = self.is_approved(phase).await?;
         // A run that is to stop goes no further, whatever was approved.
-        if !self.is_approved(phase).await? || self.shutdown.is_draining() {
+        if !approved || self.shutdown.is_draining() {
+            self.moving.set(None);
             for active in active.iter_mut().filter(|active| moves(active)) {
                 active.waits_for = Some(format!("the approval of phase {}", phase.name));
                 active.needs_approval = true;
             }
             return nothing;
         }
-        self.take_through(active, &moves, outcome).await
+        let again = self.take_through(active, &moves, outcome).await;
+        self.moving.set(None);
+        again
     }
 
     /// Takes those datasets through what is left of their cutover, together; the places of those that

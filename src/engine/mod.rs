@@ -75,7 +75,7 @@ pub(crate) use places::Present;
 pub use places::meaning_of;
 pub(crate) use proof::{cancellable, same_meaning};
 pub(crate) use redo::exceeds_share;
-pub(crate) use requests::limits_set;
+pub(crate) use requests::{limits_set, withdrawal};
 pub use shutdown::Shutdown;
 pub(crate) use sites::lacks;
 pub use sites::{DatasetStores, Sites};

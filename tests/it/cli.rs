@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod confirm;
 mod next;
 mod operators;
 mod places;
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 
 mod saved;
 mod state;
+mod stopped;
 mod wire;
 
 /// A directory with a plan, its sites, and a state directory; the program runs in it.
