@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write as _, path::Path, process::ExitCode};
 
 use serde_json::{Value, json};
 
-use super::next::Next;
+use super::{next::Next, state::UNWRITABLE};
 use crate::{
     engine::EngineError,
     ledger::LedgerError,
@@ -115,6 +115,7 @@ impl Failure {
                 Some("restore the file, or move it away and run again: both sides are compared afresh"),
             ),
             LedgerError::Full { .. } => (Code::Incomplete, Some("make room, then run the same command again")),
+            LedgerError::Other { action: "open", .. } => (Code::Incomplete, Some(UNWRITABLE)),
             LedgerError::Other { .. } => (Code::Incomplete, None),
         };
         Self { mend: mend.map(str::to_owned), ..Self::new(code, with_causes(error)) }

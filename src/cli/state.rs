@@ -25,6 +25,9 @@ use crate::model::PlanName;
 const ROOT: &str = ".migrate";
 /// The environment variable that names another root.
 const VARIABLE: &str = "MIGRATE_STATE";
+/// What to do about a directory that cannot be written.
+pub(super) const UNWRITABLE: &str =
+    "make the state directory yours and writable, or name another place with --state DIR or MIGRATE_STATE";
 const LEDGER: &str = "ledger.sqlite";
 const MODE: u32 = 0o700;
 /// `status` asks for the lock too, for an instant; who wants to keep it tries again.
@@ -173,7 +176,7 @@ impl StateDir {
                 Code::Incomplete,
                 format!("failed to prepare the state directory {}: {error}", self.path.display()),
             )
-            .mended_by(format!("make it yours and writable, or name another place with --state DIR or {VARIABLE}"))
+            .mended_by(UNWRITABLE)
         })
     }
 
@@ -189,8 +192,12 @@ impl StateDir {
     /// Takes the lock, or says who holds it.
     pub(super) fn lock(&self, command: &str) -> Result<Lock, Failure> {
         let failed = |error: &io::Error| {
+            let mend = match error.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => UNWRITABLE,
+                _ => "keep the state directory (--state) on a local disk",
+            };
             Failure::new(Code::Incomplete, format!("failed to lock {}: {error}", self.lock_file().display()))
-                .mended_by("keep the state directory (--state) on a local disk")
+                .mended_by(mend)
         };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
