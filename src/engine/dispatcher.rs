@@ -18,7 +18,7 @@ use super::{
     budget::Budget,
     copy::{Copier, Follower},
     feeds::Inputs,
-    floor::{Active, Floor},
+    floor::{Active, Floor, Held},
     journal::{Journal, NotWritten, Report},
     now,
     places::meaning_of,
@@ -247,8 +247,10 @@ impl Run<'_> {
             }
             complete &= reached;
             let ended = self.outcome_of(&active.plan, phase, active.state, waits_for);
-            let (verified, needs_approval) = (active.verified, active.needs_approval);
-            outcome.datasets.push(DatasetOutcome { reached, needs_approval, verified, ..ended });
+            let needs_approval = active.held == Some(Held::NeedsApproval);
+            let not_at_rest = active.held == Some(Held::NotAtRest) && !reached;
+            let verified = active.verified;
+            outcome.datasets.push(DatasetOutcome { reached, needs_approval, not_at_rest, verified, ..ended });
         }
         Ok(complete)
     }
@@ -299,7 +301,7 @@ impl Run<'_> {
             ended: false,
             verified: None,
             waits_for: None,
-            needs_approval: false,
+            held: None,
             ceiling: None,
         };
         self.enter(&mut active).await?;
@@ -336,7 +338,7 @@ impl Run<'_> {
         self.source_must_lead(&active.plan).await?;
         let pass = active.state.pass() + 1;
         active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
-        (active.ended, active.verified, active.waits_for) = (false, None, None);
+        (active.ended, active.verified, active.waits_for, active.held) = (false, None, None, None);
         self.enter(active).await
     }
 
@@ -396,6 +398,7 @@ impl Run<'_> {
             state,
             waits_for,
             needs_approval: false,
+            not_at_rest: false,
             verified: None,
         }
     }

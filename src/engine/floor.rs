@@ -49,10 +49,19 @@ pub(super) struct Active {
     pub(super) ended: bool,
     pub(super) verified: Option<Verified>,
     pub(super) waits_for: Option<String>,
-    /// Nothing but an approval is missing.
-    pub(super) needs_approval: bool,
+    /// What keeps its lead from moving, although it is proved.
+    pub(super) held: Option<Held>,
     /// The source was seen to have nothing above this key: where to bisect an open range from.
     pub(super) ceiling: Option<Key>,
+}
+
+/// What keeps the lead of a proved dataset from moving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Nothing but an approval is missing.
+    NeedsApproval,
+    /// Something was written at the old lead meanwhile.
+    NotAtRest,
 }
 
 /// What a task brings back.

@@ -5,7 +5,12 @@
 
 use std::sync::Arc;
 
-use super::{DatasetStores, EngineError, RunOutcome, dispatcher::Run, floor::Active, hand::EngineHand};
+use super::{
+    DatasetStores, EngineError, RunOutcome,
+    dispatcher::Run,
+    floor::{Active, Held},
+    hand::EngineHand,
+};
 use crate::{
     cutover::{Cut, Halt, Move, RouteError, switch, together},
     lifecycle::{Goal, Lead, State},
@@ -49,7 +54,7 @@ impl Run<'_> {
             self.moving.set(None);
             for active in active.iter_mut().filter(|active| moves(active)) {
                 active.waits_for = Some(format!("the approval of phase {}", phase.name));
-                active.needs_approval = true;
+                active.held = Some(Held::NeedsApproval);
             }
             return nothing;
         }
@@ -80,7 +85,8 @@ impl Run<'_> {
             active.state = cut(hand).hand.state();
             active.verified = hand.verified().or(active.verified.take());
             if let Err(halt) = end {
-                if matches!(halt, Halt::MovedOn(_)) {
+                active.held = matches!(halt, Halt::MovedOn(_)).then_some(Held::NotAtRest);
+                if active.held.is_some() {
                     again.push(*place);
                 }
                 active.waits_for = Some(self.reason(&halt, &hand.what.from));

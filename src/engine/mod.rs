@@ -157,6 +157,8 @@ pub struct DatasetOutcome {
     pub reached: bool,
     /// Nothing but an approval is missing.
     pub needs_approval: bool,
+    /// Its cutover halted, since something was written at the old lead meanwhile.
+    pub not_at_rest: bool,
     /// Why not.
     pub waits_for: Option<String>,
     /// The witness of its verification in this run.

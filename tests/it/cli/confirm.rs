@@ -131,13 +131,12 @@ fn approved() -> (Bench, Child) {
     let mut run = bench.command(&["run", "plan.toml", "--approve", "first", "--json"]);
     run.env_remove("USER").env_remove("LOGNAME").stdout(Stdio::piped()).stderr(Stdio::null());
     let mut run = run.spawn().unwrap();
-    for line in BufReader::new(run.stdout.as_mut().unwrap()).lines() {
+    let waits = BufReader::new(run.stdout.as_mut().unwrap()).lines().any(|line| {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        if event["event"] == "waiting" {
-            return (bench, run);
-        }
-    }
-    panic!("the run ended before it waited");
+        event["event"] == "waiting"
+    });
+    assert!(waits, "the run ended before it waited");
+    (bench, run)
 }
 
 /// Its exit code, once it has said the rest.

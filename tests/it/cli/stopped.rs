@@ -43,8 +43,9 @@ fn keyed(bench: &Bench, args: &[&str]) -> Command {
 /// Interrupts a command once the server has had a request of this kind.
 async fn interrupted(bench: &Bench, server: &S3Server, args: &[&str], at: Operation) -> Output {
     let before = server.stats().of(at);
-    let child = keyed(bench, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = keyed(bench, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     while server.stats().of(at) == before {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it asked");
         tokio::task::yield_now().await;
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
@@ -58,8 +59,11 @@ fn document(output: &Output) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verification_that_was_stopped_is_not_unequal() {
     let (bench, server) = slow(100).await;
-    let run = keyed(&bench, &["run", "plan.toml"]).status();
-    assert!(run.unwrap().success());
+    let plan = std::fs::read_to_string(bench.path("plan.toml")).unwrap();
+    bench.write("plan.toml", &plan.replace("requests_per_second = 100", "requests_per_second = 100000"));
+    let run = keyed(&bench, &["run", "plan.toml", "--quiet"]).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    bench.write("plan.toml", &plan);
     let args = ["verify", "plan.toml", "--level", "bytes"];
     let human = interrupted(&bench, &server, &args, Operation::GetObject).await;
     assert_eq!(human.status.code(), Some(3), "{human:?}");
