@@ -1,7 +1,9 @@
-//! `migrate abort`: gives datasets up before their lead has moved.
+//! `migrate abort`: gives datasets up before their lead has moved. It deletes only what a person has confirmed,
+//! with counts before him, also if another process then carries it out.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
@@ -11,12 +13,16 @@ use super::{
     error::{Code, Failure},
     interrupt,
     next::Situation,
+    render,
     session::{self, Session},
+    standing::{self, DatasetStanding},
     term,
+    waits::WaitsFor,
 };
 use crate::{
-    engine::{self, AbortOptions, Aborted, Shutdown, Sites},
-    ledger::{Answer, Request},
+    engine::{self, AbortOptions, Aborted, EngineError, Shutdown, Sites},
+    ledger::{Answer, Ledger, Request},
+    model::{ByteCount, DatasetName, TargetIndex},
     report::Sink,
 };
 
@@ -27,10 +33,15 @@ pub(super) fn abort(args: &AbortArgs, global: &Global) -> Result<Code, Failure> 
 fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
     let session = Session::load(&args.plan, global)?;
     let options = AbortOptions { datasets: session.datasets(&args.datasets)?, discard: args.discard };
-    if session.ledger_to_read()?.is_none() {
+    let Some(ledger) = session.ledger_to_read()? else {
         return Err(Failure::new(Code::Differs, "nothing has begun, so there is nothing to give up")
             .then(session.next(&Situation::NotBegun)));
+    };
+    if options.discard && !args.yes {
+        let deletions = session::block_on(deletions(&session, &ledger, &options))?;
+        confirm(&session, args, &deletions)?;
     }
+    drop(ledger);
     let request = Request::Abort { datasets: options.datasets.clone(), discard: options.discard };
     let (done, text, ends): (_, _, Option<Vec<Aborted>>) = session::block_on(async {
         Ok(match drive_or_ask(&session, request).await? {
@@ -42,7 +53,9 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
             }
         })
     })?;
-    let next = session.next(&Situation::Changed);
+    let blocked = ends.iter().flatten().all(|end| end.done || end.blocked);
+    let typed = session::typed();
+    let next = session.next(&if done || blocked { Situation::Changed } else { Situation::BrokeOff(&typed) });
     if args.json {
         let mut document = json!({ "done": done, "datasets": ends, "detail": text });
         next.add_to(&mut document);
@@ -50,12 +63,75 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
     } else {
         term::answer(&format!("{text}\n{next}"));
     }
-    let blocked = ends.iter().flatten().all(|end| end.done || end.blocked);
     Ok(match (done, blocked) {
         (true, _) => Code::Done,
         (false, true) => Code::Differs,
         (false, false) => Code::Incomplete,
     })
+}
+
+/// What a discard would delete at one target of a dataset.
+#[derive(Debug, Serialize)]
+struct Deletion {
+    dataset: DatasetName,
+    target: String,
+    objects: u64,
+    bytes: u64,
+}
+
+/// What a discard would delete, by the ledger. Objects that were written over since count as well, though they
+/// will be kept: only a look at each tells.
+async fn deletions(session: &Session, ledger: &Ledger, options: &AbortOptions) -> Result<Vec<Deletion>, Failure> {
+    let failed = |error: &EngineError| Failure::engine(error, session.redactor);
+    let standing = standing::read(session, Some(ledger), session.goal(), 0).await.map_err(|error| failed(&error))?;
+    // Those whose lead has moved, and those that mean something else now, are refused.
+    let refused = |one: &DatasetStanding| {
+        one.lifecycle.moved_to().is_some() || matches!(one.waits_for, Some(WaitsFor::Meaning(_)))
+    };
+    let mut found = Vec::new();
+    for dataset in engine::asked(&session.plan, &[], &options.datasets) {
+        let mut all = standing.iter().flat_map(|phase| &phase.datasets);
+        if all.any(|one| one.name == dataset.name && refused(one)) {
+            continue;
+        }
+        for (place, target) in dataset.targets.iter().enumerate() {
+            let index = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+            let (objects, bytes) =
+                ledger.written(&dataset.name, index).await.map_err(|error| Failure::ledger(&error))?;
+            let (dataset, target) = (dataset.name.clone(), target.at.to_string());
+            found.extend((objects > 0).then_some(Deletion { dataset, target, objects, bytes }));
+        }
+    }
+    Ok(found)
+}
+
+/// Asks whether this is to be deleted; a failure unless a person says so.
+fn confirm(session: &Session, args: &AbortArgs, deletions: &[Deletion]) -> Result<(), Failure> {
+    if deletions.is_empty() {
+        return Ok(());
+    }
+    let so_far =
+        if session.state.holder().is_some() { " so far; a process writes more until it is stopped" } else { "" };
+    let mut listed = String::new();
+    for Deletion { dataset, target, objects, bytes } in deletions {
+        let (objects, bytes) = (render::count(*objects, "object", "objects"), ByteCount(*bytes));
+        let _ = write!(listed, "\n  {dataset} at {target}: {objects}, {bytes}{so_far}");
+    }
+    let word = session.plan.name.as_str();
+    if !args.json && !session.quiet && term::can_ask() {
+        let question = format!(
+            "\nThis deletes for good what this migration has written:{listed}\nType {word:?} to delete it, or Enter to \
+             leave it: "
+        );
+        if term::asked_to_type(&question, word) {
+            return Ok(());
+        }
+        return Err(Failure::new(Code::Wrong, "it was not confirmed, and nothing was changed"));
+    }
+    let message = format!("this deletes for good what this migration has written, and needs --yes:{listed}");
+    let deletions = serde_json::to_value(deletions).expect("deletions are plain data");
+    let typed = session::typed();
+    Err(Failure::unconfirmed(message, deletions).then(session.next(&Situation::Unconfirmed(&typed))))
 }
 
 async fn carry_out(session: &Session, options: &AbortOptions) -> Result<Vec<Aborted>, Failure> {

@@ -1,11 +1,6 @@
 //! Who approves a cutover: what was typed with the command, or whoever sits at the terminal.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    io::{self, BufRead as _, IsTerminal as _},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -19,7 +14,7 @@ pub(super) fn approver(session: &Session, args: &RunArgs) -> Result<Arc<dyn Appr
     let phases: BTreeSet<_> = session.phases(&named)?.into_iter().collect();
     let flags = ByFlag { all, phases, by: state::me() };
     let asks = args.approve.is_empty() && !args.json && !session.quiet;
-    if asks && io::stdin().is_terminal() && io::stderr().is_terminal() {
+    if asks && term::can_ask() {
         return Ok(Arc::new(Asking));
     }
     Ok(Arc::new(flags))
@@ -37,11 +32,7 @@ impl Approver for Asking {
         let (told, answer) = tokio::sync::oneshot::channel();
         // A thread of its own: the end of the program must not wait for somebody to press Enter.
         std::thread::spawn(move || {
-            term::tell(&question);
-            let mut line = String::new();
-            // A terminal that cannot be read approves nothing.
-            let approved = io::stdin().lock().read_line(&mut line).is_ok_and(|_| line.trim() == word);
-            let _unheard = told.send(approved);
+            let _unheard = told.send(term::asked_to_type(&question, &word));
         });
         answer.await.unwrap_or(false).then(state::me)
     }

@@ -242,9 +242,11 @@ pub(super) struct StatusArgs {
 #[command(after_help = "Examples:
   migrate cutover plan.toml --phase e-commerce --dry-run    # the very steps, checked and not taken
   migrate cutover plan.toml --phase e-commerce
+  migrate cutover plan.toml --phase e-commerce --withdraw   # its approval no longer holds
 
 The phase must be proved: `migrate run plan.toml` brings it there. To name it here is to approve it.
-Where another process drives the migration, the approval is left with it.")]
+If another process drives the migration, the approval is left with it. An approval is kept until the
+phase is cut over; `migrate status` shows it. To withdraw one stops a run that is about to act on it.")]
 pub(super) struct CutoverArgs {
     /// The plan file
     #[arg(value_name = "PLAN")]
@@ -255,6 +257,9 @@ pub(super) struct CutoverArgs {
     /// Check every step and take none
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Withdraw the approval of the phase, before its lead has moved
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) withdraw: bool,
     /// Print events, one JSON object a line; with --dry-run one JSON document
     #[arg(long)]
     pub(super) json: bool,
@@ -263,10 +268,12 @@ pub(super) struct CutoverArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   migrate abort plan.toml --dataset catalog
-  migrate abort plan.toml --discard         # delete what was written at the targets, too
+  migrate abort plan.toml --discard         # delete what was written at the targets, too; asks first
+  migrate abort plan.toml --discard --yes   # the same, without a question
 
 Unfinished uploads are aborted and approvals withdrawn. What was copied stays, unless --discard is
-given: then what this migration wrote is deleted where nobody else has written over it since.")]
+given: then what this migration wrote is deleted where nobody else has written over it since. It asks
+first, with the number of objects and bytes at each target; without a terminal it needs --yes.")]
 pub(super) struct AbortArgs {
     /// The plan file
     #[arg(value_name = "PLAN")]
@@ -277,6 +284,9 @@ pub(super) struct AbortArgs {
     /// Delete what was written at the targets
     #[arg(long)]
     pub(super) discard: bool,
+    /// Delete without a question (only --discard asks)
+    #[arg(long)]
+    pub(super) yes: bool,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,

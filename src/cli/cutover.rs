@@ -38,6 +38,9 @@ fn begin(session: &Session, args: &CutoverArgs) -> Result<Option<Code>, Failure>
     if args.dry_run {
         return look(session, &phase, args.json).map(Some);
     }
+    if args.withdraw {
+        return withdraw(session, &phase, args.json).map(Some);
+    }
     session::block_on(async {
         must_be_proved(session, &phase).await?;
         let found = session.plan.phases.iter().find(|one| one.name == phase);
@@ -58,6 +61,36 @@ fn begin(session: &Session, args: &CutoverArgs) -> Result<Option<Code>, Failure>
             }
         }
     })
+}
+
+/// Withdraws the approval of a phase, here or in the process that drives the migration.
+fn withdraw(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failure> {
+    let Answer { done, detail } = session::block_on(async {
+        if session.ledger_to_read()?.is_none() {
+            return Ok(Answer { done: true, detail: "nothing has begun: there is nothing to withdraw".to_owned() });
+        }
+        match drive_or_ask(session, Request::Withdraw { phase: phase.clone() }).await? {
+            Driver::Other(answer) => Ok(answer),
+            Driver::Ourselves(_lock) => {
+                let ledger = session.ledger_to_write()?;
+                let (answer, records) = engine::withdrawal(&session.plan, &ledger, phase)
+                    .await
+                    .map_err(|error| Failure::engine(&error, session.redactor))?;
+                ledger.append(records).await.map_err(|error| Failure::ledger(&error))?;
+                ledger.close().await.map_err(|error| Failure::ledger(&error))?;
+                Ok(answer)
+            }
+        }
+    })?;
+    let next = session.next(&Situation::Changed);
+    if json {
+        let mut document = json!({ "done": done, "detail": detail });
+        next.add_to(&mut document);
+        term::answer_json(&document);
+    } else {
+        term::answer(&format!("{detail}\n{next}"));
+    }
+    Ok(if done { Code::Done } else { Code::Differs })
 }
 
 /// The same as a run of the phase with its approval: what has changed since it was proved is brought

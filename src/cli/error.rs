@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write as _, path::Path, process::ExitCode};
 
 use serde_json::{Value, json};
 
-use super::next::Next;
+use super::{next::Next, state::UNWRITABLE};
 use crate::{
     engine::EngineError,
     ledger::LedgerError,
@@ -53,6 +53,8 @@ enum Details {
     Diagnostics(Value),
     /// What a saved plan was bound to and is no longer so.
     Changes(Value),
+    /// What would be deleted.
+    Deletions(Value),
 }
 
 impl Failure {
@@ -93,6 +95,11 @@ impl Failure {
             .mended_by("look at what has changed; where it is right, save the plan anew")
     }
 
+    /// A deletion that no one has confirmed.
+    pub(super) fn unconfirmed(message: String, deletions: Value) -> Self {
+        Self { details: Some(Details::Deletions(deletions)), ..Self::new(Code::Wrong, message) }
+    }
+
     /// A failure of the ledger.
     pub(super) fn ledger(error: &LedgerError) -> Self {
         let (code, mend) = match error {
@@ -112,6 +119,7 @@ impl Failure {
                 Some("put the state directory back, or run again without it: both sides are compared afresh"),
             ),
             LedgerError::Full { .. } => (Code::Incomplete, Some("make room, then run the same command again")),
+            LedgerError::Other { action: "open", .. } => (Code::Incomplete, Some(UNWRITABLE)),
             LedgerError::Other { .. } => (Code::Incomplete, None),
         };
         Self { mend: mend.map(str::to_owned), ..Self::new(code, with_causes(error)) }
@@ -137,6 +145,7 @@ impl Failure {
         match &self.details {
             Some(Details::Diagnostics(diagnostics)) => error["diagnostics"] = diagnostics.clone(),
             Some(Details::Changes(changes)) => error["changes"] = changes.clone(),
+            Some(Details::Deletions(deletions)) => error["would_delete"] = deletions.clone(),
             None => {}
         }
         json!({ "error": error })

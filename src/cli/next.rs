@@ -51,6 +51,8 @@ pub(super) enum Situation<'a> {
     WrongLimit,
     /// Nothing has begun that could be given up.
     NotBegun,
+    /// Objects would be deleted, and no one has confirmed it; with the command that does.
+    Unconfirmed(&'a str),
     /// A run has something to do; for these datasets only, unless there are none.
     Unfinished(Vec<&'a str>),
     /// Everything that was asked for is copied and not proved yet; with the selection.
@@ -153,6 +155,10 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::Changed => (None, Type("status", vec![])),
         S::WrongLimit => (None, Type("limits", vec![])),
         S::NotBegun => (None, Type("plan", vec![])),
+        S::Unconfirmed(typed) => (
+            Some("make sure that no one needs these objects; the command below deletes them for good"),
+            Same(format!("{typed} --yes").into()),
+        ),
         S::Unfinished(only) if only.is_empty() => (None, RunAll),
         S::Unfinished(only) => {
             let words = only.iter().flat_map(|name| ["--dataset", name]).collect::<Vec<_>>();
@@ -324,6 +330,7 @@ mod tests {
             (S::Changed, "abort", false, Some("status")),
             (S::WrongLimit, "limits dc speed=1", false, Some("limits")),
             (S::NotBegun, "abort", false, Some("plan")),
+            (S::Unconfirmed("migrate abort --discard"), "abort", true, Some("migrate abort --discard --yes")),
             (S::Unfinished(vec![]), "status", false, Some("run everything")),
             (S::Unfinished(vec!["a", "b"]), "status", false, Some("run --dataset a --dataset b")),
             (S::Copied(vec!["--phase", "p"]), "run --until copied", false, Some("run --phase p")),

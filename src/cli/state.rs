@@ -25,6 +25,9 @@ use crate::model::PlanName;
 const ROOT: &str = ".migrate";
 /// The environment variable that names another root.
 const VARIABLE: &str = "MIGRATE_STATE";
+/// What to do about a directory that cannot be written.
+pub(super) const UNWRITABLE: &str =
+    "make the state directory yours and writable, or name another place with --state DIR or MIGRATE_STATE";
 const LEDGER: &str = "ledger.sqlite";
 const MODE: u32 = 0o700;
 /// `status` asks for the lock too, for an instant; who wants to keep it tries again.
@@ -173,7 +176,7 @@ impl StateDir {
                 Code::Incomplete,
                 format!("failed to prepare the state directory {}: {error}", self.path.display()),
             )
-            .mended_by(format!("make it yours and writable, or name another place with --state DIR or {VARIABLE}"))
+            .mended_by(UNWRITABLE)
         })
     }
 
@@ -189,8 +192,12 @@ impl StateDir {
     /// Takes the lock, or says who holds it.
     pub(super) fn lock(&self, command: &str) -> Result<Lock, Failure> {
         let failed = |error: &io::Error| {
+            let mend = match error.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => UNWRITABLE,
+                _ => "keep the state directory (--state) on a local disk",
+            };
             Failure::new(Code::Incomplete, format!("failed to lock {}: {error}", self.lock_file().display()))
-                .mended_by("keep the state directory (--state) on a local disk")
+                .mended_by(mend)
         };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -263,10 +270,23 @@ fn refused(holder: Option<&Holder>) -> Failure {
     Failure::new(Code::Incomplete, message).mended_by("let it finish, or stop it; watch it with `migrate status`")
 }
 
-/// Who asks: the user and the machine.
+/// Who asks: the user and the machine. If the environment has no name of the user, the list of users has one,
+/// or at least there is the number.
 pub(super) fn me() -> String {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    format!("{}@{}", user.as_deref().unwrap_or("somebody"), host())
+    let named = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let uid = rustix::process::getuid().as_raw();
+    let listed = || user_of(uid, &fs::read_to_string("/etc/passwd").ok()?);
+    let user = named().or_else(listed).unwrap_or_else(|| format!("uid {uid}"));
+    format!("{user}@{}", host())
+}
+
+/// The name of a user in the text of a list of users, as passwd(5) describes it.
+fn user_of(uid: u32, users: &str) -> Option<String> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (!name.is_empty() && number.parse() == Ok(uid)).then(|| name.to_owned())
+    })
 }
 
 fn host() -> String {
@@ -309,6 +329,14 @@ mod tests {
         fs::set_permissions(root.path().join("p"), fs::Permissions::from_mode(0o755)).unwrap();
         state.prepare().unwrap();
         assert_eq!(mode(), 0o700);
+    }
+
+    #[test]
+    fn a_user_is_found_by_number() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n\nbroken\n";
+        assert_eq!(user_of(1000, users).as_deref(), Some("ann"));
+        assert_eq!(user_of(0, users).as_deref(), Some("root"));
+        assert_eq!(user_of(7, users), None);
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
     if let Some(proof) = dataset.verification.as_ref().filter(|proof| proof.equal) {
         let _ = write!(text, "; equal by {} at {}", proof.level, proof.at);
     }
-    if let Some(approved) = dataset.approved.as_ref().filter(|_| dataset.epoch > Epoch(0)) {
+    if let Some(approved) = &dataset.approved {
         let _ = write!(text, "; approved by {} at {}", approved.by, approved.at);
     }
     if let Some(waits_for) = &dataset.waits_for {

@@ -98,7 +98,9 @@ impl Summary<'_> {
             (Code::Done, ..) => Situation::Proved,
             (Code::Differs, _, Some(error)) => Situation::of_block(error),
             (Code::Differs, ..) if self.short().next().is_none() => Situation::Late,
-            (Code::Differs, ..) if self.outcome.datasets.iter().any(at_cutover) => Situation::NotAtRest(again),
+            (Code::Differs, ..) if self.outcome.datasets.iter().any(|outcome| outcome.not_at_rest) => {
+                Situation::NotAtRest(again)
+            }
             (Code::Differs, ..) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => {
                 Situation::Unfinished(Vec::new())
             }
@@ -246,9 +248,4 @@ fn find<'a>(phases: &'a [PhaseStanding], name: &DatasetName) -> Option<&'a Datas
 
 fn moved(one: &DatasetStanding) -> bool {
     one.lifecycle.moved_to().is_some()
-}
-
-/// Whether a dataset came as far as its cutover and halted there, because its data moved on.
-fn at_cutover(outcome: &engine::DatasetOutcome) -> bool {
-    !outcome.reached && outcome.waits_for.as_ref().is_some_and(|reason| reason.contains("to be at rest"))
 }

@@ -1,6 +1,6 @@
 //! Writes to the terminal. A reader that went away ends no migration.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead as _, IsTerminal as _, Write};
 
 use serde::Serialize;
 
@@ -24,6 +24,19 @@ pub(super) fn answer_line(document: &impl Serialize) {
 /// Writes what is not the answer.
 pub(super) fn tell(text: &str) {
     let _unheard = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether a person can be asked: one sits at the terminal.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks whoever sits at the terminal to type this word; whether that was done. A terminal that cannot be read
+/// agrees to nothing.
+pub(super) fn asked_to_type(question: &str, word: &str) -> bool {
+    tell(question);
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).is_ok_and(|_| line.trim() == word)
 }
 
 /// Words as a shell takes them.

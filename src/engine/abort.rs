@@ -5,6 +5,9 @@
 //! shows, and that nobody has written over since, each under the condition that it is still the version that was written. A
 //! dataset whose lead has moved is refused: its targets are what applications use.
 //!
+//! The ledger says that a dataset is given up before anything of it is taken back: whatever was proved of it
+//! is not claimed any more from there on, also if the rest fails or is cut short.
+//!
 //! Every step may be repeated: what was cut off is gone on with by the same command.
 
 use std::{fmt, sync::Arc};
@@ -163,10 +166,6 @@ impl Run<'_> {
         if state.moved_to().is_none() {
             self.source_must_lead(dataset).await?;
         }
-        self.drop_uploads(dataset, &stores, end).await?;
-        if discard && !self.discard(dataset, &stores, stops, end).await? {
-            return Ok(());
-        }
         let mut records = Vec::new();
         if !matches!(state, State::Aborted { .. } | State::Pending) {
             let event = Happened::Aborted;
@@ -177,6 +176,10 @@ impl Run<'_> {
         records.extend(phase.map(|phase| Record::ApprovalWithdrawn { phase: phase.name.clone() }));
         self.commit(records).await?;
         self.sink.tell(Event::DatasetState { dataset: dataset.name.clone(), state });
+        self.drop_uploads(dataset, &stores, end).await?;
+        if discard && !self.discard(dataset, &stores, stops, end).await? {
+            return Ok(());
+        }
         end.done = true;
         Ok(())
     }

@@ -18,12 +18,12 @@ use super::{
     budget::Budget,
     copy::{Copier, Follower},
     feeds::Inputs,
-    floor::{Active, CopyReads, Floor},
+    floor::{Active, CopyReads, Floor, Held},
     journal::{Journal, NotWritten, Report},
     now,
     places::meaning_of,
     proof,
-    requests::AbortAsked,
+    requests::{AbortAsked, Moving},
     scribe::{self, Board},
     sites::{DatasetStores, Probing},
     unclaimed,
@@ -54,6 +54,8 @@ pub(super) struct Run<'a> {
     pub(super) shutdown: Shutdown,
     /// An abort that another command has asked for.
     pub(super) abort: AbortAsked,
+    /// The phase whose leads are being moved.
+    pub(super) moving: Moving,
 }
 
 /// Runs the plan.
@@ -114,8 +116,8 @@ pub(super) async fn with_run<T>(
     let work = async {
         let journal = Journal::new(ledger, reports, shutdown.clone());
         let budget = Budget::new(options.limits.records, options.limits.bytes);
-        let abort = AbortAsked::default();
-        let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort };
+        let (abort, moving) = (AbortAsked::default(), Moving::default());
+        let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort, moving };
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;
         run.sites.adopt_places(Some(&run.journal.ledger)).await?;
         run.sites.drive(&run.journal.ledger).await?;
@@ -246,8 +248,10 @@ impl Run<'_> {
             }
             complete &= reached;
             let ended = self.outcome_of(&active.plan, phase, active.state, waits_for);
-            let (verified, needs_approval) = (active.verified, active.needs_approval);
-            outcome.datasets.push(DatasetOutcome { reached, needs_approval, verified, ..ended });
+            let needs_approval = active.held == Some(Held::NeedsApproval);
+            let not_at_rest = active.held == Some(Held::NotAtRest) && !reached;
+            let verified = active.verified;
+            outcome.datasets.push(DatasetOutcome { reached, needs_approval, not_at_rest, verified, ..ended });
         }
         Ok(complete)
     }
@@ -298,7 +302,7 @@ impl Run<'_> {
             ended: false,
             verified: None,
             waits_for: None,
-            needs_approval: false,
+            held: None,
             ceiling: None,
             reads: CopyReads::default(),
         };
@@ -354,7 +358,7 @@ impl Run<'_> {
         self.source_must_lead(&active.plan).await?;
         let pass = active.state.pass() + 1;
         active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
-        (active.ended, active.verified, active.waits_for) = (false, None, None);
+        (active.ended, active.verified, active.waits_for, active.held) = (false, None, None, None);
         let read = active.source_bytes_read();
         active.reads.pass_begins(read);
         self.enter(active).await
@@ -417,6 +421,7 @@ impl Run<'_> {
             state,
             waits_for,
             needs_approval: false,
+            not_at_rest: false,
             verified: None,
         }
     }

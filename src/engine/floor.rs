@@ -49,8 +49,8 @@ pub(super) struct Active {
     pub(super) ended: bool,
     pub(super) verified: Option<Verified>,
     pub(super) waits_for: Option<String>,
-    /// Nothing but an approval is missing.
-    pub(super) needs_approval: bool,
+    /// What keeps its lead from moving, although it is proved.
+    pub(super) held: Option<Held>,
     /// The source was seen to have nothing above this key: where to bisect an open range from.
     pub(super) ceiling: Option<Key>,
     pub(super) reads: CopyReads,
@@ -88,6 +88,15 @@ impl Active {
     pub(super) fn source_bytes_read(&self) -> u64 {
         self.stores.source_meter.snapshot().bytes_read
     }
+}
+
+/// What keeps the lead of a proved dataset from moving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Nothing but an approval is missing.
+    NeedsApproval,
+    /// Something was written at the old lead meanwhile.
+    NotAtRest,
 }
 
 /// What a task brings back.

@@ -5,7 +5,12 @@
 
 use std::sync::Arc;
 
-use super::{DatasetStores, EngineError, RunOutcome, dispatcher::Run, floor::Active, hand::EngineHand};
+use super::{
+    DatasetStores, EngineError, RunOutcome,
+    dispatcher::Run,
+    floor::{Active, Held},
+    hand::EngineHand,
+};
 use crate::{
     cutover::{Cut, Halt, Move, RouteError, switch, together},
     lifecycle::{Goal, Lead, State},
@@ -41,15 +46,21 @@ impl Run<'_> {
             }
             return nothing;
         }
+        // Set before the approval is looked at: one that is withdrawn from here on stops the run.
+        self.moving.set(Some(&phase.name));
+        let approved = self.is_approved(phase).await?;
         // A run that is to stop goes no further, whatever was approved.
-        if !self.is_approved(phase).await? || self.shutdown.is_draining() {
+        if !approved || self.shutdown.is_draining() {
+            self.moving.set(None);
             for active in active.iter_mut().filter(|active| moves(active)) {
                 active.waits_for = Some(format!("the approval of phase {}", phase.name));
-                active.needs_approval = true;
+                active.held = Some(Held::NeedsApproval);
             }
             return nothing;
         }
-        self.take_through(active, &moves, outcome).await
+        let again = self.take_through(active, &moves, outcome).await;
+        self.moving.set(None);
+        again
     }
 
     /// Takes those datasets through what is left of their cutover, together; the places of those that
@@ -74,7 +85,8 @@ impl Run<'_> {
             active.state = cut(hand).hand.state();
             active.verified = hand.verified().or(active.verified.take());
             if let Err(halt) = end {
-                if matches!(halt, Halt::MovedOn(_)) {
+                active.held = matches!(halt, Halt::MovedOn(_)).then_some(Held::NotAtRest);
+                if active.held.is_some() {
                     again.push(*place);
                 }
                 active.waits_for = Some(self.reason(&halt, &hand.what.from));

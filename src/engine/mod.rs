@@ -76,7 +76,7 @@ pub(crate) use places::Present;
 pub use places::meaning_of;
 pub(crate) use proof::{cancellable, same_meaning};
 pub(crate) use redo::exceeds_share;
-pub(crate) use requests::limits_set;
+pub(crate) use requests::{limits_set, withdrawal};
 pub use shutdown::Shutdown;
 pub(crate) use sites::lacks;
 pub use sites::{DatasetStores, Sites};
@@ -158,6 +158,8 @@ pub struct DatasetOutcome {
     pub reached: bool,
     /// Nothing but an approval is missing.
     pub needs_approval: bool,
+    /// Its cutover halted, since something was written at the old lead meanwhile.
+    pub not_at_rest: bool,
     /// Why not.
     pub waits_for: Option<String>,
     /// The witness of its verification in this run.

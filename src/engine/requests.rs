@@ -21,9 +21,11 @@ use super::{
     now,
 };
 use crate::{
-    ledger::{Answer, Approval, LimitsOf, Record, Request, RequestRow, Setting},
+    ledger::{Answer, Approval, Ledger, LimitsOf, Record, Request, RequestRow, Setting},
+    lifecycle::{Lead, State},
     model::{DatasetName, PhaseName},
     plan::Plan,
+    report::Event,
 };
 
 /// How often the ledger is looked at.
@@ -81,6 +83,18 @@ impl Run<'_> {
                 let (answer, records) = self.approve(&phase, binds, row.by);
                 self.answer(&row.id, answer, records).await
             }
+            Request::Withdraw { phase } => {
+                let (answer, records) = withdrawal(self.plan, &self.journal.ledger, &phase).await?;
+                let withdrawn = !records.is_empty();
+                self.answer(&row.id, answer, records).await?;
+                if withdrawn && self.moving.is(&phase) {
+                    // Its cutover is under way, and no lead moves without an approval.
+                    let message = format!("{} withdrew the approval of phase {phase}: this run stops", row.by);
+                    self.sink.tell(Event::Warning { dataset: None, message });
+                    self.shutdown.drain();
+                }
+                Ok(())
+            }
             Request::Limits { of, settings } => {
                 let settings: Vec<_> = settings.into_iter().collect();
                 let (answer, records) = limits_set(self.plan, &of, &settings);
@@ -129,6 +143,50 @@ impl Run<'_> {
         records.push(Record::Answered { id: id.to_owned(), answer, at: now() });
         self.commit(records).await
     }
+}
+
+/// The phase whose leads a run is moving, or about to.
+#[derive(Debug, Default)]
+pub(super) struct Moving(Mutex<Option<PhaseName>>);
+
+impl Moving {
+    /// From now on it is this one, or none.
+    pub(super) fn set(&self, phase: Option<&PhaseName>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase.cloned();
+    }
+
+    fn is(&self, phase: &PhaseName) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(phase)
+    }
+}
+
+/// What withdrawing the approval of a phase amounts to: the answer, and what is recorded.
+pub(crate) async fn withdrawal(
+    plan: &Plan,
+    ledger: &Ledger,
+    phase: &PhaseName,
+) -> Result<(Answer, Vec<Record>), EngineError> {
+    let datasets = plan.phases.iter().filter(|one| one.name == *phase).flat_map(|one| &one.datasets);
+    for dataset in datasets {
+        let events = ledger.events(&dataset.name).await?;
+        let state = State::replay(events.iter().map(|(event, _)| event))?;
+        if let Some(Lead { lead, epoch }) = state.moved_to() {
+            let moved = format!("it is too late: {lead} leads dataset {} since epoch {epoch}", dataset.name);
+            return Ok((refused(moved), Vec::new()));
+        }
+        if matches!(state, State::Switching { .. }) {
+            let begun = format!("it is too late: the switch of dataset {} was begun; run to find out", dataset.name);
+            return Ok((refused(begun), Vec::new()));
+        }
+    }
+    let given = ledger.approvals().await?.into_iter().find(|given| given.phase == *phase);
+    Ok(match given {
+        None => (done(format!("phase {phase} is not approved: there is nothing to withdraw")), Vec::new()),
+        Some(Approval { by, at, .. }) => (
+            done(format!("the approval of phase {phase} that {by} gave at {at} is withdrawn")),
+            vec![Record::ApprovalWithdrawn { phase: phase.clone() }],
+        ),
+    })
 }
 
 /// What setting limits amounts to: the answer, and what is recorded.

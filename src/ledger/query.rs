@@ -141,6 +141,15 @@ pub(super) fn counts(connection: &Connection, dataset: i64, target: TargetIndex)
     Ok(found.optional()?.unwrap_or_default())
 }
 
+/// How many objects this migration has written at a target, and their bytes. Those that were found there and
+/// were equal have no evidence. Reads every pair of the dataset.
+pub(super) fn written(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<(u64, u64), Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*), coalesce(sum(size), 0) FROM pair WHERE dataset = ?1 AND target = ?2 AND evidence IS NOT NULL",
+    )?;
+    Ok(statement.query_row(params![dataset, target.0], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
 /// Which of a dataset's uploads under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Uploads<'a> {

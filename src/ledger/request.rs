@@ -36,6 +36,11 @@ pub enum Request {
         /// What is approved, as a digest of the plan that the operator has before him.
         binds: String,
     },
+    /// The approval of the phase no longer holds.
+    Withdraw {
+        /// The phase.
+        phase: PhaseName,
+    },
     /// Other limits are to hold.
     Limits {
         /// Whose.

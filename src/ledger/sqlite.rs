@@ -249,6 +249,12 @@ impl Ledger {
         self.ask_of(dataset, move |connection, id| query::counts(connection, id, target)).await
     }
 
+    /// How many objects this migration has written at a target, and their bytes; takes longer the more there
+    /// are.
+    pub async fn written(&self, dataset: &DatasetName, target: TargetIndex) -> Result<(u64, u64), LedgerError> {
+        self.ask_of(dataset, move |connection, id| query::written(connection, id, target)).await
+    }
+
     /// The upload of one record that is under way.
     pub async fn upload(
         &self,

@@ -80,7 +80,10 @@ impl ErrorKind {
     pub fn mend(self) -> Option<&'static str> {
         Some(match self {
             Self::NoContainer => "create it, or correct the location in the plan",
-            Self::Denied => "give the site's identity the right to do this",
+            Self::Denied => {
+                "give the site's identity the right to do this; at a directory it is the user who runs migrate, and \
+                 the file system has to be mounted for writing"
+            }
             Self::Credentials => "check the credentials of the site; expired ones must be renewed",
             Self::WrongRegion => {
                 "set the site's `region` to the bucket's own, and its endpoint, if it names one, to that region's"

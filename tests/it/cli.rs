@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod differences;
+mod confirm;
 mod next;
 mod operators;
 mod places;
@@ -23,6 +24,7 @@ use tempfile::TempDir;
 
 mod saved;
 mod state;
+mod stopped;
 mod wire;
 
 /// A directory with a plan, its sites, and a state directory; the program runs in it.

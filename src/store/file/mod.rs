@@ -174,7 +174,10 @@ fn open_error(location: &str, root: &Path, cause: std::io::Error) -> StoreError 
     let (kind, why) = match cause.kind() {
         std::io::ErrorKind::NotFound => (ErrorKind::NoContainer, "is not there"),
         std::io::ErrorKind::NotADirectory => (ErrorKind::NoContainer, "is not a directory"),
-        std::io::ErrorKind::PermissionDenied => (ErrorKind::Denied, "may not be opened by this user"),
+        std::io::ErrorKind::PermissionDenied => (ErrorKind::Denied, "may not be opened or made by this user"),
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            (ErrorKind::Denied, "cannot be made: the file system is mounted read-only")
+        }
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => (ErrorKind::Full, "has no room left"),
         _ => (ErrorKind::Other, "could not be opened"),
     };
@@ -303,6 +306,19 @@ mod tests {
 
     async fn put(store: &FileStore, key: &str, text: &'static str, condition: Condition) -> Result<Token> {
         store.put(&key.into(), &body(text), &Properties::default(), &condition).await
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_says_what_why_and_how() {
+        for (cause, why) in [
+            (std::io::ErrorKind::PermissionDenied, "the directory /srv/x may not be opened or made by this user"),
+            (std::io::ErrorKind::ReadOnlyFilesystem, "the file system is mounted read-only"),
+            (std::io::ErrorKind::NotFound, "the directory /srv/x is not there"),
+        ] {
+            let error = super::open_error("file://a/x", std::path::Path::new("/srv/x"), cause.into());
+            assert!(error.to_string().contains("file://a/x") && error.to_string().contains(why), "{error}");
+            assert!(error.kind().mend().is_some(), "{error}");
+        }
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn a_discard_deletes_what_was_written_and_nothing_else() {
     bench.expect(0, &["run", "plan.toml"]);
     bench.write("target/data/a.txt", "somebody else's");
     bench.write("target/data/more.txt", "never ours");
-    let discarded = bench.json(0, &["abort", "plan.toml", "--discard", "--json"]);
+    let discarded = bench.json(0, &["abort", "plan.toml", "--discard", "--yes", "--json"]);
     let end = &discarded["datasets"][0];
     assert_eq!((&end["discarded"], &end["kept"], &end["done"]), (&2.into(), &1.into(), &true.into()), "{discarded}");
     let left: std::collections::BTreeSet<_> =

@@ -108,7 +108,11 @@ fn a_state_that_cannot_be_made_says_what_why_and_how() {
     ] {
         let refused = bench.expect(3, args);
         assert!(refused.err.contains("failed to prepare the state directory .migrate/"), "{}", refused.err);
-        assert!(refused.err.contains("\nmend: make it yours and writable, or name another place with --state DIR or"));
+        assert!(
+            refused.err.contains(
+                "\nmend: make the state directory yours and writable, or name another place with --state DIR"
+            )
+        );
         assert!(refused.err.ends_with(&format!("\nnext: {next}\n")), "{}", refused.err);
     }
     bench.expect(0, &["run", "plan.toml", "--state", "other"]);

@@ -1,0 +1,117 @@
+//! What was stopped says so: it is neither blocked nor different, and what was not looked at has no counts.
+
+use std::process::{Command, Output, Stdio};
+
+use migrate::rehearse::{Operation, S3Server, S3ServerConfig};
+use serde_json::Value;
+
+use super::{Bench, THREE};
+
+/// Two datasets of 300 objects each, from a server that is asked slowly.
+async fn slow(requests_per_second: u32) -> (Bench, S3Server) {
+    let server = S3Server::start(S3ServerConfig::new("local", "local-secret")).await.unwrap();
+    server.state().create_bucket("data");
+    for number in 0..300 {
+        server.state().put("data", &format!("one/{number:03}"), format!("body {number}"));
+        server.state().put("data", &format!("two/{number:03}"), format!("body {number}"));
+    }
+    let bench = Bench::new(&[]);
+    let datasets = ["one", "two"].map(|name| {
+        format!(
+            "[[phase.dataset]]\nname = \"{name}\"\nsource = \"s3://here/data/{name}\"\n\
+             targets = [\"file://there/{name}\"]\nwaive = [\"properties\"]\n"
+        )
+    });
+    let plan = format!(
+        "name = \"bench\"\n[sites.here]\ncredentials = {{ env = \"HERE\" }}\n\
+         s3 = {{ endpoint = \"{}\", path_style = true }}\n\
+         limits = {{ requests_per_second = {requests_per_second} }}\n[sites.there]\ndirectory = \"target\"\n\
+         [[phase]]\nname = \"first\"\n{}",
+        server.endpoint(),
+        datasets.concat()
+    );
+    bench.write("plan.toml", &plan);
+    (bench, server)
+}
+
+fn keyed(bench: &Bench, args: &[&str]) -> Command {
+    let mut command = bench.command(args);
+    command.envs([("HERE_ACCESS_KEY_ID", "local"), ("HERE_SECRET_ACCESS_KEY", "local-secret")]);
+    command
+}
+
+/// Interrupts a command once the server has had a request of this kind.
+async fn interrupted(bench: &Bench, server: &S3Server, args: &[&str], at: Operation) -> Output {
+    let before = server.stats().of(at);
+    let mut child = keyed(bench, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while server.stats().of(at) == before {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it asked");
+        tokio::task::yield_now().await;
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap()
+}
+
+fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_that_was_stopped_is_not_unequal() {
+    let (bench, server) = slow(100).await;
+    let plan = std::fs::read_to_string(bench.path("plan.toml")).unwrap();
+    bench.write("plan.toml", &plan.replace("requests_per_second = 100", "requests_per_second = 100000"));
+    let run = keyed(&bench, &["run", "plan.toml", "--quiet"]).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    bench.write("plan.toml", &plan);
+    let args = ["verify", "plan.toml", "--level", "bytes"];
+    let human = interrupted(&bench, &server, &args, Operation::GetObject).await;
+    assert_eq!(human.status.code(), Some(3), "{human:?}");
+    let said = String::from_utf8(human.stdout).unwrap();
+    assert!(said.contains("one at file://there/one: stopped before its end, while compared by bytes; "), "{said}");
+    assert!(said.contains("\ntwo: not looked at\n") && !said.contains("NOT EQUAL"), "{said}");
+    assert!(said.ends_with("\nnext: migrate verify plan.toml --level bytes\n"), "{said}");
+
+    let args = ["verify", "plan.toml", "--level", "bytes", "--json"];
+    let stopped = document(&interrupted(&bench, &server, &args, Operation::GetObject).await);
+    assert_eq!((&stopped["stopped"], &stopped["complete"]), (&true.into(), &false.into()), "{stopped}");
+    assert_eq!((&stopped["equal"], &stopped["not_looked_at"]), (&false.into(), &serde_json::json!(["two"])));
+    let one = &stopped["datasets"][0];
+    assert_eq!((&one["complete"], &one["different"], &one["missing"]), (&false.into(), &0.into(), &0.into()), "{one}");
+    assert!(one["compared"].as_u64() < Some(300), "{one}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_was_stopped_is_not_blocked() {
+    let (bench, server) = slow(1).await;
+    let args = ["plan", "plan.toml", "--no-probe"];
+    let human = interrupted(&bench, &server, &args, Operation::ListObjectsV2).await;
+    assert_eq!(human.status.code(), Some(3), "{human:?}");
+    let said = String::from_utf8(human.stdout).unwrap();
+    assert!(said.contains("two (pending): s3://here/data/two/ was not looked at"), "{said}");
+    assert!(said.contains("It was stopped: ") && !said.to_lowercase().contains("blocked"), "{said}");
+    assert!(said.ends_with("\nnext: migrate plan plan.toml --no-probe\n"), "{said}");
+
+    let args = ["plan", "plan.toml", "--no-probe", "--json"];
+    let stopped = document(&interrupted(&bench, &server, &args, Operation::ListObjectsV2).await);
+    assert_eq!((&stopped["stopped"], &stopped["runnable"]), (&true.into(), &false.into()), "{stopped}");
+    let two = &stopped["phases"][0]["datasets"][1];
+    assert_eq!((&two["records"], &two["bytes"], &two["complete"]), (&Value::Null, &Value::Null, &false.into()));
+    assert_eq!((&two["blocks"], &two["targets"]), (&serde_json::json!([]), &serde_json::json!([])), "{two}");
+    server.stop().await;
+}
+
+#[test]
+fn a_source_that_cannot_be_looked_at_has_no_counts() {
+    let bench = Bench::new(THREE);
+    std::fs::remove_dir_all(bench.path("source/data")).unwrap();
+    let blocked = bench.expect(1, &["plan", "plan.toml"]);
+    assert!(blocked.out.contains("files (pending): file://here/data was not looked at"), "{}", blocked.out);
+    assert!(blocked.out.contains("BLOCKED: ") && !blocked.out.contains("0 records"), "{}", blocked.out);
+    let dataset = &bench.json(1, &["plan", "plan.toml", "--json"])["phases"][0]["datasets"][0];
+    assert_eq!((&dataset["records"], &dataset["complete"]), (&Value::Null, &false.into()), "{dataset}");
+    bench.write("source/data/a.txt", "alpha");
+    let dataset = &bench.json(0, &["plan", "plan.toml", "--json"])["phases"][0]["datasets"][0];
+    assert_eq!((&dataset["records"], &dataset["complete"]), (&1.into(), &true.into()), "{dataset}");
+}
