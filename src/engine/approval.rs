@@ -75,6 +75,7 @@ pub(crate) fn binds(plan: &Plan, phase: &Phase) -> String {
                 "verify": dataset.verify.as_str(),
                 "extra": format!("{:?}", dataset.extra),
                 "waive": format!("{:?}", dataset.waive),
+                "waive_at": dataset.targets.iter().map(|target| &target.waive).collect::<Vec<_>>(),
                 "delete_share_permille": dataset.delete_share_permille,
             })
         });

@@ -20,7 +20,7 @@
 //! the rest.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use super::{
     budget::Budget,
-    compare::{Scope, Verdict, compare},
+    compare::{Verdict, compare},
     journal::Journal,
     layout, parts,
     shutdown::Shutdown,
@@ -41,11 +41,13 @@ use super::{
 use crate::{
     digest::Body,
     ledger::Pair,
-    model::{DatasetName, Key, TargetIndex, Token},
-    plan::Property,
+    model::{Aspects, DatasetName, Key, TargetIndex, Token},
     report::{Event, Sink},
     shard,
-    store::{Condition, ErrorKind, Head, ObjectStore, PartRules, Properties, Retry, StoreError},
+    store::{
+        Condition, ErrorKind, Head, ObjectStore, PartRules, Properties, Retry, StoreError,
+        survive::{self, Scope},
+    },
 };
 
 /// How often a record whose source changes under our hands is started over.
@@ -65,7 +67,6 @@ pub(super) struct Copier {
     pub(super) dataset: DatasetName,
     pub(super) source: Arc<dyn ObjectStore>,
     pub(super) targets: Vec<Follower>,
-    pub(super) waive: BTreeSet<Property>,
     pub(super) budget: Budget,
     pub(super) shutdown: Shutdown,
     pub(super) journal: Journal,
@@ -84,6 +85,8 @@ pub(super) struct Follower {
     pub(super) store: Arc<dyn ObjectStore>,
     /// The plan's part size, in bytes.
     pub(super) part_size: Option<u64>,
+    /// What need not survive there.
+    pub(super) waived: Aspects,
     /// Writes in flight.
     pub(super) in_flight: AtomicUsize,
     /// Since when its share of the writes in flight is used up.
@@ -202,7 +205,7 @@ impl Copier {
             return;
         }
         // Where this fails, the read that follows says what is wrong.
-        let Ok(Some(source)) = self.look(&*self.source, &job.key).await else { return };
+        let Ok(Some(source)) = self.look_at_source(&job.key).await else { return };
         job.source = source.token.clone();
         let mut wants = Vec::new();
         for (target, want) in std::mem::take(&mut job.wants) {
@@ -210,10 +213,10 @@ impl Copier {
                 wants.push((target, want));
                 continue;
             };
-            let store = &self.follower(target).store;
-            match self.look(&**store, &job.key).await {
+            let follower = self.follower(target);
+            let scope = Scope::new(&self.source.capabilities(), follower.waived);
+            match look(&*follower.store, &job.key, scope).await {
                 Ok(Some(head)) => {
-                    let scope = Scope::new(&self.waive, &self.source.capabilities(), &store.capabilities());
                     if compare(&source, &head, scope) == Verdict::Equal {
                         let pair = Pair { source: source.token.clone(), target: head.token, evidence: None };
                         outcomes.push((target, Outcome::Same(pair)));
@@ -228,12 +231,10 @@ impl Copier {
         job.wants = wants;
     }
 
-    /// A head with its tags.
-    pub(super) async fn look(&self, store: &dyn ObjectStore, key: &Key) -> Result<Option<Head>, StoreError> {
-        let Some(mut head) = store.head(key).await? else { return Ok(None) };
-        if store.capabilities().tags && head.tag_count != Some(0) {
-            head.properties.tags = self.tags(store, key).await?;
-        }
+    /// A look at the source, with its tags.
+    async fn look_at_source(&self, key: &Key) -> Result<Option<Head>, StoreError> {
+        let Some(mut head) = self.source.head(key).await? else { return Ok(None) };
+        head.properties.tags = self.source_tags(key, &head).await?;
         Ok(Some(head))
     }
 
@@ -261,25 +262,17 @@ impl Copier {
         }
     }
 
-    async fn tags(
-        &self,
-        store: &dyn ObjectStore,
-        key: &Key,
-    ) -> Result<std::collections::BTreeMap<String, String>, StoreError> {
-        let waived = self.waive.contains(&Property::Tags) || self.waive.contains(&Property::Properties);
-        let is_source = std::ptr::addr_eq(std::ptr::from_ref(store), Arc::as_ptr(&self.source));
-        if waived || (is_source && self.source_tagless.load(Ordering::Relaxed)) {
-            return Ok([].into());
+    /// The source's tags at the version of `head`, where a target is to have them.
+    async fn source_tags(&self, key: &Key, head: &Head) -> Result<BTreeMap<String, String>, StoreError> {
+        let wanted = self.targets.iter().any(|follower| !follower.waived.holds(Aspects::TAGS));
+        if !wanted || self.source_tagless.load(Ordering::Relaxed) {
+            return Ok(BTreeMap::new());
         }
-        match store.tags(key).await {
+        match survive::tags_at(&*self.source, key, head).await {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                if is_source {
-                    self.source_tagless.store(true, Ordering::Relaxed);
-                }
-                Ok([].into())
+                self.source_tagless.store(true, Ordering::Relaxed);
+                Ok(BTreeMap::new())
             }
-            // The object was there a moment ago: look again before anything is concluded.
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(error.of_kind(ErrorKind::Changed)),
             answer => answer,
         }
     }
@@ -325,7 +318,7 @@ impl Copier {
     /// The source's properties and part layout, at the version that is being copied.
     async fn pinned_head(&self, job: &Job) -> Result<Head, StoreError> {
         let gone = |kind| StoreError::new(kind, "look at", self.source.location(), "it changed").on(&job.key);
-        match self.look(&*self.source, &job.key).await? {
+        match self.look_at_source(&job.key).await? {
             Some(head) if job.source.agrees_with(&head.token) => Ok(head),
             Some(_) => Err(gone(ErrorKind::Changed)),
             None => Err(gone(ErrorKind::NotFound)),
@@ -337,16 +330,14 @@ impl Copier {
         let _room = self.budget.bytes(job.source.size).await;
         let read = self.source.read(&job.key, None, Some(&job.source)).await?;
         let mut head = read.head;
-        if self.source.capabilities().tags && head.tag_count != Some(0) {
-            head.properties.tags = self.tags(&*self.source, &job.key).await?;
-        }
+        head.properties.tags = self.source_tags(&job.key, &head).await?;
         let body = hashed(read.bytes).await;
         let source = head.token.clone();
         let written = job.wants.iter().map(|(target, want)| {
             let (body, head, source) = (&body, &head, &source);
             async move {
                 let follower = self.follower(*target);
-                let outcome = match self.fit(follower, head) {
+                let outcome = match follower.given(head) {
                     Err(reason) => Outcome::Failed(reason),
                     Ok(properties) => {
                         let written = self
@@ -366,35 +357,6 @@ impl Copier {
         });
         outcomes.extend(join_all(written).await);
         Ok(())
-    }
-
-    /// What of the properties this target is given; an error where it cannot hold what must survive.
-    pub(super) fn fit(&self, follower: &Follower, head: &Head) -> Result<Properties, String> {
-        let can = follower.store.capabilities();
-        let waived = |property| self.waive.contains(&property) || self.waive.contains(&Property::Properties);
-        let waived_by_name = |name: &str| self.waive.iter().any(|property| property.as_str() == name);
-        if let Some(name) = head.left_behind.iter().find(|name| !waived_by_name(name) && !waived(Property::Properties))
-        {
-            return Err(format!(
-                "it has a property that does not travel yet: waive \"{name}\" in the plan to leave it"
-            ));
-        }
-        let mut properties = head.properties.clone();
-        if !can.tags && !properties.tags.is_empty() {
-            if !waived(Property::Tags) {
-                return Err(format!("{} keeps no tags: waive \"tags\" in the plan", follower.store.location()));
-            }
-            properties.tags.clear();
-        }
-        let described = !properties.headers.is_empty() || !properties.metadata.is_empty();
-        if described && !can.properties {
-            if !(waived(Property::Metadata) && waived(Property::ContentHeaders)) {
-                return Err(format!("{} keeps no metadata: waive \"properties\"", follower.store.location()));
-            }
-            properties.headers.clear();
-            properties.metadata.clear();
-        }
-        Ok(properties)
     }
 
     /// Runs a write with its target's count of writes in flight.
@@ -459,6 +421,11 @@ impl Copier {
 }
 
 impl Follower {
+    /// What of an object's properties it is given; an error where it cannot hold what must survive.
+    pub(super) fn given(&self, head: &Head) -> Result<Properties, String> {
+        survive::given(head, self.waived, &*self.store)
+    }
+
     /// Whether its lane has been full for a while: a hiccup is no reason to read a record twice.
     fn is_crowded(&self, lane_max: usize) -> bool {
         let mut since = self.crowded_since.lock().unwrap_or_else(PoisonError::into_inner);
@@ -472,6 +439,20 @@ impl Follower {
     pub(super) fn is_down(&self) -> bool {
         self.silent.load(Ordering::Relaxed) >= SILENCE_MAX
     }
+}
+
+/// A look at an object, with its tags where they must survive.
+pub(super) async fn look(store: &dyn ObjectStore, key: &Key, scope: Scope) -> Result<Option<Head>, StoreError> {
+    let Some(mut head) = store.head(key).await? else { return Ok(None) };
+    if scope.has_tags() {
+        match survive::tags_at(store, key, &head).await {
+            Ok(tags) => head.properties.tags = tags,
+            // It keeps none.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(head))
 }
 
 /// Gives every want that has no outcome yet this one.

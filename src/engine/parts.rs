@@ -206,9 +206,11 @@ async fn assemble(
         let detail = "what was read does not have the checksum that the source keeps";
         return Err(StoreError::new(ErrorKind::Corrupt, "read", "the source", detail).on(&job.key));
     }
+    let unfit = |reason| StoreError::new(ErrorKind::Unsupported, "finish upload of", follower.store.location(), reason);
+    let properties = follower.given(head).map_err(unfit)?;
     let parts: Vec<_> =
         written.values().map(|part| Part { number: part.number, size: part.size, tag: part.tag.clone() }).collect();
-    let target = follower.store.finish_upload(upload, &parts, &evidence, &want.condition()).await?;
+    let target = follower.store.finish_upload(upload, &parts, &evidence, &properties, &want.condition()).await?;
     Ok(Pair { source: job.source.clone(), target, evidence: Some(evidence) })
 }
 
@@ -240,7 +242,7 @@ async fn open(
     head: &Head,
     part_size: u64,
 ) -> Result<(Upload, BTreeMap<u32, WrittenPart>), Opening> {
-    let properties = copier.fit(follower, head).map_err(Opening::Unfit)?;
+    let properties = follower.given(head).map_err(Opening::Unfit)?;
     let known = copier.journal.ledger.upload(&copier.dataset, follower.index, &job.key).await.map_err(|error| {
         copier.journal.fatal(error);
         Opening::Interrupted

@@ -6,6 +6,7 @@
 mod next;
 mod operators;
 mod places;
+mod proofs;
 mod rehearsal;
 
 use std::{

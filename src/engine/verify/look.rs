@@ -6,14 +6,15 @@ use super::Verifier;
 use crate::{
     digest::sha256,
     engine::{
-        compare::{Scope, Verdict, compare},
+        compare::{Verdict, compare},
+        copy::look,
         layout::PART_BYTES,
     },
     ledger::Pair,
     model::{Key, TargetIndex, Token},
-    plan::{Level, Property},
+    plan::Level,
     report::DifferenceKind,
-    store::{ByteRange, ErrorKind, Head, ObjectStore, StoreError},
+    store::{ByteRange, ErrorKind, Head, ObjectStore, StoreError, survive::Scope},
 };
 
 /// How often a record that changes while it is compared is looked at again.
@@ -74,12 +75,10 @@ impl Verifier {
 
     /// Level `checksum`: `None` where equal.
     async fn looks_differ(&self, look: &Look) -> Result<Option<String>, StoreError> {
-        let (source, target) = self.stores(look.target);
-        let (lead, follower) = futures::join!(self.head(&**source, &look.key), self.head(&**target, &look.key));
-        let (Some(lead), Some(follower)) = (lead?, follower?) else {
+        let scope = self.scope(look.target);
+        let Some((lead, follower)) = self.heads(look, scope).await? else {
             return Ok(Some("it vanished while it was looked at".to_owned()));
         };
-        let scope = Scope::new(&self.waive, &source.capabilities(), &target.capabilities());
         match compare(&lead, &follower, scope) {
             Verdict::Equal => Ok(None),
             Verdict::Differs(detail) => Ok(Some(detail)),
@@ -90,19 +89,6 @@ impl Verifier {
                 if paired { Ok(None) } else { self.bytes_differ(look).await }
             }
         }
-    }
-
-    async fn head(&self, store: &dyn ObjectStore, key: &Key) -> Result<Option<Head>, StoreError> {
-        let Some(mut head) = store.head(key).await? else { return Ok(None) };
-        let waived = self.waive.contains(&Property::Tags) || self.waive.contains(&Property::Properties);
-        if store.capabilities().tags && head.tag_count != Some(0) && !waived {
-            match store.tags(key).await {
-                Ok(tags) => head.properties.tags = tags,
-                Err(error) if error.kind() == ErrorKind::Unsupported => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Some(head))
     }
 
     /// Level `bytes`: `None` where equal. Reads range by range, so that memory stays bounded.
@@ -138,16 +124,25 @@ impl Verifier {
     }
 
     async fn properties_differ(&self, look: &Look) -> Result<Option<String>, StoreError> {
-        let (source, target) = self.stores(look.target);
-        let scope = Scope::new(&self.waive, &source.capabilities(), &target.capabilities());
+        let scope = self.scope(look.target);
         if scope.is_empty() {
             return Ok(None);
         }
-        let (lead, follower) = futures::join!(self.head(&**source, &look.key), self.head(&**target, &look.key));
-        let (Some(lead), Some(follower)) = (lead?, follower?) else {
+        let Some((lead, follower)) = self.heads(look, scope).await? else {
             return Ok(Some("it vanished while it was looked at".to_owned()));
         };
-        Ok(scope.differs(&lead.properties, &follower.properties))
+        Ok(scope.differs(&lead, &follower))
+    }
+
+    /// Both sides as a look shows them; `None` where one has gone.
+    async fn heads(&self, record: &Look, scope: Scope) -> Result<Option<(Head, Head)>, StoreError> {
+        let (source, target) = self.stores(record.target);
+        let (lead, follower) = futures::join!(look(&**source, &record.key, scope), look(&**target, &record.key, scope));
+        Ok(lead?.zip(follower?))
+    }
+
+    fn scope(&self, target: TargetIndex) -> Scope {
+        Scope::new(&self.star.lead.capabilities(), self.star.waived[target.get()])
     }
 
     fn stores(&self, target: TargetIndex) -> (&Arc<dyn ObjectStore>, &Arc<dyn ObjectStore>) {

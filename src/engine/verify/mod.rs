@@ -17,7 +17,7 @@
 //!
 //! [`Verified`] is the only witness of a clean verification, and only this file can make one.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::Serialize;
 use tokio::{task::JoinSet, time::Instant};
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     ledger::{Open, Pair, PairRow},
     model::{DatasetName, Key, KeyRange, TargetIndex},
-    plan::{Dataset, Extra, Level, Property},
+    plan::{Dataset, Extra, Level},
     report::{Difference, DifferenceKind, Event, Sink},
     shard::{self, Cursor},
     store::{Entry, ObjectStore},
@@ -153,7 +153,6 @@ pub(super) struct Verifier {
     star: Star,
     pub(super) level: Level,
     pub(super) extra: Extra,
-    pub(super) waive: Arc<BTreeSet<Property>>,
     pub(super) budget: Budget,
     pub(super) shutdown: Shutdown,
     pub(super) sink: Sink,
@@ -178,9 +177,8 @@ impl Verifier {
         shutdown: Shutdown,
         sink: Sink,
     ) -> Self {
-        let waive = Arc::new(dataset.waive.clone());
         let star = Star::new(&inputs, None);
-        Self { inputs, star, level, extra: dataset.extra, waive, budget, shutdown, sink, findings: None }
+        Self { inputs, star, level, extra: dataset.extra, budget, shutdown, sink, findings: None }
     }
 
     /// The same, where a target leads.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::{
     engine::feeds::{Inputs, Row},
     ledger::{Pair, PairRow},
-    model::TargetIndex,
-    store::ObjectStore,
+    model::{Aspects, TargetIndex},
+    store::{ObjectStore, survive},
 };
 
 /// A lead and its followers.
@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Star {
     pub(super) lead: Arc<dyn ObjectStore>,
     pub(super) followers: Vec<Arc<dyn ObjectStore>>,
+    /// What need not have survived at each follower.
+    pub(super) waived: Vec<Aspects>,
     /// The target that leads; the source where absent.
     pub(super) moved_to: Option<TargetIndex>,
 }
@@ -25,11 +27,23 @@ pub(super) struct Star {
 impl Star {
     pub(super) fn new(inputs: &Inputs, moved_to: Option<TargetIndex>) -> Self {
         let Some(lead) = moved_to else {
-            return Self { lead: Arc::clone(&inputs.source), followers: inputs.targets.clone(), moved_to };
+            return Self {
+                lead: Arc::clone(&inputs.source),
+                followers: inputs.targets.clone(),
+                waived: inputs.waived.to_vec(),
+                moved_to,
+            };
         };
-        let others = inputs.targets.iter().enumerate().filter(|(place, _)| *place != lead.get());
-        let followers = std::iter::once(&inputs.source).chain(others.map(|(_, store)| store)).cloned().collect();
-        Self { lead: Arc::clone(&inputs.targets[lead.get()]), followers, moved_to }
+        let other = |place: &usize| *place != lead.get();
+        let others = || (0..inputs.targets.len()).filter(other);
+        let followers = others().map(|place| &inputs.targets[place]);
+        let followers = std::iter::once(&inputs.source).chain(followers).cloned().collect();
+        // What one target was excused from, the others cannot have had from it. What the old lead cannot
+        // hold, it never had.
+        let own = inputs.waived[lead.get()];
+        let back = own.with(Aspects::ALL.without(survive::held(&inputs.source.capabilities())));
+        let waived = std::iter::once(back).chain(others().map(|place| own.with(inputs.waived[place]))).collect();
+        Self { lead: Arc::clone(&inputs.targets[lead.get()]), followers, waived, moved_to }
     }
 
     /// A row as the lead sees it: its own entry in place of the source's, those of its followers in
@@ -81,7 +95,12 @@ mod tests {
     #[test]
     fn pairs_are_read_the_other_way_round_where_a_target_leads() {
         let store = |name: &str| Arc::new(MemoryStore::new(name)) as Arc<dyn ObjectStore>;
-        let star = Star { lead: store("b"), followers: vec![store("src"), store("a")], moved_to: Some(TargetIndex(1)) };
+        let star = Star {
+            lead: store("b"),
+            followers: vec![store("src"), store("a")],
+            waived: vec![Aspects::NONE; 2],
+            moved_to: Some(TargetIndex(1)),
+        };
         let entry = |tag: &str| Some(Entry { key: "k".into(), token: token(tag), problem: None });
         let row = |a: Option<PairRow>| Row {
             key: Key::from("k"),

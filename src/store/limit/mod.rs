@@ -133,9 +133,10 @@ impl ObjectStore for Limited {
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
-        limited(&self.limits, 0, self.inner.finish_upload(upload, parts, evidence, condition)).await
+        limited(&self.limits, 0, self.inner.finish_upload(upload, parts, evidence, properties, condition)).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
