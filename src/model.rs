@@ -8,8 +8,10 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 mod aspects;
+mod decided;
 
 pub use aspects::Aspects;
+pub use decided::{Decided, Decider};
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

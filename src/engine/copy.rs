@@ -115,6 +115,8 @@ pub(super) enum Want {
     Replace(Token),
     /// This version, which may be equal: nobody has looked yet.
     Look(Token),
+    /// The paired version: its bytes are those of the source, and its properties may not all be.
+    Review(Pair),
 }
 
 impl Want {
@@ -122,7 +124,9 @@ impl Want {
     pub(super) fn condition(&self) -> Condition {
         match self {
             Self::Create => Condition::Absent,
-            Self::Replace(token) | Self::Look(token) => Condition::Matches(token.clone()),
+            Self::Replace(token) | Self::Look(token) | Self::Review(Pair { target: token, .. }) => {
+                Condition::Matches(token.clone())
+            }
         }
     }
 }
@@ -198,10 +202,10 @@ impl Copier {
         all(job, outcomes, || Outcome::Failed(reason.clone()))
     }
 
-    /// Looks at records that both sides have and no ledger has paired: equal ones are done,
-    /// the others are to be replaced.
+    /// Looks at records that both sides have and no ledger has paired, or has paired without all that must be
+    /// there: equal ones are done, the others are to be replaced.
     async fn settle_equal(&self, job: &mut Job, outcomes: &mut Outcomes) {
-        if !job.wants.iter().any(|(_, want)| matches!(want, Want::Look(_))) {
+        if !job.wants.iter().any(|(_, want)| matches!(want, Want::Look(_) | Want::Review(_))) {
             return;
         }
         // Where this fails, the read that follows says what is wrong.
@@ -209,26 +213,45 @@ impl Copier {
         job.source = source.token.clone();
         let mut wants = Vec::new();
         for (target, want) in std::mem::take(&mut job.wants) {
-            let Want::Look(shown) = &want else {
-                wants.push((target, want));
-                continue;
-            };
             let follower = self.follower(target);
-            let scope = Scope::new(&self.source.capabilities(), follower.waived);
-            match look(&*follower.store, &job.key, scope).await {
-                Ok(Some(head)) => {
-                    if compare(&source, &head, scope) == Verdict::Equal {
-                        let pair = Pair { source: source.token.clone(), target: head.token, evidence: None };
-                        outcomes.push((target, Outcome::Same(pair)));
-                    } else {
-                        wants.push((target, Want::Look(head.token)));
-                    }
-                }
-                Ok(None) => wants.push((target, Want::Create)),
-                Err(_) => wants.push((target, Want::Replace(shown.clone()))),
+            let settled = match want {
+                Want::Look(shown) => self.compared(follower, &job.key, &source, shown, None).await,
+                Want::Review(pair) => self.compared(follower, &job.key, &source, pair.target.clone(), Some(pair)).await,
+                want => Err(want),
+            };
+            match settled {
+                Ok(pair) => outcomes.push((target, Outcome::Same(pair))),
+                Err(want) => wants.push((target, want)),
             }
         }
         job.wants = wants;
+    }
+
+    /// What is equal at a target, or what is wanted there. Versions that are paired hold the same bytes.
+    async fn compared(
+        &self,
+        follower: &Follower,
+        key: &Key,
+        source: &Head,
+        shown: Token,
+        pair: Option<Pair>,
+    ) -> Result<Pair, Want> {
+        let scope = Scope::new(&self.source.capabilities(), follower.waived);
+        let head = match look(&*follower.store, key, scope).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Err(Want::Create),
+            Err(_) => return Err(Want::Replace(shown)),
+        };
+        let pair = pair.filter(|pair| pair.source.agrees_with(&source.token) && pair.target.agrees_with(&head.token));
+        let equal = match pair {
+            Some(_) => scope.differs(source, &head).is_none(),
+            None => compare(source, &head, scope) == Verdict::Equal,
+        };
+        if !equal {
+            return Err(if pair.is_some() { Want::Replace(head.token) } else { Want::Look(head.token) });
+        }
+        let evidence = pair.and_then(|pair| pair.evidence);
+        Ok(Pair { source: source.token.clone(), target: head.token, evidence, waived: follower.waived })
     }
 
     /// A look at the source, with its tags.
@@ -347,7 +370,8 @@ impl Copier {
                             follower,
                             job.last_chance,
                             written.map(|target| {
-                                (want, Pair { source: source.clone(), target, evidence: Some(body.evidence()) })
+                                let (source, evidence) = (source.clone(), Some(body.evidence()));
+                                (want, Pair { source, target, evidence, waived: follower.waived })
                             }),
                         )
                     }

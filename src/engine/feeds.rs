@@ -82,6 +82,11 @@ impl Inputs {
         }
     }
 
+    /// What need not survive at each target.
+    pub(crate) fn waived(&self) -> Arc<[Aspects]> {
+        Arc::clone(&self.waived)
+    }
+
     /// Begins to list.
     pub(crate) fn rows(&self, range: &KeyRange) -> Rows {
         let mut tasks = JoinSet::new();

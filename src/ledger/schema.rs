@@ -23,7 +23,7 @@ use super::{LedgerError, fault::Fault};
 use crate::model::PlanName;
 
 /// The newest format that this build reads and writes: `user_version` in the file.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;
@@ -55,7 +55,7 @@ CREATE TABLE cursor (
 CREATE TABLE pair (
     dataset INTEGER NOT NULL, key BLOB NOT NULL, target INTEGER NOT NULL, size INTEGER NOT NULL,
     source_tag ANY NOT NULL, source_s INTEGER, target_tag ANY NOT NULL, target_s INTEGER, evidence BLOB,
-    PRIMARY KEY (dataset, key, target)
+    waived INTEGER NOT NULL, PRIMARY KEY (dataset, key, target)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE waiting (
     dataset INTEGER NOT NULL, target INTEGER NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL,

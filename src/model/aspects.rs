@@ -64,6 +64,12 @@ impl Aspects {
         Self(self.0 | other.0)
     }
 
+    /// What is in both.
+    #[must_use]
+    pub const fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// What is in the set and not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {

@@ -185,8 +185,8 @@ impl Properties {
     /// What a header says; `None` where it is absent, or there and says nothing.
     ///
     /// An empty value says nothing. Nor does a `Content-Type` of unspecified bytes: that is what servers
-    /// show of an object that was written without one, each in its way. AWS, Ceph's gateway, moto and MinIO
-    /// since 2021 show `binary/octet-stream`, older MinIO `application/octet-stream`, Garage none at all
+    /// show of an object that was written without one, each in its way. AWS, Ceph's gateway, moto and `MinIO`
+    /// since 2021 show `binary/octet-stream`, older `MinIO` `application/octet-stream`, Garage none at all
     /// (<https://github.com/minio/minio/pull/11508>, <https://github.com/getmoto/moto/pull/4439>), and to a
     /// client an absent one means `application/octet-stream`
     /// (<https://www.rfc-editor.org/rfc/rfc9110#section-8.3-5>).
