@@ -141,7 +141,7 @@ pub enum State {
     Different {
         /// The pass.
         pass: u64,
-        /// Differences and unreadable records.
+        /// Differences, and records that cannot be told.
         differences: u64,
     },
     /// The last verification after the pass found every follower equal to its lead.

@@ -403,8 +403,8 @@ impl Verifier {
     }
 
     /// Teaches the pair of a record that was just found equal what it lacked: the times of its versions, which
-    /// a write does not tell, and that nothing was left behind which the plan no longer waives. What a listing alone shows is never taught: it may be a later version, under the
-    /// same tag and with other properties.
+    /// a write does not tell, and that nothing was left behind which the plan no longer waives. What a listing
+    /// alone shows is never taught: it may be a later version, under the same tag and with other properties.
     async fn teach(&self, look: Look) {
         let Look { target, key, source, shown, pair, as_listed } = look;
         let Some(pair) = pair.filter(|_| as_listed && self.star.moved_to.is_none()) else { return };
