@@ -20,6 +20,7 @@
 //! | yes | – | ≠ | [`Stray`](Change::Stray)     | somebody wrote it at the target: not ours to delete |
 //! | yes | = | – | [`Create`](Change::Create)   | lost at the target |
 //! | yes | = | = | [`Same`](Change::Same)       | |
+//! | yes | = | = | [`Review`](Change::Review)   | something was left behind then that must be there now |
 //! | yes | = | ≠ | [`Replace`](Change::Replace) | the source leads |
 //! | yes | ≠ | – | [`Create`](Change::Create)   | |
 //! | yes | ≠ | = | [`Replace`](Change::Replace) | |
@@ -282,11 +283,10 @@ pub enum Change {
     /// The target holds another version: write it, if the target still shows what it shows now.
     Replace,
     /// Both show the paired version.
-    Same {
-        /// A side shows a time that its paired token lacks: worth recording, since from then on a
-        /// newer version of equal size and tag is noticed.
-        learns: bool,
-    },
+    Same,
+    /// Both show the paired version, so its bytes are there; but it was paired while the plan let something go
+    /// that must be there now: compare the properties, and replace it if they differ.
+    Review,
     /// Both have it and the ledger cannot tell: compare stored checksums, else replace.
     Look,
     /// The source deleted it and the target still shows what was written: delete it there.
@@ -300,10 +300,20 @@ pub enum Change {
     Gone,
 }
 
-/// Decides what `target` needs, from what both sides show and the `pair` of the source's and the
-/// target's token that the ledger holds.
-pub fn decide(source: Option<&Token>, target: Option<&Token>, pair: Option<(&Token, &Token)>) -> Change {
-    let Some((paired_source, paired_target)) = pair else {
+/// What the ledger has paired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paired<'a> {
+    /// The source's token.
+    pub source: &'a Token,
+    /// The target's token.
+    pub target: &'a Token,
+    /// Everything that must be at the target now was brought there, or found there, when they were paired.
+    pub whole: bool,
+}
+
+/// Decides what `target` needs, from what both sides show and what the ledger has paired.
+pub fn decide(source: Option<&Token>, target: Option<&Token>, pair: Option<Paired<'_>>) -> Change {
+    let Some(Paired { source: paired_source, target: paired_target, whole }) = pair else {
         return match (source, target) {
             (None, None) => Change::Absent,
             (Some(_), None) => Change::Create,
@@ -317,15 +327,12 @@ pub fn decide(source: Option<&Token>, target: Option<&Token>, pair: Option<(&Tok
         (None, Some(_)) => Change::Stray,
         (Some(_), None) => Change::Create,
         (Some(source), Some(target)) => match (paired_source.agrees_with(source), paired_target.agrees_with(target)) {
-            (true, true) => Change::Same { learns: learns(paired_source, source) || learns(paired_target, target) },
+            (true, true) if whole => Change::Same,
+            (true, true) => Change::Review,
             (false, false) => Change::Look,
             _ => Change::Replace,
         },
     }
-}
-
-fn learns(paired: &Token, shown: &Token) -> bool {
-    paired.modified_s.is_none() && shown.modified_s.is_some()
 }
 
 #[cfg(test)]
@@ -521,7 +528,8 @@ mod tests {
     fn the_table_holds() {
         let (s, t) = (token("s", Some(1)), token("t", Some(2)));
         let (s2, t2) = (token("s2", Some(3)), token("t2", Some(4)));
-        let pair = Some((&s, &t));
+        let pair = Some(Paired { source: &s, target: &t, whole: true });
+        let partial = Some(Paired { source: &s, target: &t, whole: false });
         for (pair, source, target, change) in [
             (None, None, None, Change::Absent),
             (None, Some(&s), None, Change::Create),
@@ -531,7 +539,10 @@ mod tests {
             (pair, None, Some(&t), Change::Delete),
             (pair, None, Some(&t2), Change::Stray),
             (pair, Some(&s), None, Change::Create),
-            (pair, Some(&s), Some(&t), Change::Same { learns: false }),
+            (pair, Some(&s), Some(&t), Change::Same),
+            (partial, Some(&s), Some(&t), Change::Review),
+            (partial, None, Some(&t), Change::Delete),
+            (partial, Some(&s), Some(&t2), Change::Replace),
             (pair, Some(&s), Some(&t2), Change::Replace),
             (pair, Some(&s2), None, Change::Create),
             (pair, Some(&s2), Some(&t), Change::Replace),
@@ -542,17 +553,14 @@ mod tests {
     }
 
     #[test]
-    fn times_are_learned_and_then_hold() {
+    fn a_time_that_was_never_learned_agrees_with_any_and_a_learned_one_holds() {
         let (source, target) = (token("s", Some(1)), token("t", Some(2)));
         let written = token("t", None);
-        let decided = decide(Some(&source), Some(&target), Some((&source, &written)));
-        assert_eq!(decided, Change::Same { learns: true });
-        let unread = token("s", None);
-        assert_eq!(decide(Some(&source), Some(&target), Some((&unread, &target))), Change::Same { learns: true });
-        assert_eq!(decide(Some(&source), Some(&written), Some((&source, &written))), Change::Same { learns: false });
+        let paired = |target| Some(Paired { source: &source, target, whole: true });
+        assert_eq!(decide(Some(&source), Some(&target), paired(&written)), Change::Same);
         let later = token("t", Some(9));
-        assert_eq!(decide(Some(&source), Some(&later), Some((&source, &target))), Change::Replace);
-        assert_eq!(decide(None, Some(&later), Some((&source, &target))), Change::Stray);
+        assert_eq!(decide(Some(&source), Some(&later), paired(&target)), Change::Replace);
+        assert_eq!(decide(None, Some(&later), paired(&target)), Change::Stray);
     }
 
     /// A listing's tokens of the two sides are never compared with each other.

@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Epoch, Key, SiteName};
+use crate::model::{Decided, Epoch, Key, SiteName};
 
 /// Something that happened to a dataset, durably.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,14 +40,21 @@ pub enum Event {
         level: String,
         /// Records compared, over all targets.
         compared: u64,
+        /// What decided that they are equal.
+        #[serde(default)]
+        decided: Decided,
+        /// What was not compared at some target, and why, for people.
+        #[serde(default)]
+        blind_spots: Vec<String>,
     },
-    /// A verification found differences, or could not read everything.
+    /// A verification found differences, or could not tell of everything.
     Differed {
         /// `listing`, `checksum` or `bytes`.
         level: String,
         /// Differences found, over all targets.
         differences: u64,
-        /// Records that could not be read, which makes them unproved, not equal.
+        /// Records of which it cannot be told whether they are equal, which makes them unproved: unreadable,
+        /// unstable, or beyond what the level can see.
         unreadable: u64,
     },
     /// The route is about to be switched. Written before its store is asked.
@@ -83,6 +90,15 @@ pub enum Event {
     },
     /// The operator gave the dataset up: what was added for it is taken back, and a run begins anew.
     Aborted,
+}
+
+/// What the last verification said, if it was clean: what decided, and what it did not compare.
+pub fn last_proof<'a>(events: impl DoubleEndedIterator<Item = &'a Event>) -> Option<(Decided, &'a [String])> {
+    events.rev().find_map(|event| match event {
+        Event::Verified { decided, blind_spots, .. } => Some(Some((*decided, blind_spots.as_slice()))),
+        Event::Differed { .. } | Event::PassBegun { .. } => Some(None),
+        _ => None,
+    })?
 }
 
 /// How many late writes are kept by key.
@@ -125,7 +141,7 @@ pub enum State {
     Different {
         /// The pass.
         pass: u64,
-        /// Differences and unreadable records.
+        /// Differences, and records that cannot be told.
         differences: u64,
     },
     /// The last verification after the pass found every follower equal to its lead.
@@ -357,11 +373,16 @@ mod tests {
         Event::SwitchIntended { lead: lead(epoch), attempt: "a".into(), route: "s3://c/r".into(), max_age_s: 1 }
     }
 
+    fn verified() -> Event {
+        let (decided, blind_spots) = (Decided { bytes: 1, ..Decided::default() }, Vec::new());
+        Event::Verified { level: "bytes".into(), compared: 1, decided, blind_spots }
+    }
+
     fn any_event() -> impl Strategy<Value = Event> {
         prop_oneof![
             (0_u64..4).prop_map(|pass| Event::PassBegun { pass }),
             (0_u64..4, 0_u64..2).prop_map(|(pass, failed)| Event::PassEnded { pass, failed }),
-            Just(Event::Verified { level: "bytes".into(), compared: 1 }),
+            Just(verified()),
             (0_u64..2, 0_u64..2).prop_map(|(differences, unreadable)| Event::Differed {
                 level: "bytes".into(),
                 differences,
@@ -428,12 +449,8 @@ mod tests {
 
     #[test]
     fn a_cut_switch_is_settled_first_and_a_moved_lead_stays() {
-        let mut events = vec![
-            Event::PassBegun { pass: 1 },
-            Event::PassEnded { pass: 1, failed: 0 },
-            Event::Verified { level: "bytes".into(), compared: 1 },
-            intent(1),
-        ];
+        let mut events =
+            vec![Event::PassBegun { pass: 1 }, Event::PassEnded { pass: 1, failed: 0 }, verified(), intent(1)];
         let switching = State::replay(&events).unwrap();
         assert_eq!(switching.first_step(), Some(Step::SettleSwitch));
         assert!(!switching.reached(Goal::Copied), "whether it was switched is not known");

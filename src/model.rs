@@ -7,6 +7,12 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+mod aspects;
+mod decided;
+
+pub use aspects::Aspects;
+pub use decided::{Decided, Decider};
+
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a name: 1 to 64 letters, digits, '-' or '_', starting with a letter or digit")]

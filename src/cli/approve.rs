@@ -40,8 +40,9 @@ impl Approver for Asking {
 
 fn question(ready: &Ready) -> String {
     let mut text = format!("\nPhase {} is proved. Its cutover would move\n", ready.phase);
-    for one in &ready.moves {
+    for (one, proof) in ready.moves.iter().zip(&ready.proofs) {
         let _ = writeln!(text, "  {}: from {} to {} (route {})", one.dataset, one.from, one.to, one.cutover.route);
+        let _ = writeln!(text, "    {proof}");
     }
     let _ = write!(
         text,
@@ -58,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_question_names_the_phase_that_must_be_typed() {
-        let ready = Ready { phase: PhaseName::new("e-commerce").unwrap(), moves: Vec::new() };
+        let ready = Ready { phase: PhaseName::new("e-commerce").unwrap(), moves: Vec::new(), proofs: Vec::new() };
         assert!(question(&ready).contains("Type \"e-commerce\" to approve it"));
     }
 }

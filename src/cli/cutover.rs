@@ -144,6 +144,9 @@ fn text(phase: &PhaseName, runs: &[DryRun]) -> String {
     let mut text = format!("the cutover of phase {phase} would take these steps:\n");
     for run in runs {
         let _ = writeln!(text, "  {} ({})", run.name, run.state);
+        for spot in &run.blind_spots {
+            let _ = writeln!(text, "    not seen: {spot}");
+        }
         if run.steps.is_empty() {
             text.push_str("    nothing: its lead stays, or has moved\n");
         }

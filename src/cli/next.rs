@@ -73,6 +73,8 @@ pub(super) enum Situation<'a> {
     RecordsFailed(Option<&'a str>),
     /// Records differ; with the words of the verification.
     Differs(Vec<&'a str>),
+    /// The level of the verification cannot tell of some records; with the datasets.
+    Undecided(Vec<&'a str>),
     /// Records differ that were copied again just now.
     StillDiffers,
     /// A run has copied and proved everything.
@@ -175,6 +177,7 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::RecordsFailed(None) => (Some(MEND_RECORDS), RunAll),
         S::RecordsFailed(Some(again)) => (Some(MEND_RECORDS), Same((*again).into())),
         S::Differs(words) => (None, Type("verify", with(words, &["--repair"]))),
+        S::Undecided(words) => (None, Type("verify", with(words, &["--level", "checksum"]))),
         S::StillDiffers => (Some(SEE_WHAT_DIFFERS), RunAll),
         S::Proved => (None, Type("verify", vec![])),
         S::Done => (None, Nothing(None)),
@@ -343,6 +346,7 @@ mod tests {
             (S::RecordsFailed(Some(AGAIN)), "run", true, Some(AGAIN)),
             (S::RecordsFailed(None), "status", true, Some("run everything")),
             (S::Differs(vec!["--level", "bytes"]), "verify", false, Some("verify --level bytes --repair")),
+            (S::Undecided(vec![]), "verify --level listing", false, Some("verify --level checksum")),
             (S::StillDiffers, "verify --repair", true, Some("run everything")),
             (S::Proved, "run", false, Some("verify")),
             (S::Done, "verify", false, None),

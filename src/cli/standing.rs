@@ -7,7 +7,7 @@ use crate::{
     engine::{EngineError, approval_binds, exceeds_share, goal_of, meaning_of, same_meaning},
     ledger::{Counts, Ledger, Open, ShardRow},
     lifecycle::{Event, Goal, State},
-    model::{DatasetName, Epoch, PhaseName, SiteName, TargetIndex},
+    model::{DatasetName, Decided, Epoch, PhaseName, SiteName, TargetIndex},
     plan::{Dataset, Phase},
     shard::{Cursor, Tally},
 };
@@ -135,7 +135,12 @@ pub(super) struct Proof {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) compared: Option<u64>,
     pub(super) differences: u64,
+    /// Records of which it could not be told whether they are equal.
     pub(super) unreadable: u64,
+    /// What decided that they are equal.
+    pub(super) decided: Decided,
+    /// What was not compared, and why.
+    pub(super) blind_spots: Vec<String>,
     /// When, RFC 3339.
     pub(super) at: String,
 }
@@ -319,12 +324,14 @@ async fn list_unclaimed(
 fn proof(event: &Event, at: &str) -> Option<Proof> {
     let at = at.to_owned();
     match event {
-        Event::Verified { level, compared } => Some(Proof {
+        Event::Verified { level, compared, decided, blind_spots } => Some(Proof {
             equal: true,
             level: level.clone(),
             compared: Some(*compared),
             differences: 0,
             unreadable: 0,
+            decided: *decided,
+            blind_spots: blind_spots.clone(),
             at,
         }),
         Event::Differed { level, differences, unreadable } => Some(Proof {
@@ -333,6 +340,8 @@ fn proof(event: &Event, at: &str) -> Option<Proof> {
             compared: None,
             differences: *differences,
             unreadable: *unreadable,
+            decided: Decided::default(),
+            blind_spots: Vec::new(),
             at,
         }),
         _ => None,

@@ -90,7 +90,7 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
         let _ = write!(text, " since epoch {}", dataset.epoch);
     }
     if let Some(proof) = dataset.verification.as_ref().filter(|proof| proof.equal) {
-        let _ = write!(text, "; equal by {} at {}", proof.level, proof.at);
+        let _ = write!(text, "; equal by {} at {}", proof.decided, proof.at);
     }
     if let Some(approved) = &dataset.approved {
         let _ = write!(text, "; approved by {} at {}", approved.by, approved.at);
@@ -99,6 +99,9 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
         let _ = write!(text, "; waits for {waits_for}");
     }
     text.push('\n');
+    for spot in dataset.verification.iter().flat_map(|proof| &proof.blind_spots) {
+        let _ = writeln!(text, "    not seen: {spot}");
+    }
     if dataset.late_writes > 0 {
         let _ = writeln!(
             text,

@@ -146,14 +146,14 @@ impl Summary<'_> {
                     write!(
                         text,
                         "; equal by {} ({})",
-                        proof.level,
+                        proof.decided,
                         render::count(compared, "comparison", "comparisons")
                     )
                 }
-                (true, None) => write!(text, "; equal by {}", proof.level),
+                (true, None) => write!(text, "; equal by {}", proof.decided),
                 _ => write!(
                     text,
-                    "; NOT equal by {}: {} differences, {} unreadable",
+                    "; NOT equal at level {}: {} differences, {} cannot be told",
                     proof.level, proof.differences, proof.unreadable
                 ),
             };
@@ -163,6 +163,9 @@ impl Summary<'_> {
             let _ = write!(text, "; waits for {waits_for}");
         }
         text.push('\n');
+        for spot in standing.verification.iter().flat_map(|proof| &proof.blind_spots) {
+            let _ = writeln!(text, "    not seen: {spot}");
+        }
         if standing.late_writes > 0 {
             let records = render::count(standing.late_writes, "record was", "records were");
             let _ = writeln!(

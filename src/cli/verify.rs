@@ -175,28 +175,31 @@ impl Answer {
                 stands => stands,
             };
         }
+        let words = || options.datasets.iter().flat_map(|name| ["--dataset", name.as_str()]);
         if mendable && self.repaired.is_none() {
-            let mut words: Vec<_> = options.datasets.iter().flat_map(|name| ["--dataset", name.as_str()]).collect();
+            let mut words: Vec<_> = words().collect();
             words.extend(options.level.iter().flat_map(|level| ["--level", level.as_str()]));
             return Situation::Differs(words);
         }
+        let untold = unmoved().all(|row| row.found.broken() == 0);
         match () {
+            () if untold && unmoved().any(|row| row.found.undecided > 0) => Situation::Undecided(words().collect()),
             // Nothing is copied back to those that a moved lead has left behind.
-            () if unmoved().all(|row| row.found.broken() == 0) => Situation::RecordsFailed(Some(typed)),
+            () if untold => Situation::RecordsFailed(Some(typed)),
             () if mendable => Situation::StillDiffers,
             // What a repair leaves over, a pass settles: it deletes.
             () => Situation::Unfinished(Vec::new()),
         }
     }
 
-    fn only_unreadable(&self) -> bool {
+    fn only_untold(&self) -> bool {
         self.datasets.iter().all(|row| row.found.broken() == 0)
     }
 
     fn code(&self) -> Code {
         match self {
             _ if self.equal => Code::Done,
-            _ if self.stopped || self.only_unreadable() => Code::Incomplete,
+            _ if self.stopped || self.only_untold() => Code::Incomplete,
             _ => Code::Differs,
         }
     }
@@ -218,18 +221,18 @@ impl Answer {
         for row in &self.datasets {
             let Found { name, target, compared, missing, extra, different, unreadable, .. } = &row.found;
             let verdict = match (row.equal, row.complete) {
-                (true, _) => "equal",
-                (false, true) => "NOT EQUAL",
-                (false, false) if row.found.is_equal() => "stopped before its end, while compared",
-                (false, false) => "stopped before its end, and NOT EQUAL so far",
+                (true, _) => format!("equal by {}", row.found.decided),
+                (false, true) => format!("NOT EQUAL by {}", row.level),
+                (false, false) if row.found.is_equal() => "stopped before its end, while compared".to_owned(),
+                (false, false) => "stopped before its end, and NOT EQUAL so far".to_owned(),
             };
             let compared = render::count(*compared, "record", "records");
             let _ = writeln!(
                 text,
-                "{name} at {target}: {verdict} by {}; {compared} compared, {missing} missing, {extra} extra{}, \
-                 {different} different, {unreadable} unreadable",
-                row.level,
+                "{name} at {target}: {verdict}; {compared} compared, {missing} missing, {extra} extra{}, \
+                 {different} different, {unreadable} unreadable{}",
                 if row.equal && *extra > 0 { " (the plan keeps them)" } else { "" },
+                untold(&row.found),
             );
             if row.found.moved {
                 let lead = &row.found.lead;
@@ -251,4 +254,15 @@ impl Answer {
         let _ = write!(text, "{}", self.next);
         text
     }
+}
+
+/// Counts that are seldom anything but none.
+fn untold(found: &Found) -> String {
+    let mut text = String::new();
+    for (count, what) in [(found.unstable, "unstable"), (found.undecided, "undecided")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    text
 }

@@ -40,7 +40,7 @@ pub(super) enum WaitsFor {
     Differences {
         /// Records that differ.
         differences: u64,
-        /// Records that could not be read.
+        /// Records of which it could not be told whether they are equal.
         unreadable: u64,
     },
     /// The approval of its phase.
@@ -78,7 +78,7 @@ impl fmt::Display for WaitsFor {
             Self::Failed(1) => f.write_str("1 record that failed"),
             Self::Failed(failed) => write!(f, "{failed} records that failed"),
             Self::Differences { differences, unreadable } => {
-                write!(f, "{differences} differences and {unreadable} unreadable records")
+                write!(f, "{differences} differences, and {unreadable} records that cannot be told")
             }
             Self::Approval(phase) => write!(f, "the approval of phase {phase}"),
             Self::Meaning(changed) => f.write_str(changed),

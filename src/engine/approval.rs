@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{
     EngineError,
     dispatcher::Run,
+    hand::said,
     now,
     places::{meaning_of, place_of},
 };
@@ -19,6 +20,7 @@ use crate::{
     cutover::Move,
     digest::sha256,
     ledger::{Approval, Record},
+    lifecycle::last_proof,
     model::PhaseName,
     plan::{Phase, Plan},
     report::Event,
@@ -31,6 +33,8 @@ pub struct Ready {
     pub phase: PhaseName,
     /// The leads that would move.
     pub moves: Vec<Move>,
+    /// For each of them, what decided that its targets are equal, and what was not compared.
+    pub proofs: Vec<String>,
 }
 
 /// Says whether a phase that is ready may be cut over.
@@ -75,6 +79,7 @@ pub(crate) fn binds(plan: &Plan, phase: &Phase) -> String {
                 "verify": dataset.verify.as_str(),
                 "extra": format!("{:?}", dataset.extra),
                 "waive": format!("{:?}", dataset.waive),
+                "waive_at": dataset.targets.iter().map(|target| &target.waive).collect::<Vec<_>>(),
                 "delete_share_permille": dataset.delete_share_permille,
             })
         });
@@ -88,8 +93,8 @@ impl Run<'_> {
         if self.was_approved(phase, &binds).await? {
             return Ok(true);
         }
-        let moves = phase.datasets.iter().filter_map(Move::of).collect();
-        let ready = Ready { phase: phase.name.clone(), moves };
+        let moves: Vec<_> = phase.datasets.iter().filter_map(Move::of).collect();
+        let ready = Ready { phase: phase.name.clone(), proofs: self.proofs(&moves).await?, moves };
         self.sink.tell(Event::NeedsApproval { phase: phase.name.clone() });
         // Who is asked may take hours; a run that is to stop does not wait for him.
         let draining = pin!(self.shutdown.draining());
@@ -105,6 +110,16 @@ impl Run<'_> {
         let approval = Approval { phase: phase.name.clone(), binds, by, at: now() };
         self.commit(vec![Record::Approved(approval)]).await?;
         Ok(true)
+    }
+
+    async fn proofs(&self, moves: &[Move]) -> Result<Vec<String>, EngineError> {
+        let mut proofs = Vec::new();
+        for what in moves {
+            let events = self.journal.ledger.events(&what.dataset).await?;
+            let (decided, blind_spots) = last_proof(events.iter().map(|(event, _)| event)).unwrap_or_default();
+            proofs.push(said(decided, blind_spots));
+        }
+        Ok(proofs)
     }
 
     async fn was_approved(&self, phase: &Phase, binds: &str) -> Result<bool, EngineError> {

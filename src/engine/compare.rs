@@ -1,11 +1,6 @@
 //! Whether two objects are equal, as far as a look at both can tell.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::{
-    plan::Property,
-    store::{Capabilities, Head, Properties},
-};
+use crate::store::{Head, survive::Scope};
 
 /// What a look at both sides tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,64 +13,6 @@ pub enum Verdict {
     Undecided,
 }
 
-/// Which properties must survive on the way to a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scope {
-    headers: bool,
-    metadata: bool,
-    tags: bool,
-}
-
-impl Scope {
-    /// All that both sides can hold, but for what the plan waives.
-    pub fn new(waive: &BTreeSet<Property>, source: &Capabilities, target: &Capabilities) -> Self {
-        let waived = |property| waive.contains(&property) || waive.contains(&Property::Properties);
-        let kept = source.properties && target.properties;
-        Self {
-            headers: kept && !waived(Property::ContentHeaders),
-            metadata: kept && !waived(Property::Metadata),
-            tags: source.tags && target.tags && !waived(Property::Tags),
-        }
-    }
-
-    /// Whether there is nothing to compare.
-    pub fn is_empty(self) -> bool {
-        !(self.headers || self.metadata || self.tags)
-    }
-
-    /// How the properties differ; `None` where all that must survive has.
-    pub fn differs(self, source: &Properties, target: &Properties) -> Option<String> {
-        if self.headers {
-            for (header, value) in &source.headers {
-                let found = target.headers.get(header);
-                if found != Some(value) {
-                    return Some(format!("{header:?} is {} instead of {value:?}", shown(found)));
-                }
-            }
-        }
-        if self.metadata
-            && let Some(difference) = maps_differ("metadata", &source.metadata, &target.metadata)
-        {
-            return Some(difference);
-        }
-        if self.tags { maps_differ("tag", &source.tags, &target.tags) } else { None }
-    }
-}
-
-fn maps_differ(what: &str, source: &BTreeMap<String, String>, target: &BTreeMap<String, String>) -> Option<String> {
-    for (name, value) in source {
-        if target.get(name) != Some(value) {
-            return Some(format!("{what} {name:?} is {} instead of {value:?}", shown(target.get(name))));
-        }
-    }
-    let surplus = target.keys().find(|name| !source.contains_key(*name))?;
-    Some(format!("{what} {surplus:?} is there, the lead has none"))
-}
-
-fn shown(value: Option<&String>) -> String {
-    value.map_or_else(|| "absent".to_owned(), |value| format!("{value:?}"))
-}
-
 /// Compares two objects by size, stored digests and properties. Never by time, never by size alone.
 pub fn compare(source: &Head, target: &Head, scope: Scope) -> Verdict {
     if source.token.size != target.token.size {
@@ -85,7 +22,7 @@ pub fn compare(source: &Head, target: &Head, scope: Scope) -> Verdict {
     if bytes == Some(false) {
         return Verdict::Differs("the stored checksums differ".to_owned());
     }
-    if let Some(difference) = scope.differs(&source.properties, &target.properties) {
+    if let Some(difference) = scope.differs(source, target) {
         return Verdict::Differs(difference);
     }
     if bytes == Some(true) { Verdict::Equal } else { Verdict::Undecided }
@@ -116,8 +53,8 @@ fn digests_agree(source: &Head, target: &Head) -> Option<bool> {
 mod tests {
     use super::*;
     use crate::{
-        model::{Sha256, Token},
-        store::{Checksums, Header},
+        model::{Aspects, Sha256, Token},
+        store::{Capabilities, Checksums, Header, Properties},
     };
 
     fn head(size: u64, tag: &str, checksums: Checksums) -> Head {
@@ -131,8 +68,13 @@ mod tests {
         }
     }
 
+    fn waiving(waived: Aspects) -> Scope {
+        let can = Capabilities { properties: true, tags: true, ..Capabilities::unproved() };
+        Scope::new(&can, waived)
+    }
+
     fn all() -> Scope {
-        Scope { headers: true, metadata: true, tags: true }
+        waiving(Aspects::NONE)
     }
 
     #[test]
@@ -176,10 +118,50 @@ mod tests {
         source.properties.tags.insert("team".into(), "shop".into());
         let target = head(1, "b", crc);
         assert!(matches!(compare(&source, &target, all()), Verdict::Differs(text) if text.contains("CacheControl")));
-        let tags_only = Scope { headers: false, metadata: false, tags: true };
+        let tags_only = waiving(Aspects::ALL.without(Aspects::TAGS));
         assert!(matches!(compare(&source, &target, tags_only), Verdict::Differs(text) if text.contains("team")));
-        let none = Scope { headers: false, metadata: false, tags: false };
-        assert_eq!(compare(&source, &target, none), Verdict::Equal);
+        assert_eq!(compare(&source, &target, waiving(Aspects::ALL)), Verdict::Equal);
         assert!(matches!(compare(&target, &source, tags_only), Verdict::Differs(_)), "a surplus tag counts too");
+        let surplus = compare(&target, &source, waiving(Aspects::TAGS));
+        assert!(matches!(surplus, Verdict::Differs(text) if text.contains("CacheControl")), "and so does a header");
+    }
+
+    #[test]
+    fn what_does_not_travel_is_not_equal_because_its_bytes_are_there() {
+        let crc = Checksums { crc64nvme: Some(1), ..Checksums::default() };
+        let plain = head(1, "a", crc);
+        for (name, kind) in [
+            ("object-lock", Aspects::OBJECT_LOCK),
+            ("redirect", Aspects::REDIRECT),
+            ("storage-class", Aspects::STORAGE_CLASS),
+        ] {
+            let carries = Head { left_behind: vec![name], ..plain.clone() };
+            assert!(matches!(compare(&carries, &plain, all()), Verdict::Differs(text) if text.contains(name)));
+            assert_eq!(compare(&carries, &plain, waiving(kind)), Verdict::Equal);
+        }
+        let redirects = Head { left_behind: vec!["redirect"], ..plain.clone() };
+        assert!(matches!(compare(&plain, &redirects, all()), Verdict::Differs(_)), "clients are sent elsewhere");
+    }
+
+    /// What servers show of an object that was written without a type, and of one with an empty one.
+    #[test]
+    fn a_type_that_says_nothing_equals_none_both_ways_round() {
+        let crc = Checksums { crc64nvme: Some(1), ..Checksums::default() };
+        let typed = |value: Option<&str>| {
+            let mut head = head(1, "a", crc.clone());
+            head.properties.headers.extend(value.map(|value| (Header::ContentType, value.to_owned())));
+            head
+        };
+        let silent = [None, Some(""), Some("binary/octet-stream"), Some("application/octet-stream")];
+        for (lead, follower) in silent.iter().flat_map(|lead| silent.iter().map(move |follower| (*lead, *follower))) {
+            assert_eq!(compare(&typed(lead), &typed(follower), all()), Verdict::Equal, "{lead:?} {follower:?}");
+        }
+        for one in silent {
+            assert!(matches!(compare(&typed(one), &typed(Some("text/css")), all()), Verdict::Differs(_)), "{one:?}");
+            assert!(matches!(compare(&typed(Some("text/css")), &typed(one), all()), Verdict::Differs(_)), "{one:?}");
+        }
+        let mut empty = head(1, "a", crc.clone());
+        empty.properties.headers.insert(Header::CacheControl, String::new());
+        assert_eq!(compare(&empty, &typed(None), all()), Verdict::Equal);
     }
 }

@@ -20,7 +20,7 @@
 //! the rest.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use super::{
     budget::Budget,
-    compare::{Scope, Verdict, compare},
+    compare::{Verdict, compare},
     journal::Journal,
     layout, parts,
     shutdown::Shutdown,
@@ -41,11 +41,13 @@ use super::{
 use crate::{
     digest::Body,
     ledger::Pair,
-    model::{DatasetName, Key, TargetIndex, Token},
-    plan::Property,
+    model::{Aspects, DatasetName, Key, TargetIndex, Token},
     report::{Event, Sink},
     shard,
-    store::{Condition, ErrorKind, Head, ObjectStore, PartRules, Properties, Retry, StoreError},
+    store::{
+        Condition, ErrorKind, Head, ObjectStore, PartRules, Properties, Retry, StoreError,
+        survive::{self, Scope},
+    },
 };
 
 /// How often a record whose source changes under our hands is started over.
@@ -65,7 +67,6 @@ pub(super) struct Copier {
     pub(super) dataset: DatasetName,
     pub(super) source: Arc<dyn ObjectStore>,
     pub(super) targets: Vec<Follower>,
-    pub(super) waive: BTreeSet<Property>,
     pub(super) budget: Budget,
     pub(super) shutdown: Shutdown,
     pub(super) journal: Journal,
@@ -85,6 +86,8 @@ pub(super) struct Follower {
     pub(super) store: Arc<dyn ObjectStore>,
     /// The plan's part size, in bytes.
     pub(super) part_size: Option<u64>,
+    /// What need not survive there.
+    pub(super) waived: Aspects,
     /// Writes in flight.
     pub(super) in_flight: AtomicUsize,
     /// Since when its share of the writes in flight is used up.
@@ -113,6 +116,8 @@ pub(super) enum Want {
     Replace(Token),
     /// This version, which may be equal: nobody has looked yet.
     Look(Token),
+    /// The paired version: its bytes are those of the source, and its properties may not all be.
+    Review(Pair),
 }
 
 impl Want {
@@ -120,7 +125,9 @@ impl Want {
     pub(super) fn condition(&self) -> Condition {
         match self {
             Self::Create => Condition::Absent,
-            Self::Replace(token) | Self::Look(token) => Condition::Matches(token.clone()),
+            Self::Replace(token) | Self::Look(token) | Self::Review(Pair { target: token, .. }) => {
+                Condition::Matches(token.clone())
+            }
         }
     }
 }
@@ -196,45 +203,62 @@ impl Copier {
         all(job, outcomes, || Outcome::Failed(reason.clone()))
     }
 
-    /// Looks at records that both sides have and no ledger has paired: equal ones are done,
-    /// the others are to be replaced.
+    /// Looks at records that both sides have and no ledger has paired, or has paired without all that must be
+    /// there: equal ones are done, the others are to be replaced.
     async fn settle_equal(&self, job: &mut Job, outcomes: &mut Outcomes) {
-        if !job.wants.iter().any(|(_, want)| matches!(want, Want::Look(_))) {
+        if !job.wants.iter().any(|(_, want)| matches!(want, Want::Look(_) | Want::Review(_))) {
             return;
         }
         // Where this fails, the read that follows says what is wrong.
-        let Ok(Some(source)) = self.look(&*self.source, &job.key).await else { return };
+        let Ok(Some(source)) = self.look_at_source(&job.key).await else { return };
         job.source = source.token.clone();
         let mut wants = Vec::new();
         for (target, want) in std::mem::take(&mut job.wants) {
-            let Want::Look(shown) = &want else {
-                wants.push((target, want));
-                continue;
+            let follower = self.follower(target);
+            let settled = match want {
+                Want::Look(shown) => self.compared(follower, &job.key, &source, shown, None).await,
+                Want::Review(pair) => self.compared(follower, &job.key, &source, pair.target.clone(), Some(pair)).await,
+                want => Err(want),
             };
-            let store = &self.follower(target).store;
-            match self.look(&**store, &job.key).await {
-                Ok(Some(head)) => {
-                    let scope = Scope::new(&self.waive, &self.source.capabilities(), &store.capabilities());
-                    if compare(&source, &head, scope) == Verdict::Equal {
-                        let pair = Pair { source: source.token.clone(), target: head.token, evidence: None };
-                        outcomes.push((target, Outcome::Same(pair)));
-                    } else {
-                        wants.push((target, Want::Look(head.token)));
-                    }
-                }
-                Ok(None) => wants.push((target, Want::Create)),
-                Err(_) => wants.push((target, Want::Replace(shown.clone()))),
+            match settled {
+                Ok(pair) => outcomes.push((target, Outcome::Same(pair))),
+                Err(want) => wants.push((target, want)),
             }
         }
         job.wants = wants;
     }
 
-    /// A head with its tags.
-    pub(super) async fn look(&self, store: &dyn ObjectStore, key: &Key) -> Result<Option<Head>, StoreError> {
-        let Some(mut head) = store.head(key).await? else { return Ok(None) };
-        if store.capabilities().tags && head.tag_count != Some(0) {
-            head.properties.tags = self.tags(store, key).await?;
+    /// What is equal at a target, or what is wanted there. Versions that are paired hold the same bytes.
+    async fn compared(
+        &self,
+        follower: &Follower,
+        key: &Key,
+        source: &Head,
+        shown: Token,
+        pair: Option<Pair>,
+    ) -> Result<Pair, Want> {
+        let scope = Scope::new(&self.source.capabilities(), follower.waived);
+        let head = match look(&*follower.store, key, scope).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Err(Want::Create),
+            Err(_) => return Err(Want::Replace(shown)),
+        };
+        let pair = pair.filter(|pair| pair.source.agrees_with(&source.token) && pair.target.agrees_with(&head.token));
+        let equal = match pair {
+            Some(_) => scope.differs(source, &head).is_none(),
+            None => compare(source, &head, scope) == Verdict::Equal,
+        };
+        if !equal {
+            return Err(if pair.is_some() { Want::Replace(head.token) } else { Want::Look(head.token) });
         }
+        let evidence = pair.and_then(|pair| pair.evidence);
+        Ok(Pair { source: source.token.clone(), target: head.token, evidence, waived: follower.waived })
+    }
+
+    /// A look at the source, with its tags.
+    async fn look_at_source(&self, key: &Key) -> Result<Option<Head>, StoreError> {
+        let Some(mut head) = self.source.head(key).await? else { return Ok(None) };
+        head.properties.tags = self.source_tags(key, &head).await?;
         Ok(Some(head))
     }
 
@@ -262,25 +286,17 @@ impl Copier {
         }
     }
 
-    async fn tags(
-        &self,
-        store: &dyn ObjectStore,
-        key: &Key,
-    ) -> Result<std::collections::BTreeMap<String, String>, StoreError> {
-        let waived = self.waive.contains(&Property::Tags) || self.waive.contains(&Property::Properties);
-        let is_source = std::ptr::addr_eq(std::ptr::from_ref(store), Arc::as_ptr(&self.source));
-        if waived || (is_source && self.source_tagless.load(Ordering::Relaxed)) {
-            return Ok([].into());
+    /// The source's tags at the version of `head`, where a target is to have them.
+    async fn source_tags(&self, key: &Key, head: &Head) -> Result<BTreeMap<String, String>, StoreError> {
+        let wanted = self.targets.iter().any(|follower| !follower.waived.holds(Aspects::TAGS));
+        if !wanted || self.source_tagless.load(Ordering::Relaxed) {
+            return Ok(BTreeMap::new());
         }
-        match store.tags(key).await {
+        match survive::tags_at(&*self.source, key, head).await {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                if is_source {
-                    self.source_tagless.store(true, Ordering::Relaxed);
-                }
-                Ok([].into())
+                self.source_tagless.store(true, Ordering::Relaxed);
+                Ok(BTreeMap::new())
             }
-            // The object was there a moment ago: look again before anything is concluded.
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(error.of_kind(ErrorKind::Changed)),
             answer => answer,
         }
     }
@@ -326,7 +342,7 @@ impl Copier {
     /// The source's properties and part layout, at the version that is being copied.
     async fn pinned_head(&self, job: &Job) -> Result<Head, StoreError> {
         let gone = |kind| StoreError::new(kind, "look at", self.source.location(), "it changed").on(&job.key);
-        match self.look(&*self.source, &job.key).await? {
+        match self.look_at_source(&job.key).await? {
             Some(head) if job.source.agrees_with(&head.token) => Ok(head),
             Some(_) => Err(gone(ErrorKind::Changed)),
             None => Err(gone(ErrorKind::NotFound)),
@@ -338,16 +354,14 @@ impl Copier {
         let _room = self.budget.bytes(job.source.size).await;
         let read = self.source.read(&job.key, None, Some(&job.source)).await?;
         let mut head = read.head;
-        if self.source.capabilities().tags && head.tag_count != Some(0) {
-            head.properties.tags = self.tags(&*self.source, &job.key).await?;
-        }
+        head.properties.tags = self.source_tags(&job.key, &head).await?;
         let body = hashed(read.bytes).await;
         let source = head.token.clone();
         let written = job.wants.iter().map(|(target, want)| {
             let (body, head, source) = (&body, &head, &source);
             async move {
                 let follower = self.follower(*target);
-                let outcome = match self.fit(follower, head) {
+                let outcome = match follower.given(head) {
                     Err(reason) => Outcome::Failed(reason),
                     Ok(properties) => {
                         let condition = want.condition();
@@ -357,7 +371,8 @@ impl Copier {
                             follower,
                             job.last_chance,
                             written.map(|target| {
-                                (want, Pair { source: source.clone(), target, evidence: Some(body.evidence()) })
+                                let (source, evidence) = (source.clone(), Some(body.evidence()));
+                                (want, Pair { source, target, evidence, waived: follower.waived })
                             }),
                         )
                     }
@@ -367,35 +382,6 @@ impl Copier {
         });
         outcomes.extend(join_all(written).await);
         Ok(())
-    }
-
-    /// What of the properties this target is given; an error where it cannot hold what must survive.
-    pub(super) fn fit(&self, follower: &Follower, head: &Head) -> Result<Properties, String> {
-        let can = follower.store.capabilities();
-        let waived = |property| self.waive.contains(&property) || self.waive.contains(&Property::Properties);
-        let waived_by_name = |name: &str| self.waive.iter().any(|property| property.as_str() == name);
-        if let Some(name) = head.left_behind.iter().find(|name| !waived_by_name(name) && !waived(Property::Properties))
-        {
-            return Err(format!(
-                "it has a property that does not travel yet: waive \"{name}\" in the plan to leave it"
-            ));
-        }
-        let mut properties = head.properties.clone();
-        if !can.tags && !properties.tags.is_empty() {
-            if !waived(Property::Tags) {
-                return Err(format!("{} keeps no tags: waive \"tags\" in the plan", follower.store.location()));
-            }
-            properties.tags.clear();
-        }
-        let described = !properties.headers.is_empty() || !properties.metadata.is_empty();
-        if described && !can.properties {
-            if !(waived(Property::Metadata) && waived(Property::ContentHeaders)) {
-                return Err(format!("{} keeps no metadata: waive \"properties\"", follower.store.location()));
-            }
-            properties.headers.clear();
-            properties.metadata.clear();
-        }
-        Ok(properties)
     }
 
     /// What a write's end means for the record, and for what is thought of the target.
@@ -468,6 +454,11 @@ impl Drop for InFlight<'_> {
 }
 
 impl Follower {
+    /// What of an object's properties it is given; an error where it cannot hold what must survive.
+    pub(super) fn given(&self, head: &Head) -> Result<Properties, String> {
+        survive::given(head, self.waived, &*self.store)
+    }
+
     /// Whether its lane has been full for a while: a hiccup is no reason to read a record twice.
     fn is_crowded(&self, lane_max: usize) -> bool {
         let mut since = self.crowded_since.lock().unwrap_or_else(PoisonError::into_inner);
@@ -487,6 +478,20 @@ impl Follower {
     pub(super) fn is_down(&self) -> bool {
         self.silent.load(Ordering::Relaxed) >= SILENCE_MAX
     }
+}
+
+/// A look at an object, with its tags where they must survive.
+pub(super) async fn look(store: &dyn ObjectStore, key: &Key, scope: Scope) -> Result<Option<Head>, StoreError> {
+    let Some(mut head) = store.head(key).await? else { return Ok(None) };
+    if scope.has_tags() {
+        match survive::tags_at(store, key, &head).await {
+            Ok(tags) => head.properties.tags = tags,
+            // It keeps none.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(head))
 }
 
 /// Gives every want that has no outcome yet this one.

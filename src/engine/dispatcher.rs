@@ -396,12 +396,12 @@ impl Run<'_> {
                     index: TargetIndex(u16::try_from(place).expect("a dataset has few targets")),
                     store: Arc::clone(store),
                     part_size: target.part_size,
+                    waived: dataset.waived_at(target),
                     in_flight: 0.into(),
                     crowded_since: std::sync::Mutex::default(),
                     silent: 0.into(),
                 })
                 .collect(),
-            waive: dataset.waive.clone(),
             budget: self.budget.clone(),
             shutdown: self.shutdown.clone(),
             journal: self.journal.clone(),

@@ -9,8 +9,8 @@ use super::{EngineError, Sites, Verified, now, refuse_unsupported};
 use crate::{
     cutover::{self, Changes, Cut, Halt, Hand, Move},
     ledger::Ledger,
-    lifecycle::{Event, Goal, State},
-    model::{DatasetName, PhaseName, Timestamp},
+    lifecycle::{Event, Goal, State, last_proof},
+    model::{DatasetName, Decided, PhaseName, Timestamp},
     plan::Plan,
 };
 
@@ -21,6 +21,10 @@ pub struct DryRun {
     pub name: DatasetName,
     /// Where it stands.
     pub state: &'static str,
+    /// What decided that its targets are equal, when that was last proved.
+    pub decided: Decided,
+    /// What that proof did not compare, and why.
+    pub blind_spots: Vec<String>,
     /// The steps that are left, in their order; none where nothing moves.
     pub steps: Vec<DryStep>,
     /// Nothing that can be seen beforehand stands in the way.
@@ -55,7 +59,9 @@ pub async fn dry_run(
         };
         let state = State::replay(events.iter().map(|(event, _)| event))?;
         let ready = state.reached(Goal::Verified) || matches!(state, State::Switching { .. });
-        let mut run = DryRun { name: dataset.name.clone(), state: state.name(), steps: Vec::new(), ready };
+        let (decided, blind_spots) = last_proof(events.iter().map(|(event, _)| event)).unwrap_or_default();
+        let (name, blind_spots) = (dataset.name.clone(), blind_spots.to_vec());
+        let mut run = DryRun { name, state: state.name(), decided, blind_spots, steps: Vec::new(), ready };
         if let Some(what) = Move::of(dataset) {
             let route = &what.cutover.route;
             let route = sites.open_route_to_look(plan, dataset, route, ledger.as_deref(), true).await?;

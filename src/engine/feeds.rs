@@ -8,7 +8,7 @@ use super::{DatasetStores, EngineError};
 use crate::{
     diff::{Input, Join, Keyed, KeyedPair, Step},
     ledger::{Ledger, PairRow},
-    model::{DatasetName, Key, KeyRange, TargetIndex},
+    model::{Aspects, DatasetName, Key, KeyRange, TargetIndex},
     plan::{Dataset, select::Select},
     store::{Entry, ObjectStore},
 };
@@ -62,6 +62,8 @@ pub(crate) struct Inputs {
     pub(super) dataset: DatasetName,
     pub(super) source: Arc<dyn ObjectStore>,
     pub(super) targets: Vec<Arc<dyn ObjectStore>>,
+    /// What need not survive at each target.
+    pub(super) waived: Arc<[Aspects]>,
     pub(super) select: Arc<Select>,
     /// A verification may do without.
     pub(super) ledger: Option<Arc<Ledger>>,
@@ -74,9 +76,15 @@ impl Inputs {
             dataset: dataset.name.clone(),
             source: Arc::clone(&stores.source),
             targets: stores.targets.clone(),
+            waived: dataset.targets.iter().map(|target| dataset.waived_at(target)).collect(),
             select: Arc::new(dataset.select.clone()),
             ledger: ledger.cloned(),
         }
+    }
+
+    /// What need not survive at each target.
+    pub(crate) fn waived(&self) -> Arc<[Aspects]> {
+        Arc::clone(&self.waived)
     }
 
     /// Begins to list.

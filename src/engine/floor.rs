@@ -329,7 +329,7 @@ impl<'a> Floor<'a> {
         }
         let event = proof::ended(self.active[place].plan.verify, &verification);
         if let Happened::Differed { differences, unreadable, .. } = &event {
-            let waits_for = format!("{differences} differences and {unreadable} unreadable records");
+            let waits_for = format!("{differences} differences, and {unreadable} records that cannot be told");
             self.active[place].waits_for = Some(waits_for);
         }
         self.active[place].verified = verification.verified;

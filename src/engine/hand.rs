@@ -13,10 +13,20 @@ use crate::{
     cutover::{Changes, Halt, Hand, Move, RouteStore},
     ledger::Record,
     lifecycle::{Event as Happened, LATE_KEYS_MAX, State},
-    model::{KeyRange, TargetIndex, Timestamp},
+    model::{Decided, KeyRange, TargetIndex, Timestamp},
     plan::Dataset,
     report::Event,
 };
+
+/// A proof in one line: what decided, and what was not compared.
+pub(super) fn said(decided: Decided, blind_spots: &[String]) -> String {
+    let mut said = format!("equal by {decided}");
+    for (place, spot) in blind_spots.iter().enumerate() {
+        said.push_str(if place == 0 { "; not seen: " } else { "; " });
+        said.push_str(spot);
+    }
+    said
+}
 
 /// One dataset in the hands of its cutover.
 pub(super) struct EngineHand<'a> {
@@ -118,11 +128,14 @@ impl Hand for EngineHand<'_> {
         }
         self.happened(proof::ended(self.dataset.verify, &verification)).await?;
         self.standing().verified.clone_from(&verification.verified);
+        if let Some(verified) = &verification.verified {
+            self.tell("final verify", &said(verified.decided(), verified.blind_spots()));
+        }
         verification.verified.ok_or_else(|| {
             let of = |count: fn(&super::Found) -> u64| verification.targets.iter().map(count).sum::<u64>();
-            let (differences, unreadable) = (of(super::Found::broken), of(|found| found.unreadable));
+            let (differences, untold) = (of(super::Found::broken), of(super::Found::untold));
             Halt::MovedOn(format!(
-                "{differences} differences and {unreadable} unreadable records since it was verified"
+                "{differences} differences, and {untold} records that cannot be told, since it was verified"
             ))
         })
     }

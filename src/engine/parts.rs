@@ -23,7 +23,7 @@ use super::{
 use crate::{
     digest::Parts,
     ledger::{Pair, Record, UploadIntent, UploadRow, WrittenPart},
-    model::{Evidence, TargetIndex},
+    model::{Aspects, Evidence, TargetIndex},
     report::Event,
     store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload},
 };
@@ -39,6 +39,9 @@ struct Lane<'a> {
     target: TargetIndex,
     want: &'a Want,
     upload: Upload,
+    /// What it need not bring. An upload that an earlier run began was begun with what that run had to
+    /// bring, which is not known here.
+    waived: Aspects,
     state: Mutex<LaneState>,
 }
 
@@ -80,9 +83,9 @@ pub(super) async fn bring(
     let mut lanes = Vec::new();
     for (target, want, opened) in opened.await {
         match opened {
-            Ok((upload, parts)) => {
+            Ok(Opened { upload, parts, waived }) => {
                 let state = Mutex::new(LaneState { parts, failed: None });
-                lanes.push(Lane { target, want, upload, state });
+                lanes.push(Lane { target, want, upload, waived, state });
             }
             Err(Opening::Unfit(reason)) => outcomes.push((target, Outcome::Failed(reason))),
             Err(Opening::Interrupted) => outcomes.push((target, Outcome::Interrupted)),
@@ -158,9 +161,11 @@ async fn part(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64, nu
 async fn finish(copier: &Copier, job: &Job, head: &Head, lane: Lane<'_>) -> Outcome {
     let follower = copier.follower(lane.target);
     let state = lane.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let finished = match state.failed {
-        Some(error) => Err(error),
-        None => assemble(follower, job, head, &lane.upload, lane.want, &state.parts).await,
+    let finished = if let Some(error) = state.failed {
+        Err(error)
+    } else {
+        let assembled = assemble(follower, job, head, &lane.upload, lane.want, &state.parts).await;
+        assembled.map(|pair| Pair { waived: lane.waived, ..pair })
     };
     let ended = Record::UploadEnded { dataset: copier.dataset.clone(), target: lane.target, key: job.key.clone() };
     match finished {
@@ -201,10 +206,20 @@ async fn assemble(
         let detail = "what was read does not have the checksum that the source keeps";
         return Err(StoreError::new(ErrorKind::Corrupt, "read", "the source", detail).on(&job.key));
     }
+    let unfit = |reason| StoreError::new(ErrorKind::Unsupported, "finish upload of", follower.store.location(), reason);
+    let properties = follower.given(head).map_err(unfit)?;
     let parts: Vec<_> =
         written.values().map(|part| Part { number: part.number, size: part.size, tag: part.tag.clone() }).collect();
-    let target = follower.store.finish_upload(upload, &parts, &evidence, &want.condition()).await?;
-    Ok(Pair { source: job.source.clone(), target, evidence: Some(evidence) })
+    let target = follower.store.finish_upload(upload, &parts, &evidence, &properties, &want.condition()).await?;
+    Ok(Pair { source: job.source.clone(), target, evidence: Some(evidence), waived: follower.waived })
+}
+
+/// An upload that parts can be written to.
+struct Opened {
+    upload: Upload,
+    /// Those that are there.
+    parts: BTreeMap<u32, WrittenPart>,
+    waived: Aspects,
 }
 
 /// Why an upload could not be opened.
@@ -228,14 +243,8 @@ impl From<NotWritten> for Opening {
 
 /// Goes on with the upload that the ledger knows, if it is of this version and layout and still
 /// there; else begins one.
-async fn open(
-    copier: &Copier,
-    follower: &Follower,
-    job: &Job,
-    head: &Head,
-    part_size: u64,
-) -> Result<(Upload, BTreeMap<u32, WrittenPart>), Opening> {
-    let properties = copier.fit(follower, head).map_err(Opening::Unfit)?;
+async fn open(copier: &Copier, follower: &Follower, job: &Job, head: &Head, part_size: u64) -> Result<Opened, Opening> {
+    let properties = follower.given(head).map_err(Opening::Unfit)?;
     let known = copier.journal.ledger.upload(&copier.dataset, follower.index, &job.key).await.map_err(|error| {
         copier.journal.fatal(error);
         Opening::Interrupted
@@ -244,7 +253,7 @@ async fn open(
         let same = row.intent.source == job.source && row.intent.part_size == part_size;
         if let Some(upload) = named(&row).filter(|_| same) {
             match follower.store.list_parts(&upload).await {
-                Ok(parts) => return Ok((upload, still_there(row, &parts))),
+                Ok(parts) => return Ok(Opened { upload, parts: still_there(row, &parts), waived: Aspects::ALL }),
                 Err(error) if error.kind() == ErrorKind::NoUpload => {}
                 // Nobody can tell which parts are there, nor will next time: begin anew. Seen on a server
                 // that calls the list of parts by another name.
@@ -264,7 +273,7 @@ async fn begin(
     job: &Job,
     properties: &crate::store::Properties,
     part_size: u64,
-) -> Result<(Upload, BTreeMap<u32, WrittenPart>), Opening> {
+) -> Result<Opened, Opening> {
     let (dataset, target) = (copier.dataset.clone(), follower.index);
     let mut tries = 1;
     let upload = loop {
@@ -287,7 +296,7 @@ async fn begin(
     };
     let begun = Record::UploadBegun { dataset, target, key: job.key.clone(), id: upload.id.clone() };
     copier.journal.commit(vec![begun]).await?;
-    Ok((upload, BTreeMap::new()))
+    Ok(Opened { upload, parts: BTreeMap::new(), waived: follower.waived })
 }
 
 /// The parts that both the ledger and the store know, and know alike.

@@ -290,11 +290,16 @@ async fn record_outcome(
 pub(super) fn ended(level: Level, verification: &Verification) -> Happened {
     let level = level.as_str().to_owned();
     match &verification.verified {
-        Some(verified) => Happened::Verified { level, compared: verified.compared() },
+        Some(verified) => Happened::Verified {
+            level,
+            compared: verified.compared(),
+            decided: verified.decided(),
+            blind_spots: verified.blind_spots().to_vec(),
+        },
         None => Happened::Differed {
             level,
             differences: verification.targets.iter().map(Found::broken).sum(),
-            unreadable: verification.targets.iter().map(|found| found.unreadable).sum(),
+            unreadable: verification.targets.iter().map(Found::untold).sum(),
         },
     }
 }

@@ -209,14 +209,15 @@ impl Redo {
             self.gone(follower, &mut done).await?;
             return Ok(done);
         };
-        let paired = pair.as_ref().map(|pair| (&pair.source, &pair.target));
+        let paired = pair.as_ref().map(|pair| pair.paired(follower.waived));
         let want = match (decide(Some(&source), shown.as_ref(), paired), shown) {
             (_, None) => Want::Create,
             (_, Some(shown)) if why == Open::Damaged => Want::Replace(shown),
-            (Change::Same { .. }, Some(_)) => {
+            (Change::Same, Some(_)) => {
                 done.records.push(self.settled(follower, key));
                 return Ok(done);
             }
+            (Change::Review, Some(shown)) => pair.map_or(Want::Look(shown), Want::Review),
             (Change::Look, Some(shown)) => Want::Look(shown),
             (_, Some(shown)) => Want::Replace(shown),
         };

@@ -264,18 +264,14 @@ impl Running {
         }
         let source = source.map(|source| &source.token);
         let shown = shown.map(|shown| shown.token);
-        let paired = pair.as_ref().map(|row| (&row.pair.source, &row.pair.target));
+        let waived = self.worker.inputs.waived[target.get()];
+        let paired = pair.as_ref().map(|row| row.pair.paired(waived));
         match (decide(source, shown.as_ref(), paired), shown) {
             (Change::Create, _) => return Some(Want::Create),
             (Change::Replace, Some(shown)) => return Some(Want::Replace(shown)),
             (Change::Look, Some(shown)) => return Some(Want::Look(shown)),
-            (Change::Same { learns }, Some(shown)) => {
-                tally.same = 1;
-                if let (true, Some(row), Some(source)) = (learns, pair, source) {
-                    let pair = Pair { source: source.clone(), target: shown, evidence: row.pair.evidence };
-                    self.records.push(self.learned(target, key, pair));
-                }
-            }
+            (Change::Same, _) => tally.same = 1,
+            (Change::Review, _) => return pair.map(|row| Want::Review(row.pair)),
             (Change::Gone, _) => {
                 let (dataset, key) = (self.worker.copier.dataset.clone(), key.clone());
                 self.records.push(Record::Unpaired { dataset, target, key });
@@ -291,7 +287,7 @@ impl Running {
             },
             (Change::Stray, _) => tally.extra = 1,
             // `decide` gives these only where the target shows something.
-            (Change::Absent | Change::Replace | Change::Look | Change::Same { .. }, _) => {}
+            (Change::Absent | Change::Replace | Change::Look, _) => {}
         }
         None
     }

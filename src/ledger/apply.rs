@@ -321,18 +321,19 @@ impl Apply<'_> {
             pair.source.modified_s,
             target,
             pair.target.modified_s,
-            coded
+            coded,
+            pair.waived.bits()
         ];
         // A first copy, by far the most common, is one statement.
-        let added =
-            self.run("INSERT INTO pair VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING", values)?;
+        let added = self
+            .run("INSERT INTO pair VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING", values)?;
         let mut replaced = None;
         if added == 0 {
             let mut old = self
                 .connection
                 .prepare_cached("SELECT size FROM pair WHERE dataset = ?1 AND key = ?2 AND target = ?3")?;
             replaced = Some(old.query_row(params![at.dataset, blob(at.key), at.target.0], |row| row.get::<_, u64>(0))?);
-            self.run("REPLACE INTO pair VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)", values)?;
+            self.run("REPLACE INTO pair VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", values)?;
         }
         self.count(at, |counts| {
             counts.paired += u64::from(replaced.is_none());

@@ -1,8 +1,9 @@
 //! How values become columns.
 //!
 //! - A key is a BLOB of its UTF-8 bytes: BLOBs compare by bytes, as keys do, and hold NUL.
-//! - A tag is a TEXT as it is, but the usual S3 `ETag`, 32 hexadecimal digits in quotation marks
-//!   with or without a part count, is a BLOB of 16 digest bytes and the count's bytes.
+//! - A tag is a TEXT as it is, but the usual S3 `ETag`, 32 hexadecimal digits with or without a part count,
+//!   is a BLOB of 16 digest bytes and the count's bytes. One in quotation marks has a zero between the two;
+//!   no count begins with one.
 //! - Evidence is a BLOB: the CRC-64/NVME (8 bytes, big-endian), then for each part its SHA-256
 //!   (32 bytes) and its size (LEB128). So the SHA-256 of an object of one part stands at byte 9.
 //! - Unsigned numbers are SQLite's signed ones; what does not fit is refused.
@@ -14,7 +15,7 @@ use rusqlite::{
 
 use super::{Pair, fault::Fault};
 use crate::{
-    model::{Evidence, Key, Sha256, Token},
+    model::{Aspects, Evidence, Key, Sha256, Token},
     shard::{Cursor, Tally},
 };
 
@@ -66,8 +67,12 @@ impl FromSql for TagColumn {
     }
 }
 
+/// Stands after the digest of a tag in quotation marks.
+const QUOTED: u8 = 0;
+
 fn pack(tag: &str) -> Option<Vec<u8>> {
-    let inner = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    let inner = quoted.unwrap_or(tag);
     let (digest, parts) = match inner.split_once('-') {
         Some((digest, parts)) => (digest, Some(parts)),
         None => (inner, None),
@@ -78,6 +83,7 @@ fn pack(tag: &str) -> Option<Vec<u8>> {
     let mut packed = Vec::with_capacity(18);
     packed.resize(16, 0);
     hex::decode_to_slice(digest, &mut packed).ok()?;
+    packed.extend(quoted.map(|_| QUOTED));
     if let Some(parts) = parts {
         let count: u32 = parts.parse().ok()?;
         // Only what would be written the same way: no "+5", "05" or "0".
@@ -91,13 +97,19 @@ fn pack(tag: &str) -> Option<Vec<u8>> {
 
 fn unpack(packed: &[u8]) -> Option<Box<str>> {
     let (digest, parts) = packed.split_at_checked(16)?;
-    let digest = hex::encode(digest);
-    if parts.is_empty() {
-        return Some(format!("\"{digest}\"").into());
-    }
-    let mut count = [0; 4];
-    count[4_usize.checked_sub(parts.len())?..].copy_from_slice(parts);
-    Some(format!("\"{digest}-{}\"", u32::from_be_bytes(count)).into())
+    let (quoted, parts) = match parts.strip_prefix(&[QUOTED]) {
+        Some(parts) => (true, parts),
+        None => (false, parts),
+    };
+    let count = if parts.is_empty() {
+        String::new()
+    } else {
+        let mut count = [0; 4];
+        count[4_usize.checked_sub(parts.len())?..].copy_from_slice(parts);
+        format!("-{}", u32::from_be_bytes(count))
+    };
+    let mark = if quoted { "\"" } else { "" };
+    Some(format!("{mark}{}{count}{mark}", hex::encode(digest)).into())
 }
 
 /// Evidence as a BLOB.
@@ -149,7 +161,7 @@ pub(super) fn read_texts(row: &Row<'_>, at: usize) -> Result<Option<Vec<String>>
 }
 
 /// The columns of a pair, in the order that [`read_pair`] takes.
-pub(super) const PAIR: &str = "size, source_tag, source_s, target_tag, target_s, evidence";
+pub(super) const PAIR: &str = "size, source_tag, source_s, target_tag, target_s, evidence, waived";
 
 /// Reads a pair from the columns [`PAIR`], the first of which is `at`.
 pub(super) fn read_pair(row: &Row<'_>, at: usize) -> Result<Pair, Fault> {
@@ -159,7 +171,9 @@ pub(super) fn read_pair(row: &Row<'_>, at: usize) -> Result<Pair, Fault> {
     };
     let coded = row.get_ref(at + 5)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
     let evidence = coded.map(|coded| read_evidence(coded).ok_or_else(|| Fault::Damaged("evidence cut short".into())));
-    Ok(Pair { source: token(at + 1)?, target: token(at + 3)?, evidence: evidence.transpose()? })
+    let waived = Aspects::from_bits(row.get(at + 6)?);
+    let waived = waived.ok_or_else(|| Fault::Damaged("a pair waives what this build does not know".into()))?;
+    Ok(Pair { source: token(at + 1)?, target: token(at + 3)?, evidence: evidence.transpose()?, waived })
 }
 
 /// The columns of a tally.
@@ -226,17 +240,23 @@ mod tests {
     fn usual_etags_are_packed_and_all_tags_come_back() {
         let digest = "d41d8cd98f00b204e9800998ecf8427e";
         for (tag, size) in [
-            (format!("\"{digest}\""), Some(16)),
-            (format!("\"{digest}-1\""), Some(17)),
-            (format!("\"{digest}-256\""), Some(18)),
-            (format!("\"{digest}-10000\""), Some(18)),
+            (digest.to_owned(), Some(16)),
+            (format!("{digest}-1"), Some(17)),
+            (format!("{digest}-256"), Some(18)),
+            (format!("{digest}-10000"), Some(18)),
+            (format!("{digest}-0"), None),
+            (format!("{digest}-05"), None),
+            (format!("\"{digest}\""), Some(17)),
+            (format!("\"{digest}-1\""), Some(18)),
+            (format!("\"{digest}-10000\""), Some(19)),
+            (format!("\"{digest}"), None),
+            (format!("{digest}\""), None),
             (format!("\"{digest}-0\""), None),
             (format!("\"{digest}-05\""), None),
             (format!("\"{digest}-+5\""), None),
             (format!("\"{digest}-\""), None),
             (format!("\"{digest}-4294967296\""), None),
             (format!("\"{}\"", digest.to_uppercase()), None),
-            (digest.to_owned(), None),
             (String::new(), None),
             ("\"".to_owned(), None),
             ("a\0b".to_owned(), None),
@@ -249,7 +269,7 @@ mod tests {
     #[test]
     fn damaged_columns_are_refused() {
         assert!(TagColumn::column_result(ValueRef::Blob(&[0; 15])).is_err());
-        assert!(TagColumn::column_result(ValueRef::Blob(&[0; 21])).is_err());
+        assert!(TagColumn::column_result(ValueRef::Blob(&[1; 21])).is_err());
         assert!(KeyColumn::column_result(ValueRef::Blob(&[0xff])).is_err());
         let coded = evidence(&Evidence { crc64nvme: 1, parts: vec![(300, Sha256([7; 32]))] });
         for cut in (0..coded.len()).filter(|cut| *cut != 8) {

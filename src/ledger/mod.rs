@@ -25,8 +25,9 @@
 use std::path::PathBuf;
 
 use crate::{
+    diff,
     lifecycle::Event,
-    model::{DatasetName, Evidence, Key, KeyRange, PhaseName, Sha256, ShardId, TargetIndex, Timestamp, Token},
+    model::{Aspects, DatasetName, Evidence, Key, KeyRange, PhaseName, Sha256, ShardId, TargetIndex, Timestamp, Token},
 };
 
 mod apply;
@@ -273,6 +274,15 @@ pub struct Pair {
     pub target: Token,
     /// What was read and proved; `None` where both sides were found equal without reading them.
     pub evidence: Option<Evidence>,
+    /// What need not have been brought over, nor compared, when this was paired.
+    pub waived: Aspects,
+}
+
+impl Pair {
+    /// What was paired, judged by what need not survive now.
+    pub fn paired(&self, waived: Aspects) -> diff::Paired<'_> {
+        diff::Paired { source: &self.source, target: &self.target, whole: waived.holds(self.waived) }
+    }
 }
 
 /// A pair with where it belongs.

@@ -55,7 +55,7 @@ CREATE TABLE cursor (
 CREATE TABLE pair (
     dataset INTEGER NOT NULL, key BLOB NOT NULL, target INTEGER NOT NULL, size INTEGER NOT NULL,
     source_tag ANY NOT NULL, source_s INTEGER, target_tag ANY NOT NULL, target_s INTEGER, evidence BLOB,
-    PRIMARY KEY (dataset, key, target)
+    waived INTEGER NOT NULL, PRIMARY KEY (dataset, key, target)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE waiting (
     dataset INTEGER NOT NULL, target INTEGER NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL,
@@ -98,9 +98,11 @@ CREATE TABLE limit_set (of TEXT NOT NULL, key TEXT NOT NULL, setting TEXT NOT NU
     STRICT, WITHOUT ROWID;
 
 CREATE VIEW pairs AS SELECT d.name AS dataset, CAST(key AS TEXT) AS key, target, size,
-    iif(typeof(source_tag) = 'blob', lower(hex(source_tag)), source_tag) AS source_tag,
+    iif(typeof(source_tag) = 'blob', lower(hex(substr(source_tag, 1, 16)) ||
+        hex(substr(source_tag, iif(substr(source_tag, 17, 1) = x'00', 18, 17)))), source_tag) AS source_tag,
     datetime(source_s, 'unixepoch') AS source_modified,
-    iif(typeof(target_tag) = 'blob', lower(hex(target_tag)), target_tag) AS target_tag,
+    iif(typeof(target_tag) = 'blob', lower(hex(substr(target_tag, 1, 16)) ||
+        hex(substr(target_tag, iif(substr(target_tag, 17, 1) = x'00', 18, 17)))), target_tag) AS target_tag,
     datetime(target_s, 'unixepoch') AS target_modified,
     lower(hex(substr(evidence, 1, 8))) AS crc64nvme,
     iif(length(evidence) BETWEEN 41 AND 50, lower(hex(substr(evidence, 9, 32))), NULL) AS sha256

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Credentials, Location, Route, Select, syntax};
-use crate::model::{DatasetName, PhaseName, SiteName, TargetIndex};
+use crate::model::{Aspects, DatasetName, PhaseName, SiteName, TargetIndex};
 
 /// Datasets that move together.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct Dataset {
     pub versions: Versions,
     /// What happens to records that only a target has and that were never paired.
     pub extra: Extra,
-    /// Properties that need not survive.
+    /// Properties that need not survive at any target.
     pub waive: BTreeSet<Property>,
     /// How a run proves it.
     pub verify: Level,
@@ -73,6 +73,12 @@ impl Dataset {
     pub fn target_at(&self, site: &SiteName) -> Option<TargetIndex> {
         let place = self.targets.iter().position(|target| target.at.site == *site)?;
         Some(TargetIndex(u16::try_from(place).expect("a dataset has few targets")))
+    }
+
+    /// The kinds of properties that need not survive at a target: what the plan waives for all of them, and
+    /// for this one.
+    pub fn waived_at(&self, target: &Target) -> Aspects {
+        self.waive.iter().chain(&target.waive).map(|property| property.aspects()).collect()
     }
 
     /// What the dataset means: source, targets in their order, selection and partitioning, in a
@@ -112,6 +118,8 @@ pub struct Target {
     pub storage_class: Option<String>,
     /// Size of the parts of multipart uploads, where the plan sets it, in bytes.
     pub part_size: Option<u64>,
+    /// Properties that need not survive there, beside those that the dataset waives for all its targets.
+    pub waive: BTreeSet<Property>,
 }
 
 /// Which records go to a partition.
@@ -339,6 +347,14 @@ pub enum Property {
 }
 
 impl Property {
+    /// The kinds of what an object carries that this names; none for what a copy never sees.
+    pub fn aspects(self) -> Aspects {
+        match self {
+            Self::Properties => Aspects::ALL,
+            other => Aspects::named(other.as_str()),
+        }
+    }
+
     /// The name that a plan waives it by.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -183,7 +183,8 @@ pub struct Dataset {
     pub versions: Option<Versions>,
     /// What happens to records that only a target has and that were never paired.
     pub extra: Option<Extra>,
-    /// Properties that need not survive. Anything else that a target cannot hold blocks the dataset.
+    /// Properties that need not survive at any target. Anything else that a target cannot hold blocks the
+    /// dataset.
     #[serde(default)]
     pub waive: BTreeSet<Property>,
     /// How a run proves that source and target are equal.
@@ -224,6 +225,9 @@ pub struct Target {
     /// The size of the parts of multipart uploads.
     #[schemars(example = "16MiB")]
     pub part_size: Option<String>,
+    /// Properties that need not survive at this target, beside those that the dataset waives.
+    #[serde(default)]
+    pub waive: BTreeSet<Property>,
 }
 
 /// Encryption at rest.

@@ -56,13 +56,15 @@ fn site() -> impl Strategy<Value = Site> {
 
 fn target() -> impl Strategy<Value = Target> {
     let encryption = option::of(text().prop_map(|kms_key| Encryption { kms_key }));
-    (text(), option::of(text()), encryption, option::of(text()), option::of(text())).prop_map(
-        |(at, filter, encryption, storage_class, part_size)| Target {
+    let waive = prop::collection::btree_set(property(), 0..3);
+    (text(), option::of(text()), encryption, option::of(text()), option::of(text()), waive).prop_map(
+        |(at, filter, encryption, storage_class, part_size, waive)| Target {
             at,
             filter,
             encryption,
             storage_class,
             part_size,
+            waive,
         },
     )
 }

@@ -365,7 +365,7 @@ async fn upload(store: &dyn ObjectStore, sample: &Sample, whole: Body) -> Result
         offset += part.size();
     }
     let evidence = Evidence { crc64nvme: whole.crc64nvme(), parts: digests };
-    store.finish_upload(&upload, &parts, &evidence, &Condition::None).await?;
+    store.finish_upload(&upload, &parts, &evidence, &sample.properties, &Condition::None).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Direct access to the state: what tests look at, and what happens behind a tool's back.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -112,6 +112,16 @@ impl Buckets {
         let state = self.read();
         let versions = state.buckets.get(bucket).into_iter().flat_map(|bucket| bucket.keys.values());
         versions.filter(|versions| versions.last().is_some_and(|stored| stored.content.is_some())).count()
+    }
+
+    /// Makes the current version look as if it were written so much later. Whether there is one.
+    pub fn postdate(&self, bucket: &str, key: &str, later: Duration) -> bool {
+        let mut state = self.write();
+        let stored = state.buckets.get_mut(bucket).and_then(|bucket| bucket.version_mut(key, None));
+        stored.is_some_and(|stored| {
+            stored.modified += later;
+            true
+        })
     }
 
     /// Flips a bit of the current version at `offset` in place: `ETag`, time and stored checksums

@@ -220,6 +220,10 @@ pub enum DifferenceKind {
     Different,
     /// It could not be read, so nothing is known.
     Unreadable,
+    /// Looks at it disagree: neither equal nor known to be different.
+    Unstable,
+    /// This level cannot tell.
+    Undecided,
 }
 
 impl DifferenceKind {
@@ -230,6 +234,8 @@ impl DifferenceKind {
             Self::Extra => "extra",
             Self::Different => "different",
             Self::Unreadable => "unreadable",
+            Self::Unstable => "unstable",
+            Self::Undecided => "undecided",
         }
     }
 }

@@ -138,10 +138,11 @@ impl ObjectStore for Conditional {
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
         let condition = self.before_write("finish upload of", &upload.key, condition).await?;
-        self.inner.finish_upload(upload, parts, evidence, &condition).await
+        self.inner.finish_upload(upload, parts, evidence, properties, &condition).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
@@ -204,7 +205,8 @@ mod tests {
         let body = Body::new("parts".into());
         let upload = store.begin_upload(&key, &Properties::default(), &()).await.unwrap();
         let part = vec![store.put_part(&upload, 1, 0, &body).await.unwrap()];
-        let finish = async |condition| store.finish_upload(&upload, &part, &body.evidence(), &condition).await;
+        let none = Properties::default();
+        let finish = async |condition| store.finish_upload(&upload, &part, &body.evidence(), &none, &condition).await;
         assert_eq!(finish(Condition::Absent).await.unwrap_err().kind(), ErrorKind::Precondition);
         assert_eq!(finish(Condition::Matches(first.clone())).await.unwrap_err().kind(), ErrorKind::Precondition);
         assert_eq!(memory.bytes("k").unwrap(), "second");

@@ -97,6 +97,7 @@ impl ObjectStore for Guarded {
         upload: &Upload,
         _parts: &[Part],
         _evidence: &Evidence,
+        _properties: &Properties,
         _condition: &Condition,
     ) -> Result<Token> {
         Err(self.refused("finish upload of", Some(&upload.key)))
@@ -131,7 +132,10 @@ mod tests {
             guarded.put(&key, &body, &none, &Condition::None).await.unwrap_err(),
             guarded.begin_upload(&key, &none, &()).await.unwrap_err(),
             guarded.put_part(&open, 1, 0, &body).await.unwrap_err(),
-            guarded.finish_upload(&open, &[], &body.evidence(), &Condition::None).await.unwrap_err(),
+            guarded
+                .finish_upload(&open, &[], &body.evidence(), &Properties::default(), &Condition::None)
+                .await
+                .unwrap_err(),
             guarded.probe().await.unwrap_err(),
         ];
         for refusal in refusals {

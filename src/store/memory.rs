@@ -366,6 +366,7 @@ impl ObjectStore for MemoryStore {
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        _properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
         const OPERATION: &str = "finish upload of";

@@ -225,9 +225,10 @@ impl ObjectStore for Metered {
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
-        self.meter.count_write(0, self.inner.finish_upload(upload, parts, evidence, condition).await)
+        self.meter.count_write(0, self.inner.finish_upload(upload, parts, evidence, properties, condition).await)
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {

@@ -41,6 +41,7 @@ pub mod memory;
 pub mod meter;
 pub mod retry;
 pub mod s3;
+pub mod survive;
 
 pub use error::{ErrorKind, Retry, StoreError};
 
@@ -94,12 +95,14 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// where the upload is gone.
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>>;
 
-    /// Makes the object of its parts, whose digests are `evidence`.
+    /// Makes the object of its parts, whose digests are `evidence`. `properties` are those that the upload was
+    /// begun with.
     async fn finish_upload(
         &self,
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        properties: &Properties,
         condition: &Condition,
     ) -> Result<Token>;
 
@@ -195,6 +198,23 @@ pub struct Properties {
 }
 
 impl Properties {
+    /// What a header says; `None` where it is absent, or there and says nothing.
+    ///
+    /// An empty value says nothing. Nor does a `Content-Type` of unspecified bytes: that is what servers
+    /// show of an object that was written without one, each in its way. AWS, Ceph's gateway, moto and `MinIO`
+    /// since 2021 show `binary/octet-stream`, older `MinIO` `application/octet-stream`, Garage none at all
+    /// (<https://github.com/minio/minio/pull/11508>, <https://github.com/getmoto/moto/pull/4439>), and to a
+    /// client an absent one means `application/octet-stream`
+    /// (<https://www.rfc-editor.org/rfc/rfc9110#section-8.3-5>).
+    pub fn header(&self, header: Header) -> Option<&str> {
+        let value = self.headers.get(&header)?.trim();
+        let unspecified = |kind: &str| value.eq_ignore_ascii_case(kind);
+        let silent = value.is_empty()
+            || header == Header::ContentType
+                && (unspecified("binary/octet-stream") || unspecified("application/octet-stream"));
+        (!silent).then_some(value)
+    }
+
     /// Whether there is nothing to carry.
     pub fn is_empty(&self) -> bool {
         self.headers.is_empty() && self.metadata.is_empty() && self.tags.is_empty()
@@ -217,6 +237,18 @@ pub enum Header {
     ContentType,
     /// `Expires`, as the text that was stored
     Expires,
+}
+
+impl Header {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::CacheControl,
+        Self::ContentDisposition,
+        Self::ContentEncoding,
+        Self::ContentLanguage,
+        Self::ContentType,
+        Self::Expires,
+    ];
 }
 
 /// Checksums that a store keeps of an object, as raw bytes.

@@ -344,7 +344,9 @@ impl Surveyor<'_> {
         known: Option<&Arc<Ledger>>,
         seen: &mut DatasetPreview,
     ) -> Result<(), EngineError> {
-        let mut rows = Inputs::new(dataset, stores, known).rows(&KeyRange::all());
+        let inputs = Inputs::new(dataset, stores, known);
+        let waived = inputs.waived();
+        let mut rows = inputs.rows(&KeyRange::all());
         let (mut problems, mut count) = (0_u64, 0_u64);
         while let Some(row) = rows.next().await? {
             count += 1;
@@ -370,9 +372,10 @@ impl Surveyor<'_> {
                 continue;
             }
             let mut read = false;
-            for ((shown, pair), target) in row.targets.iter().zip(&row.pairs).zip(&mut seen.targets) {
+            let sides = row.targets.iter().zip(&row.pairs).zip(waived.iter());
+            for (((shown, pair), waived), target) in sides.zip(&mut seen.targets) {
                 let shown = shown.as_ref().map(|entry| &entry.token);
-                let pair = pair.as_ref().map(|row| (&row.pair.source, &row.pair.target));
+                let pair = pair.as_ref().map(|row| row.pair.paired(*waived));
                 read |= add(target, decide(source, shown, pair), source.map_or(0, |token| token.size), dataset.extra);
             }
             if read {
@@ -438,11 +441,11 @@ fn add(target: &mut TargetPreview, change: Change, size: u64, extra: Extra) -> b
     match change {
         Change::Create => target.create += 1,
         Change::Replace => target.replace += 1,
-        Change::Look => {
+        Change::Look | Change::Review => {
             target.compare += 1;
             target.requests += 1;
         }
-        Change::Same { .. } => target.skip += 1,
+        Change::Same => target.skip += 1,
         Change::Delete => target.delete += 1,
         Change::Extra if extra == Extra::Delete => target.delete += 1,
         Change::Extra | Change::Stray => target.extra += 1,

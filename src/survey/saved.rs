@@ -113,6 +113,9 @@ fn rules(dataset: &Dataset) -> BTreeMap<String, Value> {
                 rules.insert(format!("{name} at {}", target.at), value.as_str().into());
             }
         }
+        if !target.waive.is_empty() {
+            rules.insert(format!("waive at {}", target.at), json!(target.waive));
+        }
     }
     rules
 }

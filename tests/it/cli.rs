@@ -8,6 +8,7 @@ mod confirm;
 mod next;
 mod operators;
 mod places;
+mod proofs;
 mod rehearsal;
 mod uploads;
 
@@ -486,7 +487,7 @@ fn a_lead_moves_only_with_approval_and_status_tells_who_gave_it() {
 
     let events = bench.expect(0, &["run", "plan.toml", "--approve", "all", "--json"]).events();
     let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
-    assert_eq!((of("needs_approval"), of("approved"), of("cutover_step")), (1, 1, 7), "{events:?}");
+    assert_eq!((of("needs_approval"), of("approved"), of("cutover_step")), (1, 1, 8), "{events:?}");
     let shown = fs::read(bench.path("target/routes/files.json.000000000001")).unwrap();
     let route: Value = serde_json::from_slice(&shown).unwrap();
     assert_eq!((&route["lead"], &route["epoch"], &route["dataset"]), (&"there".into(), &1.into(), &"files".into()));

@@ -378,7 +378,7 @@ async fn properties_and_tags_survive(store: &dyn ObjectStore, holds: Holds) {
     }
     store.put(&"whole".into(), &body("v"), &properties, &Condition::Absent).await.expect("it is written");
     let upload = begin_with(store, "parts", &properties).await.expect("it begins");
-    uploads::write_parts(store, &upload, holds, &Condition::None).await;
+    uploads::write_parts(store, &upload, holds, &properties, &Condition::None).await;
     for key in ["whole", "parts"] {
         let head = store.head(&key.into()).await.expect("it is shown").expect("it is there");
         let tags = store.tags(&key.into()).await.expect("tags are read");

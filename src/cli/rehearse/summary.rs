@@ -19,8 +19,8 @@ use crate::{
 pub(super) fn proof(one: &DatasetStanding) -> Option<String> {
     let proof = one.verification.as_ref().filter(|proof| proof.equal)?;
     Some(match proof.compared {
-        Some(compared) => format!("{} ({})", proof.level, render::count(compared, "comparison", "comparisons")),
-        None => proof.level.clone(),
+        Some(compared) => format!("{} ({})", proof.decided, render::count(compared, "comparison", "comparisons")),
+        None => proof.decided.to_string(),
     })
 }
 

@@ -11,13 +11,14 @@
 //!
 //! # What it never does
 //!
-//! It never takes what it could not read for equal, and a key that changed while it looked is looked
-//! at again before it counts as different. It needs no ledger: what another tool copied can be
+//! It never takes what it could not read for equal, nor what it cannot tell at its level, nor what looks
+//! different now and then. A key that changed while it looked is looked at again before it counts as
+//! different. It needs no ledger: what another tool copied can be
 //! proved too, except that `listing` can then decide nothing but presence and size.
 //!
 //! [`Verified`] is the only witness of a clean verification, and only this file can make one.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::Serialize;
 use tokio::{task::JoinSet, time::Instant};
@@ -30,20 +31,21 @@ use super::{
 };
 use crate::{
     ledger::{Open, Pair, PairRow},
-    model::{DatasetName, Key, KeyRange, TargetIndex},
-    plan::{Dataset, Extra, Level, Property},
+    model::{DatasetName, Decided, Decider, Key, KeyRange, TargetIndex},
+    plan::{Dataset, Extra, Level},
     report::{Difference, DifferenceKind, Event, Sink},
     shard::{self, Cursor},
     store::{Entry, ObjectStore},
 };
 
 mod again;
+mod blind;
 mod look;
 mod star;
 
 pub(super) use again::Again;
 
-use look::{Look, Looked, listed_apart};
+use look::{Answer, Listed, Look, Looked, listed, untimed};
 use star::Star;
 
 /// Records looked at or read at once.
@@ -61,6 +63,8 @@ pub struct Verified {
     dataset: DatasetName,
     level: Level,
     compared: u64,
+    decided: Decided,
+    blind_spots: Vec<String>,
 }
 
 impl Verified {
@@ -77,6 +81,16 @@ impl Verified {
     /// Records compared, over all targets.
     pub fn compared(&self) -> u64 {
         self.compared
+    }
+
+    /// What decided that they are equal, over all targets.
+    pub fn decided(&self) -> Decided {
+        self.decided
+    }
+
+    /// What was not compared at some target, and why.
+    pub fn blind_spots(&self) -> &[String] {
+        &self.blind_spots
     }
 }
 
@@ -100,8 +114,14 @@ pub struct Found {
     pub extra: u64,
     /// Records that both have and that are not equal.
     pub different: u64,
-    /// Records of which nothing is known.
+    /// Records that could not be read, so that nothing is known of them.
     pub unreadable: u64,
+    /// Records that differ at some looks and not at others.
+    pub unstable: u64,
+    /// Records of which this level can tell nothing.
+    pub undecided: u64,
+    /// What decided that the others are equal.
+    pub decided: Decided,
     /// Those of the extra records that were copied from the lead, which has deleted them since.
     #[serde(skip)]
     stale: u64,
@@ -112,14 +132,19 @@ pub struct Found {
     pub differences: Vec<Difference>,
     /// Differences that are counted above but not listed.
     pub differences_omitted: u64,
-    /// What this level cannot see, for people.
-    pub blind_spots: Vec<&'static str>,
+    /// What was not compared, and why, for people.
+    pub blind_spots: Vec<String>,
 }
 
 impl Found {
     /// Whether the target equals its lead.
     pub fn is_equal(&self) -> bool {
-        self.broken() == 0 && self.unreadable == 0
+        self.broken() == 0 && self.untold() == 0
+    }
+
+    /// Records of which it cannot be said whether they are equal.
+    pub fn untold(&self) -> u64 {
+        self.unreadable + self.unstable + self.undecided
     }
 
     /// Differences that break equality.
@@ -143,7 +168,7 @@ pub struct Verification {
 /// Something that a verification found in passing and the ledger should know.
 #[derive(Debug)]
 pub(super) enum Finding {
-    /// The listings taught a time that the pair lacked.
+    /// A look at a record that is equal taught what its pair lacked.
     Learned(TargetIndex, Key, Pair),
     /// The target lacks the record or holds another one.
     Broken(TargetIndex, Key),
@@ -156,7 +181,6 @@ pub(super) struct Verifier {
     star: Star,
     pub(super) level: Level,
     pub(super) extra: Extra,
-    pub(super) waive: Arc<BTreeSet<Property>>,
     pub(super) budget: Budget,
     pub(super) shutdown: Shutdown,
     pub(super) sink: Sink,
@@ -181,9 +205,8 @@ impl Verifier {
         shutdown: Shutdown,
         sink: Sink,
     ) -> Self {
-        let waive = Arc::new(dataset.waive.clone());
         let star = Star::new(&inputs, None);
-        Self { inputs, star, level, extra: dataset.extra, waive, budget, shutdown, sink, findings: None }
+        Self { inputs, star, level, extra: dataset.extra, budget, shutdown, sink, findings: None }
     }
 
     /// The same, where a target leads.
@@ -217,18 +240,31 @@ impl Verifier {
     /// What was found, with a witness where everything is equal and everything was seen.
     async fn conclude(&self, mut targets: Vec<Found>, mut interrupted: bool) -> Result<Verification, EngineError> {
         self.recall_damage(&mut targets).await?;
+        for (place, found) in targets.iter_mut().enumerate() {
+            found.blind_spots = self.blind_spots(place, found);
+        }
         // A stop cuts long comparisons short as well.
         interrupted |= self.shutdown.is_draining();
         for found in &mut targets {
             found.differences.sort_by(|a, b| a.key.cmp(&b.key));
         }
         let equal = !interrupted && targets.iter().all(Found::is_equal);
-        let verified = equal.then(|| Verified {
-            dataset: self.inputs.dataset.clone(),
-            level: self.level,
-            compared: targets.iter().map(|found| found.compared).sum(),
-        });
+        let verified = equal.then(|| self.witness(&targets));
         Ok(Verification { targets, verified, interrupted })
+    }
+
+    fn witness(&self, targets: &[Found]) -> Verified {
+        let compared = targets.iter().map(|found| found.compared).sum();
+        let (mut decided, mut blind_spots) = (Decided::default(), Vec::new());
+        for found in targets {
+            decided += found.decided;
+            for spot in &found.blind_spots {
+                if !blind_spots.contains(spot) {
+                    blind_spots.push(spot.clone());
+                }
+            }
+        }
+        Verified { dataset: self.inputs.dataset.clone(), level: self.level, compared, decided, blind_spots }
     }
 
     /// Names the records that an earlier look at the bytes found damaged and nothing has mended: a
@@ -269,22 +305,12 @@ impl Verifier {
     }
 
     fn nothing_found(&self, target: &dyn ObjectStore) -> Found {
-        let mut blind_spots = Vec::new();
-        if self.level == Level::Listing {
-            blind_spots.push("properties that change without a new version showing in the listing (tags, ACL)");
-        }
-        if !target.capabilities().properties {
-            blind_spots.push("properties: this target holds bytes only");
-        } else if !target.capabilities().tags {
-            blind_spots.push("tags: this target keeps none");
-        }
         Found {
             name: self.inputs.dataset.to_string(),
             target: target.location().to_owned(),
             lead: self.star.lead.location().to_owned(),
             moved: self.star.moved_to.is_some(),
             extra_is_kept: self.extra == Extra::Keep,
-            blind_spots,
             ..Found::default()
         }
     }
@@ -350,37 +376,53 @@ impl Verifier {
             let problem = format!("at the target it {problem}");
             return self.differs(found, target, key.clone(), DifferenceKind::Different, problem).await;
         }
+        let pair = pair.map(|row| row.pair);
         if self.level == Level::Listing {
-            let pair = pair.map(|row| row.pair);
-            if let Some((kind, detail)) = listed_apart(&source.token, &shown.token, pair.as_ref()) {
-                return self.differs(found, target, key.clone(), kind, detail).await;
+            match listed(&source.token, &shown.token, pair.as_ref(), self.star.waived[target.get()]) {
+                Listed::Same => return found.decided.count(Decider::Versions),
+                Listed::Apart(kind, detail) => return self.differs(found, target, key.clone(), kind, detail).await,
+                // What a look finds can be recorded, and the next listing decides.
+                Listed::Unsure(_) if self.findings.is_some() => {}
+                Listed::Unsure(why) => {
+                    return self.differs(found, target, key.clone(), DifferenceKind::Undecided, why).await;
+                }
             }
-            if let Some(pair) = pair.filter(|pair| pair.target.modified_s.is_none() && shown.token.modified_s.is_some())
-            {
-                let pair = Pair { source: source.token.clone(), target: shown.token, evidence: pair.evidence };
-                self.finding(Finding::Learned(target, key.clone(), pair)).await;
-            }
-            return;
         }
-        let look = Look {
-            target,
-            key: key.clone(),
-            source: source.token.clone(),
-            shown: shown.token,
-            pair: pair.map(|row| row.pair),
-        };
+        let (source, shown) = (source.token.clone(), shown.token);
+        let look = Look { target, key: key.clone(), source, shown, pair, as_listed: true };
         let verifier = self.clone();
         looks.spawn(async move { verifier.look(look).await });
     }
 
-    async fn settle(&self, (target, key, answer): Looked, targets: &mut [Found]) {
-        let found = &mut targets[target.get()];
-        match answer {
-            Ok(None) => {}
-            Ok(Some(detail)) => self.differs(found, target, key, DifferenceKind::Different, detail).await,
-            Err(error) => {
-                self.differs(found, target, key, DifferenceKind::Unreadable, error.to_string()).await;
+    async fn settle(&self, looked: Looked, targets: &mut [Found]) {
+        let Looked { look, answer } = looked;
+        let found = &mut targets[look.target.get()];
+        let (kind, detail) = match answer {
+            // A stop cuts the reading of bytes short.
+            Ok(Answer::Equal(_)) if self.shutdown.is_draining() => return,
+            Ok(Answer::Equal(by)) => {
+                found.decided.count(by);
+                return self.teach(look).await;
             }
+            Ok(Answer::Differs(detail)) => (DifferenceKind::Different, detail),
+            Ok(Answer::Unstable(detail)) => (DifferenceKind::Unstable, detail),
+            Err(error) => (DifferenceKind::Unreadable, error.to_string()),
+        };
+        self.differs(found, look.target, look.key, kind, detail).await;
+    }
+
+    /// Teaches the pair of a record that was just found equal what it lacked: the times of its versions, which
+    /// a write does not tell, and that nothing was left behind which the plan no longer waives. What a listing
+    /// alone shows is never taught: it may be a later version, under the same tag and with other properties.
+    async fn teach(&self, look: Look) {
+        let Look { target, key, source, shown, pair, as_listed } = look;
+        let Some(pair) = pair.filter(|_| as_listed && self.star.moved_to.is_none()) else { return };
+        let paired = pair.source.agrees_with(&source) && pair.target.agrees_with(&shown);
+        let waived = pair.waived.both(self.star.waived[target.get()]);
+        let timed = !untimed(&pair.source, &source) && !untimed(&pair.target, &shown);
+        if paired && !(timed && waived == pair.waived) {
+            let pair = Pair { source, target: shown, evidence: pair.evidence, waived };
+            self.finding(Finding::Learned(target, key, pair)).await;
         }
     }
 
@@ -390,6 +432,8 @@ impl Verifier {
             DifferenceKind::Extra => found.extra += 1,
             DifferenceKind::Different => found.different += 1,
             DifferenceKind::Unreadable => found.unreadable += 1,
+            DifferenceKind::Unstable => found.unstable += 1,
+            DifferenceKind::Undecided => found.undecided += 1,
         }
         let difference = Difference { key: key.clone(), kind, detail };
         if found.differences.len() < DIFFERENCES_KEPT {

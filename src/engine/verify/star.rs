@@ -9,8 +9,11 @@ use std::sync::Arc;
 use crate::{
     engine::feeds::{Inputs, Row},
     ledger::{Pair, PairRow},
-    model::TargetIndex,
-    store::ObjectStore,
+    model::{Aspects, TargetIndex},
+    store::{
+        ObjectStore,
+        survive::{self, Scope},
+    },
 };
 
 /// A lead and its followers.
@@ -18,6 +21,10 @@ use crate::{
 pub(super) struct Star {
     pub(super) lead: Arc<dyn ObjectStore>,
     pub(super) followers: Vec<Arc<dyn ObjectStore>>,
+    /// What need not have survived at each follower.
+    pub(super) waived: Vec<Aspects>,
+    /// What each follower never had from its lead, since it cannot hold it and only a moved lead made it one.
+    pub(super) cannot: Vec<Aspects>,
     /// The target that leads; the source where absent.
     pub(super) moved_to: Option<TargetIndex>,
 }
@@ -25,11 +32,30 @@ pub(super) struct Star {
 impl Star {
     pub(super) fn new(inputs: &Inputs, moved_to: Option<TargetIndex>) -> Self {
         let Some(lead) = moved_to else {
-            return Self { lead: Arc::clone(&inputs.source), followers: inputs.targets.clone(), moved_to };
+            return Self {
+                lead: Arc::clone(&inputs.source),
+                followers: inputs.targets.clone(),
+                waived: inputs.waived.to_vec(),
+                cannot: vec![Aspects::NONE; inputs.targets.len()],
+                moved_to,
+            };
         };
-        let others = inputs.targets.iter().enumerate().filter(|(place, _)| *place != lead.get());
-        let followers = std::iter::once(&inputs.source).chain(others.map(|(_, store)| store)).cloned().collect();
-        Self { lead: Arc::clone(&inputs.targets[lead.get()]), followers, moved_to }
+        let other = |place: &usize| *place != lead.get();
+        let others = || (0..inputs.targets.len()).filter(other);
+        let followers = others().map(|place| &inputs.targets[place]);
+        let followers = std::iter::once(&inputs.source).chain(followers).cloned().collect();
+        // What one target was excused from, the others cannot have had from it.
+        let own = inputs.waived[lead.get()];
+        let waived = std::iter::once(own).chain(others().map(|place| own.with(inputs.waived[place]))).collect();
+        let back = Aspects::ALL.without(survive::held(&inputs.source.capabilities()));
+        let cannot = std::iter::once(back).chain(others().map(|_| Aspects::NONE)).collect();
+        Self { lead: Arc::clone(&inputs.targets[lead.get()]), followers, waived, cannot, moved_to }
+    }
+
+    /// What must be equal at a follower.
+    pub(super) fn scope(&self, follower: TargetIndex) -> Scope {
+        let out = self.waived[follower.get()].with(self.cannot[follower.get()]);
+        Scope::new(&self.lead.capabilities(), out)
     }
 
     /// A row as the lead sees it: its own entry in place of the source's, those of its followers in
@@ -41,9 +67,12 @@ impl Star {
         let moved = pairs.remove(lead.get()).map(|row| row.pair);
         let linked = |other: Option<Pair>| match (&moved, other) {
             // Both were made from the same version of the old lead.
-            (Some(moved), Some(other)) if moved.source == other.source => {
-                Some(Pair { source: moved.target.clone(), target: other.target, evidence: other.evidence })
-            }
+            (Some(moved), Some(other)) if moved.source == other.source => Some(Pair {
+                source: moved.target.clone(),
+                target: other.target,
+                evidence: other.evidence,
+                waived: moved.waived.with(other.waived),
+            }),
             _ => None,
         };
         let others: Vec<_> = pairs.into_iter().map(|other| linked(other.map(|row| row.pair))).collect();
@@ -51,6 +80,7 @@ impl Star {
             source: moved.target.clone(),
             target: moved.source.clone(),
             evidence: moved.evidence.clone(),
+            waived: moved.waived,
         });
         let row_of = |(place, pair): (usize, Option<Pair>)| {
             let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
@@ -74,14 +104,20 @@ mod tests {
     }
 
     fn pair(target: u16, source: &str, at: &str) -> PairRow {
-        let pair = Pair { source: token(source), target: token(at), evidence: None };
+        let pair = Pair { source: token(source), target: token(at), evidence: None, waived: Aspects::NONE };
         PairRow { key: "k".into(), target: TargetIndex(target), pair }
     }
 
     #[test]
     fn pairs_are_read_the_other_way_round_where_a_target_leads() {
         let store = |name: &str| Arc::new(MemoryStore::new(name)) as Arc<dyn ObjectStore>;
-        let star = Star { lead: store("b"), followers: vec![store("src"), store("a")], moved_to: Some(TargetIndex(1)) };
+        let star = Star {
+            lead: store("b"),
+            followers: vec![store("src"), store("a")],
+            waived: vec![Aspects::NONE; 2],
+            cannot: vec![Aspects::NONE; 2],
+            moved_to: Some(TargetIndex(1)),
+        };
         let entry = |tag: &str| Some(Entry { key: "k".into(), token: token(tag), problem: None });
         let row = |a: Option<PairRow>| Row {
             key: Key::from("k"),

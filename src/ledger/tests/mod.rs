@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::model::PlanName;
+use crate::model::{Decided, PlanName};
 
 mod file;
 mod model;
@@ -81,6 +81,7 @@ fn pair_of(size: u64) -> Pair {
         source: token(size, "\"d41d8cd98f00b204e9800998ecf8427e-12\""),
         target: Token { modified_s: None, ..token(size, "\"0123456789abcdef0123456789abcdef\"") },
         evidence: Some(Evidence { crc64nvme: u64::MAX - size, parts: vec![(size, Sha256([7; 32]))] }),
+        waived: Aspects::NONE,
     }
 }
 

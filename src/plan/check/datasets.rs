@@ -1,6 +1,6 @@
 //! Datasets, each by itself: locations, selection, partitions, limits, and what is not built yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::{
@@ -160,7 +160,14 @@ fn check_targets<'t>(
         let at = spot.key("targets").index(index);
         if let Some(location) = location(context, sites, &at, text) {
             spots.push(at);
-            targets.push(Target { at: location, filter: None, kms_key: None, storage_class: None, part_size: None });
+            targets.push(Target {
+                at: location,
+                filter: None,
+                kms_key: None,
+                storage_class: None,
+                part_size: None,
+                waive: BTreeSet::new(),
+            });
         }
     }
     for (index, long) in written.target.iter().enumerate() {
@@ -177,6 +184,7 @@ fn check_targets<'t>(
             kms_key: long.encryption.as_ref().map(|encryption| encryption.kms_key.clone()),
             storage_class: long.storage_class.clone(),
             part_size,
+            waive: long.waive.clone(),
         });
         spots.push(item);
     }
@@ -217,11 +225,9 @@ fn check_kinds(
             context.report.at(at, format!("{source} does not fit into {}", target.at), mend);
         }
     }
-    let directory = targets.iter().zip(spots).find(|(target, _)| target.at.scheme == Scheme::File);
-    if let Some((_, at)) = directory
-        && !is_table
-        && !written.waive.contains(&Property::Properties)
-    {
+    let waived = |target: &Target| written.waive.union(&target.waive).any(|property| *property == Property::Properties);
+    let loses = |target: &Target| target.at.scheme == Scheme::File && !waived(target);
+    if let Some((_, at)) = targets.iter().zip(spots).find(|(target, _)| loses(target) && !is_table) {
         let message = "a directory holds bytes only: metadata, tags and the like would be lost".to_owned();
         context.lacks(spot, &["waive"], at, message, "accept it with waive = [\"properties\"]");
     }

@@ -218,10 +218,11 @@ impl ObjectStore for Faulty {
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
         let act = async {
-            let token = self.inner.finish_upload(upload, parts, evidence, condition).await?;
+            let token = self.inner.finish_upload(upload, parts, evidence, properties, condition).await?;
             self.wrote(&upload.key);
             Ok(token)
         };

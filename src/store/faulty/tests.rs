@@ -121,7 +121,8 @@ async fn an_error_inside_a_200_leaves_the_upload_as_it_was() {
     let mut digests = Parts::default();
     digests.push(body.size(), body.sha256(), body.crc64nvme());
     let evidence = digests.finish();
-    let finish = || store.finish_upload(&upload, &parts, &evidence, &Condition::None);
+    let none = Properties::default();
+    let finish = || store.finish_upload(&upload, &parts, &evidence, &none, &Condition::None);
     assert_says(&finish().await.unwrap_err(), ErrorKind::Unavailable, true, "error inside");
     assert!(memory.bytes("k").is_none() && memory.unfinished_uploads() == 1);
     finish().await.unwrap();

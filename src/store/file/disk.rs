@@ -176,7 +176,10 @@ mod tests {
         let failed = store.put_part(&upload, 1, 0, &data).await.unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::Unsynced, "{failed}");
         assert!(store.list_parts(&upload).await.unwrap().is_empty());
-        let refused = store.finish_upload(&upload, &[], &data.evidence(), &Condition::None).await.unwrap_err();
+        let refused = store
+            .finish_upload(&upload, &[], &data.evidence(), &Properties::default(), &Condition::None)
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unsynced, "{refused}");
         assert_eq!(store.abort_upload(&upload).await.unwrap_err().kind(), ErrorKind::Unsynced);
     }

@@ -264,6 +264,7 @@ impl ObjectStore for FileStore {
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        _properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
         let (upload, parts, evidence, condition) =

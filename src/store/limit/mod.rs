@@ -147,10 +147,11 @@ impl ObjectStore for Limited {
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
-        limited(&self.limits, Some((&upload.key, 0)), 0, self.inner.finish_upload(upload, parts, evidence, condition))
-            .await
+        let finish = self.inner.finish_upload(upload, parts, evidence, properties, condition);
+        limited(&self.limits, Some((&upload.key, 0)), 0, finish).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {

@@ -208,11 +208,12 @@ impl ObjectStore for Retrying {
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
         let mut attempts = Attempts::new(&self.pacer);
         loop {
-            let error = match self.inner.finish_upload(upload, parts, evidence, condition).await {
+            let error = match self.inner.finish_upload(upload, parts, evidence, properties, condition).await {
                 Ok(token) => {
                     self.pacer.succeeded();
                     return Ok(token);
@@ -221,7 +222,7 @@ impl ObjectStore for Retrying {
             };
             if attempts.unknown && matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::Precondition) {
                 let refused = error.kind() == ErrorKind::Precondition;
-                let token = Self::settled(settle::finished(self, &upload.key, evidence).await, error)?;
+                let token = Self::settled(settle::finished(self, &upload.key, evidence, properties).await, error)?;
                 if refused {
                     // The very object may have been there before: then no attempt used up the upload.
                     self.abort_upload(upload).await.map_err(StoreError::with_unknown_outcome)?;

@@ -6,8 +6,11 @@
 
 use crate::{
     digest::{self, Body},
-    model::{Evidence, Key, Sha256, Token},
-    store::{ByteRange, ErrorKind, Head, Header, ObjectStore, Properties, Result},
+    model::{Aspects, Evidence, Key, Sha256, Token},
+    store::{
+        ByteRange, ErrorKind, Head, ObjectStore, Properties, Result,
+        survive::{self, Scope},
+    },
 };
 
 /// The token of the object at `key` where it is exactly `body` with `properties`.
@@ -28,11 +31,18 @@ pub(super) async fn written(
     Ok(same.then_some(head.token))
 }
 
-/// The token of the object at `key` where it is what the parts of `evidence` make. Its properties
-/// were given when the upload began, so they are not asked about here.
-pub(super) async fn finished(store: &dyn ObjectStore, key: &Key, evidence: &Evidence) -> Result<Option<Token>> {
+/// The token of the object at `key` where it is what the parts of `evidence` make, with `properties`.
+pub(super) async fn finished(
+    store: &dyn ObjectStore,
+    key: &Key,
+    evidence: &Evidence,
+    properties: &Properties,
+) -> Result<Option<Token>> {
     let size: u64 = evidence.parts.iter().map(|(size, _)| size).sum();
     let Some(head) = store.head(key).await?.filter(|head| head.token.size == size) else { return Ok(None) };
+    if !same_properties(store, key, &head, properties).await? {
+        return Ok(None);
+    }
     if let Some(stored) = head.checksums.crc64nvme {
         return Ok((stored == evidence.crc64nvme).then_some(head.token));
     }
@@ -71,19 +81,14 @@ async fn matches(
 
 /// Whether the object carries what was to be written, as far as the store keeps it.
 async fn same_properties(store: &dyn ObjectStore, key: &Key, head: &Head, asked: &Properties) -> Result<bool> {
-    let capabilities = store.capabilities();
-    if capabilities.properties {
-        // Servers add a Content-Type where none was sent.
-        let added = |header: &Header| *header == Header::ContentType && !asked.headers.contains_key(header);
-        let found = head.properties.headers.iter().filter(|(header, _)| !added(header));
-        if !found.eq(asked.headers.iter()) || head.properties.metadata != asked.metadata {
-            return Ok(false);
+    let scope = Scope::new(&store.capabilities(), Aspects::NONE);
+    let mut found = head.properties.clone();
+    if scope.has_tags() {
+        match survive::tags_at(store, key, head).await {
+            Ok(tags) => found.tags = tags,
+            Err(error) if error.kind() == ErrorKind::Changed => return Ok(false),
+            Err(error) => return Err(error),
         }
     }
-    if capabilities.tags {
-        let untagged = head.tag_count == Some(0);
-        let tags = if untagged { std::collections::BTreeMap::new() } else { store.tags(key).await? };
-        return Ok(tags == asked.tags);
-    }
-    Ok(true)
+    Ok(scope.properties_differ(asked, &found).is_none())
 }

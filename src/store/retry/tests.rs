@@ -99,8 +99,15 @@ impl ObjectStore for Store {
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
         self.0.run(self.0.inner.list_parts(upload)).await
     }
-    async fn finish_upload(&self, u: &Upload, parts: &[Part], e: &Evidence, c: &Condition) -> Result<Token> {
-        self.0.run(self.0.inner.finish_upload(u, parts, e, c)).await
+    async fn finish_upload(
+        &self,
+        u: &Upload,
+        parts: &[Part],
+        e: &Evidence,
+        p: &Properties,
+        c: &Condition,
+    ) -> Result<Token> {
+        self.0.run(self.0.inner.finish_upload(u, parts, e, p, c)).await
     }
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
         self.0.run(self.0.inner.abort_upload(upload)).await
@@ -261,9 +268,27 @@ async fn a_finish_whose_answer_was_lost_is_settled_by_checksum_or_by_reading_bac
         let _ = stage.memory.clone().with_capabilities(capabilities);
         let (upload, parts, evidence) = stage.upload().await;
         stage.script(&[Act::Lose]);
-        let token = stage.store.finish_upload(&upload, &parts, &evidence, &Condition::Absent).await.unwrap();
+        let token = stage
+            .store
+            .finish_upload(&upload, &parts, &evidence, &Properties::default(), &Condition::Absent)
+            .await
+            .unwrap();
         let shown = stage.memory.head(&"k".into()).await.unwrap().unwrap().token;
         assert!(token.agrees_with(&shown));
+    }
+}
+
+/// The same bytes with other properties are somebody else's.
+#[tokio::test(start_paused = true)]
+async fn a_finish_whose_answer_was_lost_is_not_settled_by_an_object_with_other_properties() {
+    let asked = Properties { tags: [("team".into(), "shop".into())].into(), ..Properties::default() };
+    for there in [Properties::default(), asked.clone()] {
+        let stage = Stage::new().await;
+        stage.memory.put_raw("k", "first second", there.clone());
+        let (upload, parts, evidence) = stage.upload().await;
+        stage.script(&[Act::FailUnknown]);
+        let settled = stage.store.finish_upload(&upload, &parts, &evidence, &asked, &Condition::Absent).await;
+        assert_eq!(settled.is_ok(), there == asked, "{settled:?}");
     }
 }
 
@@ -273,14 +298,18 @@ async fn an_upload_that_is_refused_because_its_object_is_there_already_does_not_
     stage.memory.put_raw("k", "first second", Properties::default());
     let (upload, parts, evidence) = stage.upload().await;
     stage.script(&[Act::FailUnknown]);
-    stage.store.finish_upload(&upload, &parts, &evidence, &Condition::Absent).await.unwrap();
+    stage.store.finish_upload(&upload, &parts, &evidence, &Properties::default(), &Condition::Absent).await.unwrap();
     assert_eq!(stage.memory.unfinished_uploads(), 0);
     // Where it cannot be dropped, nobody may believe that it has ended.
     let (upload, parts, evidence) = stage.upload().await;
     stage.script(&[Act::FailUnknown]);
     stage.memory.put_raw("k", "first second", Properties::default());
     stage.script(&[Act::Pass, Act::Pass, Act::Fail(ErrorKind::Denied)]);
-    let error = stage.store.finish_upload(&upload, &parts, &evidence, &Condition::Absent).await.unwrap_err();
+    let error = stage
+        .store
+        .finish_upload(&upload, &parts, &evidence, &Properties::default(), &Condition::Absent)
+        .await
+        .unwrap_err();
     assert!(error.outcome_unknown() && stage.memory.unfinished_uploads() == 1);
 }
 
@@ -294,14 +323,22 @@ async fn an_upload_that_is_gone_without_its_object_is_a_failure() {
         stage.memory.abort_upload(&upload).await.unwrap();
         stage.memory.put_raw("k", "first sECOND", Properties::default());
         stage.script(&[Act::FailUnknown]);
-        let error = stage.store.finish_upload(&upload, &parts, &evidence, &Condition::None).await.unwrap_err();
+        let error = stage
+            .store
+            .finish_upload(&upload, &parts, &evidence, &Properties::default(), &Condition::None)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoUpload);
     }
     // Without an unknown attempt nothing is looked at.
     let stage = Stage::new().await;
     let (upload, parts, evidence) = stage.upload().await;
-    stage.memory.finish_upload(&upload, &parts, &evidence, &Condition::None).await.unwrap();
-    let error = stage.store.finish_upload(&upload, &parts, &evidence, &Condition::None).await.unwrap_err();
+    stage.memory.finish_upload(&upload, &parts, &evidence, &Properties::default(), &Condition::None).await.unwrap();
+    let error = stage
+        .store
+        .finish_upload(&upload, &parts, &evidence, &Properties::default(), &Condition::None)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoUpload);
 }
 

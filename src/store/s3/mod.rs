@@ -41,7 +41,7 @@ pub use client::{S3Config, S3Credentials, S3Endpoint};
 
 use convert::{bare_tag, crc64_header, head_of, head_of_get, size, tagging_header};
 use counts::TagCounts;
-use wire::{Wire, if_match, if_none_match, metadata, set_expires, within};
+use wire::{Wire, content_type, if_match, if_none_match, metadata, set_expires, within};
 
 use crate::{
     digest::{self, Body},
@@ -286,7 +286,7 @@ impl ObjectStore for S3Store {
             .set_content_disposition(header(Header::ContentDisposition))
             .set_content_encoding(header(Header::ContentEncoding))
             .set_content_language(header(Header::ContentLanguage))
-            .set_content_type(header(Header::ContentType))
+            .content_type(content_type(properties))
             .set_metadata(metadata(properties))
             .set_tagging(tagging_header(&properties.tags))
             .set_checksum_algorithm(with_crc.then_some(ChecksumAlgorithm::Crc64Nvme))
@@ -355,6 +355,7 @@ impl ObjectStore for S3Store {
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        _properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
         let known = self.known();

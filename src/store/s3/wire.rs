@@ -126,7 +126,7 @@ impl Wire {
             .set_content_disposition(header(Header::ContentDisposition))
             .set_content_encoding(header(Header::ContentEncoding))
             .set_content_language(header(Header::ContentLanguage))
-            .set_content_type(header(Header::ContentType))
+            .content_type(content_type(properties))
             .set_metadata(metadata(properties))
             .set_tagging(tagging_header(&properties.tags))
             .set_checksum_crc64_nvme(with_crc.then(|| crc64_header(body.crc64nvme())))
@@ -249,6 +249,12 @@ pub(super) fn if_match(condition: &Condition) -> Option<String> {
 
 pub(super) fn if_none_match(condition: &Condition) -> Option<String> {
     (*condition == Condition::Absent).then(|| "*".to_owned())
+}
+
+/// The `Content-Type` to write: where the source says nothing, the one that says so. Left out, the SDK would
+/// send this very one with a body, and with the beginning of an upload none, for the server to guess.
+pub(super) fn content_type(properties: &Properties) -> &str {
+    properties.headers.get(&Header::ContentType).map_or("application/octet-stream", String::as_str)
 }
 
 pub(super) fn metadata(properties: &Properties) -> Option<std::collections::HashMap<String, String>> {

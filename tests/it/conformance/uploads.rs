@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use migrate::{
     digest::{Body, Parts},
     model::{Evidence, Key, KeyRange},
-    store::{Condition, ErrorKind, ObjectStore, Part, Upload},
+    store::{Condition, ErrorKind, ObjectStore, Part, Properties, Upload},
 };
 
 use super::{Holds, begin, body, head_token, keys, put, read};
@@ -29,11 +29,12 @@ pub(super) async fn write_parts(
     store: &dyn ObjectStore,
     upload: &Upload,
     holds: Holds,
+    properties: &Properties,
     condition: &Condition,
 ) -> Vec<u8> {
     let bodies = three_bodies(holds);
     let parts = put_parts(store, upload, holds, &bodies).await;
-    let finished = store.finish_upload(upload, &parts, &evidence_of(&bodies), condition).await;
+    let finished = store.finish_upload(upload, &parts, &evidence_of(&bodies), properties, condition).await;
     let token = finished.unwrap_or_else(|error| panic!("{error}"));
     let shown = head_token(store, upload.key.as_str()).await.expect("it is there");
     assert!(token.agrees_with(&shown), "{token:?} is not {shown:?}");
@@ -68,7 +69,7 @@ pub(super) async fn uploads_make_objects(store: &dyn ObjectStore, holds: Holds) 
     assert_parts(store, &upload, holds, &[]).await;
     assert_eq!(head_token(store, "d/k").await, None, "an unfinished upload is no object");
     assert!(keys(store, KeyRange::all()).await.is_empty(), "and is in no listing");
-    let whole = write_parts(store, &upload, holds, &Condition::Absent).await;
+    let whole = write_parts(store, &upload, holds, &Properties::default(), &Condition::Absent).await;
     assert_eq!(read(store, "d/k").await, whole);
     assert_eq!(keys(store, KeyRange::all()).await, ["d/k".into()]);
     let ended = store.list_parts(&upload).await.expect_err("it has ended");
@@ -106,17 +107,17 @@ pub(super) async fn uploads_can_be_aborted_and_found(store: &dyn ObjectStore, ho
 
 pub(super) async fn finishes_keep_their_condition(store: &dyn ObjectStore, holds: Holds) {
     let old = put(store, "k", "old").await;
-    let bodies = three_bodies(holds);
+    let (bodies, none) = (three_bodies(holds), Properties::default());
     let capabilities = store.capabilities();
     let upload = begin(store, "k").await.expect("it begins");
     let parts = put_parts(store, &upload, holds, &bodies).await;
     if capabilities.put_if_absent {
-        let refused = store.finish_upload(&upload, &parts, &evidence_of(&bodies), &Condition::Absent).await;
+        let refused = store.finish_upload(&upload, &parts, &evidence_of(&bodies), &none, &Condition::Absent).await;
         let refused = refused.expect_err("an object is there");
         assert_eq!(refused.kind(), ErrorKind::Precondition, "{refused}");
         assert_eq!(read(store, "k").await, "old");
     }
-    let finished = store.finish_upload(&upload, &parts, &evidence_of(&bodies), &Condition::Matches(old)).await;
+    let finished = store.finish_upload(&upload, &parts, &evidence_of(&bodies), &none, &Condition::Matches(old)).await;
     finished.expect("it is still the old one");
     assert_eq!(read(store, "k").await.len() as u64, bodies.iter().map(Body::size).sum::<u64>());
 }

@@ -88,9 +88,10 @@ impl ObjectStore for Racing {
         upload: &Upload,
         parts: &[Part],
         evidence: &Evidence,
+        properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
-        self.inner.finish_upload(upload, parts, evidence, condition).await
+        self.inner.finish_upload(upload, parts, evidence, properties, condition).await
     }
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
         self.inner.abort_upload(upload).await

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use migrate::{
-    engine::compare::Scope,
     lifecycle::Goal,
     model::KeyRange,
     plan::Level,
@@ -460,10 +459,4 @@ async fn a_count_that_only_one_kind_of_look_shows_is_no_count() {
     let found = store.probe().await.unwrap();
     assert_eq!((found.tags, found.tag_count), (true, false));
     server.stop().await;
-}
-
-#[test]
-fn a_scope_without_properties_is_empty() {
-    let bytes_only = Capabilities::unproved();
-    assert!(Scope::new(&std::collections::BTreeSet::new(), &bytes_only, &bytes_only).is_empty());
 }
