@@ -34,7 +34,7 @@ impl Again {
             // Those that are counted and not listed may be of any kind: their numbers stay in the counts.
             found.differences.retain(|difference| !broken(difference.kind));
             let listed = found.differences.len() as u64;
-            found.differences_omitted = (found.extra + found.unreadable).saturating_sub(listed);
+            found.differences_omitted = (found.extra + found.untold()).saturating_sub(listed);
             (found.missing, found.different) = (0, 0);
         }
         Self { verifier, targets }
