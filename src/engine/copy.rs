@@ -539,6 +539,7 @@ mod tests {
             in_flight: 0.into(),
             crowded_since: Mutex::default(),
             silent: 0.into(),
+            waived: Aspects::NONE,
         };
         let in_flight = || follower.in_flight.load(Ordering::Relaxed);
         let mut write = Box::pin(follower.counted(std::future::pending::<()>()));

@@ -3,8 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod differences;
 mod confirm;
+mod differences;
 mod next;
 mod operators;
 mod places;
