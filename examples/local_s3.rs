@@ -5,22 +5,32 @@
 //! ```
 //!
 //! prints one line a name, `NAME ENDPOINT`, each server with an empty bucket `data`, and serves until
-//! its standard input ends. The keys are `local` and `local-secret`.
+//! its standard input ends. The keys are `local` and `local-secret`. `NAME=LIKE` gives a server the ways
+//! of one that is not AWS: `rgw`, `garage` or `strict`.
 //!
 //! Lines on standard input change objects behind every tool's back, to see what a verification says:
-//! `flip NAME KEY`, `delete NAME KEY`, `put NAME KEY TEXT`; each is answered with `done` or `no such
-//! object`, and `count NAME` with a number.
+//! `flip NAME KEY`, `delete NAME KEY`, `put NAME KEY TEXT`, and `dress NAME KEY`, which gives an object
+//! tags and metadata that are not ASCII; each is answered with `done` or `no such object`, and `count
+//! NAME` with a number. `show NAME PREFIX` is answered with one line of JSON: all that the objects under
+//! a prefix hold and carry, by their keys without it.
 
 use std::{collections::BTreeMap, io::BufRead as _};
 
-use migrate::rehearse::{S3Server, S3ServerConfig};
+use migrate::{
+    digest::sha256,
+    rehearse::{IfMatchQuirk, MetadataQuirk, Quirks, S3Server, S3ServerConfig, Untyped},
+};
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "whoever starts it must learn the endpoints")]
 async fn main() -> anyhow::Result<()> {
     let mut servers = BTreeMap::new();
-    for name in std::env::args().skip(1) {
-        let server = S3Server::start(S3ServerConfig::new("local", "local-secret")).await?;
+    for argument in std::env::args().skip(1) {
+        let (name, like) = argument.split_once('=').unwrap_or((&argument, "aws"));
+        let name = name.to_owned();
+        let quirks = quirks(like).ok_or_else(|| anyhow::anyhow!("no server is like {like:?}"))?;
+        let config = S3ServerConfig { quirks, ..S3ServerConfig::new("local", "local-secret") };
+        let server = S3Server::start(config).await?;
         server.state().create_bucket("data");
         println!("{name} {}", server.endpoint());
         servers.insert(name, server);
@@ -43,6 +53,56 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The ways of a server.
+fn quirks(like: &str) -> Option<Quirks> {
+    let aws = Quirks::default();
+    Some(match like {
+        "aws" => aws,
+        "rgw" => Quirks {
+            if_match: IfMatchQuirk::BareOnly,
+            drop_upload_tags: true,
+            metadata: MetadataQuirk::Raw,
+            untyped: Untyped::ApplicationOctetStream,
+            ..aws
+        },
+        "garage" => Quirks {
+            swallow_leading_slash: true,
+            busy_above_511_bytes: true,
+            metadata: MetadataQuirk::Raw,
+            untyped: Untyped::None,
+            failing_get_object_attributes: true,
+            errors_without_message: true,
+            ..aws
+        },
+        // It keeps no condition, and takes none for kept.
+        "strict" => Quirks {
+            if_match: IfMatchQuirk::NeverMatches,
+            ignore_conditions_on_complete: true,
+            metadata: MetadataQuirk::Raw,
+            untyped: Untyped::Empty,
+            etag_not_md5: true,
+            empty_etag_on_complete: true,
+            ..aws
+        },
+        _ => return None,
+    })
+}
+
+/// All objects under a prefix, as one line of JSON.
+fn show(server: &S3Server, prefix: &str) -> String {
+    let state = server.state();
+    let keys = state.keys("data");
+    let shown = keys.iter().filter_map(|key| {
+        let object = state.get_object("data", key)?;
+        let carried = serde_json::json!({
+            "sha256": sha256(&object.data).to_string(), "size": object.data.len(),
+            "metadata": object.metadata, "tags": object.tags,
+        });
+        Some((key.strip_prefix(prefix)?.to_owned(), carried))
+    });
+    serde_json::Value::Object(shown.collect()).to_string()
+}
+
 fn obey(servers: &BTreeMap<String, S3Server>, line: &str) -> String {
     let mut words = line.splitn(4, ' ');
     let mut word = || words.next().unwrap_or_default();
@@ -56,6 +116,17 @@ fn obey(servers: &BTreeMap<String, S3Server>, line: &str) -> String {
             state.put("data", key, text.to_owned());
             true
         }
+        "dress" => match state.get_object("data", key) {
+            Some(mut object) => {
+                let pairs = |pairs: [(&str, &str); 2]| pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                object.metadata = pairs([("raw", "caf\u{e9}"), ("word", "=?UTF-8?Q?caf=C3=A9?=")]).into();
+                object.tags = pairs([("team", "shop & site"), ("empty", "")]).into();
+                state.put_object("data", key, object);
+                true
+            }
+            None => false,
+        },
+        "show" => return show(server, key),
         "count" => return state.count("data").to_string(),
         _ => return format!("no such command: {command:?}"),
     };

@@ -147,6 +147,9 @@ fn of_dataset(dataset: &DatasetPreview) -> String {
         if let Some(proof) = target.proof {
             let _ = writeln!(text, "    proof: {}: {}", target.target, render::proof(proof));
         }
+        if let Some(conditions) = &target.conditions {
+            let _ = writeln!(text, "    conditions: {}: {}", target.target, render::conditions(conditions));
+        }
         if !target.lacks.is_empty() {
             let _ = writeln!(text, "    lacks: {}: {}", target.target, target.lacks.join(", "));
         }
@@ -163,6 +166,10 @@ fn of_dataset(dataset: &DatasetPreview) -> String {
         let epoch = cutover.epoch.map_or_else(|| "unknown".to_owned(), |epoch| epoch.to_string());
         let (from, to) = (&cutover.from, &cutover.to);
         let _ = writeln!(text, "    cutover, once approved: the lead moves from {from} (epoch {epoch}) to {to}");
+        if let Some(conditions) = &cutover.conditions {
+            let (create, replace) = (conditions.create, conditions.replace);
+            let _ = writeln!(text, "      the route's store: a new route {create}, a changed one {replace}");
+        }
         for step in &cutover.steps {
             let _ = writeln!(text, "      {step}");
         }

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use crate::{
     model::{ByteCount, Key},
-    store::Proof,
+    store::{Conditions, Proof},
 };
 
 /// A table whose first column is text and whose others are numbers.
@@ -63,6 +63,19 @@ pub(super) fn count(number: u64, one: &str, many: &str) -> String {
 }
 
 /// How writes are proved, as a phrase.
+/// How the conditions of writes and deletes are kept.
+pub(super) fn conditions(conditions: &Conditions) -> String {
+    let Conditions { create, replace, create_in_parts, replace_in_parts, delete } = conditions;
+    let all = [create, replace, create_in_parts, replace_in_parts, delete];
+    if all.iter().all(|kept| **kept == "native") {
+        return "native".to_owned();
+    }
+    format!(
+        "create {create}, replace {replace}, in parts create {create_in_parts}, replace {replace_in_parts}, \
+         delete {delete}"
+    )
+}
+
 pub(super) fn proof(proof: Proof) -> &'static str {
     match proof {
         Proof::SignedPayload => "it refuses what does not match the signed SHA-256",

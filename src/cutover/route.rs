@@ -93,12 +93,38 @@ enum Layout {
     Series,
 }
 
+/// What the route shows now that is not as it was read; `None` where nothing differs.
+pub(super) fn differs(read: Option<&Shown>, now: Option<&Shown>) -> Option<String> {
+    let (read, now) = match (read, now) {
+        (None, None) => return None,
+        (Some(_), None) => return Some("it was there when it was read, and is gone".to_owned()),
+        (read, Some(now)) => (read.map(|shown| &shown.document), &now.document),
+    };
+    let Some(read) = read else {
+        return Some(format!(
+            "there was none when it was read, and now it says that {} leads since epoch {} (attempt {})",
+            now.lead, now.epoch, now.attempt
+        ));
+    };
+    let fields = [
+        ("lead", read.lead.to_string(), now.lead.to_string()),
+        ("epoch", read.epoch.to_string(), now.epoch.to_string()),
+        ("attempt", read.attempt.clone(), now.attempt.clone()),
+    ];
+    let told: Vec<_> = fields
+        .into_iter()
+        .filter(|(_, was, is)| was != is)
+        .map(|(what, was, is)| format!("its {what} was {was} and is {is}"))
+        .collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
 /// What became of a swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swapped {
     /// The route shows the new document.
     Done,
-    /// Somebody else was first; this is what the route shows.
+    /// The store refused the condition; this is what the route shows.
     Lost(Option<Box<Shown>>),
     /// No answer came, and the route does not show the new document: it may still come to.
     Unsettled,
@@ -110,10 +136,10 @@ pub enum RouteError {
     /// Its store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store ignores the conditions of writes.
+    /// The store does not keep the conditions of writes: it ignores them, or refuses also what holds.
     #[error(
-        "the route {location} cannot be switched safely: its store ignores conditional writes; \
-         keep the route in a store that honours If-Match and If-None-Match"
+        "the route {location} cannot be switched safely: its store ignores conditional writes, or refuses those \
+         whose condition holds; keep the route in a store that honours If-Match and If-None-Match"
     )]
     NoConditions {
         /// The route.
@@ -205,10 +231,18 @@ impl RouteStore {
     /// Refuses a store where a swap would not be one, as far as a probe has told.
     pub fn check(&self) -> Result<(), RouteError> {
         let can = self.store.capabilities();
-        if can.put_if_absent && (can.put_if_matches || self.layout == Layout::Series) {
+        let matches = can.put_if_matches.is_honoured() || self.layout == Layout::Series;
+        if can.put_if_absent && matches {
             return Ok(());
         }
         Err(RouteError::NoConditions { location: self.location.clone() })
+    }
+
+    /// Asks the store anew, under a scratch key beside the route, whether a swap works there: what an
+    /// earlier probe has told may no longer be so, and at the switch it would be too late.
+    pub async fn prove(&self) -> Result<(), RouteError> {
+        self.store.probe().await?;
+        self.check()
     }
 
     /// Reads it; `None` where there is none yet: then the dataset leads where the plan found it.
@@ -305,6 +339,7 @@ impl RouteStore {
 mod tests {
     use super::*;
     use crate::store::{
+        IfMatch,
         faulty::{Crash, Faults, Faulty},
         memory::MemoryStore,
     };
@@ -356,7 +391,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_ignores_conditions_holds_no_route() {
         let honest = MemoryStore::new("s3://c/").probe().await.unwrap();
-        let blind = Capabilities { put_if_matches: false, ..honest };
+        let blind = Capabilities { put_if_matches: IfMatch::Ignored, ..honest };
         let route = route(Arc::new(MemoryStore::new("s3://c/").with_capabilities(blind))).await;
         let error = route.swap(None, &document(1, "singapore", "a")).await.unwrap_err();
         assert!(matches!(error, RouteError::NoConditions { .. }), "{error}");
@@ -374,7 +409,8 @@ mod tests {
         let store = Arc::new(MemoryStore::new("file://c/"));
         let honest = store.probe().await.unwrap();
         let unlocked = MemoryStore::clone(&store);
-        let unlocked = Arc::new(unlocked.with_capabilities(Capabilities { put_if_matches: false, ..honest }));
+        let unlocked =
+            Arc::new(unlocked.with_capabilities(Capabilities { put_if_matches: IfMatch::Ignored, ..honest }));
         let (one, two) = (series(unlocked.clone()), series(unlocked));
         let mut shown = None;
         for epoch in 1..5 {
@@ -407,6 +443,25 @@ mod tests {
         put("routes/shop.json", 1);
         let error = route.read().await.unwrap_err();
         assert!(error.to_string().contains("shop.json.000000000001"), "{error}");
+    }
+
+    #[test]
+    fn what_differs_is_named_and_nothing_is_made_up() {
+        let token = Token { size: 1, tag: "a".into(), modified_s: None };
+        let shown = |epoch, lead, attempt| Shown {
+            document: document(epoch, lead, attempt),
+            version: Version::Token(token.clone()),
+        };
+        let read = shown(1, "oregon", "a");
+        assert_eq!(differs(Some(&read), Some(&read)), None);
+        assert_eq!(differs(None, None), None);
+        assert_eq!(
+            differs(Some(&read), Some(&shown(2, "tokyo", "b"))).unwrap(),
+            "its lead was oregon and is tokyo, its epoch was 1 and is 2, its attempt was a and is b"
+        );
+        assert_eq!(differs(Some(&read), Some(&shown(1, "oregon", "b"))).unwrap(), "its attempt was a and is b");
+        assert!(differs(Some(&read), None).unwrap().contains("gone"));
+        assert!(differs(None, Some(&read)).unwrap().contains("oregon leads since epoch 1 (attempt a)"));
     }
 
     #[tokio::test]

@@ -79,7 +79,7 @@ impl Gate {
         if !matches!(state, State::Verified { .. }) {
             return Err(Halt::Refused(format!("{} is {}, not verified", cut.what.dataset, state.name())));
         }
-        cut.route.check()?;
+        cut.route.prove().await?;
         let shown = cut.route.read().await?;
         if let Some(shown) = &shown
             && shown.document.lead != cut.what.from

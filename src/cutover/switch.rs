@@ -10,7 +10,7 @@
 
 use super::{
     Cut, Halt,
-    route::{RouteDocument, Shown, Swapped},
+    route::{RouteDocument, Shown, Swapped, differs},
 };
 use crate::{
     engine::Verified,
@@ -37,11 +37,7 @@ pub(super) async fn switch(cut: Cut<'_>, verified: &Verified, shown: Option<&Sho
             cut.hand.happened(Event::Switched { lead }).await
         }
         Ok(Swapped::Lost(now)) => {
-            let who = now.map_or_else(
-                || "it is gone".to_owned(),
-                |now| format!("it says that {} leads since epoch {}", now.document.lead, now.document.epoch),
-            );
-            let reason = format!("the route {} was changed by somebody else: {who}", cut.route.location());
+            let reason = lost(cut, shown, now.as_deref());
             cut.hand.happened(Event::SwitchAbandoned { reason: reason.clone() }).await?;
             Err(Halt::Refused(reason))
         }
@@ -88,8 +84,24 @@ pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
         Swapped::Lost(Some(now)) if now.document.attempt == attempt => {
             cut.hand.happened(Event::Switched { lead }).await
         }
+        // The version that the late request names is still there, so it may still be taken.
+        Swapped::Lost(now) if differs(shown.as_ref(), now.as_deref()).is_none() => {
+            Err(Halt::Refused(lost(cut, shown.as_ref(), now.as_deref())))
+        }
         Swapped::Done | Swapped::Lost(_) => cut.hand.happened(abandoned).await,
         Swapped::Unsettled => Err(Halt::Unsettled(cut.route.location().to_owned())),
+    }
+}
+
+/// Why a swap was refused, as far as the route itself tells.
+fn lost(cut: Cut<'_>, read: Option<&Shown>, now: Option<&Shown>) -> String {
+    let location = cut.route.location();
+    match differs(read, now) {
+        Some(changed) => format!("the route {location} is no longer what was read: {changed}"),
+        None => format!(
+            "the store of the route {location} refused the switch, and the route still shows just what was read: its \
+             lead, epoch and attempt; look whether the store honours If-Match"
+        ),
     }
 }
 

@@ -70,7 +70,7 @@ mod tests {
 
     fn waiving(waived: Aspects) -> Scope {
         let can = Capabilities { properties: true, tags: true, ..Capabilities::unproved() };
-        Scope::new(&can, waived)
+        Scope::new(&can, &can, waived)
     }
 
     fn all() -> Scope {

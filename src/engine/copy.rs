@@ -46,7 +46,7 @@ use crate::{
     shard,
     store::{
         Condition, ErrorKind, Head, ObjectStore, PartRules, Properties, Retry, StoreError,
-        survive::{self, Scope},
+        survive::{self, Scope, Shape},
     },
 };
 
@@ -237,7 +237,7 @@ impl Copier {
         shown: Token,
         pair: Option<Pair>,
     ) -> Result<Pair, Want> {
-        let scope = Scope::new(&self.source.capabilities(), follower.waived);
+        let scope = Scope::new(&self.source.capabilities(), &follower.store.capabilities(), follower.waived);
         let head = match look(&*follower.store, key, scope).await {
             Ok(Some(head)) => head,
             Ok(None) => return Err(Want::Create),
@@ -361,7 +361,7 @@ impl Copier {
             let (body, head, source) = (&body, &head, &source);
             async move {
                 let follower = self.follower(*target);
-                let outcome = match follower.given(head) {
+                let outcome = match follower.given(head, Shape::Whole) {
                     Err(reason) => Outcome::Failed(reason),
                     Ok(properties) => {
                         let condition = want.condition();
@@ -455,8 +455,8 @@ impl Drop for InFlight<'_> {
 
 impl Follower {
     /// What of an object's properties it is given; an error where it cannot hold what must survive.
-    pub(super) fn given(&self, head: &Head) -> Result<Properties, String> {
-        survive::given(head, self.waived, &*self.store)
+    pub(super) fn given(&self, head: &Head, shape: Shape) -> Result<Properties, String> {
+        survive::given(head, shape, self.waived, &*self.store)
     }
 
     /// Whether its lane has been full for a while: a hiccup is no reason to read a record twice.

@@ -5,6 +5,12 @@
 //! upload's id, before the first part; each part with its digests, soon after it was written. So a
 //! later run goes on with the parts that are there, and an upload can always be found again.
 //!
+//! # Tags that an upload does not keep
+//!
+//! Where a server drops the tags that an upload began with, they are set once the object is there, and
+//! only then is the record told to the ledger. A crash between the two leaves an object that no pair
+//! names: the next pass looks at it, finds it without its tags, and writes it again.
+//!
 //! An upload whose id was never learned is [`unclaimed`](super::unclaimed)'s.
 
 use std::{
@@ -25,7 +31,7 @@ use crate::{
     ledger::{Pair, Record, UploadIntent, UploadRow, WrittenPart},
     model::{Aspects, Evidence, TargetIndex},
     report::Event,
-    store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload},
+    store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload, UploadTags, survive::Shape},
 };
 
 /// Parts of one record that are under way at once; the byte budget bounds them further.
@@ -207,10 +213,17 @@ async fn assemble(
         return Err(StoreError::new(ErrorKind::Corrupt, "read", "the source", detail).on(&job.key));
     }
     let unfit = |reason| StoreError::new(ErrorKind::Unsupported, "finish upload of", follower.store.location(), reason);
-    let properties = follower.given(head).map_err(unfit)?;
+    let mut properties = follower.given(head, Shape::Parts).map_err(unfit)?;
+    let tags = match follower.store.capabilities().upload_tags {
+        UploadTags::Afterwards => std::mem::take(&mut properties.tags),
+        UploadTags::AtBegin | UploadTags::Lost => BTreeMap::new(),
+    };
     let parts: Vec<_> =
         written.values().map(|part| Part { number: part.number, size: part.size, tag: part.tag.clone() }).collect();
     let target = follower.store.finish_upload(upload, &parts, &evidence, &properties, &want.condition()).await?;
+    if !tags.is_empty() {
+        follower.store.set_tags(&job.key, &tags, &target).await?;
+    }
     Ok(Pair { source: job.source.clone(), target, evidence: Some(evidence), waived: follower.waived })
 }
 
@@ -244,7 +257,7 @@ impl From<NotWritten> for Opening {
 /// Goes on with the upload that the ledger knows, if it is of this version and layout and still
 /// there; else begins one.
 async fn open(copier: &Copier, follower: &Follower, job: &Job, head: &Head, part_size: u64) -> Result<Opened, Opening> {
-    let properties = follower.given(head).map_err(Opening::Unfit)?;
+    let properties = follower.given(head, Shape::Parts).map_err(Opening::Unfit)?;
     let known = copier.journal.ledger.upload(&copier.dataset, follower.index, &job.key).await.map_err(|error| {
         copier.journal.fatal(error);
         Opening::Interrupted

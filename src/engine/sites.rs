@@ -23,7 +23,7 @@ use crate::{
     plan::{self, Credentials, Dataset, Location, Plan, Scheme, Site, policy},
     report::{Event, Redactor, Sink},
     store::{
-        Capabilities, ObjectStore, Proof,
+        Capabilities, Honoured, KeyRules, MetadataForm, ObjectStore, Proof, UploadTags,
         conditional::Conditional,
         guard::Guarded,
         limit::{Limited, SiteLimits},
@@ -390,10 +390,14 @@ pub(super) async fn known(ledger: &Ledger, name: &str) -> Result<Option<Capabili
 /// What an endpoint cannot do and this tool makes up for.
 pub(crate) fn lacks(found: &Capabilities) -> Vec<&'static str> {
     let mut lacks = Vec::new();
-    if !(found.put_if_absent && found.put_if_matches) {
+    let all = |honoured: Honoured| honoured.absent && honoured.matches.is_honoured();
+    if !all(found.on_put()) {
         lacks.push("conditional writes");
     }
-    if !found.delete_if_matches {
+    if !all(found.on_finish()) {
+        lacks.push("conditional writes in parts");
+    }
+    if !found.delete_if_matches.is_honoured() {
         lacks.push("conditional deletes");
     }
     if !found.keeps_crc64nvme && !matches!(found.proof, Proof::Fsynced) {
@@ -402,8 +406,17 @@ pub(crate) fn lacks(found: &Capabilities) -> Vec<&'static str> {
     if !found.tags {
         lacks.push("tags");
     }
+    if found.tags && found.upload_tags == UploadTags::Lost {
+        lacks.push("tags of objects in parts");
+    }
     if !found.properties {
         lacks.push("properties");
+    }
+    if found.properties && found.metadata == MetadataForm::Ascii {
+        lacks.push("metadata that is not ASCII");
+    }
+    if found.keys != KeyRules::ALL {
+        lacks.push("some shapes of keys");
     }
     lacks
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{faults::Faults, identity::Identity};
+use super::{faults::Faults, identity::Identity, quirks::Quirks};
 
 /// What a server is started with.
 #[derive(Clone)]
@@ -66,40 +66,6 @@ impl fmt::Debug for S3ServerConfig {
             .field("quirks", &self.quirks)
             .finish_non_exhaustive()
     }
-}
-
-/// Ways in which servers that call themselves S3-compatible differ from AWS. All off by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one independent departure")]
-pub struct Quirks {
-    /// `If-Match` and `If-None-Match` are accepted and ignored on writes and deletes.
-    pub ignore_conditions: bool,
-    /// A wrong `x-amz-checksum-*` is accepted; none is stored.
-    pub ignore_checksums: bool,
-    /// A body that does not match the signed `x-amz-content-sha256` is accepted. Covers object and
-    /// part writes; `s3s` itself still refuses XML bodies that do not match.
-    pub ignore_payload_hash: bool,
-    /// Tags are `NotImplemented`, as operations and as the header of a write.
-    pub no_tags: bool,
-    /// `GetObjectAttributes` is `NotImplemented`.
-    pub no_get_object_attributes: bool,
-    /// `CompleteMultipartUpload` answers with an empty `ETag`.
-    pub empty_etag_on_complete: bool,
-    /// `ListParts` answers with `ListPartsResponse` instead of `ListPartsResult`.
-    pub misnamed_list_of_parts: bool,
-    /// The `ETag` has nothing to do with MD5.
-    pub etag_not_md5: bool,
-    /// GET and HEAD do not say how many tags an object has.
-    pub no_tag_count: bool,
-    /// HEAD does not say how many tags an object has, and GET does.
-    pub no_tag_count_on_head: bool,
-    /// Pages of a listing are not in order.
-    pub listing_unordered: bool,
-    /// Every request is refused with `RequestTimeTooSkewed`.
-    pub clock_skew: bool,
-    /// A policy that denies everybody (`"Principal": "*"`) under a condition is accepted and given
-    /// back, but does not hold: some servers know no `aws:PrincipalArn`.
-    pub ignore_conditional_deny: bool,
 }
 
 #[cfg(test)]

@@ -146,13 +146,17 @@ impl Front {
     ) -> Result<Response<Body>, Dropped> {
         let completed = operation == Operation::CompleteMultipartUpload && answer.status().is_success();
         if completed && self.config.quirks.empty_etag_on_complete {
-            return map_body(answer, |bytes| xml::without_etag(&bytes)).await;
+            return map_body(answer, |bytes| xml::without(&bytes, "ETag")).await;
         }
         if operation == Operation::ListParts && self.config.quirks.misnamed_list_of_parts {
             return map_body(answer, |bytes| {
                 String::from_utf8_lossy(&bytes).replace("ListPartsResult", "ListPartsResponse").into()
             })
             .await;
+        }
+        let failed = answer.status().is_client_error() || answer.status().is_server_error();
+        if failed && self.config.quirks.errors_without_message {
+            return map_body(answer, |bytes| xml::without(&bytes, "Message")).await;
         }
         let Some(strike) = strike else { return Ok(answer) };
         match strike.fault {

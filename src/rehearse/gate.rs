@@ -63,6 +63,12 @@ impl Gate {
         if quirks.no_get_object_attributes && operation == "GetObjectAttributes" {
             return Err(s3_error!(NotImplemented, "GetObjectAttributes is not implemented."));
         }
+        if quirks.no_put_tagging && operation == "PutObjectTagging" {
+            return Err(s3_error!(NotImplemented, "PutObjectTagging is not implemented."));
+        }
+        if quirks.failing_get_object_attributes && operation == "GetObjectAttributes" {
+            return Err(s3_error!(InternalError, "GetObjectAttributes failed."));
+        }
         Ok(())
     }
 

@@ -166,6 +166,8 @@ impl Service {
             Some(range) => content.data.slice(range),
             None => content.data.segments.clone(),
         };
+        let mut headers = self.stored_headers(content, false);
+        let metadata = self.config.quirks.shown_metadata(content, &mut headers);
         let mut output = GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
             body: Some(body_of(segments)),
@@ -173,7 +175,7 @@ impl Service {
             content_range: found.content_range(),
             e_tag: Some(quoted(&content.etag)),
             last_modified: Some(found.stored.modified.into()),
-            metadata: Some(content.metadata.clone().into_iter().collect()),
+            metadata,
             object_lock_legal_hold_status: content.lock.shown_hold(),
             object_lock_mode: content.lock.retention.as_ref().map(|retention| retention.mode.name().to_owned().into()),
             object_lock_retain_until_date: content.lock.retention.as_ref().map(|retention| retention.until.clone()),
@@ -187,7 +189,6 @@ impl Service {
             fill_checksum!(output, checksum);
             output.checksum_type = Some(checksum.type_name().to_owned().into());
         }
-        let mut headers = self.stored_headers(content, false);
         let overridden = [
             ("cache-control", input.response_cache_control.is_some()),
             ("content-disposition", input.response_content_disposition.is_some()),
@@ -206,13 +207,15 @@ impl Service {
         let input = request.input;
         let found = self.find(&ask!(input))?;
         let content = found.content();
+        let mut headers = self.stored_headers(content, true);
+        let metadata = self.config.quirks.shown_metadata(content, &mut headers);
         let mut output = HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
             content_length: i64::try_from(found.length()).ok(),
             content_range: found.content_range(),
             e_tag: Some(quoted(&content.etag)),
             last_modified: Some(found.stored.modified.into()),
-            metadata: Some(content.metadata.clone().into_iter().collect()),
+            metadata,
             object_lock_legal_hold_status: content.lock.shown_hold(),
             object_lock_mode: content.lock.retention.as_ref().map(|retention| retention.mode.name().to_owned().into()),
             object_lock_retain_until_date: content.lock.retention.as_ref().map(|retention| retention.until.clone()),
@@ -226,7 +229,6 @@ impl Service {
             fill_checksum!(output, checksum);
             output.checksum_type = Some(checksum.type_name().to_owned().into());
         }
-        let headers = self.stored_headers(content, true);
         Ok(S3Response { headers, status: partial(&found), ..S3Response::new(output) })
     }
 

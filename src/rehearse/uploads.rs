@@ -17,7 +17,7 @@ use super::{
     multipart::{Completion, Declared, ListedPart, Part},
     reads::quoted,
     service::{Arrived, Service},
-    writes::{Payload, check_locked_write, payload, template},
+    writes::{Payload, check_locked_write, payload},
 };
 
 impl Service {
@@ -26,7 +26,10 @@ impl Service {
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = request.input;
-        let template = template(&request.headers, input.metadata, &self.owner())?;
+        let mut template = self.template(&request.headers, input.metadata)?;
+        if self.config.quirks.drop_upload_tags {
+            template.tags.clear();
+        }
         let type_name = input.checksum_type.as_ref().map(dto::ChecksumType::as_str);
         let declared = match &input.checksum_algorithm {
             Some(name) if !self.config.quirks.ignore_checksums => Some(Declared::parse(name.as_str(), type_name)?),
@@ -120,7 +123,7 @@ impl Service {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let condition = self.condition(&request.headers)?;
+        let condition = self.config.quirks.condition_of_completion(&request.headers)?;
         let quirks = self.config.quirks;
         let checksum = if quirks.ignore_checksums { None } else { checksums::declared(&request.headers)? };
         let input = request.input;

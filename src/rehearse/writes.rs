@@ -12,8 +12,7 @@ use s3s::{
     S3Error, S3Request, S3Response, S3Result, TrailingHeaders,
     dto::{
         self, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput, DeleteObjectOutput,
-        DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETagCondition, Owner, PutObjectInput, PutObjectOutput,
-        StreamingBlob,
+        DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Owner, PutObjectInput, PutObjectOutput, StreamingBlob,
     },
     s3_error,
 };
@@ -69,7 +68,7 @@ pub(super) async fn payload(
 }
 
 /// What a write stores beside its bytes, from its headers and metadata.
-pub(super) fn template(headers: &HeaderMap, metadata: Option<dto::Metadata>, owner: &Owner) -> S3Result<Content> {
+fn template(headers: &HeaderMap, metadata: Option<dto::Metadata>, owner: &Owner) -> S3Result<Content> {
     const KEPT: [&str; 7] = [
         "cache-control",
         "content-disposition",
@@ -88,9 +87,6 @@ pub(super) fn template(headers: &HeaderMap, metadata: Option<dto::Metadata>, own
         } else if !value.is_empty() {
             kept.push((name, value.clone()));
         }
-    }
-    if !kept.iter().any(|(name, _)| name == "content-type") {
-        kept.push((HeaderName::from_static("content-type"), HeaderValue::from_static("binary/octet-stream")));
     }
     Ok(Content {
         headers: kept,
@@ -144,20 +140,11 @@ fn without_aws_chunked(value: &HeaderValue) -> Option<HeaderValue> {
 }
 
 impl Service {
-    /// The condition of a write, from its headers.
-    pub(super) fn condition(&self, headers: &HeaderMap) -> S3Result<Condition> {
-        if self.config.quirks.ignore_conditions {
-            return Ok(Condition::None);
-        }
-        let invalid = |_| s3_error!(InvalidArgument, "A condition is not an entity tag");
-        let parse = |name: &str| header(headers, name).map(|text| ETagCondition::parse_http_header(text.as_bytes()));
-        match (parse("if-match").transpose().map_err(invalid)?, parse("if-none-match").transpose().map_err(invalid)?) {
-            (None, None) => Ok(Condition::None),
-            (Some(ETagCondition::Any), None) => Ok(Condition::Present),
-            (Some(ETagCondition::ETag(etag)), None) => Ok(Condition::Matches(etag.into_value())),
-            (None, Some(ETagCondition::Any)) => Ok(Condition::Absent),
-            _ => Err(s3_error!(NotImplemented, "A header you provided implies functionality that is not implemented")),
-        }
+    /// What a write stores beside its bytes, as this server keeps it.
+    pub(super) fn template(&self, headers: &HeaderMap, metadata: Option<dto::Metadata>) -> S3Result<Content> {
+        let mut content = template(headers, metadata, &self.owner())?;
+        self.config.quirks.bend_content(&mut content, headers)?;
+        Ok(content)
     }
 
     /// The `ETag` to store: the MD5, or by quirk something made of the data but unlike it.
@@ -183,10 +170,10 @@ impl Service {
     }
 
     pub(super) async fn put(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        let condition = self.condition(&request.headers)?;
+        let condition = self.config.quirks.condition(&request.headers)?;
         let arrived = Arrived::with(&request).clone();
         let input = request.input;
-        let template = template(&request.headers, input.metadata, &self.owner())?;
+        let template = self.template(&request.headers, input.metadata)?;
         let locks = self.buckets.read().bucket(&input.bucket)?.settings.locks_write(&template.lock);
         let payload = payload(&arrived, &request.headers, input.body, request.trailing_headers).await?;
         check_locked_write(locks, "Put Object", &request.headers, &payload)?;
@@ -235,7 +222,7 @@ impl Service {
     }
 
     pub(super) async fn copy(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
-        let condition = self.condition(&request.headers)?;
+        let condition = self.config.quirks.condition(&request.headers)?;
         let input = request.input;
         let (source, copy_source_version_id) = self.copy_source(&input.copy_source, &request.headers)?;
         let content = source.content.clone().expect("only versions with content are found");
@@ -247,7 +234,7 @@ impl Service {
         }
         let replaces = input.metadata_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE");
         let replaces_tags = input.tagging_directive.as_ref().is_some_and(|directive| directive.as_str() == "REPLACE");
-        let mut result = template(&request.headers, input.metadata, &self.owner())?;
+        let mut result = self.template(&request.headers, input.metadata)?;
         if let CopySource::Bucket { bucket, key, version_id: None } = &input.copy_source {
             let in_place = **bucket == *input.bucket && **key == *input.key;
             if in_place && !replaces && result.storage_class == content.storage_class {
@@ -295,7 +282,7 @@ impl Service {
     }
 
     pub(super) fn delete(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let condition = self.condition(&request.headers)?;
+        let condition = self.config.quirks.condition(&request.headers)?;
         let bypass = Bypass::of(&request.headers);
         let input = request.input;
         let version = input.version_id.as_deref();

@@ -22,13 +22,12 @@ pub(super) fn escape_controls(xml: Bytes) -> Bytes {
     out.into()
 }
 
-/// Empties the `ETag` of an XML answer.
-pub(super) fn without_etag(xml: &Bytes) -> Bytes {
+/// Takes the content of the first element of this name out of an XML answer.
+pub(super) fn without(xml: &Bytes, name: &str) -> Bytes {
     let text = String::from_utf8_lossy(xml);
-    match (text.find("<ETag>"), text.find("</ETag>")) {
-        (Some(start), Some(end)) if start < end => {
-            format!("{}{}", &text[..start + "<ETag>".len()], &text[end..]).into()
-        }
+    let open = format!("<{name}>");
+    match (text.find(&open), text.find(&format!("</{name}>"))) {
+        (Some(start), Some(end)) if start < end => format!("{}{}", &text[..start + open.len()], &text[end..]).into(),
         _ => xml.clone(),
     }
 }
@@ -77,7 +76,7 @@ mod tests {
     #[test]
     fn an_etag_is_emptied() {
         let xml = Bytes::from_static(b"<R><ETag>&quot;a&quot;</ETag><Key>k</Key></R>");
-        assert_eq!(without_etag(&xml), "<R><ETag></ETag><Key>k</Key></R>");
+        assert_eq!(without(&xml, "ETag"), "<R><ETag></ETag><Key>k</Key></R>");
     }
     #[test]
     fn a_spoiled_document_is_shorter_in_the_way_that_was_asked_for() {

@@ -20,8 +20,8 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Properties,
-        Read, Result, StoreError, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Honoured, Listing, ObjectStore, Part,
+        Properties, Read, Result, StoreError, Upload,
     },
 };
 
@@ -60,8 +60,14 @@ impl Conditional {
     }
 
     /// The condition that a write is sent with.
-    async fn before_write(&self, operation: &'static str, key: &Key, condition: &Condition) -> Result<Condition> {
-        match self.look(operation, key, condition, writes_natively(&self.inner.capabilities(), condition)).await? {
+    async fn before_write(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        condition: &Condition,
+        honoured: Honoured,
+    ) -> Result<Condition> {
+        match self.look(operation, key, condition, honoured.keeps(condition)).await? {
             Looked::Holds(condition) => Ok(condition),
             Looked::Gone => Err(self.refused(operation, key)),
         }
@@ -70,15 +76,6 @@ impl Conditional {
     fn refused(&self, operation: &'static str, key: &Key) -> StoreError {
         let detail = "the object there is not the one that was expected";
         StoreError::new(ErrorKind::Precondition, operation, self.inner.location(), detail).on(key)
-    }
-}
-
-/// Whether the store itself honours this condition on a write.
-fn writes_natively(can: &Capabilities, condition: &Condition) -> bool {
-    match condition {
-        Condition::None => true,
-        Condition::Absent => can.put_if_absent,
-        Condition::Matches(_) => can.put_if_matches,
     }
 }
 
@@ -117,8 +114,12 @@ impl ObjectStore for Conditional {
     }
 
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
-        let condition = self.before_write("write", key, condition).await?;
+        let condition = self.before_write("write", key, condition, self.inner.capabilities().on_put()).await?;
         self.inner.put(key, body, properties, &condition).await
+    }
+
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.inner.refuses(key)
     }
 
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
@@ -141,8 +142,13 @@ impl ObjectStore for Conditional {
         properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
-        let condition = self.before_write("finish upload of", &upload.key, condition).await?;
+        let honoured = self.inner.capabilities().on_finish();
+        let condition = self.before_write("finish upload of", &upload.key, condition, honoured).await?;
         self.inner.finish_upload(upload, parts, evidence, properties, &condition).await
+    }
+
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        self.inner.set_tags(key, tags, pin).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
@@ -154,8 +160,8 @@ impl ObjectStore for Conditional {
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
-        let natively = self.inner.capabilities().delete_if_matches && matches!(condition, Condition::Matches(_));
-        match self.look("delete", key, condition, natively).await? {
+        let honoured = self.inner.capabilities().on_delete();
+        match self.look("delete", key, condition, honoured.keeps(condition)).await? {
             Looked::Holds(condition) => self.inner.delete(key, &condition).await,
             Looked::Gone => Ok(()),
         }
@@ -168,6 +174,7 @@ mod tests {
 
     use super::*;
     use crate::store::{
+        IfMatch,
         limit::{Limited, Limits, SiteLimits, Window},
         memory::MemoryStore,
         retry::{RetryPolicy, Retrying},
@@ -176,7 +183,14 @@ mod tests {
     /// A server that ignores every condition.
     async fn blind() -> MemoryStore {
         let honest = MemoryStore::new("memory").probe().await.unwrap();
-        let can = Capabilities { put_if_absent: false, put_if_matches: false, delete_if_matches: false, ..honest };
+        let can = Capabilities {
+            put_if_absent: false,
+            put_if_matches: IfMatch::Ignored,
+            finish_if_absent: false,
+            finish_if_matches: IfMatch::Ignored,
+            delete_if_matches: IfMatch::Ignored,
+            ..honest
+        };
         let memory = MemoryStore::new("memory").with_capabilities(can);
         memory.probe().await.unwrap();
         memory

@@ -80,6 +80,10 @@ impl ObjectStore for Guarded {
         Err(self.refused("write", Some(key)))
     }
 
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.inner.refuses(key)
+    }
+
     async fn begin_upload(&self, key: &Key, _properties: &Properties, _before: &dyn BeforeSending) -> Result<Upload> {
         Err(self.refused("begin upload of", Some(key)))
     }
@@ -101,6 +105,10 @@ impl ObjectStore for Guarded {
         _condition: &Condition,
     ) -> Result<Token> {
         Err(self.refused("finish upload of", Some(&upload.key)))
+    }
+
+    async fn set_tags(&self, key: &Key, _tags: &BTreeMap<String, String>, _pin: &Token) -> Result<()> {
+        Err(self.refused("set tags of", Some(key)))
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {

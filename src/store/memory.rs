@@ -18,8 +18,9 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        BeforeSending, ByteRange, Capabilities, Checksums, Condition, Entry, ErrorKind, Head, Listing, ObjectStore,
-        Part, PartRules, Proof, Properties, Read, Result, StoreError, Upload,
+        BeforeSending, ByteRange, Capabilities, Checksums, Condition, Entry, ErrorKind, Head, Honoured, IfMatch,
+        KeyRules, Listing, MetadataForm, ObjectStore, Part, PartRules, Proof, Properties, Read, Result, StoreError,
+        Upload, UploadTags,
     },
 };
 
@@ -74,12 +75,17 @@ impl MemoryStore {
         let capabilities = Capabilities {
             proof: Proof::SignedPayload,
             put_if_absent: true,
-            put_if_matches: true,
-            delete_if_matches: true,
+            put_if_matches: IfMatch::Quoted,
+            finish_if_absent: true,
+            finish_if_matches: IfMatch::Quoted,
+            delete_if_matches: IfMatch::Quoted,
             keeps_crc64nvme: true,
             properties: true,
             tags: true,
             tag_count: true,
+            upload_tags: UploadTags::AtBegin,
+            metadata: MetadataForm::Raw,
+            keys: KeyRules::ALL,
             parts: PartRules { size_min: 1, ..PartRules::S3 },
         };
         let state = State {
@@ -183,11 +189,11 @@ impl State {
     }
 
     /// Whether a write may go ahead. A condition that the store does not honour always holds.
-    fn holds(&self, key: &Key, condition: &Condition) -> bool {
+    fn holds(&self, key: &Key, condition: &Condition, honoured: Honoured) -> bool {
         let object = self.objects.get(key);
         match condition {
-            Condition::Absent if self.truth.put_if_absent => object.is_none(),
-            Condition::Matches(token) if self.truth.put_if_matches => {
+            Condition::Absent if honoured.absent => object.is_none(),
+            Condition::Matches(token) if honoured.matches.is_honoured() => {
                 object.is_some_and(|object| token.agrees_with(&object.token))
             }
             _ => true,
@@ -323,10 +329,14 @@ impl ObjectStore for MemoryStore {
 
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
         let mut state = self.state();
-        if !state.holds(key, condition) {
+        if !state.holds(key, condition, state.truth.on_put()) {
             return Err(self.precondition("write", key));
         }
         Ok(state.store(key, body, properties, None))
+    }
+
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.state().known.keys.refuses(key, 0)
     }
 
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
@@ -376,12 +386,26 @@ impl ObjectStore for MemoryStore {
         }
         let assembled = state.assemble(upload, parts, evidence);
         let body = assembled.map_err(|detail| self.error(ErrorKind::Other, OPERATION, &upload.key, detail))?;
-        if !state.holds(&upload.key, condition) {
+        if !state.holds(&upload.key, condition, state.truth.on_finish()) {
             return Err(self.precondition(OPERATION, &upload.key));
         }
-        let properties = state.uploads.remove(&upload.id).map(|pending| pending.properties).unwrap_or_default();
+        let mut properties = state.uploads.remove(&upload.id).map(|pending| pending.properties).unwrap_or_default();
+        if state.truth.upload_tags != UploadTags::AtBegin {
+            properties.tags.clear();
+        }
         let part_size = parts.first().map(|part| part.size);
         Ok(state.store(&upload.key, &body, &properties, part_size))
+    }
+
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        let mut state = self.state();
+        let keeps = state.truth.tags && state.truth.upload_tags != UploadTags::Lost;
+        match state.objects.get_mut(key).filter(|object| pin.agrees_with(&object.token)) {
+            Some(object) if keeps => object.properties.tags.clone_from(tags),
+            Some(_) => return Err(self.error(ErrorKind::Unsupported, "set tags of", key, "it keeps none")),
+            None => return Err(self.error(ErrorKind::Changed, "set tags of", key, "it is another version")),
+        }
+        Ok(())
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
@@ -404,8 +428,10 @@ impl ObjectStore for MemoryStore {
         let Some(object) = state.objects.get(key) else { return Ok(()) };
         let held = match condition {
             Condition::None => true,
-            Condition::Absent => !state.truth.delete_if_matches,
-            Condition::Matches(token) => !state.truth.delete_if_matches || token.agrees_with(&object.token),
+            Condition::Absent => false,
+            Condition::Matches(token) => {
+                !state.truth.delete_if_matches.is_honoured() || token.agrees_with(&object.token)
+            }
         };
         if !held {
             return Err(self.precondition("delete", key));

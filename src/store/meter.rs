@@ -208,6 +208,10 @@ impl ObjectStore for Metered {
         self.meter.count_write(body.size(), self.inner.put(key, body, properties, condition).await)
     }
 
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.inner.refuses(key)
+    }
+
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         self.meter.count_write(0, self.inner.begin_upload(key, properties, before).await)
     }
@@ -229,6 +233,10 @@ impl ObjectStore for Metered {
         condition: &Condition,
     ) -> Result<Token> {
         self.meter.count_write(0, self.inner.finish_upload(upload, parts, evidence, properties, condition).await)
+    }
+
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        self.meter.count_write(0, self.inner.set_tags(key, tags, pin).await)
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {

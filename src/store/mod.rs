@@ -31,19 +31,25 @@ use crate::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
 
+mod capabilities;
 pub mod conditional;
 mod error;
 pub mod faulty;
 pub mod file;
 pub mod guard;
+mod keys;
 pub mod limit;
 pub mod memory;
 pub mod meter;
 pub mod retry;
 pub mod s3;
 pub mod survive;
+mod words;
 
+pub use capabilities::{Capabilities, Conditions, Honoured, IfMatch, PartRules, Proof, UploadTags};
 pub use error::{ErrorKind, Retry, StoreError};
+pub use keys::{KeyRules, KeyShape};
+pub use words::MetadataForm;
 
 /// What a store operation returns.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -81,11 +87,17 @@ pub trait ObjectStore: Debug + Send + Sync {
 
     /// Writes a whole object.
     ///
-    /// Fails with [`ErrorKind::Precondition`] where `condition` does not hold.
+    /// Fails with [`ErrorKind::Precondition`] where `condition` does not hold. Where the endpoint does
+    /// not keep conditions, [`conditional`] looks right before.
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token>;
+
+    /// Why this store cannot hold an object under this key; `None` where it can, as far as is known.
+    /// A write under a key that it refuses fails with [`ErrorKind::KeyUnholdable`].
+    fn refuses(&self, key: &Key) -> Option<&'static str>;
 
     /// Begins a multipart upload; its id outlives this process. `before` is told of every request, right
     /// before it leaves and after every wait for a limit.
+    /// Tags are kept from here on only where [`Capabilities::upload_tags`] says so.
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload>;
 
     /// Writes part `number` (from 1), whose first byte is at `offset` of the object.
@@ -105,6 +117,12 @@ pub trait ObjectStore: Debug + Send + Sync {
         properties: &Properties,
         condition: &Condition,
     ) -> Result<Token>;
+
+    /// Gives the object, still at the version `pin`, these tags in place of those that it has.
+    ///
+    /// Fails with [`ErrorKind::Changed`] where it is another version, or none. On a store without
+    /// versions a writer in the instant between the look and the tags is not seen.
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()>;
 
     /// Drops an upload and its parts. An upload that is gone is no error.
     async fn abort_upload(&self, upload: &Upload) -> Result<()>;
@@ -191,7 +209,8 @@ pub struct ByteRange {
 pub struct Properties {
     /// Content headers and the like.
     pub headers: BTreeMap<Header, String>,
-    /// User metadata; names are lower case, as S3 keeps them.
+    /// User metadata; names are lower case, as S3 keeps them. Values are what a client reads: a value
+    /// that comes as encoded words is kept as these words (see [`MetadataForm`]).
     pub metadata: BTreeMap<String, String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
@@ -291,79 +310,4 @@ pub struct Part {
     pub size: u64,
     /// The store's tag for it.
     pub tag: String,
-}
-
-/// How a target shows that it holds the bytes that were sent, strongest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Proof {
-    /// It refuses a body that does not match the SHA-256 in the signed request.
-    SignedPayload,
-    /// It refuses a body that does not match the CRC-64/NVME sent along.
-    Checksum,
-    /// The tag that comes back is the MD5 of what it stored.
-    Md5Tag,
-    /// None of these: what was written is read back and hashed.
-    ReadBack,
-    /// A local file: the kernel took every byte, and syncing the file and its directory reported no
-    /// error. What the disk then does with them is the disk's word.
-    Fsynced,
-}
-
-/// What an endpoint can do, as a probe found it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one independent answer of a probe")]
-pub struct Capabilities {
-    /// How writes are proved.
-    pub proof: Proof,
-    /// `If-None-Match: *` on a write is honoured.
-    pub put_if_absent: bool,
-    /// `If-Match` on a write is honoured.
-    pub put_if_matches: bool,
-    /// `If-Match` on a delete is honoured.
-    pub delete_if_matches: bool,
-    /// A CRC-64/NVME sent with a write is kept and shown again.
-    pub keeps_crc64nvme: bool,
-    /// Headers and user metadata are kept.
-    pub properties: bool,
-    /// Tags are kept.
-    pub tags: bool,
-    /// A look at an object says how many tags it has, so that untagged ones need no second request.
-    pub tag_count: bool,
-    /// What a multipart upload takes.
-    pub parts: PartRules,
-}
-
-/// The limits on parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartRules {
-    /// Smallest part, in bytes; the last one may be smaller.
-    pub size_min: u64,
-    /// Largest part, in bytes; also the largest object that is written whole.
-    pub size_max: u64,
-    /// Most parts in one upload.
-    pub count_max: u32,
-}
-
-impl PartRules {
-    /// S3's limits: 5 MiB to 5 GiB, 10,000 parts.
-    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
-    pub const S3: Self = Self { size_min: 5 << 20, size_max: 5 << 30, count_max: 10_000 };
-}
-
-impl Capabilities {
-    /// What may be relied on before an endpoint was probed: nothing that must be proved.
-    pub const fn unproved() -> Self {
-        Self {
-            proof: Proof::ReadBack,
-            put_if_absent: false,
-            put_if_matches: false,
-            delete_if_matches: false,
-            keeps_crc64nvme: false,
-            properties: false,
-            tags: false,
-            tag_count: false,
-            parts: PartRules::S3,
-        }
-    }
 }

@@ -11,27 +11,44 @@
 
 use std::collections::BTreeMap;
 
-use super::{Capabilities, ErrorKind, Head, Header, ObjectStore, Properties, Result, StoreError};
+use super::{
+    Capabilities, ErrorKind, Head, Header, MetadataForm, ObjectStore, Properties, Result, StoreError, UploadTags,
+};
 use crate::model::{Aspects, Key};
 
 /// Which properties must survive between two stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scope(Aspects);
+pub struct Scope {
+    kinds: Aspects,
+    /// How values of metadata are compared.
+    form: MetadataForm,
+}
+
+/// How a record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// In one request.
+    Whole,
+    /// In parts.
+    Parts,
+}
 
 impl Scope {
     /// All that the lead can hold, but for what is waived.
-    pub fn new(lead: &Capabilities, waived: Aspects) -> Self {
-        Self(held(lead).without(waived))
+    pub fn new(lead: &Capabilities, follower: &Capabilities, waived: Aspects) -> Self {
+        // One side that makes words of its own is enough for the words to differ.
+        let form = if lead.metadata == MetadataForm::Words { lead.metadata } else { follower.metadata };
+        Self { kinds: held(lead).without(waived), form }
     }
 
     /// Whether a look at the object tells nothing that a read of its bytes does not.
     pub fn is_empty(self) -> bool {
-        self.0.is_empty()
+        self.kinds.is_empty()
     }
 
     /// Whether tags must survive.
     pub fn has_tags(self) -> bool {
-        self.0.holds(Aspects::TAGS)
+        self.kinds.holds(Aspects::TAGS)
     }
 
     /// How two objects differ beside their bytes; `None` where all that must survive has, and nothing was
@@ -60,9 +77,10 @@ impl Scope {
                 (wanted != found).then(|| wanted.map_or_else(surplus, differs))
             })
         };
-        let metadata = || maps_differ("metadata", &lead.metadata, &follower.metadata);
-        let tags = || maps_differ("tag", &lead.tags, &follower.tags);
-        let within = |kind| self.0.holds(kind);
+        let metadata =
+            || maps_differ("metadata", &lead.metadata, &follower.metadata, |a, b| self.form.reads_alike(a, b));
+        let tags = || maps_differ("tag", &lead.tags, &follower.tags, |a, b| a == b);
+        let within = |kind| self.kinds.holds(kind);
         (within(Aspects::HEADERS).then(headers).flatten())
             .or_else(|| within(Aspects::METADATA).then(metadata).flatten())
             .or_else(|| within(Aspects::TAGS).then(tags).flatten())
@@ -70,17 +88,21 @@ impl Scope {
 
     /// Something that an object has, that must survive, and that does not travel yet.
     fn left_behind(self, head: &Head) -> Option<&'static str> {
-        head.left_behind.iter().copied().find(|name| self.0.holds(Aspects::named(name)))
+        left_behind(self.kinds, head)
     }
+}
+
+fn left_behind(kinds: Aspects, head: &Head) -> Option<&'static str> {
+    head.left_behind.iter().copied().find(|name| kinds.holds(Aspects::named(name)))
 }
 
 /// What of an object's properties a target is given; an error where it cannot hold what must survive.
 ///
 /// Waived tags stay behind; other waived properties come along where the target holds them, since they cost
 /// no request.
-pub fn given(head: &Head, waived: Aspects, target: &dyn ObjectStore) -> Result<Properties, String> {
+pub fn given(head: &Head, shape: Shape, waived: Aspects, target: &dyn ObjectStore) -> Result<Properties, String> {
     let can = target.capabilities();
-    if let Some(name) = Scope(Aspects::ALL.without(waived)).left_behind(head) {
+    if let Some(name) = left_behind(Aspects::ALL.without(waived), head) {
         return Err(does_not_travel(name));
     }
     let mut properties = head.properties.clone();
@@ -91,6 +113,8 @@ pub fn given(head: &Head, waived: Aspects, target: &dyn ObjectStore) -> Result<P
         properties.tags.clear();
     } else if !can.tags && !properties.tags.is_empty() {
         return refused("tags", "tags");
+    } else if shape == Shape::Parts && can.upload_tags == UploadTags::Lost && !properties.tags.is_empty() {
+        return refused("tags of objects that are written in parts", "tags");
     }
     if !can.properties {
         let says = Header::ALL.into_iter().any(|header| properties.header(header).is_some());
@@ -102,6 +126,16 @@ pub fn given(head: &Head, waived: Aspects, target: &dyn ObjectStore) -> Result<P
         }
         properties.headers.clear();
         properties.metadata.clear();
+    }
+    let unread = |value: &String| can.metadata.sent(value).is_none();
+    if let Some((name, _)) = properties.metadata.iter().find(|(_, value)| unread(value)) {
+        if !waived.holds(Aspects::METADATA) {
+            return Err(format!(
+                "{} does not show the metadata {name:?} as it is, which is not ASCII: waive \"metadata\" in the plan",
+                target.location()
+            ));
+        }
+        properties.metadata.retain(|_, value| !unread(value));
     }
     Ok(properties)
 }
@@ -140,10 +174,15 @@ fn does_not_travel(name: &str) -> String {
     format!("it has a property that does not travel yet: waive \"{name}\" in the plan to leave it")
 }
 
-fn maps_differ(what: &str, lead: &BTreeMap<String, String>, follower: &BTreeMap<String, String>) -> Option<String> {
+fn maps_differ(
+    what: &str,
+    lead: &BTreeMap<String, String>,
+    follower: &BTreeMap<String, String>,
+    alike: impl Fn(&str, &str) -> bool,
+) -> Option<String> {
     for (name, value) in lead {
         let found = follower.get(name);
-        if found != Some(value) {
+        if !found.is_some_and(|found| alike(value, found)) {
             return Some(format!("{what} {name:?} is {} instead of {value:?}", shown(found.map(String::as_str))));
         }
     }
@@ -175,7 +214,7 @@ mod tests {
 
     #[test]
     fn nothing_is_in_scope_where_the_lead_can_hold_nothing() {
-        assert!(Scope::new(&Capabilities::unproved(), Aspects::NONE).is_empty());
+        assert!(Scope::new(&Capabilities::unproved(), &Capabilities::unproved(), Aspects::NONE).is_empty());
     }
 
     #[tokio::test]
@@ -187,14 +226,14 @@ mod tests {
         let mut head = whole.head(&"k".into()).await.unwrap().unwrap();
         head.properties.headers.insert(Header::ContentType, String::new());
         head.properties.tags = tags_at(&whole, &"k".into(), &head).await.unwrap();
-        assert_eq!(given(&head, Aspects::NONE, &whole), Ok(tagged("1")), "an empty header says nothing");
+        assert_eq!(given(&head, Shape::Whole, Aspects::NONE, &whole), Ok(tagged("1")), "an empty header says nothing");
         // A waiver for one target takes nothing from the others.
-        assert!(given(&head, Aspects::TAGS, &tagless).unwrap().tags.is_empty());
-        assert!(given(&head, Aspects::NONE, &tagless).unwrap_err().contains("\"tags\""));
-        assert!(given(&head, Aspects::TAGS, &bytes_only).unwrap_err().contains("\"content-headers\""));
-        assert_eq!(given(&head, Aspects::ALL, &bytes_only), Ok(Properties::default()));
+        assert!(given(&head, Shape::Whole, Aspects::TAGS, &tagless).unwrap().tags.is_empty());
+        assert!(given(&head, Shape::Whole, Aspects::NONE, &tagless).unwrap_err().contains("\"tags\""));
+        assert!(given(&head, Shape::Whole, Aspects::TAGS, &bytes_only).unwrap_err().contains("\"content-headers\""));
+        assert_eq!(given(&head, Shape::Whole, Aspects::ALL, &bytes_only), Ok(Properties::default()));
         head.left_behind.push("redirect");
-        assert!(given(&head, Aspects::NONE, &whole).unwrap_err().contains("\"redirect\""));
+        assert!(given(&head, Shape::Whole, Aspects::NONE, &whole).unwrap_err().contains("\"redirect\""));
     }
 
     /// A store that is written to between a look at an object and a look at its tags.

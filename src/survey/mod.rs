@@ -18,11 +18,11 @@ use crate::{
     },
     ledger::Ledger,
     lifecycle::{Goal, Lead, State},
-    model::{DatasetName, Epoch, KeyRange, PhaseName, PlanName, SiteName},
+    model::{DatasetName, Epoch, Key, KeyRange, PhaseName, PlanName, SiteName},
     plan::{Dataset, Extra, Level, Plan},
     report::{Event, Redactor, Sink},
     shard::{self, Cursor},
-    store::{ErrorKind, Proof},
+    store::{Conditions, ErrorKind, Proof},
 };
 
 mod bindings;
@@ -120,6 +120,8 @@ pub struct CutoverPreview {
     pub steps: Vec<String>,
     /// Seconds that the steps wait, beside the verification.
     pub waits_seconds: u64,
+    /// How the route's store keeps the conditions of a switch; `None` where nobody asked it yet.
+    pub conditions: Option<Conditions>,
 }
 
 /// One target of a preview.
@@ -146,8 +148,15 @@ pub struct TargetPreview {
     pub requests: u64,
     /// How writes are proved; `None` where nobody asked the endpoint yet.
     pub proof: Option<Proof>,
+    /// How the conditions of writes and deletes are kept; `None` where nobody asked the endpoint yet.
+    pub conditions: Option<Conditions>,
     /// What the endpoint cannot do and this tool makes up for.
     pub lacks: Vec<&'static str>,
+    /// Records whose keys it cannot hold.
+    pub unholdable: u64,
+    /// The first of them, and why.
+    #[serde(skip)]
+    first_unholdable: Option<(Key, &'static str)>,
 }
 
 /// Surveys the datasets asked for.
@@ -283,11 +292,13 @@ impl Surveyor<'_> {
             route: what.cutover.route.to_string(),
             epoch: None,
             steps: steps.iter().map(|step| describe(&**step)).collect(),
+            conditions: None,
             waits_seconds: (what.cutover.quiet.max(what.cutover.settle) + what.cutover.route_max_age).as_secs(),
         });
         let (ledger, probe) = (self.ledger.map(|ledger| &**ledger), self.options.probe);
         let route = self.sites.open_route_to_look(self.plan, dataset, &what.cutover.route, ledger, probe).await?;
         if probe {
+            preview.conditions = Some(route.capabilities().conditions());
             route.check()?;
         }
         let shown = route.read().await?;
@@ -373,7 +384,14 @@ impl Surveyor<'_> {
             }
             let mut read = false;
             let sides = row.targets.iter().zip(&row.pairs).zip(waived.iter());
-            for (((shown, pair), waived), target) in sides.zip(&mut seen.targets) {
+            for (((shown, pair), waived), (target, store)) in sides.zip(seen.targets.iter_mut().zip(&stores.targets)) {
+                if source.is_some()
+                    && let Some(reason) = store.refuses(&row.key)
+                {
+                    target.unholdable += 1;
+                    target.first_unholdable.get_or_insert_with(|| (row.key.clone(), reason));
+                    continue;
+                }
                 let shown = shown.as_ref().map(|entry| &entry.token);
                 let pair = pair.as_ref().map(|row| row.pair.paired(*waived));
                 read |= add(target, decide(source, shown, pair), source.map_or(0, |token| token.size), dataset.extra);
@@ -414,6 +432,19 @@ impl Surveyor<'_> {
                     target.delete,
                     target.target,
                     f64::from(dataset.delete_share_permille) / 10.0
+                ));
+            }
+            if let Some((key, reason)) = &target.first_unholdable {
+                seen.blocks.push(format!(
+                    "{} cannot be held by {} under their keys, such as {}: {reason}; exclude them, or choose a target \
+                     that can hold them",
+                    if target.unholdable == 1 {
+                        "1 record".to_owned()
+                    } else {
+                        format!("{} records", target.unholdable)
+                    },
+                    target.target,
+                    Redactor::new(self.plan.redact_keys).key(key)
                 ));
             }
             if target.proof.is_none() {
@@ -475,6 +506,7 @@ fn target_of(store: &dyn crate::store::ObjectStore) -> TargetPreview {
     TargetPreview {
         target: store.location().to_owned(),
         proof: probed.then_some(known.proof),
+        conditions: probed.then(|| known.conditions()),
         lacks: if probed { lacks(&known) } else { Vec::new() },
         ..TargetPreview::default()
     }

@@ -23,6 +23,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod quirks;
 mod saved;
 mod state;
 mod stopped;

@@ -55,7 +55,7 @@ impl Star {
     /// What must be equal at a follower.
     pub(super) fn scope(&self, follower: TargetIndex) -> Scope {
         let out = self.waived[follower.get()].with(self.cannot[follower.get()]);
-        Scope::new(&self.lead.capabilities(), out)
+        Scope::new(&self.lead.capabilities(), &self.followers[follower.get()].capabilities(), out)
     }
 
     /// A row as the lead sees it: its own entry in place of the source's, those of its followers in

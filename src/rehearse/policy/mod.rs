@@ -79,7 +79,7 @@ pub(super) struct Question<'a> {
     /// `arn:aws:s3:::bucket/key`
     pub(super) resource: &'a str,
     /// Denials of everybody with a condition do not hold: see
-    /// [`Quirks::ignore_conditional_deny`](super::config::Quirks::ignore_conditional_deny).
+    /// [`Quirks::ignore_conditional_deny`](super::quirks::Quirks::ignore_conditional_deny).
     pub(super) ignores_conditional_deny: bool,
 }
 

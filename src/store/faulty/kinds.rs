@@ -32,6 +32,8 @@ pub enum Operation {
     ListParts,
     /// `finish_upload`
     FinishUpload,
+    /// `set_tags`
+    SetTags,
     /// `abort_upload`
     AbortUpload,
     /// `list_uploads`
@@ -54,6 +56,7 @@ impl Operation {
             Self::PutPart => "write part of",
             Self::ListParts => "list parts of",
             Self::FinishUpload => "finish upload of",
+            Self::SetTags => "set tags of",
             Self::AbortUpload => "abort upload of",
             Self::ListUploads => "list uploads of",
             Self::Delete => "delete",
@@ -68,8 +71,8 @@ impl Operation {
 
     /// Whether it changes the store.
     pub(super) fn writes(self) -> bool {
-        use Operation::{AbortUpload, BeginUpload, Delete, FinishUpload, Put, PutPart};
-        matches!(self, Put | BeginUpload | PutPart | FinishUpload | AbortUpload | Delete)
+        use Operation::{AbortUpload, BeginUpload, Delete, FinishUpload, Put, PutPart, SetTags};
+        matches!(self, Put | BeginUpload | PutPart | FinishUpload | SetTags | AbortUpload | Delete)
     }
 }
 

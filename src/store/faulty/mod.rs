@@ -200,6 +200,10 @@ impl ObjectStore for Faulty {
         self.writing(Operation::Put, key, act).await
     }
 
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.inner.refuses(key)
+    }
+
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         self.writing(Operation::BeginUpload, key, self.inner.begin_upload(key, properties, before)).await
     }
@@ -227,6 +231,10 @@ impl ObjectStore for Faulty {
             Ok(token)
         };
         self.writing(Operation::FinishUpload, &upload.key, act).await
+    }
+
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        self.writing(Operation::SetTags, key, self.inner.set_tags(key, tags, pin)).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {

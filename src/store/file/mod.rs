@@ -43,8 +43,8 @@ use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, PartRules,
-        Proof, Properties, Read, Result, StoreError, Upload,
+        BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, IfMatch, KeyRules, Listing, MetadataForm,
+        ObjectStore, Part, PartRules, Proof, Properties, Read, Result, StoreError, Upload, UploadTags,
     },
 };
 
@@ -80,12 +80,18 @@ impl FileStore {
     pub const CAPABILITIES: Capabilities = Capabilities {
         proof: Proof::Fsynced,
         put_if_absent: true,
-        put_if_matches: true,
-        delete_if_matches: true,
+        put_if_matches: IfMatch::Quoted,
+        finish_if_absent: true,
+        finish_if_matches: IfMatch::Quoted,
+        delete_if_matches: IfMatch::Quoted,
         keeps_crc64nvme: false,
         properties: false,
         tags: false,
         tag_count: true,
+        upload_tags: UploadTags::Lost,
+        metadata: MetadataForm::Ascii,
+        // It knows its own: see `refuses`.
+        keys: KeyRules::ALL,
         // Larger than any file (`off_t` is signed).
         parts: PartRules { size_min: 1, size_max: 1 << 62, count_max: 1_000_000 },
     };
@@ -243,6 +249,10 @@ impl ObjectStore for FileStore {
         self.run("write", move |directory| directory.put(&key, &body, &condition)).await
     }
 
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        path::unholdable(key.as_str())
+    }
+
     async fn begin_upload(&self, key: &Key, _properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         before.sending().await?;
         let key = key.clone();
@@ -271,6 +281,10 @@ impl ObjectStore for FileStore {
             (upload.clone(), parts.to_vec(), evidence.clone(), condition.clone());
         self.run("finish upload of", move |directory| directory.finish_upload(&upload, &parts, &evidence, &condition))
             .await
+    }
+
+    async fn set_tags(&self, key: &Key, _tags: &BTreeMap<String, String>, _pin: &Token) -> Result<()> {
+        Err(self.directory.error(ErrorKind::Unsupported, "set tags of", Some(key), "a directory keeps no tags"))
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {

@@ -124,6 +124,10 @@ impl ObjectStore for Limited {
         limited(&self.limits, Some((key, 0)), body.size(), self.inner.put(key, body, properties, condition)).await
     }
 
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.inner.refuses(key)
+    }
+
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         limited(&self.limits, Some((key, 0)), 0, self.inner.begin_upload(key, properties, before)).await
     }
@@ -152,6 +156,10 @@ impl ObjectStore for Limited {
     ) -> Result<Token> {
         let finish = self.inner.finish_upload(upload, parts, evidence, properties, condition);
         limited(&self.limits, Some((&upload.key, 0)), 0, finish).await
+    }
+
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        limited(&self.limits, Some((key, 0)), 0, self.inner.set_tags(key, tags, pin)).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {

@@ -179,6 +179,10 @@ impl ObjectStore for Retrying {
         }
     }
 
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.inner.refuses(key)
+    }
+
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         let mut attempts = Attempts::new(&self.pacer);
         loop {
@@ -231,6 +235,10 @@ impl ObjectStore for Retrying {
             }
             attempts.failed(error).await?;
         }
+    }
+
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        repeat!(&self.pacer, self.inner.set_tags(key, tags, pin))
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {

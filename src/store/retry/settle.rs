@@ -81,7 +81,8 @@ async fn matches(
 
 /// Whether the object carries what was to be written, as far as the store keeps it.
 async fn same_properties(store: &dyn ObjectStore, key: &Key, head: &Head, asked: &Properties) -> Result<bool> {
-    let scope = Scope::new(&store.capabilities(), Aspects::NONE);
+    let can = store.capabilities();
+    let scope = Scope::new(&can, &can, Aspects::NONE);
     let mut found = head.properties.clone();
     if scope.has_tags() {
         match survive::tags_at(store, key, head).await {

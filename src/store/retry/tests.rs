@@ -90,6 +90,10 @@ impl ObjectStore for Store {
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
         self.0.run(self.0.inner.put(key, body, properties, condition)).await
     }
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.0.inner.refuses(key)
+    }
+
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         self.0.run(self.0.inner.begin_upload(key, properties, before)).await
     }
@@ -109,6 +113,10 @@ impl ObjectStore for Store {
     ) -> Result<Token> {
         self.0.run(self.0.inner.finish_upload(u, parts, e, p, c)).await
     }
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        self.0.run(self.0.inner.set_tags(key, tags, pin)).await
+    }
+
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
         self.0.run(self.0.inner.abort_upload(upload)).await
     }

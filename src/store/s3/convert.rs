@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use aws_sdk_s3::{
     operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
     primitives::DateTime,
-    types::{ChecksumType, ObjectLockLegalHoldStatus, ServerSideEncryption, StorageClass},
+    types::{ChecksumType, ObjectLockLegalHoldStatus, ServerSideEncryption, StorageClass, Tag, Tagging},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::words;
 use crate::{
     model::{Sha256, Token},
     store::{Checksums, Head, Header, Properties},
@@ -120,7 +119,7 @@ fn present<const N: usize>(headers: [(Header, Option<&str>); N]) -> BTreeMap<Hea
 }
 
 fn metadata(metadata: Option<&HashMap<String, String>>) -> BTreeMap<String, String> {
-    metadata.into_iter().flatten().map(|(name, value)| (name.to_ascii_lowercase(), words::decode(value))).collect()
+    metadata.into_iter().flatten().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
 }
 
 /// Tags as the `x-amz-tagging` header has them: a query string.
@@ -131,6 +130,14 @@ pub(super) fn tagging_header(tags: &BTreeMap<String, String>) -> Option<String> 
     let pairs: Vec<_> =
         tags.iter().map(|(name, value)| format!("{}={}", percent_encode(name), percent_encode(value))).collect();
     Some(pairs.join("&"))
+}
+
+/// Tags as `PutObjectTagging` takes them.
+pub(super) fn tagging(tags: &BTreeMap<String, String>) -> Tagging {
+    let tag = |(name, value): (&String, &String)| {
+        Tag::builder().key(name).value(value).build().expect("a tag with its name and value is complete")
+    };
+    Tagging::builder().set_tag_set(Some(tags.iter().map(tag).collect())).build().expect("a set of tags is complete")
 }
 
 fn percent_encode(text: &str) -> String {

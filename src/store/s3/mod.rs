@@ -3,9 +3,10 @@
 //! # Layout
 //!
 //! [`client`] turns configuration into an SDK client; [`wire`] holds the hot path; [`listing`] pages
-//! through keys; [`read`] brings bytes; [`probe`] finds out what a server really does; [`document`] refuses answers that are
-//! not whole; [`error`] says what an answer means;
-//! [`convert`] and [`words`] are headers to types. This file is the [`ObjectStore`] over them, with the cold path.
+//! through keys; [`read`] brings bytes; [`attest`] is what must be shown after a write; [`probe`]
+//! finds out what a server really does; [`document`] refuses answers that are not whole; [`error`] says what
+//! an answer means; [`convert`] is headers to types. This file is the [`ObjectStore`] over them, with the
+//! cold path.
 //!
 //! # What is never assumed
 //!
@@ -26,6 +27,7 @@ use std::{
 use async_trait::async_trait;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, Tag};
 
+mod attest;
 mod client;
 mod convert;
 mod counts;
@@ -35,20 +37,20 @@ mod listing;
 mod probe;
 mod read;
 mod wire;
-mod words;
 
 pub use client::{S3Config, S3Credentials, S3Endpoint};
 
+use attest::hash;
 use convert::{bare_tag, crc64_header, head_of, head_of_get, size, tagging_header};
 use counts::TagCounts;
-use wire::{Wire, content_type, if_match, if_none_match, metadata, set_expires, within};
+use wire::{Guard, How, Wire, content_type, metadata, set_expires, within};
 
 use crate::{
     digest::{self, Body},
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
         BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Header, Listing, ObjectStore, Part, Proof,
-        Properties, Read, Result, StoreError, Upload,
+        Properties, Read, Result, StoreError, Upload, UploadTags,
     },
 };
 
@@ -56,6 +58,8 @@ use crate::{
 const HASH_INLINE_MAX: usize = 256 << 10;
 /// How often a write is repeated whose bytes did not arrive as they were sent.
 const CORRUPT_WRITES_MAX: u32 = 3;
+/// What is wrong with a write whose bytes did not arrive as they were sent.
+const CORRUPT: &str = "what it holds is not what was sent";
 
 /// A connection to one endpoint as one identity; cheap to clone, shared by all its stores.
 #[derive(Debug, Clone)]
@@ -114,49 +118,11 @@ impl S3Store {
     }
 
     fn must_hold(&self, key: &Key, operation: &'static str) -> Result<()> {
-        if self.holds(key) {
-            return Ok(());
-        }
-        Err(self.wire.reads(operation).error(ErrorKind::KeyUnholdable, "S3 has no empty key").on(key))
-    }
-
-    /// Whether the target has shown that it holds `body` under `tag`.
-    async fn proved(&self, proof: Proof, key: &Key, body: &Body, tag: &str) -> Result<bool> {
-        Ok(match proof {
-            Proof::SignedPayload | Proof::Checksum | Proof::Fsynced => true,
-            Proof::Md5Tag => hash(body.bytes(), digest::md5).await == convert::md5_of_tag(tag).unwrap_or_default(),
-            Proof::ReadBack => {
-                let read = self.read_once(key, None, None).await?;
-                hash(&read.bytes, digest::sha256).await == body.sha256()
-            }
-        })
-    }
-
-    /// The token of an object just written, whose tag came back, or did not.
-    async fn written(&self, key: &Key, size: u64, tag: Option<&str>) -> Result<Token> {
-        let tag = bare_tag(tag);
-        if !tag.is_empty() {
-            return Ok(Token { size, tag, modified_s: None });
-        }
-        match self.head(key).await? {
-            Some(head) if head.token.size == size => Ok(head.token),
-            _ => Err(self
-                .wire
-                .writes("write")
-                .error(ErrorKind::Conflict, "it is not there as it was written")
-                .with_unknown_outcome()
-                .on(key)),
+        match self.refuses(key) {
+            None => Ok(()),
+            Some(reason) => Err(self.wire.reads(operation).error(ErrorKind::KeyUnholdable, reason).on(key)),
         }
     }
-}
-
-/// A digest of `bytes`, off the reactor where they are many.
-async fn hash<T: Send + 'static>(bytes: &bytes::Bytes, digest: fn(&[u8]) -> T) -> T {
-    if bytes.len() <= HASH_INLINE_MAX {
-        return digest(bytes);
-    }
-    let bytes = bytes.clone();
-    tokio::task::spawn_blocking(move || digest(&bytes)).await.expect("hashing does not panic")
 }
 
 #[async_trait]
@@ -251,9 +217,11 @@ impl ObjectStore for S3Store {
         let known = self.known();
         let mut condition = condition.clone();
         for _ in 0..CORRUPT_WRITES_MAX {
+            let guard = Guard::of(&condition, known.on_put());
+            let how = How { with_crc: known.keeps_crc64nvme, metadata: known.metadata };
             let tag = self
                 .wire
-                .put(key, body, properties, &condition, known.keeps_crc64nvme)
+                .put(key, body, properties, guard, how)
                 .await
                 .map_err(|error| refused(error, &condition).on(key))?;
             let token = self.written(key, body.size(), tag.as_deref()).await?;
@@ -267,12 +235,25 @@ impl ObjectStore for S3Store {
                 condition = Condition::Matches(token);
             }
         }
-        Err(self.wire.writes("write").error(ErrorKind::Corrupt, "what it holds is not what was sent").on(key))
+        Err(self.wire.writes("write").error(ErrorKind::Corrupt, CORRUPT).on(key))
+    }
+
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        if !self.holds(key) {
+            return Some("S3 has no empty key");
+        }
+        let known = self.capabilities.read().unwrap_or_else(PoisonError::into_inner);
+        known.keys.refuses(key, self.wire.prefix.len())
     }
 
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         self.must_hold(key, "begin upload of")?;
-        let with_crc = self.known().keeps_crc64nvme;
+        let known = self.known();
+        let with_crc = known.keeps_crc64nvme;
+        let metadata =
+            metadata(properties, known.metadata, self.wire.writes("begin upload of")).map_err(|error| error.on(key))?;
+        // Tags that would be dropped may as well be refused: they are set once the object is there.
+        let tags = (known.upload_tags == UploadTags::AtBegin).then(|| tagging_header(&properties.tags)).flatten();
         let header = |header| properties.headers.get(&header).cloned();
         let expires = header(Header::Expires);
         let request = self
@@ -287,8 +268,8 @@ impl ObjectStore for S3Store {
             .set_content_encoding(header(Header::ContentEncoding))
             .set_content_language(header(Header::ContentLanguage))
             .content_type(content_type(properties))
-            .set_metadata(metadata(properties))
-            .set_tagging(tagging_header(&properties.tags))
+            .set_metadata(metadata)
+            .set_tagging(tags)
             .set_checksum_algorithm(with_crc.then_some(ChecksumAlgorithm::Crc64Nvme))
             .set_checksum_type(with_crc.then_some(ChecksumType::FullObject))
             .customize()
@@ -318,8 +299,7 @@ impl ObjectStore for S3Store {
                 return Ok(Part { number, size: body.size(), tag: tag.into() });
             }
         }
-        let detail = "what it holds is not what was sent";
-        Err(self.wire.writes("write part of").error(ErrorKind::Corrupt, detail).on(&upload.key))
+        Err(self.wire.writes("write part of").error(ErrorKind::Corrupt, CORRUPT).on(&upload.key))
     }
 
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
@@ -360,6 +340,7 @@ impl ObjectStore for S3Store {
     ) -> Result<Token> {
         let known = self.known();
         let total: u64 = parts.iter().map(|part| part.size).sum();
+        let guard = Guard::of(condition, known.on_finish());
         let completed = parts
             .iter()
             .map(|part| {
@@ -380,8 +361,8 @@ impl ObjectStore for S3Store {
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(completed)).build())
             .set_checksum_crc64_nvme(known.keeps_crc64nvme.then(|| crc64_header(evidence.crc64nvme)))
             .set_checksum_type(known.keeps_crc64nvme.then_some(ChecksumType::FullObject))
-            .set_if_match(if_match(condition))
-            .set_if_none_match(if_none_match(condition));
+            .set_if_match(guard.if_match)
+            .set_if_none_match(guard.if_none_match);
         // S3 joins the parts before it answers, which takes minutes for the largest objects.
         let answer = within(self.wire.writes("finish upload of"), total, request.send()).await;
         let (tag, understood) = match answer {
@@ -395,6 +376,30 @@ impl ObjectStore for S3Store {
             self.read_back(&upload.key, &token, evidence).await.map_err(StoreError::with_unknown_outcome)?;
         }
         Ok(token)
+    }
+
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        let operation = self.wire.writes("set tags of");
+        let look = self.wire.client.head_object();
+        let look = look.bucket(&*self.wire.bucket).key(self.wire.full_key(key));
+        let look = look.set_expected_bucket_owner(self.wire.owner.clone());
+        let changed = || operation.error(ErrorKind::Changed, "it is no longer the version that was written").on(key);
+        let shown = match within(self.wire.reads("look at"), 0, look.send()).await {
+            Ok(shown) if pin.agrees_with(&head_of(&shown).token) => shown,
+            Ok(_) => return Err(changed()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(changed()),
+            Err(error) => return Err(error.on(key)),
+        };
+        let request = self
+            .wire
+            .client
+            .put_object_tagging()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .set_version_id(shown.version_id().map(ToOwned::to_owned))
+            .tagging(convert::tagging(tags));
+        within(operation, 0, request.send()).await.map(drop).map_err(|error| error.on(key))
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
@@ -446,6 +451,7 @@ impl ObjectStore for S3Store {
         if !self.holds(key) {
             return Ok(());
         }
+        let guard = Guard::of(condition, self.known().on_delete());
         let request = self
             .wire
             .client
@@ -453,7 +459,7 @@ impl ObjectStore for S3Store {
             .bucket(&*self.wire.bucket)
             .key(self.wire.full_key(key))
             .set_expected_bucket_owner(self.wire.owner.clone())
-            .set_if_match(if_match(condition));
+            .set_if_match(guard.if_match);
         match within(self.wire.writes("delete"), 0, request.send()).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -461,24 +467,6 @@ impl ObjectStore for S3Store {
             Err(error) if error.kind() == ErrorKind::Precondition && self.head(key).await?.is_none() => Ok(()),
             Err(error) => Err(error.on(key)),
         }
-    }
-}
-
-impl S3Store {
-    /// Reads an object of parts back, part by part, against the digests of what was sent.
-    async fn read_back(&self, key: &Key, token: &Token, evidence: &Evidence) -> Result<()> {
-        let mut start = 0;
-        for (size, expected) in evidence.parts.iter().filter(|(size, _)| *size > 0) {
-            let range = ByteRange { start, end: start + size };
-            let read = self.read_once(key, Some(range), Some(token)).await.map_err(|error| error.on(key))?;
-            let found = hash(&read.bytes, digest::sha256).await;
-            if found != *expected {
-                let detail = "what it holds is not what was sent";
-                return Err(self.wire.writes("finish upload of").error(ErrorKind::Corrupt, detail).on(key));
-            }
-            start += size;
-        }
-        Ok(())
     }
 }
 

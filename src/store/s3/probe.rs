@@ -1,39 +1,57 @@
-//! Finds out what an endpoint really does, in one scratch object that is removed again.
+//! Finds out what an endpoint really does, under scratch keys that are removed again.
 //!
-//! Servers were seen that accept a condition and ignore it, that accept a wrong checksum without
-//! complaint, and that do not check a signed body. So each ability is tried with a request that
-//! must fail where the ability is there.
+//! Servers were seen that accept a condition and ignore it, that refuse the right condition too, that
+//! accept a wrong checksum without complaint, and that do not check a signed body. So each ability is
+//! tried both ways: with a request that must fail where the ability is there, and with one that must
+//! succeed. [`conditions`] does so for conditions, [`uploads`] for what an upload keeps, [`keys`] finds the
+//! keys that are bent or refused.
 //!
 //! A passing failure must not be taken for an answer: what is found here holds for a day. So an error
-//! that could be either is asked about twice.
+//! that could be either is asked about twice, and a test whose answer was lost begins again, since what
+//! it would find then is not what it has prepared.
 //!
-//! The layer above repeats a probe as a whole. A probe is twenty requests, though, and where one of
-//! twenty fails it would never come to its end; so each request is also asked again right here, a few
-//! times. It is the one exception to the rule that only `store::retry` retries.
+//! The layer above repeats a probe as a whole. A probe is some sixty requests, though, and where one of
+//! twenty fails it would never come to its end; so requests and tests are also repeated right here, a
+//! few times. It is the one exception to the rule that only `store::retry` retries.
 //!
-//! All probes of a store share one scratch key, so that a repeated one also removes what a failed one
+//! All probes of a store share one scratch name, so that a repeated one also removes what a failed one
 //! had to leave: left there, it would be an extra record of the target.
 
-use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ChecksumMode};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use aws_sdk_s3::{
+    operation::head_object::HeadObjectOutput,
+    types::{ChecksumMode, EncodingType},
+};
 use bytes::Bytes;
 use rand::{RngCore as _, SeedableRng as _};
 
 use super::{
-    convert::{head_of, md5_of_tag, quoted, tagging_header},
-    wire::{Got, Wire, within},
+    convert::{bare_tag, head_of, md5_of_tag, percent_decode, tagging_header},
+    wire::{Got, Guard, How, Wire, within},
 };
 use crate::{
     digest::{Body, md5, sha256},
-    model::{Key, Token},
-    store::{Capabilities, Condition, ErrorKind, Header, PartRules, Proof, Properties, Result, Retry, StoreError},
+    model::Key,
+    store::{Capabilities, ErrorKind, Header, MetadataForm, PartRules, Proof, Properties, Result, Retry, StoreError},
 };
 
+mod conditions;
+mod keys;
+mod uploads;
+
 const CONTENT: &[u8] = b"A scratch object of `migrate`, which asks what this endpoint can do. Safe to delete.\n";
-/// An `ETag` that no object has.
-const NO_TAG: &str = "00000000000000000000000000000000";
+
+/// A tag that needs its encoding.
+const TAG: (&str, &str) = ("migrate-probe", "a b");
 
 /// How often one request is sent where it fails in passing.
 const TRIES_MAX: u32 = 4;
+/// How often a test of several requests is begun.
+const TESTS_MAX: u32 = 8;
 /// How often a refusal that may be a passing failure must come before it is believed.
 const REFUSALS_MIN: u32 = 2;
 
@@ -69,11 +87,18 @@ impl super::S3Store {
     }
 }
 
-/// Tries everything, then removes the scratch object whatever came of it.
+/// Tries everything, then removes what it has written, whatever came of it.
 pub(super) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
-    let probe = Probe { wire, key: key.clone(), body: Body::new(Bytes::from_static(CONTENT)) };
-    let found = probe.ask().await;
-    let removed = probe.remove().await;
+    let probe = Probe {
+        wire,
+        key: key.clone(),
+        body: Body::new(Bytes::from_static(CONTENT)),
+        uploads: Mutex::default(),
+        versioned: AtomicBool::new(false),
+    };
+    // On the heap: these futures are large, and stand below those of a whole run.
+    let found = Box::pin(probe.ask()).await;
+    let removed = Box::pin(probe.remove()).await;
     let found = found?;
     removed?;
     Ok(found)
@@ -83,17 +108,26 @@ struct Probe<'a> {
     wire: &'a Wire,
     key: Key,
     body: Body,
+    /// Uploads that were begun and not finished.
+    uploads: Mutex<Vec<String>>,
+    /// The bucket keeps old versions.
+    versioned: AtomicBool,
+}
+
+/// What the scratch object carries, so that it can be seen what survives.
+fn plain() -> Properties {
+    Properties {
+        headers: [(Header::ContentType, "text/x-migrate-probe".to_owned())].into(),
+        metadata: [("migrate-probe".to_owned(), "1".to_owned())].into(),
+        tags: [].into(),
+    }
 }
 
 impl Probe<'_> {
     async fn ask(&self) -> Result<Capabilities> {
         // The first write takes nothing special: if it fails, the target cannot be written at all.
-        let plain = Properties {
-            headers: [(Header::ContentType, "text/x-migrate-probe".to_owned())].into(),
-            metadata: [("migrate-probe".to_owned(), "1".to_owned())].into(),
-            tags: [].into(),
-        };
-        let tag = self.write(&self.body, &plain, &Condition::None, false, &[]).await?;
+        let plain = plain();
+        let tag = self.write(&self.body, &plain, Guard::default(), false, &[]).await?;
         // Looked at before anything else is written, which may carry less.
         let head = self.head().await?;
         let tags = self.keeps_tags().await?;
@@ -108,26 +142,25 @@ impl Probe<'_> {
         } else {
             Proof::ReadBack
         };
-        let elsewhere = Condition::Matches(Token { size: 0, tag: NO_TAG.into(), modified_s: None });
+        let metadata = Box::pin(self.metadata()).await?;
+        let (on_put, on_finish) = (Box::pin(self.on_put()).await?, Box::pin(self.on_finish()).await?);
+        let upload = Box::pin(self.what_an_upload_keeps(tags.is_some())).await?;
         Ok(Capabilities {
             proof,
-            put_if_absent: self.refuses_write(&Condition::Absent).await?,
-            put_if_matches: self.refuses_write(&elsewhere).await?,
-            delete_if_matches: self.refuses_delete().await?,
+            put_if_absent: on_put.absent,
+            put_if_matches: on_put.matches,
+            finish_if_absent: on_finish.absent,
+            finish_if_matches: on_finish.matches,
+            delete_if_matches: Box::pin(self.on_delete()).await?,
             keeps_crc64nvme: crc_kept,
-            properties: head == plain,
+            properties: head == plain && upload.properties,
             tags: tags.is_some(),
             tag_count: tags.unwrap_or(false),
+            upload_tags: upload.tags,
+            metadata,
+            keys: Box::pin(self.keys()).await?,
             parts: PartRules::S3,
         })
-    }
-
-    /// A condition that does not hold must be refused as such. A server that does not know it at
-    /// all says so in its own way.
-    async fn refuses_write(&self, condition: &Condition) -> Result<bool> {
-        let refusals = [ErrorKind::Precondition];
-        let answer = self.write(&self.body, &Properties::default(), condition, false, &refusals).await;
-        refused(answer.map(drop), &refusals)
     }
 
     /// Writes the scratch object; returns its tag.
@@ -135,28 +168,43 @@ impl Probe<'_> {
         &self,
         body: &Body,
         properties: &Properties,
-        condition: &Condition,
+        guard: Guard,
         with_crc: bool,
         refusals: &[ErrorKind],
     ) -> Result<Option<String>> {
-        patiently(refusals, || self.wire.put(&self.key, body, properties, condition, with_crc)).await
+        let how = How { with_crc, metadata: MetadataForm::Raw };
+        patiently(refusals, || self.wire.put(&self.key, body, properties, guard.clone(), how)).await
     }
 
-    /// Asked last: where the condition is ignored, the object is gone.
-    async fn refuses_delete(&self) -> Result<bool> {
-        let request = || {
-            let request = self
-                .wire
-                .client
-                .delete_object()
-                .bucket(&*self.wire.bucket)
-                .key(self.wire.full_key(&self.key))
-                .set_expected_bucket_owner(self.wire.owner.clone())
-                .if_match(quoted(NO_TAG));
-            within(self.wire.writes("delete"), 0, request.send())
+    /// How metadata that is not ASCII is shown: as raw UTF-8 and as an encoded word.
+    async fn metadata(&self) -> Result<MetadataForm> {
+        const RAW: &str = "caf\u{e9}";
+        // Not the word that anybody would make of it: one that comes back was kept, not made again.
+        const WORD: &str = "=?utf-8?Q?ca=66=C3=A9?=";
+        let refusals =
+            [ErrorKind::Other, ErrorKind::Unsupported, ErrorKind::Credentials, ErrorKind::Denied, ErrorKind::Corrupt];
+        let carrying = |metadata: &[(&str, &str)]| Properties {
+            metadata: metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            ..Properties::default()
         };
-        let answer = patiently(&[ErrorKind::Precondition], request).await;
-        Ok(refused(answer.map(drop), &[ErrorKind::Precondition])? && self.is_there().await?)
+        let both = carrying(&[("migrate-raw", RAW), ("migrate-word", WORD)]);
+        if self.refuses_each_time(&self.body, &both, false, &refusals).await? {
+            let word = carrying(&[("migrate-word", WORD)]);
+            if self.refuses_each_time(&self.body, &word, false, &refusals).await? {
+                return Ok(MetadataForm::Ascii);
+            }
+        }
+        let (output, _) = self.read().await?;
+        let shown = |name| output.metadata().and_then(|all| all.get(name)).map(String::as_str);
+        let (raw, word) = (shown("migrate-raw"), shown("migrate-word"));
+        let means = |shown: Option<&str>| shown.is_some_and(|shown| MetadataForm::Words.reads_alike(shown, RAW));
+        Ok(if raw == Some(RAW) && word == Some(WORD) {
+            MetadataForm::Raw
+        } else if means(word) && (word != Some(WORD) || means(raw)) {
+            MetadataForm::Words
+        } else {
+            MetadataForm::Ascii
+        })
     }
 
     /// A body that is not the one that was signed must be refused.
@@ -177,7 +225,7 @@ impl Probe<'_> {
         refusals: &[ErrorKind],
     ) -> Result<bool> {
         for _ in 0..REFUSALS_MIN {
-            let answer = self.write(body, properties, &Condition::None, with_crc, refusals).await;
+            let answer = self.write(body, properties, Guard::default(), with_crc, refusals).await;
             if !refused(answer.map(drop), refusals)? {
                 return Ok(false);
             }
@@ -201,14 +249,24 @@ impl Probe<'_> {
 
     /// Whether tags come back; and if so, whether HEAD and GET say how many there are.
     async fn keeps_tags(&self) -> Result<Option<bool>> {
-        let tagged = Properties { tags: [("migrate-probe".to_owned(), "a b".to_owned())].into(), ..Default::default() };
+        let tagged = Properties { tags: [(TAG.0.to_owned(), TAG.1.to_owned())].into(), ..Default::default() };
         debug_assert!(tagging_header(&tagged.tags).is_some());
         // An identity may lack the right to tag, which comes to the same.
         let unable = [ErrorKind::Unsupported, ErrorKind::Other, ErrorKind::Denied];
-        let answer = self.write(&self.body, &tagged, &Condition::None, false, &unable).await;
+        let answer = self.write(&self.body, &tagged, Guard::default(), false, &unable).await;
         if refused(answer.map(drop), &unable)? {
             return Ok(None);
         }
+        if !self.shows_tags(&unable).await? {
+            return Ok(None);
+        }
+        let (output, _) = self.read().await?;
+        // Some servers count on GET alone.
+        Ok(Some(output.tag_count() == Some(1) && self.looked_at().await?.tag_count() == Some(1)))
+    }
+
+    /// Whether the scratch object has the tag that it was given.
+    async fn shows_tags(&self, unable: &[ErrorKind]) -> Result<bool> {
         let request = || {
             let request = self
                 .wire
@@ -219,15 +277,11 @@ impl Probe<'_> {
                 .set_expected_bucket_owner(self.wire.owner.clone());
             within(self.wire.reads("read tags of"), 0, request.send())
         };
-        match patiently(&unable, request).await {
-            Ok(output) if output.tag_set().iter().any(|tag| tag.key() == "migrate-probe" && tag.value() == "a b") => {}
-            Ok(_) => return Ok(None),
-            Err(error) if unable.contains(&error.kind()) || error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        match patiently(unable, request).await {
+            Ok(output) => Ok(output.tag_set().iter().any(|tag| tag.key() == TAG.0 && tag.value() == TAG.1)),
+            Err(error) if unable.contains(&error.kind()) || error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
-        let (output, _) = self.read().await?;
-        // Some servers count on GET alone.
-        Ok(Some(output.tag_count() == Some(1) && self.looked_at().await?.tag_count() == Some(1)))
     }
 
     async fn looked_at(&self) -> Result<HeadObjectOutput> {
@@ -257,56 +311,137 @@ impl Probe<'_> {
         patiently(&[], || self.wire.get(&self.key, None, None)).await
     }
 
-    async fn is_there(&self) -> Result<bool> {
+    /// The tag of the scratch object as it is now, without its quotes; `None` where there is none.
+    async fn tag_now(&self) -> Result<Option<Box<str>>> {
         match self.read().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Ok((output, _)) => Ok(Some(bare_tag(output.e_tag()))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Removes the scratch object; in a versioned bucket each of its versions and markers.
-    async fn remove(&self) -> Result<()> {
-        let full_key = self.wire.full_key(&self.key);
-        let delete = async |version: Option<String>| {
-            let request = || {
-                let request = self
-                    .wire
-                    .client
-                    .delete_object()
-                    .bucket(&*self.wire.bucket)
-                    .key(&full_key)
-                    .set_expected_bucket_owner(self.wire.owner.clone())
-                    .set_version_id(version.clone());
-                within(self.wire.writes("delete"), 0, request.send())
-            };
-            patiently(&[], request).await
-        };
-        let output = match delete(None).await {
-            Ok(output) => output,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error.on(&self.key)),
-        };
-        if output.version_id().is_none() {
-            return Ok(());
+    /// Deletes one full key, once.
+    async fn delete_at(&self, full_key: &str, version: Option<String>, guard: Guard) -> Result<()> {
+        let request = self
+            .wire
+            .client
+            .delete_object()
+            .bucket(&*self.wire.bucket)
+            .key(full_key)
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .set_version_id(version)
+            .set_if_match(guard.if_match);
+        match within(self.wire.writes("delete"), 0, request.send()).await {
+            Ok(output) => {
+                self.versioned.fetch_or(output.version_id().is_some(), Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.on(&self.key)),
         }
+    }
+
+    async fn delete(&self, guard: Guard) -> Result<()> {
+        self.delete_at(&self.wire.full_key(&self.key), None, guard).await
+    }
+
+    /// The full keys of what there is under the scratch name, past a slash or not.
+    async fn list(&self, slash: &str) -> Result<Vec<String>> {
+        let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
         let request = || {
             let request = self
                 .wire
                 .client
-                .list_object_versions()
+                .list_objects_v2()
                 .bucket(&*self.wire.bucket)
-                .prefix(&full_key)
+                .prefix(&prefix)
+                .encoding_type(EncodingType::Url)
                 .set_expected_bucket_owner(self.wire.owner.clone());
-            within(self.wire.reads("list versions of"), 0, request.send())
+            within(self.wire.reads("list"), 0, request.send())
         };
         let output = patiently(&[], request).await?;
-        let versions = output.versions().iter().filter_map(|version| version.version_id());
-        let markers = output.delete_markers().iter().filter_map(|marker| marker.version_id());
-        for version in versions.chain(markers) {
-            delete(Some(version.to_owned())).await.map_err(|error| error.on(&self.key))?;
+        let encoded = output.encoding_type() == Some(&EncodingType::Url);
+        let keys = output.contents().iter().filter_map(|object| object.key());
+        Ok(keys.filter_map(|key| if encoded { percent_decode(key) } else { Some(key.to_owned()) }).collect())
+    }
+
+    /// Removes all that was written, also what a server has put under another name; in a versioned bucket
+    /// each version and marker.
+    async fn remove(&self) -> Result<()> {
+        let uploads = std::mem::take(&mut *self.uploads.lock().unwrap_or_else(PoisonError::into_inner));
+        for id in uploads {
+            let request = || {
+                let request = self
+                    .wire
+                    .client
+                    .abort_multipart_upload()
+                    .bucket(&*self.wire.bucket)
+                    .key(self.wire.full_key(&self.key))
+                    .set_expected_bucket_owner(self.wire.owner.clone())
+                    .upload_id(&id);
+                within(self.wire.writes("abort upload of"), 0, request.send())
+            };
+            match patiently(&[], request).await {
+                Err(error) if !matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::NotFound) => {
+                    return Err(error.on(&self.key));
+                }
+                _ => {}
+            }
+        }
+        patiently(&[], || self.delete(Guard::default())).await?;
+        for slash in ["", "/"] {
+            for key in self.list(slash).await? {
+                patiently(&[], || self.delete_at(&key, None, Guard::default())).await?;
+            }
+            if self.versioned.load(Ordering::Relaxed) {
+                self.remove_versions(slash).await?;
+            }
         }
         Ok(())
+    }
+
+    async fn remove_versions(&self, slash: &str) -> Result<()> {
+        let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
+        loop {
+            let request = || {
+                let request = self
+                    .wire
+                    .client
+                    .list_object_versions()
+                    .bucket(&*self.wire.bucket)
+                    .prefix(&prefix)
+                    .encoding_type(EncodingType::Url)
+                    .set_expected_bucket_owner(self.wire.owner.clone());
+                within(self.wire.reads("list versions of"), 0, request.send())
+            };
+            let output = patiently(&[], request).await?;
+            let encoded = output.encoding_type() == Some(&EncodingType::Url);
+            let versions = output.versions().iter().map(|version| (version.key(), version.version_id()));
+            let markers = output.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
+            let named = versions.chain(markers).filter_map(|(key, version)| {
+                let key = if encoded { percent_decode(key?)? } else { key?.to_owned() };
+                Some((key, version?.to_owned()))
+            });
+            let named: Vec<_> = named.collect();
+            for (key, version) in named {
+                patiently(&[], || self.delete_at(&key, Some(version.clone()), Guard::default())).await?;
+            }
+            if output.is_truncated() != Some(true) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Runs a test of several requests again, from its beginning, where it fails in passing: after a lost
+/// answer, what it has prepared is not what it would find.
+async fn afresh<T, F: Future<Output = Result<T>>>(test: impl Fn() -> F) -> Result<T> {
+    let mut tries = 1;
+    loop {
+        match test().await {
+            Err(error) if error.kind().retry() != Retry::Permanent && tries < TESTS_MAX => tries += 1,
+            answer => return answer,
+        }
     }
 }
 

@@ -20,12 +20,14 @@ use bytes::{Bytes, BytesMut};
 use super::{
     convert::{crc64_header, quoted, tagging_header},
     error::Operation,
-    words,
 };
 use crate::{
     digest::Body,
     model::{Key, Sha256, Token},
-    store::{ByteRange, Condition, ErrorKind, Header, Properties, Result, StoreError, Upload},
+    store::{
+        ByteRange, Condition, ErrorKind, Header, Honoured, IfMatch, MetadataForm, Properties, Result, StoreError,
+        Upload,
+    },
 };
 
 /// Slowest transfer that is still taken for one: below it a request has hung.
@@ -111,10 +113,11 @@ impl Wire {
         key: &Key,
         body: &Body,
         properties: &Properties,
-        condition: &Condition,
-        with_crc: bool,
+        guard: Guard,
+        how: How,
     ) -> Result<Option<String>> {
         let header = |header| properties.headers.get(&header).cloned();
+        let metadata = metadata(properties, how.metadata, self.writes("write"))?;
         let request = self
             .client
             .put_object()
@@ -127,11 +130,11 @@ impl Wire {
             .set_content_encoding(header(Header::ContentEncoding))
             .set_content_language(header(Header::ContentLanguage))
             .content_type(content_type(properties))
-            .set_metadata(metadata(properties))
+            .set_metadata(metadata)
             .set_tagging(tagging_header(&properties.tags))
-            .set_checksum_crc64_nvme(with_crc.then(|| crc64_header(body.crc64nvme())))
-            .set_if_match(if_match(condition))
-            .set_if_none_match(if_none_match(condition))
+            .set_checksum_crc64_nvme(how.with_crc.then(|| crc64_header(body.crc64nvme())))
+            .set_if_match(guard.if_match)
+            .set_if_none_match(guard.if_none_match)
             .body(body.bytes().clone().into());
         let expires = header(Header::Expires);
         let request = request
@@ -240,15 +243,42 @@ fn whole(operation: Operation<'_>, bytes: Bytes, length: Option<u64>) -> Result<
     }
 }
 
-pub(super) fn if_match(condition: &Condition) -> Option<String> {
-    match condition {
-        Condition::Matches(token) => Some(quoted(&token.tag)),
-        Condition::None | Condition::Absent => None,
+/// The headers of a write's condition. Every write takes them from [`Guard::of`].
+#[derive(Debug, Clone, Default)]
+pub(super) struct Guard {
+    pub(super) if_match: Option<String>,
+    pub(super) if_none_match: Option<String>,
+}
+
+impl Guard {
+    /// The headers of a condition, in the form that the endpoint keeps. One that it does not keep is not
+    /// sent: `store::conditional` has looked.
+    pub(super) fn of(condition: &Condition, honoured: Honoured) -> Self {
+        match condition {
+            Condition::Absent if honoured.absent => Self { if_none_match: Some("*".to_owned()), ..Self::default() },
+            Condition::Matches(token) => Self::tag(&token.tag, honoured.matches),
+            Condition::None | Condition::Absent => Self::default(),
+        }
+    }
+
+    /// The same for the tag of a version, without its quotes.
+    pub(super) fn tag(tag: &str, form: IfMatch) -> Self {
+        let if_match = match form {
+            IfMatch::Quoted => Some(quoted(tag)),
+            IfMatch::Bare => Some(tag.to_owned()),
+            IfMatch::Ignored => None,
+        };
+        Self { if_match, ..Self::default() }
     }
 }
 
-pub(super) fn if_none_match(condition: &Condition) -> Option<String> {
-    (*condition == Condition::Absent).then(|| "*".to_owned())
+/// What a whole write sends along with the body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// The CRC-64/NVME of the body.
+    pub(super) with_crc: bool,
+    /// How metadata that is not ASCII is sent.
+    pub(super) metadata: MetadataForm,
 }
 
 /// The `Content-Type` to write: where the source says nothing, the one that says so. Left out, the SDK would
@@ -257,9 +287,24 @@ pub(super) fn content_type(properties: &Properties) -> &str {
     properties.headers.get(&Header::ContentType).map_or("application/octet-stream", String::as_str)
 }
 
-pub(super) fn metadata(properties: &Properties) -> Option<std::collections::HashMap<String, String>> {
-    (!properties.metadata.is_empty())
-        .then(|| properties.metadata.iter().map(|(name, value)| (name.clone(), words::encode(value))).collect())
+/// User metadata as headers; an error where a client would read something else there.
+pub(super) fn metadata(
+    properties: &Properties,
+    form: MetadataForm,
+    operation: Operation<'_>,
+) -> Result<Option<std::collections::HashMap<String, String>>> {
+    if properties.metadata.is_empty() {
+        return Ok(None);
+    }
+    let sent = properties.metadata.iter().map(|(name, value)| {
+        let unread = || {
+            let detail = format!("it does not show the metadata {name:?} as it is, which is not ASCII");
+            operation.error(ErrorKind::Unsupported, detail)
+        };
+        let sent = form.sent(value).ok_or_else(unread)?;
+        Ok((name.clone(), sent.into_owned()))
+    });
+    sent.collect::<Result<_>>().map(Some)
 }
 
 /// Sets `Expires` as the text that the source has: the SDK would take only a well-formed date, and

@@ -74,6 +74,10 @@ impl ObjectStore for Racing {
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
         self.inner.put(key, body, properties, condition).await
     }
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.inner.refuses(key)
+    }
+
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         self.inner.begin_upload(key, properties, before).await
     }
@@ -92,6 +96,9 @@ impl ObjectStore for Racing {
         condition: &Condition,
     ) -> Result<Token> {
         self.inner.finish_upload(upload, parts, evidence, properties, condition).await
+    }
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        self.inner.set_tags(key, tags, pin).await
     }
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
         self.inner.abort_upload(upload).await

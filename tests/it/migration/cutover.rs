@@ -345,7 +345,8 @@ async fn a_route_that_moves_meanwhile_loses_the_switch() {
     };
     let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), move_it);
     let stopped = outcome.unwrap().stopped.expect("the switch is lost");
-    assert!(stopped.to_string().contains("was changed by somebody else: it says that b leads"), "{stopped}");
+    let told = "is no longer what was read: there was none when it was read, and now it says that b leads";
+    assert!(stopped.to_string().contains(told), "{stopped}");
     assert_eq!(route(&stores, "shop").unwrap(), theirs);
     assert!(rig.try_run(Goal::CutOver).await.unwrap_err().to_string().contains("b leads dataset shop"), "and stays so");
 }

@@ -1,0 +1,66 @@
+//! What must be shown after a write for it to be believed.
+
+use super::{
+    CORRUPT, HASH_INLINE_MAX, S3Store,
+    convert::{bare_tag, md5_of_tag},
+};
+use crate::{
+    digest::{self, Body},
+    model::{Evidence, Key, Token},
+    store::{ByteRange, ErrorKind, ObjectStore as _, Proof, Result},
+};
+
+impl S3Store {
+    /// Whether the target has shown that it holds `body` under `tag`.
+    pub(super) async fn proved(&self, proof: Proof, key: &Key, body: &Body, tag: &str) -> Result<bool> {
+        Ok(match proof {
+            Proof::SignedPayload | Proof::Checksum | Proof::Fsynced => true,
+            Proof::Md5Tag => hash(body.bytes(), digest::md5).await == md5_of_tag(tag).unwrap_or_default(),
+            Proof::ReadBack => {
+                let read = self.read_once(key, None, None).await?;
+                hash(&read.bytes, digest::sha256).await == body.sha256()
+            }
+        })
+    }
+
+    /// The token of an object just written, whose tag came back, or did not.
+    pub(super) async fn written(&self, key: &Key, size: u64, tag: Option<&str>) -> Result<Token> {
+        let tag = bare_tag(tag);
+        if !tag.is_empty() {
+            return Ok(Token { size, tag, modified_s: None });
+        }
+        match self.head(key).await? {
+            Some(head) if head.token.size == size => Ok(head.token),
+            _ => Err(self
+                .wire
+                .writes("write")
+                .error(ErrorKind::Conflict, "it is not there as it was written")
+                .with_unknown_outcome()
+                .on(key)),
+        }
+    }
+
+    /// Reads an object of parts back, part by part, against the digests of what was sent.
+    pub(super) async fn read_back(&self, key: &Key, token: &Token, evidence: &Evidence) -> Result<()> {
+        let mut start = 0;
+        for (size, expected) in evidence.parts.iter().filter(|(size, _)| *size > 0) {
+            let range = ByteRange { start, end: start + size };
+            let read = self.read_once(key, Some(range), Some(token)).await.map_err(|error| error.on(key))?;
+            let found = hash(&read.bytes, digest::sha256).await;
+            if found != *expected {
+                return Err(self.wire.writes("finish upload of").error(ErrorKind::Corrupt, CORRUPT).on(key));
+            }
+            start += size;
+        }
+        Ok(())
+    }
+}
+
+/// A digest of `bytes`, off the reactor where they are many.
+pub(super) async fn hash<T: Send + 'static>(bytes: &bytes::Bytes, digest: fn(&[u8]) -> T) -> T {
+    if bytes.len() <= HASH_INLINE_MAX {
+        return digest(bytes);
+    }
+    let bytes = bytes.clone();
+    tokio::task::spawn_blocking(move || digest(&bytes)).await.expect("hashing does not panic")
+}
