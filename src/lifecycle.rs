@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Decided, Epoch, Key, SiteName};
+use crate::model::{Decided, Epoch, SiteName};
 
 /// Something that happened to a dataset, durably.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,8 +85,6 @@ pub enum Event {
     CutOver {
         /// Records that were written at the old lead after the final verification.
         late: u64,
-        /// The first of them, at most [`LATE_KEYS_MAX`].
-        late_keys: Vec<Key>,
     },
     /// The operator gave the dataset up: what was added for it is taken back, and a run begins anew.
     Aborted,
@@ -101,7 +99,7 @@ pub fn last_proof<'a>(events: impl DoubleEndedIterator<Item = &'a Event>) -> Opt
     })?
 }
 
-/// How many late writes are kept by key.
+/// How many late writes are told by key.
 pub const LATE_KEYS_MAX: usize = 100;
 
 /// Which site leads, since which epoch.
@@ -150,6 +148,8 @@ pub enum State {
         pass: u64,
         /// The level of that verification.
         level: String,
+        /// Records that it compared, over all targets: where there were none, it proved nothing.
+        compared: u64,
     },
     /// The route is being switched; whether it was, only the route itself tells.
     Switching {
@@ -245,8 +245,8 @@ impl State {
             }),
             (
                 State::Copied { pass } | State::Verified { pass, .. } | State::Different { pass, .. },
-                Event::Verified { level, .. },
-            ) => Ok(State::Verified { pass: *pass, level: level.clone() }),
+                Event::Verified { level, compared, .. },
+            ) => Ok(State::Verified { pass: *pass, level: level.clone(), compared: *compared }),
             (
                 State::Copied { pass } | State::Verified { pass, .. } | State::Different { pass, .. },
                 Event::Differed { differences, unreadable, .. },
@@ -391,7 +391,7 @@ mod tests {
             (0_u64..2).prop_map(intent),
             (0_u64..2).prop_map(|epoch| Event::Switched { lead: lead(epoch) }),
             Just(Event::SwitchAbandoned { reason: "no".into() }),
-            (0_u64..2).prop_map(|late| Event::CutOver { late, late_keys: Vec::new() }),
+            (0_u64..2).prop_map(|late| Event::CutOver { late }),
             Just(Event::Aborted),
         ]
     }
@@ -460,7 +460,7 @@ mod tests {
         assert_eq!(abandoned.first_step(), Some(Step::BeginPass(2)));
         events.push(Event::Switched { lead: lead(1) });
         assert_eq!(State::replay(&events).unwrap().first_step(), Some(Step::Watch));
-        events.push(Event::CutOver { late: 0, late_keys: Vec::new() });
+        events.push(Event::CutOver { late: 0 });
         let over = State::replay(&events).unwrap();
         assert_eq!((over.first_step(), over.reached(Goal::CutOver)), (None, true));
         assert!(over.apply(&Event::Aborted).is_err(), "there is no way back before the switch");

@@ -47,7 +47,8 @@ The exit codes of every command:
   0  Done: everything that was asked for is done and equal (or waits for an approval, as asked).
   1  Differences were found, or the plan is blocked: by a policy, by a key of the plan that is not
      supported, by more deletions than `delete_share` allows, by a dataset whose meaning changed, by
-     a phase that has to wait for another; or a saved plan is stale. Running the same command again
+     a phase that has to wait for another, or by a cutover for which nothing was compared; a saved
+     plan is stale; or records came late to an old lead and are open. Running the same command again
      changes nothing: look first.
   2  The command line, the plan file or the saved plan is wrong, or cannot be read. Nothing was done.
   3  Incomplete: interrupted, some records failed, an endpoint or credentials did not work, the
@@ -118,6 +119,8 @@ pub(super) enum Command {
     Cutover(CutoverArgs),
     /// Give datasets up before their lead has moved: take back what was added for them
     Abort(AbortArgs),
+    /// Show late writes, or record what was decided of them
+    Resolve(ResolveArgs),
     /// Show or change limits, also of a run that is under way
     Limits(LimitsArgs),
     /// Run the whole plan against a local cloud filled with sample data; touches nothing real
@@ -287,6 +290,36 @@ pub(super) struct AbortArgs {
     /// Delete without a question (only --discard asks)
     #[arg(long)]
     pub(super) yes: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate resolve plan.toml                                 # which late writes are open
+  migrate resolve plan.toml 2026/07/a.json --reason 'the shop wrote it again'
+  migrate resolve plan.toml --dataset storefront --all
+
+A late write came to the old lead after the final verification: the new lead lacks it. Carry over what is
+to stand there, and run again: what both leads hold alike is settled. What is not to be carried over is
+for a person to decide; that is recorded with who and when, and nothing is copied or deleted.")]
+pub(super) struct ResolveArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// Which records, as `migrate resolve PLAN` lists them
+    #[arg(value_name = "KEY", conflicts_with = "all")]
+    pub(super) keys: Vec<String>,
+    /// All that are open
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Only of this dataset (may be given again)
+    #[arg(long = "dataset", short, value_name = "NAME")]
+    pub(super) datasets: Vec<String>,
+    /// Why, to be kept with the decision
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,

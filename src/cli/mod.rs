@@ -32,6 +32,7 @@ mod plan;
 mod progress;
 mod rehearse;
 mod render;
+mod resolve;
 mod run;
 mod saved;
 mod session;
@@ -66,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Cutover(args) => cutover::cutover(&args, &global),
         Command::Abort(args) => abort::abort(&args, &global),
         Command::Rehearse(args) => rehearse::rehearse(&args, &global),
+        Command::Resolve(args) => resolve::resolve(&args, &global),
         Command::Limits(args) => limits::limits(&args, &global),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&crate::plan::schema()).expect("a schema is plain data");

@@ -18,7 +18,7 @@ use super::{
     standing::{DatasetStanding, PhaseStanding},
     waits::WaitsFor,
 };
-use crate::engine::EngineError;
+use crate::{cutover::NOTHING_COMPARED, engine::EngineError};
 
 /// How a command has ended, or where a migration stands, as far as it decides what is next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,8 +83,14 @@ pub(super) enum Situation<'a> {
     Done,
     /// The lead has moved, and what is written there since is not at the others.
     Behind,
+    /// Nothing was there to compare, and the plan does not accept that.
+    NothingCompared,
+    /// Only targets have what differs, which a repair leaves alone.
+    OnlyExtra,
     /// Records were written at the old lead too late to be brought over.
     Late,
+    /// The same, and the answer has listed them.
+    LateListed,
     /// It was given up.
     GivenUp,
 }
@@ -133,7 +139,9 @@ const MEND_RECORDS: &str =
     "mend what the records that failed are named with: at the source, at the target or in the plan";
 const SEE_WHAT_DIFFERS: &str = "a copy did not make them equal: see what each differs in; what a target cannot hold needs \
                                 another target, or `waive`";
-const CARRY_OVER: &str = "carry what is named LATE over to the new lead by hand, if it is newer than what is there";
+const CARRY_OVER: &str = "carry what is named LATE over to the new lead by hand, if it is newer than what is there; a run \
+                          settles what both leads hold alike";
+const DECIDE: &str = "carry over by hand what is to stand at the new lead, and run again; name the rest, or all of it";
 
 /// The table: what follows from each situation. `stops_short` says that this build cannot carry out the
 /// plan's cutovers.
@@ -182,7 +190,10 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::Proved => (None, Type("verify", vec![])),
         S::Done => (None, Nothing(None)),
         S::Behind => (None, Nothing(Some("what is written at a new lead is not copied back to the others yet"))),
-        S::Late => (Some(CARRY_OVER), Type("verify", vec![])),
+        S::NothingCompared => (Some(NOTHING_COMPARED), Type("plan", vec![])),
+        S::OnlyExtra => (None, Type("verify", vec![])),
+        S::Late => (Some(CARRY_OVER), Type("resolve", vec![])),
+        S::LateListed => (Some(DECIDE), Type("resolve", vec!["--all"])),
         S::GivenUp => (None, Nothing(Some("it was given up, and a run would begin it anew"))),
     };
     Advice { mend, then }
@@ -210,6 +221,9 @@ impl<'a> Situation<'a> {
         }
         if waits(&|waits| matches!(waits, WaitsFor::Differences { .. })) {
             return Self::Differs(Vec::new());
+        }
+        if waits(&|waits| matches!(waits, WaitsFor::Proof)) {
+            return Self::NothingCompared;
         }
         if let Some(phase) = all().find_map(|one| match &one.waits_for {
             Some(WaitsFor::Approval(phase)) => Some(phase),
@@ -351,7 +365,10 @@ mod tests {
             (S::Proved, "run", false, Some("verify")),
             (S::Done, "verify", false, None),
             (S::Behind, "verify", false, None),
-            (S::Late, "run", true, Some("verify")),
+            (S::NothingCompared, "verify", true, Some("plan")),
+            (S::OnlyExtra, "run", false, Some("verify")),
+            (S::Late, "run", true, Some("resolve")),
+            (S::LateListed, "resolve", true, Some("resolve --all")),
             (S::GivenUp, "status", false, None),
         ]
     }

@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::{session::Session, waits::WaitsFor};
 use crate::{
     engine::{EngineError, approval_binds, exceeds_share, goal_of, meaning_of, same_meaning},
-    ledger::{Counts, Ledger, Open, ShardRow},
-    lifecycle::{Event, Goal, State},
-    model::{DatasetName, Decided, Epoch, PhaseName, SiteName, TargetIndex},
+    ledger::{Counts, LateCounts, Ledger, Open, Resolved, ShardRow},
+    lifecycle::{Event, Goal, LATE_KEYS_MAX, State},
+    model::{DatasetName, Decided, Epoch, Key, PhaseName, SiteName, TargetIndex},
     plan::{Dataset, Phase},
     shard::{Cursor, Tally},
 };
@@ -54,16 +54,26 @@ pub(super) struct DatasetStanding {
     pub(super) verification: Option<Proof>,
     /// Who approved the cutover of its phase, and when.
     pub(super) approved: Option<Approved>,
-    /// Records that were written at the old lead after the final verification: the lead lacks them.
+    /// Records that were written at the old lead after the final verification, and that are open: nobody has
+    /// decided of them, and the leads were not found equal.
     pub(super) late_writes: u64,
     /// The first of them.
     pub(super) late_keys: Vec<String>,
+    /// Late writes of which both leads were found equal.
+    pub(super) late_equal: u64,
+    /// Late writes of which somebody has decided.
+    pub(super) late_resolved: u64,
+    /// The last of these decisions.
+    pub(super) late_decisions: Vec<Decision>,
     pub(super) targets: Vec<TargetStanding>,
     /// How far it is to come, as the plan and the command have it.
     #[serde(skip)]
     pub(super) goal: Goal,
     #[serde(skip)]
     pub(super) lifecycle: State,
+    /// The plan accepts that there is nothing to compare.
+    #[serde(skip)]
+    pub(super) accepts_empty: bool,
 }
 
 /// One target of a dataset.
@@ -96,13 +106,29 @@ impl DatasetStanding {
 
     /// Everything is proved; only the lead has not moved yet.
     pub(super) fn is_ready(&self) -> bool {
-        self.goal == Goal::CutOver && matches!(self.lifecycle, State::Verified { .. })
+        self.goal == Goal::CutOver && matches!(self.lifecycle, State::Verified { .. }) && !self.lacks_proof()
     }
 
     /// It waits for another phase, not for something of its own.
     pub(super) fn waits_for_phase(&self) -> bool {
         matches!(self.waits_for, Some(WaitsFor::Phase(_)))
     }
+
+    /// Its lead is to move, and nothing was there to compare.
+    pub(super) fn lacks_proof(&self) -> bool {
+        let empty = matches!(self.lifecycle, State::Verified { compared: 0, .. });
+        self.goal == Goal::CutOver && empty && !self.accepts_empty
+    }
+}
+
+/// What somebody has decided of a late write.
+#[derive(Debug, Serialize)]
+pub(super) struct Decision {
+    pub(super) key: String,
+    pub(super) by: String,
+    /// When, RFC 3339.
+    pub(super) at: String,
+    pub(super) reason: Option<String>,
 }
 
 /// A record that could not be brought over.
@@ -143,6 +169,13 @@ pub(super) struct Proof {
     pub(super) blind_spots: Vec<String>,
     /// When, RFC 3339.
     pub(super) at: String,
+}
+
+impl Proof {
+    /// It was made where nothing was there to compare.
+    pub(super) fn is_of_nothing(&self) -> bool {
+        self.equal && self.compared == Some(0)
+    }
 }
 
 /// Reads where everything stands, judged by `goal`; lists at most `failures_max` failed records of
@@ -197,7 +230,11 @@ async fn of_dataset(
         approved: None,
         late_writes: 0,
         late_keys: Vec::new(),
+        late_equal: 0,
+        late_resolved: 0,
+        late_decisions: Vec::new(),
         goal: Goal::Verified,
+        accepts_empty: dataset.accept_empty,
         records_done: 0,
         records_total: None,
         bytes_done: 0,
@@ -223,16 +260,14 @@ async fn of_dataset(
             Event::PassBegun { .. } | Event::PassEnded { .. } | Event::SwitchAbandoned { .. } | Event::Aborted => {
                 standing.verification = None;
             }
-            Event::CutOver { late, late_keys } => {
-                standing.late_writes = *late;
-                standing.late_keys =
-                    late_keys.iter().map(|key| session.redactor.key(key).as_str().to_owned()).collect();
-            }
             event => standing.verification = proof(event, &at.to_string()).or(standing.verification),
         }
     }
     if let Some(moved) = standing.lifecycle.moved_to() {
         (standing.lead, standing.epoch) = (moved.lead.clone(), moved.epoch);
+    }
+    if let State::CutOver { .. } = standing.lifecycle {
+        read_late(session, ledger, &mut standing).await?;
     }
     if let Some(begun) = ledger.meaning(&dataset.name).await?
         && let Err(changed) = same_meaning(&dataset.name, &begun, &meaning_of(&session.plan, dataset))
@@ -261,6 +296,18 @@ async fn of_dataset(
         standing.bytes_total = Some(first.pass.bytes.max(least.1));
     }
     Ok(standing)
+}
+
+async fn read_late(session: &Session, ledger: &Ledger, standing: &mut DatasetStanding) -> Result<(), EngineError> {
+    let LateCounts { open, equal, resolved } = ledger.late_counts(&standing.name).await?;
+    (standing.late_writes, standing.late_equal, standing.late_resolved) = (open, equal, resolved);
+    let shown = |key: &Key| session.redactor.key(key).as_str().to_owned();
+    let keys = ledger.late_open(&standing.name, None, LATE_KEYS_MAX).await?;
+    standing.late_keys = keys.iter().map(shown).collect();
+    let decisions = ledger.late_resolved(&standing.name, LATE_KEYS_MAX).await?.into_iter();
+    let decision = |Resolved { key, by, at, reason }| Decision { key: shown(&key), by, at: at.to_string(), reason };
+    standing.late_decisions = decisions.map(decision).collect();
+    Ok(())
 }
 
 fn nothing_at(target: String) -> TargetStanding {
@@ -374,6 +421,7 @@ fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
         (State::Different { differences, .. }, None) => {
             WaitsFor::Differences { differences: *differences, unreadable: 0 }
         }
+        (State::Verified { .. }, _) if standing.lacks_proof() => WaitsFor::Proof,
         (State::Verified { .. }, _) if standing.approved.is_none() => WaitsFor::Approval(phase.clone()),
         (State::Verified { .. }, _) => WaitsFor::Cutover,
         (State::Copied { .. }, _) => WaitsFor::Verification,

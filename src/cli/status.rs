@@ -15,7 +15,7 @@ use super::{
     next::{Next, Situation},
     render::{self, Table},
     session::{self, Session},
-    standing::{self, DatasetStanding, FAILURES_SHOWN, PhaseStanding},
+    standing::{self, DatasetStanding, Decision, FAILURES_SHOWN, PhaseStanding},
     state::Holder,
     term,
 };
@@ -90,7 +90,11 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
         let _ = write!(text, " since epoch {}", dataset.epoch);
     }
     if let Some(proof) = dataset.verification.as_ref().filter(|proof| proof.equal) {
-        let _ = write!(text, "; equal by {} at {}", proof.decided, proof.at);
+        let _ = if proof.is_of_nothing() {
+            write!(text, "; 0 records: nothing was compared at {}", proof.at)
+        } else {
+            write!(text, "; equal by {} at {}", proof.decided, proof.at)
+        };
     }
     if let Some(approved) = &dataset.approved {
         let _ = write!(text, "; approved by {} at {}", approved.by, approved.at);
@@ -110,6 +114,14 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
             dataset.lead,
             dataset.late_keys.join(", ")
         );
+    }
+    if dataset.late_equal + dataset.late_resolved > 0 {
+        let (equal, resolved) = (dataset.late_equal, dataset.late_resolved);
+        let _ = writeln!(text, "    late records that are settled: {equal} equal at both leads, {resolved} resolved");
+    }
+    for Decision { key, by, at, reason } in &dataset.late_decisions {
+        let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let _ = writeln!(text, "      {} resolved by {by} at {at}{reason}", crate::model::Key::from(key.as_str()));
     }
     if let Some(total) = dataset.records_total {
         let known = if dataset.total_known { "" } else { " seen so far" };

@@ -104,6 +104,10 @@ impl Summary<'_> {
             (Code::Differs, ..) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => {
                 Situation::Unfinished(Vec::new())
             }
+            // A repair deletes nothing: what only a target has is for the operator to look at.
+            (Code::Differs, ..) if !self.outcome.datasets.iter().any(|one| !one.reached && one.repairable) => {
+                Situation::OnlyExtra
+            }
             (Code::Differs, ..) => Situation::Differs(Vec::new()),
             (_, _, Some(_)) => Situation::BrokeOff(again),
             _ if self.outcome.interrupted => Situation::Stopped(again),
@@ -142,6 +146,7 @@ impl Summary<'_> {
         }
         if let Some(proof) = &standing.verification {
             let _ = match (proof.equal, proof.compared) {
+                (true, Some(0)) => write!(text, "; 0 records: nothing was compared"),
                 (true, Some(compared)) => {
                     write!(
                         text,

@@ -17,6 +17,7 @@ use super::{
     term,
 };
 use crate::{
+    cutover::NOTHING_COMPARED,
     engine::{self, EngineError, Found, Shutdown, Sites, Verification, VerifyOptions},
     model::DatasetName,
     plan::Dataset,
@@ -54,6 +55,9 @@ struct Row {
     /// All of it was looked at.
     complete: bool,
     level: &'static str,
+    /// Nothing was there to compare, and the plan does not accept that.
+    #[serde(skip)]
+    empty: bool,
 }
 
 /// What a verification came to.
@@ -134,9 +138,11 @@ impl Answer {
                 for difference in &mut found.differences {
                     *difference = session.redactor.difference(difference);
                 }
-                Row { equal: !unseen && found.is_equal(), complete: !unseen, found, level }
+                let empty = !unseen && found.is_equal() && found.compared == 0 && !dataset.accept_empty;
+                Row { equal: !unseen && found.is_equal() && !empty, complete: !unseen, found, level, empty }
             }));
         }
+        let equal = equal && !rows.iter().any(|row| row.empty);
         let first = asked.first().map_or("checksum", |dataset| level_of(dataset));
         let level = if asked.iter().all(|dataset| level_of(dataset) == first) { first } else { "mixed" };
         let mut answer = Self {
@@ -165,6 +171,9 @@ impl Answer {
         let mendable = unmoved().any(|row| row.found.missing + row.found.different > 0);
         if self.stopped {
             return Situation::Stopped(typed);
+        }
+        if self.datasets.iter().any(|row| row.empty) && unmoved().all(|row| row.equal || row.empty) {
+            return Situation::NothingCompared;
         }
         if unmoved().all(|row| row.equal) {
             return match Situation::of_standing(standing) {
@@ -199,7 +208,9 @@ impl Answer {
     fn code(&self) -> Code {
         match self {
             _ if self.equal => Code::Done,
-            _ if self.stopped || self.only_untold() => Code::Incomplete,
+            _ if self.stopped => Code::Incomplete,
+            _ if self.datasets.iter().any(|row| row.empty) => Code::Differs,
+            _ if self.only_untold() => Code::Incomplete,
             _ => Code::Differs,
         }
     }
@@ -221,7 +232,9 @@ impl Answer {
         for row in &self.datasets {
             let Found { name, target, compared, missing, extra, different, unreadable, .. } = &row.found;
             let verdict = match (row.equal, row.complete) {
+                (true, _) if *compared == 0 => "nothing to compare, as the plan accepts".to_owned(),
                 (true, _) => format!("equal by {}", row.found.decided),
+                (false, true) if row.empty => format!("NOTHING COMPARED by {}", row.level),
                 (false, true) => format!("NOT EQUAL by {}", row.level),
                 (false, false) if row.found.is_equal() => "stopped before its end, while compared".to_owned(),
                 (false, false) => "stopped before its end, and NOT EQUAL so far".to_owned(),
@@ -234,6 +247,9 @@ impl Answer {
                 if row.equal && *extra > 0 { " (the plan keeps them)" } else { "" },
                 untold(&row.found),
             );
+            if row.empty {
+                let _ = writeln!(text, "  {NOTHING_COMPARED}");
+            }
             if row.found.moved {
                 let lead = &row.found.lead;
                 let _ = writeln!(text, "  {lead} leads; what is written there since is not copied back yet");

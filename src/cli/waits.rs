@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::PhaseName;
+use crate::{cutover::NOTHING_COMPARED, model::PhaseName};
 
 /// What has to come before a dataset can go further.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(super) enum WaitsFor {
         /// Records of which it could not be told whether they are equal.
         unreadable: u64,
     },
+    /// Something to compare: nothing was there, and the plan does not accept that.
+    Proof,
     /// The approval of its phase.
     Approval(PhaseName),
     /// It means something else than when it began; the difference, for people.
@@ -80,6 +82,7 @@ impl fmt::Display for WaitsFor {
             Self::Differences { differences, unreadable } => {
                 write!(f, "{differences} differences, and {unreadable} records that cannot be told")
             }
+            Self::Proof => write!(f, "something to compare: {NOTHING_COMPARED}"),
             Self::Approval(phase) => write!(f, "the approval of phase {phase}"),
             Self::Meaning(changed) => f.write_str(changed),
             Self::Anew => f.write_str("a run, which begins it anew"),

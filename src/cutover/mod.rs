@@ -11,12 +11,17 @@
 //! | gate | the route can be switched safely and still shows the lead that the plan moves |
 //! | quiet | the old lead sees no write for the time that the plan names |
 //! | final verify | both sides, compared in full after that time, are equal |
-//! | last look | the old lead still shows what was compared |
+//! | last look | the old lead and the new one still show what was compared |
 //! | switch | the route shows the new lead: compare-and-swap, epoch n to n + 1 |
 //! | watch | every client has read the route again, and nothing was written at the old lead meanwhile |
 //!
 //! Datasets of one phase move together: no step begins before all of them are through the one
 //! before it, and if one halts before the switch, all do.
+//!
+//! A run that is asked to stop (ctrl-c, SIGTERM, an abort) begins no further step, and ends the looks and
+//! waits that are under way: up to the switch that stops the move for all datasets of the phase and takes
+//! back what stands. Whether to stop is asked for the last time right before the switches, for all of
+//! them at once: from there on each is made to its end, so that no stop parts a phase's leads.
 //!
 //! # Consistency
 //!
@@ -25,8 +30,9 @@
 //! tells which ([`switch::settle`]). Before the switch a failure takes back what the steps did; after
 //! it a dataset only goes forward.
 //!
-//! A switch needs a [`Verified`], which only a verification can make: a
-//! cutover without one does not compile.
+//! A switch needs a [`SwitchProof`](crate::engine::SwitchProof), which is made of a [`Verified`], which only
+//! a verification can make: a cutover without one does not compile. One that compared nothing makes no
+//! such proof, unless the plan accepts that there is nothing.
 //!
 //! # Who does what
 //!
@@ -39,7 +45,7 @@ use async_trait::async_trait;
 
 use crate::{
     engine::{EngineError, Verified},
-    lifecycle::{Event, State},
+    lifecycle::{Event, LATE_KEYS_MAX, State},
     model::{DatasetName, Key, SiteName, Timestamp},
     plan::{self, Dataset, Level},
 };
@@ -67,11 +73,24 @@ pub struct Move {
     pub followers: Vec<SiteName>,
     /// How thoroughly both sides are compared.
     pub level: Level,
+    /// Whether the plan accepts that there is nothing to compare.
+    pub accept_empty: bool,
     /// How the plan wants it.
     pub cutover: plan::Cutover,
 }
 
+/// What is said where a verification had nothing to compare, with what can be done about it: a mount that
+/// is not there and a prefix with a typing error look just like an empty source.
+pub const NOTHING_COMPARED: &str = "0 records: nothing was compared, and so nothing is proved; look whether the \
+     source is there and is the right one, and at include and exclude; if it is meant to be empty, set \
+     accept_empty = true";
+
 impl Move {
+    /// Whether the last verification compared nothing, and the plan does not accept that.
+    pub fn lacks_proof(&self, state: &State) -> bool {
+        matches!(state, State::Verified { compared: 0, .. }) && !self.accept_empty
+    }
+
     /// The move that the plan describes; `None` where the dataset's lead stays.
     pub fn of(dataset: &Dataset) -> Option<Self> {
         let cutover = dataset.cutover.clone()?;
@@ -86,6 +105,7 @@ impl Move {
             to,
             followers,
             level: dataset.verify,
+            accept_empty: dataset.accept_empty,
             cutover,
         })
     }
@@ -103,11 +123,22 @@ pub trait Hand: Debug + Send + Sync {
     /// Compares both sides in full, now.
     async fn verify(&self) -> Result<Verified, Halt>;
 
-    /// What was written at the old lead since the final verification, by one listing.
+    /// Whether the run is to stop: then no step begins before the lead has moved.
+    fn stops(&self) -> bool;
+
+    /// What was written at the old lead and at the new one since the final verification, by a listing of
+    /// each; [`Halt::Interrupted`] as soon as the run is to stop.
     async fn changes(&self) -> Result<Changes, Halt>;
 
+    /// What was written at the old lead since the final verification, by one listing of it;
+    /// [`Halt::Interrupted`] as soon as the run is to stop.
+    async fn late(&self) -> Result<Written, Halt>;
+
     /// Tells people of writes that came too late.
-    fn tell_late(&self, late: &Changes);
+    fn tell_late(&self, late: &Written);
+
+    /// A key as it may be shown.
+    fn shown(&self, key: &Key) -> Key;
 
     /// Waits, for a reason that people are told; cut short where the run is to stop.
     async fn wait(&self, time: Duration, reason: &str) -> Result<(), Halt>;
@@ -125,13 +156,32 @@ pub trait Hand: Debug + Send + Sync {
     fn attempt(&self) -> String;
 }
 
-/// Records at the old lead that are not what was compared.
+/// Records that are not what was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// How many records.
+    /// At the old lead.
+    pub old: Written,
+    /// At the new lead alone.
+    pub new: Written,
+}
+
+/// Records that were written since, at one site.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Written {
+    /// How many.
     pub count: u64,
-    /// The first of them.
+    /// The first of them, at most [`LATE_KEYS_MAX`].
     pub keys: Vec<Key>,
+}
+
+impl Written {
+    /// Counts one more.
+    pub(crate) fn add(&mut self, key: Key) {
+        self.count += 1;
+        if self.keys.len() < LATE_KEYS_MAX {
+            self.keys.push(key);
+        }
+    }
 }
 
 /// One dataset's cutover: what it is, where its route is, and who carries it out.

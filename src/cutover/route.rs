@@ -30,6 +30,7 @@ use crate::{
     digest::Body,
     model::{DatasetName, Epoch, Key, KeyRange, SiteName, Timestamp, Token},
     plan::{self, Scheme},
+    shard,
     store::{Capabilities, Condition, ErrorKind, Header, ObjectStore, Properties, StoreError},
 };
 
@@ -245,18 +246,24 @@ impl RouteStore {
         self.check()
     }
 
-    /// Reads it; `None` where there is none yet: then the dataset leads where the plan found it.
+    /// Reads it; `None` where there is none yet: then the dataset leads where the plan found it. Every
+    /// question for the lead comes through here.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be known whether there is one: the bucket or directory is not there, or cannot be
+    /// listed. A route that is not found is no answer by itself; see [`none_listed`](Self::none_listed).
     pub async fn read(&self) -> Result<Option<Shown>, RouteError> {
         if self.layout == Layout::Series {
             return self.read_last().await;
         }
-        let Some(head) = self.store.head(&self.key).await? else { return Ok(None) };
+        let Some(head) = self.store.head(&self.key).await? else { return self.none_listed().await };
         if head.token.size > BYTES_MAX {
             return Err(self.foreign(format!("it has {} bytes", head.token.size)));
         }
         let read = match self.store.read(&self.key, None, None).await {
             Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.none_listed().await,
             Err(error) => return Err(error.into()),
         };
         let document = self.parse(&read.bytes)?;
@@ -296,6 +303,21 @@ impl RouteStore {
 
     fn foreign(&self, detail: String) -> RouteError {
         RouteError::Foreign { location: self.location.clone(), dataset: self.dataset.clone(), detail }
+    }
+
+    /// Believes that there is no route, once a listing of exactly its key is empty. A 404 proves nothing: a
+    /// bucket that is gone says the same to a look (the answer to HEAD has no body that could name the
+    /// cause), and so does whatever stands between us and the store. A listing says which it is.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
+    async fn none_listed(&self) -> Result<Option<Shown>, RouteError> {
+        let mut listing = self.store.list(shard::only(&self.key));
+        while let Some(page) = listing.next().await? {
+            if page.iter().any(|entry| entry.key == self.key) {
+                let detail = "the store lists it, and says that it is not there: run again";
+                return Err(StoreError::new(ErrorKind::Unavailable, "read route", &self.location, detail).into());
+            }
+        }
+        Ok(None)
     }
 
     /// Writes `to` where the route still is `from`. Doing it twice is doing it once.

@@ -4,9 +4,9 @@ use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Cut, Halt, Move, route::Shown, switch};
+use super::{Changes, Cut, Halt, Move, NOTHING_COMPARED, route::Shown, switch};
 use crate::{
-    engine::Verified,
+    engine::SwitchProof,
     lifecycle::{Event, State},
     plan,
 };
@@ -46,7 +46,7 @@ pub struct Carried {
     /// The route as the gate saw it.
     pub(super) shown: Option<Shown>,
     /// The proof of the final verification.
-    pub(super) verified: Option<Verified>,
+    pub(super) proof: Option<SwitchProof>,
 }
 
 /// The steps of a dataset's cutover.
@@ -78,6 +78,9 @@ impl Gate {
         let state = cut.hand.state();
         if !matches!(state, State::Verified { .. }) {
             return Err(Halt::Refused(format!("{} is {}, not verified", cut.what.dataset, state.name())));
+        }
+        if cut.what.lacks_proof(&state) {
+            return Err(Halt::Refused(NOTHING_COMPARED.to_owned()));
         }
         cut.route.prove().await?;
         let shown = cut.route.read().await?;
@@ -178,7 +181,9 @@ impl Step for FinalVerify {
     }
 
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
-        carried.verified = Some(cut.hand.verify().await?);
+        // The source may have been emptied since the gate.
+        let proof = cut.hand.verify().await?.for_switch(cut.what.accept_empty);
+        carried.proof = Some(proof.ok_or_else(|| Halt::Refused(NOTHING_COMPARED.to_owned()))?);
         Ok(())
     }
 
@@ -188,7 +193,7 @@ impl Step for FinalVerify {
 }
 
 /// A verification of much data takes long, and that of the phase's other datasets longer: right before
-/// the switch the old lead is listed once more.
+/// the switch the old lead and the new one are listed once more, and nothing else.
 #[derive(Debug)]
 struct LastLook;
 
@@ -199,7 +204,7 @@ impl Step for LastLook {
     }
 
     fn describe(&self, what: &Move) -> String {
-        format!("lists {} once more, which must still show what was compared", what.from)
+        format!("lists {} and {} once more, which must still show what was compared", what.from, what.to)
     }
 
     async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
@@ -207,9 +212,18 @@ impl Step for LastLook {
     }
 
     async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
-        let since = cut.hand.changes().await?;
-        if since.count > 0 {
-            return Err(Halt::MovedOn(format!("{} records have changed since they were compared", since.count)));
+        let Changes { old, new } = cut.hand.changes().await?;
+        if old.count > 0 {
+            return Err(Halt::MovedOn(format!("{} records have changed since they were compared", old.count)));
+        }
+        if let Some(key) = new.keys.first() {
+            return Err(Halt::Refused(format!(
+                "{} records at {} are not what was compared, the first is {}: something else writes there, or it \
+                 lost them; look at them, then run again",
+                new.count,
+                cut.what.to,
+                cut.hand.shown(key)
+            )));
         }
         Ok(())
     }
@@ -238,10 +252,10 @@ impl Step for Switch {
     }
 
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
-        let Some(verified) = carried.verified.take() else {
+        let Some(proof) = carried.proof.take() else {
             return Err(Halt::Refused("nothing was verified".to_owned()));
         };
-        switch::switch(cut, &verified, carried.shown.as_ref()).await
+        switch::switch(cut, &proof, carried.shown.as_ref()).await
     }
 
     async fn undo(&self, cut: Cut<'_>) -> Result<(), Halt> {
@@ -289,11 +303,11 @@ impl Step for Watch {
         };
         let reason = format!("every client to have read {} again", cut.route.location());
         cut.hand.wait(max_age.saturating_sub(passed), &reason).await?;
-        let late = cut.hand.changes().await?;
+        let late = cut.hand.late().await?;
         if late.count > 0 {
             cut.hand.tell_late(&late);
         }
-        cut.hand.happened(Event::CutOver { late: late.count, late_keys: late.keys }).await
+        cut.hand.happened(Event::CutOver { late: late.count }).await
     }
 
     async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {

@@ -13,15 +13,15 @@ use super::{
     route::{RouteDocument, Shown, Swapped, differs},
 };
 use crate::{
-    engine::Verified,
+    engine::SwitchProof,
     lifecycle::{Event, Lead, State},
     model::{Epoch, SiteName},
 };
 
 /// Switches the route of a dataset that was verified just now, from the version that the gate saw.
-pub(super) async fn switch(cut: Cut<'_>, verified: &Verified, shown: Option<&Shown>) -> Result<(), Halt> {
-    if *verified.dataset() != cut.what.dataset {
-        return Err(Halt::Refused(format!("the proof is that of {}", verified.dataset())));
+pub(super) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Shown>) -> Result<(), Halt> {
+    if *proof.dataset() != cut.what.dataset {
+        return Err(Halt::Refused(format!("the proof is that of {}", proof.dataset())));
     }
     let epoch = shown.map_or(Epoch(0), |shown| shown.document.epoch).next();
     let lead = Lead { epoch, lead: cut.what.to.clone() };

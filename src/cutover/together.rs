@@ -37,14 +37,20 @@ fn left(cut: &Cut<'_>) -> Vec<Box<dyn Step>> {
 }
 
 /// Cuts the datasets over, step by step: none begins a step before all are through the one before
-/// it. Where one halts before the switch, the others take back what they did; after it, each goes on
-/// for itself. The answers come in the order of `cuts`.
+/// it. Where one halts before the switch, or the run is to stop, all take back what they did; from the
+/// switch on, each goes on for itself. The answers come in the order of `cuts`.
 pub async fn together(cuts: &[Cut<'_>]) -> Vec<Result<(), Halt>> {
     let lists: Vec<_> = cuts.iter().map(left).collect();
     let mut carried: Vec<_> = cuts.iter().map(|_| Carried::default()).collect();
     let mut ended: Vec<Result<(), Halt>> = cuts.iter().map(|_| Ok(())).collect();
-    let mut final_step_began = false;
+    let mut final_step_began = cuts.iter().any(|cut| cut.hand.state().moved_to().is_some());
     for number in 0..lists.iter().map(Vec::len).max().unwrap_or(0) {
+        // Asked once for all: a stop between two switches would part the leads of the phase.
+        if !final_step_began && cuts.iter().any(|cut| cut.hand.stops()) {
+            ended.fill_with(|| Err(Halt::Interrupted));
+            undo(cuts, number, &mut ended).await;
+            return ended;
+        }
         let applied = cuts.iter().zip(&lists).zip(carried.iter_mut()).zip(&ended).map(
             |(((cut, list), carried), ended)| async move {
                 match list.get(number).filter(|step| ended.is_ok() && !step.is_behind(&cut.hand.state())) {

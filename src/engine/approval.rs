@@ -81,6 +81,7 @@ pub(crate) fn binds(plan: &Plan, phase: &Phase) -> String {
                 "waive": format!("{:?}", dataset.waive),
                 "waive_at": dataset.targets.iter().map(|target| &target.waive).collect::<Vec<_>>(),
                 "delete_share_permille": dataset.delete_share_permille,
+                "accept_empty": what.accept_empty,
             })
         });
     sha256(json!(moves.collect::<Vec<_>>()).to_string().as_bytes()).to_string()

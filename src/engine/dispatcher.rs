@@ -93,10 +93,11 @@ pub(super) async fn run(
     }
 }
 
-/// The live datasets that were written to between their copy and their verification: S3 and
-/// directories have no stream of changes, so they are followed by looking again.
+/// The live datasets whose lead was written to between their copy and their verification: S3 and
+/// directories have no stream of changes, so they are followed by looking again. A difference that another
+/// pass would find again is no reason for one.
 fn moved_on(active: &[Active]) -> Vec<usize> {
-    let moved = |active: &Active| active.plan.live && matches!(active.state, State::Different { .. });
+    let moved = |active: &Active| active.plan.live && active.differs.as_ref().is_some_and(|differs| differs.lead_moved);
     active.iter().enumerate().filter(|(_, active)| moved(active)).map(|(place, _)| place).collect()
 }
 
@@ -209,13 +210,14 @@ impl Run<'_> {
             return Ok(true);
         }
         self.sink.tell(Event::PhaseBegan { phase: phase.name.clone() });
-        let (mut active, mut complete) = (Vec::new(), true);
+        let (mut active, mut complete, mut moved) = (Vec::new(), true, Vec::new());
         for dataset in asked {
             if let Some(begun) = self.activate(&dataset).await? {
                 active.push(begun);
             } else {
                 let state = self.state(&dataset.name).await?;
                 outcome.datasets.push(self.outcome_of(&dataset, phase, state, None));
+                moved.push(dataset);
             }
         }
         let mut rounds = 0;
@@ -240,6 +242,11 @@ impl Run<'_> {
                 self.begin_again(&mut active[place]).await?;
             }
         }
+        for dataset in moved.iter().filter(|_| !self.shutdown.is_draining()) {
+            if let Err(error) = self.settle_late(dataset).await {
+                outcome.stopped.get_or_insert(error);
+            }
+        }
         for active in active {
             let mut waits_for = active.waits_for;
             let reached = active.ended && active.state.reached(self.goal_of(&active.plan));
@@ -250,8 +257,10 @@ impl Run<'_> {
             let ended = self.outcome_of(&active.plan, phase, active.state, waits_for);
             let needs_approval = active.held == Some(Held::NeedsApproval);
             let not_at_rest = active.held == Some(Held::NotAtRest) && !reached;
+            let repairable = active.differs.is_none_or(|differs| differs.repairable);
             let verified = active.verified;
-            outcome.datasets.push(DatasetOutcome { reached, needs_approval, not_at_rest, verified, ..ended });
+            let outcome_of = DatasetOutcome { reached, needs_approval, not_at_rest, repairable, verified, ..ended };
+            outcome.datasets.push(outcome_of);
         }
         Ok(complete)
     }
@@ -303,6 +312,7 @@ impl Run<'_> {
             verified: None,
             waits_for: None,
             held: None,
+            differs: None,
             ceiling: None,
             reads: CopyReads::default(),
         };
@@ -358,7 +368,8 @@ impl Run<'_> {
         self.source_must_lead(&active.plan).await?;
         let pass = active.state.pass() + 1;
         active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
-        (active.ended, active.verified, active.waits_for, active.held) = (false, None, None, None);
+        (active.ended, active.verified, active.waits_for) = (false, None, None);
+        (active.held, active.differs) = (None, None);
         let read = active.source_bytes_read();
         active.reads.pass_begins(read);
         self.enter(active).await
@@ -422,6 +433,7 @@ impl Run<'_> {
             waits_for,
             needs_approval: false,
             not_at_rest: false,
+            repairable: true,
             verified: None,
         }
     }

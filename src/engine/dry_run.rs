@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::{EngineError, Sites, Verified, now, refuse_unsupported};
 use crate::{
-    cutover::{self, Changes, Cut, Halt, Hand, Move},
+    cutover::{self, Changes, Cut, Halt, Hand, Move, Written},
     ledger::Ledger,
     lifecycle::{Event, Goal, State, last_proof},
-    model::{DatasetName, Decided, PhaseName, Timestamp},
+    model::{DatasetName, Decided, Key, PhaseName, Timestamp},
     plan::Plan,
 };
 
@@ -105,11 +105,23 @@ impl Hand for Looking {
         Self::refuse()
     }
 
+    fn stops(&self) -> bool {
+        false
+    }
+
     async fn changes(&self) -> Result<Changes, Halt> {
         Self::refuse()
     }
 
-    fn tell_late(&self, _late: &Changes) {}
+    async fn late(&self) -> Result<Written, Halt> {
+        Self::refuse()
+    }
+
+    fn tell_late(&self, _late: &Written) {}
+
+    fn shown(&self, key: &Key) -> Key {
+        key.clone()
+    }
 
     async fn wait(&self, _time: Duration, _reason: &str) -> Result<(), Halt> {
         Self::refuse()

@@ -67,6 +67,8 @@ pub(crate) struct Inputs {
     pub(super) select: Arc<Select>,
     /// A verification may do without.
     pub(super) ledger: Option<Arc<Ledger>>,
+    /// The one target whose pairs are read; those of every target where absent.
+    only: Option<TargetIndex>,
 }
 
 impl Inputs {
@@ -79,12 +81,28 @@ impl Inputs {
             waived: dataset.targets.iter().map(|target| dataset.waived_at(target)).collect(),
             select: Arc::new(dataset.select.clone()),
             ledger: ledger.cloned(),
+            only: None,
         }
     }
 
     /// What need not survive at each target.
     pub(crate) fn waived(&self) -> Arc<[Aspects]> {
         Arc::clone(&self.waived)
+    }
+
+    /// The same with one target alone, which is the first and only one of each row: what the others show
+    /// is not asked, nor does it matter whether they answer.
+    pub(super) fn with_only(mut self, target: TargetIndex) -> Self {
+        self.targets = vec![self.targets.swap_remove(target.get())];
+        self.only = Some(target);
+        self
+    }
+
+    /// The source against the pairs of one target, which is not asked itself.
+    pub(super) fn against_pairs_of(mut self, target: TargetIndex) -> Self {
+        self.targets.clear();
+        self.only = Some(target);
+        self
     }
 
     /// Begins to list.
@@ -94,10 +112,14 @@ impl Inputs {
         let targets: Vec<_> = self.targets.iter().map(|target| self.listing(target, range, &mut tasks)).collect();
         let pairs = self.ledger.clone().map(|ledger| {
             let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
-            tasks.spawn(read_pairs(ledger, self.dataset.clone(), range.clone(), sender));
+            tasks.spawn(read_pairs(ledger, self.dataset.clone(), range.clone(), self.only, sender));
             receiver
         });
-        let mut join = Join::new(range.clone(), targets.len());
+        let columns = if self.only.is_some() { 1 } else { targets.len() };
+        let mut join = Join::new(range.clone(), columns);
+        if targets.len() < columns {
+            join.end(Input::Target(TargetIndex(0)));
+        }
         if pairs.is_none() {
             join.end(Input::Pairs);
         }
@@ -135,11 +157,22 @@ async fn read_pairs(
     ledger: Arc<Ledger>,
     dataset: DatasetName,
     mut range: KeyRange,
+    only: Option<TargetIndex>,
     sender: mpsc::Sender<Result<Vec<PairRow>, EngineError>>,
 ) {
     loop {
-        let page = ledger.pairs(&dataset, &range, PAIRS_PAGE).await.map_err(EngineError::from);
+        let mut page = ledger.pairs(&dataset, &range, PAIRS_PAGE).await.map_err(EngineError::from);
         let last = page.as_ref().ok().and_then(|page| page.last()).map(|row| row.key.clone());
+        if let (Ok(page), Some(only)) = (&mut page, only) {
+            page.retain(|row| row.target == only);
+            for row in page.iter_mut() {
+                row.target = TargetIndex(0);
+            }
+            if page.is_empty() && last.is_some() {
+                range.after = last;
+                continue;
+            }
+        }
         // An empty page is the end, which is said, like any other.
         if sender.send(page).await.is_err() || last.is_none() {
             return;

@@ -18,6 +18,7 @@ use super::{
     copy::{Copier, Follower},
     dispatcher::Run,
     journal::{NotWritten, Report},
+    moved_on::{self, Differs},
     now, proof,
     redo::Redo,
     scribe::{self, Board},
@@ -51,6 +52,8 @@ pub(super) struct Active {
     pub(super) waits_for: Option<String>,
     /// What keeps its lead from moving, although it is proved.
     pub(super) held: Option<Held>,
+    /// Why the last verification found it different, where it did.
+    pub(super) differs: Option<Differs>,
     /// The source was seen to have nothing above this key: where to bisect an open range from.
     pub(super) ceiling: Option<Key>,
     pub(super) reads: CopyReads,
@@ -328,9 +331,12 @@ impl<'a> Floor<'a> {
             return Ok(());
         }
         let event = proof::ended(self.active[place].plan.verify, &verification);
-        if let Happened::Differed { differences, unreadable, .. } = &event {
-            let waits_for = format!("{differences} differences, and {unreadable} records that cannot be told");
-            self.active[place].waits_for = Some(waits_for);
+        let active = &mut self.active[place];
+        active.differs = None;
+        if let Happened::Differed { .. } = &event {
+            let differs = moved_on::judge(self.run, &active.plan, &active.stores, &verification).await?;
+            active.waits_for = Some(differs.to_string());
+            active.differs = Some(differs);
         }
         self.active[place].verified = verification.verified;
         self.happened(place, event).await

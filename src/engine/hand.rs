@@ -8,14 +8,14 @@ use std::{
 use async_trait::async_trait;
 use rand::{RngCore as _, SeedableRng as _};
 
-use super::{EngineError, Verified, dispatcher::Run, feeds::Inputs, now, proof, sites::DatasetStores};
+use super::{EngineError, Verified, dispatcher::Run, moved_on, now, proof, sites::DatasetStores};
 use crate::{
-    cutover::{Changes, Halt, Hand, Move, RouteStore},
+    cutover::{Changes, Halt, Hand, Move, RouteStore, Written},
     ledger::Record,
-    lifecycle::{Event as Happened, LATE_KEYS_MAX, State},
-    model::{Decided, KeyRange, TargetIndex, Timestamp},
+    lifecycle::{Event as Happened, State},
+    model::{Decided, Key, TargetIndex, Timestamp},
     plan::Dataset,
-    report::Event,
+    report::{Event, Redactor},
 };
 
 /// A proof in one line: what decided, and what was not compared.
@@ -84,26 +84,6 @@ impl<'a> EngineHand<'a> {
     pub(super) fn verified(&self) -> Option<Verified> {
         self.standing().verified.clone()
     }
-
-    async fn look_for_changes(&self) -> Result<Changes, EngineError> {
-        let mut changes = Changes::default();
-        let mut rows = Inputs::new(&self.dataset, &self.stores, Some(&self.run.journal.ledger)).rows(&KeyRange::all());
-        while let Some(row) = rows.next().await? {
-            let pair = row.pairs[self.lead.get()].as_ref().map(|row| &row.pair.source);
-            let same = match (&row.source, pair) {
-                (None, None) => true,
-                (Some(shown), Some(paired)) => paired.agrees_with(&shown.token),
-                (Some(_), None) | (None, Some(_)) => false,
-            };
-            if !same {
-                changes.count += 1;
-                if changes.keys.len() < LATE_KEYS_MAX {
-                    changes.keys.push(row.key);
-                }
-            }
-        }
-        Ok(changes)
-    }
 }
 
 #[async_trait]
@@ -128,23 +108,35 @@ impl Hand for EngineHand<'_> {
         }
         self.happened(proof::ended(self.dataset.verify, &verification)).await?;
         self.standing().verified.clone_from(&verification.verified);
-        if let Some(verified) = &verification.verified {
+        if let Some(verified) = verification.verified {
             self.tell("final verify", &said(verified.decided(), verified.blind_spots()));
+            return Ok(verified);
         }
-        verification.verified.ok_or_else(|| {
-            let of = |count: fn(&super::Found) -> u64| verification.targets.iter().map(count).sum::<u64>();
-            let (differences, untold) = (of(super::Found::broken), of(super::Found::untold));
-            Halt::MovedOn(format!(
-                "{differences} differences, and {untold} records that cannot be told, since it was verified"
-            ))
+        let differs = moved_on::judge(self.run, &self.dataset, &self.stores, &verification).await?;
+        Err(if differs.lead_moved {
+            Halt::MovedOn(format!("{differs}, since it was verified"))
+        } else {
+            Halt::Refused(format!("{differs}: `migrate verify` lists them, `migrate verify --repair` copies again"))
         })
     }
 
-    async fn changes(&self) -> Result<Changes, Halt> {
-        Ok(self.look_for_changes().await?)
+    fn stops(&self) -> bool {
+        self.run.shutdown.is_draining()
     }
 
-    fn tell_late(&self, late: &Changes) {
+    async fn changes(&self) -> Result<Changes, Halt> {
+        moved_on::between(self.run, &self.dataset, &self.stores, self.lead).await
+    }
+
+    async fn late(&self) -> Result<Written, Halt> {
+        moved_on::at_old_lead(self.run, &self.dataset, &self.stores, self.lead).await
+    }
+
+    fn shown(&self, key: &Key) -> Key {
+        Redactor::new(self.run.plan.redact_keys).key(key)
+    }
+
+    fn tell_late(&self, late: &Written) {
         self.run.sink.tell(Event::LateWrites {
             dataset: self.dataset.name.clone(),
             site: self.what.from.clone(),

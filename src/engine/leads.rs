@@ -12,12 +12,11 @@ use super::{
     hand::EngineHand,
 };
 use crate::{
-    cutover::{Cut, Halt, Move, RouteError, switch, together},
+    cutover::{Cut, Halt, Move, NOTHING_COMPARED, switch, together},
     lifecycle::{Goal, Lead, State},
     model::{DatasetName, SiteName},
     plan::{Dataset, Phase, Scheme},
     report::Redactor,
-    store::ErrorKind,
 };
 
 impl Run<'_> {
@@ -46,11 +45,18 @@ impl Run<'_> {
             }
             return nothing;
         }
+        if refuse_empty(active, &moves, outcome) {
+            return nothing;
+        }
         // Set before the approval is looked at: one that is withdrawn from here on stops the run.
         self.moving.set(Some(&phase.name));
         let approved = self.is_approved(phase).await?;
         // A run that is to stop goes no further, whatever was approved.
-        if !approved || self.shutdown.is_draining() {
+        if self.shutdown.is_draining() {
+            self.moving.set(None);
+            return nothing;
+        }
+        if !approved {
             self.moving.set(None);
             for active in active.iter_mut().filter(|active| moves(active)) {
                 active.waits_for = Some(format!("the approval of phase {}", phase.name));
@@ -132,13 +138,7 @@ impl Run<'_> {
             return Ok(());
         }
         let route = self.sites.open_route_to_look(self.plan, dataset, route, None, false).await?;
-        let shown = match route.read().await {
-            Ok(shown) => shown,
-            // No bucket, no route: the source leads.
-            Err(RouteError::Store(error)) if error.kind() == ErrorKind::NoContainer => None,
-            Err(error) => return Err(error.into()),
-        };
-        match shown.map(|shown| shown.document).filter(|document| document.lead != dataset.source.site) {
+        match route.read().await?.map(|shown| shown.document).filter(|document| document.lead != dataset.source.site) {
             None => Ok(()),
             Some(document) => Err(EngineError::LeadMoved {
                 dataset: dataset.name.clone(),
@@ -184,6 +184,23 @@ impl Run<'_> {
             Err(halt) => Err(error(halt, &dataset.name).unwrap_or(EngineError::Cancelled)),
         }
     }
+}
+
+/// Refuses the phase where nothing of one of its datasets was there to compare: nobody is to be asked
+/// to approve that.
+fn refuse_empty(active: &mut [Active], moves: &dyn Fn(&Active) -> bool, outcome: &mut RunOutcome) -> bool {
+    let lacks = |active: &Active| Move::of(&active.plan).is_some_and(|what| what.lacks_proof(&active.state));
+    let Some(empty) = active.iter().find(|active| moves(active) && lacks(active)) else { return false };
+    let dataset = empty.plan.name.clone();
+    for active in active.iter_mut().filter(|active| moves(active)) {
+        active.waits_for = Some(if active.plan.name == dataset {
+            format!("something to compare: {NOTHING_COMPARED}")
+        } else {
+            format!("dataset {dataset}, which moves together with it")
+        });
+    }
+    outcome.stopped.get_or_insert(EngineError::NotCutOver { dataset, reason: NOTHING_COMPARED.to_owned() });
+    true
 }
 
 fn cut<'a>(hand: &'a EngineHand<'_>) -> Cut<'a> {

@@ -34,7 +34,7 @@ use crate::{
     cutover::RouteError,
     diff::JoinError,
     ledger::{Ledger, LedgerError},
-    lifecycle::{Event, Goal, IllegalEvent, State},
+    lifecycle::{Goal, IllegalEvent, State},
     model::{DatasetName, Epoch, Key, PhaseName, SiteName, Timestamp},
     plan::{Dataset, Level, Plan},
     report::{Redactor, Sink},
@@ -52,9 +52,11 @@ mod feeds;
 mod floor;
 mod hand;
 mod journal;
+mod late;
 pub mod layout;
 mod leads;
 mod limits;
+mod moved_on;
 mod parts;
 mod places;
 mod proof;
@@ -72,6 +74,7 @@ pub(crate) use approval::binds as approval_binds;
 pub use approval::{Approver, ByFlag, Ready};
 pub use dry_run::{DryRun, DryStep, dry_run};
 pub(crate) use feeds::Inputs;
+pub(crate) use late::resolution;
 pub(crate) use places::Present;
 pub use places::meaning_of;
 pub(crate) use proof::{cancellable, same_meaning};
@@ -80,7 +83,7 @@ pub(crate) use requests::{limits_set, withdrawal};
 pub use shutdown::Shutdown;
 pub(crate) use sites::lacks;
 pub use sites::{DatasetStores, Sites};
-pub use verify::{Found, Verification, Verified};
+pub use verify::{Found, SwitchProof, Verification, Verified};
 
 /// What bounds a run, whatever the number of records.
 #[derive(Debug, Clone, Copy)]
@@ -160,6 +163,8 @@ pub struct DatasetOutcome {
     pub needs_approval: bool,
     /// Its cutover halted, since something was written at the old lead meanwhile.
     pub not_at_rest: bool,
+    /// A repair can mend what its verification found; what only a target has it leaves alone.
+    pub repairable: bool,
     /// Why not.
     pub waits_for: Option<String>,
     /// The witness of its verification in this run.
@@ -321,10 +326,6 @@ impl EngineError {
         let keys: Vec<&Key> = match self {
             Self::Store(error) | Self::Route(RouteError::Store(error)) => error.key().into_iter().collect(),
             Self::Listing(error) => error.keys(),
-            Self::Illegal(refused) => match &*refused.event {
-                Event::CutOver { late_keys, .. } => late_keys.iter().collect(),
-                _ => Vec::new(),
-            },
             _ => Vec::new(),
         };
         keys.into_iter().fold(text.to_owned(), |text, key| redactor.text(&text, key))

@@ -243,7 +243,7 @@ impl Sites {
             }
             (Err(error), Some(known)) if error.kind() == ErrorKind::NoContainer => return Err(changed(None, known)),
             (Err(error), None) if error.kind() == ErrorKind::NoContainer => match role {
-                Role::Source => return Err(error.into()),
+                Role::Source | Role::Route { .. } => return Err(error.into()),
                 Role::Target => FileStore::open_or_create(root, location)?,
                 // A directory that a run would make is as good as an empty one.
                 Role::Look => {
@@ -252,7 +252,7 @@ impl Sites {
             },
             (opened, _) => opened?,
         };
-        let store = if role == Role::Target { store.sweeping() } else { store };
+        let store = if matches!(role, Role::Target | Role::Route { writes: true }) { store.sweeping() } else { store };
         let mut met = self.met();
         met.note(path, store.identity());
         Ok(match &met.state {

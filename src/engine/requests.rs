@@ -17,6 +17,7 @@ use super::{
     abort::{AbortOptions, Aborted},
     approval,
     dispatcher::Run,
+    late::resolution,
     limits::check_setting,
     now,
 };
@@ -103,6 +104,11 @@ impl Run<'_> {
                     self.sites.limits.set(self.plan, changes)?;
                 }
                 self.answer(&row.id, answer, records).await
+            }
+            Request::Resolve { late, reason } => {
+                let ledger = &self.journal.ledger;
+                let (count, records) = resolution(ledger, late, &row.by, reason.as_deref(), now()).await?;
+                self.answer(&row.id, done(format!("{count} late records resolved")), records).await
             }
             Request::Abort { datasets, discard } => {
                 if !self.abort.ask(&row.id, AbortOptions { datasets, discard }) {

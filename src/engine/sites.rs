@@ -45,6 +45,12 @@ pub enum Role {
     Target,
     /// It is a target, but only looked at: nothing is made there.
     Look,
+    /// It holds a route. It must be there, also for a look: where it is not, nothing can be said of who
+    /// leads, and one that was made would say that no lead has moved.
+    Route {
+        /// A switch may come of it, not only a look.
+        writes: bool,
+    },
 }
 
 /// Where what an endpoint can do is taken from.
@@ -216,7 +222,7 @@ impl Sites {
         sink: &Sink,
     ) -> Result<RouteStore, EngineError> {
         let (at, _) = route.folder_and_name();
-        let role = if matches!(asked, Probing::Record(_)) { Role::Target } else { Role::Look };
+        let role = Role::Route { writes: matches!(asked, Probing::Record(_)) };
         // No limits: a switch that waits for working hours, or behind a queue, would be made on a proof
         // that is old by then.
         let (_, bare) = self.bare(plan, &at, role).await?;

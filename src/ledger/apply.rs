@@ -130,6 +130,11 @@ impl Apply<'_> {
             Record::ApprovalWithdrawn { phase } => self.withdraw_approval(phase),
             Record::Requested(row) => self.request(row),
             Record::Answered { id, answer, at } => self.answer(id, answer, *at),
+            Record::LateLookBegan { dataset } => self.begin_late(dataset),
+            Record::LateFound { dataset, keys } => self.late(dataset, keys),
+            Record::LateSettled { dataset, keys, by, reason, at } => {
+                self.settle_late(dataset, keys.as_deref(), by.as_deref(), reason.as_deref(), *at)
+            }
             Record::LimitSet { of, key, setting } => self.set_limit(of, key, setting),
         }
     }
@@ -171,7 +176,7 @@ impl Apply<'_> {
         Ok(id)
     }
 
-    fn known(&mut self, name: &DatasetName) -> Result<i64, Fault> {
+    pub(super) fn known(&mut self, name: &DatasetName) -> Result<i64, Fault> {
         match self.find(name)? {
             Some(id) => Ok(id),
             None => illegal(format!("dataset {name} has not begun")),

@@ -33,6 +33,7 @@ use crate::{
 mod apply;
 mod code;
 mod fault;
+mod late;
 mod query;
 mod reader;
 mod request;
@@ -40,6 +41,7 @@ mod schema;
 mod sqlite;
 mod writer;
 
+pub use late::{LateCounts, Resolved};
 pub use request::{Answer, Approval, LimitsOf, Request, RequestRow, Setting};
 pub use sqlite::{CommitFate, CommitHook, Ledger, Options};
 
@@ -251,6 +253,31 @@ pub enum Record {
         id: String,
         /// The answer.
         answer: Answer,
+        /// When.
+        at: Timestamp,
+    },
+    /// The old lead is listed for late writes: what an earlier look has found of them is forgotten.
+    LateLookBegan {
+        /// The dataset.
+        dataset: DatasetName,
+    },
+    /// Records that were written at the old lead too late.
+    LateFound {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The records.
+        keys: Vec<Key>,
+    },
+    /// Late writes that need no further attention. Those that were settled before stay as they are.
+    LateSettled {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Which; all that are open where absent.
+        keys: Option<Vec<Key>>,
+        /// Who has decided so; absent where a look has found both leads equal.
+        by: Option<String>,
+        /// Why, where it was said.
+        reason: Option<String>,
         /// When.
         at: Timestamp,
     },

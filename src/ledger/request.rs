@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::{apply::Apply, fault::Fault};
-use crate::model::{DatasetName, PhaseName, SiteName, Timestamp};
+use crate::model::{DatasetName, Key, PhaseName, SiteName, Timestamp};
 
 /// The word of an operator that a phase may be cut over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,13 @@ pub enum Request {
         of: LimitsOf,
         /// What, by key.
         settings: BTreeMap<String, Setting>,
+    },
+    /// Late writes need no further attention.
+    Resolve {
+        /// Which, by dataset; all that are open of one where no keys are named.
+        late: Vec<(DatasetName, Option<Vec<Key>>)>,
+        /// Why, where it was said.
+        reason: Option<String>,
     },
     /// These datasets are given up.
     Abort {

@@ -23,7 +23,7 @@ use super::{LedgerError, fault::Fault};
 use crate::model::PlanName;
 
 /// The newest format that this build reads and writes: `user_version` in the file.
-pub(super) const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;
@@ -96,6 +96,11 @@ CREATE TABLE request (
 CREATE INDEX request_open ON request (number) WHERE answer IS NULL;
 CREATE TABLE limit_set (of TEXT NOT NULL, key TEXT NOT NULL, setting TEXT NOT NULL, PRIMARY KEY (of, key))
     STRICT, WITHOUT ROWID;
+-- Settled once at_ms is there: by somebody, or, where by is NULL, by a look that found both leads equal.
+CREATE TABLE late (
+    dataset INTEGER NOT NULL, key BLOB NOT NULL, at_ms INTEGER, by TEXT, reason TEXT, PRIMARY KEY (dataset, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX late_open ON late (dataset, key) WHERE at_ms IS NULL;
 
 CREATE VIEW pairs AS SELECT d.name AS dataset, CAST(key AS TEXT) AS key, target, size,
     iif(typeof(source_tag) = 'blob', lower(hex(substr(source_tag, 1, 16)) ||
@@ -110,6 +115,10 @@ CREATE VIEW pairs AS SELECT d.name AS dataset, CAST(key AS TEXT) AS key, target,
 CREATE VIEW open_records AS SELECT d.name AS dataset, target, CAST(key AS TEXT) AS key,
     CASE kind WHEN 0 THEN 'deferred' WHEN 1 THEN 'failed' WHEN 2 THEN 'doomed' ELSE 'damaged' END AS state, reason, datetime(at_ms / 1000, 'unixepoch') AS at
     FROM waiting JOIN dataset d ON d.id = waiting.dataset;
+CREATE VIEW late_writes AS SELECT d.name AS dataset, CAST(key AS TEXT) AS key,
+    CASE WHEN at_ms IS NULL THEN 'open' WHEN by IS NULL THEN 'equal' ELSE 'resolved' END AS state, by, reason,
+    datetime(at_ms / 1000, 'unixepoch') AS at
+    FROM late JOIN dataset d ON d.id = late.dataset;
 CREATE VIEW shards AS SELECT d.name AS dataset, s.id AS shard, CAST(after_key AS TEXT) AS after,
     CAST(until_key AS TEXT) AS until, target,
     iif(place = 2, 'end', CAST(key AS TEXT)) AS cursor, records, bytes, same, copied, deleted
@@ -128,12 +137,13 @@ CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoc
 /// Tables that are checked completely, and tables that are read at both ends.
 const SMALL: [&str; 11] =
     ["meta", "dataset", "event", "shard", "cursor", "count", "probe", "place", "approval", "request", "limit_set"];
-const LARGE: [(&str, &str); 5] = [
+const LARGE: [(&str, &str); 6] = [
     ("pair", "dataset {0}, key {0}, target {0}"),
     ("waiting", "dataset {0}, target {0}, kind {0}, key {0}"),
     ("upload", "dataset {0}, target {0}, key {0}"),
     ("part", "dataset {0}, target {0}, key {0}, number {0}"),
     ("unclaimed", "dataset {0}, target {0}, key {0}, at_ms {0}"),
+    ("late", "dataset {0}, key {0}"),
 ];
 
 /// How a connection may use the file.
@@ -338,6 +348,7 @@ mod tests {
         for sql in [
             "SELECT size FROM pair WHERE dataset = 1 AND key > x'00' AND key <= x'ff' ORDER BY key, target",
             "SELECT key FROM waiting WHERE dataset = 1 AND target = 0 AND kind = 1 AND key > x'00' ORDER BY key",
+            "SELECT key FROM late WHERE dataset = 1 AND at_ms IS NULL AND key > x'00' ORDER BY key",
             "SELECT event FROM event WHERE dataset = 1 ORDER BY id",
             "SELECT id FROM shard WHERE dataset = 1 ORDER BY after_key",
         ] {

@@ -14,9 +14,10 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Answer, Approval, Counts, LedgerError, LimitsOf, Open, OpenRow, Pair, PairRow, Record, RequestRow, Setting,
-    ShardRow, UnclaimedRow, UploadRow,
+    Answer, Approval, Counts, LateCounts, LedgerError, LimitsOf, Open, OpenRow, Pair, PairRow, Record, RequestRow,
+    Resolved, Setting, ShardRow, UnclaimedRow, UploadRow,
     fault::Fault,
+    late,
     query::{self, Uploads},
     reader::Readers,
     request,
@@ -319,6 +320,33 @@ impl Ledger {
     pub async fn answer_to(&self, id: &str) -> Result<Option<Answer>, LedgerError> {
         let id = id.to_owned();
         self.ask(move |connection| request::answer_to(connection, &id)).await
+    }
+
+    /// The late writes of a dataset that are open, ascending by key: at most `limit` of those after a key.
+    pub async fn late_open(
+        &self,
+        dataset: &DatasetName,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Key>, LedgerError> {
+        let after = after.cloned();
+        self.ask_of(dataset, move |connection, id| late::open(connection, id, after.as_ref(), limit)).await
+    }
+
+    /// Whether a late write of this key is open.
+    pub async fn late_is_open(&self, dataset: &DatasetName, key: &Key) -> Result<bool, LedgerError> {
+        let key = key.clone();
+        self.ask_of(dataset, move |connection, id| late::is_open(connection, id, &key)).await
+    }
+
+    /// How many late writes a dataset has.
+    pub async fn late_counts(&self, dataset: &DatasetName) -> Result<LateCounts, LedgerError> {
+        self.ask_of(dataset, late::counts).await
+    }
+
+    /// What was decided last of late writes, at most `limit`.
+    pub async fn late_resolved(&self, dataset: &DatasetName, limit: usize) -> Result<Vec<Resolved>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| late::resolved(connection, id, limit)).await
     }
 
     /// The limits that hold in place of the plan's.

@@ -62,6 +62,8 @@ pub struct Dataset {
     /// The most that may be deleted at a target without `--force`, as a share of what it holds,
     /// in thousandths.
     pub delete_share_permille: u16,
+    /// Whether a verification that found nothing to compare is good enough to move the lead.
+    pub accept_empty: bool,
     /// Whether, and how, the lead moves.
     pub cutover: Option<Cutover>,
     /// What the plan says of it that this build cannot carry out: refused by `run`.

@@ -202,6 +202,8 @@ pub struct Dataset {
     /// The most that may be deleted at a target without `--force`, as a share of what it holds.
     #[schemars(example = "10%")]
     pub delete_share: Option<String>,
+    /// Whether the lead may move although nothing was there to compare; else 0 records prove nothing.
+    pub accept_empty: Option<bool>,
     /// How the lead moves. Without it the dataset is copied and verified, and no route is touched.
     pub cutover: Option<Cutover>,
 }

@@ -33,6 +33,11 @@ impl Buckets {
         self.write().create_bucket(bucket);
     }
 
+    /// Takes a bucket away with all that it holds; no effect where it is not there.
+    pub fn drop_bucket(&self, bucket: &str) {
+        self.write().buckets.remove(bucket);
+    }
+
     /// The names of all buckets, in byte order.
     pub fn names(&self) -> Vec<String> {
         self.read().buckets.keys().cloned().collect()

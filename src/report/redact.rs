@@ -6,6 +6,9 @@
 use super::{Difference, Event};
 use crate::{digest::sha256, model::Key};
 
+/// What a hidden key begins with.
+const HIDDEN: &str = "key:";
+
 /// Shows keys, or hides them.
 #[derive(Debug, Clone, Copy)]
 pub struct Redactor {
@@ -21,6 +24,11 @@ impl Redactor {
     /// The key as it may be shown.
     pub fn key(self, key: &Key) -> Key {
         if self.hides { Key::new(hashed(key)) } else { key.clone() }
+    }
+
+    /// Whether a word may stand for a key that is hidden.
+    pub fn is_hidden(self, word: &str) -> bool {
+        self.hides && word.starts_with(HIDDEN)
     }
 
     /// A text about a record, with its key hidden wherever it stands.
@@ -77,7 +85,7 @@ impl Redactor {
 }
 
 fn hashed(key: &Key) -> String {
-    format!("key:{}", &sha256(key.as_str().as_bytes()).to_string()[..16])
+    format!("{HIDDEN}{}", &sha256(key.as_str().as_bytes()).to_string()[..16])
 }
 
 /// Replaces `word` where no letter or digit touches it, so that hiding the key `a` leaves a sentence

@@ -296,7 +296,8 @@ impl Comparison {
 
     /// A place that was there has to be there: a source that is gone looks empty, and a target directory
     /// that is gone is often a disk that is not mounted. One that was not there may come: a run makes
-    /// target directories and the route's folder, and an earlier dataset fills this one's source. What
+    /// target directories, and an earlier dataset fills this one's source; a route's folder has to be there
+    /// before anything is saved. What
     /// was put there meanwhile is data, which a run compares like any other.
     fn places(&mut self, saved: &DatasetBinding, now: &DatasetBinding) {
         for before in &saved.places {

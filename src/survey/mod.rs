@@ -256,6 +256,10 @@ impl Surveyor<'_> {
                 _ => seen.blocks.push(self.with_mend(&error)),
             }
         }
+        if seen.records == Some(0) && seen.blocks.is_empty() && waits.is_empty() {
+            let accepted = "0 records: nothing is there to compare, as accept_empty allows";
+            seen.notes.push(if dataset.accept_empty { accepted } else { cutover::NOTHING_COMPARED }.to_owned());
+        }
         if let Err(error) = self.look_at_route(dataset, &mut seen).await {
             seen.blocks.push(self.with_mend(&error));
         }

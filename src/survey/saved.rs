@@ -101,6 +101,7 @@ fn rules(dataset: &Dataset) -> BTreeMap<String, Value> {
         ("extra", json!(dataset.extra)),
         ("waive", json!(dataset.waive)),
         ("delete_share_permille", json!(dataset.delete_share_permille)),
+        ("accept_empty", json!(dataset.accept_empty)),
         ("retire", json!(dataset.retire)),
         ("live", json!(dataset.live)),
         ("follow_back", json!(dataset.follow_back)),
@@ -148,8 +149,8 @@ impl Look<'_> {
             bound.places = self.data(dataset).await?;
         }
         if let Some(what) = what.filter(|_| dataset.unsupported.is_empty()) {
-            let (route, folder) = self.route(dataset, &what).await?;
-            bound.route = Some(route);
+            let (route, folder) = self.route(dataset, &what, moved).await?;
+            bound.route = route;
             if !moved {
                 bound.places.push(folder);
             }
@@ -188,23 +189,29 @@ impl Look<'_> {
         Ok(places)
     }
 
-    /// What the route shows, and the folder that it lies in.
-    async fn route(&self, dataset: &Dataset, what: &Move) -> Result<(RouteBinding, PlaceBinding), EngineError> {
+    /// What the route shows, and the folder that it lies in. Where that is not there nobody can tell what the
+    /// route shows: the folder is what has changed then, unless its lead has moved, which makes it an error.
+    async fn route(
+        &self,
+        dataset: &Dataset,
+        what: &Move,
+        moved: bool,
+    ) -> Result<(Option<RouteBinding>, PlaceBinding), EngineError> {
         let route = &what.cutover.route;
         let (folder, _) = route.folder_and_name();
         let found = self.sites.find(self.plan, dataset, &folder).await?;
         let mut place = place(PlaceRole::Route, folder.to_string(), found);
-        let mut document = None;
-        if place.is_there {
-            let route = self.sites.open_route_to_look(self.plan, dataset, route, self.ledger, true).await?;
-            place.capabilities = Some(serde_json::to_value(route.capabilities()).expect("capabilities are plain data"));
-            document = route.read().await?.map(|shown| shown.document);
+        if !place.is_there && !moved {
+            return Ok((None, place));
         }
+        let opened = self.sites.open_route_to_look(self.plan, dataset, route, self.ledger, true).await?;
+        place.capabilities = Some(serde_json::to_value(opened.capabilities()).expect("capabilities are plain data"));
+        let document = opened.read().await?.map(|shown| shown.document);
         let (shows, attempt) = match document {
             Some(document) => (Lead { epoch: document.epoch, lead: document.lead }, Some(document.attempt)),
             None => (Lead { epoch: Epoch(0), lead: what.from.clone() }, None),
         };
-        Ok((RouteBinding { location: route.to_string(), shows, attempt }, place))
+        Ok((Some(RouteBinding { location: route.to_string(), shows, attempt }), place))
     }
 }
 

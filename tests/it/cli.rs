@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod confirm;
+mod cutovers;
 mod differences;
 mod next;
 mod operators;
@@ -46,6 +47,8 @@ impl Bench {
         let bench = Self { root: tempfile::tempdir().unwrap() };
         bench.plan("", "");
         fs::create_dir_all(bench.path("source/data")).unwrap();
+        // A route's directory has to be there: nothing makes it.
+        fs::create_dir_all(bench.path("target/routes")).unwrap();
         for (key, body) in files {
             bench.write(&format!("source/data/{key}"), body);
         }
@@ -460,7 +463,7 @@ fn a_cutover_that_is_not_built_yet_is_refused_before_anything_begins() {
     assert_eq!(refused.code, 1, "{}", refused.err);
     assert!(refused.err.contains("cutover.probe"), "{}", refused.err);
     assert!(refused.err.contains("next: migrate run plan.toml --until verified"), "{}", refused.err);
-    assert!(!bench.path(".migrate").exists() && !bench.path("target").exists());
+    assert!(!bench.path(".migrate").exists() && !bench.path("target/data").exists());
     bench.expect(0, &["run", "plan.toml", "--until", "verified"]);
 }
 
@@ -471,7 +474,7 @@ fn a_lead_moves_only_with_approval_and_status_tells_who_gave_it() {
     let preview = bench.json(0, &["plan", "plan.toml", "--json"]);
     let cutover = &preview["phases"][0]["datasets"][0]["cutover"];
     assert_eq!((&cutover["from"], &cutover["to"], &cutover["epoch"]), (&"here".into(), &"there".into(), &0.into()));
-    assert!(!bench.path("target").exists(), "a look makes nothing");
+    assert!(!bench.path("target/data").exists(), "a look makes nothing");
 
     let waits = bench.expect(0, &["run", "plan.toml"]);
     assert_eq!(waits.next_commands(), ["migrate run plan.toml --approve first"]);

@@ -40,11 +40,12 @@ use crate::{
 
 mod again;
 mod blind;
+mod late;
 mod look;
 mod star;
 
 pub(super) use again::Again;
-
+pub(super) use late::OLD_LEAD;
 use look::{Answer, Listed, Look, Looked, listed, untimed};
 use star::Star;
 
@@ -91,6 +92,22 @@ impl Verified {
     /// What was not compared at some target, and why.
     pub fn blind_spots(&self) -> &[String] {
         &self.blind_spots
+    }
+
+    /// The proof that a lead may move; `None` where nothing was compared and the plan does not accept that.
+    pub fn for_switch(self, accept_empty: bool) -> Option<SwitchProof> {
+        (self.compared > 0 || accept_empty).then_some(SwitchProof(self))
+    }
+}
+
+/// Proof that is good enough to move a lead; only [`Verified::for_switch`] can make one.
+#[derive(Debug)]
+pub struct SwitchProof(Verified);
+
+impl SwitchProof {
+    /// The dataset.
+    pub fn dataset(&self) -> &DatasetName {
+        self.0.dataset()
     }
 }
 

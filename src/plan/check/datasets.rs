@@ -96,6 +96,7 @@ fn check_dataset<'t>(
         limits,
         restore: written.restore.as_ref().map(|r| Restore { days: r.days, tier: r.tier.unwrap_or_default() }),
         delete_share_permille: share.unwrap_or(DELETE_SHARE_PERMILLE),
+        accept_empty: written.accept_empty.unwrap_or(false),
         cutover,
         unsupported,
     };

@@ -108,6 +108,7 @@ fn a_route_is_not_looked_for_in_what_took_the_place_of_its_directory() {
     let bench = Bench::new(THREE);
     let cutover = CUTOVER.replace("file://there/routes/", "file://control/routes/");
     bench.plan("[sites.control]\ndirectory = \"control\"\n", &cutover);
+    fs::create_dir_all(bench.path("control/routes")).unwrap();
     bench.expect(0, &["run", "plan.toml", "--approve", "first"]);
     fs::rename(bench.path("control"), bench.path("unmounted")).unwrap();
     for found in ["it is not there", "it is another one"] {
@@ -143,6 +144,7 @@ fn an_approval_for_other_directories_does_not_hold() {
     bench.expect(0, &["run", "plan.toml", "--accept-places"]);
     assert_eq!(approvals(), 1, "the directories are the same");
     fs::remove_dir_all(bench.path("target")).unwrap();
+    fs::create_dir_all(bench.path("target/routes")).unwrap();
     bench.expect(0, &["run", "plan.toml", "--accept-places"]);
     assert_eq!(approvals(), 0);
 }

@@ -67,7 +67,7 @@ fn what_was_shown_is_kept_and_carried_out() {
     let human = save(&bench);
     assert!(human.out.contains("3 records") && human.out.contains("\nsaved: saved.json\n"), "{}", human.out);
     assert_eq!(human.next_commands(), ["migrate run saved.json"]);
-    assert!(!bench.path(".migrate").exists() && !bench.path("target").exists(), "a look makes nothing");
+    assert!(!bench.path(".migrate").exists() && !bench.path("target/data").exists(), "a look makes nothing");
 
     let text = fs::read_to_string(bench.path("saved.json")).unwrap();
     assert!(text.starts_with("{\n  \"saved_plan\": 2,\n"), "{text}");
@@ -370,7 +370,7 @@ fn it_works_from_another_directory_and_not_on_other_ones() {
     let stale = moved.expect(1, &["run", "saved.json"]);
     let other = format!("places.here of files: {}", moved.path("source").display());
     assert!(stale.err.contains(&other), "{}", stale.err);
-    assert!(!moved.path(".migrate").exists() && !moved.path("target").exists(), "nothing was begun");
+    assert!(!moved.path(".migrate").exists() && !moved.path("target/data").exists(), "nothing was begun");
 }
 
 #[test]

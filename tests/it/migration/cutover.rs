@@ -8,7 +8,11 @@ use migrate::{
     model::{Epoch, Key},
     plan::Level,
     report::Event,
-    store::{Capabilities, ObjectStore, Properties, memory::MemoryStore},
+    store::{
+        Capabilities, ObjectStore, Properties,
+        faulty::{Fault, FaultRule, Faults, Faulty, Operation, When},
+        memory::MemoryStore,
+    },
 };
 use tempfile::tempdir;
 
@@ -349,4 +353,51 @@ async fn a_route_that_moves_meanwhile_loses_the_switch() {
     assert!(stopped.to_string().contains(told), "{stopped}");
     assert_eq!(route(&stores, "shop").unwrap(), theirs);
     assert!(rig.try_run(Goal::CutOver).await.unwrap_err().to_string().contains("b leads dataset shop"), "and stays so");
+}
+
+/// The last look asks the two sites between which the lead moves, and no other follower.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_is_down_delays_no_switch() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let on_listings = |fault, when| FaultRule::new(fault, when).on([Operation::List]);
+    let counted = on_listings(Fault::SlowFirstByte(Duration::ZERO), When::Every(1));
+    let faults = Arc::new(Faults::with_rules(1, vec![counted]));
+    let mut shared = dynamic(&stores);
+    let b = Arc::clone(&stores["b"]) as Arc<dyn ObjectStore>;
+    shared.insert("b".into(), Arc::new(Faulty::new(b, Arc::clone(&faults))));
+    let rig = Rig::new(&plan(""), shared, directory.path());
+    let asked = || faults.struck().values().sum::<u64>();
+    rig.try_run(Goal::Verified).await.unwrap();
+    let before = asked();
+    rig.try_run(Goal::Verified).await.unwrap();
+    // That was a pass and a verification. The next run comes to the final verification beside.
+    let answers = (asked() - before) / 2 * 3;
+    let down = (answers + 1..answers + 100).map(|nth| on_listings(Fault::Unreachable, When::Only(nth)));
+    faults.set_rules(1, down.collect());
+    let outcome = rig.try_run(Goal::CutOver).await.unwrap();
+    assert!(outcome.stopped.is_none(), "{:?}", outcome.stopped);
+    assert!(outcome.datasets.iter().all(|dataset| dataset.reached), "{outcome:?}");
+}
+
+/// What the new lead shows is looked at too: something writes there before the lead has moved. By its
+/// digest what was written is equal, so the final verification finds nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_at_the_new_lead_before_the_switch_stops_it() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let rig = Rig::new(&plan("").replace("quiet = \"0s\"", "quiet = \"1s\""), dynamic(&stores), directory.path());
+    let (events, lead) = (Arc::clone(&rig.events), Arc::clone(&stores["a"]));
+    let write = async {
+        while !events.lock().unwrap().iter().any(|event| matches!(event, Event::Waiting { .. })) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        lead.put_raw("page/03", "value 3", Properties::default());
+    };
+    let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), write);
+    let stopped = outcome.unwrap().stopped.expect("the last look refuses");
+    assert!(stopped.is_blocking(), "{stopped}");
+    assert!(
+        stopped.to_string().contains("1 records at a are not what was compared, the first is page/03"),
+        "{stopped}"
+    );
+    assert_eq!(route(&stores, "shop"), None, "the lead has not moved");
 }
