@@ -236,7 +236,9 @@ impl Answer {
                 (true, _) => format!("equal by {}", row.found.decided),
                 (false, true) if row.empty => format!("NOTHING COMPARED by {}", row.level),
                 (false, true) => format!("NOT EQUAL by {}", row.level),
-                (false, false) if row.found.is_equal() => "stopped before its end, while compared".to_owned(),
+                (false, false) if row.found.is_equal() => {
+                    format!("stopped before its end, while compared by {}", row.level)
+                }
                 (false, false) => "stopped before its end, and NOT EQUAL so far".to_owned(),
             };
             let compared = render::count(*compared, "record", "records");

@@ -150,6 +150,7 @@ pub struct RunOutcome {
 
 /// Where a dataset stands after a run.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent answer about a dataset")]
 pub struct DatasetOutcome {
     /// The dataset.
     pub dataset: DatasetName,

@@ -66,7 +66,7 @@ fn a_plan_from_a_stream_needs_a_place_for_its_state() {
     let (code, said) = piped(&[]);
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("/dev/stdin") && said.contains("mend: name a directory with --state DIR"), "{said}");
-    assert!(!bench.path(".migrate").exists() && !bench.path("target").exists());
+    assert!(!bench.path(".migrate").exists() && !bench.path("target/data").exists());
 }
 
 #[test]
