@@ -196,3 +196,21 @@ fn what_the_readme_shows_is_what_happens() {
     compare("migrate verify plans/quickstart.toml --dataset storefront --repair", repair);
     assert_eq!(compared, 4);
 }
+
+#[test]
+fn every_finding_has_a_mend_and_tests_that_exist() {
+    let text = read("docs/findings.md");
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #"));
+    let rows: Vec<Vec<_>> = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect();
+    let numbers: Vec<u32> = rows.iter().map(|row| row[0].parse().expect("a number")).collect();
+    assert_eq!(numbers, (1..=38).collect::<Vec<_>>(), "each finding has one row");
+    for row in &rows {
+        assert_eq!(row.len(), 4, "{row:?}");
+        let tests: Vec<_> = row[3].split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "finding {} names no test", row[0]);
+        for test in tests {
+            let (file, name) = test.split_once("::").unwrap_or_else(|| panic!("{test:?} is not FILE::TEST"));
+            assert!(read(file).contains(&format!("fn {name}(")), "finding {}: {file} has no test {name}", row[0]);
+        }
+    }
+}

@@ -26,6 +26,7 @@ use std::{
 
 use async_trait::async_trait;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, Tag};
+use tokio::sync::Mutex;
 
 mod attest;
 mod client;
@@ -66,12 +67,14 @@ const CORRUPT: &str = "what it holds is not what was sent";
 pub struct S3Client {
     client: aws_sdk_s3::Client,
     config: Arc<S3Config>,
+    probing: Arc<Mutex<()>>,
 }
 
 impl S3Client {
     /// Prepares the connection; talks to nobody yet.
     pub async fn connect(config: S3Config) -> Result<Self> {
-        Ok(Self { client: client::connect(&config).await?, config: Arc::new(config) })
+        let client = client::connect(&config).await?;
+        Ok(Self { client, config: Arc::new(config), probing: Arc::default() })
     }
 
     /// The store of a bucket and prefix; the prefix is empty or ends in `/`.
@@ -86,6 +89,7 @@ impl S3Client {
                 location: format!("s3://{site}/{bucket}/{prefix}").into(),
             },
             scratch: probe::scratch_key(),
+            probing: Arc::clone(&self.probing),
             capabilities: RwLock::new(Capabilities::unproved()),
             tag_counts: TagCounts::new(self.config.endpoint.as_ref().map(|endpoint| &*endpoint.url)),
             md5_tags: AtomicU32::new(0),
@@ -100,6 +104,8 @@ pub struct S3Store {
     wire: Wire,
     /// The key of what probes write.
     scratch: Key,
+    /// Held by a probe: two stores of one place share the scratch key, and would meet there.
+    probing: Arc<Mutex<()>>,
     capabilities: RwLock<Capabilities>,
     tag_counts: TagCounts,
     /// How many `ETag`s were the MD5 of their object, and how many looked like one and were none.
@@ -136,6 +142,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn probe(&self) -> Result<Capabilities> {
+        let _alone = self.probing.lock().await;
         let found = probe::probe(&self.wire, &self.scratch).await?;
         self.adopt(found.clone());
         Ok(found)

@@ -28,6 +28,7 @@ use aws_sdk_s3::{
 };
 use bytes::Bytes;
 use rand::{RngCore as _, SeedableRng as _};
+use tokio::task::JoinSet;
 
 use super::{
     convert::{bare_tag, head_of, md5_of_tag, percent_decode, tagging_header},
@@ -88,20 +89,29 @@ impl super::S3Store {
 }
 
 /// Tries everything, then removes what it has written, whatever came of it.
+///
+/// It has a task of its own: what it awaits is deep, and stands below a whole run.
 pub(super) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
-    let probe = Probe {
-        wire,
-        key: key.clone(),
-        body: Body::new(Bytes::from_static(CONTENT)),
-        uploads: Mutex::default(),
-        versioned: AtomicBool::new(false),
-    };
-    // On the heap: these futures are large, and stand below those of a whole run.
-    let found = Box::pin(probe.ask()).await;
-    let removed = Box::pin(probe.remove()).await;
-    let found = found?;
-    removed?;
-    Ok(found)
+    let (wire, key) = (wire.clone(), key.clone());
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let probe = Probe {
+            wire: &wire,
+            key,
+            body: Body::new(Bytes::from_static(CONTENT)),
+            uploads: Mutex::default(),
+            versioned: AtomicBool::new(false),
+        };
+        let found = probe.ask().await;
+        let removed = probe.remove().await;
+        let found = found?;
+        removed?;
+        Ok(found)
+    });
+    match task.join_next().await.expect("one task was spawned") {
+        Ok(found) => found,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
 }
 
 struct Probe<'a> {

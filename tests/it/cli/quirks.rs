@@ -268,7 +268,7 @@ async fn metadata_is_read_at_the_target_as_it_is_read_at_the_source() {
         two.put("k", NewObject { metadata: kept.clone(), ..text("body") });
         let Some(arrives) = arrives else {
             let failed = two.failures();
-            assert!(failed.contains("does not show metadata \\\"raw\\\" as it is"), "{failed}");
+            assert!(failed.contains("does not show the metadata \\\"raw\\\" as it is"), "{failed}");
             assert_eq!(two.to.state().count("data"), 0);
             two.plan("waive = [\"metadata\"]");
             two.run(0, &["run", "plan.toml"]);

@@ -1,7 +1,7 @@
 //! Which conditions are kept, and in which form: what does not hold must be refused, and what holds taken.
 
-use super::{Probe, afresh, plain};
-use crate::store::{ErrorKind, Honoured, IfMatch, Result, s3::wire::Guard};
+use super::{Probe, TRIES_MAX, afresh, patiently, plain};
+use crate::store::{ErrorKind, Honoured, IfMatch, Result, Retry, s3::wire::Guard};
 
 /// An `ETag` that no object has.
 const NO_TAG: &str = "00000000000000000000000000000000";
@@ -13,6 +13,13 @@ enum Act {
     Finish,
     /// One that is answered as done and leaves the object was refused.
     Delete,
+}
+
+/// What a server that keeps conditions does with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Refused,
+    Taken,
 }
 
 impl Probe<'_> {
@@ -43,11 +50,11 @@ impl Probe<'_> {
     /// Whether `If-None-Match: *` is refused over an object, and taken without one.
     async fn keeps_absent(&self, act: Act) -> Result<bool> {
         self.prepare().await?;
-        if self.taken(act, absent()).await? {
+        if self.taken(act, absent(), Expected::Refused).await? {
             return Ok(false);
         }
-        self.delete(Guard::default()).await?;
-        self.taken(act, absent()).await
+        patiently(&[], || self.delete(Guard::default())).await?;
+        self.taken(act, absent(), Expected::Taken).await
     }
 
     /// The form in which the right tag is taken and a wrong one refused.
@@ -55,12 +62,12 @@ impl Probe<'_> {
         self.prepare().await?;
         for form in [IfMatch::Quoted, IfMatch::Bare] {
             let wrong = Guard::tag(NO_TAG, form);
-            if self.taken(act, wrong).await? {
+            if self.taken(act, wrong, Expected::Refused).await? {
                 return Ok(IfMatch::Ignored);
             }
             let Some(tag) = self.tag_now().await? else { return Ok(IfMatch::Ignored) };
             let right = Guard::tag(&tag, form);
-            if self.taken(act, right).await? {
+            if self.taken(act, right, Expected::Taken).await? {
                 return Ok(form);
             }
         }
@@ -72,27 +79,41 @@ impl Probe<'_> {
         self.write(&self.body, &plain(), Guard::default(), false, &[]).await.map(drop)
     }
 
-    async fn taken(&self, act: Act, guard: Guard) -> Result<bool> {
+    /// Whether a request under a condition is carried out. It is repeated where it fails in passing. One
+    /// that holds, and is refused after an answer was lost, may have been refused because of its own
+    /// success: then nothing is known, and the test begins again.
+    async fn taken(&self, act: Act, guard: Guard, expected: Expected) -> Result<bool> {
+        let (mut tries, mut lost) = (1, false);
+        loop {
+            let error = match self.send(act, guard.clone()).await {
+                Ok(taken) => return Ok(taken),
+                Err(error) => error,
+            };
+            // An endpoint that does not know the condition, or its form, says so in its own way.
+            if matches!(error.kind(), ErrorKind::Precondition | ErrorKind::Unsupported | ErrorKind::Other) {
+                let own = lost && expected == Expected::Taken;
+                return if own { Err(error.of_kind(ErrorKind::Unavailable)) } else { Ok(false) };
+            }
+            if error.kind().retry() == Retry::Permanent || tries == TRIES_MAX {
+                return Err(error);
+            }
+            lost |= error.outcome_unknown();
+            tries += 1;
+        }
+    }
+
+    async fn send(&self, act: Act, guard: Guard) -> Result<bool> {
         match act {
-            Act::Put => taken(self.write_once(guard).await),
-            Act::Finish => self.finish(guard).await,
-            Act::Delete => Ok(taken(self.delete(guard).await)? && self.tag_now().await?.is_none()),
+            Act::Put => self.write_once(guard).await.map(|_| true),
+            Act::Finish => self.finish(guard).await.map(|()| true),
+            Act::Delete => {
+                self.delete(guard).await?;
+                Ok(self.tag_now().await?.is_none())
+            }
         }
     }
 }
 
 fn absent() -> Guard {
     Guard { if_none_match: Some("*".to_owned()), ..Guard::default() }
-}
-
-/// Whether a request under a condition was carried out. An endpoint that does not know the condition, or
-/// its form, says so in its own way.
-pub(super) fn taken<T>(answer: Result<T>) -> Result<bool> {
-    match answer {
-        Ok(_) => Ok(true),
-        Err(error) if matches!(error.kind(), ErrorKind::Precondition | ErrorKind::Unsupported | ErrorKind::Other) => {
-            Ok(false)
-        }
-        Err(error) => Err(error),
-    }
 }

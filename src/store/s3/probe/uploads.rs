@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
-use super::{CONTENT, Probe, TAG, afresh, conditions::taken, patiently, plain};
+use super::{CONTENT, Probe, TAG, afresh, patiently, plain};
 use crate::store::{
     ErrorKind, Header, MetadataForm, Properties, Result, Upload, UploadTags,
     s3::{
@@ -62,22 +62,21 @@ impl Probe<'_> {
         Ok(Upload { key: self.key.clone(), id })
     }
 
-    /// Finishes an upload of one part under a condition; whether it was taken. One that is refused is
-    /// left for the next finish, or for the end of the probe.
-    pub(super) async fn finish(&self, guard: Guard) -> Result<bool> {
+    /// Finishes an upload of one part under a condition. One that is refused is left for the next finish, or
+    /// for the end of the probe; one that is gone is no longer counted, and the next finish begins another.
+    pub(super) async fn finish(&self, guard: Guard) -> Result<()> {
         let open = self.uploads.lock().unwrap_or_else(PoisonError::into_inner).last().cloned();
         let upload = match open {
             Some(id) => Upload { key: self.key.clone(), id },
             None => self.begin_plain().await?,
         };
-        match self.complete(&upload, guard.clone()).await {
+        match self.complete(&upload, guard).await {
             // A refusal, or an earlier answer that was lost, has used it up.
-            Err(error) if error.kind() == ErrorKind::NoUpload || error.kind() == ErrorKind::NotFound => {
+            Err(error) if matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::NotFound) => {
                 self.forget(&upload);
-                let upload = self.begin_plain().await?;
-                taken(self.complete(&upload, guard).await)
+                Err(error.of_kind(ErrorKind::Unavailable))
             }
-            answer => taken(answer),
+            answer => answer,
         }
     }
 
