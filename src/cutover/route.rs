@@ -36,6 +36,8 @@ use crate::{
 
 /// A document above this size is no route.
 const BYTES_MAX: u64 = 1 << 20;
+/// How often a route that is listed and not found is read: it may be written between the two.
+const READS_MAX: u32 = 3;
 
 /// What applications read. Fields that this build does not know are left to those that do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,18 +254,30 @@ impl RouteStore {
     /// # Errors
     ///
     /// Where it cannot be known whether there is one: the bucket or directory is not there, or cannot be
-    /// listed. A route that is not found is no answer by itself; see [`none_listed`](Self::none_listed).
+    /// listed. A route that is not found is no answer by itself; see [`is_listed`](Self::is_listed).
     pub async fn read(&self) -> Result<Option<Shown>, RouteError> {
         if self.layout == Layout::Series {
             return self.read_last().await;
         }
-        let Some(head) = self.store.head(&self.key).await? else { return self.none_listed().await };
+        for _ in 0..READS_MAX {
+            match self.read_document().await? {
+                None if self.is_listed().await? => {}
+                answer => return Ok(answer),
+            }
+        }
+        let detail = "the store lists it, and says that it is not there: run again";
+        Err(StoreError::new(ErrorKind::Unavailable, "read route", &self.location, detail).into())
+    }
+
+    /// What is under the key of the document; `None` where the store says that nothing is.
+    async fn read_document(&self) -> Result<Option<Shown>, RouteError> {
+        let Some(head) = self.store.head(&self.key).await? else { return Ok(None) };
         if head.token.size > BYTES_MAX {
             return Err(self.foreign(format!("it has {} bytes", head.token.size)));
         }
         let read = match self.store.read(&self.key, None, None).await {
             Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::NotFound => return self.none_listed().await,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let document = self.parse(&read.bytes)?;
@@ -309,15 +323,16 @@ impl RouteStore {
     /// bucket that is gone says the same to a look (the answer to HEAD has no body that could name the
     /// cause), and so does whatever stands between us and the store. A listing says which it is.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
-    async fn none_listed(&self) -> Result<Option<Shown>, RouteError> {
+    ///
+    /// One that is listed was perhaps written since it was not found: it is to be read again.
+    async fn is_listed(&self) -> Result<bool, RouteError> {
         let mut listing = self.store.list(shard::only(&self.key));
         while let Some(page) = listing.next().await? {
             if page.iter().any(|entry| entry.key == self.key) {
-                let detail = "the store lists it, and says that it is not there: run again";
-                return Err(StoreError::new(ErrorKind::Unavailable, "read route", &self.location, detail).into());
+                return Ok(true);
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Writes `to` where the route still is `from`. Doing it twice is doing it once.
