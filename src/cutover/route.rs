@@ -319,12 +319,12 @@ impl RouteStore {
         RouteError::Foreign { location: self.location.clone(), dataset: self.dataset.clone(), detail }
     }
 
-    /// Believes that there is no route, once a listing of exactly its key is empty. A 404 proves nothing: a
-    /// bucket that is gone says the same to a look (the answer to HEAD has no body that could name the
-    /// cause), and so does whatever stands between us and the store. A listing says which it is.
+    /// Whether a listing shows the route that a look did not find. A 404 proves nothing: a bucket that is gone
+    /// says the same to a look (the answer to HEAD has no body that could name the cause), and so does what
+    /// stands between us and the store. A listing says which it is.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
     ///
-    /// One that is listed was perhaps written since it was not found: it is to be read again.
+    /// A route that is listed was perhaps written since it was not found: it is to be read again.
     async fn is_listed(&self) -> Result<bool, RouteError> {
         let mut listing = self.store.list(shard::only(&self.key));
         while let Some(page) = listing.next().await? {
