@@ -64,11 +64,16 @@ pub(super) fn in_run(
         run.shutdown.clone(),
         run.sink.clone(),
     );
-    keeping(verifier, journal, false)
+    keeping(verifier, journal, false, Verifier::run)
 }
 
-/// Runs a verification and records its findings as they come.
-async fn keeping(mut verifier: Verifier, journal: Journal, repair: bool) -> Result<Verification, EngineError> {
+/// Works with a verifier, and records its findings as they come.
+async fn keeping<T, F: Future<Output = Result<T, EngineError>>>(
+    mut verifier: Verifier,
+    journal: Journal,
+    repair: bool,
+    work: impl FnOnce(Verifier) -> F,
+) -> Result<T, EngineError> {
     let dataset = verifier.inputs.dataset.clone();
     let (findings, mut found) = mpsc::channel(FINDINGS_QUEUED);
     verifier.findings = Some(findings);
@@ -89,9 +94,9 @@ async fn keeping(mut verifier: Verifier, journal: Journal, repair: bool) -> Resu
         }
         Ok::<_, EngineError>(())
     };
-    let (verification, kept) = futures::join!(verifier.run(), keep);
+    let (done, kept) = futures::join!(work(verifier), keep);
     kept?;
-    verification
+    done
 }
 
 /// Verifies without writing anything anywhere.
@@ -235,7 +240,7 @@ async fn repair_one(
             run.sink.clone(),
         )
     };
-    let first = keeping(verifier(), run.journal.clone(), true).await?;
+    let first = keeping(verifier(), run.journal.clone(), true, Verifier::run).await?;
     run.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
     let copier: Arc<Copier> = Arc::new(run.copier(dataset, &stores));
     let mut damaged = 0;
@@ -247,19 +252,26 @@ async fn repair_one(
         return Ok((first, 0));
     }
     let redo = Redo { copier, shard: None, extra: dataset.extra, delete_permille: Some(dataset.delete_share_permille) };
-    let (mut again, mut mended) = (Again::new(verifier(), &first), 0);
-    for follower in &redo.copier.targets {
-        let mut after = None;
-        while let Some(page) = redo.mend(follower.index, after.as_ref()).await? {
-            mended += page.copied;
-            if page.interrupted {
-                return Ok((Verification { interrupted: true, verified: None, ..first }, mended));
+    // The records that are copied again are looked at as in a run, so that their pairs learn what they lack.
+    let mend = |verifier| async {
+        let (mut again, mut mended) = (Again::new(verifier, &first), 0);
+        for follower in &redo.copier.targets {
+            let mut after = None;
+            while let Some(page) = redo.mend(follower.index, after.as_ref()).await? {
+                mended += page.copied;
+                if page.interrupted {
+                    return Ok((None, mended));
+                }
+                again.look(follower.index, &page.keys).await?;
+                after = page.keys.last().cloned();
             }
-            again.look(follower.index, &page.keys).await?;
-            after = page.keys.last().cloned();
         }
-    }
-    let both = again.conclude().await?;
+        Ok((Some(again.conclude().await?), mended))
+    };
+    let (both, mended) = keeping(verifier(), run.journal.clone(), false, mend).await?;
+    let Some(both) = both else {
+        return Ok((Verification { interrupted: true, verified: None, ..first }, mended));
+    };
     record_outcome(run, dataset, level, &both).await?;
     Ok((both, mended))
 }
