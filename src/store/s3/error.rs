@@ -87,7 +87,12 @@ impl Operation<'_> {
                     let detail = "the answer could not be read to its end, or is too long";
                     return self.maybe_done(self.error(ErrorKind::Unavailable, detail).because(error));
                 };
-                let kind = if status.is_success() { unsound.kind } else { kind_of_unsound(status.as_u16(), unsound) };
+                let kind = match status.as_u16() {
+                    _ if status.is_success() => unsound.kind,
+                    // What does not even reach S3 under this key is refused: nothing is gone by that.
+                    404 if self.writes && unsound.foreign => ErrorKind::Other,
+                    code => kind_of_unsound(code, unsound),
+                };
                 let mut detail = unsound.to_string();
                 if !status.is_success() {
                     detail = format!("HTTP status {}, and {detail}", status.as_u16());
@@ -95,7 +100,8 @@ impl Operation<'_> {
                 if unsound.foreign {
                     detail.push_str(mismatch(&String::from_utf8_lossy(body)).unwrap_or(FOREIGN));
                 }
-                self.maybe_done(self.error(kind, detail))
+                let answer = self.error(kind, detail);
+                if kind.retry() == Retry::Permanent { answer } else { self.maybe_done(answer) }
             }
             SdkError::TimeoutError(_) => {
                 self.maybe_done(self.error(ErrorKind::TimedOut, "no answer in time").because(error))
