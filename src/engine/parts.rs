@@ -15,7 +15,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures::{StreamExt as _, future::join_all, stream};
@@ -100,23 +103,32 @@ pub(super) async fn bring(
             }
         }
     }
-    let numbers = 1..=part_count(job.source.size, part_size);
-    let mut parts = stream::iter(numbers.map(|number| part(copier, job, &lanes, part_size, number)))
-        .buffer_unordered(PARTS_IN_FLIGHT);
-    while let Some(done) = parts.next().await {
-        match done {
-            Ok(()) => {}
-            Err(Stopped::Source(error)) => return Err(error),
-            Err(Stopped::Interrupted) => {
-                outcomes.extend(lanes.iter().map(|lane| (lane.target, Outcome::Interrupted)));
-                return Ok(());
-            }
+    match parts(copier, job, &lanes, part_size).await {
+        Ok(()) => {}
+        Err(Stopped::Source(error)) => return Err(error),
+        Err(Stopped::Interrupted) => {
+            outcomes.extend(lanes.iter().map(|lane| (lane.target, Outcome::Interrupted)));
+            return Ok(());
         }
     }
-    drop(parts);
     let ended = join_all(lanes.into_iter().map(|lane| async { (lane.target, finish(copier, job, head, lane).await) }));
     outcomes.extend(ended.await);
     Ok(())
+}
+
+/// Brings all parts, a few at once. What stops one lets no other begin, but those under way end: dropped, they
+/// could be at the target and not in the ledger, and would be written again.
+async fn parts(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64) -> Result<(), Stopped> {
+    let stopping = AtomicBool::new(false);
+    let numbers = (1..=part_count(job.source.size, part_size)).take_while(|_| !stopping.load(Ordering::Relaxed));
+    let mut parts = stream::iter(numbers.map(|number| part(copier, job, lanes, part_size, number)))
+        .buffer_unordered(PARTS_IN_FLIGHT);
+    let mut outcome = Ok(());
+    while let Some(done) = parts.next().await {
+        stopping.fetch_or(done.is_err(), Ordering::Relaxed);
+        outcome = outcome.and(done);
+    }
+    outcome
 }
 
 /// Reads one part and writes it to every lane that lacks it.

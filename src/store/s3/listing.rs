@@ -27,17 +27,26 @@ enum Position {
     End,
 }
 
+impl Position {
+    fn is(&self, token: &str) -> bool {
+        matches!(self, Self::Token(own) if own == token)
+    }
+}
+
 /// Lists with `start-after` for the first page and with the server's own tokens from there.
 #[derive(Debug)]
 pub(super) struct S3Listing {
     wire: Wire,
     range: KeyRange,
     position: Position,
+    /// All that comes must be greater: a server that does not go on where it was told to would be followed
+    /// round and round, or show a key twice.
+    last: Option<Key>,
 }
 
 impl S3Listing {
     pub(super) fn new(wire: Wire, range: KeyRange) -> Self {
-        Self { wire, position: Position::After(range.after.clone()), range }
+        Self { wire, position: Position::After(range.after.clone()), last: range.after.clone(), range }
     }
 
     fn entry(&self, object: &Object, encoded: bool) -> Result<Entry> {
@@ -73,10 +82,15 @@ impl Listing for S3Listing {
             let encoded = page.encoding_type() == Some(&EncodingType::Url);
             let mut entries =
                 page.contents().iter().map(|object| self.entry(object, encoded)).collect::<Result<Vec<_>>>()?;
-            if let Some(pair) = entries.windows(2).find(|pair| pair[0].key >= pair[1].key) {
-                let detail = format!("the listing is out of order: {} came after {}", pair[1].key, pair[0].key);
-                return Err(self.wire.reads("list").error(ErrorKind::Other, detail));
+            let mut last = self.last.as_ref();
+            for Entry { key, .. } in &entries {
+                if let Some(last) = last.filter(|last| *last >= key) {
+                    let detail = format!("the listing is out of order: {key} came after {last}");
+                    return Err(self.wire.reads("list").error(ErrorKind::Other, detail));
+                }
+                last = Some(key);
             }
+            let last = last.cloned();
             let beyond = |key: &Key| self.range.until.as_ref().is_some_and(|until| key > until);
             let reached_end = entries.last().is_some_and(|entry| beyond(&entry.key));
             entries.retain(|entry| !beyond(&entry.key));
@@ -84,12 +98,14 @@ impl Listing for S3Listing {
             self.position = match (page.is_truncated(), page.next_continuation_token()) {
                 _ if reached_end => Position::End,
                 (Some(false), _) => Position::End,
-                (Some(true), Some(token)) => Position::Token(token.to_owned()),
+                // One that begins again where it began would be followed for ever.
+                (Some(true), Some(token)) if !self.position.is(token) => Position::Token(token.to_owned()),
                 _ => {
                     let detail = "a page does not say whether more follows, or where";
                     return Err(self.wire.reads("list").error(ErrorKind::Garbled, detail));
                 }
             };
+            self.last = last;
             entries.retain(|entry| !is_scratch(&entry.key));
             if !entries.is_empty() {
                 return Ok(Some(entries));

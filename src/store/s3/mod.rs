@@ -5,7 +5,7 @@
 //! [`client`] turns configuration into an SDK client; [`wire`] holds the hot path; [`listing`] pages
 //! through keys; [`read`] brings bytes; [`attest`] is what must be shown after a write; [`probe`]
 //! finds out what a server really does; [`document`] refuses answers that are not whole; [`error`] says what
-//! an answer means; [`convert`] is headers to types. This file is the [`ObjectStore`] over them, with the
+//! an answer means; [`convert`] is headers to types; [`uploads`] ends what was begun in parts. This file is the [`ObjectStore`] over them, with the
 //! cold path.
 //!
 //! # What is never assumed
@@ -37,6 +37,7 @@ mod error;
 mod listing;
 mod probe;
 mod read;
+mod uploads;
 mod wire;
 
 pub use client::{S3Config, S3Credentials, S3Endpoint};
@@ -410,48 +411,11 @@ impl ObjectStore for S3Store {
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
-        let request = self
-            .wire
-            .client
-            .abort_multipart_upload()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(&upload.key))
-            .set_expected_bucket_owner(self.wire.owner.clone())
-            .upload_id(&upload.id);
-        match within(self.wire.writes("abort upload of"), 0, request.send()).await {
-            Ok(_) => Ok(()),
-            Err(error) if matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::NotFound) => Ok(()),
-            Err(error) => Err(error.on(&upload.key)),
-        }
+        self.wire.abort_upload(upload).await
     }
 
     async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>> {
-        let full_key = self.wire.full_key(key);
-        let mut uploads = Vec::new();
-        let (mut key_marker, mut id_marker) = (None, None);
-        loop {
-            let request = self
-                .wire
-                .client
-                .list_multipart_uploads()
-                .bucket(&*self.wire.bucket)
-                .prefix(&full_key)
-                .set_expected_bucket_owner(self.wire.owner.clone())
-                .set_key_marker(key_marker)
-                .set_upload_id_marker(id_marker);
-            let output =
-                within(self.wire.reads("list uploads of"), 0, request.send()).await.map_err(|error| error.on(key))?;
-            for upload in output.uploads().iter().filter(|upload| upload.key() == Some(&full_key)) {
-                let begun = upload.initiated().map(|moment| Timestamp(moment.secs() * 1000));
-                let id = upload.upload_id().unwrap_or_default().to_owned();
-                uploads.push((Upload { key: key.clone(), id }, begun));
-            }
-            key_marker = output.next_key_marker().map(ToOwned::to_owned);
-            id_marker = output.next_upload_id_marker().map(ToOwned::to_owned);
-            if output.is_truncated() != Some(true) || key_marker.is_none() {
-                return Ok(uploads);
-            }
-        }
+        self.wire.list_uploads(key).await
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {

@@ -17,9 +17,12 @@
 //! All probes of a store share one scratch name, so that a repeated one also removes what a failed one
 //! had to leave: left there, it would be an extra record of the target.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aws_sdk_s3::{
@@ -37,7 +40,9 @@ use super::{
 use crate::{
     digest::{Body, md5, sha256},
     model::Key,
-    store::{Capabilities, ErrorKind, Header, MetadataForm, PartRules, Proof, Properties, Result, Retry, StoreError},
+    store::{
+        Capabilities, ErrorKind, Header, MetadataForm, PartRules, Proof, Properties, Result, Retry, StoreError, Upload,
+    },
 };
 
 mod conditions;
@@ -97,9 +102,10 @@ pub(super) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
     task.spawn(async move {
         let probe = Probe {
             wire: &wire,
-            key,
+            key: key.clone(),
             body: Body::new(Bytes::from_static(CONTENT)),
             uploads: Mutex::default(),
+            written: Mutex::new([(wire.full_key(&key), true)].into()),
             versioned: AtomicBool::new(false),
         };
         let found = probe.ask().await;
@@ -119,7 +125,10 @@ struct Probe<'a> {
     key: Key,
     body: Body,
     /// Uploads that were begun and not finished.
-    uploads: Mutex<Vec<String>>,
+    uploads: Mutex<Vec<Upload>>,
+    /// Full keys under which something may be, since a listing that does not show it may be a moment behind; and
+    /// whether a write there was accepted.
+    written: Mutex<BTreeMap<String, bool>>,
     /// The bucket keeps old versions.
     versioned: AtomicBool,
 }
@@ -375,37 +384,29 @@ impl Probe<'_> {
         Ok(keys.filter_map(|key| if encoded { percent_decode(key) } else { Some(key.to_owned()) }).collect())
     }
 
-    /// Removes all that was written, also what a server has put under another name; in a versioned bucket
-    /// each version and marker.
+    /// Removes all that was written, also what a server has put under another name and what an earlier probe had
+    /// to leave; in a versioned bucket each version and marker. One removal that fails keeps no other from being
+    /// tried.
     async fn remove(&self) -> Result<()> {
-        let uploads = std::mem::take(&mut *self.uploads.lock().unwrap_or_else(PoisonError::into_inner));
-        for id in uploads {
-            let request = || {
-                let request = self
-                    .wire
-                    .client
-                    .abort_multipart_upload()
-                    .bucket(&*self.wire.bucket)
-                    .key(self.wire.full_key(&self.key))
-                    .set_expected_bucket_owner(self.wire.owner.clone())
-                    .upload_id(&id);
-                within(self.wire.writes("abort upload of"), 0, request.send())
-            };
-            match patiently(&[], request).await {
-                Err(error) if !matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::NotFound) => {
-                    return Err(error.on(&self.key));
-                }
-                _ => {}
+        let mut failed = self.abort_uploads().await.err();
+        let written = held(&self.written).clone();
+        for (key, accepted) in written {
+            let deleted = patiently(&[], || self.delete_at(&key, None, Guard::default())).await;
+            // An endpoint that takes nothing under a key may not take this either. What is there is listed.
+            failed = failed.or(deleted.err().filter(|_| accepted));
+        }
+        for slash in ["", "/"] {
+            failed = failed.or(self.remove_listed(slash).await.err());
+            if self.versioned.load(Ordering::Relaxed) {
+                failed = failed.or(self.remove_versions(slash).await.err());
             }
         }
-        patiently(&[], || self.delete(Guard::default())).await?;
-        for slash in ["", "/"] {
-            for key in self.list(slash).await? {
-                patiently(&[], || self.delete_at(&key, None, Guard::default())).await?;
-            }
-            if self.versioned.load(Ordering::Relaxed) {
-                self.remove_versions(slash).await?;
-            }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn remove_listed(&self, slash: &str) -> Result<()> {
+        for key in self.list(slash).await? {
+            patiently(&[], || self.delete_at(&key, None, Guard::default())).await?;
         }
         Ok(())
     }
@@ -441,6 +442,10 @@ impl Probe<'_> {
             }
         }
     }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs a test of several requests again, from its beginning, where it fails in passing: after a lost

@@ -132,9 +132,11 @@ async fn a_stop_ends_a_run_whose_window_is_full_behind_a_large_record() {
     let left = uploads.server.state().uploads("data");
     assert!(left.len() == 1 && left[0].parts.len() < PARTS, "it was stopped half way: {left:?}");
 
-    let begun = asked(Operation::CreateMultipartUpload);
+    let before = [Operation::CreateMultipartUpload, Operation::UploadPart].map(asked);
     uploads.expect(0, &["run", "plan.toml"]);
-    assert_eq!(asked(Operation::CreateMultipartUpload), begun, "it went on with the upload that was there");
+    let [begun, written] = [Operation::CreateMultipartUpload, Operation::UploadPart].map(asked);
+    assert_eq!(begun, before[0], "it went on with the upload that was there");
+    assert_eq!(written - before[1], (PARTS - left[0].parts.len()) as u64, "what was under way has ended, and is known");
     assert_eq!(uploads.server.state().get("data", "a large one").unwrap(), body);
     assert_eq!(uploads.server.state().count("data"), 10_002);
     uploads.server.stop().await;

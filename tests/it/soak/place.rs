@@ -109,7 +109,7 @@ impl Place {
                 held.collect()
             }
             Self::Server { server, .. } => {
-                let keys = server.state().keys("data").into_iter().filter(|key| !is_scratch(key));
+                let keys = server.state().keys("data").into_iter();
                 let held = keys.map(|key| {
                     let object = server.state().get_object("data", &key).expect("it is listed");
                     let NewObject { data, content_type, metadata, tags, .. } = object;
@@ -123,9 +123,7 @@ impl Place {
     pub(super) fn unfinished_uploads(&self) -> usize {
         match self {
             Self::Memory { memory, .. } => memory.unfinished_uploads(),
-            Self::Server { server, .. } => {
-                server.state().uploads("data").iter().filter(|upload| !is_scratch(&upload.key)).count()
-            }
+            Self::Server { server, .. } => server.state().uploads("data").len(),
         }
     }
 
@@ -162,10 +160,4 @@ impl Place {
             Self::Server { server, .. } => server.stats().total(),
         }
     }
-}
-
-/// Whether a key is reserved for probes. One whose removal failed, or that was cut off, can leave it until the next
-/// probe of the place, a day later; no listing of the tool shows it.
-fn is_scratch(key: &str) -> bool {
-    key.contains(".migrate-probe-")
 }

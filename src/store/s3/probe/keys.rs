@@ -3,7 +3,7 @@
 //! One key that has every shape and the greatest length, and one that begins with a slash, tell it all of a
 //! server that bends nothing. Only where one of them does not come back are the shapes tried one by one.
 
-use super::{Probe, REFUSALS_MIN, patiently, plain};
+use super::{Probe, REFUSALS_MIN, held, patiently, plain};
 use crate::{
     model::Key,
     store::{
@@ -94,6 +94,8 @@ impl Probe<'_> {
     /// refuses it (seen: 503 for every key above 511 bytes); one that fails for others too tells nothing.
     async fn takes(&self, key: &str) -> Result<bool> {
         let key = Key::new(key);
+        let full_key = self.wire.full_key(&key);
+        held(&self.written).insert(full_key.clone(), false);
         let how = How { with_crc: false, metadata: MetadataForm::Ascii };
         let answers = [
             ErrorKind::KeyUnholdable,
@@ -106,7 +108,10 @@ impl Probe<'_> {
         let plain = plain();
         for _ in 0..REFUSALS_MIN {
             match patiently(&answers, || self.wire.put(&key, &self.body, &plain, Guard::default(), how)).await {
-                Ok(_) => return Ok(true),
+                Ok(_) => {
+                    held(&self.written).insert(full_key, true);
+                    return Ok(true);
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::NoContainer | ErrorKind::Unreachable) => {
                     return Err(error);
                 }

@@ -1,10 +1,8 @@
 //! What an upload in parts keeps of what it began with, and how its finish is asked about.
 
-use std::sync::PoisonError;
-
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
-use super::{CONTENT, Probe, TAG, afresh, patiently, plain};
+use super::{CONTENT, Probe, TAG, afresh, held, patiently, plain};
 use crate::store::{
     ErrorKind, Header, MetadataForm, Properties, Result, Upload, UploadTags,
     s3::{
@@ -57,17 +55,17 @@ impl Probe<'_> {
             .set_metadata(metadata(properties, MetadataForm::Ascii, operation)?)
             .set_tagging(tagging_header(&properties.tags));
         let output = within(operation, 0, request.send()).await?;
-        let id = output.upload_id().unwrap_or_default().to_owned();
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
-        Ok(Upload { key: self.key.clone(), id })
+        let upload = Upload { key: self.key.clone(), id: output.upload_id().unwrap_or_default().to_owned() };
+        held(&self.uploads).push(upload.clone());
+        Ok(upload)
     }
 
     /// Finishes an upload of one part under a condition. One that is refused is left for the next finish, or
     /// for the end of the probe; one that is gone is no longer counted, and the next finish begins another.
     pub(super) async fn finish(&self, guard: Guard) -> Result<()> {
-        let open = self.uploads.lock().unwrap_or_else(PoisonError::into_inner).last().cloned();
+        let open = held(&self.uploads).last().cloned();
         let upload = match open {
-            Some(id) => Upload { key: self.key.clone(), id },
+            Some(upload) => upload,
             None => self.begin_plain().await?,
         };
         match self.complete(&upload, guard).await {
@@ -105,7 +103,27 @@ impl Probe<'_> {
     }
 
     fn forget(&self, upload: &Upload) {
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| *id != upload.id);
+        held(&self.uploads).retain(|open| open.id != upload.id);
+    }
+
+    /// Ends the uploads that were not finished. One whose beginning lost its answer is known to the endpoint alone,
+    /// and so is one of a probe that was cut off.
+    pub(super) async fn abort_uploads(&self) -> Result<()> {
+        let mut uploads = held(&self.uploads).clone();
+        let mut failed = None;
+        match patiently(&[], || self.wire.list_uploads(&self.key)).await {
+            Ok(listed) => uploads.extend(listed.into_iter().map(|(upload, _)| upload)),
+            // An endpoint, or an identity, that cannot list them.
+            Err(error) if UNABLE.contains(&error.kind()) => {}
+            Err(error) => failed = Some(error),
+        }
+        for upload in uploads {
+            match patiently(&[], || self.wire.abort_upload(&upload)).await {
+                Ok(()) => self.forget(&upload),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// What an object of parts has of what its upload began with.
