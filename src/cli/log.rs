@@ -51,9 +51,10 @@ fn directives(format: LogFormat, hides_keys: bool) -> String {
     }
     let others = format.level.min(tracing::Level::WARN);
     let mut text = format!("{others},migrate={}", format.level).to_lowercase();
-    // A rehearsal's server calls an error what its client has provoked on purpose.
+    // A rehearsal's server calls an error what its client has provoked on purpose; the SDK calls a bug of its own
+    // what a server answers that is no S3. We say both in our own words.
     if format.level < tracing::Level::DEBUG {
-        text.push_str(",s3s=off");
+        text.push_str(",s3s=off,aws_smithy_runtime=off");
     }
     text
 }
@@ -156,7 +157,7 @@ mod tests {
         assert_eq!(directives(debug, false), "warn,migrate=debug");
         assert_eq!(directives(debug, true), "off,migrate=debug");
         let error = LogFormat { level: tracing::Level::ERROR, json: false };
-        assert_eq!(directives(error, false), "error,migrate=error,s3s=off");
+        assert_eq!(directives(error, false), "error,migrate=error,s3s=off,aws_smithy_runtime=off");
     }
 
     #[derive(Clone, Default)]

@@ -260,8 +260,8 @@ impl Display {
 /// The text of an event that is shown however little is to be shown.
 fn warned(event: &Event) -> Option<String> {
     Some(match event {
-        Event::Warning { dataset: Some(dataset), message } => format!("warning: {dataset}: {message}"),
-        Event::Warning { dataset: None, message } => format!("warning: {message}"),
+        Event::Warning { dataset: Some(dataset), message, .. } => format!("warning: {dataset}: {message}"),
+        Event::Warning { dataset: None, message, .. } => format!("warning: {message}"),
         Event::UploadUnclaimed { dataset, target, key, ids, asked_for } => {
             format!("warning: {dataset}: {}", render::unclaimed(key, target, ids, &asked_for.to_string()))
         }

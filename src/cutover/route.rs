@@ -30,8 +30,7 @@ use crate::{
     digest::Body,
     model::{DatasetName, Epoch, Key, KeyRange, SiteName, Timestamp, Token},
     plan::{self, Scheme},
-    shard,
-    store::{Capabilities, Condition, ErrorKind, Header, ObjectStore, Properties, StoreError},
+    store::{self, Capabilities, Condition, ErrorKind, Header, ObjectStore, Properties, StoreError},
 };
 
 /// A document above this size is no route.
@@ -319,20 +318,10 @@ impl RouteStore {
         RouteError::Foreign { location: self.location.clone(), dataset: self.dataset.clone(), detail }
     }
 
-    /// Whether a listing shows the route that a look did not find. A 404 proves nothing: a bucket that is gone
-    /// says the same to a look (the answer to HEAD has no body that could name the cause), and so does what
-    /// stands between us and the store. A listing says which it is.
-    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
-    ///
-    /// A route that is listed was perhaps written since it was not found: it is to be read again.
+    /// Whether a listing shows the route that a look did not find: then it was perhaps written since, and is to
+    /// be read again.
     async fn is_listed(&self) -> Result<bool, RouteError> {
-        let mut listing = self.store.list(shard::only(&self.key));
-        while let Some(page) = listing.next().await? {
-            if page.iter().any(|entry| entry.key == self.key) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        Ok(store::is_listed(&*self.store, &self.key).await?)
     }
 
     /// Writes `to` where the route still is `from`. Doing it twice is doing it once.

@@ -28,7 +28,7 @@ use crate::{
     model::{DatasetName, Key, KeyRange, TargetIndex},
     plan::Dataset,
     report::{Event, Redactor},
-    store::{Condition, ErrorKind, StoreError},
+    store::{Condition, ErrorKind, StoreError, must_be_gone},
 };
 
 /// Pairs read from the ledger at once, and objects deleted at once.
@@ -266,7 +266,12 @@ fn settled(
 async fn delete(follower: &Follower, key: &Key, pair: &Pair) -> Fate {
     let shown = match follower.store.head(key).await {
         Ok(Some(head)) => head.token,
-        Ok(None) => return Fate::Deleted,
+        Ok(None) => {
+            return match must_be_gone(&*follower.store, "delete", key).await {
+                Ok(()) => Fate::Deleted,
+                Err(error) => Fate::Failed(error),
+            };
+        }
         Err(error) => return Fate::Failed(error),
     };
     // What was found there and was equal already has no evidence: it was not written by us.

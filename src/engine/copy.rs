@@ -23,7 +23,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -43,9 +43,8 @@ use crate::{
     ledger::Pair,
     model::{Aspects, DatasetName, Key, TargetIndex, Token},
     report::{Event, Sink},
-    shard,
     store::{
-        Condition, ErrorKind, Head, ObjectStore, PartRules, Properties, Retry, StoreError,
+        Condition, ErrorKind, Head, ObjectStore, PartRules, Properties, Retry, StoreError, is_listed,
         survive::{self, Scope, Shape},
     },
 };
@@ -71,8 +70,6 @@ pub(super) struct Copier {
     pub(super) shutdown: Shutdown,
     pub(super) journal: Journal,
     pub(super) sink: Sink,
-    /// The source said that it has no tags at all.
-    pub(super) source_tagless: AtomicBool,
     /// Failed records told so far.
     pub(super) failures_told: AtomicU64,
     /// Largest share of the writes in flight that one target may hold while others have room.
@@ -265,13 +262,7 @@ impl Copier {
     /// Whether the source no longer has a record, by its own listing: a single "not found" may come
     /// from something between us and the store, and must not make a record forgotten.
     pub(super) async fn is_gone(&self, key: &Key) -> Result<bool, StoreError> {
-        let mut listing = self.source.list(shard::only(key));
-        while let Some(page) = listing.next().await? {
-            if page.iter().any(|entry| entry.key == *key) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(!is_listed(&*self.source, key).await?)
     }
 
     /// Tells of a failed record, up to a number: a display has no use for millions.
@@ -288,17 +279,10 @@ impl Copier {
 
     /// The source's tags at the version of `head`, where a target is to have them.
     async fn source_tags(&self, key: &Key, head: &Head) -> Result<BTreeMap<String, String>, StoreError> {
-        let wanted = self.targets.iter().any(|follower| !follower.waived.holds(Aspects::TAGS));
-        if !wanted || self.source_tagless.load(Ordering::Relaxed) {
+        if self.targets.iter().all(|follower| follower.waived.holds(Aspects::TAGS)) {
             return Ok(BTreeMap::new());
         }
-        match survive::tags_at(&*self.source, key, head).await {
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                self.source_tagless.store(true, Ordering::Relaxed);
-                Ok(BTreeMap::new())
-            }
-            answer => answer,
-        }
+        survive::tags_at(&*self.source, key, head).await
     }
 
     /// Leaves for later what a slow or silent target has no room for while another has.
@@ -484,12 +468,7 @@ impl Follower {
 pub(super) async fn look(store: &dyn ObjectStore, key: &Key, scope: Scope) -> Result<Option<Head>, StoreError> {
     let Some(mut head) = store.head(key).await? else { return Ok(None) };
     if scope.has_tags() {
-        match survive::tags_at(store, key, &head).await {
-            Ok(tags) => head.properties.tags = tags,
-            // It keeps none.
-            Err(error) if error.kind() == ErrorKind::Unsupported => {}
-            Err(error) => return Err(error),
-        }
+        head.properties.tags = survive::tags_at(store, key, &head).await?;
     }
     Ok(Some(head))
 }

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
 };
 
 use tokio::sync::mpsc;
@@ -329,7 +329,8 @@ impl Run<'_> {
             Ok(stores) => self.copier(dataset, &stores),
             Err(EngineError::Store(error)) => {
                 let message = format!("uploads without a name were not looked at: {}", error.detail());
-                self.sink.tell(Event::Warning { dataset: Some(dataset.name.clone()), message });
+                let key = error.key().cloned();
+                self.sink.tell(Event::Warning { dataset: Some(dataset.name.clone()), key, message });
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -417,7 +418,6 @@ impl Run<'_> {
             shutdown: self.shutdown.clone(),
             journal: self.journal.clone(),
             sink: self.sink.clone(),
-            source_tagless: AtomicBool::new(false),
             failures_told: 0.into(),
             lane_max: (self.options.limits.records / 2).max(1),
         }

@@ -349,7 +349,7 @@ pub(super) async fn drop_upload(copier: &Copier, follower: &Follower, row: &Uplo
 /// Tells of an upload that could not be aborted.
 pub(super) fn tell_left(copier: &Copier, error: &StoreError) {
     let message = format!("an unfinished upload stays behind until the next run: {}", error.detail());
-    copier.sink.tell(Event::Warning { dataset: Some(copier.dataset.clone()), message });
+    copier.sink.tell(Event::Warning { dataset: Some(copier.dataset.clone()), key: error.key().cloned(), message });
 }
 
 /// The upload of a row, where the store has named it.

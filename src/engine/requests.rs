@@ -91,7 +91,7 @@ impl Run<'_> {
                 if withdrawn && self.moving.is(&phase) {
                     // Its cutover is under way, and no lead moves without an approval.
                     let message = format!("{} withdrew the approval of phase {phase}: this run stops", row.by);
-                    self.sink.tell(Event::Warning { dataset: None, message });
+                    self.sink.tell(Event::Warning { dataset: None, key: None, message });
                     self.shutdown.drain();
                 }
                 Ok(())

@@ -199,7 +199,7 @@ pub(super) async fn look_again(
             }
             Err(error) => {
                 let message = format!("an upload without a name was not looked at: {}", error.detail());
-                copier.sink.tell(Event::Warning { dataset: Some(dataset), message });
+                copier.sink.tell(Event::Warning { dataset: Some(dataset), key: Some(asked.key), message });
             }
         }
     }

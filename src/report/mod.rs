@@ -86,6 +86,9 @@ pub enum Event {
     Warning {
         /// The dataset, where it is about one.
         dataset: Option<DatasetName>,
+        /// The record, where it is about one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<Key>,
         /// What.
         message: String,
     },

@@ -65,6 +65,9 @@ impl Redactor {
             Event::UploadUnclaimed { dataset, target, key, ids, asked_for } => {
                 Event::UploadUnclaimed { dataset, target, key: self.key(&key), ids, asked_for }
             }
+            Event::Warning { dataset, key: Some(key), message } => {
+                Event::Warning { dataset, key: Some(self.key(&key)), message: self.text(&message, &key) }
+            }
             // Named one by one, so that nobody adds an event without a thought of the keys that it names.
             Event::RunBegan { .. }
             | Event::Probed { .. }
@@ -72,7 +75,7 @@ impl Redactor {
             | Event::PhaseBegan { .. }
             | Event::DatasetState { .. }
             | Event::Progress { .. }
-            | Event::Warning { .. }
+            | Event::Warning { key: None, .. }
             | Event::Verifying { .. }
             | Event::DatasetEnded { .. }
             | Event::NeedsApproval { .. }

@@ -21,7 +21,7 @@ use crate::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
         BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Honoured, Listing, ObjectStore, Part,
-        Properties, Read, Result, StoreError, Upload,
+        Properties, Read, Result, StoreError, Upload, must_be_gone,
     },
 };
 
@@ -51,6 +51,9 @@ impl Conditional {
             return Ok(Looked::Holds(condition.clone()));
         }
         let shown = self.inner.head(key).await?.map(|head| head.token);
+        if shown.is_none() {
+            must_be_gone(&*self.inner, operation, key).await?;
+        }
         match (condition, shown) {
             (Condition::Absent | Condition::None, None) => Ok(Looked::Holds(Condition::None)),
             (Condition::Matches(_), None) => Ok(Looked::Gone),

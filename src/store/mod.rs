@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
+    shard,
 };
 
 mod capabilities;
@@ -50,6 +51,31 @@ pub use capabilities::{Capabilities, Conditions, Honoured, IfMatch, PartRules, P
 pub use error::{ErrorKind, Retry, StoreError};
 pub use keys::{KeyRules, KeyShape};
 pub use words::MetadataForm;
+
+/// Whether a listing shows a key that a look, or another answer, says is not there. A 404 proves nothing: the
+/// answer to HEAD has no body that could name its cause, a bucket that is gone says the same, and so does what
+/// stands between us and the store. So nothing acts on "not found" before a listing has said so too.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
+///
+/// A key that is listed was perhaps written since, or its deletion is not listed yet: look again.
+pub async fn is_listed(store: &dyn ObjectStore, key: &Key) -> Result<bool> {
+    let mut listing = store.list(shard::only(key));
+    while let Some(page) = listing.next().await? {
+        if page.iter().any(|entry| entry.key == *key) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Fails, in a way that may pass, where a listing shows a key that `operation` did not find.
+pub(crate) async fn must_be_gone(store: &dyn ObjectStore, operation: &'static str, key: &Key) -> Result<()> {
+    if is_listed(store, key).await? {
+        let detail = "an answer says that it is not there, and a listing shows it";
+        return Err(StoreError::new(ErrorKind::Unavailable, operation, store.location(), detail).on(key));
+    }
+    Ok(())
+}
 
 /// What a store operation returns.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::model::{Aspects, Key};
 
+/// How often a store must say that it knows no tags.
+const REFUSALS_MIN: u32 = 3;
+
 /// Which properties must survive between two stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scope {
@@ -143,25 +146,34 @@ pub fn given(head: &Head, shape: Shape, waived: Aspects, target: &dyn ObjectStor
 /// The tags of the very version that `head` shows. Fails with [`ErrorKind::Changed`] where the object is no
 /// longer at it.
 ///
-/// The second look is made only where there are tags, or should be. Where neither a look nor the tags say
-/// that there are some, a version that came between has lost its tags as well, and the next listing shows it.
+/// A store that says each time that it knows no tags, of an object of which it counts none, is taken at its
+/// word: from then on its [`Capabilities`] say so too, and every proof. One such answer may come from
+/// something in between.
 pub async fn tags_at(store: &dyn ObjectStore, key: &Key, head: &Head) -> Result<BTreeMap<String, String>> {
     if !store.capabilities().tags || head.tag_count == Some(0) {
         return Ok(BTreeMap::new());
     }
-    let changed = || StoreError::new(ErrorKind::Changed, "read tags of", store.location(), "it changed").on(key);
-    let tags = match store.tags(key).await {
-        // The object was there a moment ago: look again before anything is concluded.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Err(error.of_kind(ErrorKind::Changed)),
-        answer => answer?,
-    };
-    if tags.is_empty() && head.tag_count.is_none() {
-        return Ok(tags);
+    let error = |kind, detail| StoreError::new(kind, "read tags of", store.location(), detail).on(key);
+    for _ in 0..REFUSALS_MIN {
+        let answer = match store.tags(key).await {
+            Err(error) if error.kind() == ErrorKind::Unsupported && head.tag_count.is_none() => None,
+            // The object was there a moment ago: look again before anything is concluded.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(error.of_kind(ErrorKind::Changed)),
+            answer => Some(answer?),
+        };
+        let Some(now) = store.head(key).await?.filter(|now| head.token.agrees_with(&now.token)) else {
+            return Err(error(ErrorKind::Changed, "it changed"));
+        };
+        match (answer, now.tag_count) {
+            (Some(tags), Some(1..)) if tags.is_empty() => {
+                return Err(error(ErrorKind::Garbled, "it counts tags and shows none"));
+            }
+            (Some(tags), _) => return Ok(tags),
+            (None, _) => {}
+        }
     }
-    match store.head(key).await? {
-        Some(now) if head.token.agrees_with(&now.token) => Ok(tags),
-        _ => Err(changed()),
-    }
+    store.adopt(Capabilities { tags: false, ..store.capabilities() });
+    Ok(BTreeMap::new())
 }
 
 /// What a store can hold.

@@ -24,6 +24,8 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::running::Running;
+
 mod quirks;
 mod saved;
 mod state;
@@ -520,8 +522,8 @@ fn an_interrupted_run_is_3_and_the_same_command_finishes() {
     let files: Vec<_> = files.iter().map(|(key, body)| (key.as_str(), body.as_str())).collect();
     let bench = Bench::new(&files);
     bench.plan_with("", "limits = { requests_per_second = 40 }", "");
-    let mut child =
-        bench.command(&["run", "plan.toml", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut run = bench.command(&["run", "plan.toml", "--json"]);
+    let mut child = Running::start(run.stdout(Stdio::piped()).stderr(Stdio::piped()));
     let pid = child.id().to_string();
     let mut events = Vec::new();
     let mut asked = false;
@@ -533,7 +535,7 @@ fn an_interrupted_run_is_3_and_the_same_command_finishes() {
         }
         events.push(event);
     }
-    let interrupted = child.wait_with_output().unwrap();
+    let interrupted = child.output();
     assert_eq!(interrupted.status.code(), Some(3), "{interrupted:?}");
     let err = String::from_utf8(interrupted.stderr).unwrap();
     assert!(err.contains("press again"), "{err}");

@@ -9,5 +9,6 @@ mod migration;
 mod plans;
 mod rehearse;
 mod routes;
+mod running;
 mod soak;
 mod tidy;

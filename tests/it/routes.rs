@@ -14,6 +14,8 @@ use migrate::{
 };
 use tempfile::tempdir;
 
+use crate::running::Running;
+
 /// Set for a process that switches: the folder of the route.
 const RACER: &str = "MIGRATE_TEST_RACER";
 const EPOCHS: u64 = 40;
@@ -59,12 +61,12 @@ fn of_several_processes_one_wins_each_epoch() {
     let racer = || {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["routes::of_several_processes_one_wins_each_epoch", "--exact", "--nocapture"]);
-        command.env(RACER, folder.path()).stdout(Stdio::piped()).spawn().unwrap()
+        Running::start(command.env(RACER, folder.path()).stdout(Stdio::piped()))
     };
     let racers: Vec<_> = (0..RACERS).map(|_| racer()).collect();
     let mut won = Vec::new();
     for racer in racers {
-        let output = racer.wait_with_output().unwrap();
+        let output = racer.output();
         assert!(output.status.success(), "{output:?}");
         let said = String::from_utf8(output.stdout).unwrap();
         // The test's own report may begin the line.

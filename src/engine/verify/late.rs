@@ -6,8 +6,7 @@ use super::{
 };
 use crate::{
     model::{Key, TargetIndex},
-    shard,
-    store::{ObjectStore, StoreError},
+    store::{StoreError, is_listed},
 };
 
 /// The old lead among the followers of the one that the lead has moved to: see [`Star`](super::Star).
@@ -30,14 +29,4 @@ impl Verifier {
             _ => Ok(false),
         }
     }
-}
-
-async fn is_listed(store: &dyn ObjectStore, key: &Key) -> Result<bool, StoreError> {
-    let mut listing = store.list(shard::only(key));
-    while let Some(page) = listing.next().await? {
-        if page.iter().any(|entry| entry.key == *key) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

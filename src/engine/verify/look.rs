@@ -125,10 +125,7 @@ impl Verifier {
         let Some((lead, follower)) = self.heads(look, scope).await? else {
             return Ok(Answer::Differs("it vanished while it was looked at".to_owned()));
         };
-        if !look.source.agrees_with(&lead.token) || !look.shown.agrees_with(&follower.token) {
-            let location = self.star.followers[look.target.get()].location();
-            return Err(StoreError::new(ErrorKind::Changed, "look at", location, "it changed").on(&look.key));
-        }
+        self.must_be(look, &lead, &follower)?;
         match compare(&lead, &follower, scope) {
             Verdict::Equal => Ok(Answer::Equal(Decider::Digests)),
             Verdict::Differs(detail) => Ok(Answer::Differs(detail)),
@@ -176,13 +173,24 @@ impl Verifier {
 
     async fn properties_differ(&self, look: &Look) -> Result<Option<String>, StoreError> {
         let scope = self.scope(look.target);
-        if scope.is_empty() {
+        // Bytes are read at their version, so that only where there are none a look has to tell which it is.
+        if scope.is_empty() && look.source.size > 0 {
             return Ok(None);
         }
         let Some((lead, follower)) = self.heads(look, scope).await? else {
             return Ok(Some("it vanished while it was looked at".to_owned()));
         };
+        self.must_be(look, &lead, &follower)?;
         Ok(scope.differs(&lead, &follower))
+    }
+
+    /// Fails where a side is no longer at the version that is looked at.
+    fn must_be(&self, look: &Look, lead: &Head, follower: &Head) -> Result<(), StoreError> {
+        if look.source.agrees_with(&lead.token) && look.shown.agrees_with(&follower.token) {
+            return Ok(());
+        }
+        let location = self.star.followers[look.target.get()].location();
+        Err(StoreError::new(ErrorKind::Changed, "look at", location, "it changed").on(&look.key))
     }
 
     /// Both sides as a look shows them; `None` where one has gone.

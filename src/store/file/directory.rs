@@ -19,7 +19,7 @@ use rustix::{
 use super::{disk::Disk, path};
 use crate::{
     model::{Key, Token},
-    store::{ByteRange, Checksums, ErrorKind, Head, Properties, Read, Result, StoreError},
+    store::{ByteRange, Checksums, Entry, ErrorKind, Head, Properties, Read, Result, StoreError},
 };
 
 /// How many directories are remembered as durable; beyond it the memory starts afresh, which costs
@@ -113,6 +113,12 @@ impl Directory {
             FileType::Directory => Ok(None),
             kind => Err(self.error(ErrorKind::Other, "look at", Some(key), problem(kind))),
         }
+    }
+
+    /// What a listing shows of one key.
+    pub(super) fn entry(&self, key: &Key) -> Result<Option<Entry>> {
+        let stat = self.stat(key).map_err(|errno| self.failed("list", Some(key), errno))?;
+        Ok(stat.and_then(|stat| entry_of(key.clone(), &stat)))
     }
 
     /// What is at a key, link or not; `None` where there is nothing.
@@ -282,6 +288,16 @@ fn head_of(stat: &Stat) -> Head {
         checksums: Checksums::default(),
         part_size: None,
         left_behind: Vec::new(),
+    }
+}
+
+/// A file as a listing shows it; a directory is none.
+pub(super) fn entry_of(key: Key, stat: &Stat) -> Option<Entry> {
+    let token = token_of(stat);
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Some(Entry { key, token, problem: None }),
+        FileType::Directory => None,
+        kind => Some(Entry { key, token, problem: Some(problem(kind).into()) }),
     }
 }
 

@@ -161,12 +161,18 @@ impl FileStore {
     }
 }
 
-/// Makes a directory and its parents, each synced into the one above.
+/// Makes a directory and its parents, each synced into the one above. So is one that is there: who made it may
+/// have died before.
 fn create_durably(path: &Path) -> std::io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        return match std::fs::File::open(parent) {
+            Ok(parent) => Ok(disk::Disk::of(parent.metadata()?.dev()).sync(&parent)?),
+            // Not ours to read, so another user's work.
+            Err(cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+            Err(cause) => Err(cause),
+        };
+    }
     create_durably(parent)?;
     match std::fs::create_dir(path) {
         Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => return Err(cause),

@@ -18,13 +18,14 @@ use rustix::{
 };
 
 use super::{
-    directory::{Directory, open_directory, problem, token_of},
+    directory::{Directory, entry_of, open_directory},
     path::{RESERVED, is_staging},
     spill::{Sorted, Sorter},
     write::sweep_staged,
 };
 use crate::{
     model::{Key, KeyRange},
+    shard,
     store::{Entry, ErrorKind, Listing, Result, StoreError},
 };
 
@@ -57,6 +58,13 @@ impl Listing for FileListing {
     async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
         if self.ended {
             return Ok(None);
+        }
+        // No listing is needed to see whether one name is there, and a directory can have very many.
+        if let Some(key) = self.range.until.clone().filter(|key| shard::only(key) == self.range) {
+            let directory = self.directory.clone();
+            let entry = super::run_blocking(&self.directory, "list", move || directory.entry(&key)).await?;
+            self.ended = true;
+            return Ok(entry.map(|entry| vec![entry]));
         }
         let walk = self.walk.take();
         let (directory, range, window) = (self.directory.clone(), self.range.clone(), self.window);
@@ -183,9 +191,9 @@ impl Walk {
         level.floor = Some(name.0.clone());
         let bare = name.bare();
         let Ok(text) = std::str::from_utf8(bare) else {
-            let shown = format!("{}{}", level.prefix, String::from_utf8_lossy(bare));
-            let detail = format!("the file name {shown:?} is not UTF-8 and cannot be a key; rename or exclude it");
-            return Err(self.directory.error(ErrorKind::Other, "list", None, detail));
+            let shown = Key::new(format!("{}{}", level.prefix, String::from_utf8_lossy(bare)));
+            let detail = "the file name is not UTF-8 and cannot be a key; rename or exclude it";
+            return Err(self.directory.error(ErrorKind::Other, "list", Some(&shown), detail));
         };
         if name.is_directory() {
             match open_directory(&level.fd, text) {
@@ -204,11 +212,7 @@ impl Walk {
         }
         let key = Key::new(format!("{}{text}", level.prefix));
         match statat(&level.fd, text, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => Some(Entry { key, token: token_of(&stat), problem: None }),
-                FileType::Directory => None,
-                kind => Some(Entry { key, token: token_of(&stat), problem: Some(problem(kind).into()) }),
-            }),
+            Ok(stat) => Ok(entry_of(key, &stat)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.directory.failed("list", Some(&key), errno)),
         }

@@ -28,7 +28,7 @@ use crate::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
         BeforeSending, ByteRange, Capabilities, Condition, Entry, ErrorKind, Head, Listing, ObjectStore, Part,
-        Properties, Read, Result, StoreError, Upload,
+        Properties, Read, Result, StoreError, Upload, must_be_gone,
     },
 };
 
@@ -224,14 +224,23 @@ impl ObjectStore for Retrying {
                 }
                 Err(error) => error,
             };
-            if attempts.unknown && matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::Precondition) {
-                let refused = error.kind() == ErrorKind::Precondition;
-                let token = Self::settled(settle::finished(self, &upload.key, evidence, properties).await, error)?;
-                if refused {
-                    // The very object may have been there before: then no attempt used up the upload.
-                    self.abort_upload(upload).await.map_err(StoreError::with_unknown_outcome)?;
+            // Seen on a server that calls the document of a finished upload by another name: it may be done, and
+            // asked again it would say the same.
+            let garbled = error.kind() == ErrorKind::Garbled && error.outcome_unknown();
+            let refused = matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::Precondition);
+            if garbled || attempts.unknown && refused {
+                let used_up = error.kind() == ErrorKind::NoUpload;
+                match settle::finished(self, &upload.key, evidence, properties).await {
+                    Ok(None) if garbled => {}
+                    looked => {
+                        let token = Self::settled(looked, error)?;
+                        if !used_up {
+                            // The very object may have been there before: then no attempt used up the upload.
+                            self.abort_upload(upload).await.map_err(StoreError::with_unknown_outcome)?;
+                        }
+                        return Ok(token);
+                    }
                 }
-                return Ok(token);
             }
             attempts.failed(error).await?;
         }
@@ -257,13 +266,12 @@ impl ObjectStore for Retrying {
                     self.pacer.succeeded();
                     return Ok(());
                 }
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
                 Err(error) => error,
             };
             if attempts.unknown && error.kind() == ErrorKind::Precondition {
                 // Gone is what was asked for; what is there now was written after the delete.
                 return match self.head(key).await {
-                    Ok(None) => Ok(()),
+                    Ok(None) => must_be_gone(self, "delete", key).await.map_err(StoreError::with_unknown_outcome),
                     Ok(Some(_)) => Err(error),
                     Err(failed) => Err(failed.with_unknown_outcome()),
                 };

@@ -31,9 +31,9 @@ pub(super) fn token(size: u64, tag: Option<&str>, modified: Option<&DateTime>) -
     Token { size, tag: bare_tag(tag), modified_s: modified.map(DateTime::secs) }
 }
 
-/// A size as the SDK gives it, which is signed.
-pub(super) fn size(length: Option<i64>) -> u64 {
-    length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0)
+/// A size as the SDK gives it, which is signed; `None` where the answer does not tell it.
+pub(super) fn size(length: Option<i64>) -> Option<u64> {
+    length.and_then(|length| u64::try_from(length).ok())
 }
 
 /// An MD5 where the `ETag` may be one: 32 hexadecimal digits, of an object whose encryption leaves
@@ -90,6 +90,8 @@ macro_rules! head_from {
             checksums,
             part_size: None,
             left_behind: left_behind([
+                // What is there and cannot be shown as a header.
+                ("metadata", output.missing_meta().is_some_and(|count| count > 0)),
                 ("redirect", output.website_redirect_location().is_some()),
                 ("object-lock", output.object_lock_mode().is_some()),
                 ("object-lock", output.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On)),
@@ -104,9 +106,9 @@ fn left_behind<const N: usize>(found: [(&'static str, bool); N]) -> Vec<&'static
     found.into_iter().filter_map(|(name, there)| there.then_some(name)).collect()
 }
 
-/// What a HEAD shows.
-pub(super) fn head_of(output: &HeadObjectOutput) -> Head {
-    head_from!(output, size(output.content_length()))
+/// What a HEAD shows. `None` where it does not tell the size: it must not pass for an empty object.
+pub(super) fn head_of(output: &HeadObjectOutput) -> Option<Head> {
+    Some(head_from!(output, size(output.content_length())?))
 }
 
 /// What a GET of an object of `size` bytes shows.

@@ -3,6 +3,8 @@
 //! Where the next page begins moves on only after a page was understood whole, so a page that fails is asked
 //! for again from the same place, and nothing is skipped or shown twice.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use aws_sdk_s3::types::{EncodingType, Object};
 
@@ -27,12 +29,6 @@ enum Position {
     End,
 }
 
-impl Position {
-    fn is(&self, token: &str) -> bool {
-        matches!(self, Self::Token(own) if own == token)
-    }
-}
-
 /// Lists with `start-after` for the first page and with the server's own tokens from there.
 #[derive(Debug)]
 pub(super) struct S3Listing {
@@ -42,11 +38,19 @@ pub(super) struct S3Listing {
     /// All that comes must be greater: a server that does not go on where it was told to would be followed
     /// round and round, or show a key twice.
     last: Option<Key>,
+    /// Tokens since then: one that comes again would be followed round and round.
+    passed: HashSet<String>,
 }
 
 impl S3Listing {
     pub(super) fn new(wire: Wire, range: KeyRange) -> Self {
-        Self { wire, position: Position::After(range.after.clone()), last: range.after.clone(), range }
+        Self {
+            wire,
+            position: Position::After(range.after.clone()),
+            last: range.after.clone(),
+            range,
+            passed: HashSet::new(),
+        }
     }
 
     fn entry(&self, object: &Object, encoded: bool) -> Result<Entry> {
@@ -54,13 +58,13 @@ impl S3Listing {
         let raw = object.key().unwrap_or_default();
         let full = if encoded { percent_decode(raw) } else { Some(raw.to_owned()) };
         let Some(full) = full else {
-            return Err(operation.error(ErrorKind::Other, format!("a listed key cannot be decoded: {raw:?}")));
+            return Err(operation.error(ErrorKind::Other, "a listed key cannot be decoded").on(&Key::new(raw)));
         };
         let Some(key) = full.strip_prefix(&*self.wire.prefix) else {
-            return Err(operation.error(ErrorKind::Other, format!("a listed key is not under the prefix: {full:?}")));
+            return Err(operation.error(ErrorKind::Other, "a listed key is not under the prefix").on(&Key::new(full)));
         };
         let Some(size) = object.size().and_then(|size| u64::try_from(size).ok()) else {
-            return Err(operation.error(ErrorKind::Garbled, format!("a listed key has no size: {full:?}")));
+            return Err(operation.error(ErrorKind::Garbled, "a listed key has no size").on(&Key::new(key)));
         };
         let token = token(size, object.e_tag(), object.last_modified());
         Ok(Entry { key: Key::new(key), token, problem: None })
@@ -84,9 +88,9 @@ impl Listing for S3Listing {
                 page.contents().iter().map(|object| self.entry(object, encoded)).collect::<Result<Vec<_>>>()?;
             let mut last = self.last.as_ref();
             for Entry { key, .. } in &entries {
-                if let Some(last) = last.filter(|last| *last >= key) {
-                    let detail = format!("the listing is out of order: {key} came after {last}");
-                    return Err(self.wire.reads("list").error(ErrorKind::Other, detail));
+                if last.is_some_and(|last| last >= key) {
+                    let detail = "the listing is out of order: one as great, or greater, came before";
+                    return Err(self.wire.reads("list").error(ErrorKind::Other, detail).on(key));
                 }
                 last = Some(key);
             }
@@ -98,13 +102,18 @@ impl Listing for S3Listing {
             self.position = match (page.is_truncated(), page.next_continuation_token()) {
                 _ if reached_end => Position::End,
                 (Some(false), _) => Position::End,
-                // One that begins again where it began would be followed for ever.
-                (Some(true), Some(token)) if !self.position.is(token) => Position::Token(token.to_owned()),
+                (Some(true), Some(token)) if !self.passed.contains(token) => Position::Token(token.to_owned()),
                 _ => {
-                    let detail = "a page does not say whether more follows, or where";
+                    let detail = "a page does not say whether more follows, or not where it goes on";
                     return Err(self.wire.reads("list").error(ErrorKind::Garbled, detail));
                 }
             };
+            if last > self.last {
+                self.passed.clear();
+            }
+            if let Position::Token(token) = &self.position {
+                self.passed.insert(token.clone());
+            }
             self.last = last;
             entries.retain(|entry| !is_scratch(&entry.key));
             if !entries.is_empty() {

@@ -52,7 +52,7 @@ use crate::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
         BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Header, Listing, ObjectStore, Part, Proof,
-        Properties, Read, Result, StoreError, Upload, UploadTags,
+        Properties, Read, Result, StoreError, Upload, UploadTags, must_be_gone,
     },
 };
 
@@ -124,6 +124,18 @@ impl S3Store {
         !(self.wire.prefix.is_empty() && key.as_str().is_empty())
     }
 
+    /// The look that stands for a condition which this endpoint ignores, right before a write of our own is
+    /// repeated; the first one was [`conditional`](crate::store::conditional)'s.
+    async fn must_hold_still(&self, key: &Key, condition: &Condition) -> Result<()> {
+        let Condition::Matches(token) = condition else { return Ok(()) };
+        let shown = self.head(key).await.map_err(StoreError::with_unknown_outcome)?;
+        if shown.is_some_and(|head| token.agrees_with(&head.token)) {
+            return Ok(());
+        }
+        let detail = "a damaged write is to be repeated, and the object there is another one by now";
+        Err(self.wire.writes("write").error(ErrorKind::Precondition, detail).with_unknown_outcome().on(key))
+    }
+
     fn must_hold(&self, key: &Key, operation: &'static str) -> Result<()> {
         match self.refuses(key) {
             None => Ok(()),
@@ -174,7 +186,10 @@ impl ObjectStore for S3Store {
                 .send()
         };
         let mut head = match within(operation, 0, request(None)).await {
-            Ok(output) => head_of(&output),
+            Ok(output) => {
+                let unsized_head = || operation.error(ErrorKind::Garbled, "the answer has no Content-Length").on(key);
+                head_of(&output).ok_or_else(unsized_head)?
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.on(key)),
         };
@@ -183,8 +198,7 @@ impl ObjectStore for S3Store {
             // Some servers do not know `partNumber` on HEAD, others ignore it: then the layout of
             // the parts stays unknown.
             if let Ok(first) = within(operation, 0, request(Some(1))).await {
-                let part_size = size(first.content_length());
-                head.part_size = (part_size > 0 && part_size < head.token.size).then_some(part_size);
+                head.part_size = size(first.content_length()).filter(|size| (1..head.token.size).contains(size));
             }
         }
         self.tag_counts.complete(&mut head, &self.known());
@@ -241,6 +255,9 @@ impl ObjectStore for S3Store {
             // What is there now is our own damaged write: replace exactly that.
             if condition != Condition::None {
                 condition = Condition::Matches(token);
+                if !known.on_put().keeps(&condition) {
+                    self.must_hold_still(key, &condition).await?;
+                }
             }
         }
         Err(self.wire.writes("write").error(ErrorKind::Corrupt, CORRUPT).on(key))
@@ -311,31 +328,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
-        let mut parts = Vec::new();
-        let mut marker = None;
-        loop {
-            let request = self
-                .wire
-                .client
-                .list_parts()
-                .bucket(&*self.wire.bucket)
-                .key(self.wire.full_key(&upload.key))
-                .set_expected_bucket_owner(self.wire.owner.clone())
-                .upload_id(&upload.id)
-                .set_part_number_marker(marker);
-            let output = within(self.wire.reads("list parts of"), 0, request.send())
-                .await
-                .map_err(|error| no_upload(error).on(&upload.key))?;
-            parts.extend(output.parts().iter().map(|part| Part {
-                number: part.part_number().and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
-                size: size(part.size()),
-                tag: bare_tag(part.e_tag()).into(),
-            }));
-            marker = output.next_part_number_marker().map(ToOwned::to_owned);
-            if output.is_truncated() != Some(true) || marker.is_none() {
-                return Ok(parts);
-            }
-        }
+        self.wire.list_parts(upload).await
     }
 
     async fn finish_upload(
@@ -373,14 +366,12 @@ impl ObjectStore for S3Store {
             .set_if_none_match(guard.if_none_match);
         // S3 joins the parts before it answers, which takes minutes for the largest objects.
         let answer = within(self.wire.writes("finish upload of"), total, request.send()).await;
-        let (tag, understood) = match answer {
-            Ok(output) => (output.e_tag().map(ToOwned::to_owned), true),
-            // Seen on a server that calls the document of a finished upload by another name.
-            Err(error) if error.kind() == ErrorKind::Garbled => (None, false),
-            Err(error) => return Err(no_upload(refused(error, condition)).on(&upload.key)),
+        let output = match answer {
+            Ok(output) => output,
+            Err(error) => return Err(self.wire.no_upload(upload, refused(error, condition)).await),
         };
-        let token = self.written(&upload.key, total, tag.as_deref()).await?;
-        if known.proof == Proof::ReadBack || !understood {
+        let token = self.written(&upload.key, total, output.e_tag()).await?;
+        if known.proof == Proof::ReadBack {
             self.read_back(&upload.key, &token, evidence).await.map_err(StoreError::with_unknown_outcome)?;
         }
         Ok(token)
@@ -393,7 +384,7 @@ impl ObjectStore for S3Store {
         let look = look.set_expected_bucket_owner(self.wire.owner.clone());
         let changed = || operation.error(ErrorKind::Changed, "it is no longer the version that was written").on(key);
         let shown = match within(self.wire.reads("look at"), 0, look.send()).await {
-            Ok(shown) if pin.agrees_with(&head_of(&shown).token) => shown,
+            Ok(shown) if head_of(&shown).is_some_and(|head| pin.agrees_with(&head.token)) => shown,
             Ok(_) => return Err(changed()),
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(changed()),
             Err(error) => return Err(error.on(key)),
@@ -433,9 +424,11 @@ impl ObjectStore for S3Store {
             .set_if_match(guard.if_match);
         match within(self.wire.writes("delete"), 0, request.send()).await {
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => must_be_gone(self, "delete", key).await,
             // A condition does not hold either where nothing is left to delete.
-            Err(error) if error.kind() == ErrorKind::Precondition && self.head(key).await?.is_none() => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Precondition && self.head(key).await?.is_none() => {
+                must_be_gone(self, "delete", key).await
+            }
             Err(error) => Err(error.on(key)),
         }
     }
@@ -448,9 +441,4 @@ fn refused(error: StoreError, condition: &Condition) -> StoreError {
         (ErrorKind::NotFound, Condition::Matches(_)) => error.of_kind(ErrorKind::Precondition),
         _ => error,
     }
-}
-
-/// An operation on an upload answers 404 for the upload, not for the object.
-fn no_upload(error: StoreError) -> StoreError {
-    if error.kind() == ErrorKind::NotFound { error.of_kind(ErrorKind::NoUpload) } else { error }
 }

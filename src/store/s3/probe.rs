@@ -259,7 +259,7 @@ impl Probe<'_> {
             return Ok((false, false));
         }
         let output = self.looked_at().await?;
-        let kept = head_of(&output).checksums.crc64nvme == Some(self.body.crc64nvme());
+        let kept = head_of(&output).and_then(|head| head.checksums.crc64nvme) == Some(self.body.crc64nvme());
         let wrong = self.body.with_crc_damaged();
         let wrong_refused =
             self.refuses_each_time(&wrong, properties, true, &[ErrorKind::Corrupt, ErrorKind::Other]).await?;

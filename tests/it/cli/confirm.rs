@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Bench, CUTOVER, THREE,
+    Bench, CUTOVER, Running, THREE,
     operators::{Slow, many},
 };
 
@@ -35,7 +35,7 @@ fn at_a_terminal(bench: &Bench, args: &[&str], typed: &str) -> (i32, String) {
     let theirs = File::options().read(true).write(true).open(name).unwrap();
     let mut command = bench.command(args);
     command.stdin(theirs.try_clone().unwrap()).stderr(theirs).stdout(Stdio::null());
-    let mut child = command.spawn().unwrap();
+    let mut child = Running::start(&mut command);
     drop(command);
     let mut ours = File::from(ours);
     writeln!(ours, "{typed}").unwrap();
@@ -110,7 +110,7 @@ fn an_abort_that_is_killed_half_way_claims_nothing_and_goes_on() {
     bench.expect(0, &["run", "plan.toml"]);
     bench.expect(0, &["limits", "plan.toml", "there", "requests_per_second=20"]);
     let mut abort = bench.command(&["abort", "plan.toml", "--discard", "--yes"]);
-    let mut abort = abort.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut abort = Running::start(abort.stdout(Stdio::null()).stderr(Stdio::null()));
     while files(&bench) == 300 && abort.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
@@ -125,12 +125,12 @@ fn an_abort_that_is_killed_half_way_claims_nothing_and_goes_on() {
 }
 
 /// A run that was approved and waits for its source to stay at rest.
-fn approved() -> (Bench, Child) {
+fn approved() -> (Bench, Running) {
     let bench = Bench::new(THREE);
     bench.plan("", &CUTOVER.replace("quiet = \"0s\"", "quiet = \"1h\""));
     let mut run = bench.command(&["run", "plan.toml", "--approve", "first", "--json"]);
     run.env_remove("USER").env_remove("LOGNAME").stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut run = run.spawn().unwrap();
+    let mut run = Running::start(&mut run);
     let waits = BufReader::new(run.stdout.as_mut().unwrap()).lines().any(|line| {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
         event["event"] == "waiting"
@@ -140,7 +140,7 @@ fn approved() -> (Bench, Child) {
 }
 
 /// Its exit code, once it has said the rest.
-fn end(mut run: Child) -> i32 {
+fn end(mut run: Running) -> i32 {
     let mut rest = String::new();
     run.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
     run.wait().unwrap().code().unwrap()

@@ -84,12 +84,12 @@ impl OnServers {
 
     /// Begins a run that would move both leads, and that hangs in the last look: a pass, a verification
     /// and the final one list each source once before it.
-    fn begin_and_hang_in_the_last_look(&self) -> std::process::Child {
+    fn begin_and_hang_in_the_last_look(&self) -> Running {
         let before = 3 * DATASETS.len() as u64;
         let hangs = FaultRule::new(Fault::SlowFirstByte(Duration::from_hours(1)), When::Only(before + 1));
         self.from.set_faults(Faults::one(1, hangs.on([Operation::ListObjectsV2])));
         let args = ["run", "plan.toml", "--approve", "first", "--json"];
-        let mut child = self.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = Running::start(self.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let looks = |line: std::io::Result<String>| {
             let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
@@ -284,7 +284,7 @@ fn with_late_writes(top: &str, late: &[&str]) -> Bench {
     let bench = Bench::new(THREE);
     bench.plan(top, &CUTOVER.replace("route_max_age = \"0s\"", "route_max_age = \"1s\""));
     let args = ["run", "plan.toml", "--approve", "all", "--json"];
-    let mut child = bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = Running::start(bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()));
     let mut last = Value::Null;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();

@@ -3,16 +3,16 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Lines},
-    process::{Child, ChildStdout, Stdio},
+    process::{ChildStdout, Stdio},
 };
 
 use serde_json::Value;
 
-use super::{Bench, CUTOVER, THREE};
+use super::{Bench, CUTOVER, Running, THREE};
 
 /// A run that goes slowly, and its events.
 pub(super) struct Slow {
-    child: Child,
+    child: Running,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -21,7 +21,7 @@ impl Slow {
     /// until it copies.
     pub(super) fn begin(bench: &Bench, more: &[&str]) -> Self {
         let args = [&["run", "plan.toml", "--json"], more].concat();
-        let mut child = bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = Running::start(bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut slow = Self { child, lines };
         slow.until(|event| event["event"] == "progress" && event["targets"][0]["copied"].as_u64() > Some(0));

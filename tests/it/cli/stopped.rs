@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use migrate::rehearse::{Operation, S3Server, S3ServerConfig};
 use serde_json::Value;
 
-use super::{Bench, THREE};
+use super::{Bench, Running, THREE};
 
 /// Two datasets of 300 objects each, from a server that is asked slowly.
 async fn slow(requests_per_second: u32) -> (Bench, S3Server) {
@@ -43,13 +43,13 @@ fn keyed(bench: &Bench, args: &[&str]) -> Command {
 /// Interrupts a command once the server has had a request of this kind.
 async fn interrupted(bench: &Bench, server: &S3Server, args: &[&str], at: Operation) -> Output {
     let before = server.stats().of(at);
-    let mut child = keyed(bench, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Running::start(keyed(bench, args).stdout(Stdio::piped()).stderr(Stdio::piped()));
     while server.stats().of(at) == before {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it asked");
         tokio::task::yield_now().await;
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap()
+    tokio::task::spawn_blocking(move || child.output()).await.unwrap()
 }
 
 fn document(output: &Output) -> Value {

@@ -116,7 +116,7 @@ async fn a_stop_ends_a_run_whose_window_is_full_behind_a_large_record() {
     let slow = plan.replace("[sites.there]\n", "[sites.there]\nlimits = { bandwidth = \"1kB/s\" }\n");
     uploads.bench.write("plan.toml", &slow);
     let mut run = uploads.command(&["run", "plan.toml", "--quiet"]);
-    let mut child = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Running::start(run.stdout(Stdio::null()).stderr(Stdio::piped()));
     let asked = |operation| uploads.server.stats().of(operation);
     let large = |upload: &UnfinishedUpload| upload.key == "a large one" && !upload.parts.is_empty();
     until("its first part", || uploads.server.state().uploads("data").iter().any(large)).await;

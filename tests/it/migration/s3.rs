@@ -13,7 +13,7 @@ use migrate::{
     },
 };
 use tempfile::tempdir;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::{Rig, Stores, found, one_dataset};
 
@@ -288,6 +288,67 @@ async fn a_storage_class_that_cannot_travel_yet_blocks_until_it_is_waived() {
     assert_servers_equal(&from, &to);
 }
 
+/// A server that gives each connection one of these answers, whatever it is asked, and closes it.
+fn answering(answers: Vec<Vec<u8>>) -> (String, JoinHandle<()>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let told = tokio::task::spawn_blocking(move || {
+        for answer in answers {
+            let (mut connection, _) = listener.accept().unwrap();
+            let _ = std::io::Read::read(&mut connection, &mut [0; 4096]).unwrap();
+            std::io::Write::write_all(&mut connection, &answer).unwrap();
+        }
+    });
+    (url, told)
+}
+
+/// A store on a server that is [`answering`].
+async fn told(answers: Vec<Vec<u8>>) -> (S3Store, JoinHandle<()>) {
+    let (url, told) = answering(answers);
+    let config = S3Config {
+        site: "t".to_owned(),
+        region: "us-east-1".to_owned(),
+        endpoint: Some(S3Endpoint { url, path_style: true, ca_pem: None }),
+        credentials: S3Credentials::Keys { id: ID.into(), secret: SECRET.into(), session_token: None },
+        expected_bucket_owner: None,
+    };
+    (S3Client::connect(config).await.unwrap().store("data", ""), told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_size_that_is_not_told_is_not_zero() {
+    let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"t\"\r\n\r\n".to_vec();
+    let (store, answered) = told(vec![head]).await;
+    let error = store.head(&"k".into()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Garbled, "{error}");
+    answered.await.unwrap();
+}
+
+/// A server that forgets where a listing was would be followed for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_does_not_go_on_is_an_error() {
+    let page = |entry: &str, count| {
+        let body = format!(
+            "<ListBucketResult><KeyCount>{count}</KeyCount><IsTruncated>true</IsTruncated>\
+             <NextContinuationToken>t</NextContinuationToken>{entry}</ListBucketResult>"
+        );
+        let length = body.len();
+        format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+    };
+    let (store, answered) = told(vec![page("", 0); 2]).await;
+    let error = store.list(KeyRange::all()).next().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Garbled, "an empty page again and again: {error}");
+    answered.await.unwrap();
+
+    let entry = "<Contents><Key>k</Key><Size>1</Size><ETag>&quot;t&quot;</ETag></Contents>";
+    let (store, answered) = told(vec![page(entry, 1); 2]).await;
+    let mut listing = store.list(KeyRange::all());
+    assert_eq!(listing.next().await.unwrap().unwrap().len(), 1);
+    let error = listing.next().await.unwrap_err();
+    assert!(error.to_string().contains("out of order"), "the first page again: {error}");
+    answered.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_say_what_is_wrong_with_an_endpoint() {
     let from = server(|_| {}).await;
@@ -331,13 +392,7 @@ async fn errors_say_what_is_wrong_with_an_endpoint() {
     assert!(error.to_string().contains("it does not speak TLS: write http://"), "{error}");
 
     // What a server that speaks TLS answers to plain HTTP: an alert, and the end.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let alert = tokio::task::spawn_blocking(move || {
-        let (mut connection, _) = listener.accept().unwrap();
-        let _ = std::io::Read::read(&mut connection, &mut [0; 1024]).unwrap();
-        std::io::Write::write_all(&mut connection, b"\x15\x03\x01\x00\x02\x02\x46").unwrap();
-    });
+    let (url, alert) = answering(vec![b"\x15\x03\x01\x00\x02\x02\x46".to_vec()]);
     let plain = S3Endpoint { url, path_style: true, ca_pem: None };
     let client = S3Client::connect(S3Config { endpoint: Some(plain), ..config.clone() }).await.unwrap();
     let error = client.store("data", "").head(&"k".into()).await.unwrap_err();

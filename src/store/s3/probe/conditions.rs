@@ -1,6 +1,6 @@
 //! Which conditions are kept, and in which form: what does not hold must be refused, and what holds taken.
 
-use super::{Probe, TRIES_MAX, afresh, patiently, plain};
+use super::{Probe, REFUSALS_MIN, TRIES_MAX, afresh, patiently, plain};
 use crate::store::{ErrorKind, Honoured, IfMatch, Result, Retry, s3::wire::Guard};
 
 /// An `ETag` that no object has.
@@ -79,11 +79,11 @@ impl Probe<'_> {
         self.write(&self.body, &plain(), Guard::default(), false, &[]).await.map(drop)
     }
 
-    /// Whether a request under a condition is carried out. It is repeated where it fails in passing. One
-    /// that holds, and is refused after an answer was lost, may have been refused because of its own
+    /// Whether a request under a condition is carried out. It is repeated where it fails in passing, and a
+    /// refusal must come twice: one alone may come from something in between. One that holds, and is refused after an answer was lost, may have been refused because of its own
     /// success: then nothing is known, and the test begins again.
     async fn taken(&self, act: Act, guard: Guard, expected: Expected) -> Result<bool> {
-        let (mut tries, mut lost) = (1, false);
+        let (mut tries, mut lost, mut refusals) = (1, false, 0);
         loop {
             let error = match self.send(act, guard.clone()).await {
                 Ok(taken) => return Ok(taken),
@@ -91,8 +91,14 @@ impl Probe<'_> {
             };
             // An endpoint that does not know the condition, or its form, says so in its own way.
             if matches!(error.kind(), ErrorKind::Precondition | ErrorKind::Unsupported | ErrorKind::Other) {
-                let own = lost && expected == Expected::Taken;
-                return if own { Err(error.of_kind(ErrorKind::Unavailable)) } else { Ok(false) };
+                if lost && expected == Expected::Taken {
+                    return Err(error.of_kind(ErrorKind::Unavailable));
+                }
+                refusals += 1;
+                if refusals == REFUSALS_MIN {
+                    return Ok(false);
+                }
+                continue;
             }
             if error.kind().retry() == Retry::Permanent || tries == TRIES_MAX {
                 return Err(error);

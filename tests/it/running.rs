@@ -1,0 +1,44 @@
+//! The program while it runs: it ends with the test, however the test ends.
+
+use std::{
+    ops::{Deref, DerefMut},
+    process::{Child, Command, Output},
+};
+
+/// A program that a test has started.
+pub(crate) struct Running(Option<Child>);
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(Some(command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"))))
+    }
+
+    /// What it says until it ends by itself.
+    pub(crate) fn output(mut self) -> Output {
+        self.0.take().expect("it is here until its output is taken").wait_with_output().expect("it can be waited for")
+    }
+}
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        self.0.as_ref().expect("it is here until its output is taken")
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        self.0.as_mut().expect("it is here until its output is taken")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // One that has ended can be neither killed nor waited for in vain: both do nothing then.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
