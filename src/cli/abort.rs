@@ -42,7 +42,11 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
         confirm(&session, args, &deletions)?;
     }
     drop(ledger);
-    let request = Request::Abort { datasets: options.datasets.clone(), discard: options.discard };
+    // By name, and with what each means: a process that drives another plan must not give up what it has in place
+    // of what was confirmed.
+    let datasets = engine::asked(&session.plan, &[], &options.datasets);
+    let datasets = datasets.map(|dataset| (dataset.name.clone(), engine::meaning_of(&session.plan, dataset))).collect();
+    let request = Request::Abort { datasets, discard: options.discard };
     let (done, text, ends): (_, _, Option<Vec<Aborted>>) = session::block_on(async {
         Ok(match drive_or_ask(&session, request).await? {
             Driver::Other(Answer { done, detail }) => (done, detail, None),
@@ -107,12 +111,15 @@ async fn deletions(session: &Session, ledger: &Ledger, options: &AbortOptions) -
 
 /// Asks whether this is to be deleted; a failure unless a person says so.
 fn confirm(session: &Session, args: &AbortArgs, deletions: &[Deletion]) -> Result<(), Failure> {
-    if deletions.is_empty() {
+    let driven = session.state.holder().is_some();
+    if deletions.is_empty() && !driven {
         return Ok(());
     }
-    let so_far =
-        if session.state.holder().is_some() { " so far; a process writes more until it is stopped" } else { "" };
+    let so_far = if driven { " so far; a process writes more until it is stopped" } else { "" };
     let mut listed = String::new();
+    if deletions.is_empty() {
+        let _ = write!(listed, "\n  nothing{so_far}");
+    }
     for Deletion { dataset, target, objects, bytes } in deletions {
         let (objects, bytes) = (render::count(*objects, "object", "objects"), ByteCount(*bytes));
         let _ = write!(listed, "\n  {dataset} at {target}: {objects}, {bytes}{so_far}");

@@ -17,6 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a lock is tried that nobody says he holds.
 const TRIES: u32 = 20;
 
+/// What is said of a request that is being carried out.
+const TAKEN: &str = "the running process carries it out, and `migrate status` will show what came of it";
+
 /// Who carries a command out.
 pub(super) enum Driver {
     /// This process, for as long as it holds the lock.
@@ -52,11 +55,16 @@ pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<
     loop {
         let stopped = tokio::time::timeout(LOOK_EVERY, tokio::signal::ctrl_c()).await.is_ok();
         if stopped {
-            let answer = Answer { done: false, detail: "it was taken back".to_owned() };
-            ledger.append(vec![Record::Answered { id, answer, at: now() }]).await.map_err(failed)?;
-            return Err(Failure::new(Code::Incomplete, "the request was taken back before it was carried out"));
+            ledger.append(vec![Record::RequestTakenBack { id: id.clone(), at: now() }]).await.map_err(failed)?;
+            if ledger.request_taken(&id).await.map_err(failed)? {
+                return Err(Failure::new(Code::Incomplete, format!("it is too late to take it back: {TAKEN}")));
+            }
         }
         if let Some(answer) = ledger.answer_to(&id).await.map_err(failed)? {
+            if stopped && !answer.done {
+                let taken_back = "the request was taken back before it was carried out";
+                return Err(Failure::new(Code::Incomplete, taken_back));
+            }
             return Ok(Driver::Other(answer));
         }
         if session.state.holder().is_some() {

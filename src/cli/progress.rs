@@ -81,7 +81,7 @@ impl Seen {
                 self.broken.clear();
                 self.extra.clear();
             }
-            Event::Differs { target, difference, .. } => {
+            Event::Differs { target, difference, kept: false, .. } => {
                 let found = if difference.kind == DifferenceKind::Extra { &mut self.extra } else { &mut self.broken };
                 if found.len() < DIFFERENCES_SEEN {
                     found.push((target.clone(), difference.clone()));

@@ -1,6 +1,10 @@
 //! `migrate run`: copies, and proves that it arrived.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use serde_json::json;
 
@@ -22,7 +26,7 @@ use crate::{
     engine::{self, EngineError, RunOptions, RunOutcome, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
-    model::DatasetName,
+    model::{DatasetName, PhaseName},
     report::{Event, Sink},
     survey,
 };
@@ -52,7 +56,7 @@ fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
         limits: engine::Limits::default(),
         approver: approve::approver(&session, args)?,
     };
-    let again = again(&session, args);
+    let again = again(&session, args, &BTreeSet::new());
     let run = Running { session: &session, args, options, again };
     session::block_on(run.begin())
 }
@@ -116,8 +120,8 @@ pub(super) fn selection(args: &RunArgs) -> Vec<&str> {
     phases.chain(args.datasets.iter().flat_map(|name| ["--dataset", name])).collect()
 }
 
-/// The same command again.
-fn again(session: &Session, args: &RunArgs) -> String {
+/// The same command again; but what was withdrawn meanwhile, it must not approve anew.
+fn again(session: &Session, args: &RunArgs, withdrawn: &BTreeSet<PhaseName>) -> String {
     let mut more = selection(args);
     match args.until {
         None => {}
@@ -125,7 +129,9 @@ fn again(session: &Session, args: &RunArgs) -> String {
         Some(Until::Verified) => more.extend(["--until", "verified"]),
         Some(Until::Cutover) => more.extend(["--until", "cutover"]),
     }
-    more.extend(args.approve.iter().flat_map(|phase| ["--approve", phase]));
+    let is_withdrawn = |approved: &str| withdrawn.iter().any(|phase| approved == "all" || approved == phase.as_str());
+    let approved = args.approve.iter().filter(|approved| !is_withdrawn(approved));
+    more.extend(approved.flat_map(|phase| ["--approve", phase]));
     if args.force {
         more.push("--force");
     }
@@ -217,7 +223,12 @@ impl Running<'_> {
     async fn drive(&self, sites: &Sites, shutdown: Shutdown) -> Result<Code, Failure> {
         let worked = self.work(sites, shutdown).await?;
         let (outcome, closed) = (&worked.outcome, worked.closed);
-        let summary = Summary { run: self, outcome, before: &worked.before, after: &worked.after, seen: &worked.seen };
+        let again = match &outcome.withdrawn {
+            none if none.is_empty() => self.again.clone(),
+            withdrawn => again(self.session, self.args, withdrawn),
+        };
+        let (before, after, seen) = (&worked.before, &worked.after, &worked.seen);
+        let summary = Summary { run: self, again: &again, outcome, before, after, seen };
         let code = summary.code();
         let next = self.session.next(&summary.situation(code));
         self.tell_stopped(outcome);

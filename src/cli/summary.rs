@@ -21,6 +21,8 @@ use crate::{
 /// What a run came to.
 pub(super) struct Summary<'a> {
     pub(super) run: &'a Running<'a>,
+    /// The same command again.
+    pub(super) again: &'a str,
     pub(super) outcome: &'a RunOutcome,
     pub(super) before: &'a [PhaseStanding],
     pub(super) after: &'a [PhaseStanding],
@@ -80,7 +82,7 @@ impl Summary<'_> {
 
     /// How it has ended, as far as it decides what is next.
     pub(super) fn situation(&self, code: Code) -> Situation<'_> {
-        let (session, again) = (self.run.session, self.run.again.as_str());
+        let (session, again) = (self.run.session, self.again);
         let words = || selection(self.run.args);
         let unapproved = self.outcome.datasets.iter().find(|outcome| outcome.needs_approval);
         let is_done = |one: &DatasetStanding| one.is_done();

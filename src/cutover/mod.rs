@@ -126,6 +126,9 @@ pub trait Hand: Debug + Send + Sync {
     /// Whether the run is to stop: then no step begins before the lead has moved.
     fn stops(&self) -> bool;
 
+    /// Waits until requests are to be dropped where they stand.
+    async fn cancelled(&self);
+
     /// What was written at the old lead and at the new one since the final verification, by a listing of
     /// each; [`Halt::Interrupted`] as soon as the run is to stop.
     async fn changes(&self) -> Result<Changes, Halt>;

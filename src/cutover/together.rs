@@ -1,6 +1,8 @@
 //! The datasets of a phase, cut over together.
 
-use futures::future::join_all;
+use std::pin::pin;
+
+use futures::future::{Either, join_all, select};
 
 use super::{
     Cut, Halt, Move,
@@ -56,7 +58,9 @@ pub async fn together(cuts: &[Cut<'_>]) -> Vec<Result<(), Halt>> {
                 match list.get(number).filter(|step| ended.is_ok() && !step.is_behind(&cut.hand.state())) {
                     Some(step) => {
                         cut.hand.tell(step.name(), &step.describe(cut.what));
-                        step.apply(*cut, carried).await
+                        let applied = step.apply(*cut, carried);
+                        // The switch alone is not cut: half of it would have to be found out about.
+                        if step.is_final() { applied.await } else { unless_cancelled(*cut, applied).await }
                     }
                     None => Ok(()),
                 }
@@ -79,6 +83,14 @@ pub async fn together(cuts: &[Cut<'_>]) -> Vec<Result<(), Halt>> {
         }
     }
     ended
+}
+
+/// Does it, unless requests are to be dropped.
+async fn unless_cancelled(cut: Cut<'_>, apply: impl Future<Output = Result<(), Halt>>) -> Result<(), Halt> {
+    match select(pin!(apply), cut.hand.cancelled()).await {
+        Either::Left((applied, _)) => applied,
+        Either::Right(((), _)) => Err(Halt::Interrupted),
+    }
 }
 
 /// Takes the steps up to this one back, the last one first. What cannot be taken back is told in

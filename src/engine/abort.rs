@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::{
-    DatasetStores, EngineError, asked,
+    DatasetStores, EngineError, asked, cancellable,
     copy::{Copier, Follower},
     dispatcher::Run,
     journal::NotWritten,
@@ -56,6 +56,8 @@ pub struct Aborted {
     pub unclaimed: u64,
     /// Objects that were deleted at targets.
     pub discarded: u64,
+    /// Objects that were gone from the targets before.
+    pub gone: u64,
     /// Objects at targets that were there already, or that somebody else has written over: they stay.
     pub kept: u64,
     /// Why it is not given up.
@@ -73,6 +75,7 @@ impl Aborted {
             uploads: 0,
             unclaimed: 0,
             discarded: 0,
+            gone: 0,
             kept: 0,
             refused: None,
             blocked: false,
@@ -82,7 +85,7 @@ impl Aborted {
 
 impl fmt::Display for Aborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, uploads, unclaimed, discarded, kept, .. } = self;
+        let Self { name, uploads, unclaimed, discarded, gone, kept, .. } = self;
         match &self.refused {
             Some(reason) => write!(f, "{name}: not given up: {reason}")?,
             None => write!(f, "{name}: given up")?,
@@ -102,13 +105,21 @@ impl fmt::Display for Aborted {
                 "; {discarded} objects discarded, {kept} kept that it did not write, or that somebody else has written since"
             )?;
         }
+        if *gone > 0 {
+            write!(f, "; {gone} were gone before")?;
+        }
         Ok(())
     }
 }
 
+/// Why a dataset is not given up yet.
+const STOPPED: &str = "it was stopped: the same command goes on";
+
 /// What became of one object that was to be discarded.
 enum Fate {
     Deleted,
+    /// It was not there any more.
+    Gone,
     /// It is another version than the one that was written.
     Kept,
     Failed(StoreError),
@@ -124,12 +135,17 @@ impl Run<'_> {
         for dataset in asked(self.plan, &[], &options.datasets) {
             let mut end = Aborted::nothing_of(&dataset.name);
             if stops() {
-                end.refused = Some("it was stopped: the same command goes on".to_owned());
-            } else if let Err(error) = self.abort_one(dataset, options.discard, &stops, &mut end).await {
+                end.refused = Some(STOPPED.to_owned());
+            } else if let Err(error) =
+                cancellable(&self.shutdown, self.abort_one(dataset, options.discard, &stops, &mut end)).await
+            {
                 if matches!(error, EngineError::Ledger(_) | EngineError::LedgerClosed) {
                     return Err(error);
                 }
-                end.refused = Some(error.shown(Redactor::new(self.plan.redact_keys)));
+                end.refused = Some(match &error {
+                    EngineError::Cancelled => STOPPED.to_owned(),
+                    error => error.shown(Redactor::new(self.plan.redact_keys)),
+                });
                 end.blocked = error.is_blocking();
             }
             ends.push(end);
@@ -230,7 +246,7 @@ impl Run<'_> {
             }
             self.journal.note(records).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
             if stops() {
-                end.refused = Some("it was stopped: the same command goes on".to_owned());
+                end.refused = Some(STOPPED.to_owned());
                 return Ok(false);
             }
         }
@@ -253,6 +269,7 @@ fn settled(
 ) -> Option<Record> {
     match fate {
         Fate::Deleted => end.discarded += 1,
+        Fate::Gone => end.gone += 1,
         // It is somebody else's now: what is known of it no longer holds.
         Fate::Kept => end.kept += 1,
         Fate::Failed(error) => {
@@ -268,7 +285,7 @@ async fn delete(follower: &Follower, key: &Key, pair: &Pair) -> Fate {
         Ok(Some(head)) => head.token,
         Ok(None) => {
             return match must_be_gone(&*follower.store, "delete", key).await {
-                Ok(()) => Fate::Deleted,
+                Ok(()) => Fate::Gone,
                 Err(error) => Fate::Failed(error),
             };
         }

@@ -94,6 +94,11 @@ impl Run<'_> {
         if self.was_approved(phase, &binds).await? {
             return Ok(true);
         }
+        if self.withdrawn.lock().await.contains(&phase.name) {
+            // Whoever approved it when this run began would do so again.
+            self.sink.tell(Event::NeedsApproval { phase: phase.name.clone() });
+            return Ok(false);
+        }
         let moves: Vec<_> = phase.datasets.iter().filter_map(Move::of).collect();
         let ready = Ready { phase: phase.name.clone(), proofs: self.proofs(&moves).await?, moves };
         self.sink.tell(Event::NeedsApproval { phase: phase.name.clone() });
@@ -107,6 +112,11 @@ impl Run<'_> {
             // Somebody else may have approved it meanwhile.
             return self.was_approved(phase, &binds).await;
         };
+        // It may have been withdrawn while somebody was asked.
+        let withdrawn = self.withdrawn.lock().await;
+        if withdrawn.contains(&phase.name) {
+            return Ok(false);
+        }
         self.sink.tell(Event::Approved { phase: phase.name.clone(), by: by.clone() });
         let approval = Approval { phase: phase.name.clone(), binds, by, at: now() };
         self.commit(vec![Record::Approved(approval)]).await?;

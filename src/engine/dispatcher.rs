@@ -6,11 +6,11 @@
 //! to move, that is [`leads`](super::leads)'s.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -56,6 +56,9 @@ pub(super) struct Run<'a> {
     pub(super) abort: AbortAsked,
     /// The phase whose leads are being moved.
     pub(super) moving: Moving,
+    /// Phases whose approval was withdrawn, or forbidden beforehand, while this run works: they are approved only
+    /// by another command. Held while a withdrawal is carried out, and while a lead begins to move.
+    pub(super) withdrawn: Mutex<BTreeSet<PhaseName>>,
 }
 
 /// Runs the plan.
@@ -79,6 +82,7 @@ pub(super) async fn run(
         if let Err(error) = served {
             outcome.stopped.get_or_insert(error);
         }
+        outcome.withdrawn.clone_from(&*run.withdrawn.lock().await);
         if let Some((request, asked)) = run.abort.take() {
             outcome.aborted = run.abort(&asked).await?;
             run.answer_abort(&request, &outcome.aborted).await?;
@@ -117,8 +121,8 @@ pub(super) async fn with_run<T>(
     let work = async {
         let journal = Journal::new(ledger, reports, shutdown.clone());
         let budget = Budget::new(options.limits.records, options.limits.bytes);
-        let (abort, moving) = (AbortAsked::default(), Moving::default());
-        let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort, moving };
+        let (abort, moving, withdrawn) = (AbortAsked::default(), Moving::default(), Mutex::default());
+        let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort, moving, withdrawn };
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;
         run.sites.adopt_places(Some(&run.journal.ledger)).await?;
         run.sites.drive(&run.journal.ledger).await?;
@@ -131,7 +135,7 @@ pub(super) async fn with_run<T>(
 
 impl Run<'_> {
     async fn phases(&self) -> Result<RunOutcome, EngineError> {
-        let mut outcome = RunOutcome { datasets: Vec::new(), interrupted: false, stopped: None, aborted: Vec::new() };
+        let mut outcome = RunOutcome::default();
         let mut short: Vec<PhaseName> = Vec::new();
         for phase in &self.plan.phases {
             let asked: Vec<_> =
@@ -157,6 +161,8 @@ impl Run<'_> {
             } else {
                 match self.phase(phase, asked, &mut outcome).await {
                     Ok(complete) => complete,
+                    // Asked to stop twice: what was under way was dropped.
+                    Err(EngineError::Cancelled) => break,
                     // What earlier phases did is worth telling.
                     Err(error) if !outcome.datasets.is_empty() => {
                         outcome.stopped.get_or_insert(error);
@@ -212,7 +218,7 @@ impl Run<'_> {
         self.sink.tell(Event::PhaseBegan { phase: phase.name.clone() });
         let (mut active, mut complete, mut moved) = (Vec::new(), true, Vec::new());
         for dataset in asked {
-            if let Some(begun) = self.activate(&dataset).await? {
+            if let Some(begun) = proof::cancellable(&self.shutdown, self.activate(&dataset)).await? {
                 active.push(begun);
             } else {
                 let state = self.state(&dataset.name).await?;
@@ -243,7 +249,7 @@ impl Run<'_> {
             }
         }
         for dataset in moved.iter().filter(|_| !self.shutdown.is_draining()) {
-            if let Err(error) = self.settle_late(dataset).await {
+            if let Err(error) = proof::cancellable(&self.shutdown, self.settle_late(dataset)).await {
                 outcome.stopped.get_or_insert(error);
             }
         }

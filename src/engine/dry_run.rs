@@ -109,6 +109,10 @@ impl Hand for Looking {
         false
     }
 
+    async fn cancelled(&self) {
+        std::future::pending().await
+    }
+
     async fn changes(&self) -> Result<Changes, Halt> {
         Self::refuse()
     }

@@ -94,6 +94,12 @@ impl Hand for EngineHand<'_> {
 
     async fn happened(&self, event: Happened) -> Result<(), Halt> {
         let state = self.standing().state.apply(&event).map_err(EngineError::from)?;
+        // No approval is withdrawn between the last look at it and the intent.
+        let moves = matches!(event, Happened::SwitchIntended { .. });
+        let _withdrawn = if moves { Some(self.run.withdrawn.lock().await) } else { None };
+        if moves && self.stops() {
+            return Err(Halt::Interrupted);
+        }
         let dataset = self.dataset.name.clone();
         self.run.commit(vec![Record::Happened { dataset: dataset.clone(), event, at: now() }]).await?;
         self.standing().state = state.clone();
@@ -122,6 +128,10 @@ impl Hand for EngineHand<'_> {
 
     fn stops(&self) -> bool {
         self.run.shutdown.is_draining()
+    }
+
+    async fn cancelled(&self) {
+        self.run.shutdown.cancelled().await;
     }
 
     async fn changes(&self) -> Result<Changes, Halt> {

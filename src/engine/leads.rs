@@ -10,6 +10,7 @@ use super::{
     dispatcher::Run,
     floor::{Active, Held},
     hand::EngineHand,
+    proof,
 };
 use crate::{
     cutover::{Cut, Halt, Move, NOTHING_COMPARED, switch, together},
@@ -79,7 +80,8 @@ impl Run<'_> {
     ) -> Result<Vec<usize>, EngineError> {
         let mut hands = Vec::new();
         for (place, active) in active.iter().enumerate().filter(|(_, active)| which(active)) {
-            if let Some(hand) = EngineHand::take(self, &active.plan, &active.stores, active.state.clone()).await? {
+            let hand = EngineHand::take(self, &active.plan, &active.stores, active.state.clone());
+            if let Some(hand) = proof::cancellable(&self.shutdown, hand).await? {
                 hands.push((place, hand));
             }
         }

@@ -28,7 +28,7 @@
 //! Bounded by [`Limits`]: pages ahead per listing, records and bytes in flight, windows per shard.
 //! Nothing grows with the number of records.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
     cutover::RouteError,
@@ -136,7 +136,7 @@ pub struct VerifyOptions {
 }
 
 /// What came of a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RunOutcome {
     /// Each dataset that was asked for, in the plan's order.
     pub datasets: Vec<DatasetOutcome>,
@@ -146,6 +146,8 @@ pub struct RunOutcome {
     pub stopped: Option<EngineError>,
     /// What was given up because another command asked for it.
     pub aborted: Vec<Aborted>,
+    /// Phases whose approval another command withdrew.
+    pub withdrawn: BTreeSet<PhaseName>,
 }
 
 /// Where a dataset stands after a run.

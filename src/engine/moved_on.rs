@@ -144,7 +144,7 @@ pub(super) async fn judge(
     let targets = &verification.targets;
     let of = |count: fn(&Found) -> u64| targets.iter().map(count).sum::<u64>();
     // What is counted and not kept cannot be looked at, so the next pass has to find out.
-    let mut lead_moved = of(|found| found.differences_omitted) > 0;
+    let mut lead_moved = of(|found| found.broken_omitted) > 0;
     let mut first = None;
     let found = targets.iter().enumerate().flat_map(|(place, found)| {
         let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));

@@ -228,37 +228,60 @@ impl Sites {
     ) -> Result<Arc<dyn ObjectStore>, EngineError> {
         let no_directory =
             || EngineError::Site { site: site.name.to_string(), detail: "it has no directory in the plan".to_owned() };
+        let base = base_of(plan, at).ok_or_else(no_directory)?;
         let root = directory_of(plan, at).ok_or_else(no_directory)?;
-        let (path, location) = (shown(&root), at.to_string());
-        let expected = self.met().expected(&path).cloned();
-        let changed = |found: Option<&Identity>, known: Identity| EngineError::PlaceChanged {
-            location: at.to_string(),
-            path: path.clone(),
-            found: found.map_or_else(|| "it is not there".to_owned(), |found| format!("it is another one, {found}")),
-            known: known.to_string(),
-        };
-        let store = match (FileStore::open(root.clone(), location.clone()), expected) {
-            (Ok(store), Some(known)) if !known.agrees_with(store.identity()) => {
-                return Err(changed(Some(store.identity()), known));
-            }
-            (Err(error), Some(known)) if error.kind() == ErrorKind::NoContainer => return Err(changed(None, known)),
-            (Err(error), None) if error.kind() == ErrorKind::NoContainer => match role {
-                Role::Source | Role::Route { .. } => return Err(error.into()),
-                Role::Target => FileStore::open_or_create(root, location)?,
+        // A disk that is not mounted takes all along that was on it, also what was never met: nothing new is to be
+        // made in its place.
+        match self.must_be_met(&base, at) {
+            // One that may be passed through and not read cannot be told from another.
+            Err(EngineError::Store(error)) if error.kind() == ErrorKind::Denied => {}
+            met => _ = met?,
+        }
+        let location = at.to_string();
+        let store = match self.must_be_met(&root, at)? {
+            Some(store) => store,
+            None => match role {
+                Role::Source | Role::Route { .. } => FileStore::open(root.clone(), location)?,
+                Role::Target => FileStore::open_or_create(root.clone(), location)?,
                 // A directory that a run would make is as good as an empty one.
                 Role::Look => {
                     return Ok(Arc::new(MemoryStore::new(&location).with_capabilities(FileStore::CAPABILITIES)));
                 }
             },
-            (opened, _) => opened?,
         };
         let store = if matches!(role, Role::Target | Role::Route { writes: true }) { store.sweeping() } else { store };
+        let base_there = FileStore::open(base.clone(), at.to_string());
         let mut met = self.met();
-        met.note(path, store.identity());
+        if let Ok(base_there) = base_there {
+            met.note(shown(&base), base_there.identity());
+        }
+        met.note(shown(&root), store.identity());
         Ok(match &met.state {
             Some(state) => Arc::new(store.sorting_in(&state.directory)),
             None => Arc::new(store),
         })
+    }
+
+    /// Opens the directory at a path, which must be the one that was met there; `None` where none is there, and
+    /// none was met.
+    fn must_be_met(&self, path: &Path, at: &Location) -> Result<Option<FileStore>, EngineError> {
+        let known = self.met().expected(&shown(path)).cloned();
+        let changed = |found: String, known: Identity| EngineError::PlaceChanged {
+            location: at.to_string(),
+            path: shown(path),
+            found,
+            known: known.to_string(),
+        };
+        match (FileStore::open(path.to_owned(), at.to_string()), known) {
+            (Ok(store), Some(known)) if !known.agrees_with(store.identity()) => {
+                Err(changed(format!("it is another one, {}", store.identity()), known))
+            }
+            (Err(error), Some(known)) if error.kind() == ErrorKind::NoContainer => {
+                Err(changed("it is not there".to_owned(), known))
+            }
+            (Err(error), None) if error.kind() == ErrorKind::NoContainer => Ok(None),
+            (opened, _) => Ok(Some(opened?)),
+        }
     }
 
     fn met(&self) -> std::sync::MutexGuard<'_, Met> {

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,6 +21,7 @@ use super::{
     late::resolution,
     limits::check_setting,
     now,
+    places::meaning_of,
 };
 use crate::{
     ledger::{Answer, Approval, Ledger, LimitsOf, Record, Request, RequestRow, Setting},
@@ -46,6 +48,12 @@ impl AbortAsked {
     }
 
     /// Whether it is this request that is to be carried out.
+    fn is(&self, id: &str) -> bool {
+        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.as_ref().is_some_and(|(asked, _)| asked == id)
+    }
+
+    /// Takes it as the one to be carried out; `false` where there is another one.
     fn ask(&self, id: &str, options: AbortOptions) -> bool {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         asked.get_or_insert((id.to_owned(), options)).0 == id
@@ -79,16 +87,30 @@ impl Run<'_> {
     }
 
     async fn carry_out(&self, row: RequestRow) -> Result<(), EngineError> {
+        if self.abort.is(&row.id) || !self.take(&row.id).await? {
+            return Ok(());
+        }
         match row.request {
             Request::Approve { phase, binds } => {
                 let (answer, records) = self.approve(&phase, binds, row.by);
+                if answer.done {
+                    self.withdrawn.lock().await.remove(&phase);
+                }
                 self.answer(&row.id, answer, records).await
             }
             Request::Withdraw { phase } => {
-                let (answer, records) = withdrawal(self.plan, &self.journal.ledger, &phase).await?;
-                let withdrawn = !records.is_empty();
+                let mut withdrawn = self.withdrawn.lock().await;
+                let (mut answer, records) = withdrawal(self.plan, &self.journal.ledger, &phase).await?;
+                let done = answer.done;
+                if done && records.is_empty() {
+                    answer.detail.push_str("; the running process does not approve it any more");
+                }
                 self.answer(&row.id, answer, records).await?;
-                if withdrawn && self.moving.is(&phase) {
+                if !done {
+                    return Ok(());
+                }
+                withdrawn.insert(phase.clone());
+                if self.moving.is(&phase) {
                     // Its cutover is under way, and no lead moves without an approval.
                     let message = format!("{} withdrew the approval of phase {phase}: this run stops", row.by);
                     self.sink.tell(Event::Warning { dataset: None, key: None, message });
@@ -111,6 +133,10 @@ impl Run<'_> {
                 self.answer(&row.id, done(format!("{count} late records resolved")), records).await
             }
             Request::Abort { datasets, discard } => {
+                if let Some(other) = datasets.iter().find_map(|(name, meaning)| self.means_otherwise(name, meaning)) {
+                    return self.answer(&row.id, refused(other), Vec::new()).await;
+                }
+                let datasets = datasets.into_keys().collect();
                 if !self.abort.ask(&row.id, AbortOptions { datasets, discard }) {
                     return self.answer(&row.id, refused("another abort is under way"), Vec::new()).await;
                 }
@@ -118,6 +144,21 @@ impl Run<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Takes a request up; `false` where it was taken back first. From here on it cannot be.
+    async fn take(&self, id: &str) -> Result<bool, EngineError> {
+        self.commit(vec![Record::RequestTaken { id: id.to_owned() }]).await?;
+        Ok(self.journal.ledger.request_taken(id).await?)
+    }
+
+    /// Why a dataset of another plan is not the one of this run; `None` where it is.
+    fn means_otherwise(&self, name: &DatasetName, meaning: &Value) -> Option<String> {
+        let ours = self.plan.datasets().find(|dataset| dataset.name == *name);
+        if ours.is_some_and(|dataset| meaning_of(self.plan, dataset) == *meaning) {
+            return None;
+        }
+        Some(format!("the running process carries out another plan of dataset {name}: stop it, and abort again"))
     }
 
     fn approve(&self, phase: &PhaseName, binds: String, by: String) -> (Answer, Vec<Record>) {

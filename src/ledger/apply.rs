@@ -129,6 +129,8 @@ impl Apply<'_> {
             Record::Approved(approval) => self.approve(approval),
             Record::ApprovalWithdrawn { phase } => self.withdraw_approval(phase),
             Record::Requested(row) => self.request(row),
+            Record::RequestTaken { id } => self.take_request(id),
+            Record::RequestTakenBack { id, at } => self.take_request_back(id, *at),
             Record::Answered { id, answer, at } => self.answer(id, answer, *at),
             Record::LateLookBegan { dataset } => self.begin_late(dataset),
             Record::LateFound { dataset, keys } => self.late(dataset, keys),

@@ -247,7 +247,20 @@ pub enum Record {
     },
     /// A command asks something of the process that drives the migration.
     Requested(RequestRow),
-    /// What became of a request that was open.
+    /// The process that drives the migration carries a request out from here on: it can no longer be taken back.
+    /// Nothing happens where it was.
+    RequestTaken {
+        /// The request.
+        id: String,
+    },
+    /// Whoever asked no longer waits. Nothing happens where the request was taken, or answered.
+    RequestTakenBack {
+        /// The request.
+        id: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// What became of a request. Nothing happens where it was answered before.
     Answered {
         /// The request.
         id: String,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{apply::Apply, fault::Fault};
 use crate::model::{DatasetName, Key, PhaseName, SiteName, Timestamp};
@@ -57,8 +58,8 @@ pub enum Request {
     },
     /// These datasets are given up.
     Abort {
-        /// Which; all where empty.
-        datasets: Vec<DatasetName>,
+        /// Which, and what each means in the plan that the operator has before him.
+        datasets: BTreeMap<DatasetName, Value>,
         /// Delete what was written at their targets.
         discard: bool,
     },
@@ -154,12 +155,21 @@ impl Apply<'_> {
     }
 
     pub(super) fn answer(&self, id: &str, answer: &Answer, at: Timestamp) -> Result<(), Fault> {
-        let answer = serde_json::to_string(answer).expect("an answer is text");
         let sql = "UPDATE request SET answer = ?2, answered_ms = ?3 WHERE id = ?1 AND answer IS NULL";
-        match self.run(sql, params![id, answer, at.0])? {
-            1 => Ok(()),
-            _ => Err(Fault::Illegal(format!("request {id} is not open"))),
-        }
+        self.run(sql, params![id, json(answer), at.0])?;
+        Ok(())
+    }
+
+    pub(super) fn take_request(&self, id: &str) -> Result<(), Fault> {
+        self.run("UPDATE request SET taken = 1 WHERE id = ?1 AND answer IS NULL", [id])?;
+        Ok(())
+    }
+
+    pub(super) fn take_request_back(&self, id: &str, at: Timestamp) -> Result<(), Fault> {
+        let answer = Answer { done: false, detail: "it was taken back".to_owned() };
+        let sql = "UPDATE request SET answer = ?2, answered_ms = ?3 WHERE id = ?1 AND answer IS NULL AND taken = 0";
+        self.run(sql, params![id, json(&answer), at.0])?;
+        Ok(())
     }
 
     pub(super) fn set_limit(&self, of: &LimitsOf, key: &str, setting: &Setting) -> Result<(), Fault> {
@@ -199,6 +209,13 @@ pub(super) fn open_requests(connection: &Connection) -> Result<Vec<RequestRow>, 
         let request = parsed(&row.get::<_, String>(3)?, "a request")?;
         Ok(RequestRow { id: row.get(0)?, by: row.get(1)?, at: Timestamp(row.get(2)?), request, answer: None })
     })
+}
+
+/// Whether a request is being carried out.
+pub(super) fn is_taken(connection: &Connection, id: &str) -> Result<bool, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM request WHERE id = ?1 AND taken = 1 AND answer IS NULL")?;
+    Ok(statement.exists([id])?)
 }
 
 /// The answer to a request; `None` while there is none.

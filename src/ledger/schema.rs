@@ -23,7 +23,7 @@ use super::{LedgerError, fault::Fault};
 use crate::model::PlanName;
 
 /// The newest format that this build reads and writes: `user_version` in the file.
-pub(super) const FORMAT: i64 = 4;
+pub(super) const FORMAT: i64 = 5;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;
@@ -91,7 +91,7 @@ CREATE TABLE approval (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE request (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, by TEXT NOT NULL, at_ms INTEGER NOT NULL,
-    request TEXT NOT NULL, answer TEXT, answered_ms INTEGER
+    request TEXT NOT NULL, taken INTEGER NOT NULL DEFAULT 0, answer TEXT, answered_ms INTEGER
 ) STRICT;
 CREATE INDEX request_open ON request (number) WHERE answer IS NULL;
 CREATE TABLE limit_set (of TEXT NOT NULL, key TEXT NOT NULL, setting TEXT NOT NULL, PRIMARY KEY (of, key))

@@ -316,6 +316,12 @@ impl Ledger {
         self.ask(request::open_requests).await
     }
 
+    /// Whether a request is being carried out: it was taken, and is not answered.
+    pub async fn request_taken(&self, id: &str) -> Result<bool, LedgerError> {
+        let id = id.to_owned();
+        self.ask(move |connection| request::is_taken(connection, &id)).await
+    }
+
     /// The answer to a request; `None` while there is none.
     pub async fn answer_to(&self, id: &str) -> Result<Option<Answer>, LedgerError> {
         let id = id.to_owned();

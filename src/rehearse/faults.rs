@@ -48,6 +48,10 @@ pub enum Fault {
     StaleListing,
     /// 400 `ExpiredToken`; nothing was done.
     ExpiredToken,
+    /// 404 without a body, as something in between may say; nothing was done.
+    BareNotFound,
+    /// 501 `NotImplemented`; nothing was done.
+    NotImplemented,
 }
 
 impl Fault {
@@ -72,6 +76,8 @@ impl Fault {
             Self::SlowFirstByte(_) => "slow first byte",
             Self::StaleListing => "stale listing",
             Self::ExpiredToken => "expired credentials",
+            Self::BareNotFound => "bare not found",
+            Self::NotImplemented => "not implemented",
         }
     }
 }

@@ -128,6 +128,12 @@ impl Front {
             Fault::SlowDown => Some(error_answer(s3_error!(SlowDown, "Please reduce your request rate."))),
             Fault::ResetBefore => Some(Err(Dropped::Fault)),
             Fault::ExpiredToken => Some(error_answer(s3_error!(ExpiredToken, "The provided token has expired."))),
+            Fault::BareNotFound => {
+                let mut answer = Response::new(Body::empty());
+                *answer.status_mut() = StatusCode::NOT_FOUND;
+                Some(Ok(answer))
+            }
+            Fault::NotImplemented => Some(error_answer(s3_error!(NotImplemented, "It is not implemented."))),
             Fault::ErrorInside => Some(error_answer(internal_error()).map(|mut answer| {
                 *answer.status_mut() = StatusCode::OK;
                 answer

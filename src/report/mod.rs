@@ -124,6 +124,8 @@ pub enum Event {
         /// What differs.
         #[serde(flatten)]
         difference: Difference,
+        /// The plan keeps it: a record that only the target has, and that breaks no equality.
+        kept: bool,
     },
     /// What a pass of a dataset did in the end.
     DatasetEnded {

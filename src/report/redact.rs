@@ -55,8 +55,8 @@ impl Redactor {
             Event::RecordFailed { dataset, target, key, reason } => {
                 Event::RecordFailed { dataset, target, key: self.key(&key), reason: self.text(&reason, &key) }
             }
-            Event::Differs { dataset, target, difference } => {
-                Event::Differs { dataset, target, difference: self.difference(&difference) }
+            Event::Differs { dataset, target, difference, kept } => {
+                Event::Differs { dataset, target, difference: self.difference(&difference), kept }
             }
             Event::LateWrites { dataset, site, records, keys } => {
                 let keys = keys.iter().map(|key| self.key(key)).collect();
@@ -132,6 +132,7 @@ mod tests {
             dataset: DatasetName::new("d").unwrap(),
             target: "t".into(),
             difference: Difference { key, kind: DifferenceKind::Missing, detail: "not people/ann.json".into() },
+            kept: false,
         };
         let line = serde_json::to_string(&redactor.event(event)).unwrap();
         assert!(!line.contains("ann") && line.contains(hidden.as_str()), "{line}");

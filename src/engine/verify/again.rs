@@ -5,6 +5,8 @@
 //! questions, each in a listing of its own. So the proof that comes out has seen every record, and each that
 //! was written since as it is now.
 
+use std::collections::BTreeSet;
+
 use tokio::task::JoinSet;
 
 use super::{Found, Looked, Verification, Verifier};
@@ -31,10 +33,8 @@ impl Again {
         let mut targets = first.targets.clone();
         for found in &mut targets {
             let broken = |kind| matches!(kind, DifferenceKind::Missing | DifferenceKind::Different);
-            // Those that are counted and not listed may be of any kind: their numbers stay in the counts.
-            found.differences.retain(|difference| !broken(difference.kind));
-            let listed = found.differences.len() as u64;
-            found.differences_omitted = (found.extra + found.untold()).saturating_sub(listed);
+            let kept: BTreeSet<_> = found.kept.iter().map(|difference| &difference.key).collect();
+            found.differences.retain(|difference| !broken(difference.kind) && !kept.contains(&difference.key));
             (found.missing, found.different) = (0, 0);
         }
         Self { verifier, targets }
@@ -65,7 +65,7 @@ impl Again {
                 if let Some(source) = &row.source {
                     verifier.both(target, &row.key, source, shown, pair, found, &mut looks).await;
                 } else if shown.is_some() {
-                    verifier.extra(found, target, &row.key, pair.is_some()).await;
+                    verifier.extra(found, &row.key, pair.is_some());
                 }
             }
             while let Some(looked) = looks.join_next().await {

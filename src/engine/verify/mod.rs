@@ -145,8 +145,15 @@ pub struct Found {
     /// The extra records are as the plan wants them.
     #[serde(skip)]
     extra_is_kept: bool,
-    /// The first differences, in key order, at most 10,000.
+    /// The first differences, in key order, at most 10,000: before all those that break equality, or may do so.
     pub differences: Vec<Difference>,
+    /// Extra records that the plan keeps. They stand apart, so that however many there are, none is in the way
+    /// of a difference that counts.
+    #[serde(skip)]
+    kept: Vec<Difference>,
+    /// Differences that break equality, or may do so, and are not listed.
+    #[serde(skip)]
+    pub(super) broken_omitted: u64,
     /// Differences that are counted above but not listed.
     pub differences_omitted: u64,
     /// What was not compared, and why, for people.
@@ -162,6 +169,19 @@ impl Found {
     /// Records of which it cannot be said whether they are equal.
     pub fn untold(&self) -> u64 {
         self.unreadable + self.unstable + self.undecided
+    }
+
+    /// All differences, whatever the plan makes of them.
+    fn counted(&self) -> u64 {
+        self.missing + self.different + self.extra + self.untold()
+    }
+
+    /// Lists what is to be listed, in key order.
+    fn list(&mut self) {
+        let room = DIFFERENCES_KEPT.saturating_sub(self.differences.len());
+        self.differences.extend(self.kept.iter().take(room).cloned());
+        self.differences.sort_by(|a, b| a.key.cmp(&b.key));
+        self.differences_omitted = self.counted().saturating_sub(self.differences.len() as u64);
     }
 
     /// Differences that break equality.
@@ -262,9 +282,7 @@ impl Verifier {
         }
         // A stop cuts long comparisons short as well.
         interrupted |= self.shutdown.is_draining();
-        for found in &mut targets {
-            found.differences.sort_by(|a, b| a.key.cmp(&b.key));
-        }
+        targets.iter_mut().for_each(Found::list);
         let equal = !interrupted && targets.iter().all(Found::is_equal);
         let verified = equal.then(|| self.witness(&targets));
         Ok(Verification { targets, verified, interrupted })
@@ -348,7 +366,7 @@ impl Verifier {
                 progress.compared += 1;
                 self.both(target, &key, source, shown, pair, found, looks).await;
             } else if shown.is_some() {
-                self.extra(found, target, &key, pair.is_some()).await;
+                self.extra(found, &key, pair.is_some());
             }
         }
         while looks.len() >= LOOKS_MAX {
@@ -359,15 +377,17 @@ impl Verifier {
     }
 
     /// A record that only the target has.
-    async fn extra(&self, found: &mut Found, target: TargetIndex, key: &Key, is_paired: bool) {
-        let detail = if is_paired {
+    fn extra(&self, found: &mut Found, key: &Key, is_paired: bool) {
+        found.extra += 1;
+        let (detail, kept) = if is_paired {
             // It was copied from the lead: a deletion that was not followed, which no plan asks to keep.
             found.stale += 1;
-            "the lead has deleted it"
+            ("the lead has deleted it", false)
         } else {
-            "the lead does not have it"
+            ("the lead does not have it", found.extra_is_kept)
         };
-        self.differs(found, target, key.clone(), DifferenceKind::Extra, detail.to_owned()).await;
+        let (key, detail) = (key.clone(), detail.to_owned());
+        self.list(found, Difference { key, kind: DifferenceKind::Extra, detail }, kept);
     }
 
     #[expect(clippy::too_many_arguments, reason = "one row's three sides, and where the answer goes")]
@@ -452,19 +472,21 @@ impl Verifier {
             DifferenceKind::Unstable => found.unstable += 1,
             DifferenceKind::Undecided => found.undecided += 1,
         }
-        let difference = Difference { key: key.clone(), kind, detail };
-        if found.differences.len() < DIFFERENCES_KEPT {
-            self.sink.tell(Event::Differs {
-                dataset: self.inputs.dataset.clone(),
-                target: found.target.clone(),
-                difference: difference.clone(),
-            });
-            found.differences.push(difference);
-        } else {
-            found.differences_omitted += 1;
-        }
+        self.list(found, Difference { key: key.clone(), kind, detail }, false);
         if matches!(kind, DifferenceKind::Missing | DifferenceKind::Different) {
             self.finding(Finding::Broken(target, key)).await;
+        }
+    }
+
+    /// Keeps a difference and tells of it, up to a number.
+    fn list(&self, found: &mut Found, difference: Difference, kept: bool) {
+        let listed = if kept { &mut found.kept } else { &mut found.differences };
+        if listed.len() < DIFFERENCES_KEPT {
+            listed.push(difference.clone());
+            let (dataset, target) = (self.inputs.dataset.clone(), found.target.clone());
+            self.sink.tell(Event::Differs { dataset, target, difference, kept });
+        } else {
+            found.broken_omitted += u64::from(!kept);
         }
     }
 

@@ -407,6 +407,12 @@ mod tests {
         let mut walk = Walk::new(Arc::new(Directory::new(fd, "test".into())), KeyRange::all(), 2_000).unwrap();
         assert_eq!(walk.page().unwrap().len(), PAGE_ENTRIES);
         assert_eq!(READS.get(), 1, "who asks for one page does not pay for all");
+        // Whether one name is there is not asked of the whole directory.
+        READS.set(0);
+        for (key, there) in [("00007", 1), ("none", 0)] {
+            assert_eq!(keys(root.path(), shard::only(&key.into()), 100).len(), there, "{key}");
+        }
+        assert_eq!(READS.get(), 0);
     }
 
     #[test]

@@ -266,6 +266,7 @@ impl ObjectStore for Retrying {
                     self.pacer.succeeded();
                     return Ok(());
                 }
+                Err(error) if error.kind() == ErrorKind::NotFound => return must_be_gone(self, "delete", key).await,
                 Err(error) => error,
             };
             if attempts.unknown && error.kind() == ErrorKind::Precondition {

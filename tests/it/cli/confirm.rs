@@ -187,3 +187,37 @@ fn an_approval_that_is_withdrawn_stops_the_run_that_acts_on_it() {
     let standing = dataset(&bench);
     assert_eq!((&standing["approved"], &standing["lead"]), (&Value::Null, &"here".into()), "{standing}");
 }
+
+/// Neither what was approved before is approved anew, nor what a run was to approve itself.
+#[test]
+fn a_withdrawal_holds_for_the_whole_run() {
+    let bench = many("");
+    bench.plan_with("", "limits = { requests_per_second = 40 }", CUTOVER);
+    let mut run = Slow::begin(&bench, &["--approve", "first"]);
+    let withdrawn = bench.expect(0, &["cutover", "plan.toml", "--phase", "first", "--withdraw"]);
+    assert!(withdrawn.out.contains("the running process does not approve it any more"), "{}", withdrawn.out);
+    bench.expect(0, &["limits", "plan.toml", "here", "requests_per_second=none"]);
+    let last = run.until(|event| event["event"] == "run_ended");
+    assert_eq!(last["next"], "migrate run plan.toml --approve first", "it is asked for: {last}");
+    assert_eq!(run.end(), 0);
+    assert_eq!(dataset(&bench)["state"], "verified");
+    assert!(!bench.path("target/routes/files.json").exists(), "no lead has moved");
+}
+
+/// What a process that drives the migration would give up is what was confirmed, or nothing.
+#[test]
+fn a_discard_beside_a_run_gives_up_what_was_confirmed() {
+    let bench = many("");
+    bench.plan_with("", "limits = { requests_per_second = 40 }", "");
+    let run = Slow::begin(&bench, &[]);
+    // In the plan that is confirmed the dataset is another one.
+    let plan = fs::read_to_string(bench.path("plan.toml")).unwrap();
+    bench.write("plan.toml", &plan.replace("file://there/data", "file://there/elsewhere"));
+    let unasked = bench.expect(2, &["abort", "plan.toml", "--discard"]);
+    assert!(unasked.err.contains("nothing so far; a process writes more until it is stopped"), "{}", unasked.err);
+    let refused = bench.expect(1, &["abort", "plan.toml", "--discard", "--yes"]);
+    assert!(refused.out.contains("carries out another plan of dataset files"), "{}", refused.out);
+    bench.write("plan.toml", &plan);
+    bench.expect(0, &["abort", "plan.toml", "--discard", "--yes"]);
+    assert_eq!((run.end(), files(&bench)), (1, 0));
+}

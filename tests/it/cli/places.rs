@@ -64,6 +64,29 @@ fn one_directory_by_two_names_is_one_place() {
     bench.expect(0, &["run", &plan, "--state", &state]);
 }
 
+/// What was never met is not made in the place of a disk that is not mounted.
+#[test]
+fn nothing_new_is_made_below_a_directory_that_is_another_one() {
+    let bench = Bench::new(THREE);
+    bench.expect(0, &["run", "plan.toml"]);
+    let plan = fs::read_to_string(bench.path("plan.toml")).unwrap();
+    let more = "[[phase.dataset]]\nname = \"more\"\nsource = \"file://here/data\"\n\
+                targets = [\"file://there/more\"]\nwaive = [\"properties\"]\n";
+    bench.write("plan.toml", &format!("{plan}{more}"));
+    fs::rename(bench.path("target"), bench.path("unmounted")).unwrap();
+    for again in [false, true] {
+        if again {
+            fs::create_dir(bench.path("target")).unwrap();
+        }
+        let refused = bench.expect(3, &["run", "plan.toml", "--dataset", "more"]);
+        assert!(refused.err.contains("is not the one that this migration has used so far"), "{}", refused.err);
+        assert!(!bench.path("target/more").exists());
+    }
+    fs::remove_dir(bench.path("target")).unwrap();
+    fs::rename(bench.path("unmounted"), bench.path("target")).unwrap();
+    bench.expect(0, &["run", "plan.toml"]);
+}
+
 #[test]
 fn a_source_whose_disk_is_not_mounted_is_no_empty_source() {
     let bench = Bench::new(THREE);

@@ -142,6 +142,25 @@ async fn a_stop_ends_a_run_whose_window_is_full_behind_a_large_record() {
     uploads.server.stop().await;
 }
 
+/// The second word drops requests where they stand, also before anything is copied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_twice_ends_whatever_it_waits_for() {
+    let uploads = Uploads::start("", "").await;
+    let hangs = FaultRule::new(Fault::SlowFirstByte(Duration::from_hours(1)), When::Every(1));
+    uploads.server.set_faults(Faults::one(1, hangs));
+    let mut run = uploads.command(&["run", "plan.toml", "--quiet"]);
+    let mut child = Running::start(run.stdout(Stdio::null()).stderr(Stdio::piped()));
+    until("the probe", || uploads.server.stats().of(Operation::PutObject) > 0).await;
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    for said in ["finishing what is in flight", "cancelling"] {
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let told = told.next().unwrap().unwrap();
+        assert!(told.contains(said), "{told}");
+    }
+    assert_eq!(ends(&mut child).await, Some(3));
+    uploads.server.stop().await;
+}
+
 /// An upload that began although its answer was lost, where the server does not say which uploads there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_nobody_can_claim_is_told_until_it_is_gone() {

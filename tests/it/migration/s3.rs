@@ -1,15 +1,18 @@
 //! Migrations between S3 servers over HTTP.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use migrate::{
+    digest::Body,
     lifecycle::Goal,
-    model::KeyRange,
+    model::{Key, KeyRange},
     plan::Level,
     rehearse::{Fault, FaultRule, Faults, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When},
     store::{
-        ByteRange, Capabilities, ErrorKind, ObjectStore, Proof, Retry,
+        ByteRange, Capabilities, Condition, ErrorKind, IfMatch, ObjectStore, Proof, Properties, Retry, StoreError,
+        conditional::Conditional,
         s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
+        survive::tags_at,
     },
 };
 use tempfile::tempdir;
@@ -286,6 +289,132 @@ async fn a_storage_class_that_cannot_travel_yet_blocks_until_it_is_waived() {
     let waived = one_dataset(&["to"], "waive = [\"storage-class\"]");
     Rig::new(&waived, stores(&from, &[("to", &to)]).await, directory.path()).run().await;
     assert_servers_equal(&from, &to);
+}
+
+/// What stands between us and a server can say 404 to anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_404_alone_is_not_believed() {
+    let server = server(|config| config.quirks.ignore_conditions = true).await;
+    let once = |operation| {
+        let rule = FaultRule::new(Fault::BareNotFound, When::Only(1)).on([operation]);
+        server.set_faults(Faults::one(1, rule));
+    };
+    let s3 = Arc::new(store(&server, "t", SECRET, "").await);
+    s3.probe().await.unwrap();
+    let store = Conditional::new(s3);
+    let (key, body) = (Key::from("k"), Body::new("ours".into()));
+    server.state().put("data", "k", "theirs");
+    let shown = store.head(&key).await.unwrap().unwrap().token;
+    let kind = |error: StoreError| error.kind();
+
+    once(Operation::HeadObject);
+    let put = store.put(&key, &body, &Properties::default(), &Condition::Absent).await;
+    assert_eq!(
+        put.map_err(kind),
+        Err(ErrorKind::Unavailable),
+        "a look that finds nothing lets nothing be written over"
+    );
+    once(Operation::HeadObject);
+    let deleted = store.delete(&key, &Condition::Matches(shown)).await;
+    assert_eq!(deleted.map_err(kind), Err(ErrorKind::Unavailable), "nor does it count as deleted");
+    once(Operation::DeleteObject);
+    assert_eq!(store.delete(&key, &Condition::None).await.map_err(kind), Err(ErrorKind::Unavailable));
+    assert_eq!(server.state().get("data", "k").unwrap(), "theirs");
+
+    let upload = store.begin_upload(&key, &Properties::default(), &()).await.unwrap();
+    once(Operation::ListParts);
+    assert_eq!(store.list_parts(&upload).await.map_err(kind), Err(ErrorKind::Unavailable));
+    once(Operation::AbortMultipartUpload);
+    assert_eq!(store.abort_upload(&upload).await.map_err(kind), Err(ErrorKind::Unavailable));
+    assert_eq!(server.state().uploads("data").len(), 1);
+    store.abort_upload(&upload).await.unwrap();
+    store.abort_upload(&upload).await.unwrap();
+    assert_eq!(store.list_parts(&upload).await.map_err(kind), Err(ErrorKind::NoUpload));
+    server.stop().await;
+}
+
+/// One passing refusal must not make the probe believe in a condition for a day.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_refusal_is_no_answer_to_a_probe() {
+    let server = server(|config| config.quirks.ignore_conditions = true).await;
+    let store = store(&server, "t", SECRET, "").await;
+    let expected = store.probe().await.unwrap();
+    for operation in [Operation::PutObject, Operation::CompleteMultipartUpload, Operation::DeleteObject] {
+        let before = server.stats().of(operation);
+        store.probe().await.unwrap();
+        for nth in 1..=server.stats().of(operation) - before {
+            let rule = FaultRule::new(Fault::NotImplemented, When::Only(nth)).on([operation]);
+            server.set_faults(Faults::one(1, rule));
+            // A probe that failed says nothing, which is no wrong answer.
+            let Ok(found) = store.probe().await else { continue };
+            for (name, found, expected) in [
+                ("put", found.put_if_absent, expected.put_if_absent),
+                ("finish", found.finish_if_absent, expected.finish_if_absent),
+                ("put over", found.put_if_matches != IfMatch::Ignored, false),
+                ("finish over", found.finish_if_matches != IfMatch::Ignored, false),
+                ("delete", found.delete_if_matches != IfMatch::Ignored, false),
+            ] {
+                assert_eq!(found, expected, "{name} with {operation:?} {nth} refused");
+            }
+        }
+        server.set_faults(Faults::default());
+    }
+    server.stop().await;
+}
+
+/// A write that arrived damaged is repeated over that very write, and over nothing that came since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_write_is_not_repeated_over_somebody_elses() {
+    let server = server(|config| {
+        (config.quirks.ignore_conditions, config.quirks.ignore_payload_hash) = (true, true);
+        (config.quirks.ignore_checksums, config.quirks.etag_not_md5) = (true, true);
+    })
+    .await;
+    let store = store(&server, "t", SECRET, "").await;
+    assert_eq!(store.probe().await.unwrap().proof, Proof::ReadBack);
+    let flipped = FaultRule::new(Fault::FlipRequestBit, When::Only(1)).on([Operation::PutObject]);
+    let slow = FaultRule::new(Fault::SlowFirstByte(Duration::from_secs(1)), When::Only(1)).on([Operation::GetObject]);
+    server.set_faults(Faults { seed: 1, rules: vec![flipped, slow] });
+    let (key, body, plain) = (Key::from("k"), Body::new("ours".into()), Properties::default());
+    let (put, ()) = futures::join!(store.put(&key, &body, &plain, &Condition::Absent), async {
+        while server.stats().of(Operation::GetObject) == 0 || server.state().get("data", "k").is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server.state().put("data", "k", "theirs");
+    });
+    assert!(put.is_err(), "{put:?}");
+    assert_eq!(server.state().get("data", "k").unwrap(), "theirs");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_that_a_server_counts_and_does_not_show_are_not_none() {
+    let key = Key::from("k");
+    let tagged = || NewObject { data: "v".into(), tags: [("a".into(), "b".into())].into(), ..NewObject::default() };
+    let refuse = |server: &S3Server, when| {
+        let rule = FaultRule::new(Fault::NotImplemented, when).on([Operation::GetObjectTagging]);
+        server.set_faults(Faults::one(1, rule));
+    };
+    for counts in [true, false] {
+        let server = server(|config| config.quirks.no_tag_count = !counts).await;
+        server.state().put_object("data", "k", tagged());
+        let store = source(&server).await;
+        let head = store.head(&key).await.unwrap().unwrap();
+        refuse(&server, When::Only(1));
+        if !counts {
+            assert_eq!(tags_at(&*store, &key, &head).await.unwrap().len(), 1, "one such answer is none");
+        }
+        refuse(&server, When::Every(1));
+        let tags = tags_at(&*store, &key, &head).await;
+        if counts {
+            assert_eq!(tags.unwrap_err().kind(), ErrorKind::Unsupported);
+            assert!(store.capabilities().tags);
+        } else {
+            assert_eq!(tags.unwrap().len(), 0);
+            assert!(!store.capabilities().tags, "every proof says so");
+        }
+        server.stop().await;
+    }
 }
 
 /// A server that gives each connection one of these answers, whatever it is asked, and closes it.
