@@ -225,6 +225,10 @@ impl<'a> Situation<'a> {
         if waits(&|waits| matches!(waits, WaitsFor::Proof)) {
             return Self::NothingCompared;
         }
+        // As a run says it: what came late is settled before any other lead moves.
+        if all().any(|one| one.late_writes > 0) {
+            return Self::Late;
+        }
         if let Some(phase) = all().find_map(|one| match &one.waits_for {
             Some(WaitsFor::Approval(phase)) => Some(phase),
             _ => None,
@@ -233,7 +237,6 @@ impl<'a> Situation<'a> {
         }
         match () {
             () if given_up => Self::GivenUp,
-            () if all().any(|one| one.late_writes > 0) => Self::Late,
             () if all().all(DatasetStanding::is_done) => Self::Done,
             () => Self::Unfinished(Vec::new()),
         }

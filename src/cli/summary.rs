@@ -59,15 +59,24 @@ impl Summary<'_> {
         if self.outcome.stopped.is_some() {
             return Code::Incomplete;
         }
+        // Before the approval: a word that is missing elsewhere settles no late write.
+        if self.is_late() {
+            return Code::Differs;
+        }
         if self.waits_for_approval() {
             return Code::Done;
         }
         match self.short().next() {
-            None if self.asked().any(|(_, one)| one.late_writes > 0) => Code::Differs,
             None => Code::Done,
             Some(_) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => Code::Differs,
             Some(_) => Code::Incomplete,
         }
+    }
+
+    /// Late writes are open of what was asked for, and nothing else of it went wrong.
+    fn is_late(&self) -> bool {
+        self.asked().any(|(_, one)| one.late_writes > 0)
+            && self.short().all(|one| one.waits_for_phase() || one.is_ready())
     }
 
     /// Nothing but somebody's word is missing.
@@ -83,21 +92,22 @@ impl Summary<'_> {
         let (session, again) = (self.run.session, self.run.again.as_str());
         let words = || selection(self.run.args);
         let unapproved = self.outcome.datasets.iter().find(|outcome| outcome.needs_approval);
-        let is_done = |one: &DatasetStanding| one.is_done();
-        let all_done = self.after.iter().flat_map(|phase| &phase.datasets).all(is_done);
+        let all = || self.after.iter().flat_map(|phase| &phase.datasets);
         let goal = self.run.options.goal;
         match (code, unapproved, &self.outcome.stopped) {
             (Code::Done, Some(outcome), _) => Situation::NeedsApproval(words(), outcome.phase.as_str()),
             _ if !self.outcome.aborted.is_empty() => Situation::Changed,
             (Code::Done, ..) if goal == Goal::Copied => Situation::Copied(words()),
-            (Code::Done, ..) if !all_done => Situation::Unfinished(Vec::new()),
+            (Code::Done, ..) if !all().all(DatasetStanding::is_done) => Situation::Unfinished(Vec::new()),
             (Code::Done, ..) if goal < Goal::CutOver && session.leads_to_move(self.after) => {
                 Situation::Unfinished(Vec::new())
             }
-            (Code::Done, ..) if self.after.iter().flat_map(|phase| &phase.datasets).any(moved) => Situation::Done,
+            // Of what was not asked for, since the code says that the rest is settled.
+            (Code::Done, ..) if all().any(|one| one.late_writes > 0) => Situation::Late,
+            (Code::Done, ..) if all().any(moved) => Situation::Done,
             (Code::Done, ..) => Situation::Proved,
             (Code::Differs, _, Some(error)) => Situation::of_block(error),
-            (Code::Differs, ..) if self.short().next().is_none() => Situation::Late,
+            (Code::Differs, ..) if self.is_late() => Situation::Late,
             (Code::Differs, ..) if self.outcome.datasets.iter().any(|outcome| outcome.not_at_rest) => {
                 Situation::NotAtRest(again)
             }

@@ -301,6 +301,46 @@ fn with_late_writes(top: &str, late: &[&str]) -> Bench {
     bench
 }
 
+/// A late write is a dead end until somebody decides, whatever else waits for something.
+#[test]
+fn a_late_write_is_told_although_another_phase_waits_for_its_approval() {
+    let bench = with_late_writes("", &["a.txt"]);
+    let plan = fs::read_to_string(bench.path("plan.toml")).unwrap();
+    let second = format!(
+        "[[phase]]\nname = \"second\"\nafter = [\"first\"]\n[[phase.dataset]]\nname = \"more\"\n\
+         source = \"file://here/data\"\ntargets = [\"file://there/more\"]\nwaive = [\"properties\"]\n{}\n",
+        CUTOVER.replace("files.json", "more.json")
+    );
+    bench.write("plan.toml", &format!("{plan}{second}"));
+    let run = bench.expect(1, &["run", "plan.toml"]);
+    assert!(run.out.contains("LATE") && run.out.contains("waits for the approval of phase second"), "{}", run.out);
+    let resolve = ["migrate resolve plan.toml"];
+    assert_eq!(run.next_commands(), resolve);
+    assert_eq!(bench.expect(0, &["status", "plan.toml"]).next_commands(), resolve);
+    // What was asked for is done, and that is not all.
+    let other = bench.expect(0, &["run", "plan.toml", "--dataset", "more", "--approve", "second"]);
+    assert_eq!(other.next_commands(), resolve);
+}
+
+/// A run that was killed while it waited for the clients of a route leaves something to do.
+#[test]
+fn a_switch_that_is_not_watched_to_its_end_leaves_a_run_to_do() {
+    let bench = Bench::new(THREE);
+    bench.plan("", &CUTOVER.replace("route_max_age = \"0s\"", "route_max_age = \"1h\""));
+    let args = ["run", "plan.toml", "--approve", "all", "--json"];
+    let mut run = Running::start(bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()));
+    let watches = BufReader::new(run.stdout.take().unwrap()).lines().any(|line| {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        event["event"] == "waiting"
+    });
+    assert!(watches, "it ended before it waited");
+    signal(&run, "-KILL");
+    run.wait().unwrap();
+    let verified = bench.expect(0, &["run", "plan.toml", "--until", "verified"]);
+    assert!(verified.out.contains("files: switched"), "{}", verified.out);
+    assert_eq!(verified.next_commands(), ["migrate run plan.toml"]);
+}
+
 fn late_of(bench: &Bench) -> Value {
     let mut status = bench.json(0, &["status", "plan.toml", "--json"]);
     status["phases"][0]["datasets"][0].take()
