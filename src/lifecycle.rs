@@ -56,6 +56,10 @@ pub enum Event {
         /// Records of which it cannot be told whether they are equal, which makes them unproved: unreadable,
         /// unstable, or beyond what the level can see.
         unreadable: u64,
+        /// Those of the differences that neither a pass nor a repair takes away: copies that somebody wrote
+        /// over, and whose record the lead has deleted.
+        #[serde(default)]
+        strays: u64,
     },
     /// The route is about to be switched. Written before its store is asked.
     SwitchIntended {
@@ -386,7 +390,8 @@ mod tests {
             (0_u64..2, 0_u64..2).prop_map(|(differences, unreadable)| Event::Differed {
                 level: "bytes".into(),
                 differences,
-                unreadable
+                unreadable,
+                strays: 0
             }),
             (0_u64..2).prop_map(intent),
             (0_u64..2).prop_map(|epoch| Event::Switched { lead: lead(epoch) }),

@@ -109,6 +109,11 @@ impl DatasetStanding {
         self.goal == Goal::CutOver && matches!(self.lifecycle, State::Verified { .. }) && !self.lacks_proof()
     }
 
+    /// It was given up, and no run has begun it anew.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self.lifecycle, State::Aborted { .. })
+    }
+
     /// It waits for another phase, not for something of its own.
     pub(super) fn waits_for_phase(&self) -> bool {
         matches!(self.waits_for, Some(WaitsFor::Phase(_)))
@@ -161,6 +166,9 @@ pub(super) struct Proof {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) compared: Option<u64>,
     pub(super) differences: u64,
+    /// Those of them that neither a pass nor a repair takes away.
+    #[serde(skip)]
+    pub(super) strays: u64,
     /// Records of which it could not be told whether they are equal.
     pub(super) unreadable: u64,
     /// What decided that they are equal.
@@ -174,7 +182,7 @@ pub(super) struct Proof {
 impl Proof {
     /// It was made where nothing was there to compare.
     pub(super) fn is_of_nothing(&self) -> bool {
-        self.equal && self.compared == Some(0)
+        self.compared == Some(0)
     }
 }
 
@@ -260,7 +268,9 @@ async fn of_dataset(
             Event::PassBegun { .. } | Event::PassEnded { .. } | Event::SwitchAbandoned { .. } | Event::Aborted => {
                 standing.verification = None;
             }
-            event => standing.verification = proof(event, &at.to_string()).or(standing.verification),
+            event => {
+                standing.verification = proof(event, &at.to_string(), dataset.accept_empty).or(standing.verification)
+            }
         }
     }
     if let Some(moved) = standing.lifecycle.moved_to() {
@@ -368,24 +378,26 @@ async fn list_unclaimed(
     Ok(())
 }
 
-fn proof(event: &Event, at: &str) -> Option<Proof> {
+fn proof(event: &Event, at: &str, accepts_empty: bool) -> Option<Proof> {
     let at = at.to_owned();
     match event {
         Event::Verified { level, compared, decided, blind_spots } => Some(Proof {
-            equal: true,
+            equal: *compared > 0 || accepts_empty,
             level: level.clone(),
             compared: Some(*compared),
             differences: 0,
+            strays: 0,
             unreadable: 0,
             decided: *decided,
             blind_spots: blind_spots.clone(),
             at,
         }),
-        Event::Differed { level, differences, unreadable } => Some(Proof {
+        Event::Differed { level, differences, unreadable, strays } => Some(Proof {
             equal: false,
             level: level.clone(),
             compared: None,
             differences: *differences,
+            strays: *strays,
             unreadable: *unreadable,
             decided: Decided::default(),
             blind_spots: Vec::new(),
@@ -416,10 +428,11 @@ fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
         (State::Copying { .. }, _) => WaitsFor::PassEnd,
         (State::Incomplete { failed, .. }, _) => WaitsFor::Failed(*failed),
         (State::Different { .. }, Some(proof)) => {
-            WaitsFor::Differences { differences: proof.differences, unreadable: proof.unreadable }
+            let Proof { differences, strays, unreadable, .. } = *proof;
+            WaitsFor::Differences { differences, strays, unreadable }
         }
         (State::Different { differences, .. }, None) => {
-            WaitsFor::Differences { differences: *differences, unreadable: 0 }
+            WaitsFor::Differences { differences: *differences, strays: 0, unreadable: 0 }
         }
         (State::Verified { .. }, _) if standing.lacks_proof() => WaitsFor::Proof,
         (State::Verified { .. }, _) if standing.approved.is_none() => WaitsFor::Approval(phase.clone()),

@@ -79,6 +79,11 @@ impl Summary<'_> {
             && self.short().all(|one| one.waits_for_phase() || one.is_ready())
     }
 
+    /// Something is missing or different at a target, which a repair copies again.
+    fn is_repairable(&self) -> bool {
+        self.outcome.datasets.iter().any(|one| !one.reached && one.repairable)
+    }
+
     /// Nothing but somebody's word is missing.
     pub(super) fn waits_for_approval(&self) -> bool {
         let waits =
@@ -114,10 +119,9 @@ impl Summary<'_> {
             (Code::Differs, ..) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => {
                 Situation::Unfinished(Vec::new())
             }
-            // A repair deletes nothing: what only a target has is for the operator to look at.
-            (Code::Differs, ..) if !self.outcome.datasets.iter().any(|one| !one.reached && one.repairable) => {
-                Situation::OnlyExtra
-            }
+            (Code::Differs, ..) if self.short().any(has_strays) && !self.is_repairable() => Situation::OnlyStrays,
+            // A repair deletes nothing, and the next pass does.
+            (Code::Differs, ..) if !self.is_repairable() => Situation::Unfinished(Vec::new()),
             (Code::Differs, ..) => Situation::Differs(Vec::new()),
             (_, _, Some(_)) => Situation::BrokeOff(again),
             _ if self.outcome.interrupted => Situation::Stopped(again),
@@ -156,7 +160,7 @@ impl Summary<'_> {
         }
         if let Some(proof) = &standing.verification {
             let _ = match (proof.equal, proof.compared) {
-                (true, Some(0)) => write!(text, "; 0 records: nothing was compared"),
+                (_, Some(0)) => write!(text, "; 0 records: nothing was compared"),
                 (true, Some(compared)) => {
                     write!(
                         text,
@@ -266,4 +270,8 @@ fn find<'a>(phases: &'a [PhaseStanding], name: &DatasetName) -> Option<&'a Datas
 
 fn moved(one: &DatasetStanding) -> bool {
     one.lifecycle.moved_to().is_some()
+}
+
+fn has_strays(one: &DatasetStanding) -> bool {
+    one.verification.as_ref().is_some_and(|proof| proof.strays > 0)
 }

@@ -228,6 +228,12 @@ pub enum EngineError {
         /// What was refused.
         refused: &'static str,
     },
+    /// It was given up, and what was asked for would bring it back.
+    #[error("dataset {dataset} was given up, and a repair would copy it again: a run begins it anew, if that is meant")]
+    GivenUp {
+        /// The dataset.
+        dataset: DatasetName,
+    },
     /// The ledger holds events in an order that cannot be.
     #[error("the ledger's events make no sense: {0}")]
     Illegal(#[from] IllegalEvent),
@@ -311,7 +317,8 @@ impl EngineError {
             | Self::Unsupported { .. }
             | Self::DeleteShare { .. }
             | Self::NotCutOver { .. }
-            | Self::LeadMoved { .. } => true,
+            | Self::LeadMoved { .. }
+            | Self::GivenUp { .. } => true,
             Self::Route(error) => !matches!(error, RouteError::Store(_)),
             _ => false,
         }

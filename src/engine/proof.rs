@@ -167,10 +167,12 @@ pub(super) async fn repair(
         let (mut verifications, mut mended) = (Vec::new(), 0);
         for dataset in asked(plan, &[], &options.datasets) {
             refuse_unsupported(dataset, false)?;
-            let moved = run.state(&dataset.name).await?.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
-            if moved.is_some() && options.datasets.is_empty() {
+            let state = run.state(&dataset.name).await?;
+            let moved = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
+            let left_alone = moved.is_some() || matches!(state, State::Aborted { .. });
+            if left_alone && options.datasets.is_empty() {
                 // Nobody named it: it is looked at like the others, and nothing of it is copied.
-                verifications.push(verify_moved(run, dataset, options, moved).await?);
+                verifications.push(verify_only(run, dataset, options, moved).await?);
                 continue;
             }
             let (verification, count) = repair_one(run, dataset, options).await?;
@@ -190,7 +192,7 @@ pub(super) async fn repair(
     done
 }
 
-async fn verify_moved(
+async fn verify_only(
     run: &Run<'_>,
     dataset: &Dataset,
     options: &VerifyOptions,
@@ -219,6 +221,9 @@ async fn repair_one(
             epoch: moved.epoch,
             refused: "a repair would copy what the old lead holds over what applications write at the new one",
         });
+    }
+    if matches!(state, State::Aborted { .. }) {
+        return Err(EngineError::GivenUp { dataset: dataset.name.clone() });
     }
     if matches!(state, State::Switching { .. }) {
         return Err(EngineError::NotCutOver {
@@ -312,6 +317,7 @@ pub(super) fn ended(level: Level, verification: &Verification) -> Happened {
             level,
             differences: verification.targets.iter().map(Found::broken).sum(),
             unreadable: verification.targets.iter().map(Found::untold).sum(),
+            strays: verification.targets.iter().map(|found| found.strays).sum(),
         },
     }
 }

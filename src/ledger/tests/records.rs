@@ -28,7 +28,7 @@ async fn events_come_back_in_order_and_illegal_ones_are_refused() {
     let events = [
         Event::PassBegun { pass: 1 },
         Event::PassEnded { pass: 1, failed: 0 },
-        Event::Differed { level: "checksum".into(), differences: 1, unreadable: 2 },
+        Event::Differed { level: "checksum".into(), differences: 1, unreadable: 2, strays: 1 },
         Event::Verified {
             level: "bytes".into(),
             compared: 7,

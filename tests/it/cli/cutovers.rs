@@ -220,6 +220,11 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
         assert!(status.out.contains(said) && status.out.contains("accept_empty = true"), "{}", status.out);
         assert!(!status.out.contains("equal by"), "{}", status.out);
         assert_eq!(status.next_commands(), ["migrate plan plan.toml"]);
+        let proof_equal = || {
+            let status = bench.json(0, &["status", "plan.toml", "--json"]);
+            status["phases"][0]["datasets"][0]["verification"]["equal"].clone()
+        };
+        assert_eq!(proof_equal(), false);
         let verify = bench.expect(1, &["verify", "plan.toml"]);
         assert!(verify.out.contains("NOTHING COMPARED") && verify.out.contains(said), "{}", verify.out);
         assert_eq!(bench.json(1, &["verify", "plan.toml", "--json"])["equal"], false);
@@ -233,6 +238,7 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
         bench.plan("", &format!("{more}accept_empty = true\n{CUTOVER}"));
         let asks = bench.expect(0, &["run", "plan.toml"]);
         assert_eq!(asks.next_commands(), ["migrate run plan.toml --approve first"]);
+        assert_eq!(proof_equal(), true);
         let verify = bench.expect(0, &["verify", "plan.toml"]);
         assert!(verify.out.contains("nothing to compare, as the plan accepts"), "{}", verify.out);
         bench.expect(0, &["run", "plan.toml", "--approve", "first"]);
@@ -270,7 +276,9 @@ fn a_stray_at_the_target_of_a_live_dataset_is_verified_once_and_named() {
         fs::remove_file(bench.path("source/data/d.txt")).unwrap();
         let events = bench.expect(1, &["run", "plan.toml", "--approve", "all", "--json"]).events();
         assert_eq!(verifications(&events), ["different"]);
-        assert_eq!(events.last().unwrap()["next"], "migrate verify plan.toml", "a repair deletes nothing");
+        let last = events.last().unwrap();
+        assert_eq!(last["next"], "migrate run plan.toml", "a repair deletes nothing");
+        assert!(last["mend"].as_str().unwrap().starts_with("look at what is extra at the target"), "{last}");
         let text = bench.expect(1, &["run", "plan.toml", "--approve", "all"]).out;
         assert!(text.contains("no further pass mends; the first is d.txt (the lead has deleted it)"), "{text}");
         assert_eq!(fs::read_to_string(bench.path("target/data/d.txt")).unwrap(), "written by somebody else");
