@@ -109,6 +109,11 @@ impl DatasetStanding {
         self.goal == Goal::CutOver && matches!(self.lifecycle, State::Verified { .. }) && !self.lacks_proof()
     }
 
+    /// It is proved, or its lead moves or has moved on a proof.
+    pub(super) fn is_proved(&self) -> bool {
+        self.lifecycle.reached(Goal::Verified) || matches!(self.lifecycle, State::Switching { .. })
+    }
+
     /// It was given up, and no run has begun it anew.
     pub(super) fn is_given_up(&self) -> bool {
         matches!(self.lifecycle, State::Aborted { .. })

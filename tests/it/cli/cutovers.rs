@@ -210,7 +210,9 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
         bench.plan("", &format!("{more}{CUTOVER}"));
         let said = "0 records: nothing was compared";
         let preview = bench.expect(0, &["plan", "plan.toml"]);
-        assert!(preview.out.contains(said) && preview.out.contains("accept_empty = true"), "{}", preview.out);
+        assert!(preview.out.contains(&format!("\nmend: {said}")), "{}", preview.out);
+        assert!(preview.out.contains("accept_empty = true"), "{}", preview.out);
+        assert_eq!(preview.next_commands(), ["migrate plan plan.toml"], "a run would only name it again");
         let refused = bench.expect(1, &["run", "plan.toml", "--approve", "all"]);
         assert!(refused.out.contains(said) && !refused.out.contains("equal by"), "{}", refused.out);
         assert!(refused.err.contains("files is not cut over: 0 records"), "{}", refused.err);
@@ -231,6 +233,7 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
         let dry = bench.json(1, &["cutover", "plan.toml", "--phase", "first", "--dry-run", "--json"]);
         let refused = dry["datasets"][0]["steps"][0]["refused"].as_str().unwrap();
         assert!(refused.starts_with(said), "{refused}");
+        assert!(dry["mend"].as_str().unwrap().starts_with(said) && dry["next"] == "migrate plan plan.toml", "{dry}");
         bench.expect(1, &["cutover", "plan.toml", "--phase", "first"]);
         assert_eq!(fs::read_dir(bench.path("target/routes")).unwrap().count(), 0, "no lead has moved");
 
@@ -328,6 +331,44 @@ fn a_late_write_is_told_although_another_phase_waits_for_its_approval() {
     // What was asked for is done, and that is not all.
     let other = bench.expect(0, &["run", "plan.toml", "--dataset", "more", "--approve", "second"]);
     assert_eq!(other.next_commands(), resolve);
+}
+
+#[test]
+fn a_dry_run_is_ready_only_for_what_it_has_looked_at() {
+    let bench = Bench::new(THREE);
+    bench.plan("", CUTOVER);
+    bench.expect(0, &["run", "plan.toml"]);
+    let dry = ["cutover", "plan.toml", "--phase", "first", "--dry-run"];
+    assert_eq!(bench.expect(0, &dry).next_commands(), ["migrate cutover plan.toml --phase first"]);
+    // Another source, whose records nobody has compared.
+    bench.write("source/other/a.txt", "alpha");
+    let plan = fs::read_to_string(bench.path("plan.toml")).unwrap();
+    bench.write("plan.toml", &plan.replace("file://here/data", "file://here/other"));
+    let other = bench.expect(1, &dry);
+    assert!(other.err.contains("means something else than when it began"), "{}", other.err);
+    assert!(other.err.contains("mend: put back what the plan said"), "{}", other.err);
+    bench.write("plan.toml", &plan);
+    // Another directory in the place of one of the two, or none.
+    for place in ["source/data", "target/data"] {
+        fs::rename(bench.path(place), bench.path("away")).unwrap();
+        let gone = bench.expect(3, &dry);
+        assert!(gone.err.contains("it is not there") && gone.err.contains("\nnext: migrate cutover"), "{}", gone.err);
+        fs::create_dir(bench.path(place)).unwrap();
+        assert!(bench.expect(3, &dry).err.contains("it is another one"));
+        fs::remove_dir(bench.path(place)).unwrap();
+        fs::rename(bench.path("away"), bench.path(place)).unwrap();
+    }
+    let nothing_left = |ran: &Ran| assert!(ran.out.contains("\nnext: nothing is left to do"), "{}{}", ran.out, ran.err);
+    bench.expect(0, &["abort", "plan.toml"]);
+    nothing_left(&bench.expect(1, &dry));
+    let given_up = bench.expect(1, &dry[..4]);
+    assert!(
+        given_up.err.contains("files is aborted\nnext: nothing is left to do; it was given up"),
+        "{}",
+        given_up.err
+    );
+    bench.expect(0, &["run", "plan.toml", "--approve", "all"]);
+    nothing_left(&bench.expect(0, &dry));
 }
 
 /// A run that was killed while it waited for the clients of a route leaves something to do.
