@@ -38,7 +38,7 @@ struct Answer {
     complete: bool,
     /// It was stopped before its end: nothing is claimed of what was not compared.
     stopped: bool,
-    /// Records that were copied again; `None` where nothing was to be repaired.
+    /// Records that were copied again; `None` where nothing was to be repaired, or nobody knows how many were.
     repaired: Option<u64>,
     datasets: Vec<Row>,
     /// Datasets that were asked for and not begun, since it was stopped before.
@@ -66,7 +66,7 @@ struct Row {
 /// What a verification came to.
 struct Looked {
     verifications: Vec<Verification>,
-    /// Records that were copied again; `None` if nothing was to be.
+    /// Records that were copied again; `None` if nothing was to be, or requests were dropped meanwhile.
     repaired: Option<u64>,
     /// Where everything stands now, by the ledger.
     standing: Vec<PhaseStanding>,
@@ -106,17 +106,26 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
     };
     let display = progress::show(events, show, session.redactor);
+    // Stopped twice: requests were dropped, and what had been compared went with them.
+    let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
         let ledger = Arc::new(session.ledger_to_write()?);
         let done = engine::repair(&session.plan, &sites, Arc::clone(&ledger), options, sink, shutdown).await;
         let closed = session::close(ledger).await;
-        let (verifications, mended) = done.map_err(failed)?;
+        let done = match done {
+            Ok((verifications, mended)) => (verifications, Some(mended)),
+            Err(error) if dropped(&error) => (Vec::new(), None),
+            Err(error) => return Err(failed(error)),
+        };
         closed?;
-        (verifications, Some(mended))
+        done
     } else {
         let ledger = session.ledger_to_read()?.map(Arc::new);
         let done = engine::verify(&session.plan, &sites, ledger, options, sink, shutdown).await;
-        (done.map_err(failed)?, None)
+        match done {
+            Err(error) if dropped(&error) => (Vec::new(), None),
+            done => (done.map_err(failed)?, None),
+        }
     };
     let _seen = display.await;
     let ledger = session.ledger_to_read()?;
