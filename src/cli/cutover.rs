@@ -16,7 +16,7 @@ use super::{
     term,
 };
 use crate::{
-    engine::{self, DryRun, EngineError, Sites},
+    engine::{self, DryRun, EngineError, LESS, Sites},
     ledger::{Answer, Request},
     lifecycle::Goal,
     model::PhaseName,
@@ -113,8 +113,8 @@ async fn must_be_proved(session: &Session, phase: &PhaseName) -> Result<(), Fail
     let standing = standing::read(session, ledger.as_ref(), Goal::CutOver, 0).await;
     let standing = standing.map_err(|error| Failure::engine(&error, session.redactor))?;
     let Some(short) = of_phase(&standing, phase).find(|one| !one.is_proved()) else { return Ok(()) };
-    let (name, state) = (&short.name, short.state);
-    Err(Failure::new(Code::Differs, format!("phase {phase} is not proved: {name} is {state}"))
+    let less = if short.asks_more { format!(" by {LESS}") } else { String::new() };
+    Err(Failure::new(Code::Differs, format!("phase {phase} is not proved: {} is {}{less}", short.name, short.state))
         .then(session.next(&not_proved(&standing, phase))))
 }
 

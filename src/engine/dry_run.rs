@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::Serialize;
 
-use super::{EngineError, Sites, Verified, meaning_of, now, proof::same_meaning, refuse_unsupported};
+use super::{
+    EngineError, Sites, Verified, meaning_of, now,
+    proof::{asks_more, same_meaning},
+    refuse_unsupported,
+};
 use crate::{
     cutover::{self, Changes, Cut, Halt, Hand, Move, Written},
     ledger::Ledger,
@@ -14,6 +18,9 @@ use crate::{
     plan::{Dataset, Plan, Scheme},
     report::Sink,
 };
+
+/// What is said of a proof where the plan has come to ask for more.
+pub(crate) const LESS: &str = "less than the plan asks for now";
 
 /// What a cutover of one dataset would do.
 #[derive(Debug, Clone, Serialize)]
@@ -66,7 +73,8 @@ pub async fn dry_run(
         if state.moved_to().is_none() {
             look_at_places(plan, sites, dataset).await?;
         }
-        let ready = state.reached(Goal::Verified) || matches!(state, State::Switching { .. });
+        let less = matches!(state, State::Verified { .. }) && asks_more(dataset, events.iter().map(|(event, _)| event));
+        let ready = !less && (state.reached(Goal::Verified) || matches!(state, State::Switching { .. }));
         let (decided, blind_spots) = last_proof(events.iter().map(|(event, _)| event)).unwrap_or_default();
         let (name, blind_spots) = (dataset.name.clone(), blind_spots.to_vec());
         let mut run = DryRun { name, state: state.name(), decided, blind_spots, steps: Vec::new(), ready };
@@ -80,6 +88,9 @@ pub async fn dry_run(
                 detail: step.describe,
                 refused: step.checked.err().map(|halt| halt.to_string()),
             }));
+            if let Some(gate) = run.steps.first_mut().filter(|_| less) {
+                gate.refused.get_or_insert_with(|| format!("{} was verified by {LESS}", run.name));
+            }
             run.ready &= run.steps.iter().all(|step| step.refused.is_none());
         }
         runs.push(run);

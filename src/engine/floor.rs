@@ -330,7 +330,8 @@ impl<'a> Floor<'a> {
             self.active[place].ended = true;
             return Ok(());
         }
-        let event = proof::ended(self.active[place].plan.verify, &verification);
+        let dataset = &self.active[place].plan;
+        let event = proof::ended(dataset, dataset.verify, &verification);
         let active = &mut self.active[place];
         active.differs = None;
         if let Happened::Differed { .. } = &event {

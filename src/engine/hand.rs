@@ -106,7 +106,7 @@ impl Hand for EngineHand<'_> {
         if verification.interrupted {
             return Err(Halt::Interrupted);
         }
-        self.happened(proof::ended(self.dataset.verify, &verification)).await?;
+        self.happened(proof::ended(&self.dataset, self.dataset.verify, &verification)).await?;
         self.standing().verified.clone_from(&verification.verified);
         if let Some(verified) = verification.verified {
             self.tell("final verify", &said(verified.decided(), verified.blind_spots()));

@@ -358,6 +358,16 @@ fn a_dry_run_is_ready_only_for_what_it_has_looked_at() {
         fs::remove_dir(bench.path(place)).unwrap();
         fs::rename(bench.path("away"), bench.path(place)).unwrap();
     }
+    // A proof of less than the plan asks for now.
+    bench.plan("", &format!("verify = \"bytes\"\n{CUTOVER}"));
+    let less = bench.expect(1, &dry);
+    assert!(less.out.contains("REFUSED: files was verified by less than the plan asks for now"), "{}", less.out);
+    assert_eq!(less.next_commands(), ["migrate run plan.toml --phase first"]);
+    let refused = bench.expect(1, &dry[..4]);
+    assert!(refused.err.contains("files is verified by less than the plan asks for now"), "{}", refused.err);
+    assert_eq!(bench.expect(0, &["status", "plan.toml"]).next_commands(), ["migrate run plan.toml"]);
+    bench.expect(0, &["run", "plan.toml"]);
+    bench.expect(0, &dry);
     let nothing_left = |ran: &Ran| assert!(ran.out.contains("\nnext: nothing is left to do"), "{}{}", ran.out, ran.err);
     bench.expect(0, &["abort", "plan.toml"]);
     nothing_left(&bench.expect(1, &dry));

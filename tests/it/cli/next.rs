@@ -164,6 +164,7 @@ fn a_stray_that_was_a_copy_once_is_for_a_person() {
         let typed = format!("migrate {more}");
         needs(&bench, &typed, &[&typed], "move it away, or put it back");
     }
+    assert!(bench.expect(0, &["status", "plan.toml"]).out.contains("    2 of 2 records, 9 B of 9 B\n"));
     assert_eq!(fs::read_to_string(bench.path("target/data/d.txt")).unwrap(), "written by somebody else");
     fs::remove_file(bench.path("target/data/d.txt")).unwrap();
     ends(&bench, "migrate run plan.toml", &["migrate run plan.toml", "migrate verify plan.toml"]);
