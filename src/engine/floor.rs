@@ -30,7 +30,7 @@ use crate::{
     lifecycle::{Event as Happened, State, Step},
     model::{Key, KeyRange, ShardId},
     plan::Dataset,
-    report::{Event, Redactor, TargetProgress},
+    report::{Event, Proved, Redactor, TargetProgress},
     shard::{self, Cursor},
     store::ObjectStore,
 };
@@ -347,7 +347,8 @@ impl<'a> Floor<'a> {
         let active = &mut self.active[place];
         active.state = active.state.apply(&event)?;
         let dataset = active.plan.name.clone();
-        self.run.sink.tell(Event::DatasetState { dataset: dataset.clone(), state: active.state.clone() });
+        let (state, proved) = (active.state.clone(), Proved::by(&event));
+        self.run.sink.tell(Event::DatasetState { dataset: dataset.clone(), state, proved });
         self.run.commit(vec![Record::Happened { dataset, event, at: now() }]).await
     }
 

@@ -15,7 +15,7 @@ use crate::{
     lifecycle::{Event as Happened, State},
     model::{Decided, Key, TargetIndex, Timestamp},
     plan::Dataset,
-    report::{Event, Redactor},
+    report::{Event, Proved, Redactor},
 };
 
 /// A proof in one line: what decided, and what was not compared.
@@ -94,10 +94,10 @@ impl Hand for EngineHand<'_> {
 
     async fn happened(&self, event: Happened) -> Result<(), Halt> {
         let state = self.standing().state.apply(&event).map_err(EngineError::from)?;
-        let dataset = self.dataset.name.clone();
+        let (dataset, proved) = (self.dataset.name.clone(), Proved::by(&event));
         self.run.commit(vec![Record::Happened { dataset: dataset.clone(), event, at: now() }]).await?;
         self.standing().state = state.clone();
-        self.run.sink.tell(Event::DatasetState { dataset, state });
+        self.run.sink.tell(Event::DatasetState { dataset, state, proved });
         Ok(())
     }
 

@@ -252,4 +252,18 @@ fn a_proof_names_what_decided() {
     // Without a ledger there are no recorded versions.
     let found = bench.json(0, &["verify", "plan.toml", "--state", "other", "--json"]);
     assert_eq!(found["datasets"][0]["decided"]["bytes"], 3, "{found}");
+
+    // A run says it with every proof, and where it asks for an approval.
+    bench.plan("", CUTOVER);
+    let events = bench.expect(0, &["run", "plan.toml", "--state", "moves", "--json"]).events();
+    let of = |name: &str, state: Option<&str>| {
+        events.iter().find(|event| event["event"] == name && state.is_none_or(|state| event["state"] == state)).unwrap()
+    };
+    let verified = of("dataset_state", Some("verified"));
+    for proof in [verified, &of("needs_approval", None)["datasets"][0]] {
+        assert_eq!(proof["decided"], decided, "{proof}");
+        assert!(proof["blind_spots"][0].as_str().unwrap().starts_with("bytes that change"), "{proof}");
+    }
+    assert_eq!((&verified["level"], &verified["compared"]), (&"checksum".into(), &3.into()), "{verified}");
+    assert!(of("dataset_state", Some("copying")).get("decided").is_none());
 }
