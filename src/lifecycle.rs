@@ -46,6 +46,10 @@ pub enum Event {
         /// What was not compared at some target, and why, for people.
         #[serde(default)]
         blind_spots: Vec<String>,
+        /// What need not have survived at each target, as numbers of [`Aspects`](crate::model::Aspects);
+        /// `None` where an earlier build did not say it.
+        #[serde(default)]
+        waived: Option<Vec<u8>>,
     },
     /// A verification found differences, or could not tell of everything.
     Differed {
@@ -56,6 +60,10 @@ pub enum Event {
         /// Records of which it cannot be told whether they are equal, which makes them unproved: unreadable,
         /// unstable, or beyond what the level can see.
         unreadable: u64,
+        /// Those of the differences that neither a pass nor a repair takes away: copies that somebody wrote
+        /// over, and whose record the lead has deleted.
+        #[serde(default)]
+        strays: u64,
     },
     /// The route is about to be switched. Written before its store is asked.
     SwitchIntended {
@@ -94,6 +102,15 @@ pub enum Event {
 pub fn last_proof<'a>(events: impl DoubleEndedIterator<Item = &'a Event>) -> Option<(Decided, &'a [String])> {
     events.rev().find_map(|event| match event {
         Event::Verified { decided, blind_spots, .. } => Some(Some((*decided, blind_spots.as_slice()))),
+        Event::Differed { .. } | Event::PassBegun { .. } => Some(None),
+        _ => None,
+    })?
+}
+
+/// The level of the last verification, if it was clean, and what need not have survived at each target then.
+pub fn last_level<'a>(events: impl DoubleEndedIterator<Item = &'a Event>) -> Option<(&'a str, Option<&'a [u8]>)> {
+    events.rev().find_map(|event| match event {
+        Event::Verified { level, waived, .. } => Some(Some((level.as_str(), waived.as_deref()))),
         Event::Differed { .. } | Event::PassBegun { .. } => Some(None),
         _ => None,
     })?
@@ -375,7 +392,7 @@ mod tests {
 
     fn verified() -> Event {
         let (decided, blind_spots) = (Decided { bytes: 1, ..Decided::default() }, Vec::new());
-        Event::Verified { level: "bytes".into(), compared: 1, decided, blind_spots }
+        Event::Verified { level: "bytes".into(), compared: 1, decided, blind_spots, waived: None }
     }
 
     fn any_event() -> impl Strategy<Value = Event> {
@@ -386,7 +403,8 @@ mod tests {
             (0_u64..2, 0_u64..2).prop_map(|(differences, unreadable)| Event::Differed {
                 level: "bytes".into(),
                 differences,
-                unreadable
+                unreadable,
+                strays: 0
             }),
             (0_u64..2).prop_map(intent),
             (0_u64..2).prop_map(|epoch| Event::Switched { lead: lead(epoch) }),

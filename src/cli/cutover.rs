@@ -12,13 +12,13 @@ use super::{
     next::Situation,
     render, run,
     session::{self, Session},
-    standing::{self, PhaseStanding},
+    standing::{self, DatasetStanding, PhaseStanding},
     term,
 };
 use crate::{
-    engine::{self, DryRun, Sites},
+    engine::{self, DryRun, EngineError, LESS, Sites},
     ledger::{Answer, Request},
-    lifecycle::{Goal, State},
+    lifecycle::Goal,
     model::PhaseName,
 };
 
@@ -112,24 +112,35 @@ async fn must_be_proved(session: &Session, phase: &PhaseName) -> Result<(), Fail
     let ledger = session.ledger_to_read()?;
     let standing = standing::read(session, ledger.as_ref(), Goal::CutOver, 0).await;
     let standing = standing.map_err(|error| Failure::engine(&error, session.redactor))?;
-    let ready = |state: &State| state.reached(Goal::Verified) || matches!(state, State::Switching { .. });
-    let short = |phase: &PhaseStanding| {
-        phase.datasets.iter().find(|one| !ready(&one.lifecycle)).map(|one| (one.name.clone(), one.state))
-    };
-    let Some((name, state)) = standing.iter().find(|one| one.name == *phase).and_then(short) else { return Ok(()) };
-    Err(Failure::new(Code::Differs, format!("phase {phase} is not proved: {name} is {state}"))
-        .then(session.next(&Situation::NotProved(phase.as_str()))))
+    let Some(short) = of_phase(&standing, phase).find(|one| !one.is_proved()) else { return Ok(()) };
+    let less = if short.asks_more { format!(" by {LESS}") } else { String::new() };
+    Err(Failure::new(Code::Differs, format!("phase {phase} is not proved: {} is {}{less}", short.name, short.state))
+        .then(session.next(&not_proved(&standing, phase))))
+}
+
+fn of_phase<'a>(standing: &'a [PhaseStanding], phase: &PhaseName) -> impl Iterator<Item = &'a DatasetStanding> {
+    standing.iter().filter(|one| one.name == *phase).flat_map(|phase| &phase.datasets)
+}
+
+/// A run proves the phase, but for what was given up: nothing that is named brings that back.
+fn not_proved<'a>(standing: &[PhaseStanding], phase: &'a PhaseName) -> Situation<'a> {
+    let given_up = of_phase(standing, phase).any(DatasetStanding::is_given_up);
+    if given_up { Situation::GivenUp } else { Situation::NotProved(phase.as_str()) }
 }
 
 fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failure> {
-    let runs = session::block_on(async {
+    let failed = |error: EngineError| {
+        let failure = Failure::engine(&error, session.redactor);
+        if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
+    };
+    let (runs, standing) = session::block_on(async {
         let ledger = session.ledger_to_read()?.map(Arc::new);
-        let runs = engine::dry_run(&session.plan, &Sites::new(), ledger, phase).await;
-        runs.map_err(|error| Failure::engine(&error, session.redactor))
+        let runs = engine::dry_run(&session.plan, &Sites::new(), ledger.clone(), phase).await.map_err(failed)?;
+        let standing = standing::read(session, ledger.as_deref(), Goal::CutOver, 0).await.map_err(failed)?;
+        Ok((runs, standing))
     })?;
     let ready = runs.iter().all(|run| run.ready);
-    let checked = if ready { Situation::StepsChecked(phase.as_str()) } else { Situation::NotProved(phase.as_str()) };
-    let next = session.next(&checked);
+    let next = session.next(&checked(phase, &runs, &standing));
     if json {
         let mut document = json!({ "phase": phase, "ready": ready, "datasets": runs });
         next.add_to(&mut document);
@@ -138,6 +149,19 @@ fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failur
         term::answer(&format!("{}{next}", text(phase, &runs)));
     }
     Ok(if ready { Code::Done } else { Code::Differs })
+}
+
+/// What the steps of a phase came to when each was checked.
+fn checked<'a>(phase: &'a PhaseName, runs: &[DryRun], standing: &'a [PhaseStanding]) -> Situation<'a> {
+    let of_phase = || of_phase(standing, phase);
+    match () {
+        () if !of_phase().all(DatasetStanding::is_proved) => not_proved(standing, phase),
+        () if of_phase().any(DatasetStanding::lacks_proof) => Situation::NothingCompared,
+        // The answer names what refused a step.
+        () if !runs.iter().all(|run| run.ready) => Situation::Blocked,
+        () if runs.iter().all(|run| run.steps.is_empty()) => Situation::of_standing(standing),
+        () => Situation::StepsChecked(phase.as_str()),
+    }
 }
 
 fn text(phase: &PhaseName, runs: &[DryRun]) -> String {

@@ -160,8 +160,10 @@ impl Failure {
         if let Some(mend) = self.mend().filter(|mend| !self.message.contains(mend)) {
             let _ = write!(text, "\nmend: {mend}");
         }
-        if let Some(next) = self.next.as_deref().and_then(Next::command) {
-            let _ = write!(text, "\nnext: {next}");
+        match self.next.as_deref() {
+            Some(Next::Command { command, .. }) => _ = write!(text, "\nnext: {command}"),
+            Some(nothing @ Next::Nothing(_)) => _ = write!(text, "\n{nothing}"),
+            None => {}
         }
         text
     }

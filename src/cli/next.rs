@@ -85,8 +85,8 @@ pub(super) enum Situation<'a> {
     Behind,
     /// Nothing was there to compare, and the plan does not accept that.
     NothingCompared,
-    /// Only targets have what differs, which a repair leaves alone.
-    OnlyExtra,
+    /// Only targets have what differs, and somebody wrote it there: neither a pass nor a repair takes it away.
+    OnlyStrays,
     /// Records were written at the old lead too late to be brought over.
     Late,
     /// The same, and the answer has listed them.
@@ -139,6 +139,8 @@ const MEND_RECORDS: &str =
     "mend what the records that failed are named with: at the source, at the target or in the plan";
 const SEE_WHAT_DIFFERS: &str = "a copy did not make them equal: see what each differs in; what a target cannot hold needs \
                                 another target, or `waive`";
+const LOOK_AT_STRAYS: &str = "look at what is extra at the target, as `migrate verify` names it: whose it is nobody can \
+                              tell, so nothing deletes it; move it away, or put it back at the lead";
 const CARRY_OVER: &str = "carry what is named LATE over to the new lead by hand, if it is newer than what is there; a run \
                           settles what both leads hold alike";
 const DECIDE: &str = "carry over by hand what is to stand at the new lead, and run again; name the rest, or all of it";
@@ -191,7 +193,7 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::Done => (None, Nothing(None)),
         S::Behind => (None, Nothing(Some("what is written at a new lead is not copied back to the others yet"))),
         S::NothingCompared => (Some(NOTHING_COMPARED), Type("plan", vec![])),
-        S::OnlyExtra => (None, Type("verify", vec![])),
+        S::OnlyStrays => (Some(LOOK_AT_STRAYS), RunAll),
         S::Late => (Some(CARRY_OVER), Type("resolve", vec![])),
         S::LateListed => (Some(DECIDE), Type("resolve", vec!["--all"])),
         S::GivenUp => (None, Nothing(Some("it was given up, and a run would begin it anew"))),
@@ -219,11 +221,18 @@ impl<'a> Situation<'a> {
         if waits(&|waits| matches!(waits, WaitsFor::Failed(_) | WaitsFor::Differences { differences: 0, .. })) {
             return Self::RecordsFailed(None);
         }
-        if waits(&|waits| matches!(waits, WaitsFor::Differences { .. })) {
+        if waits(&|waits| matches!(waits, WaitsFor::Differences { differences, strays, .. } if differences > strays)) {
             return Self::Differs(Vec::new());
+        }
+        if waits(&|waits| matches!(waits, WaitsFor::Differences { .. })) {
+            return Self::OnlyStrays;
         }
         if waits(&|waits| matches!(waits, WaitsFor::Proof)) {
             return Self::NothingCompared;
+        }
+        // As a run says it: what came late is settled before any other lead moves.
+        if all().any(|one| one.late_writes > 0) {
+            return Self::Late;
         }
         if let Some(phase) = all().find_map(|one| match &one.waits_for {
             Some(WaitsFor::Approval(phase)) => Some(phase),
@@ -233,7 +242,6 @@ impl<'a> Situation<'a> {
         }
         match () {
             () if given_up => Self::GivenUp,
-            () if all().any(|one| one.late_writes > 0) => Self::Late,
             () if all().all(DatasetStanding::is_done) => Self::Done,
             () => Self::Unfinished(Vec::new()),
         }
@@ -245,6 +253,7 @@ impl<'a> Situation<'a> {
             EngineError::MeaningChanged { .. } => Self::MeaningChanged,
             EngineError::DeleteShare { .. } => Self::DeletesTooMuch,
             EngineError::Unsupported { .. } => Self::Unsupported,
+            EngineError::GivenUp { .. } => Self::GivenUp,
             _ => Self::Blocked,
         }
     }
@@ -366,7 +375,7 @@ mod tests {
             (S::Done, "verify", false, None),
             (S::Behind, "verify", false, None),
             (S::NothingCompared, "verify", true, Some("plan")),
-            (S::OnlyExtra, "run", false, Some("verify")),
+            (S::OnlyStrays, "run", true, Some("run everything")),
             (S::Late, "run", true, Some("resolve")),
             (S::LateListed, "resolve", true, Some("resolve --all")),
             (S::GivenUp, "status", false, None),

@@ -44,6 +44,8 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let typed = session::typed();
     let next = session.next(&match out {
         _ if preview.stopped => Situation::Stopped(&typed),
+        // A run would copy and prove nothing, and refuse the cutover.
+        _ if preview.runnable && lacks_proof(&preview) => Situation::NothingCompared,
         Some(out) => Situation::Saved(out),
         None if preview.runnable => Situation::Runnable,
         None => Situation::Blocked,
@@ -72,6 +74,12 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
         (false, true) => Code::Done,
         (false, false) => Code::Differs,
     })
+}
+
+/// A lead is to move, and nothing is there to compare.
+fn lacks_proof(preview: &Preview) -> bool {
+    let datasets = || preview.phases.iter().flat_map(|phase| &phase.datasets);
+    datasets().any(|dataset| dataset.cutover.is_some() && dataset.nothing_to_compare)
 }
 
 /// What a survey came to.

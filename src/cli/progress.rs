@@ -163,7 +163,7 @@ impl Display {
         match event {
             Event::Warning { .. } | Event::UploadUnclaimed { .. } => self.line(&warned(&event).unwrap_or_default()),
             Event::PhaseBegan { phase } => self.line(&format!("phase {phase}")),
-            Event::DatasetState { dataset, state } => {
+            Event::DatasetState { dataset, state, .. } => {
                 self.end_bar(&dataset);
                 self.paces.remove(&dataset);
                 self.told.insert(dataset.clone(), now);
@@ -198,7 +198,7 @@ impl Display {
                 let lacks = if lacks.is_empty() { String::new() } else { format!("; lacks {}", lacks.join(", ")) };
                 self.line(&format!("probed {location}: {}{lacks}", render::proof(proof)));
             }
-            Event::NeedsApproval { phase } => self.line(&format!("phase {phase}: everything is proved")),
+            Event::NeedsApproval { phase, .. } => self.line(&format!("phase {phase}: everything is proved")),
             Event::Approved { phase, by } => self.line(&format!("phase {phase}: the cutover is approved by {by}")),
             Event::CutoverStep { dataset, step, detail } => self.line(&format!("{dataset}: {step}: {detail}")),
             // A second is over before it is read.

@@ -147,13 +147,14 @@ impl Session {
         if self.cannot_cut_over() { Goal::Verified } else { Goal::CutOver }
     }
 
-    /// The plan moves a lead that has not moved yet, and this build can move it.
+    /// The plan moves a lead that is not there yet, and this build can move it. One whose route is switched is
+    /// not there before every client has read it, and the old lead was looked at once more.
     pub(super) fn leads_to_move(&self, phases: &[PhaseStanding]) -> bool {
         let moves = |one: &DatasetStanding| {
             self.plan.datasets().any(|dataset| dataset.name == one.name && dataset.cutover.is_some())
         };
         let mut all = phases.iter().flat_map(|phase| &phase.datasets);
-        !self.cannot_cut_over() && all.any(|one| moves(one) && one.lifecycle.moved_to().is_none())
+        !self.cannot_cut_over() && all.any(|one| moves(one) && !one.lifecycle.reached(Goal::CutOver))
     }
 
     /// The datasets of these names, which the plan must have.

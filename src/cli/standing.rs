@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{session::Session, waits::WaitsFor};
 use crate::{
-    engine::{EngineError, approval_binds, exceeds_share, goal_of, meaning_of, same_meaning},
+    engine::{EngineError, approval_binds, asks_more, exceeds_share, goal_of, meaning_of, same_meaning},
     ledger::{Counts, LateCounts, Ledger, Open, Resolved, ShardRow},
     lifecycle::{Event, Goal, LATE_KEYS_MAX, State},
     model::{DatasetName, Decided, Epoch, Key, PhaseName, SiteName, TargetIndex},
@@ -71,6 +71,9 @@ pub(super) struct DatasetStanding {
     pub(super) goal: Goal,
     #[serde(skip)]
     pub(super) lifecycle: State,
+    /// It is verified, but by less than the plan asks for now.
+    #[serde(skip)]
+    pub(super) asks_more: bool,
     /// The plan accepts that there is nothing to compare.
     #[serde(skip)]
     pub(super) accepts_empty: bool,
@@ -101,12 +104,24 @@ pub(super) struct Approved {
 impl DatasetStanding {
     /// It is where it is to be.
     pub(super) fn is_done(&self) -> bool {
-        self.lifecycle.reached(self.goal)
+        self.lifecycle.reached(self.goal) && !(self.asks_more && self.goal >= Goal::Verified)
     }
 
     /// Everything is proved; only the lead has not moved yet.
     pub(super) fn is_ready(&self) -> bool {
-        self.goal == Goal::CutOver && matches!(self.lifecycle, State::Verified { .. }) && !self.lacks_proof()
+        let verified = matches!(self.lifecycle, State::Verified { .. }) && !self.asks_more;
+        self.goal == Goal::CutOver && verified && !self.lacks_proof()
+    }
+
+    /// It is proved, or its lead moves or has moved on a proof.
+    pub(super) fn is_proved(&self) -> bool {
+        let moves = matches!(self.lifecycle, State::Switching { .. });
+        moves || self.lifecycle.reached(Goal::Verified) && !self.asks_more
+    }
+
+    /// It was given up, and no run has begun it anew.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self.lifecycle, State::Aborted { .. })
     }
 
     /// It waits for another phase, not for something of its own.
@@ -161,6 +176,9 @@ pub(super) struct Proof {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) compared: Option<u64>,
     pub(super) differences: u64,
+    /// Those of them that neither a pass nor a repair takes away.
+    #[serde(skip)]
+    pub(super) strays: u64,
     /// Records of which it could not be told whether they are equal.
     pub(super) unreadable: u64,
     /// What decided that they are equal.
@@ -174,7 +192,7 @@ pub(super) struct Proof {
 impl Proof {
     /// It was made where nothing was there to compare.
     pub(super) fn is_of_nothing(&self) -> bool {
-        self.equal && self.compared == Some(0)
+        self.compared == Some(0)
     }
 }
 
@@ -234,6 +252,7 @@ async fn of_dataset(
         late_resolved: 0,
         late_decisions: Vec::new(),
         goal: Goal::Verified,
+        asks_more: false,
         accepts_empty: dataset.accept_empty,
         records_done: 0,
         records_total: None,
@@ -260,9 +279,13 @@ async fn of_dataset(
             Event::PassBegun { .. } | Event::PassEnded { .. } | Event::SwitchAbandoned { .. } | Event::Aborted => {
                 standing.verification = None;
             }
-            event => standing.verification = proof(event, &at.to_string()).or(standing.verification),
+            event => {
+                standing.verification = proof(event, &at.to_string(), dataset.accept_empty).or(standing.verification)
+            }
         }
     }
+    let is_verified = matches!(standing.lifecycle, State::Verified { .. });
+    standing.asks_more = is_verified && asks_more(dataset, events.iter().map(|(event, _)| event));
     if let Some(moved) = standing.lifecycle.moved_to() {
         (standing.lead, standing.epoch) = (moved.lead.clone(), moved.epoch);
     }
@@ -294,6 +317,9 @@ async fn of_dataset(
         let least = if standing.total_known { (0, 0) } else { (standing.records_done, standing.bytes_done) };
         standing.records_total = Some(first.pass.records.max(least.0));
         standing.bytes_total = Some(first.pass.bytes.max(least.1));
+        // What the source has deleted stays paired as long as a target shows it, and is none of these.
+        standing.records_done = standing.records_done.min(standing.records_total.unwrap_or(0));
+        standing.bytes_done = standing.bytes_done.min(standing.bytes_total.unwrap_or(0));
     }
     Ok(standing)
 }
@@ -368,24 +394,26 @@ async fn list_unclaimed(
     Ok(())
 }
 
-fn proof(event: &Event, at: &str) -> Option<Proof> {
+fn proof(event: &Event, at: &str, accepts_empty: bool) -> Option<Proof> {
     let at = at.to_owned();
     match event {
-        Event::Verified { level, compared, decided, blind_spots } => Some(Proof {
-            equal: true,
+        Event::Verified { level, compared, decided, blind_spots, .. } => Some(Proof {
+            equal: *compared > 0 || accepts_empty,
             level: level.clone(),
             compared: Some(*compared),
             differences: 0,
+            strays: 0,
             unreadable: 0,
             decided: *decided,
             blind_spots: blind_spots.clone(),
             at,
         }),
-        Event::Differed { level, differences, unreadable } => Some(Proof {
+        Event::Differed { level, differences, unreadable, strays } => Some(Proof {
             equal: false,
             level: level.clone(),
             compared: None,
             differences: *differences,
+            strays: *strays,
             unreadable: *unreadable,
             decided: Decided::default(),
             blind_spots: Vec::new(),
@@ -416,11 +444,13 @@ fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
         (State::Copying { .. }, _) => WaitsFor::PassEnd,
         (State::Incomplete { failed, .. }, _) => WaitsFor::Failed(*failed),
         (State::Different { .. }, Some(proof)) => {
-            WaitsFor::Differences { differences: proof.differences, unreadable: proof.unreadable }
+            let Proof { differences, strays, unreadable, .. } = *proof;
+            WaitsFor::Differences { differences, strays, unreadable }
         }
         (State::Different { differences, .. }, None) => {
-            WaitsFor::Differences { differences: *differences, unreadable: 0 }
+            WaitsFor::Differences { differences: *differences, strays: 0, unreadable: 0 }
         }
+        (State::Verified { .. }, _) if standing.asks_more => WaitsFor::Verification,
         (State::Verified { .. }, _) if standing.lacks_proof() => WaitsFor::Proof,
         (State::Verified { .. }, _) if standing.approved.is_none() => WaitsFor::Approval(phase.clone()),
         (State::Verified { .. }, _) => WaitsFor::Cutover,

@@ -89,7 +89,7 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
     if dataset.epoch > Epoch(0) {
         let _ = write!(text, " since epoch {}", dataset.epoch);
     }
-    if let Some(proof) = dataset.verification.as_ref().filter(|proof| proof.equal) {
+    if let Some(proof) = dataset.verification.as_ref().filter(|proof| proof.equal || proof.is_of_nothing()) {
         let _ = if proof.is_of_nothing() {
             write!(text, "; 0 records: nothing was compared at {}", proof.at)
         } else {

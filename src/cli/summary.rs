@@ -61,15 +61,29 @@ impl Summary<'_> {
         if self.outcome.stopped.is_some() {
             return Code::Incomplete;
         }
+        // Before the approval: a word that is missing elsewhere settles no late write.
+        if self.is_late() {
+            return Code::Differs;
+        }
         if self.waits_for_approval() {
             return Code::Done;
         }
         match self.short().next() {
-            None if self.asked().any(|(_, one)| one.late_writes > 0) => Code::Differs,
             None => Code::Done,
             Some(_) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => Code::Differs,
             Some(_) => Code::Incomplete,
         }
+    }
+
+    /// Late writes are open of what was asked for, and nothing else of it went wrong.
+    fn is_late(&self) -> bool {
+        self.asked().any(|(_, one)| one.late_writes > 0)
+            && self.short().all(|one| one.waits_for_phase() || one.is_ready())
+    }
+
+    /// Something is missing or different at a target, which a repair copies again.
+    fn is_repairable(&self) -> bool {
+        self.outcome.datasets.iter().any(|one| !one.reached && one.repairable)
     }
 
     /// Nothing but somebody's word is missing.
@@ -85,31 +99,31 @@ impl Summary<'_> {
         let (session, again) = (self.run.session, self.again);
         let words = || selection(self.run.args);
         let unapproved = self.outcome.datasets.iter().find(|outcome| outcome.needs_approval);
-        let is_done = |one: &DatasetStanding| one.is_done();
-        let all_done = self.after.iter().flat_map(|phase| &phase.datasets).all(is_done);
+        let all = || self.after.iter().flat_map(|phase| &phase.datasets);
         let goal = self.run.options.goal;
         match (code, unapproved, &self.outcome.stopped) {
             (Code::Done, Some(outcome), _) => Situation::NeedsApproval(words(), outcome.phase.as_str()),
             _ if !self.outcome.aborted.is_empty() => Situation::Changed,
             (Code::Done, ..) if goal == Goal::Copied => Situation::Copied(words()),
-            (Code::Done, ..) if !all_done => Situation::Unfinished(Vec::new()),
+            (Code::Done, ..) if !all().all(DatasetStanding::is_done) => Situation::Unfinished(Vec::new()),
             (Code::Done, ..) if goal < Goal::CutOver && session.leads_to_move(self.after) => {
                 Situation::Unfinished(Vec::new())
             }
-            (Code::Done, ..) if self.after.iter().flat_map(|phase| &phase.datasets).any(moved) => Situation::Done,
+            // Of what was not asked for, since the code says that the rest is settled.
+            (Code::Done, ..) if all().any(|one| one.late_writes > 0) => Situation::Late,
+            (Code::Done, ..) if all().any(moved) => Situation::Done,
             (Code::Done, ..) => Situation::Proved,
             (Code::Differs, _, Some(error)) => Situation::of_block(error),
-            (Code::Differs, ..) if self.short().next().is_none() => Situation::Late,
+            (Code::Differs, ..) if self.is_late() => Situation::Late,
             (Code::Differs, ..) if self.outcome.datasets.iter().any(|outcome| outcome.not_at_rest) => {
                 Situation::NotAtRest(again)
             }
             (Code::Differs, ..) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => {
                 Situation::Unfinished(Vec::new())
             }
-            // A repair deletes nothing: what only a target has is for the operator to look at.
-            (Code::Differs, ..) if !self.outcome.datasets.iter().any(|one| !one.reached && one.repairable) => {
-                Situation::OnlyExtra
-            }
+            (Code::Differs, ..) if self.short().any(has_strays) && !self.is_repairable() => Situation::OnlyStrays,
+            // A repair deletes nothing, and the next pass does.
+            (Code::Differs, ..) if !self.is_repairable() => Situation::Unfinished(Vec::new()),
             (Code::Differs, ..) => Situation::Differs(Vec::new()),
             (_, _, Some(_)) => Situation::BrokeOff(again),
             _ if self.outcome.interrupted => Situation::Stopped(again),
@@ -148,7 +162,7 @@ impl Summary<'_> {
         }
         if let Some(proof) = &standing.verification {
             let _ = match (proof.equal, proof.compared) {
-                (true, Some(0)) => write!(text, "; 0 records: nothing was compared"),
+                (_, Some(0)) => write!(text, "; 0 records: nothing was compared"),
                 (true, Some(compared)) => {
                     write!(
                         text,
@@ -258,4 +272,8 @@ fn find<'a>(phases: &'a [PhaseStanding], name: &DatasetName) -> Option<&'a Datas
 
 fn moved(one: &DatasetStanding) -> bool {
     one.lifecycle.moved_to().is_some()
+}
+
+fn has_strays(one: &DatasetStanding) -> bool {
+    one.verification.as_ref().is_some_and(|proof| proof.strays > 0)
 }

@@ -38,11 +38,14 @@ struct Answer {
     complete: bool,
     /// It was stopped before its end: nothing is claimed of what was not compared.
     stopped: bool,
-    /// Records that were copied again; `None` where nothing was to be repaired.
+    /// Records that were copied again; `None` where nothing was to be repaired, or nobody knows how many were.
     repaired: Option<u64>,
     datasets: Vec<Row>,
     /// Datasets that were asked for and not begun, since it was stopped before.
     not_looked_at: Vec<DatasetName>,
+    /// Datasets that were given up.
+    #[serde(skip)]
+    given_up: Vec<DatasetName>,
     #[serde(flatten)]
     next: Next,
 }
@@ -63,7 +66,7 @@ struct Row {
 /// What a verification came to.
 struct Looked {
     verifications: Vec<Verification>,
-    /// Records that were copied again; `None` if nothing was to be.
+    /// Records that were copied again; `None` if nothing was to be, or requests were dropped meanwhile.
     repaired: Option<u64>,
     /// Where everything stands now, by the ledger.
     standing: Vec<PhaseStanding>,
@@ -103,17 +106,26 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
     };
     let display = progress::show(events, show, session.redactor);
+    // Stopped twice: requests were dropped, and what had been compared went with them.
+    let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
         let ledger = Arc::new(session.ledger_to_write()?);
         let done = engine::repair(&session.plan, &sites, Arc::clone(&ledger), options, sink, shutdown).await;
         let closed = session::close(ledger).await;
-        let (verifications, mended) = done.map_err(failed)?;
+        let done = match done {
+            Ok((verifications, mended)) => (verifications, Some(mended)),
+            Err(error) if dropped(&error) => (Vec::new(), None),
+            Err(error) => return Err(failed(error)),
+        };
         closed?;
-        (verifications, Some(mended))
+        done
     } else {
         let ledger = session.ledger_to_read()?.map(Arc::new);
         let done = engine::verify(&session.plan, &sites, ledger, options, sink, shutdown).await;
-        (done.map_err(failed)?, None)
+        match done {
+            Err(error) if dropped(&error) => (Vec::new(), None),
+            done => (done.map_err(failed)?, None),
+        }
     };
     let _seen = display.await;
     let ledger = session.ledger_to_read()?;
@@ -145,6 +157,8 @@ impl Answer {
         let equal = equal && !rows.iter().any(|row| row.empty);
         let first = asked.first().map_or("checksum", |dataset| level_of(dataset));
         let level = if asked.iter().all(|dataset| level_of(dataset) == first) { first } else { "mixed" };
+        let given_up = standing.iter().flat_map(|phase| &phase.datasets).filter(|one| one.is_given_up());
+        let given_up = given_up.map(|one| one.name.clone()).collect();
         let mut answer = Self {
             equal,
             level,
@@ -153,6 +167,7 @@ impl Answer {
             repaired,
             datasets: rows,
             not_looked_at,
+            given_up,
             next: Next::Nothing(None),
         };
         let typed = session::typed();
@@ -167,20 +182,25 @@ impl Answer {
         standing: &'a [PhaseStanding],
         typed: &'a str,
     ) -> Situation<'a> {
-        let unmoved = || self.datasets.iter().filter(|row| !row.found.moved);
-        let mendable = unmoved().any(|row| row.found.missing + row.found.different > 0);
+        // Nothing keeps what a moved lead has left behind, or what was given up, equal to its lead: it is looked
+        // at, and no command that is named brings it back.
+        let given_up = |row: &Row| self.given_up.iter().any(|name| name.as_str() == row.found.name);
+        let kept = || self.datasets.iter().filter(|row| !row.found.moved && !given_up(row));
+        let mendable = kept().any(|row| row.found.missing + row.found.different > 0);
         if self.stopped {
             return Situation::Stopped(typed);
         }
-        if self.datasets.iter().any(|row| row.empty) && unmoved().all(|row| row.equal || row.empty) {
+        if kept().any(|row| row.empty) && kept().all(|row| row.equal || row.empty) {
             return Situation::NothingCompared;
         }
-        if unmoved().all(|row| row.equal) {
+        if kept().all(|row| row.equal) {
             return match Situation::of_standing(standing) {
                 Situation::Done if !self.equal => Situation::Behind,
                 // What the ledger holds of differences and failures is older than what was seen just now, and a
                 // run finds out the rest.
-                Situation::Differs(_) | Situation::RecordsFailed(_) => Situation::Unfinished(Vec::new()),
+                Situation::Differs(_) | Situation::OnlyStrays | Situation::RecordsFailed(_) => {
+                    Situation::Unfinished(Vec::new())
+                }
                 stands => stands,
             };
         }
@@ -190,12 +210,12 @@ impl Answer {
             words.extend(options.level.iter().flat_map(|level| ["--level", level.as_str()]));
             return Situation::Differs(words);
         }
-        let untold = unmoved().all(|row| row.found.broken() == 0);
+        let untold = kept().all(|row| row.found.broken() == 0);
         match () {
-            () if untold && unmoved().any(|row| row.found.undecided > 0) => Situation::Undecided(words().collect()),
-            // Nothing is copied back to those that a moved lead has left behind.
+            () if untold && kept().any(|row| row.found.undecided > 0) => Situation::Undecided(words().collect()),
             () if untold => Situation::RecordsFailed(Some(typed)),
             () if mendable => Situation::StillDiffers,
+            () if kept().any(|row| row.found.strays > 0) => Situation::OnlyStrays,
             // What a repair leaves over, a pass settles: it deletes.
             () => Situation::Unfinished(Vec::new()),
         }

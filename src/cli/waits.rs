@@ -40,6 +40,8 @@ pub(super) enum WaitsFor {
     Differences {
         /// Records that differ.
         differences: u64,
+        /// Those of them that neither a pass nor a repair takes away.
+        strays: u64,
         /// Records of which it could not be told whether they are equal.
         unreadable: u64,
     },
@@ -79,7 +81,7 @@ impl fmt::Display for WaitsFor {
             ),
             Self::Failed(1) => f.write_str("1 record that failed"),
             Self::Failed(failed) => write!(f, "{failed} records that failed"),
-            Self::Differences { differences, unreadable } => {
+            Self::Differences { differences, unreadable, .. } => {
                 write!(f, "{differences} differences, and {unreadable} records that cannot be told")
             }
             Self::Proof => write!(f, "something to compare: {NOTHING_COMPARED}"),

@@ -191,7 +191,7 @@ impl Run<'_> {
         let phase = self.plan.phases.iter().find(|phase| phase.datasets.iter().any(|one| one.name == dataset.name));
         records.extend(phase.map(|phase| Record::ApprovalWithdrawn { phase: phase.name.clone() }));
         self.commit(records).await?;
-        self.sink.tell(Event::DatasetState { dataset: dataset.name.clone(), state });
+        self.sink.tell(Event::DatasetState { dataset: dataset.name.clone(), state, proved: None });
         self.drop_uploads(dataset, &stores, end).await?;
         if discard && !self.discard(dataset, &stores, stops, end).await? {
             return Ok(());

@@ -23,7 +23,7 @@ use crate::{
     lifecycle::last_proof,
     model::PhaseName,
     plan::{Phase, Plan},
-    report::Event,
+    report::{Event, Proved, ProvedDataset},
 };
 
 /// A phase of which everything is proved, and what its cutover would do.
@@ -94,14 +94,15 @@ impl Run<'_> {
         if self.was_approved(phase, &binds).await? {
             return Ok(true);
         }
+        let moves: Vec<_> = phase.datasets.iter().filter_map(Move::of).collect();
+        let datasets = self.proofs(&moves).await?;
+        let proofs = datasets.iter().map(|one| said(one.proved.decided, &one.proved.blind_spots)).collect();
+        let ready = Ready { phase: phase.name.clone(), proofs, moves };
+        self.sink.tell(Event::NeedsApproval { phase: phase.name.clone(), datasets });
         if self.withdrawn.lock().await.contains(&phase.name) {
-            // Whoever approved it when this run began would do so again.
-            self.sink.tell(Event::NeedsApproval { phase: phase.name.clone() });
+            // An approval that was given when this run began would be given again.
             return Ok(false);
         }
-        let moves: Vec<_> = phase.datasets.iter().filter_map(Move::of).collect();
-        let ready = Ready { phase: phase.name.clone(), proofs: self.proofs(&moves).await?, moves };
-        self.sink.tell(Event::NeedsApproval { phase: phase.name.clone() });
         // Who is asked may take hours; a run that is to stop does not wait for him.
         let draining = pin!(self.shutdown.draining());
         let asked = match future::select(self.options.approver.approve(&ready), draining).await {
@@ -123,12 +124,13 @@ impl Run<'_> {
         Ok(true)
     }
 
-    async fn proofs(&self, moves: &[Move]) -> Result<Vec<String>, EngineError> {
+    async fn proofs(&self, moves: &[Move]) -> Result<Vec<ProvedDataset>, EngineError> {
         let mut proofs = Vec::new();
         for what in moves {
             let events = self.journal.ledger.events(&what.dataset).await?;
             let (decided, blind_spots) = last_proof(events.iter().map(|(event, _)| event)).unwrap_or_default();
-            proofs.push(said(decided, blind_spots));
+            let proved = Proved { decided, blind_spots: blind_spots.to_vec() };
+            proofs.push(ProvedDataset { name: what.dataset.clone(), proved });
         }
         Ok(proofs)
     }

@@ -366,7 +366,7 @@ impl Run<'_> {
         if matches!(active.state, State::Copying { .. }) {
             active.queue = shards.into();
         }
-        self.sink.tell(Event::DatasetState { dataset, state: active.state.clone() });
+        self.sink.tell(Event::DatasetState { dataset, state: active.state.clone(), proved: None });
         Ok(())
     }
 

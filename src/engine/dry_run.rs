@@ -5,14 +5,22 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::Serialize;
 
-use super::{EngineError, Sites, Verified, now, refuse_unsupported};
+use super::{
+    EngineError, Sites, Verified, meaning_of, now,
+    proof::{asks_more, same_meaning},
+    refuse_unsupported,
+};
 use crate::{
     cutover::{self, Changes, Cut, Halt, Hand, Move, Written},
     ledger::Ledger,
     lifecycle::{Event, Goal, State, last_proof},
-    model::{DatasetName, Decided, Key, PhaseName, Timestamp},
-    plan::Plan,
+    model::{DatasetName, Decided, Key, KeyRange, PhaseName, Timestamp},
+    plan::{Dataset, Plan, Scheme},
+    report::Sink,
 };
+
+/// What is said of a proof where the plan has come to ask for more.
+pub(crate) const LESS: &str = "less than the plan asks for now";
 
 /// What a cutover of one dataset would do.
 #[derive(Debug, Clone, Serialize)]
@@ -53,12 +61,20 @@ pub async fn dry_run(
     sites.adopt_places(ledger.as_deref()).await?;
     for dataset in plan.phases.iter().filter(|one| one.name == *phase).flat_map(|phase| &phase.datasets) {
         refuse_unsupported(dataset, true)?;
-        let events = match &ledger {
-            Some(ledger) => ledger.events(&dataset.name).await?,
-            None => Vec::new(),
-        };
+        let mut events = Vec::new();
+        if let Some(ledger) = &ledger {
+            // What was proved of another body of data says nothing of this one.
+            if let Some(begun) = ledger.meaning(&dataset.name).await? {
+                same_meaning(&dataset.name, &begun, &meaning_of(plan, dataset))?;
+            }
+            events = ledger.events(&dataset.name).await?;
+        }
         let state = State::replay(events.iter().map(|(event, _)| event))?;
-        let ready = state.reached(Goal::Verified) || matches!(state, State::Switching { .. });
+        if state.moved_to().is_none() {
+            look_at_places(plan, sites, dataset).await?;
+        }
+        let less = matches!(state, State::Verified { .. }) && asks_more(dataset, events.iter().map(|(event, _)| event));
+        let ready = !less && (state.reached(Goal::Verified) || matches!(state, State::Switching { .. }));
         let (decided, blind_spots) = last_proof(events.iter().map(|(event, _)| event)).unwrap_or_default();
         let (name, blind_spots) = (dataset.name.clone(), blind_spots.to_vec());
         let mut run = DryRun { name, state: state.name(), decided, blind_spots, steps: Vec::new(), ready };
@@ -72,11 +88,28 @@ pub async fn dry_run(
                 detail: step.describe,
                 refused: step.checked.err().map(|halt| halt.to_string()),
             }));
+            if let Some(gate) = run.steps.first_mut().filter(|_| less) {
+                gate.refused.get_or_insert_with(|| format!("{} was verified by {LESS}", run.name));
+            }
             run.ready &= run.steps.iter().all(|step| step.refused.is_none());
         }
         runs.push(run);
     }
     Ok(runs)
+}
+
+/// Looks whether source and targets are there, and are those that the migration has used so far.
+async fn look_at_places(plan: &Plan, sites: &Sites, dataset: &Dataset) -> Result<(), EngineError> {
+    let stores = sites.open(plan, dataset, None, &Sink::none()).await?;
+    let targets = dataset.targets.iter().map(|target| &target.at);
+    let opened = std::iter::once(&stores.source).chain(&stores.targets);
+    for (at, store) in std::iter::once(&dataset.source).chain(targets).zip(opened) {
+        // A directory that opens is there; a bucket opens always, and only a request tells.
+        if at.scheme == Scheme::S3 {
+            store.list(KeyRange::all()).next().await?;
+        }
+    }
+    Ok(())
 }
 
 /// A hand that does nothing: checks ask only where the dataset stands.

@@ -30,7 +30,7 @@ use crate::{
     lifecycle::{Event as Happened, State, Step},
     model::{Key, KeyRange, ShardId},
     plan::Dataset,
-    report::{Event, Redactor, TargetProgress},
+    report::{Event, Proved, Redactor, TargetProgress},
     shard::{self, Cursor},
     store::ObjectStore,
 };
@@ -330,7 +330,8 @@ impl<'a> Floor<'a> {
             self.active[place].ended = true;
             return Ok(());
         }
-        let event = proof::ended(self.active[place].plan.verify, &verification);
+        let dataset = &self.active[place].plan;
+        let event = proof::ended(dataset, dataset.verify, &verification);
         let active = &mut self.active[place];
         active.differs = None;
         if let Happened::Differed { .. } = &event {
@@ -346,7 +347,8 @@ impl<'a> Floor<'a> {
         let active = &mut self.active[place];
         active.state = active.state.apply(&event)?;
         let dataset = active.plan.name.clone();
-        self.run.sink.tell(Event::DatasetState { dataset: dataset.clone(), state: active.state.clone() });
+        let (state, proved) = (active.state.clone(), Proved::by(&event));
+        self.run.sink.tell(Event::DatasetState { dataset: dataset.clone(), state, proved });
         self.run.commit(vec![Record::Happened { dataset, event, at: now() }]).await
     }
 

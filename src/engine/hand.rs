@@ -15,7 +15,7 @@ use crate::{
     lifecycle::{Event as Happened, State},
     model::{Decided, Key, TargetIndex, Timestamp},
     plan::Dataset,
-    report::{Event, Redactor},
+    report::{Event, Proved, Redactor},
 };
 
 /// A proof in one line: what decided, and what was not compared.
@@ -100,10 +100,10 @@ impl Hand for EngineHand<'_> {
         if moves && self.stops() {
             return Err(Halt::Interrupted);
         }
-        let dataset = self.dataset.name.clone();
+        let (dataset, proved) = (self.dataset.name.clone(), Proved::by(&event));
         self.run.commit(vec![Record::Happened { dataset: dataset.clone(), event, at: now() }]).await?;
         self.standing().state = state.clone();
-        self.run.sink.tell(Event::DatasetState { dataset, state });
+        self.run.sink.tell(Event::DatasetState { dataset, state, proved });
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl Hand for EngineHand<'_> {
         if verification.interrupted {
             return Err(Halt::Interrupted);
         }
-        self.happened(proof::ended(self.dataset.verify, &verification)).await?;
+        self.happened(proof::ended(&self.dataset, self.dataset.verify, &verification)).await?;
         self.standing().verified.clone_from(&verification.verified);
         if let Some(verified) = verification.verified {
             self.tell("final verify", &said(verified.decided(), verified.blind_spots()));

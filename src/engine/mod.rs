@@ -72,12 +72,13 @@ mod worker;
 pub use abort::{AbortOptions, Aborted};
 pub(crate) use approval::binds as approval_binds;
 pub use approval::{Approver, ByFlag, Ready};
+pub(crate) use dry_run::LESS;
 pub use dry_run::{DryRun, DryStep, dry_run};
 pub(crate) use feeds::Inputs;
 pub(crate) use late::resolution;
 pub(crate) use places::Present;
 pub use places::meaning_of;
-pub(crate) use proof::{cancellable, same_meaning};
+pub(crate) use proof::{asks_more, cancellable, same_meaning};
 pub(crate) use redo::exceeds_share;
 pub(crate) use requests::{limits_set, withdrawal};
 pub use shutdown::Shutdown;
@@ -230,6 +231,12 @@ pub enum EngineError {
         /// What was refused.
         refused: &'static str,
     },
+    /// It was given up, and what was asked for would bring it back.
+    #[error("dataset {dataset} was given up, and a repair would copy it again: a run begins it anew, if that is meant")]
+    GivenUp {
+        /// The dataset.
+        dataset: DatasetName,
+    },
     /// The ledger holds events in an order that cannot be.
     #[error("the ledger's events make no sense: {0}")]
     Illegal(#[from] IllegalEvent),
@@ -313,7 +320,8 @@ impl EngineError {
             | Self::Unsupported { .. }
             | Self::DeleteShare { .. }
             | Self::NotCutOver { .. }
-            | Self::LeadMoved { .. } => true,
+            | Self::LeadMoved { .. }
+            | Self::GivenUp { .. } => true,
             Self::Route(error) => !matches!(error, RouteError::Store(_)),
             _ => false,
         }

@@ -22,9 +22,9 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, Open, Record},
-    lifecycle::{Event as Happened, Goal, State},
-    model::{DatasetName, TargetIndex},
-    plan::{Dataset, Level, Plan},
+    lifecycle::{Event as Happened, Goal, State, last_level},
+    model::{Aspects, DatasetName, TargetIndex},
+    plan::{Dataset, Level, Plan, Target},
     report::Sink,
 };
 
@@ -167,10 +167,12 @@ pub(super) async fn repair(
         let (mut verifications, mut mended) = (Vec::new(), 0);
         for dataset in asked(plan, &[], &options.datasets) {
             refuse_unsupported(dataset, false)?;
-            let moved = run.state(&dataset.name).await?.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
-            if moved.is_some() && options.datasets.is_empty() {
+            let state = run.state(&dataset.name).await?;
+            let moved = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
+            let left_alone = moved.is_some() || matches!(state, State::Aborted { .. });
+            if left_alone && options.datasets.is_empty() {
                 // Nobody named it: it is looked at like the others, and nothing of it is copied.
-                verifications.push(verify_moved(run, dataset, options, moved).await?);
+                verifications.push(verify_only(run, dataset, options, moved).await?);
                 continue;
             }
             let (verification, count) = repair_one(run, dataset, options).await?;
@@ -190,7 +192,7 @@ pub(super) async fn repair(
     done
 }
 
-async fn verify_moved(
+async fn verify_only(
     run: &Run<'_>,
     dataset: &Dataset,
     options: &VerifyOptions,
@@ -219,6 +221,9 @@ async fn repair_one(
             epoch: moved.epoch,
             refused: "a repair would copy what the old lead holds over what applications write at the new one",
         });
+    }
+    if matches!(state, State::Aborted { .. }) {
+        return Err(EngineError::GivenUp { dataset: dataset.name.clone() });
     }
     if matches!(state, State::Switching { .. }) {
         return Err(EngineError::NotCutOver {
@@ -288,7 +293,7 @@ async fn record_outcome(
     }
     let events = run.journal.ledger.events(&dataset.name).await?;
     let state = State::replay(events.iter().map(|(event, _)| event))?;
-    let event = ended(level, verification);
+    let event = ended(dataset, level, verification);
     // A lower level than the plan's proves less than the plan asks for.
     let proves_enough = level >= dataset.verify || verification.verified.is_none();
     if !proves_enough || state.apply(&event).is_err() {
@@ -298,8 +303,20 @@ async fn record_outcome(
     run.commit(vec![Record::Happened { dataset: dataset.name.clone(), event, at: now() }]).await
 }
 
+/// Whether the plan asks for more than what its last verification has proved: for a higher level, or for
+/// properties that were waived then.
+pub(crate) fn asks_more<'a>(dataset: &Dataset, events: impl DoubleEndedIterator<Item = &'a Happened>) -> bool {
+    let Some((level, waived)) = last_level(events) else { return false };
+    let levels = [Level::Listing, Level::Checksum, Level::Bytes];
+    let is_higher = levels.into_iter().find(|known| known.as_str() == level).is_none_or(|then| then < dataset.verify);
+    let was_waived = |(target, bits): (&Target, &u8)| {
+        Aspects::from_bits(*bits).is_none_or(|then| !dataset.waived_at(target).holds(then))
+    };
+    is_higher || waived.is_some_and(|waived| dataset.targets.iter().zip(waived).any(was_waived))
+}
+
 /// The lifecycle event that a verification amounts to.
-pub(super) fn ended(level: Level, verification: &Verification) -> Happened {
+pub(super) fn ended(dataset: &Dataset, level: Level, verification: &Verification) -> Happened {
     let level = level.as_str().to_owned();
     match &verification.verified {
         Some(verified) => Happened::Verified {
@@ -307,11 +324,13 @@ pub(super) fn ended(level: Level, verification: &Verification) -> Happened {
             compared: verified.compared(),
             decided: verified.decided(),
             blind_spots: verified.blind_spots().to_vec(),
+            waived: Some(dataset.targets.iter().map(|target| dataset.waived_at(target).bits()).collect()),
         },
         None => Happened::Differed {
             level,
             differences: verification.targets.iter().map(Found::broken).sum(),
             unreadable: verification.targets.iter().map(Found::untold).sum(),
+            strays: verification.targets.iter().map(|found| found.strays).sum(),
         },
     }
 }

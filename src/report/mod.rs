@@ -9,8 +9,8 @@ mod redact;
 pub use redact::Redactor;
 
 use crate::{
-    lifecycle::State,
-    model::{DatasetName, Key, PhaseName, PlanName, SiteName, Timestamp},
+    lifecycle::{self, State},
+    model::{DatasetName, Decided, Key, PhaseName, PlanName, SiteName, Timestamp},
     shard::Tally,
 };
 
@@ -55,6 +55,9 @@ pub enum Event {
         /// The state.
         #[serde(flatten)]
         state: State,
+        /// What it was verified by, where it was just now.
+        #[serde(flatten)]
+        proved: Option<Proved>,
     },
     /// How far a dataset is; sent a few times a second.
     Progress {
@@ -140,6 +143,8 @@ pub enum Event {
     NeedsApproval {
         /// The phase.
         phase: PhaseName,
+        /// What would move, and how each was proved.
+        datasets: Vec<ProvedDataset>,
     },
     /// A phase may be cut over.
     Approved {
@@ -186,6 +191,37 @@ pub enum Event {
         /// The next command; `None` if nothing is left to do.
         next: Option<String>,
     },
+}
+
+/// What a proof says beside that all is equal.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Proved {
+    /// What decided it.
+    pub decided: Decided,
+    /// What was not compared, and why.
+    pub blind_spots: Vec<String>,
+}
+
+impl Proved {
+    /// What an event of a dataset proves; `None` where it is none of a proof.
+    pub fn by(event: &lifecycle::Event) -> Option<Self> {
+        match event {
+            lifecycle::Event::Verified { decided, blind_spots, .. } => {
+                Some(Self { decided: *decided, blind_spots: blind_spots.clone() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The proof of one dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProvedDataset {
+    /// Its name.
+    pub name: DatasetName,
+    /// The proof.
+    #[serde(flatten)]
+    pub proved: Proved,
 }
 
 /// One target's share of a dataset's progress.

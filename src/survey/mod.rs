@@ -97,6 +97,9 @@ pub struct DatasetPreview {
     pub source_requests: u64,
     /// Seconds that the limits of the plan alone make it take; `None` where none binds.
     pub seconds_min: Option<u64>,
+    /// Nothing is there to compare, and the plan does not accept that: a cutover would be refused.
+    #[serde(skip)]
+    pub nothing_to_compare: bool,
     /// How its lead would move; `None` where the plan does not say so, or it has moved.
     pub cutover: Option<CutoverPreview>,
     /// What stands in the way.
@@ -210,6 +213,7 @@ impl Surveyor<'_> {
             targets: Vec::new(),
             source_requests: 0,
             seconds_min: None,
+            nothing_to_compare: false,
             cutover: None,
             blocks: Vec::new(),
             notes: Vec::new(),
@@ -257,6 +261,7 @@ impl Surveyor<'_> {
             }
         }
         if seen.records == Some(0) && seen.blocks.is_empty() && waits.is_empty() {
+            seen.nothing_to_compare = !dataset.accept_empty;
             let accepted = "0 records: nothing is there to compare, as accept_empty allows";
             seen.notes.push(if dataset.accept_empty { accepted } else { cutover::NOTHING_COMPARED }.to_owned());
         }

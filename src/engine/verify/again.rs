@@ -64,8 +64,8 @@ impl Again {
                 let (verifier, found) = (&self.verifier, &mut self.targets[target.get()]);
                 if let Some(source) = &row.source {
                     verifier.both(target, &row.key, source, shown, pair, found, &mut looks).await;
-                } else if shown.is_some() {
-                    verifier.extra(found, &row.key, pair.is_some());
+                } else if let Some(shown) = shown {
+                    verifier.extra(found, &row.key, &shown, pair.as_ref());
                 }
             }
             while let Some(looked) = looks.join_next().await {

@@ -142,6 +142,10 @@ pub struct Found {
     /// Those of the extra records that were copied from the lead, which has deleted them since.
     #[serde(skip)]
     stale: u64,
+    /// Those of these that somebody has written over since: whose they are nobody can tell, so no pass
+    /// deletes them.
+    #[serde(skip)]
+    pub strays: u64,
     /// The extra records are as the plan wants them.
     #[serde(skip)]
     extra_is_kept: bool,
@@ -365,8 +369,8 @@ impl Verifier {
                 found.compared += 1;
                 progress.compared += 1;
                 self.both(target, &key, source, shown, pair, found, looks).await;
-            } else if shown.is_some() {
-                self.extra(found, &key, pair.is_some());
+            } else if let Some(shown) = shown {
+                self.extra(found, &key, &shown, pair.as_ref());
             }
         }
         while looks.len() >= LOOKS_MAX {
@@ -377,11 +381,12 @@ impl Verifier {
     }
 
     /// A record that only the target has.
-    fn extra(&self, found: &mut Found, key: &Key, is_paired: bool) {
+    fn extra(&self, found: &mut Found, key: &Key, shown: &Entry, pair: Option<&PairRow>) {
         found.extra += 1;
-        let (detail, kept) = if is_paired {
+        let (detail, kept) = if let Some(row) = pair {
             // It was copied from the lead: a deletion that was not followed, which no plan asks to keep.
             found.stale += 1;
+            found.strays += u64::from(!row.pair.target.agrees_with(&shown.token));
             ("the lead has deleted it", false)
         } else {
             ("the lead does not have it", found.extra_is_kept)

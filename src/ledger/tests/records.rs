@@ -28,12 +28,13 @@ async fn events_come_back_in_order_and_illegal_ones_are_refused() {
     let events = [
         Event::PassBegun { pass: 1 },
         Event::PassEnded { pass: 1, failed: 0 },
-        Event::Differed { level: "checksum".into(), differences: 1, unreadable: 2 },
+        Event::Differed { level: "checksum".into(), differences: 1, unreadable: 2, strays: 1 },
         Event::Verified {
             level: "bytes".into(),
             compared: 7,
             decided: Decided { digests: 3, versions: 0, bytes: 4 },
             blind_spots: vec!["tags: waived by the plan".into()],
+            waived: Some(vec![Aspects::TAGS.bits(), 0]),
         },
     ];
     // Times need not ascend: clocks jump.

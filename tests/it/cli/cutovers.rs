@@ -210,7 +210,9 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
         bench.plan("", &format!("{more}{CUTOVER}"));
         let said = "0 records: nothing was compared";
         let preview = bench.expect(0, &["plan", "plan.toml"]);
-        assert!(preview.out.contains(said) && preview.out.contains("accept_empty = true"), "{}", preview.out);
+        assert!(preview.out.contains(&format!("\nmend: {said}")), "{}", preview.out);
+        assert!(preview.out.contains("accept_empty = true"), "{}", preview.out);
+        assert_eq!(preview.next_commands(), ["migrate plan plan.toml"], "a run would only name it again");
         let refused = bench.expect(1, &["run", "plan.toml", "--approve", "all"]);
         assert!(refused.out.contains(said) && !refused.out.contains("equal by"), "{}", refused.out);
         assert!(refused.err.contains("files is not cut over: 0 records"), "{}", refused.err);
@@ -220,12 +222,18 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
         assert!(status.out.contains(said) && status.out.contains("accept_empty = true"), "{}", status.out);
         assert!(!status.out.contains("equal by"), "{}", status.out);
         assert_eq!(status.next_commands(), ["migrate plan plan.toml"]);
+        let proof_equal = || {
+            let status = bench.json(0, &["status", "plan.toml", "--json"]);
+            status["phases"][0]["datasets"][0]["verification"]["equal"].clone()
+        };
+        assert_eq!(proof_equal(), false);
         let verify = bench.expect(1, &["verify", "plan.toml"]);
         assert!(verify.out.contains("NOTHING COMPARED") && verify.out.contains(said), "{}", verify.out);
         assert_eq!(bench.json(1, &["verify", "plan.toml", "--json"])["equal"], false);
         let dry = bench.json(1, &["cutover", "plan.toml", "--phase", "first", "--dry-run", "--json"]);
         let refused = dry["datasets"][0]["steps"][0]["refused"].as_str().unwrap();
         assert!(refused.starts_with(said), "{refused}");
+        assert!(dry["mend"].as_str().unwrap().starts_with(said) && dry["next"] == "migrate plan plan.toml", "{dry}");
         bench.expect(1, &["cutover", "plan.toml", "--phase", "first"]);
         assert_eq!(fs::read_dir(bench.path("target/routes")).unwrap().count(), 0, "no lead has moved");
 
@@ -233,6 +241,7 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
         bench.plan("", &format!("{more}accept_empty = true\n{CUTOVER}"));
         let asks = bench.expect(0, &["run", "plan.toml"]);
         assert_eq!(asks.next_commands(), ["migrate run plan.toml --approve first"]);
+        assert_eq!(proof_equal(), true);
         let verify = bench.expect(0, &["verify", "plan.toml"]);
         assert!(verify.out.contains("nothing to compare, as the plan accepts"), "{}", verify.out);
         bench.expect(0, &["run", "plan.toml", "--approve", "first"]);
@@ -270,7 +279,9 @@ fn a_stray_at_the_target_of_a_live_dataset_is_verified_once_and_named() {
         fs::remove_file(bench.path("source/data/d.txt")).unwrap();
         let events = bench.expect(1, &["run", "plan.toml", "--approve", "all", "--json"]).events();
         assert_eq!(verifications(&events), ["different"]);
-        assert_eq!(events.last().unwrap()["next"], "migrate verify plan.toml", "a repair deletes nothing");
+        let last = events.last().unwrap();
+        assert_eq!(last["next"], "migrate run plan.toml", "a repair deletes nothing");
+        assert!(last["mend"].as_str().unwrap().starts_with("look at what is extra at the target"), "{last}");
         let text = bench.expect(1, &["run", "plan.toml", "--approve", "all"]).out;
         assert!(text.contains("no further pass mends; the first is d.txt (the lead has deleted it)"), "{text}");
         assert_eq!(fs::read_to_string(bench.path("target/data/d.txt")).unwrap(), "written by somebody else");
@@ -299,6 +310,94 @@ fn with_late_writes(top: &str, late: &[&str]) -> Bench {
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert_eq!(last["next"], "migrate resolve plan.toml", "{last}");
     bench
+}
+
+/// A late write is a dead end until somebody decides, whatever else waits for something.
+#[test]
+fn a_late_write_is_told_although_another_phase_waits_for_its_approval() {
+    let bench = with_late_writes("", &["a.txt"]);
+    let plan = fs::read_to_string(bench.path("plan.toml")).unwrap();
+    let second = format!(
+        "[[phase]]\nname = \"second\"\nafter = [\"first\"]\n[[phase.dataset]]\nname = \"more\"\n\
+         source = \"file://here/data\"\ntargets = [\"file://there/more\"]\nwaive = [\"properties\"]\n{}\n",
+        CUTOVER.replace("files.json", "more.json")
+    );
+    bench.write("plan.toml", &format!("{plan}{second}"));
+    let run = bench.expect(1, &["run", "plan.toml"]);
+    assert!(run.out.contains("LATE") && run.out.contains("waits for the approval of phase second"), "{}", run.out);
+    let resolve = ["migrate resolve plan.toml"];
+    assert_eq!(run.next_commands(), resolve);
+    assert_eq!(bench.expect(0, &["status", "plan.toml"]).next_commands(), resolve);
+    // What was asked for is done, and that is not all.
+    let other = bench.expect(0, &["run", "plan.toml", "--dataset", "more", "--approve", "second"]);
+    assert_eq!(other.next_commands(), resolve);
+}
+
+#[test]
+fn a_dry_run_is_ready_only_for_what_it_has_looked_at() {
+    let bench = Bench::new(THREE);
+    bench.plan("", CUTOVER);
+    bench.expect(0, &["run", "plan.toml"]);
+    let dry = ["cutover", "plan.toml", "--phase", "first", "--dry-run"];
+    assert_eq!(bench.expect(0, &dry).next_commands(), ["migrate cutover plan.toml --phase first"]);
+    // Another source, whose records nobody has compared.
+    bench.write("source/other/a.txt", "alpha");
+    let plan = fs::read_to_string(bench.path("plan.toml")).unwrap();
+    bench.write("plan.toml", &plan.replace("file://here/data", "file://here/other"));
+    let other = bench.expect(1, &dry);
+    assert!(other.err.contains("means something else than when it began"), "{}", other.err);
+    assert!(other.err.contains("mend: put back what the plan said"), "{}", other.err);
+    bench.write("plan.toml", &plan);
+    // Another directory in the place of one of the two, or none.
+    for place in ["source/data", "target/data"] {
+        fs::rename(bench.path(place), bench.path("away")).unwrap();
+        let gone = bench.expect(3, &dry);
+        assert!(gone.err.contains("it is not there") && gone.err.contains("\nnext: migrate cutover"), "{}", gone.err);
+        fs::create_dir(bench.path(place)).unwrap();
+        assert!(bench.expect(3, &dry).err.contains("it is another one"));
+        fs::remove_dir(bench.path(place)).unwrap();
+        fs::rename(bench.path("away"), bench.path(place)).unwrap();
+    }
+    // A proof of less than the plan asks for now.
+    bench.plan("", &format!("verify = \"bytes\"\n{CUTOVER}"));
+    let less = bench.expect(1, &dry);
+    assert!(less.out.contains("REFUSED: files was verified by less than the plan asks for now"), "{}", less.out);
+    assert_eq!(less.next_commands(), ["migrate run plan.toml --phase first"]);
+    let refused = bench.expect(1, &dry[..4]);
+    assert!(refused.err.contains("files is verified by less than the plan asks for now"), "{}", refused.err);
+    assert_eq!(bench.expect(0, &["status", "plan.toml"]).next_commands(), ["migrate run plan.toml"]);
+    bench.expect(0, &["run", "plan.toml"]);
+    bench.expect(0, &dry);
+    let nothing_left = |ran: &Ran| assert!(ran.out.contains("\nnext: nothing is left to do"), "{}{}", ran.out, ran.err);
+    bench.expect(0, &["abort", "plan.toml"]);
+    nothing_left(&bench.expect(1, &dry));
+    let given_up = bench.expect(1, &dry[..4]);
+    assert!(
+        given_up.err.contains("files is aborted\nnext: nothing is left to do; it was given up"),
+        "{}",
+        given_up.err
+    );
+    bench.expect(0, &["run", "plan.toml", "--approve", "all"]);
+    nothing_left(&bench.expect(0, &dry));
+}
+
+/// A run that was killed while it waited for the clients of a route leaves something to do.
+#[test]
+fn a_switch_that_is_not_watched_to_its_end_leaves_a_run_to_do() {
+    let bench = Bench::new(THREE);
+    bench.plan("", &CUTOVER.replace("route_max_age = \"0s\"", "route_max_age = \"1h\""));
+    let args = ["run", "plan.toml", "--approve", "all", "--json"];
+    let mut run = Running::start(bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()));
+    let watches = BufReader::new(run.stdout.take().unwrap()).lines().any(|line| {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        event["event"] == "waiting"
+    });
+    assert!(watches, "it ended before it waited");
+    signal(&run, "-KILL");
+    run.wait().unwrap();
+    let verified = bench.expect(0, &["run", "plan.toml", "--until", "verified"]);
+    assert!(verified.out.contains("files: switched"), "{}", verified.out);
+    assert_eq!(verified.next_commands(), ["migrate run plan.toml"]);
 }
 
 fn late_of(bench: &Bench) -> Value {

@@ -150,6 +150,26 @@ fn what_differs_is_repaired_and_then_nothing_is_left() {
     ends(&bench, verify[0], &verify[..1]);
 }
 
+/// A copy that somebody wrote over, and whose record the source then deleted: nothing deletes it.
+#[test]
+fn a_stray_that_was_a_copy_once_is_for_a_person() {
+    let bench = Bench::new(THREE);
+    bench.plan("", "delete_share = \"100%\"");
+    bench.expect(0, &["run", "plan.toml"]);
+    bench.write("target/data/d.txt", "written by somebody else");
+    fs::remove_file(bench.path("source/data/d.txt")).unwrap();
+    for more in
+        ["run plan.toml", "status plan.toml", "verify plan.toml", "verify plan.toml --repair", "status plan.toml"]
+    {
+        let typed = format!("migrate {more}");
+        needs(&bench, &typed, &[&typed], "move it away, or put it back");
+    }
+    assert!(bench.expect(0, &["status", "plan.toml"]).out.contains("    2 of 2 records, 9 B of 9 B\n"));
+    assert_eq!(fs::read_to_string(bench.path("target/data/d.txt")).unwrap(), "written by somebody else");
+    fs::remove_file(bench.path("target/data/d.txt")).unwrap();
+    ends(&bench, "migrate run plan.toml", &["migrate run plan.toml", "migrate verify plan.toml"]);
+}
+
 #[test]
 fn a_changed_meaning_is_put_back_first() {
     let bench = Bench::new(THREE);
@@ -170,6 +190,16 @@ fn what_was_given_up_is_not_brought_back() {
     let abort = "migrate abort plan.toml";
     ends(&bench, abort, &[abort, "migrate status plan.toml"]);
     assert_eq!(status(&bench)["next"], Value::Null);
+    // Also where a look finds that it is gone.
+    let abort = "migrate abort plan.toml --discard --yes";
+    ends(&bench, abort, &[abort, "migrate status plan.toml"]);
+    for verify in ["migrate verify plan.toml", "migrate verify plan.toml --repair"] {
+        ends(&bench, verify, &[verify]);
+    }
+    let named = ["verify", "plan.toml", "--repair", "--dataset", "files"];
+    assert!(bench.expect(1, &named).err.contains("files was given up"));
+    ends(&bench, &format!("migrate {}", named.join(" ")), &[&format!("migrate {}", named.join(" "))]);
+    assert_eq!(fs::read_dir(bench.path("target/data")).map_or(0, Iterator::count), 0);
 }
 
 #[test]

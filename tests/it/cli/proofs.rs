@@ -132,6 +132,10 @@ async fn a_waiver_that_is_withdrawn_brings_over_what_was_left() {
     assert!(tags().is_empty());
 
     buckets.plan("lead", "copy", "");
+    // What was proved is less than what is asked for now.
+    let status = buckets.json(0, &["status", "plan.toml", "--json"]);
+    assert_eq!(status["phases"][0]["datasets"][0]["waits_for"], "its verification", "{status}");
+    assert_eq!(status["next"], "migrate run plan.toml");
     let undecided = buckets.json(3, &["verify", "plan.toml", "--level", "listing", "--json"]);
     assert_eq!(undecided["datasets"][0]["undecided"], 2, "{undecided}");
     assert_eq!(undecided["next"], "migrate verify plan.toml --level checksum");
@@ -148,6 +152,7 @@ async fn a_waiver_that_is_withdrawn_brings_over_what_was_left() {
 
     // One that is added is no reason for anything.
     buckets.plan("lead", "copy", "waive = [\"tags\", \"metadata\"]");
+    assert_eq!(buckets.json(0, &["status", "plan.toml", "--json"])["next"], Value::Null);
     let events = buckets.expect(0, &["run", "plan.toml", "--json"]).events();
     assert_eq!(
         (&ended(&events)["targets"][0]["copied"], &ended(&events)["targets"][0]["same"]),
@@ -247,4 +252,18 @@ fn a_proof_names_what_decided() {
     // Without a ledger there are no recorded versions.
     let found = bench.json(0, &["verify", "plan.toml", "--state", "other", "--json"]);
     assert_eq!(found["datasets"][0]["decided"]["bytes"], 3, "{found}");
+
+    // A run says it with every proof, and where it asks for an approval.
+    bench.plan("", CUTOVER);
+    let events = bench.expect(0, &["run", "plan.toml", "--state", "moves", "--json"]).events();
+    let of = |name: &str, state: Option<&str>| {
+        events.iter().find(|event| event["event"] == name && state.is_none_or(|state| event["state"] == state)).unwrap()
+    };
+    let verified = of("dataset_state", Some("verified"));
+    for proof in [verified, &of("needs_approval", None)["datasets"][0]] {
+        assert_eq!(proof["decided"], decided, "{proof}");
+        assert!(proof["blind_spots"][0].as_str().unwrap().starts_with("bytes that change"), "{proof}");
+    }
+    assert_eq!((&verified["level"], &verified["compared"]), (&"checksum".into(), &3.into()), "{verified}");
+    assert!(of("dataset_state", Some("copying")).get("decided").is_none());
 }

@@ -1,8 +1,12 @@
 //! What was stopped says so: it is neither blocked nor different, and what was not looked at has no counts.
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
 
-use migrate::rehearse::{Operation, S3Server, S3ServerConfig};
+use migrate::rehearse::{Fault, FaultRule, Faults, Operation, S3Server, S3ServerConfig, When};
 use serde_json::Value;
 
 use super::{Bench, Running, THREE};
@@ -79,6 +83,42 @@ async fn a_verification_that_was_stopped_is_not_unequal() {
     let one = &stopped["datasets"][0];
     assert_eq!((&one["complete"], &one["different"], &one["missing"]), (&false.into(), &0.into(), &0.into()), "{one}");
     assert!(one["compared"].as_u64() < Some(300), "{one}");
+    server.stop().await;
+}
+
+/// The second time requests are dropped, and what had been compared with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_that_was_stopped_twice_is_stopped_and_no_error() {
+    let (bench, server) = slow(100_000).await;
+    let hangs = FaultRule::new(Fault::SlowFirstByte(Duration::from_hours(1)), When::Every(1));
+    server.set_faults(Faults::one(1, hangs.on([Operation::ListObjectsV2])));
+    for more in ["--level bytes", "--repair", "--json"] {
+        let args = [&["verify", "plan.toml"], &more.split(' ').collect::<Vec<_>>()[..]].concat();
+        let before = server.stats().of(Operation::ListObjectsV2);
+        let mut child = Running::start(keyed(&bench, &args).stdout(Stdio::piped()).stderr(Stdio::piped()));
+        while server.stats().of(Operation::ListObjectsV2) == before {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it asked");
+            tokio::task::yield_now().await;
+        }
+        let mut heard = BufReader::new(child.stderr.take().unwrap()).lines();
+        for answer in ["finishing what is in flight", "cancelling requests"] {
+            assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+            assert!(heard.any(|line| line.unwrap().starts_with(answer)), "{answer}");
+        }
+        let output = child.output();
+        let rest: Vec<_> = heard.map(Result::unwrap).collect();
+        assert_eq!(output.status.code(), Some(3), "{output:?} {rest:?}");
+        assert!(rest.is_empty(), "it is no error: {rest:?}");
+        if more == "--json" {
+            let stopped = document(&output);
+            assert_eq!((&stopped["stopped"], &stopped["mend"]), (&true.into(), &Value::Null), "{stopped}");
+            assert_eq!(stopped["not_looked_at"], serde_json::json!(["one", "two"]), "{stopped}");
+        } else {
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert!(said.starts_with("one: not looked at\ntwo: not looked at\n"), "{said}");
+            assert!(said.ends_with(&format!("\nnext: migrate verify plan.toml {more}\n")), "{said}");
+        }
+    }
     server.stop().await;
 }
 
