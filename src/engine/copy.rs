@@ -509,6 +509,16 @@ mod tests {
     use super::*;
     use crate::store::memory::MemoryStore;
 
+    #[test]
+    fn every_write_is_sent_under_the_condition_that_it_was_decided_by() {
+        let shown = Token { size: 1, tag: "t".into(), modified_s: None };
+        let pair = Pair { source: shown.clone(), target: shown.clone(), evidence: None, waived: Aspects::NONE };
+        assert_eq!(Want::Create.condition(), Condition::Absent);
+        for want in [Want::Replace(shown.clone()), Want::Look(shown.clone()), Want::Review(pair)] {
+            assert_eq!(want.condition(), Condition::Matches(shown.clone()), "{want:?}");
+        }
+    }
+
     #[tokio::test]
     async fn a_write_that_is_dropped_half_way_is_no_longer_in_flight() {
         let follower = Follower {

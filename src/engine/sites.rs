@@ -477,3 +477,26 @@ fn s3_credentials(credentials: &Credentials) -> Result<S3Credentials, String> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    /// A look that stands above the limits or the retries would lie hours before the write that it is for.
+    #[tokio::test]
+    async fn a_store_looks_below_its_limits_and_its_retries() {
+        let text = "name = \"p\"\n[sites.a]\ndirectory = \"a\"\n[sites.b]\ndirectory = \"b\"\n[[phase]]\nname = \"f\"\n\
+                    [[phase.dataset]]\nname = \"d\"\nsource = \"file://a/x\"\ntargets = [\"file://b/x\"]\n\
+                    waive = [\"properties\"]\n";
+        let plan = plan::parse(text, std::path::Path::new("plan.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+        let opener = |_: &Location, _| Some(Arc::new(MemoryStore::new("file://b/x/")) as Arc<dyn ObjectStore>);
+        let sites = Sites::with_opener(Box::new(opener), RetryPolicy::default());
+        let dataset = &plan.phases[0].datasets[0];
+        let (store, _) =
+            sites.store(&plan, dataset, &dataset.targets[0].at, Role::Target, &Arc::default()).await.unwrap();
+        let text = format!("{store:?}");
+        let layers: Vec<_> = text.split(" { inner: ").take(5).collect();
+        assert_eq!(layers, ["Retrying", "Limited", "Limited", "Conditional", "Metered"], "{text}");
+    }
+}

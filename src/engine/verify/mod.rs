@@ -519,3 +519,34 @@ impl Verifier {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_plan_keeps_crowds_out_no_difference() {
+        let difference = |key: String, kind| Difference { key: Key::new(key), kind, detail: String::new() };
+        let kept = |n| difference(format!("{n:06}"), DifferenceKind::Extra);
+        let mut found = Found { extra: 12_000, missing: 1, extra_is_kept: true, ..Found::default() };
+        found.kept = (0..DIFFERENCES_KEPT).map(kept).collect();
+        found.differences.push(difference("z".to_owned(), DifferenceKind::Missing));
+        found.list();
+        assert_eq!(found.differences.len(), DIFFERENCES_KEPT);
+        assert_eq!(found.differences.last().unwrap().key, "z".into(), "it is listed, in its place");
+        assert_eq!((found.differences_omitted, found.broken_omitted), (2_001, 0));
+    }
+
+    #[test]
+    fn a_proof_of_nothing_moves_no_lead_unless_the_plan_accepts_it() {
+        let verified = |compared| Verified {
+            dataset: DatasetName::new("d").unwrap(),
+            level: Level::Bytes,
+            compared,
+            decided: Decided::default(),
+            blind_spots: Vec::new(),
+        };
+        assert!(verified(0).for_switch(false).is_none());
+        assert!(verified(0).for_switch(true).is_some() && verified(1).for_switch(false).is_some());
+    }
+}

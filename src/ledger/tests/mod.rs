@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::model::{Decided, PlanName};
+use crate::model::{Aspects, Decided, Evidence, PlanName, Sha256, Token};
 
 mod file;
 mod model;

@@ -412,3 +412,30 @@ async fn the_last_directory_that_was_met_at_a_path_counts() {
     let places = bench.ledger.places().await.unwrap();
     assert_eq!(places, [("/a".to_owned(), "3".to_owned()), ("/b".to_owned(), "2".to_owned())]);
 }
+
+#[tokio::test]
+async fn a_request_is_taken_up_or_taken_back() {
+    let bench = Bench::new();
+    let asked = |id: &str| {
+        let request = Request::Withdraw { phase: crate::model::PhaseName::new("p").unwrap() };
+        Record::Requested(RequestRow { id: id.into(), by: "me".into(), at: Timestamp(1), request, answer: None })
+    };
+    let (taken, back) = (
+        |id: &str| Record::RequestTaken { id: id.into() },
+        |id: &str| Record::RequestTakenBack { id: id.into(), at: Timestamp(2) },
+    );
+    let done = |id: &str, detail: &str| {
+        let answer = Answer { done: true, detail: detail.into() };
+        Record::Answered { id: id.into(), answer, at: Timestamp(3) }
+    };
+    let answer = async |id: &str| bench.ledger.answer_to(id).await.unwrap();
+    bench.append(vec![asked("first"), taken("first"), back("first")]).await;
+    assert!(bench.ledger.request_taken("first").await.unwrap() && answer("first").await.is_none(), "it is too late");
+    // A second answer changes nothing, and stops nobody.
+    bench.append(vec![done("first", "one"), done("first", "two")]).await;
+    assert_eq!(answer("first").await.unwrap().detail, "one");
+    bench.append(vec![asked("second"), back("second"), taken("second"), done("second", "one")]).await;
+    assert!(!bench.ledger.request_taken("second").await.unwrap());
+    assert!(!answer("second").await.unwrap().done, "it was taken back first");
+    assert_eq!(bench.ledger.open_requests().await.unwrap(), []);
+}

@@ -379,6 +379,18 @@ mod tests {
         assert!(!store.refuses_to_replace_by(replaces).unwrap());
         assert!(!store.refuses_to_replace_by(|_, _| Err(Errno::EXIST)).unwrap(), "it refuses what is right, too");
         assert!(!store.refuses_to_replace_by(|_, _| Err(Errno::NOTSUP)).unwrap());
+        // What it answers and what it does must both be right.
+        let renamed = |from: (&OwnedFd, &str), to: (&OwnedFd, &str)| rename_new(from, to).is_ok();
+        assert!(!store.refuses_to_replace_by(|from, to| Ok(_ = renamed(from, to))).unwrap(), "nothing is refused");
+        let exists = |from: (&OwnedFd, &str), to: (&OwnedFd, &str)| renamed(from, to).then_some(()).ok_or(Errno::EXIST);
+        let never = |from: (&OwnedFd, &str), to: (&OwnedFd, &str)| exists(from, to).and(Err(Errno::EXIST));
+        assert!(!store.refuses_to_replace_by(never).unwrap(), "a name that was made is told as one that was there");
+        let lies = |from: (&OwnedFd, &str), to: (&OwnedFd, &str)| {
+            let there = statat(to.0, to.1, AtFlags::empty()).is_ok();
+            renameat(from.0, from.1, to.0, to.1)?;
+            if there { Err(Errno::EXIST) } else { Ok(()) }
+        };
+        assert!(!store.refuses_to_replace_by(lies).unwrap(), "it says that it refuses, and replaces");
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "nothing is left over");
     }
 

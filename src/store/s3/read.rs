@@ -122,6 +122,7 @@ mod tests {
         for (content_range, length, asked) in [
             ("bytes 0-4/20", 5, Some((5, 10))),
             ("bytes 6-10/20", 5, Some((5, 10))),
+            ("bytes 4-9/20", 6, Some((5, 10))),
             ("bytes 5-8/20", 4, Some((5, 10))),
             ("bytes 5-9/20", 5, None),
             ("", 5, Some((5, 10))),

@@ -182,3 +182,20 @@ fn a_saved_plan_is_bound_to_its_directories() {
     assert!(stale.err.contains("directory of file://here/data: inode"), "{}", stale.err);
     assert!(!bench.path(".migrate").exists(), "nothing was begun");
 }
+
+/// A process that was killed leaves staged files: a run removes them where it writes, and nothing else does.
+#[test]
+fn what_a_dead_process_has_staged_is_swept_by_a_run_at_its_target_alone() {
+    let bench = Bench::new(THREE);
+    bench.expect(0, &["run", "plan.toml"]);
+    let staged = |side: &str| format!("{side}/data/.migrate-partial~{}", "0a".repeat(16));
+    for side in ["source", "target"] {
+        bench.write(&staged(side), "half of a bo");
+    }
+    bench.expect(0, &["plan", "plan.toml"]);
+    bench.expect(0, &["verify", "plan.toml"]);
+    assert!(bench.path(&staged("target")).exists(), "a look removes nothing");
+    bench.expect(0, &["run", "plan.toml"]);
+    assert!(!bench.path(&staged("target")).exists());
+    assert!(bench.path(&staged("source")).exists(), "nothing is ever removed at a source");
+}

@@ -78,6 +78,7 @@ async fn what_does_not_travel_is_not_equal_because_its_bytes_are_there() {
     let ran = buckets.expect(3, &["run", "plan.toml"]);
     assert!(ran.out.contains("cold at s3://there/copy: it has a property that does not travel yet"), "{}", ran.out);
     buckets.expect(1, &["verify", "plan.toml"]);
+    buckets.expect(1, &["verify", "plan.toml", "--level", "bytes"]);
     buckets.plan("lead", "copy", "waive = [\"storage-class\"]");
     buckets.expect(0, &["run", "plan.toml"]);
     buckets.server.stop().await;
@@ -162,6 +163,18 @@ async fn a_waiver_that_is_withdrawn_brings_over_what_was_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repair_teaches_that_a_waiver_left_nothing_behind() {
+    let buckets = Buckets::new("waive = [\"tags\"]").await;
+    buckets.put("lead", "plain", object("plain"));
+    buckets.expect(0, &["run", "plan.toml"]);
+    buckets.plan("lead", "copy", "");
+    buckets.expect(3, &["verify", "plan.toml", "--level", "listing"]);
+    buckets.expect(0, &["verify", "plan.toml", "--repair"]);
+    buckets.expect(0, &["verify", "plan.toml", "--level", "listing"]);
+    buckets.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_proof_says_what_was_waived_and_a_waiver_for_one_target_strips_no_other() {
     let buckets = Buckets::new("").await;
     let tagless = server(Quirks { no_tags: true, ..Quirks::default() }).await;
@@ -189,6 +202,12 @@ async fn every_proof_says_what_was_waived_and_a_waiver_for_one_target_strips_no_
     assert!(proof["blind_spots"].as_array().unwrap().contains(&waived.into()), "{proof}");
     let dry = buckets.expect(0, &["cutover", "plan.toml", "--phase", "first", "--dry-run"]);
     assert!(dry.out.contains(&format!("not seen: {waived}\n")), "{}", dry.out);
+
+    // Nor does it hide what another target lacks.
+    buckets.put("copy", "k", object("bytes"));
+    let different = buckets.expect(1, &["verify", "plan.toml"]);
+    assert!(different.out.contains("different k at s3://there/copy"), "{}", different.out);
+    buckets.expect(0, &["run", "plan.toml"]);
 
     // Without the waiver nothing passes for equal because its bytes are there.
     buckets.plan("lead", "copy", &more.replace("waive = [\"tags\"]\n", ""));
@@ -266,4 +285,16 @@ fn a_proof_names_what_decided() {
     }
     assert_eq!((&verified["level"], &verified["compared"]), (&"checksum".into(), &3.into()), "{verified}");
     assert!(of("dataset_state", Some("copying")).get("decided").is_none());
+}
+
+/// The proof with which a lead moves says so as well.
+#[test]
+fn the_proof_of_a_cutover_names_what_it_did_not_see() {
+    let bench = Bench::new(THREE);
+    bench.plan("", CUTOVER);
+    let events = bench.expect(0, &["run", "plan.toml", "--approve", "all", "--json"]).events();
+    let of = |event: &&Value| event["event"] == "cutover_step" && event["step"] == "final verify";
+    let told: Vec<_> = events.iter().filter(of).map(|event| event["detail"].as_str().unwrap()).collect();
+    let proof = "equal by recorded versions; not seen: bytes that change without a new version";
+    assert!(told.iter().any(|detail| detail.starts_with(proof) && detail.contains("waived by the plan")), "{told:?}");
 }

@@ -253,6 +253,33 @@ async fn tags_that_no_upload_can_have_fail_their_record_until_they_are_waived() 
     two.stop().await;
 }
 
+/// In parts, by an upload that began before and ended after, and by being there already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiver_that_is_withdrawn_is_noticed_however_a_record_came_over() {
+    let two = Two::new(Quirks::default(), Quirks::default()).await;
+    let tags = map([("team", "shop")]);
+    two.put("parts", large(b'a', tags.clone()));
+    two.put("there", NewObject { tags: tags.clone(), ..text("there") });
+    two.to.state().put_object("data", "there", text("there"));
+    two.plan("waive = [\"tags\"]");
+    two.run(0, &["run", "plan.toml"]);
+    assert!(["parts", "there"].iter().all(|key| two.arrived(key).tags.is_empty()));
+    two.put("begun", large(b'b', tags.clone()));
+    let rule = FaultRule::new(Fault::ExpiredToken, When::Every(1)).on([Operation::CompleteMultipartUpload]);
+    two.to.set_faults(Faults::one(1, rule));
+    two.run(3, &["run", "plan.toml"]);
+    two.to.set_faults(Faults::default());
+    assert_eq!(two.to.state().uploads("data").len(), 1, "it waits");
+
+    two.plan("");
+    let begun = two.run(1, &["run", "plan.toml"]);
+    assert!(begun.out.contains("different begun at"), "its upload had no tags: {}", begun.out);
+    assert_eq!((two.arrived("parts").tags, two.arrived("there").tags), (tags.clone(), tags.clone()));
+    two.run(0, &["run", "plan.toml"]);
+    assert_eq!(two.arrived("begun").tags, tags);
+    two.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_is_read_at_the_target_as_it_is_read_at_the_source() {
     use MetadataQuirk::{AsciiOnly, None, Raw};

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -11,8 +14,8 @@ use migrate::{
     lifecycle::Goal,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        BeforeSending, ByteRange, Capabilities, Condition, Head, Listing, ObjectStore, Part, Properties, Read, Result,
-        Upload, memory::MemoryStore,
+        BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Properties,
+        Read, Result, StoreError, Upload, memory::MemoryStore,
     },
 };
 use tempfile::tempdir;
@@ -21,18 +24,25 @@ use super::{Rig, Stores, memory, one_dataset};
 
 /// A server that ignores conditions, and an application that writes right after the tool has looked.
 #[derive(Debug)]
-struct Racing {
-    inner: MemoryStore,
+pub(super) struct Racing {
+    pub(super) inner: MemoryStore,
     /// The key that the application writes, once.
     armed: Mutex<Option<Key>>,
+    /// The same right before its tags are read.
+    armed_tags: Mutex<Option<Key>>,
+    /// Every condition is refused, also one that holds.
+    pub(super) refuses: AtomicBool,
 }
 
 impl Racing {
     fn new() -> Self {
         let can = Capabilities { proof: migrate::store::Proof::SignedPayload, ..Capabilities::unproved() };
         let can = Capabilities { properties: true, tags: true, tag_count: true, keeps_crc64nvme: true, ..can };
-        let inner = MemoryStore::new("s3://a/data/").with_capabilities(can);
-        Self { inner, armed: Mutex::default() }
+        Self::of(MemoryStore::new("s3://a/data/").with_capabilities(can))
+    }
+
+    pub(super) fn of(inner: MemoryStore) -> Self {
+        Self { inner, armed: Mutex::default(), armed_tags: Mutex::default(), refuses: false.into() }
     }
 
     fn arm(&self, key: &str) {
@@ -66,12 +76,18 @@ impl ObjectStore for Racing {
         head
     }
     async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        if self.armed_tags.lock().unwrap().take_if(|armed| armed == key).is_some() {
+            self.inner.put_raw(key.as_str(), "written by the application", tagged("theirs"));
+        }
         self.inner.tags(key).await
     }
     async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
         self.inner.read(key, range, pin).await
     }
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
+        if self.refuses.load(Ordering::Relaxed) && *condition != Condition::None {
+            return Err(StoreError::new(ErrorKind::Precondition, "write", self.location(), "refused on purpose"));
+        }
         self.inner.put(key, body, properties, condition).await
     }
     fn refuses(&self, key: &Key) -> Option<&'static str> {
@@ -111,6 +127,10 @@ impl ObjectStore for Racing {
     }
 }
 
+fn tagged(value: &str) -> Properties {
+    Properties { tags: [("by".to_owned(), value.to_owned())].into(), ..Properties::default() }
+}
+
 fn rig(directory: &std::path::Path) -> (Rig, Arc<MemoryStore>, Arc<Racing>) {
     let (source, target) = (memory(&["src"])["src"].clone(), Arc::new(Racing::new()));
     for key in ["a", "b", "c", "d"] {
@@ -145,4 +165,19 @@ async fn a_discard_spares_what_was_written_since_the_look() {
     assert_eq!(target.inner.bytes("b").unwrap(), "written by the application");
     assert_eq!((ends[0].discarded, ends[0].kept), (3, 1), "{ends:?}");
     assert_eq!(target.inner.snapshot().len(), 1);
+}
+
+/// Tags are read apart from the bytes that they belong to.
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_of_one_version_are_never_copied_with_the_tags_of_another() {
+    let (source, target) = (Arc::new(Racing::of(MemoryStore::new("s3://src/data/"))), memory(&["a"])["a"].clone());
+    source.probe().await.unwrap();
+    source.inner.put_raw("k", "first", tagged("ours"));
+    *source.armed_tags.lock().unwrap() = Some("k".into());
+    let stores = Stores::from([("src".into(), source.clone() as _), ("a".into(), target.clone() as _)]);
+    let directory = tempdir().unwrap();
+    Rig::new(&one_dataset(&["a"], ""), stores, directory.path()).try_run(Goal::Copied).await.unwrap();
+    assert_eq!(*source.armed_tags.lock().unwrap(), None, "it was written to meanwhile");
+    assert_eq!(target.snapshot()[&Key::from("k")].properties.tags, tagged("theirs").tags);
+    assert_eq!(target.bytes("k").unwrap(), "written by the application");
 }

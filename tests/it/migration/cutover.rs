@@ -16,7 +16,7 @@ use migrate::{
 };
 use tempfile::tempdir;
 
-use super::{Rig, Stores, dynamic, memory};
+use super::{Rig, Stores, conditions::Racing, dynamic, memory};
 
 /// A plan of two phases: `shop` goes from `src` to `a` and `b` and is led by `a` then, `part` goes on
 /// from `a` to `c`. Both routes are at the site `control`.
@@ -400,4 +400,48 @@ async fn a_write_at_the_new_lead_before_the_switch_stops_it() {
         "{stopped}"
     );
     assert_eq!(route(&stores, "shop"), None, "the lead has not moved");
+}
+
+/// A store that refuses what holds, although its probe said otherwise: nobody is accused, and what may still be
+/// on its way is not given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_that_is_refused_while_the_route_is_as_it_was_read_accuses_nobody() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let document = RouteDocument {
+        dataset: migrate::model::DatasetName::new("shop").unwrap(),
+        epoch: Epoch(4),
+        attempt: "earlier".into(),
+        lead: migrate::model::SiteName::new("src").unwrap(),
+        followers: Vec::new(),
+        max_age_s: 0,
+        since: "2026-01-01T00:00:00Z".into(),
+    };
+    let control = Arc::new(Racing::of(MemoryStore::new("s3://control/routes/")));
+    control.inner.put_raw("shop.json", serde_json::to_vec(&document).unwrap(), Properties::default());
+    let mut shared = dynamic(&stores);
+    shared.insert("control".into(), control.clone());
+    let rig = Rig::new(&plan(""), shared, directory.path());
+    rig.try_run(Goal::Verified).await.unwrap();
+    control.refuses.store(true, std::sync::atomic::Ordering::Relaxed);
+    let stopped = rig.try_run(Goal::CutOver).await.unwrap().stopped.expect("the store refuses").to_string();
+    assert!(stopped.contains("still shows just what was read") && !stopped.contains("somebody"), "{stopped}");
+
+    // The same for one that a crash has cut off: its request may come yet, and finds what it asks for.
+    rig.try_run(Goal::Verified).await.unwrap();
+    let event = migrate::lifecycle::Event::SwitchIntended {
+        lead: migrate::lifecycle::Lead { epoch: Epoch(5), lead: migrate::model::SiteName::new("a").unwrap() },
+        attempt: "cut off".into(),
+        route: "s3://control/routes/shop.json (https://control.example.com)".into(),
+        max_age_s: 0,
+    };
+    let (dataset, at) = (document.dataset.clone(), migrate::model::Timestamp(0));
+    rig.ledger.append(vec![migrate::ledger::Record::Happened { dataset, event, at }]).await.unwrap();
+    let refused = match rig.try_run(Goal::CutOver).await {
+        Ok(outcome) => outcome.stopped.expect("the store refuses").to_string(),
+        Err(error) => error.to_string(),
+    };
+    assert!(refused.contains("still shows just what was read"), "{refused}");
+    let events = rig.ledger.events(&document.dataset).await.unwrap();
+    let (last, _) = events.last().unwrap();
+    assert!(matches!(last, migrate::lifecycle::Event::SwitchIntended { .. }), "{last:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use migrate::{
     digest::Body,
     lifecycle::Goal,
@@ -9,7 +10,8 @@ use migrate::{
     plan::Level,
     rehearse::{Fault, FaultRule, Faults, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When},
     store::{
-        ByteRange, Capabilities, Condition, ErrorKind, IfMatch, ObjectStore, Proof, Properties, Retry, StoreError,
+        ByteRange, Capabilities, Condition, ErrorKind, IfMatch, KeyRules, KeyShape, ObjectStore, Proof, Properties,
+        Retry, StoreError,
         conditional::Conditional,
         s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
         survive::tags_at,
@@ -191,6 +193,55 @@ async fn a_later_probe_of_the_same_migration_removes_what_an_earlier_one_had_to_
     assert_eq!(entries, None, "it is no record");
     probing("ledger").await.probe().await.unwrap();
     assert!(server.state().keys("data").is_empty());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_fails_removes_what_it_has_written() {
+    let server = server(|_| {}).await;
+    let refused = FaultRule::new(Fault::InternalError, When::Every(1)).on([Operation::GetObject]);
+    server.set_faults(Faults::one(1, refused));
+    assert!(store(&server, "t", SECRET, "").await.probe().await.is_err());
+    assert!(server.stats().of(Operation::PutObject) > 0 && server.state().keys("data").is_empty());
+    server.stop().await;
+}
+
+/// Lays a policy on a server's bucket `data`.
+async fn deny(server: &S3Server, policy: &str) {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(server.endpoint())
+        .force_path_style(true)
+        .credentials_provider(Credentials::new(ID, SECRET, None, None, "test"));
+    let client = aws_sdk_s3::Client::from_conf(config.build());
+    client.put_bucket_policy().bucket("data").policy(policy).send().await.unwrap();
+}
+
+/// A server that refuses the keys of one shape is found to hold all others; a policy plays it.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_shape_of_key_that_a_server_refuses_is_found() {
+    let server = server(|_| {}).await;
+    let long = format!("*/{}*", "s".repeat(256));
+    for (shape, keys) in [
+        (KeyShape::LeadingSlash, "/*"),
+        (KeyShape::TrailingSlash, "*/"),
+        (KeyShape::EmptySegment, "*//*"),
+        (KeyShape::DotSegment, "*/../*"),
+        (KeyShape::LongSegment, &long),
+        (KeyShape::Space, "* *"),
+        (KeyShape::Sign, "*+*"),
+        (KeyShape::Control, "*\u{1}*"),
+        (KeyShape::NotAscii, "*\u{e9}*"),
+    ] {
+        let policy = serde_json::json!({ "Statement": [{
+            "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": format!("arn:aws:s3:::data/{keys}"),
+        }] });
+        deny(&server, &policy.to_string()).await;
+        let found = store(&server, "t", SECRET, "").await.probe().await.unwrap().keys;
+        assert_eq!(found.shapes_refused().collect::<Vec<_>>(), [shape]);
+        assert_eq!(found.bytes_max, KeyRules::ALL.bytes_max, "{shape:?}");
+    }
     server.stop().await;
 }
 
