@@ -51,6 +51,12 @@ impl FileListing {
     pub(super) fn new(directory: Arc<Directory>, range: KeyRange) -> Self {
         Self { directory, range, window: WINDOW_NAMES, walk: None, ended: false }
     }
+
+    /// The one name that is asked for, if it is one: whether it is there need not be asked of the whole
+    /// directory, which may have very many.
+    fn name(&self) -> Option<Key> {
+        self.range.until.clone().filter(|key| shard::only(key) == self.range)
+    }
 }
 
 #[async_trait]
@@ -59,8 +65,7 @@ impl Listing for FileListing {
         if self.ended {
             return Ok(None);
         }
-        // No listing is needed to see whether one name is there, and a directory can have very many.
-        if let Some(key) = self.range.until.clone().filter(|key| shard::only(key) == self.range) {
+        if let Some(key) = self.name() {
             let directory = self.directory.clone();
             let entry = super::run_blocking(&self.directory, "list", move || directory.entry(&key)).await?;
             self.ended = true;
@@ -407,12 +412,22 @@ mod tests {
         let mut walk = Walk::new(Arc::new(Directory::new(fd, "test".into())), KeyRange::all(), 2_000).unwrap();
         assert_eq!(walk.page().unwrap().len(), PAGE_ENTRIES);
         assert_eq!(READS.get(), 1, "who asks for one page does not pay for all");
-        // Whether one name is there is not asked of the whole directory.
-        READS.set(0);
-        for (key, there) in [("00007", 1), ("none", 0)] {
-            assert_eq!(keys(root.path(), shard::only(&key.into()), 100).len(), there, "{key}");
+    }
+
+    #[tokio::test]
+    async fn whether_one_name_is_there_is_not_asked_of_the_whole_directory() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("here"), "").unwrap();
+        let directory = Arc::new(Directory::new(fs::File::open(root.path()).unwrap().into(), "test".into()));
+        for (key, there) in [("here", true), ("gone", false)] {
+            let mut listing = FileListing::new(directory.clone(), shard::only(&key.into()));
+            assert_eq!(listing.name(), Some(key.into()));
+            let found = listing.next().await.unwrap().map(|page| page.into_iter().map(|entry| entry.key).collect());
+            assert_eq!(found, there.then(|| vec![Key::from(key)]));
+            assert_eq!(listing.next().await.unwrap(), None);
         }
-        assert_eq!(READS.get(), 0);
+        let between = KeyRange { after: None, until: Some("here".into()) };
+        assert_eq!(FileListing::new(directory, between).name(), None);
     }
 
     #[test]
