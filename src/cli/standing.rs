@@ -280,7 +280,7 @@ async fn of_dataset(
                 standing.verification = None;
             }
             event => {
-                standing.verification = proof(event, &at.to_string(), dataset.accept_empty).or(standing.verification)
+                standing.verification = proof(event, &at.to_string(), dataset.accept_empty).or(standing.verification);
             }
         }
     }

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::{Bench, CUTOVER, THREE};
 
+/// No chain is longer. Each verification is a new one, so the ledger never tells quite the same after it.
+const STEPS_MAX: usize = 8;
+
 /// What a chain of commands, each the `next` of the one before, came to.
 #[derive(Debug, PartialEq, Eq)]
 enum Came {
@@ -32,7 +35,7 @@ fn follow(bench: &Bench, first: &str) -> (Vec<String>, Came) {
         }
         let standing = bench.json(0, &["status", "plan.toml", "--json"])["phases"].clone();
         let here = (next.clone(), standing);
-        assert!(!stood.contains(&here), "in a circle: {seen:?}, then {next}");
+        assert!(!stood.contains(&here) && seen.len() < STEPS_MAX, "in a circle: {seen:?}, then {next}");
         stood.push(here);
         if let Some(mend) = last("mend: ") {
             return (seen, Came::ToAMend(mend));
