@@ -9,6 +9,7 @@ use super::{
     ask::{Driver, drive_or_ask},
     documented,
     error::{Code, Failure},
+    interrupt,
     next::Situation,
     render, run,
     session::{self, Session},
@@ -16,7 +17,7 @@ use super::{
     term,
 };
 use crate::{
-    engine::{self, DryRun, EngineError, LESS, Sites},
+    engine::{self, DryRun, EngineError, LESS, Shutdown, Sites},
     ledger::{Answer, Request},
     lifecycle::Goal,
     model::PhaseName,
@@ -131,11 +132,18 @@ fn not_proved<'a>(standing: &[PhaseStanding], phase: &'a PhaseName) -> Situation
 fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failure> {
     let failed = |error: EngineError| {
         let failure = Failure::engine(&error, session.redactor);
-        if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
+        match error {
+            EngineError::Cancelled => failure.then(session.next(&Situation::Stopped(&session::typed()))),
+            error if error.is_blocking() => failure.then(session.next(&Situation::of_block(&error))),
+            _ => failure,
+        }
     };
     let (runs, standing) = session::block_on(async {
+        let shutdown = Shutdown::new();
+        let _listening = interrupt::listen(&shutdown)?;
         let ledger = session.ledger_to_read()?.map(Arc::new);
-        let runs = engine::dry_run(&session.plan, &Sites::new(), ledger.clone(), phase).await.map_err(failed)?;
+        let runs = engine::dry_run(&session.plan, &Sites::new(), ledger.clone(), phase, &shutdown).await;
+        let runs = runs.map_err(failed)?;
         let standing = standing::read(session, ledger.as_deref(), Goal::CutOver, 0).await.map_err(failed)?;
         Ok((runs, standing))
     })?;

@@ -65,6 +65,7 @@ mod tests {
             checksums,
             part_size: None,
             left_behind: Vec::new(),
+            archived: false,
         }
     }
 
@@ -141,6 +142,9 @@ mod tests {
         }
         let redirects = Head { left_behind: vec!["redirect"], ..plain.clone() };
         assert!(matches!(compare(&plain, &redirects, all()), Verdict::Differs(_)), "clients are sent elsewhere");
+        let archived = Head { archived: true, ..plain.clone() };
+        assert!(matches!(compare(&plain, &archived, all()), Verdict::Differs(_)), "nobody can read it");
+        assert_eq!(compare(&plain, &archived, waiving(Aspects::STORAGE_CLASS)), Verdict::Equal);
     }
 
     /// What servers show of an object that was written without a type, and of one with an empty one.

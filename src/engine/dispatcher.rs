@@ -218,7 +218,7 @@ impl Run<'_> {
         self.sink.tell(Event::PhaseBegan { phase: phase.name.clone() });
         let (mut active, mut complete, mut moved) = (Vec::new(), true, Vec::new());
         for dataset in asked {
-            if let Some(begun) = proof::cancellable(&self.shutdown, self.activate(&dataset)).await? {
+            if let Some(begun) = proof::cancellable(&self.shutdown, Box::pin(self.activate(&dataset))).await? {
                 active.push(begun);
             } else {
                 let state = self.state(&dataset.name).await?;
@@ -239,7 +239,7 @@ impl Run<'_> {
             rounds += 1;
             let mut again = moved_on(&active);
             if again.is_empty() {
-                again = self.cut_over(phase, &mut active, outcome).await?;
+                again = Box::pin(self.cut_over(phase, &mut active, outcome)).await?;
             }
             if again.is_empty() || rounds >= ROUNDS_MAX || self.shutdown.is_draining() {
                 break;
@@ -249,7 +249,7 @@ impl Run<'_> {
             }
         }
         for dataset in moved.iter().filter(|_| !self.shutdown.is_draining()) {
-            if let Err(error) = proof::cancellable(&self.shutdown, self.settle_late(dataset)).await {
+            if let Err(error) = proof::cancellable(&self.shutdown, Box::pin(self.settle_late(dataset))).await {
                 outcome.stopped.get_or_insert(error);
             }
         }

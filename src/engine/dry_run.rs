@@ -1,12 +1,13 @@
 //! A cutover that is only looked at: the very steps that the real one takes, each checked.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures::future::{Either, select};
 use serde::Serialize;
 
 use super::{
-    EngineError, Sites, Verified, meaning_of, now,
+    EngineError, Shutdown, Sites, Verified, meaning_of, now,
     proof::{asks_more, same_meaning},
     refuse_unsupported,
 };
@@ -50,8 +51,21 @@ pub struct DryStep {
     pub refused: Option<String>,
 }
 
-/// Checks the cutover of a phase and changes nothing but the scratch key of a probe.
+/// Checks the cutover of a phase and changes nothing but the scratch key of a probe. The first stop ends it.
 pub async fn dry_run(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Option<Arc<Ledger>>,
+    phase: &PhaseName,
+    shutdown: &Shutdown,
+) -> Result<Vec<DryRun>, EngineError> {
+    match select(pin!(checked(plan, sites, ledger, phase)), pin!(shutdown.draining())).await {
+        Either::Left((runs, _)) => runs,
+        Either::Right(((), _)) => Err(EngineError::Cancelled),
+    }
+}
+
+async fn checked(
     plan: &Plan,
     sites: &Sites,
     ledger: Option<Arc<Ledger>>,
@@ -143,7 +157,7 @@ impl Hand for Looking {
     }
 
     async fn cancelled(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn changes(&self) -> Result<Changes, Halt> {

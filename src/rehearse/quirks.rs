@@ -22,6 +22,8 @@ pub struct Quirks {
     pub ignore_conditions: bool,
     /// The same for the completion of a multipart upload alone.
     pub ignore_conditions_on_complete: bool,
+    /// `If-None-Match` on writes and completions is `NotImplemented`, whether it holds or not.
+    pub no_if_none_match: bool,
     /// How the tag of `If-Match` on writes, completions and deletes is compared.
     pub if_match: IfMatchQuirk,
     /// A wrong `x-amz-checksum-*` is accepted; none is stored.
@@ -125,7 +127,7 @@ impl Quirks {
                 IfMatchQuirk::BareOnly => header(headers, "if-match").unwrap_or_default().to_owned(),
                 IfMatchQuirk::NeverMatches => String::new(),
             })),
-            (None, Some(ETagCondition::Any)) => Ok(Condition::Absent),
+            (None, Some(ETagCondition::Any)) if !self.no_if_none_match => Ok(Condition::Absent),
             _ => Err(s3_error!(NotImplemented, "A header you provided implies functionality that is not implemented")),
         }
     }

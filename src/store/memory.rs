@@ -225,6 +225,7 @@ impl State {
         let tags = std::mem::take(&mut properties.tags);
         Head {
             left_behind: Vec::new(),
+            archived: false,
             token: object.token.clone(),
             properties,
             tag_count: self.truth.tag_count.then(|| u32::try_from(tags.len()).unwrap_or(u32::MAX)),

@@ -209,6 +209,8 @@ pub struct Head {
     pub part_size: Option<u64>,
     /// What it carries that this build cannot bring along, by the names that a plan waives.
     pub left_behind: Vec<&'static str>,
+    /// It is in cold storage: it cannot be read before it is restored.
+    pub archived: bool,
 }
 
 /// An object's body, or a range of it, with what came along.

@@ -63,6 +63,9 @@ impl Scope {
         if let Some(name) = self.left_behind(lead) {
             return Some(does_not_travel(name));
         }
+        if follower.archived && self.kinds.holds(Aspects::STORAGE_CLASS) {
+            return Some("it is in cold storage, where nobody can read it before it is restored".to_owned());
+        }
         // A follower may have a lock or a storage class by its bucket's own rules; a redirect is somebody's.
         if self.left_behind(follower) == Some("redirect") {
             return Some("\"redirect\" is there, the lead has none".to_owned());

@@ -288,6 +288,7 @@ fn head_of(stat: &Stat) -> Head {
         checksums: Checksums::default(),
         part_size: None,
         left_behind: Vec::new(),
+        archived: false,
     }
 }
 

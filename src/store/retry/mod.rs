@@ -28,7 +28,7 @@ use crate::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
         BeforeSending, ByteRange, Capabilities, Condition, Entry, ErrorKind, Head, Listing, ObjectStore, Part,
-        Properties, Read, Result, StoreError, Upload, must_be_gone,
+        Properties, Read, Result, StoreError, Upload, meter::Paused, must_be_gone,
     },
 };
 
@@ -51,11 +51,13 @@ struct Attempts<'a> {
     made: u32,
     /// An attempt may have acted although it failed.
     unknown: bool,
+    /// Shows what the next attempt is made for, until it has ended: it may take a minute to fail.
+    waiting: Option<Paused<'a>>,
 }
 
 impl<'a> Attempts<'a> {
     fn new(pacer: &'a Pacer) -> Self {
-        Self { pacer, made: 0, unknown: false }
+        Self { pacer, made: 0, unknown: false, waiting: None }
     }
 
     /// Pauses before the next attempt; fails where there is to be none.
@@ -65,7 +67,7 @@ impl<'a> Attempts<'a> {
         match self.pacer.pause_after(self.made, &error) {
             Some(pause) => {
                 log_failure(&error, self.made, pause);
-                let _waiting = self.pacer.waits(&error, self.made);
+                self.waiting = self.pacer.waits(&error, self.made);
                 tokio::time::sleep(pause).await;
                 Ok(())
             }

@@ -13,7 +13,7 @@ use std::{
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 
 use crate::store::{
-    Retry, StoreError,
+    ErrorKind, Retry, StoreError,
     meter::{Meter, Paused, Waiting},
 };
 
@@ -112,9 +112,14 @@ impl Pacer {
         Some(longest.mul_f64(share))
     }
 
-    /// Shows a display that a request waits, once that is more than a hiccup.
+    /// Shows a display that a request waits, once that is more than a hiccup: no answer at all is more from the
+    /// first time on.
     pub(super) fn waits(&self, error: &StoreError, attempts: u32) -> Option<Paused<'_>> {
-        let meter = self.policy.meter.as_ref().filter(|_| attempts >= ATTEMPTS_UNSHOWN)?;
+        let meter = self
+            .policy
+            .meter
+            .as_ref()
+            .filter(|_| attempts >= ATTEMPTS_UNSHOWN || error.kind() == ErrorKind::TimedOut)?;
         let (key, failure) = (error.key().cloned(), error.to_string());
         let (attempt, attempts_max) = (attempts + 1, self.policy.attempts_max);
         Some(meter.pause(Waiting { key, failure, attempt, attempts_max }))

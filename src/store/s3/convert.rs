@@ -97,6 +97,7 @@ macro_rules! head_from {
                 ("object-lock", output.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On)),
                 ("storage-class", output.storage_class().is_some_and(|class| *class != StorageClass::Standard)),
             ]),
+            archived: matches!(output.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive)),
             token,
         }
     }};
@@ -108,7 +109,10 @@ fn left_behind<const N: usize>(found: [(&'static str, bool); N]) -> Vec<&'static
 
 /// What a HEAD shows. `None` where it does not tell the size: it must not pass for an empty object.
 pub(super) fn head_of(output: &HeadObjectOutput) -> Option<Head> {
-    Some(head_from!(output, size(output.content_length())?))
+    let mut head = head_from!(output, size(output.content_length())?);
+    // A tier of a class that is otherwise read at once.
+    head.archived |= output.archive_status().is_some();
+    Some(head)
 }
 
 /// What a GET of an object of `size` bytes shows.

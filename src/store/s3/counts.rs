@@ -73,6 +73,7 @@ mod tests {
             checksums: Checksums::default(),
             part_size: None,
             left_behind: Vec::new(),
+            archived: false,
         };
         counts.complete(&mut head, known);
         head.tag_count

@@ -413,6 +413,16 @@ async fn one_refusal_is_no_answer_to_a_probe() {
     server.stop().await;
 }
 
+/// A condition that is refused over an object may be refused without one too: then it is of no use.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_that_is_never_taken_is_not_relied_on() {
+    let server = server(|config| config.quirks.no_if_none_match = true).await;
+    let found = store(&server, "t", SECRET, "").await.probe().await.unwrap();
+    assert!(!found.put_if_absent && !found.finish_if_absent, "{found:?}");
+    assert_eq!((found.put_if_matches, found.finish_if_matches), (IfMatch::Quoted, IfMatch::Quoted));
+    server.stop().await;
+}
+
 /// A write that arrived damaged is repeated over that very write, and over nothing that came since.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_write_is_not_repeated_over_somebody_elses() {
