@@ -188,7 +188,7 @@ impl Run<'_> {
             state = state.apply(&event)?;
             records.push(Record::Happened { dataset: dataset.name.clone(), event, at: now() });
         }
-        let phase = self.plan.phases.iter().find(|phase| phase.datasets.iter().any(|one| one.name == dataset.name));
+        let phase = self.plan.phase_of(&dataset.name);
         records.extend(phase.map(|phase| Record::ApprovalWithdrawn { phase: phase.name.clone() }));
         self.commit(records).await?;
         self.sink.tell(Event::DatasetState { dataset: dataset.name.clone(), state, proved: None });

@@ -94,14 +94,17 @@ impl Hand for EngineHand<'_> {
 
     async fn happened(&self, event: Happened) -> Result<(), Halt> {
         let state = self.standing().state.apply(&event).map_err(EngineError::from)?;
-        // No approval is withdrawn between the last look at it and the intent.
+        // No approval is withdrawn between this look at it and the intent. Whether the run is to stop is not asked
+        // here: the answer might change between the intents of two leads that move together.
         let moves = matches!(event, Happened::SwitchIntended { .. });
-        let _withdrawn = if moves { Some(self.run.withdrawn.lock().await) } else { None };
-        if moves && self.stops() {
+        let withdrawn = if moves { Some(self.run.withdrawn.lock().await) } else { None };
+        let phase = self.run.plan.phase_of(&self.dataset.name).map(|phase| &phase.name);
+        if withdrawn.as_ref().is_some_and(|withdrawn| phase.is_some_and(|phase| withdrawn.contains(phase))) {
             return Err(Halt::Interrupted);
         }
         let (dataset, proved) = (self.dataset.name.clone(), Proved::by(&event));
         self.run.commit(vec![Record::Happened { dataset: dataset.clone(), event, at: now() }]).await?;
+        drop(withdrawn);
         self.standing().state = state.clone();
         self.run.sink.tell(Event::DatasetState { dataset, state, proved });
         Ok(())

@@ -239,6 +239,8 @@ impl Sites {
         }
         let location = at.to_string();
         let store = match self.must_be_met(&root, at)? {
+            // Who made it may have died before it was durable.
+            Some(_) if matches!(role, Role::Target) => FileStore::open_or_create(root.clone(), location)?,
             Some(store) => store,
             None => match role {
                 Role::Source | Role::Route { .. } => FileStore::open(root.clone(), location)?,

@@ -105,6 +105,11 @@ impl Plan {
     pub fn datasets(&self) -> impl Iterator<Item = &Dataset> {
         self.phases.iter().flat_map(|phase| &phase.datasets)
     }
+
+    /// The phase of a dataset.
+    pub fn phase_of(&self, dataset: &DatasetName) -> Option<&Phase> {
+        self.phases.iter().find(|phase| phase.datasets.iter().any(|one| one.name == *dataset))
+    }
 }
 
 /// A place that holds data.

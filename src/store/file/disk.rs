@@ -59,7 +59,10 @@ impl Disk {
         #[cfg(test)]
         let sync = || if self.strikes() { Err(Errno::IO) } else { sync() };
         let synced = sync();
-        if let Err(errno) = synced {
+        // What cannot be synced at all has lost nothing by that.
+        if let Err(errno) = synced
+            && !matches!(errno, Errno::INVAL | Errno::ROFS)
+        {
             // The first one to fail is kept; the others fail for the same reason.
             let _ = self.failed.set(errno);
         }

@@ -164,13 +164,16 @@ impl FileStore {
 /// Makes a directory and its parents, each synced into the one above. So is one that is there: who made it may
 /// have died before.
 fn create_durably(path: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind as Cause;
+
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() {
-        return match std::fs::File::open(parent) {
-            Ok(parent) => Ok(disk::Disk::of(parent.metadata()?.dev()).sync(&parent)?),
-            // Not ours to read, so another user's work.
-            Err(cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
-            Err(cause) => Err(cause),
+        let synced =
+            std::fs::File::open(parent).and_then(|parent| Ok(disk::Disk::of(parent.metadata()?.dev()).sync(&parent)?));
+        return match synced.as_ref().map_err(std::io::Error::kind) {
+            // Another user's, or of a file system that holds nothing back: it is read-only, or cannot sync at all.
+            Err(Cause::PermissionDenied | Cause::ReadOnlyFilesystem | Cause::InvalidInput) => Ok(()),
+            _ => synced,
         };
     }
     create_durably(parent)?;

@@ -5,8 +5,8 @@
 //! [`client`] turns configuration into an SDK client; [`wire`] holds the hot path; [`listing`] pages
 //! through keys; [`read`] brings bytes; [`attest`] is what must be shown after a write; [`probe`]
 //! finds out what a server really does; [`document`] refuses answers that are not whole; [`error`] says what
-//! an answer means; [`convert`] is headers to types; [`uploads`] ends what was begun in parts. This file is the [`ObjectStore`] over them, with the
-//! cold path.
+//! an answer means; [`convert`] is headers to types; [`uploads`] lists and ends what was begun in parts. This
+//! file is the [`ObjectStore`] over them, with the cold path.
 //!
 //! # What is never assumed
 //!

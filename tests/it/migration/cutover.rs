@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use migrate::{
     cutover::RouteDocument,
+    engine::Shutdown,
+    ledger::{CommitFate, Options},
     lifecycle::{Goal, State},
     model::{Epoch, Key},
     plan::Level,
@@ -106,6 +108,34 @@ async fn both_leads_move_phase_by_phase_and_stay_there() {
     assert_eq!(stores["a"].snapshot()[&Key::from("page/00")].bytes, "written by the shop");
     let error = rig.try_repair(Level::Checksum, &["shop"]).await.unwrap_err();
     assert!(error.to_string().contains("a leads dataset shop since epoch 1"));
+}
+
+/// A stop comes between any two commits, so also between the intents of two switches.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_at_any_moment_never_parts_the_leads_of_a_phase() {
+    let text = plan("").replace("[[phase]]\nname = \"second\"\nafter = [\"first\"]\n", "");
+    let text = text.replace("source = \"s3://a/data/\"", "source = \"s3://src/data/\"");
+    let (mut moved, mut stayed) = (0, 0);
+    // Commits are grouped as they happen to come, so one sweep does not stop between all of them.
+    for stop_at in (0..6).flat_map(|_| 12..24) {
+        let (stores, directory) = (filled(), tempdir().unwrap());
+        let shutdown = Shutdown::new();
+        let asked = shutdown.clone();
+        let on_commit = move |number| {
+            if number == stop_at {
+                asked.drain();
+            }
+            CommitFate::Go
+        };
+        let options = Options { on_commit: Some(Arc::new(on_commit)), ..Options::default() };
+        let mut rig = Rig::with_ledger(&text, dynamic(&stores), directory.path(), options);
+        rig.shutdown = shutdown;
+        let outcome = rig.try_run(Goal::CutOver).await.unwrap();
+        let leads = ["shop", "part"].map(|name| route(&stores, name).is_some());
+        assert_eq!(leads[0], leads[1], "stopped at commit {stop_at}: {outcome:?}");
+        *(if leads[0] { &mut moved } else { &mut stayed }) += 1;
+    }
+    assert!(moved > 1 && stayed > 1, "it was stopped before and after the switches: {stayed} and {moved} times");
 }
 
 #[tokio::test(flavor = "multi_thread")]

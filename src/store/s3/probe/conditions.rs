@@ -114,7 +114,9 @@ impl Probe<'_> {
             Act::Finish => self.finish(guard).await.map(|()| true),
             Act::Delete => {
                 self.delete(guard).await?;
-                Ok(self.tag_now().await?.is_none())
+                // A 404 alone proves nothing.
+                let gone = self.tag_now().await?.is_none();
+                Ok(gone && !self.list("").await?.contains(&self.wire.full_key(&self.key)))
             }
         }
     }
