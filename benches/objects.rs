@@ -1,5 +1,8 @@
-//! Copies many small objects between two S3 servers and prints objects a second, CPU time an object
-//! and peak memory.
+//! Copies many small objects between two S3 servers, proves them equal, runs again, and prints objects a
+//! second, CPU time an object and peak memory.
+//!
+//! The proof is the first one at level `listing`: S3 tells no time when it takes a write, so it looks at each
+//! object once, at both sides. What follows finds nothing to do and lists alone.
 //!
 //! ```text
 //! cargo bench --bench objects                  # 20,000 and 200,000 objects of 4 KiB
@@ -99,7 +102,7 @@ async fn serve(count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Copies, then runs again to see what a pass costs that finds nothing to do.
+/// Copies and proves, then runs again to see what a pass costs that finds nothing to do.
 async fn copy(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
     let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
     stores.insert("from".to_owned(), store("from", from).await?);
@@ -117,7 +120,7 @@ async fn copy(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
         Sites::with_opener(Box::new(move |at, _| stores.get(at.site.as_str()).cloned()), RetryPolicy::default());
     let directory = tempfile::tempdir()?;
     let ledger = Arc::new(Ledger::open(&directory.path().join("ledger.sqlite"), &plan.name)?);
-    for (pass, goal) in [("copy", Goal::Copied), ("again", Goal::Verified)] {
+    for (pass, goal) in [("copy", Goal::Copied), ("proof", Goal::Verified), ("again", Goal::Verified)] {
         let (cpu, began) = (cpu_seconds()?, Instant::now());
         let options = RunOptions {
             goal,
