@@ -19,7 +19,7 @@ use super::{
     copy::{Copier, Follower},
     feeds::Inputs,
     floor::{Active, CopyReads, Floor},
-    journal::{Journal, NotWritten, Report},
+    journal::{Journal, Report},
     now,
     places::meaning_of,
     proof,
@@ -451,6 +451,6 @@ impl Run<'_> {
     }
 
     pub(super) async fn commit(&self, records: Vec<Record>) -> Result<(), EngineError> {
-        self.journal.commit(records).await.map_err(|NotWritten| EngineError::LedgerClosed)
+        Ok(self.journal.commit(records).await?)
     }
 }

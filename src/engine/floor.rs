@@ -17,7 +17,7 @@ use super::{
     EngineError, PROGRESS_EVERY, Verification, Verified,
     copy::{Copier, Follower},
     dispatcher::Run,
-    journal::{NotWritten, Report},
+    journal::Report,
     moved_on::{self, Differs},
     now, proof,
     redo::Redo,
@@ -348,7 +348,7 @@ impl<'a> Floor<'a> {
         let active = &mut self.active[place];
         let Some(control) = active.running.get(&id) else { return Ok(()) };
         let new = self.run.journal.ledger.next_shard_id().await?;
-        let permit = self.run.journal.reserve().await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+        let permit = self.run.journal.reserve().await?;
         let record = Record::ShardSplit { shard: id, at: at.clone(), new };
         let accepted = control.cut(at, || permit.send(Report { records: vec![record], committed: None }));
         if accepted {
