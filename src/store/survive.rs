@@ -149,6 +149,9 @@ pub fn given(head: &Head, shape: Shape, waived: Aspects, target: &dyn ObjectStor
 /// The tags of the very version that `head` shows. Fails with [`ErrorKind::Changed`] where the object is no
 /// longer at it.
 ///
+/// The second look is made only where there are tags, or should be. Where neither a look nor the tags say that there
+/// are some, a version that came between has lost its tags as well, and the next listing shows it.
+///
 /// A store that says each time that it knows no tags, of an object of which it counts none, is taken at its
 /// word: from then on its [`Capabilities`] say so too, and every proof. One such answer may come from
 /// something in between.
@@ -164,6 +167,9 @@ pub async fn tags_at(store: &dyn ObjectStore, key: &Key, head: &Head) -> Result<
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(error.of_kind(ErrorKind::Changed)),
             answer => Some(answer?),
         };
+        if answer.as_ref().is_some_and(BTreeMap::is_empty) && head.tag_count.is_none() {
+            return Ok(BTreeMap::new());
+        }
         let Some(now) = store.head(key).await?.filter(|now| head.token.agrees_with(&now.token)) else {
             return Err(error(ErrorKind::Changed, "it changed"));
         };
