@@ -20,7 +20,6 @@
 //! the rest.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -39,7 +38,6 @@ use super::{
     shutdown::Shutdown,
 };
 use crate::{
-    digest::Body,
     ledger::Pair,
     model::{Aspects, DatasetName, Key, TargetIndex, Token},
     report::{Event, Sink},

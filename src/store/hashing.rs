@@ -57,6 +57,6 @@ mod tests {
     #[tokio::test]
     #[should_panic(expected = "it fails")]
     async fn a_panic_goes_on() {
-        hashed(Bytes::from(vec![7; OFF_REACTOR_MIN]), |_| panic!("it fails")).await
+        hashed(Bytes::from(vec![7; OFF_REACTOR_MIN]), |_| -> () { panic!("it fails") }).await;
     }
 }
