@@ -17,10 +17,9 @@ use super::{
     session::{self, Session},
     standing::{self, DatasetStanding},
     term,
-    waits::WaitsFor,
 };
 use crate::{
-    engine::{self, AbortOptions, Aborted, EngineError, Shutdown, Sites},
+    engine::{self, AbortOptions, Aborted, EngineError, Shutdown, Sites, WaitsFor},
     ledger::{Answer, Ledger, Request},
     model::{ByteCount, DatasetName, TargetIndex},
     report::Sink,

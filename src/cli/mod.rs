@@ -42,7 +42,6 @@ mod status;
 mod summary;
 mod term;
 mod verify;
-mod waits;
 
 use args::{Cli, Command};
 use error::{Code, Failure};

@@ -16,9 +16,11 @@ use super::{
     error::{Code, Failure},
     session::{self, Session},
     standing::{DatasetStanding, PhaseStanding},
-    waits::WaitsFor,
 };
-use crate::{cutover::NOTHING_COMPARED, engine::EngineError};
+use crate::{
+    cutover::NOTHING_COMPARED,
+    engine::{EngineError, WaitsFor},
+};
 
 /// How a command has ended, or where a migration stands, as far as it decides what is next.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::{session::Session, waits::WaitsFor};
+use super::session::Session;
 use crate::{
-    engine::{EngineError, approval_binds, asks_more, exceeds_share, goal_of, meaning_of, same_meaning},
+    engine::{EngineError, WaitsFor, approval_binds, asks_more, exceeds_share, goal_of, meaning_of, same_meaning},
     ledger::{Counts, LateCounts, Ledger, Open, Resolved, ShardRow},
     lifecycle::{Event, Goal, LATE_KEYS_MAX, State},
     model::{DatasetName, Decided, Epoch, Key, PhaseName, SiteName, TargetIndex},
@@ -445,10 +445,10 @@ fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
         (State::Incomplete { failed, .. }, _) => WaitsFor::Failed(*failed),
         (State::Different { .. }, Some(proof)) => {
             let Proof { differences, strays, unreadable, .. } = *proof;
-            WaitsFor::Differences { differences, strays, unreadable }
+            WaitsFor::Differences { differences, strays, unreadable, first: None }
         }
         (State::Different { differences, .. }, None) => {
-            WaitsFor::Differences { differences: *differences, strays: 0, unreadable: 0 }
+            WaitsFor::Differences { differences: *differences, strays: 0, unreadable: 0, first: None }
         }
         (State::Verified { .. }, _) if standing.asks_more => WaitsFor::Verification,
         (State::Verified { .. }, _) if standing.lacks_proof() => WaitsFor::Proof,

@@ -89,8 +89,8 @@ impl Summary<'_> {
     /// Nothing but somebody's word is missing.
     pub(super) fn waits_for_approval(&self) -> bool {
         let waits =
-            |outcome: &engine::DatasetOutcome, one: &DatasetStanding| outcome.needs_approval || one.waits_for_phase();
-        self.outcome.datasets.iter().any(|outcome| outcome.needs_approval)
+            |outcome: &engine::DatasetOutcome, one: &DatasetStanding| outcome.needs_approval() || one.waits_for_phase();
+        self.outcome.datasets.iter().any(engine::DatasetOutcome::needs_approval)
             && self.asked().filter(|(outcome, _)| !outcome.reached).all(|(outcome, one)| waits(outcome, one))
     }
 
@@ -98,7 +98,7 @@ impl Summary<'_> {
     pub(super) fn situation(&self, code: Code) -> Situation<'_> {
         let (session, again) = (self.run.session, self.again);
         let words = || selection(self.run.args);
-        let unapproved = self.outcome.datasets.iter().find(|outcome| outcome.needs_approval);
+        let unapproved = self.outcome.datasets.iter().find(|outcome| outcome.needs_approval());
         let all = || self.after.iter().flat_map(|phase| &phase.datasets);
         let goal = self.run.options.goal;
         match (code, unapproved, &self.outcome.stopped) {
@@ -115,7 +115,7 @@ impl Summary<'_> {
             (Code::Done, ..) => Situation::Proved,
             (Code::Differs, _, Some(error)) => Situation::of_block(error),
             (Code::Differs, ..) if self.is_late() => Situation::Late,
-            (Code::Differs, ..) if self.outcome.datasets.iter().any(|outcome| outcome.not_at_rest) => {
+            (Code::Differs, ..) if self.outcome.datasets.iter().any(engine::DatasetOutcome::not_at_rest) => {
                 Situation::NotAtRest(again)
             }
             (Code::Differs, ..) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => {
@@ -179,7 +179,7 @@ impl Summary<'_> {
                 ),
             };
         }
-        let waits_for = outcome.waits_for.clone().or_else(|| standing.waits_for.as_ref().map(ToString::to_string));
+        let waits_for = outcome.waits_for.as_ref().or(standing.waits_for.as_ref());
         if let Some(waits_for) = waits_for.filter(|_| !outcome.reached) {
             let _ = write!(text, "; waits for {waits_for}");
         }

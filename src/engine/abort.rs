@@ -19,7 +19,6 @@ use super::{
     DatasetStores, EngineError, asked, cancellable,
     copy::{Copier, Follower},
     dispatcher::Run,
-    journal::NotWritten,
     now, parts, unclaimed,
 };
 use crate::{
@@ -244,7 +243,7 @@ impl Run<'_> {
                 let (target, key, fate) = deleted?;
                 records.extend(settled(&copier, target, key, fate, end, &mut failed));
             }
-            self.journal.note(records).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+            self.journal.note(records).await?;
             if stops() {
                 end.refused = Some(STOPPED.to_owned());
                 return Ok(false);

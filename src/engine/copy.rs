@@ -20,7 +20,6 @@
 //! the rest.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -39,12 +38,11 @@ use super::{
     shutdown::Shutdown,
 };
 use crate::{
-    digest::Body,
     ledger::Pair,
     model::{Aspects, DatasetName, Key, TargetIndex, Token},
     report::{Event, Sink},
     store::{
-        Condition, ErrorKind, Head, ObjectStore, PartRules, Properties, Retry, StoreError, is_listed,
+        Condition, ErrorKind, Head, ObjectStore, PartRules, Properties, Retry, StoreError, hashing, is_listed,
         survive::{self, Scope, Shape},
     },
 };
@@ -57,8 +55,6 @@ const CROWDED_MIN: Duration = Duration::from_secs(2);
 const SILENCE_MAX: u32 = 8;
 /// How many failed records are told one by one, each time a dataset runs.
 const FAILURES_TOLD_MAX: u64 = 10_000;
-/// Bodies at least this long are hashed off the reactor.
-const HASH_INLINE_MAX: u64 = 128 << 10;
 
 /// One dataset's stores, and what its copying keeps to.
 #[derive(Debug)]
@@ -235,7 +231,7 @@ impl Copier {
         pair: Option<Pair>,
     ) -> Result<Pair, Want> {
         let scope = Scope::new(&self.source.capabilities(), &follower.store.capabilities(), follower.waived);
-        let head = match look(&*follower.store, key, scope).await {
+        let head = match survive::look(&*follower.store, key, scope.has_tags()).await {
             Ok(Some(head)) => head,
             Ok(None) => return Err(Want::Create),
             Err(_) => return Err(Want::Replace(shown)),
@@ -252,11 +248,9 @@ impl Copier {
         Ok(Pair { source: source.token.clone(), target: head.token, evidence, waived: follower.waived })
     }
 
-    /// A look at the source, with its tags.
+    /// A look at the source, with its tags if a target is to have them.
     async fn look_at_source(&self, key: &Key) -> Result<Option<Head>, StoreError> {
-        let Some(mut head) = self.source.head(key).await? else { return Ok(None) };
-        head.properties.tags = self.source_tags(key, &head).await?;
-        Ok(Some(head))
+        survive::look(&*self.source, key, self.wants_tags()).await
     }
 
     /// Whether the source no longer has a record, by its own listing: a single "not found" may come
@@ -277,12 +271,8 @@ impl Copier {
         }
     }
 
-    /// The source's tags at the version of `head`, where a target is to have them.
-    async fn source_tags(&self, key: &Key, head: &Head) -> Result<BTreeMap<String, String>, StoreError> {
-        if self.targets.iter().all(|follower| follower.waived.holds(Aspects::TAGS)) {
-            return Ok(BTreeMap::new());
-        }
-        survive::tags_at(&*self.source, key, head).await
+    fn wants_tags(&self) -> bool {
+        self.targets.iter().any(|follower| !follower.waived.holds(Aspects::TAGS))
     }
 
     /// Leaves for later what a slow or silent target has no room for while another has.
@@ -338,8 +328,10 @@ impl Copier {
         let _room = self.budget.bytes(job.source.size).await;
         let read = self.source.read(&job.key, None, Some(&job.source)).await?;
         let mut head = read.head;
-        head.properties.tags = self.source_tags(&job.key, &head).await?;
-        let body = hashed(read.bytes).await;
+        if self.wants_tags() {
+            head.properties.tags = survive::tags_at(&*self.source, &job.key, &head).await?;
+        }
+        let body = hashing::body(read.bytes).await;
         let source = head.token.clone();
         let written = job.wants.iter().map(|(target, want)| {
             let (body, head, source) = (&body, &head, &source);
@@ -464,15 +456,6 @@ impl Follower {
     }
 }
 
-/// A look at an object, with its tags where they must survive.
-pub(super) async fn look(store: &dyn ObjectStore, key: &Key, scope: Scope) -> Result<Option<Head>, StoreError> {
-    let Some(mut head) = store.head(key).await? else { return Ok(None) };
-    if scope.has_tags() {
-        head.properties.tags = survive::tags_at(store, key, &head).await?;
-    }
-    Ok(Some(head))
-}
-
 /// Gives every want that has no outcome yet this one.
 fn all(job: Job, mut outcomes: Outcomes, outcome: impl Fn() -> Outcome) -> Outcomes {
     let done: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
@@ -494,14 +477,6 @@ fn narrowest(a: PartRules, b: PartRules) -> PartRules {
 fn is_multipart(token: &Token) -> bool {
     token.tag.rsplit_once('-').is_some_and(|(_, parts)| parts.parse::<u32>().is_ok_and(|parts| parts > 1))
         && token.tag.len() < 40
-}
-
-/// Hashes a body, off the reactor where it is large.
-pub(super) async fn hashed(bytes: bytes::Bytes) -> Body {
-    if (bytes.len() as u64) < HASH_INLINE_MAX {
-        return Body::new(bytes);
-    }
-    tokio::task::spawn_blocking(move || Body::new(bytes)).await.expect("hashing does not panic")
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ use super::{
     budget::Budget,
     copy::{Copier, Follower},
     feeds::Inputs,
-    floor::{Active, CopyReads, Floor, Held},
-    journal::{Journal, NotWritten, Report},
+    floor::{Active, CopyReads, Floor},
+    journal::{Journal, Report},
     now,
     places::meaning_of,
     proof,
@@ -27,6 +27,7 @@ use super::{
     scribe::{self, Board},
     sites::{DatasetStores, Probing},
     unclaimed,
+    waits::WaitsFor,
     worker::Worker,
 };
 use crate::{
@@ -148,7 +149,7 @@ impl Run<'_> {
             let complete = if let Some(before) = waits {
                 for dataset in &asked {
                     let state = self.state(&dataset.name).await?;
-                    let waits_for = Some(format!("phase {before}, which comes first"));
+                    let waits_for = Some(WaitsFor::Phase(before.clone()));
                     outcome.datasets.push(self.outcome_of(dataset, phase, state, waits_for));
                 }
                 false
@@ -257,16 +258,13 @@ impl Run<'_> {
             let mut waits_for = active.waits_for;
             let reached = active.ended && active.state.reached(self.goal_of(&active.plan));
             if waits_for.is_none() && !reached && self.shutdown.is_draining() {
-                waits_for = Some("the next run: this one was stopped".to_owned());
+                waits_for = Some(WaitsFor::NextRun);
             }
             complete &= reached;
             let ended = self.outcome_of(&active.plan, phase, active.state, waits_for);
-            let needs_approval = active.held == Some(Held::NeedsApproval);
-            let not_at_rest = active.held == Some(Held::NotAtRest) && !reached;
             let repairable = active.differs.is_none_or(|differs| differs.repairable);
             let verified = active.verified;
-            let outcome_of = DatasetOutcome { reached, needs_approval, not_at_rest, repairable, verified, ..ended };
-            outcome.datasets.push(outcome_of);
+            outcome.datasets.push(DatasetOutcome { reached, repairable, verified, ..ended });
         }
         Ok(complete)
     }
@@ -317,7 +315,6 @@ impl Run<'_> {
             ended: false,
             verified: None,
             waits_for: None,
-            held: None,
             differs: None,
             ceiling: None,
             reads: CopyReads::default(),
@@ -376,7 +373,7 @@ impl Run<'_> {
         let pass = active.state.pass() + 1;
         active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
         (active.ended, active.verified, active.waits_for) = (false, None, None);
-        (active.held, active.differs) = (None, None);
+        active.differs = None;
         let read = active.source_bytes_read();
         active.reads.pass_begins(read);
         self.enter(active).await
@@ -430,15 +427,19 @@ impl Run<'_> {
     }
 
     /// What comes of a dataset that this run did not touch further.
-    fn outcome_of(&self, dataset: &Dataset, phase: &Phase, state: State, waits_for: Option<String>) -> DatasetOutcome {
+    fn outcome_of(
+        &self,
+        dataset: &Dataset,
+        phase: &Phase,
+        state: State,
+        waits_for: Option<WaitsFor>,
+    ) -> DatasetOutcome {
         DatasetOutcome {
             dataset: dataset.name.clone(),
             phase: phase.name.clone(),
             reached: state.reached(self.goal_of(dataset)),
             state,
             waits_for,
-            needs_approval: false,
-            not_at_rest: false,
             repairable: true,
             verified: None,
         }
@@ -450,6 +451,6 @@ impl Run<'_> {
     }
 
     pub(super) async fn commit(&self, records: Vec<Record>) -> Result<(), EngineError> {
-        self.journal.commit(records).await.map_err(|NotWritten| EngineError::LedgerClosed)
+        Ok(self.journal.commit(records).await?)
     }
 }

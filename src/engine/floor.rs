@@ -17,12 +17,13 @@ use super::{
     EngineError, PROGRESS_EVERY, Verification, Verified,
     copy::{Copier, Follower},
     dispatcher::Run,
-    journal::{NotWritten, Report},
+    journal::Report,
     moved_on::{self, Differs},
     now, proof,
     redo::Redo,
     scribe::{self, Board},
     sites::DatasetStores,
+    waits::WaitsFor,
     worker::{Control, ShardEnd, Worker},
 };
 use crate::{
@@ -49,9 +50,7 @@ pub(super) struct Active {
     /// It came to its end in this run, one way or the other.
     pub(super) ended: bool,
     pub(super) verified: Option<Verified>,
-    pub(super) waits_for: Option<String>,
-    /// What keeps its lead from moving, although it is proved.
-    pub(super) held: Option<Held>,
+    pub(super) waits_for: Option<WaitsFor>,
     /// Why the last verification found it different, where it did.
     pub(super) differs: Option<Differs>,
     /// The source was seen to have nothing above this key: where to bisect an open range from.
@@ -91,15 +90,6 @@ impl Active {
     pub(super) fn source_bytes_read(&self) -> u64 {
         self.stores.source_meter.snapshot().bytes_read
     }
-}
-
-/// What keeps the lead of a proved dataset from moving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
-    /// Nothing but an approval is missing.
-    NeedsApproval,
-    /// Something was written at the old lead meanwhile.
-    NotAtRest,
 }
 
 /// What a task brings back.
@@ -249,7 +239,8 @@ impl<'a> Floor<'a> {
 
     /// A dataset cannot go on; the others finish what they have in flight.
     fn stop(&mut self, place: usize, error: EngineError) {
-        self.active[place].waits_for = Some(error.shown(Redactor::new(self.run.plan.redact_keys)));
+        let shown = error.shown(Redactor::new(self.run.plan.redact_keys));
+        self.active[place].waits_for = Some(WaitsFor::Failure(shown));
         self.active[place].ended = true;
         self.active[place].queue.clear();
         if !error.is_blocking() {
@@ -315,7 +306,7 @@ impl<'a> Floor<'a> {
         let read = active.source_bytes_read();
         active.reads.pass_ends(read);
         if failed > 0 {
-            active.waits_for = Some(records_failed(failed));
+            active.waits_for = Some(WaitsFor::Failed(failed));
         }
         self.run.sink.tell(Event::DatasetEnded {
             dataset: active.plan.name.clone(),
@@ -336,7 +327,7 @@ impl<'a> Floor<'a> {
         active.differs = None;
         if let Happened::Differed { .. } = &event {
             let differs = moved_on::judge(self.run, &active.plan, &active.stores, &verification).await?;
-            active.waits_for = Some(differs.to_string());
+            active.waits_for = Some(differs.waits_for());
             active.differs = Some(differs);
         }
         self.active[place].verified = verification.verified;
@@ -357,7 +348,7 @@ impl<'a> Floor<'a> {
         let active = &mut self.active[place];
         let Some(control) = active.running.get(&id) else { return Ok(()) };
         let new = self.run.journal.ledger.next_shard_id().await?;
-        let permit = self.run.journal.reserve().await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+        let permit = self.run.journal.reserve().await?;
         let record = Record::ShardSplit { shard: id, at: at.clone(), new };
         let accepted = control.cut(at, || permit.send(Report { records: vec![record], committed: None }));
         if accepted {
@@ -387,10 +378,6 @@ impl<'a> Floor<'a> {
             });
         }
     }
-}
-
-fn records_failed(failed: u64) -> String {
-    if failed == 1 { "1 record that failed".to_owned() } else { format!("{failed} records that failed") }
 }
 
 /// Whether every shard has come to its end for every target: only then is a pass over.

@@ -122,10 +122,11 @@ impl Hand for EngineHand<'_> {
             return Ok(verified);
         }
         let differs = moved_on::judge(self.run, &self.dataset, &self.stores, &verification).await?;
+        let found = differs.waits_for();
         Err(if differs.lead_moved {
-            Halt::MovedOn(format!("{differs}, since it was verified"))
+            Halt::MovedOn(format!("{found}, since it was verified"))
         } else {
-            Halt::Refused(format!("{differs}: `migrate verify` lists them, `migrate verify --repair` copies again"))
+            Halt::Refused(format!("{found}: `migrate verify` lists them, `migrate verify --repair` copies again"))
         })
     }
 

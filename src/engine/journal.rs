@@ -19,6 +19,12 @@ pub(super) struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotWritten;
 
+impl From<NotWritten> for EngineError {
+    fn from(_: NotWritten) -> Self {
+        Self::LedgerClosed
+    }
+}
+
 /// One worker's way to the ledger: reads go straight to it, records through the dispatcher.
 #[derive(Debug, Clone)]
 pub(super) struct Journal {

@@ -6,11 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    DatasetStores, EngineError, RunOutcome,
-    dispatcher::Run,
-    floor::{Active, Held},
-    hand::EngineHand,
-    proof,
+    DatasetStores, EngineError, RunOutcome, dispatcher::Run, floor::Active, hand::EngineHand, proof, waits::WaitsFor,
 };
 use crate::{
     cutover::{Cut, Halt, Move, NOTHING_COMPARED, switch, together},
@@ -42,7 +38,7 @@ impl Run<'_> {
         }
         if let Some(other) = self.not_ready(phase, active).await? {
             for active in active.iter_mut().filter(|active| moves(active) && active.state.reached(Goal::Verified)) {
-                active.waits_for = Some(format!("dataset {other}, which moves together with it"));
+                active.waits_for = Some(WaitsFor::With(other.clone()));
             }
             return nothing;
         }
@@ -60,8 +56,7 @@ impl Run<'_> {
         if !approved {
             self.moving.set(None);
             for active in active.iter_mut().filter(|active| moves(active)) {
-                active.waits_for = Some(format!("the approval of phase {}", phase.name));
-                active.held = Some(Held::NeedsApproval);
+                active.waits_for = Some(WaitsFor::Approval(phase.name.clone()));
             }
             return nothing;
         }
@@ -93,11 +88,10 @@ impl Run<'_> {
             active.state = cut(hand).hand.state();
             active.verified = hand.verified().or(active.verified.take());
             if let Err(halt) = end {
-                active.held = matches!(halt, Halt::MovedOn(_)).then_some(Held::NotAtRest);
-                if active.held.is_some() {
+                if matches!(halt, Halt::MovedOn(_)) {
                     again.push(*place);
                 }
-                active.waits_for = Some(self.reason(&halt, &hand.what.from));
+                active.waits_for = Some(self.waits_for(&halt, &hand.what.from));
                 if let Some(error) = error(halt, &active.plan.name) {
                     outcome.stopped.get_or_insert(error);
                 }
@@ -107,13 +101,13 @@ impl Run<'_> {
     }
 
     /// What a dataset waits for whose cutover has halted.
-    fn reason(&self, halt: &Halt, from: &SiteName) -> String {
+    fn waits_for(&self, halt: &Halt, from: &SiteName) -> WaitsFor {
         match halt {
-            Halt::MovedOn(detail) => format!("{from} to be at rest: {detail}"),
-            Halt::WithOthers(other) => format!("dataset {other}, which moves together with it"),
-            Halt::Interrupted => "the next run: this one was stopped".to_owned(),
-            Halt::Failed(error) => error.shown(Redactor::new(self.plan.redact_keys)),
-            Halt::Refused(_) | Halt::Unsettled(_) => halt.to_string(),
+            Halt::MovedOn(detail) => WaitsFor::Rest { site: from.clone(), detail: detail.clone() },
+            Halt::WithOthers(other) => WaitsFor::With(other.clone()),
+            Halt::Interrupted => WaitsFor::NextRun,
+            Halt::Failed(error) => WaitsFor::Failure(error.shown(Redactor::new(self.plan.redact_keys))),
+            Halt::Refused(_) | Halt::Unsettled(_) => WaitsFor::Failure(halt.to_string()),
         }
     }
 
@@ -195,11 +189,8 @@ fn refuse_empty(active: &mut [Active], moves: &dyn Fn(&Active) -> bool, outcome:
     let Some(empty) = active.iter().find(|active| moves(active) && lacks(active)) else { return false };
     let dataset = empty.plan.name.clone();
     for active in active.iter_mut().filter(|active| moves(active)) {
-        active.waits_for = Some(if active.plan.name == dataset {
-            format!("something to compare: {NOTHING_COMPARED}")
-        } else {
-            format!("dataset {dataset}, which moves together with it")
-        });
+        let is_empty = active.plan.name == dataset;
+        active.waits_for = Some(if is_empty { WaitsFor::Proof } else { WaitsFor::With(dataset.clone()) });
     }
     outcome.stopped.get_or_insert(EngineError::NotCutOver { dataset, reason: NOTHING_COMPARED.to_owned() });
     true

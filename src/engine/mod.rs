@@ -67,6 +67,7 @@ mod shutdown;
 pub mod sites;
 mod unclaimed;
 mod verify;
+mod waits;
 mod worker;
 
 pub use abort::{AbortOptions, Aborted};
@@ -85,6 +86,7 @@ pub use shutdown::Shutdown;
 pub(crate) use sites::lacks;
 pub use sites::{DatasetStores, Sites};
 pub use verify::{Found, SwitchProof, Verification, Verified};
+pub use waits::WaitsFor;
 
 /// What bounds a run, whatever the number of records.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +155,6 @@ pub struct RunOutcome {
 
 /// Where a dataset stands after a run.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one independent answer about a dataset")]
 pub struct DatasetOutcome {
     /// The dataset.
     pub dataset: DatasetName,
@@ -163,16 +164,24 @@ pub struct DatasetOutcome {
     pub state: State,
     /// It is where it was asked to be.
     pub reached: bool,
-    /// Nothing but an approval is missing.
-    pub needs_approval: bool,
-    /// Its cutover halted, since something was written at the old lead meanwhile.
-    pub not_at_rest: bool,
     /// A repair can mend what its verification found; what only a target has it leaves alone.
     pub repairable: bool,
     /// Why not.
-    pub waits_for: Option<String>,
+    pub waits_for: Option<WaitsFor>,
     /// The witness of its verification in this run.
     pub verified: Option<Verified>,
+}
+
+impl DatasetOutcome {
+    /// Nothing but an approval is missing.
+    pub fn needs_approval(&self) -> bool {
+        matches!(self.waits_for, Some(WaitsFor::Approval(_)))
+    }
+
+    /// Its cutover halted, since something was written at the old lead meanwhile.
+    pub fn not_at_rest(&self) -> bool {
+        !self.reached && matches!(self.waits_for, Some(WaitsFor::Rest { .. }))
+    }
 }
 
 /// Why the engine cannot go on.

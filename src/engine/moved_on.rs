@@ -13,14 +13,13 @@
 //! such a difference is a reason for one. What differs although the lead is as it was, another pass would
 //! find again.
 
-use std::fmt;
-
 use futures::{StreamExt as _, stream};
 
 use super::{
     DatasetStores, EngineError, Found, Verification,
     dispatcher::Run,
     feeds::{Inputs, Row, Rows},
+    waits::WaitsFor,
 };
 use crate::{
     cutover::{Changes, Halt, Written},
@@ -111,6 +110,8 @@ fn target_is_as_paired(row: &Row, extra: Extra) -> bool {
 #[derive(Debug)]
 pub(super) struct Differs {
     differences: u64,
+    /// Those of them that neither a pass nor a repair takes away.
+    strays: u64,
     /// Records of which it cannot be said whether they are equal.
     untold: u64,
     /// The lead has moved on since the pass: another pass brings over what is new.
@@ -121,14 +122,15 @@ pub(super) struct Differs {
     first: Option<Difference>,
 }
 
-impl fmt::Display for Differs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} differences, and {} records that cannot be told", self.differences, self.untold)?;
-        match &self.first {
-            Some(first) if !self.lead_moved => {
-                write!(f, ", which no further pass mends; the first is {} ({})", first.key, first.detail)
-            }
-            _ => Ok(()),
+impl Differs {
+    /// The same as what the dataset waits for.
+    pub(super) fn waits_for(&self) -> WaitsFor {
+        let Self { differences, strays, untold: unreadable, .. } = *self;
+        WaitsFor::Differences {
+            differences,
+            strays,
+            unreadable,
+            first: self.first.clone().filter(|_| !self.lead_moved),
         }
     }
 }
@@ -167,6 +169,7 @@ pub(super) async fn judge(
     let redactor = Redactor::new(run.plan.redact_keys);
     Ok(Differs {
         differences: of(Found::broken),
+        strays: of(|found| found.strays),
         untold: of(Found::untold),
         lead_moved,
         repairable: of(|found| found.missing + found.different) > 0,

@@ -24,7 +24,7 @@ use std::{
 use futures::{StreamExt as _, future::join_all, stream};
 
 use super::{
-    copy::{Copier, Follower, Job, Outcome, Outcomes, Want, hashed},
+    copy::{Copier, Follower, Job, Outcome, Outcomes, Want},
     journal::NotWritten,
     layout::{part_count, part_range},
     unclaimed::{self, Asking},
@@ -34,7 +34,7 @@ use crate::{
     ledger::{Pair, Record, UploadIntent, UploadRow, WrittenPart},
     model::{Aspects, Evidence, TargetIndex},
     report::Event,
-    store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload, UploadTags, survive::Shape},
+    store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload, UploadTags, hashing, survive::Shape},
 };
 
 /// Parts of one record that are under way at once; the byte budget bounds them further.
@@ -144,7 +144,7 @@ async fn part(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64, nu
     let range = part_range(job.source.size, part_size, number);
     let _room = copier.budget.bytes(range.end - range.start).await;
     let read = copier.source.read(&job.key, Some(range), Some(&job.source)).await.map_err(Stopped::Source)?;
-    let body = hashed(read.bytes).await;
+    let body = hashing::body(read.bytes).await;
     let written = join_all(wanted.into_iter().map(|lane| {
         let body = &body;
         async move {

@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use super::{
     EngineError, Sites,
-    journal::{Journal, NotWritten},
+    journal::Journal,
     now,
     sites::{Role, known, probe_name},
 };
@@ -214,7 +214,7 @@ impl Sites {
             let approvals = journal.ledger.approvals().await?;
             records.extend(approvals.into_iter().map(|one| Record::ApprovalWithdrawn { phase: one.phase }));
         }
-        journal.commit(records).await.map_err(|NotWritten| EngineError::LedgerClosed)
+        Ok(journal.commit(records).await?)
     }
 
     /// Opens a directory, if it is the one that was met there before; makes it where nothing was met there

@@ -12,7 +12,7 @@ use super::{
     copy::Copier,
     dispatcher::{Run, with_run},
     feeds::Inputs,
-    journal::{Journal, NotWritten},
+    journal::Journal,
     now,
     places::meaning_of,
     redo::Redo,
@@ -89,7 +89,7 @@ async fn keeping<T, F: Future<Output = Result<T, EngineError>>>(
         while found.recv_many(&mut batch, FINDINGS_BATCH).await > 0 {
             let records: Vec<_> = batch.drain(..).filter_map(record).collect();
             if !records.is_empty() {
-                journal.note(records).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+                journal.note(records).await?;
             }
         }
         Ok::<_, EngineError>(())
@@ -246,7 +246,7 @@ async fn repair_one(
         )
     };
     let first = keeping(verifier(), run.journal.clone(), true, Verifier::run).await?;
-    run.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+    run.journal.commit(Vec::new()).await?;
     let copier: Arc<Copier> = Arc::new(run.copier(dataset, &stores));
     let mut damaged = 0;
     for follower in &copier.targets {

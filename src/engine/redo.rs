@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use super::{
     EngineError,
     copy::{Copier, Follower, Job, Outcome, Want, is_fatal},
-    journal::NotWritten,
     parts, unclaimed,
 };
 use crate::{
@@ -94,7 +93,7 @@ impl Redo {
     /// returns. `None` where none is left.
     pub(super) async fn mend(&self, target: TargetIndex, after: Option<&Key>) -> Result<Option<Page>, EngineError> {
         let page = self.page(target, Open::Damaged, Doing::Copy, after).await?;
-        self.copier.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+        self.copier.journal.commit(Vec::new()).await?;
         Ok(page)
     }
 
@@ -162,7 +161,7 @@ impl Redo {
         if records.is_empty() {
             return Ok(());
         }
-        self.copier.journal.note(records).await.map_err(|NotWritten| EngineError::LedgerClosed)
+        Ok(self.copier.journal.note(records).await?)
     }
 
     async fn record(&self, target: TargetIndex, why: Open, doing: Doing, row: OpenRow) -> Result<Done, EngineError> {
@@ -303,7 +302,7 @@ impl Redo {
 
     /// How many of how many records would be deleted, where these are more than the share.
     async fn too_many(&self, target: TargetIndex, permille: u16) -> Result<Option<(u64, u64)>, EngineError> {
-        self.copier.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+        self.copier.journal.commit(Vec::new()).await?;
         let counts = self.copier.journal.ledger.counts(&self.copier.dataset, target).await?;
         Ok(exceeds_share(counts.doomed, counts.paired, permille))
     }
@@ -320,7 +319,7 @@ impl Redo {
     /// Aborts uploads that nothing will go on with: a record that waits for its next try keeps its parts.
     async fn sweep_uploads(&self, target: TargetIndex) -> Result<(), EngineError> {
         // What became of the records must be on disk before it is known which of them wait.
-        self.copier.journal.commit(Vec::new()).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+        self.copier.journal.commit(Vec::new()).await?;
         for row in self.copier.journal.ledger.idle_uploads(&self.copier.dataset, target).await? {
             if let Err(error) = parts::drop_upload(&self.copier, self.copier.follower(target), &row).await {
                 parts::tell_left(&self.copier, &error);

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     EngineError,
-    journal::{Journal, NotWritten},
+    journal::Journal,
     limits::LimitBook,
     now,
     places::{Met, place_of},
@@ -299,7 +299,7 @@ impl Sites {
         sink.tell(Event::Probed { location, proof: found.proof, lacks: lacks(&found) });
         let capabilities = serde_json::to_string(&found).expect("capabilities are plain data");
         let probed = Record::Probed { location: name.to_owned(), capabilities, at: now() };
-        journal.commit(vec![probed]).await.map_err(|NotWritten| EngineError::LedgerClosed)
+        Ok(journal.commit(vec![probed]).await?)
     }
 
     pub(super) async fn store(

@@ -188,7 +188,7 @@ pub(super) async fn look_again(
             Ok(seen @ (Seen::Aborted | Seen::Nothing)) => {
                 aborted += u64::from(seen == Seen::Aborted);
                 let gone = Record::UploadGone { dataset, target, key: asked.key, at: asked.at };
-                copier.journal.note(vec![gone]).await.map_err(|NotWritten| EngineError::LedgerClosed)?;
+                copier.journal.note(vec![gone]).await?;
             }
             Ok(Seen::Doubtful(ids)) => {
                 tell(copier, follower, &asked.key, &ids, asked.at);

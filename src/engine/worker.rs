@@ -18,7 +18,6 @@ use super::{
     EngineError,
     copy::{Copier, Job, Outcome, Outcomes, Want},
     feeds::{Inputs, Row},
-    journal::NotWritten,
 };
 use crate::{
     diff::{Change, decide},
@@ -387,7 +386,7 @@ impl Running {
         if records.is_empty() {
             return Ok(());
         }
-        self.worker.copier.journal.note(records).await.map_err(|NotWritten| EngineError::LedgerClosed)
+        Ok(self.worker.copier.journal.note(records).await?)
     }
 }
 

@@ -38,6 +38,7 @@ mod error;
 pub mod faulty;
 pub mod file;
 pub mod guard;
+pub(crate) mod hashing;
 mod keys;
 pub mod limit;
 pub mod memory;

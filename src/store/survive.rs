@@ -185,6 +185,15 @@ pub async fn tags_at(store: &dyn ObjectStore, key: &Key, head: &Head) -> Result<
     Ok(BTreeMap::new())
 }
 
+/// A look at an object, with its tags if they are asked for.
+pub async fn look(store: &dyn ObjectStore, key: &Key, tags: bool) -> Result<Option<Head>> {
+    let Some(mut head) = store.head(key).await? else { return Ok(None) };
+    if tags {
+        head.properties.tags = tags_at(store, key, &head).await?;
+    }
+    Ok(Some(head))
+}
+
 /// What a store can hold.
 pub fn held(can: &Capabilities) -> Aspects {
     let kinds = [(can.properties, Aspects::ALL.without(Aspects::TAGS)), (can.tags, Aspects::TAGS)];

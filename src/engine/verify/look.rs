@@ -12,14 +12,16 @@ use crate::{
     digest::sha256,
     engine::{
         compare::{Verdict, compare},
-        copy::look,
         layout::PART_BYTES,
     },
     ledger::Pair,
     model::{Aspects, Decider, Key, TargetIndex, Token},
     plan::Level,
     report::DifferenceKind,
-    store::{ByteRange, ErrorKind, Head, ObjectStore, StoreError, survive::Scope},
+    store::{
+        ByteRange, ErrorKind, Head, ObjectStore, StoreError,
+        survive::{self, Scope},
+    },
 };
 
 /// How often a record is looked at before nothing is believed of it.
@@ -196,7 +198,8 @@ impl Verifier {
     /// Both sides as a look shows them; `None` where one has gone.
     async fn heads(&self, record: &Look, scope: Scope) -> Result<Option<(Head, Head)>, StoreError> {
         let (source, target) = self.stores(record.target);
-        let (lead, follower) = futures::join!(look(&**source, &record.key, scope), look(&**target, &record.key, scope));
+        let look = |store| survive::look(store, &record.key, scope.has_tags());
+        let (lead, follower) = futures::join!(look(&**source), look(&**target));
         Ok(lead?.zip(follower?))
     }
 

@@ -5,10 +5,10 @@
 //! written, properties included. Somebody else may have written the very same; that is as good.
 
 use crate::{
-    digest::{self, Body},
+    digest::Body,
     model::{Aspects, Evidence, Key, Sha256, Token},
     store::{
-        ByteRange, ErrorKind, Head, ObjectStore, Properties, Result,
+        ByteRange, ErrorKind, Head, ObjectStore, Properties, Result, hashing,
         survive::{self, Scope},
     },
 };
@@ -70,13 +70,7 @@ async fn matches(
         Err(error) if matches!(error.kind(), ErrorKind::Changed | ErrorKind::NotFound) => return Ok(false),
         Err(error) => return Err(error),
     };
-    let hashed = tokio::task::spawn_blocking(move || digest::sha256(&read.bytes)).await;
-    match hashed.map_err(tokio::task::JoinError::try_into_panic) {
-        Ok(sha256) => Ok(sha256 == expected),
-        Err(Ok(panic)) => std::panic::resume_unwind(panic),
-        // The runtime is shutting down, and this with it: nothing was found out.
-        Err(Err(_)) => Ok(false),
-    }
+    Ok(hashing::sha256(&read.bytes).await == expected)
 }
 
 /// Whether the object carries what was to be written, as far as the store keeps it.

@@ -1,13 +1,13 @@
 //! What must be shown after a write for it to be believed.
 
 use super::{
-    CORRUPT, HASH_INLINE_MAX, S3Store,
+    CORRUPT, S3Store,
     convert::{bare_tag, md5_of_tag},
 };
 use crate::{
-    digest::{self, Body},
+    digest::Body,
     model::{Evidence, Key, Token},
-    store::{ByteRange, ErrorKind, ObjectStore as _, Proof, Result},
+    store::{ByteRange, ErrorKind, ObjectStore as _, Proof, Result, hashing},
 };
 
 impl S3Store {
@@ -15,10 +15,10 @@ impl S3Store {
     pub(super) async fn proved(&self, proof: Proof, key: &Key, body: &Body, tag: &str) -> Result<bool> {
         Ok(match proof {
             Proof::SignedPayload | Proof::Checksum | Proof::Fsynced => true,
-            Proof::Md5Tag => hash(body.bytes(), digest::md5).await == md5_of_tag(tag).unwrap_or_default(),
+            Proof::Md5Tag => hashing::md5(body.bytes()).await == md5_of_tag(tag).unwrap_or_default(),
             Proof::ReadBack => {
                 let read = self.read_once(key, None, None).await?;
-                hash(&read.bytes, digest::sha256).await == body.sha256()
+                hashing::sha256(&read.bytes).await == body.sha256()
             }
         })
     }
@@ -46,7 +46,7 @@ impl S3Store {
         for (size, expected) in evidence.parts.iter().filter(|(size, _)| *size > 0) {
             let range = ByteRange { start, end: start + size };
             let read = self.read_once(key, Some(range), Some(token)).await.map_err(|error| error.on(key))?;
-            let found = hash(&read.bytes, digest::sha256).await;
+            let found = hashing::sha256(&read.bytes).await;
             if found != *expected {
                 return Err(self.wire.writes("finish upload of").error(ErrorKind::Corrupt, CORRUPT).on(key));
             }
@@ -54,13 +54,4 @@ impl S3Store {
         }
         Ok(())
     }
-}
-
-/// A digest of `bytes`, off the reactor where they are many.
-pub(super) async fn hash<T: Send + 'static>(bytes: &bytes::Bytes, digest: fn(&[u8]) -> T) -> T {
-    if bytes.len() <= HASH_INLINE_MAX {
-        return digest(bytes);
-    }
-    let bytes = bytes.clone();
-    tokio::task::spawn_blocking(move || digest(&bytes)).await.expect("hashing does not panic")
 }

@@ -42,22 +42,19 @@ mod wire;
 
 pub use client::{S3Config, S3Credentials, S3Endpoint};
 
-use attest::hash;
 use convert::{bare_tag, crc64_header, head_of, head_of_get, size, tagging_header};
 use counts::TagCounts;
 use wire::{Guard, How, Wire, content_type, metadata, set_expires, within};
 
 use crate::{
-    digest::{self, Body},
+    digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
         BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Header, Listing, ObjectStore, Part, Proof,
-        Properties, Read, Result, StoreError, Upload, UploadTags, must_be_gone,
+        Properties, Read, Result, StoreError, Upload, UploadTags, hashing, must_be_gone,
     },
 };
 
-/// A body at least this long is hashed off the reactor.
-const HASH_INLINE_MAX: usize = 256 << 10;
 /// How often a write is repeated whose bytes did not arrive as they were sent.
 const CORRUPT_WRITES_MAX: u32 = 3;
 /// What is wrong with a write whose bytes did not arrive as they were sent.
@@ -319,7 +316,7 @@ impl ObjectStore for S3Store {
             let tag = bare_tag(tag.as_deref());
             // A part cannot be read back; `finish_upload` reads the whole where nothing else proves it.
             let arrived = known.proof != Proof::Md5Tag
-                || hash(body.bytes(), digest::md5).await == convert::md5_of_tag(&tag).unwrap_or_default();
+                || hashing::md5(body.bytes()).await == convert::md5_of_tag(&tag).unwrap_or_default();
             if arrived {
                 return Ok(Part { number, size: body.size(), tag: tag.into() });
             }

@@ -2,11 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{S3Store, convert::head_of_get, hash};
+use super::{S3Store, convert::head_of_get};
 use crate::{
-    digest,
     model::{Key, Token},
-    store::{ByteRange, Checksums, ErrorKind, Read, Result},
+    store::{ByteRange, Checksums, ErrorKind, Read, Result, hashing},
 };
 
 /// After so many objects whose `ETag` is no MD5, and none whose is, this store's are never MD5s.
@@ -85,15 +84,15 @@ impl S3Store {
         if never {
             return Ok(read);
         }
-        if hash(&read.bytes, digest::md5).await == md5 {
+        if hashing::md5(&read.bytes).await == md5 {
             self.md5_tags.store(1, Ordering::Relaxed);
             return Ok(read);
         }
         let again = self.read_once(key, None, Some(&read.head.token)).await?;
-        if hash(&again.bytes, digest::md5).await == md5 {
+        if hashing::md5(&again.bytes).await == md5 {
             return Ok(again);
         }
-        if hash(&again.bytes, digest::sha256).await != hash(&read.bytes, digest::sha256).await {
+        if hashing::sha256(&again.bytes).await != hashing::sha256(&read.bytes).await {
             return Err(self.wire.reads("read").error(ErrorKind::Corrupt, "two reads of one version differ"));
         }
         self.other_tags.fetch_add(1, Ordering::Relaxed);

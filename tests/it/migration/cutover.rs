@@ -145,8 +145,8 @@ async fn without_approval_everything_is_proved_and_nothing_moves() {
     rig.approves = false;
     let outcome = rig.try_run(Goal::CutOver).await.unwrap();
     let [first, second] = &outcome.datasets[..] else { panic!("{outcome:?}") };
-    assert!(first.needs_approval && !first.reached && matches!(first.state, State::Verified { .. }), "{first:?}");
-    assert_eq!(second.waits_for.as_deref(), Some("phase first, which comes first"));
+    assert!(first.needs_approval() && !first.reached && matches!(first.state, State::Verified { .. }), "{first:?}");
+    assert_eq!(second.waits_for.as_ref().unwrap().to_string(), "phase first, which comes first");
     assert_eq!(stores["control"].snapshot().len(), 0, "no route was touched");
     assert_eq!(stores["c"].snapshot().len(), 0, "the next phase waits");
 
@@ -171,7 +171,7 @@ async fn an_approval_is_kept_but_not_for_another_cutover() {
     let approval = migrate::ledger::Approval { phase, binds, by: "ann".into(), at };
     first.ledger.append(vec![migrate::ledger::Record::Approved(approval)]).await.unwrap();
     let outcome = first.try_run(Goal::CutOver).await.unwrap();
-    assert!(outcome.datasets[0].needs_approval, "it approved another cutover: {outcome:?}");
+    assert!(outcome.datasets[0].needs_approval(), "it approved another cutover: {outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

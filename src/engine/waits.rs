@@ -1,18 +1,26 @@
-//! What a dataset waits for, as its ledger tells it.
+//! What a dataset waits for: as a run left it, or as its ledger tells it.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::{cutover::NOTHING_COMPARED, model::PhaseName};
+use crate::{
+    cutover::NOTHING_COMPARED,
+    model::{DatasetName, PhaseName, SiteName},
+    report::Difference,
+};
 
 /// What has to come before a dataset can go further.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum WaitsFor {
+pub enum WaitsFor {
     /// Another phase comes first.
     Phase(PhaseName),
+    /// Another dataset comes first, whose lead moves together with its own.
+    With(DatasetName),
     /// A run begins it.
     Run,
+    /// The run that worked at it was stopped.
+    NextRun,
     /// Its pass is under way, or was cut short.
     PassEnd,
     /// It was copied, and a run proves it.
@@ -44,6 +52,15 @@ pub(super) enum WaitsFor {
         strays: u64,
         /// Records of which it could not be told whether they are equal.
         unreadable: u64,
+        /// The first that no further pass mends, as it may be shown.
+        first: Option<Difference>,
+    },
+    /// Its old lead to be at rest: something was written there while it was cut over.
+    Rest {
+        /// The old lead.
+        site: SiteName,
+        /// What was written.
+        detail: String,
     },
     /// Something to compare: nothing was there, and the plan does not accept that.
     Proof,
@@ -53,11 +70,13 @@ pub(super) enum WaitsFor {
     Meaning(String),
     /// It was given up, and a run would begin it anew.
     Anew,
+    /// What stopped it to be mended; the error, for people.
+    Failure(String),
 }
 
 impl WaitsFor {
     /// Whether a run takes it further, with nothing to mend before.
-    pub(super) fn for_a_run(&self) -> bool {
+    pub fn for_a_run(&self) -> bool {
         matches!(self, Self::Run | Self::PassEnd | Self::Verification | Self::Cutover | Self::Route | Self::Clients)
     }
 }
@@ -67,7 +86,9 @@ impl fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Phase(before) => write!(f, "phase {before}, which comes first"),
+            Self::With(other) => write!(f, "dataset {other}, which moves together with it"),
             Self::Run => f.write_str("a run"),
+            Self::NextRun => f.write_str("the next run: this one was stopped"),
             Self::PassEnd => f.write_str("its pass to end"),
             Self::Verification => f.write_str("its verification"),
             Self::Cutover => f.write_str("its cutover"),
@@ -81,12 +102,15 @@ impl fmt::Display for WaitsFor {
             ),
             Self::Failed(1) => f.write_str("1 record that failed"),
             Self::Failed(failed) => write!(f, "{failed} records that failed"),
-            Self::Differences { differences, unreadable, .. } => {
-                write!(f, "{differences} differences, and {unreadable} records that cannot be told")
+            Self::Differences { differences, unreadable, first, .. } => {
+                write!(f, "{differences} differences, and {unreadable} records that cannot be told")?;
+                let Some(first) = first else { return Ok(()) };
+                write!(f, ", which no further pass mends; the first is {} ({})", first.key, first.detail)
             }
+            Self::Rest { site, detail } => write!(f, "{site} to be at rest: {detail}"),
             Self::Proof => write!(f, "something to compare: {NOTHING_COMPARED}"),
             Self::Approval(phase) => write!(f, "the approval of phase {phase}"),
-            Self::Meaning(changed) => f.write_str(changed),
+            Self::Meaning(changed) | Self::Failure(changed) => f.write_str(changed),
             Self::Anew => f.write_str("a run, which begins it anew"),
         }
     }
