@@ -64,11 +64,7 @@ pub mod model;
 
 pub mod lifecycle;
 
-pub mod survey;
-
 pub mod engine;
-
-pub mod cutover;
 
 pub mod shard;
 
@@ -85,3 +81,5 @@ pub mod ledger;
 pub mod report;
 
 pub mod rehearse;
+
+pub use engine::{cutover, survey};

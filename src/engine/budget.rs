@@ -9,7 +9,7 @@ const PAGE_BYTES: u64 = 4096;
 
 /// Two bounds, taken in this order by everybody: a record's slot, then bytes for each of its bodies.
 #[derive(Debug, Clone)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     records: Arc<Semaphore>,
     pages: Arc<Semaphore>,
     pages_max: u32,
@@ -17,19 +17,19 @@ pub(super) struct Budget {
 
 /// Bytes taken from the budget; given back on drop, so it travels with the body.
 #[derive(Debug)]
-pub(super) struct Bytes {
+pub(crate) struct Bytes {
     _permit: OwnedSemaphorePermit,
 }
 
 /// A record's slot; given back on drop.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Budget {
     /// A budget of this many records and bytes in flight.
-    pub(super) fn new(records: usize, bytes: u64) -> Self {
+    pub(crate) fn new(records: usize, bytes: u64) -> Self {
         let pages_max = u32::try_from((bytes / PAGE_BYTES).max(1)).unwrap_or(u32::MAX >> 4);
         Self {
             records: Arc::new(Semaphore::new(records)),
@@ -39,14 +39,14 @@ impl Budget {
     }
 
     /// Waits for a record's slot.
-    pub(super) async fn slot(&self) -> Slot {
+    pub(crate) async fn slot(&self) -> Slot {
         let permit = Arc::clone(&self.records).acquire_owned().await;
         Slot { _permit: permit.expect("the budget is never closed") }
     }
 
     /// Waits for room for `size` bytes. A body above the whole budget takes all of it, alone, rather
     /// than wait for ever.
-    pub(super) async fn bytes(&self, size: u64) -> Bytes {
+    pub(crate) async fn bytes(&self, size: u64) -> Bytes {
         let pages = u32::try_from(size.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX).min(self.pages_max);
         let permit = Arc::clone(&self.pages).acquire_many_owned(pages).await;
         Bytes { _permit: permit.expect("the budget is never closed") }

@@ -4,20 +4,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{EngineError, shutdown::Shutdown};
-use crate::ledger::{Ledger, Record};
+use crate::{
+    engine::{error::EngineError, shutdown::Shutdown},
+    ledger::{Ledger, Record},
+};
 
 /// Records on their way to the ledger.
 #[derive(Debug)]
-pub(super) struct Report {
-    pub(super) records: Vec<Record>,
+pub(crate) struct Report {
+    pub(crate) records: Vec<Record>,
     /// Told once the records are on disk; dropped untold where they could not be written.
-    pub(super) committed: Option<oneshot::Sender<()>>,
+    pub(crate) committed: Option<oneshot::Sender<()>>,
 }
 
 /// The ledger could not be written; the dispatcher knows why and ends the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotWritten;
+pub(crate) struct NotWritten;
 
 impl From<NotWritten> for EngineError {
     fn from(_: NotWritten) -> Self {
@@ -27,45 +29,45 @@ impl From<NotWritten> for EngineError {
 
 /// One worker's way to the ledger: reads go straight to it, records through the dispatcher.
 #[derive(Debug, Clone)]
-pub(super) struct Journal {
-    pub(super) ledger: Arc<Ledger>,
+pub(crate) struct Journal {
+    pub(crate) ledger: Arc<Ledger>,
     reports: mpsc::Sender<Report>,
     shutdown: Shutdown,
     fatal: Arc<Mutex<Option<EngineError>>>,
 }
 
 impl Journal {
-    pub(super) fn new(ledger: Arc<Ledger>, reports: mpsc::Sender<Report>, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(ledger: Arc<Ledger>, reports: mpsc::Sender<Report>, shutdown: Shutdown) -> Self {
         Self { ledger, reports, shutdown, fatal: Arc::default() }
     }
 
     /// Hands records over; they are written in order, soon. The channel is bounded, so this waits
     /// while the ledger is behind.
-    pub(super) async fn note(&self, records: Vec<Record>) -> Result<(), NotWritten> {
+    pub(crate) async fn note(&self, records: Vec<Record>) -> Result<(), NotWritten> {
         self.reports.send(Report { records, committed: None }).await.map_err(|_| NotWritten)
     }
 
     /// Hands records over and waits until they are on disk.
-    pub(super) async fn commit(&self, records: Vec<Record>) -> Result<(), NotWritten> {
+    pub(crate) async fn commit(&self, records: Vec<Record>) -> Result<(), NotWritten> {
         let (told, committed) = oneshot::channel();
         self.reports.send(Report { records, committed: Some(told) }).await.map_err(|_| NotWritten)?;
         committed.await.map_err(|_| NotWritten)
     }
 
     /// Room for one report, for those who must hand it over without waiting.
-    pub(super) async fn reserve(&self) -> Result<mpsc::Permit<'_, Report>, NotWritten> {
+    pub(crate) async fn reserve(&self) -> Result<mpsc::Permit<'_, Report>, NotWritten> {
         self.reports.reserve().await.map_err(|_| NotWritten)
     }
 
     /// Ends the run because of an error that concerns more than one record: what is in flight is
     /// finished, nothing new is begun. The first such error is the one that is told.
-    pub(super) fn fatal(&self, error: impl Into<EngineError>) {
+    pub(crate) fn fatal(&self, error: impl Into<EngineError>) {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.into());
         self.shutdown.drain();
     }
 
     /// The error that ended the run, if any.
-    pub(super) fn take_fatal(&self) -> Option<EngineError> {
+    pub(crate) fn take_fatal(&self) -> Option<EngineError> {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

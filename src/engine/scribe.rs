@@ -10,30 +10,30 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{journal::Report, shutdown::Shutdown};
 use crate::{
+    engine::{journal::Report, shutdown::Shutdown},
     ledger::{Ledger, LedgerError, Open, Record},
     model::{DatasetName, Key, KeyRange, ShardId, TargetIndex},
     shard::{self, Cursor, Tally},
 };
 
 /// Reports that wait before workers have to.
-pub(super) const REPORTS_QUEUED: usize = 256;
+pub(crate) const REPORTS_QUEUED: usize = 256;
 
 /// What is durably done, per dataset. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Board(Arc<Mutex<BTreeMap<DatasetName, Standing>>>);
+pub(crate) struct Board(Arc<Mutex<BTreeMap<DatasetName, Standing>>>);
 
 /// One dataset's standing.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// Per target: what was done in this pass.
-    pub(super) tallies: BTreeMap<TargetIndex, Tally>,
+    pub(crate) tallies: BTreeMap<TargetIndex, Tally>,
     /// Shards with their ranges and the least of their cursors.
     shards: BTreeMap<ShardId, (KeyRange, BTreeMap<TargetIndex, Cursor>)>,
     /// Records that failed or were deferred since the run began, per target.
-    pub(super) failed: BTreeMap<TargetIndex, u64>,
-    pub(super) deferred: BTreeMap<TargetIndex, u64>,
+    pub(crate) failed: BTreeMap<TargetIndex, u64>,
+    pub(crate) deferred: BTreeMap<TargetIndex, u64>,
     targets: usize,
 }
 
@@ -43,12 +43,12 @@ impl Board {
     }
 
     /// Reads a dataset's standing.
-    pub(super) fn read<T>(&self, dataset: &DatasetName, read: impl FnOnce(&Standing) -> T) -> Option<T> {
+    pub(crate) fn read<T>(&self, dataset: &DatasetName, read: impl FnOnce(&Standing) -> T) -> Option<T> {
         self.lock().get(dataset).map(read)
     }
 
     /// Puts a dataset on the board, with the shards of the pass under way.
-    pub(super) fn enter(&self, dataset: &DatasetName, targets: usize, shards: &[crate::ledger::ShardRow]) {
+    pub(crate) fn enter(&self, dataset: &DatasetName, targets: usize, shards: &[crate::ledger::ShardRow]) {
         let mut standing = Standing { targets, ..Standing::default() };
         for row in shards {
             let cursors = row.targets.iter().map(|(target, cursor, _)| (*target, cursor.clone())).collect();
@@ -106,7 +106,7 @@ impl Standing {
 
     /// How much of the key space is done, from 0 to 1, each shard counting for an equal part: their
     /// true sizes are not known before they end.
-    pub(super) fn fraction(&self) -> f64 {
+    pub(crate) fn fraction(&self) -> f64 {
         if self.shards.is_empty() || self.targets == 0 {
             return 0.0;
         }
@@ -125,7 +125,7 @@ impl Standing {
 
 /// Writes until every sender is gone. After a failed write nothing more is written: the run drains,
 /// and whoever waits for a commit learns that it will not come.
-pub(super) async fn write(
+pub(crate) async fn write(
     ledger: Arc<Ledger>,
     mut reports: mpsc::Receiver<Report>,
     board: Board,

@@ -1,6 +1,11 @@
 //! Stopping in two steps: drain, then cancel.
 
+use std::{future::Future, pin::pin};
+
+use futures::future::{self, Either};
 use tokio_util::sync::CancellationToken;
+
+use crate::engine::error::EngineError;
 
 /// Tells all parts of the engine to stop. Cloning shares it.
 #[derive(Debug, Clone, Default)]
@@ -49,5 +54,16 @@ impl Shutdown {
     /// Waits until requests are to be dropped.
     pub async fn cancelled(&self) {
         self.cancel.cancelled().await;
+    }
+}
+
+/// Gives up on work once requests are to be dropped.
+pub(crate) async fn cancellable<T>(
+    shutdown: &Shutdown,
+    work: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, EngineError> {
+    match future::select(pin!(work), pin!(shutdown.cancelled())).await {
+        Either::Left((done, _)) => done,
+        Either::Right(((), _)) => Err(EngineError::Cancelled),
     }
 }

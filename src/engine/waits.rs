@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    cutover::NOTHING_COMPARED,
+    engine::cutover::moves::NOTHING_COMPARED,
     model::{DatasetName, PhaseName, SiteName},
     report::Difference,
 };

@@ -9,9 +9,11 @@ use std::collections::BTreeSet;
 
 use tokio::task::JoinSet;
 
-use super::{Found, Looked, Verification, Verifier};
 use crate::{
-    engine::EngineError,
+    engine::{
+        error::EngineError,
+        verify::{Looked, found::Found, verifier::Verifier, witness::Verification},
+    },
     model::{Key, TargetIndex},
     report::DifferenceKind,
     shard,
@@ -22,14 +24,14 @@ const LISTINGS_MAX: usize = 32;
 
 /// A verification whose damaged records are looked at again.
 #[derive(Debug)]
-pub(in crate::engine) struct Again {
+pub(crate) struct Again {
     verifier: Verifier,
     targets: Vec<Found>,
 }
 
 impl Again {
     /// Begins with what a whole verification has found, but for the damage that a repair is to mend.
-    pub(in crate::engine) fn new(verifier: Verifier, first: &Verification) -> Self {
+    pub(crate) fn new(verifier: Verifier, first: &Verification) -> Self {
         let mut targets = first.targets.clone();
         for found in &mut targets {
             let broken = |kind| matches!(kind, DifferenceKind::Missing | DifferenceKind::Different);
@@ -41,7 +43,7 @@ impl Again {
     }
 
     /// Looks at records of one target.
-    pub(in crate::engine) async fn look(&mut self, target: TargetIndex, keys: &[Key]) -> Result<(), EngineError> {
+    pub(crate) async fn look(&mut self, target: TargetIndex, keys: &[Key]) -> Result<(), EngineError> {
         for keys in keys.chunks(LISTINGS_MAX) {
             let mut rows = JoinSet::new();
             for key in keys.iter().cloned() {
@@ -76,7 +78,7 @@ impl Again {
     }
 
     /// What both looks together have found.
-    pub(in crate::engine) async fn conclude(self) -> Result<Verification, EngineError> {
+    pub(crate) async fn conclude(self) -> Result<Verification, EngineError> {
         self.verifier.conclude(self.targets, false).await
     }
 }

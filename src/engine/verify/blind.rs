@@ -1,8 +1,11 @@
 //! What a verification did not look at, and why: said with every proof.
 
-use crate::{model::Aspects, plan::Level, store::survive};
-
-use super::{Found, Verifier, star::Star};
+use crate::{
+    engine::verify::{found::Found, star::Star, verifier::Verifier},
+    model::Aspects,
+    plan::Level,
+    store::survive,
+};
 
 impl Star {
     /// What no look at a follower compares: what the plan waives there, what the lead cannot hold, and what
@@ -25,7 +28,7 @@ impl Star {
 
 impl Verifier {
     /// What was not seen at one target, for people.
-    pub(super) fn blind_spots(&self, place: usize, found: &Found) -> Vec<String> {
+    pub(crate) fn blind_spots(&self, place: usize, found: &Found) -> Vec<String> {
         let mut spots = Vec::new();
         if self.level == Level::Listing {
             spots.push("properties that change without a new version showing in the listing (tags, ACL)".to_owned());

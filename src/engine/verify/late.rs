@@ -1,21 +1,21 @@
 //! One record that came late: whether both leads hold the same of it by now.
 
-use super::{
-    Verifier,
-    look::{Answer, Look},
-};
 use crate::{
+    engine::verify::{
+        look::{Answer, Look},
+        verifier::Verifier,
+    },
     model::{Key, TargetIndex},
     store::{StoreError, is_listed},
 };
 
-/// The old lead among the followers of the one that the lead has moved to: see [`Star`](super::Star).
-pub(in crate::engine) const OLD_LEAD: TargetIndex = TargetIndex(0);
+/// The old lead among the followers of the one that the lead has moved to: see [`Star`](crate::engine::verify::Star).
+pub(crate) const OLD_LEAD: TargetIndex = TargetIndex(0);
 
 impl Verifier {
     /// Whether the lead and a follower hold equal records of a key, or neither holds one. What was recorded
     /// of it decides nothing.
-    pub(in crate::engine) async fn are_equal(&self, target: TargetIndex, key: &Key) -> Result<bool, StoreError> {
+    pub(crate) async fn are_equal(&self, target: TargetIndex, key: &Key) -> Result<bool, StoreError> {
         let (lead, follower) = (&self.star.lead, &self.star.followers[target.get()]);
         let (ours, theirs) = futures::join!(lead.head(key), follower.head(key));
         match (ours?, theirs?) {

@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use super::Verifier;
 use crate::{
     digest::sha256,
     engine::{
         compare::{Verdict, compare},
         layout::PART_BYTES,
+        verify::verifier::Verifier,
     },
     ledger::Pair,
     model::{Aspects, Decider, Key, TargetIndex, Token},
@@ -28,19 +28,19 @@ use crate::{
 const LOOKS_MAX: u32 = 8;
 
 /// One record at one target, to be looked at.
-pub(super) struct Look {
-    pub(super) target: TargetIndex,
-    pub(super) key: Key,
-    pub(super) source: Token,
-    pub(super) shown: Token,
-    pub(super) pair: Option<Pair>,
+pub(crate) struct Look {
+    pub(crate) target: TargetIndex,
+    pub(crate) key: Key,
+    pub(crate) source: Token,
+    pub(crate) shown: Token,
+    pub(crate) pair: Option<Pair>,
     /// The versions are those that the listings showed.
-    pub(super) as_listed: bool,
+    pub(crate) as_listed: bool,
 }
 
 /// What one look, or several, came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// They are equal, which this tells.
     Equal(Decider),
     /// They differ, in this.
@@ -50,9 +50,9 @@ pub(super) enum Answer {
 }
 
 /// What is known of a record after all looks at it.
-pub(super) struct Looked {
-    pub(super) look: Look,
-    pub(super) answer: Result<Answer, StoreError>,
+pub(crate) struct Looked {
+    pub(crate) look: Look,
+    pub(crate) answer: Result<Answer, StoreError>,
 }
 
 /// What the looks at one version have found so far.
@@ -82,7 +82,7 @@ impl Looks {
 
 impl Verifier {
     /// Looks at one record on both sides until the looks can be believed.
-    pub(super) async fn look(&self, mut look: Look) -> Looked {
+    pub(crate) async fn look(&self, mut look: Look) -> Looked {
         let mut looks = Looks::default();
         for _ in 0..LOOKS_MAX {
             let found = match self.level {
@@ -218,7 +218,7 @@ fn short(bytes: &[u8]) -> String {
 
 /// What two listings and the pair tell of a record that both sides have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Listed {
+pub(crate) enum Listed {
     /// Both show the paired versions.
     Same,
     /// They do not.
@@ -228,7 +228,7 @@ pub(super) enum Listed {
 }
 
 /// Level `listing`.
-pub(super) fn listed(source: &Token, shown: &Token, pair: Option<&Pair>, waived: Aspects) -> Listed {
+pub(crate) fn listed(source: &Token, shown: &Token, pair: Option<&Pair>, waived: Aspects) -> Listed {
     if source.size != shown.size {
         let detail = format!("{} bytes instead of {}", shown.size, source.size);
         return Listed::Apart(DifferenceKind::Different, detail);
@@ -257,7 +257,7 @@ pub(super) fn listed(source: &Token, shown: &Token, pair: Option<&Pair>, waived:
 }
 
 /// Whether a listing shows a time that the recorded version lacks.
-pub(super) fn untimed(recorded: &Token, shown: &Token) -> bool {
+pub(crate) fn untimed(recorded: &Token, shown: &Token) -> bool {
     recorded.modified_s.is_none() && shown.modified_s.is_some()
 }
 

@@ -20,214 +20,40 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use serde::Serialize;
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{
-    EngineError,
-    budget::Budget,
-    feeds::{Inputs, Row},
-    shutdown::Shutdown,
-};
 use crate::{
+    engine::{error::EngineError, rows::Row},
     ledger::{Open, Pair, PairRow},
-    model::{DatasetName, Decided, Decider, Key, KeyRange, TargetIndex},
-    plan::{Dataset, Extra, Level},
-    report::{Difference, DifferenceKind, Event, Sink},
+    model::{Decider, Key, KeyRange, TargetIndex},
+    plan::{Extra, Level},
+    report::{Difference, DifferenceKind, Event},
     shard::{self, Cursor},
     store::{Entry, ObjectStore},
 };
 
-mod again;
-mod blind;
-mod late;
-mod look;
-mod star;
+pub use found::Found;
+use found::{DIFFERENCES_KEPT, Finding};
+use verifier::Verifier;
+pub use witness::{SwitchProof, Verification, Verified};
 
-pub(super) use again::Again;
-pub(super) use late::OLD_LEAD;
+pub(crate) mod again;
+mod blind;
+pub(crate) mod found;
+pub(crate) mod late;
+mod look;
+pub(crate) mod recorded;
+mod star;
+pub(crate) mod verifier;
+pub(crate) mod witness;
+
 use look::{Answer, Listed, Look, Looked, listed, untimed};
-use star::Star;
 
 /// Records looked at or read at once.
 const LOOKS_MAX: usize = 64;
-/// Differences that are kept per target; more are counted, and told as events.
-const DIFFERENCES_KEPT: usize = 10_000;
 /// Records known to be damaged that are read from the ledger at once.
 const DAMAGED_PAGE: usize = 256;
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-
-/// Proof that a verification found every follower equal to its lead. Its fields are private, so
-/// that nothing but [`Verifier::run`] can make one.
-#[derive(Debug, Clone)]
-pub struct Verified {
-    dataset: DatasetName,
-    level: Level,
-    compared: u64,
-    decided: Decided,
-    blind_spots: Vec<String>,
-}
-
-impl Verified {
-    /// The dataset.
-    pub fn dataset(&self) -> &DatasetName {
-        &self.dataset
-    }
-
-    /// How thoroughly it was looked at.
-    pub fn level(&self) -> Level {
-        self.level
-    }
-
-    /// Records compared, over all targets.
-    pub fn compared(&self) -> u64 {
-        self.compared
-    }
-
-    /// What decided that they are equal, over all targets.
-    pub fn decided(&self) -> Decided {
-        self.decided
-    }
-
-    /// What was not compared at some target, and why.
-    pub fn blind_spots(&self) -> &[String] {
-        &self.blind_spots
-    }
-
-    /// The proof that a lead may move; `None` where nothing was compared and the plan does not accept that.
-    pub fn for_switch(self, accept_empty: bool) -> Option<SwitchProof> {
-        (self.compared > 0 || accept_empty).then_some(SwitchProof(self))
-    }
-}
-
-/// Proof that is good enough to move a lead; only [`Verified::for_switch`] can make one.
-#[derive(Debug)]
-pub struct SwitchProof(Verified);
-
-impl SwitchProof {
-    /// The dataset.
-    pub fn dataset(&self) -> &DatasetName {
-        self.0.dataset()
-    }
-}
-
-/// What a verification found at one target.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Found {
-    /// The dataset.
-    pub name: String,
-    /// The target's location.
-    pub target: String,
-    /// The lead's location.
-    pub lead: String,
-    /// The lead has moved: nothing keeps its followers equal to it.
-    #[serde(skip)]
-    pub moved: bool,
-    /// Records compared.
-    pub compared: u64,
-    /// Records that the lead has and the target lacks.
-    pub missing: u64,
-    /// Records that only the target has. Those that the plan keeps do not break equality.
-    pub extra: u64,
-    /// Records that both have and that are not equal.
-    pub different: u64,
-    /// Records that could not be read, so that nothing is known of them.
-    pub unreadable: u64,
-    /// Records that differ at some looks and not at others.
-    pub unstable: u64,
-    /// Records of which this level can tell nothing.
-    pub undecided: u64,
-    /// What decided that the others are equal.
-    pub decided: Decided,
-    /// Those of the extra records that were copied from the lead, which has deleted them since.
-    #[serde(skip)]
-    stale: u64,
-    /// Those of these that somebody has written over since: whose they are nobody can tell, so no pass
-    /// deletes them.
-    #[serde(skip)]
-    pub strays: u64,
-    /// The extra records are as the plan wants them.
-    #[serde(skip)]
-    extra_is_kept: bool,
-    /// The first differences, in key order, at most 10,000: before all those that break equality, or may do so.
-    pub differences: Vec<Difference>,
-    /// Extra records that the plan keeps. They stand apart, so that however many there are, none is in the way
-    /// of a difference that counts.
-    #[serde(skip)]
-    kept: Vec<Difference>,
-    /// Differences that break equality, or may do so, and are not listed.
-    #[serde(skip)]
-    pub(super) broken_omitted: u64,
-    /// Differences that are counted above but not listed.
-    pub differences_omitted: u64,
-    /// What was not compared, and why, for people.
-    pub blind_spots: Vec<String>,
-}
-
-impl Found {
-    /// Whether the target equals its lead.
-    pub fn is_equal(&self) -> bool {
-        self.broken() == 0 && self.untold() == 0
-    }
-
-    /// Records of which it cannot be said whether they are equal.
-    pub fn untold(&self) -> u64 {
-        self.unreadable + self.unstable + self.undecided
-    }
-
-    /// All differences, whatever the plan makes of them.
-    fn counted(&self) -> u64 {
-        self.missing + self.different + self.extra + self.untold()
-    }
-
-    /// Lists what is to be listed, in key order.
-    fn list(&mut self) {
-        let room = DIFFERENCES_KEPT.saturating_sub(self.differences.len());
-        self.differences.extend(self.kept.iter().take(room).cloned());
-        self.differences.sort_by(|a, b| a.key.cmp(&b.key));
-        self.differences_omitted = self.counted().saturating_sub(self.differences.len() as u64);
-    }
-
-    /// Differences that break equality.
-    pub fn broken(&self) -> u64 {
-        let extra = if self.extra_is_kept { self.stale } else { self.extra };
-        self.missing + self.different + extra
-    }
-}
-
-/// The outcome of a verification.
-#[derive(Debug)]
-pub struct Verification {
-    /// What was found, per target.
-    pub targets: Vec<Found>,
-    /// The witness, where everything is equal and everything was seen.
-    pub verified: Option<Verified>,
-    /// It was stopped before its end: what is not listed was not compared.
-    pub interrupted: bool,
-}
-
-/// Something that a verification found in passing and the ledger should know.
-#[derive(Debug)]
-pub(super) enum Finding {
-    /// A look at a record that is equal taught what its pair lacked.
-    Learned(TargetIndex, Key, Pair),
-    /// The target lacks the record or holds another one.
-    Broken(TargetIndex, Key),
-}
-
-/// Verifies one dataset.
-#[derive(Debug, Clone)]
-pub(super) struct Verifier {
-    pub(super) inputs: Inputs,
-    star: Star,
-    pub(super) level: Level,
-    pub(super) extra: Extra,
-    pub(super) budget: Budget,
-    pub(super) shutdown: Shutdown,
-    pub(super) sink: Sink,
-    /// Where findings go, if anybody keeps them.
-    pub(super) findings: Option<tokio::sync::mpsc::Sender<Finding>>,
-}
 
 struct Progress {
     compared: u64,
@@ -237,27 +63,8 @@ struct Progress {
 }
 
 impl Verifier {
-    /// A verification of a dataset as its plan describes it, whose findings nobody keeps.
-    pub(super) fn new(
-        dataset: &Dataset,
-        inputs: Inputs,
-        level: Level,
-        budget: Budget,
-        shutdown: Shutdown,
-        sink: Sink,
-    ) -> Self {
-        let star = Star::new(&inputs, None);
-        Self { inputs, star, level, extra: dataset.extra, budget, shutdown, sink, findings: None }
-    }
-
-    /// The same, where a target leads.
-    pub(super) fn led_by(mut self, target: Option<TargetIndex>) -> Self {
-        self.star = Star::new(&self.inputs, target);
-        self
-    }
-
     /// Compares everything.
-    pub(super) async fn run(self) -> Result<Verification, EngineError> {
+    pub(crate) async fn run(self) -> Result<Verification, EngineError> {
         let mut targets: Vec<_> = self.star.followers.iter().map(|follower| self.nothing_found(&**follower)).collect();
         let mut rows = self.inputs.rows(&KeyRange::all());
         let mut looks: JoinSet<Looked> = JoinSet::new();
@@ -287,23 +94,8 @@ impl Verifier {
         // A stop cuts long comparisons short as well.
         interrupted |= self.shutdown.is_draining();
         targets.iter_mut().for_each(Found::list);
-        let equal = !interrupted && targets.iter().all(Found::is_equal);
-        let verified = equal.then(|| self.witness(&targets));
+        let verified = if interrupted { None } else { Verified::of(&self.inputs.dataset, self.level, &targets) };
         Ok(Verification { targets, verified, interrupted })
-    }
-
-    fn witness(&self, targets: &[Found]) -> Verified {
-        let compared = targets.iter().map(|found| found.compared).sum();
-        let (mut decided, mut blind_spots) = (Decided::default(), Vec::new());
-        for found in targets {
-            decided += found.decided;
-            for spot in &found.blind_spots {
-                if !blind_spots.contains(spot) {
-                    blind_spots.push(spot.clone());
-                }
-            }
-        }
-        Verified { dataset: self.inputs.dataset.clone(), level: self.level, compared, decided, blind_spots }
     }
 
     /// Names the records that an earlier look at the bytes found damaged and nothing has mended: a
@@ -517,36 +309,5 @@ impl Verifier {
             compared: progress.compared,
             fraction,
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_plan_keeps_crowds_out_no_difference() {
-        let difference = |key: String, kind| Difference { key: Key::new(key), kind, detail: String::new() };
-        let kept = |n| difference(format!("{n:06}"), DifferenceKind::Extra);
-        let mut found = Found { extra: 12_000, missing: 1, extra_is_kept: true, ..Found::default() };
-        found.kept = (0..DIFFERENCES_KEPT).map(kept).collect();
-        found.differences.push(difference("z".to_owned(), DifferenceKind::Missing));
-        found.list();
-        assert_eq!(found.differences.len(), DIFFERENCES_KEPT);
-        assert_eq!(found.differences.last().unwrap().key, "z".into(), "it is listed, in its place");
-        assert_eq!((found.differences_omitted, found.broken_omitted), (2_001, 0));
-    }
-
-    #[test]
-    fn a_proof_of_nothing_moves_no_lead_unless_the_plan_accepts_it() {
-        let verified = |compared| Verified {
-            dataset: DatasetName::new("d").unwrap(),
-            level: Level::Bytes,
-            compared,
-            decided: Decided::default(),
-            blind_spots: Vec::new(),
-        };
-        assert!(verified(0).for_switch(false).is_none());
-        assert!(verified(0).for_switch(true).is_some() && verified(1).for_switch(false).is_some());
     }
 }

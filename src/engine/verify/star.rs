@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::{
-    engine::feeds::{Inputs, Row},
+    engine::rows::{Inputs, Row},
     ledger::{Pair, PairRow},
     model::{Aspects, TargetIndex},
     store::{
@@ -18,19 +18,19 @@ use crate::{
 
 /// A lead and its followers.
 #[derive(Debug, Clone)]
-pub(super) struct Star {
-    pub(super) lead: Arc<dyn ObjectStore>,
-    pub(super) followers: Vec<Arc<dyn ObjectStore>>,
+pub(crate) struct Star {
+    pub(crate) lead: Arc<dyn ObjectStore>,
+    pub(crate) followers: Vec<Arc<dyn ObjectStore>>,
     /// What need not have survived at each follower.
-    pub(super) waived: Vec<Aspects>,
+    pub(crate) waived: Vec<Aspects>,
     /// What each follower never had from its lead, since it cannot hold it and only a moved lead made it one.
-    pub(super) cannot: Vec<Aspects>,
+    pub(crate) cannot: Vec<Aspects>,
     /// The target that leads; the source where absent.
-    pub(super) moved_to: Option<TargetIndex>,
+    pub(crate) moved_to: Option<TargetIndex>,
 }
 
 impl Star {
-    pub(super) fn new(inputs: &Inputs, moved_to: Option<TargetIndex>) -> Self {
+    pub(crate) fn new(inputs: &Inputs, moved_to: Option<TargetIndex>) -> Self {
         let Some(lead) = moved_to else {
             return Self {
                 lead: Arc::clone(&inputs.source),
@@ -53,14 +53,14 @@ impl Star {
     }
 
     /// What must be equal at a follower.
-    pub(super) fn scope(&self, follower: TargetIndex) -> Scope {
+    pub(crate) fn scope(&self, follower: TargetIndex) -> Scope {
         let out = self.waived[follower.get()].with(self.cannot[follower.get()]);
         Scope::new(&self.lead.capabilities(), &self.followers[follower.get()].capabilities(), out)
     }
 
     /// A row as the lead sees it: its own entry in place of the source's, those of its followers in
     /// their order, and for each what is paired with what.
-    pub(super) fn row(&self, row: Row) -> Row {
+    pub(crate) fn row(&self, row: Row) -> Row {
         let Some(lead) = self.moved_to else { return row };
         let Row { key, source, mut targets, mut pairs } = row;
         let own = targets.remove(lead.get());
