@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Serialize, ser::SerializeSeq};
 
-use super::{
+use crate::plan::{
     secrets,
     source::{Node, Value},
 };

@@ -1,6 +1,6 @@
 //! Limits as a command gives them: the keys and values of a plan's `limits`, one by one.
 
-use super::{Window, values};
+use crate::plan::{site::Window, values};
 
 /// The keys of a site's limits.
 pub const SITE_KEYS: [&str; 3] = ["bandwidth", "requests_per_second", "window"];

@@ -5,8 +5,13 @@ use std::{
     path::{Component, Path},
 };
 
-use super::{Endpoint, Site, values::Bad};
-use crate::model::{Key, SiteName};
+use crate::{
+    model::{Key, SiteName},
+    plan::{
+        site::{Endpoint, Site},
+        values::Bad,
+    },
+};
 
 /// What kind of place a location is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,7 +217,11 @@ impl Place {
         match scheme {
             // A bucket's name is unique in all of AWS, whatever the region or account.
             Scheme::S3 => Self {
-                server: site.s3.as_ref().filter(|s3| !super::check::is_aws(&s3.url)).map_or("aws".to_owned(), server),
+                server: site
+                    .s3
+                    .as_ref()
+                    .filter(|s3| !crate::plan::endpoint::is_aws(&s3.url))
+                    .map_or("aws".to_owned(), server),
                 path: PlacePath::Bucket { bucket: container.to_owned(), prefix: prefix.to_owned() },
             },
             // A table's name is unique in a region of an account, and credentials tell the account.

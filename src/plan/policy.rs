@@ -5,8 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Dataset, Plan, Policy, Site, Target};
-use crate::model::SiteName;
+use crate::{
+    model::SiteName,
+    plan::{
+        checked::{Plan, Policy},
+        dataset::{Dataset, Target},
+        site::Site,
+    },
+};
 
 /// Whether the policies allow `target` to hold every record of `dataset`.
 ///
@@ -100,7 +106,7 @@ source = "file://a/x"
 targets = ["file://b/x"]
 waive = ["properties"]
 "#;
-        super::super::parse(text, Path::new("p.toml")).unwrap_or_else(|wrong| panic!("{wrong}"))
+        crate::plan::parse(text, Path::new("p.toml")).unwrap_or_else(|wrong| panic!("{wrong}"))
     }
 
     #[test]

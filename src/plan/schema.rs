@@ -1,8 +1,8 @@
-//! The JSON Schema of the plan language, derived from the types of [`syntax`](super::syntax).
+//! The JSON Schema of the plan language, derived from the types of [`syntax`](crate::plan::syntax).
 
 use serde_json::Value;
 
-use super::syntax::PlanFile;
+use crate::plan::syntax::PlanFile;
 
 /// The JSON Schema (draft 2020-12) of a plan.
 ///

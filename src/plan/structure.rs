@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use serde_json::Value as Schema;
 
-use super::{
+use crate::plan::{
     diagnostics::{Report, closest},
     schema::resolve,
     secrets,

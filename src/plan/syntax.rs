@@ -3,14 +3,14 @@
 //! These types are the one source of the language. The JSON Schema is derived from them (the doc
 //! comments become its descriptions, which editors show), the structural check reads that schema,
 //! and serde reads a tree that passed it into a [`PlanFile`]. Sizes, times and locations are still
-//! text here: [`check`](super::check) gives them their meaning.
+//! text here: [`check`](crate::plan::check) gives them their meaning.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions};
+use crate::plan::choices::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions};
 
 /// A migration plan: what must be where, in which order, under which rules.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -410,7 +410,7 @@ pub enum CdnNetwork {
 }
 
 impl PlanFile {
-    /// The plan as TOML; [`parse`](super::parse) reads it back as the same plan.
+    /// The plan as TOML; [`parse`](crate::plan::parse) reads it back as the same plan.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::Window;
+use crate::plan::site::Window;
 
 /// What is wrong with a value, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    super::{
-        Policy, Scheme, Site,
+use crate::{
+    model::SiteName,
+    plan::{
+        check::context::{Built, Context},
+        checked::Policy,
         dataset::Unsupported,
-        diagnostics::{closest, did_you_mean},
+        diagnostics::{Spot, closest, did_you_mean},
         graph,
-        location::Place,
+        location::{Place, Scheme},
         policy,
+        site::Site,
     },
-    Built, Context, Spot,
 };
-use crate::model::SiteName;
 
 /// A dataset with where its data really is.
 struct Placed<'b, 't> {

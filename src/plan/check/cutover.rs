@@ -2,16 +2,21 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    super::{
-        Credentials, Scheme, Site,
-        dataset::{Cutover, Fence, FinalVerify},
-        location::{Location, Route},
+use crate::{
+    model::SiteName,
+    plan::{
+        check::{
+            context::{self, Context},
+            sites,
+        },
+        choices::{Fence, FinalVerify},
+        dataset::Cutover,
+        diagnostics::Spot,
+        location::{Location, Route, Scheme},
+        site::{Credentials, Site},
         syntax, values,
     },
-    Context, Spot, datasets, sites,
 };
-use crate::model::SiteName;
 
 const ROUTE_MAX_AGE: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_mins(1);
@@ -41,7 +46,7 @@ pub(super) fn check(
     check_cdn(context, &spot, written);
     let route = context.take(&spot.key("route"), Route::parse(&written.route));
     if let Some(route) = &route {
-        datasets::reachable(context, sites, &spot.key("route"), route.scheme, &route.site);
+        context::reachable(context, sites, &spot.key("route"), route.scheme, &route.site);
     }
     let mut duration = |key: &str, text: &Option<String>| {
         text.as_deref().map(values::duration).and_then(|value| context.take(&spot.key(key), value))

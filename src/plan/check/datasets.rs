@@ -2,17 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    super::{
-        Property, Scheme, Select, Site,
-        dataset::{Capacity, Dataset, DatasetLimits, Fence, Filter, Restore, Retire, Target, Unsupported, Versions},
-        diagnostics::did_you_mean,
-        location::Location,
+use crate::{
+    model::{DatasetName, SiteName},
+    plan::{
+        check::{
+            context::{Built, Context, reachable},
+            cutover, expression,
+        },
+        choices::{Fence, Property, Retire, Versions},
+        dataset::{Capacity, Dataset, DatasetLimits, Filter, Restore, Target, Unsupported},
+        diagnostics::{Spot, did_you_mean},
+        location::{Location, Scheme},
+        select::Select,
+        site::Site,
         syntax, values,
     },
-    Built, Context, Spot, cutover, expression, known_site,
 };
-use crate::model::{DatasetName, SiteName};
 
 /// The share of a target that may be deleted where the plan says nothing: 10 %.
 const DELETE_SHARE_PERMILLE: u16 = 100;
@@ -113,36 +118,6 @@ fn location(
     let location = context.take(spot, Location::parse(text))?;
     reachable(context, sites, spot, location.scheme, &location.site)?;
     Some(location)
-}
-
-/// The site, if it has what the scheme needs.
-pub(super) fn reachable(
-    context: &mut Context<'_>,
-    sites: &BTreeMap<SiteName, Site>,
-    spot: &Spot<'_>,
-    scheme: Scheme,
-    name: &SiteName,
-) -> Option<()> {
-    let site = known_site(context, sites, spot, name)?;
-    let (reachable, keys, mend) = match scheme {
-        Scheme::S3 => (
-            site.region.is_some() || site.s3.is_some(),
-            ["region", "s3"],
-            "region = \"...\" (AWS) or s3 = { endpoint = \"...\" }",
-        ),
-        Scheme::DynamoDb => (
-            site.region.is_some() || site.dynamodb.is_some(),
-            ["region", "dynamodb"],
-            "region = \"...\" (AWS) or dynamodb = { endpoint = \"...\" }",
-        ),
-        Scheme::File => (site.directory.is_some(), ["directory", "directory"], "directory = \"...\""),
-    };
-    if !reachable {
-        let site_spot = context.root.key("sites").key(name.as_str());
-        let message = format!("site {:?} cannot be reached by {}://", name.as_str(), scheme.as_str());
-        context.lacks(&site_spot, &keys, spot, message, format!("add {mend} to [sites.{name}]"));
-    }
-    Some(())
 }
 
 /// The targets, short form first, each with its place; those that could not be read are left out.

@@ -1,6 +1,9 @@
 //! CEL expressions: whether they parse, and whether they look at a record at all.
 
-use super::{super::diagnostics::closest, Context, Spot};
+use crate::plan::{
+    check::context::Context,
+    diagnostics::{Spot, closest},
+};
 
 /// Checks the syntax of an expression over one of `subjects` (`item`, `object`).
 pub(super) fn check(context: &mut Context<'_>, spot: &Spot<'_>, text: &str, subjects: &[&str]) {

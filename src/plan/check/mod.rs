@@ -9,73 +9,27 @@
 //! Every check goes on after a problem, so that all come at once; what could not be read is left
 //! out of the checks that would need it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
-use super::{
-    Phase, Plan, Policy, Site,
-    dataset::Dataset,
-    diagnostics::{Report, Spot, did_you_mean, position},
-    graph,
-    source::Node,
-    syntax::{self, PlanFile},
-    values::Bad,
+use crate::{
+    model::{PhaseName, PlanName},
+    plan::{
+        checked::{Plan, Policy},
+        dataset::Phase,
+        diagnostics::{Report, Spot, did_you_mean},
+        graph,
+        source::Node,
+        syntax::{self, PlanFile},
+    },
 };
-use crate::model::{PhaseName, PlanName, SiteName};
+use context::{Built, Context};
 
 mod across;
+mod context;
 mod cutover;
 mod datasets;
 mod expression;
 mod sites;
-
-pub(super) use sites::is_aws;
-
-/// What all checks need.
-struct Context<'t> {
-    text: &'t str,
-    root: Spot<'t>,
-    file: &'t PlanFile,
-    directory: &'t Path,
-    report: &'t mut Report,
-}
-
-impl Context<'_> {
-    /// Takes a good value; reports a bad one.
-    fn take<T>(&mut self, spot: &Spot<'_>, value: Result<T, Bad>) -> Option<T> {
-        value.map_err(|bad| self.report.at(spot, bad.message, bad.mend)).ok()
-    }
-
-    /// Something is wrong because one of `keys` is missing in `item`; said at `spot`, and only if
-    /// none of them was there and could not be read.
-    fn lacks(&mut self, item: &Spot<'_>, keys: &[&str], spot: &Spot<'_>, message: String, mend: impl Into<String>) {
-        if keys.iter().all(|key| !self.report.is_unread_below(item.key(key).path())) {
-            self.report.at(spot, message, mend.into());
-        }
-    }
-
-    /// Takes a legal name.
-    fn name<T: TryFrom<String, Error: std::fmt::Display>>(&mut self, spot: &Spot<'_>, text: &str) -> Option<T> {
-        let legal = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
-        let near: String = text.chars().map(legal).take(64).collect();
-        let near = near.trim_matches(['-', '_']);
-        let mend = (!near.is_empty()).then(|| format!("for example {near:?}"));
-        T::try_from(text.to_owned()).map_err(|error| self.report.at(spot, error.to_string(), mend)).ok()
-    }
-
-    /// The line and column of a place.
-    fn position(&self, spot: &Spot<'_>) -> (usize, usize) {
-        position(self.text, spot.span().start)
-    }
-}
-
-/// A dataset that could be built, with its place in the text.
-struct Built<'t> {
-    spot: Spot<'t>,
-    targets: Vec<Spot<'t>>,
-    /// Index into the plan file's phases.
-    phase: usize,
-    dataset: Dataset,
-}
 
 /// Checks the meaning of a plan. Problems go into `report`; the plan is whole only if there are
 /// none.
@@ -178,27 +132,4 @@ fn phase_order(context: &mut Context<'_>) -> PhaseOrder {
         context.report.at(&spot, message, "take one of these names out of an \"after\"".to_owned());
     });
     PhaseOrder { after, order: order.ok() }
-}
-
-/// The site of a name, or a report with what may be meant.
-fn known_site<'s>(
-    context: &mut Context<'_>,
-    sites: &'s BTreeMap<SiteName, Site>,
-    spot: &Spot<'_>,
-    name: &SiteName,
-) -> Option<&'s Site> {
-    if let Some(site) = sites.get(name) {
-        return Some(site);
-    }
-    let all_unread = context.report.is_unread("sites");
-    if !all_unread && !context.report.is_unread_below(&format!("sites.{name}")) {
-        let names: Vec<&str> = sites.keys().map(SiteName::as_str).collect();
-        let mend = if names.is_empty() {
-            format!("add a table [sites.{name}]")
-        } else {
-            did_you_mean(name.as_str(), &names, "site")
-        };
-        context.report.at(spot, format!("there is no site {:?}", name.as_str()), mend);
-    }
-    None
 }

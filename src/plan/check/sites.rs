@@ -1,12 +1,17 @@
 //! Sites: endpoints, credentials and limits.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{
-    super::{Credentials, Endpoint, Limits, Site, syntax, values},
-    Context, Spot,
+use crate::plan::endpoint::{host_of, is_aws, is_loopback};
+use crate::{
+    model::SiteName,
+    plan::{
+        check::context::Context,
+        diagnostics::Spot,
+        site::{Credentials, Endpoint, Limits, Site},
+        syntax, values,
+    },
 };
-use crate::model::SiteName;
 
 /// The region that S3-compatible servers expect where none is set.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -103,43 +108,6 @@ fn check_endpoint(
         path_style: endpoint.path_style.unwrap_or(false),
         ca_file: endpoint.ca_file.as_ref().map(PathBuf::from),
     }
-}
-
-/// The host of an endpoint, which is a scheme, a host and perhaps a port, and nothing more.
-fn host_of(url: &str) -> Result<String, values::Bad> {
-    let bad = |message: String| values::Bad { message, mend: "write https://host or https://host:port".to_owned() };
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let rest = rest.ok_or_else(|| bad(format!("{url:?} is not an http or https URL")))?;
-    let authority = rest.trim_end_matches('/');
-    if authority.contains(['/', '?', '#']) {
-        return Err(bad(format!("{url:?} has more than a host and a port")));
-    }
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let legal = match bare {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
-    };
-    if !legal || port.is_some_and(|port| port.parse::<u16>().is_err()) {
-        return Err(bad(format!("{url:?} is not an http or https URL")));
-    }
-    Ok(bare.unwrap_or(host).to_ascii_lowercase())
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Whether an endpoint is one of AWS's own, VPC and FIPS endpoints included.
-/// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
-pub(in super::super) fn is_aws(url: &str) -> bool {
-    let aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"];
-    url.starts_with("https://") && host_of(url).is_ok_and(|host| aws.iter().any(|suffix| host.ends_with(suffix)))
 }
 
 /// Checks where credentials come from; `None` where that cannot be told.
