@@ -22,7 +22,7 @@ use super::{
     reader::Readers,
     request,
     schema::{self, Access},
-    writer::{Job, Place, Writer},
+    writer::{CommitHook, Job, Place, Writer},
 };
 use crate::{
     lifecycle::Event,
@@ -57,21 +57,6 @@ pub struct Options {
     pub pages_max: Option<u32>,
     /// Is asked before every commit.
     pub on_commit: Option<CommitHook>,
-}
-
-/// Decides the fate of the commit of this number, counted from 1 since the ledger was opened.
-pub type CommitHook = Arc<dyn Fn(u64) -> CommitFate + Send + Sync>;
-
-/// What becomes of a commit. After a failed one the ledger writes nothing more, as if the process
-/// had crashed there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitFate {
-    /// It is done.
-    Go,
-    /// It fails and nothing is written.
-    FailBefore,
-    /// It is written, but nobody is told: everyone who waits for it gets an error.
-    FailAfter,
 }
 
 impl fmt::Debug for Options {

@@ -16,10 +16,25 @@ use rusqlite::{Connection, config::DbConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    CommitFate, CommitHook, Record,
+    Record,
     apply::{Apply, Memory},
     fault::Fault,
 };
+
+/// Decides the fate of the commit of this number, counted from 1 since the ledger was opened.
+pub type CommitHook = Arc<dyn Fn(u64) -> CommitFate + Send + Sync>;
+
+/// What becomes of a commit. After a failed one the ledger writes nothing more, as if the process
+/// had crashed there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFate {
+    /// It is done.
+    Go,
+    /// It fails and nothing is written.
+    FailBefore,
+    /// It is written, but nobody is told: everyone who waits for it gets an error.
+    FailAfter,
+}
 
 /// The most batches in one commit.
 const GROUP_BATCHES_MAX: usize = 256;

@@ -7,6 +7,10 @@ use std::{
 
 use super::*;
 use crate::model::{Aspects, Decided, Evidence, PlanName, Sha256, Token};
+use crate::{
+    lifecycle::Event,
+    model::{DatasetName, Key, KeyRange, ShardId, TargetIndex, Timestamp},
+};
 
 mod file;
 mod model;

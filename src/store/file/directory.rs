@@ -313,6 +313,21 @@ pub(super) fn problem(kind: FileType) -> &'static str {
     }
 }
 
+/// Runs blocking work on tokio's blocking threads. A panic there goes on here.
+pub(super) async fn run_blocking<T: Send + 'static>(
+    directory: &Directory,
+    operation: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(directory.error(ErrorKind::Unavailable, operation, None, "the runtime is shutting down")),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

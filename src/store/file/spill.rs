@@ -15,7 +15,19 @@ use std::{
 
 use rand::{TryRngCore as _, rngs::OsRng};
 
-use super::walk::Name;
+/// A name in a directory; directories have a `/` at their end, which puts them where they sort.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name(pub(super) Box<[u8]>);
+
+impl Name {
+    pub(super) fn is_directory(&self) -> bool {
+        self.0.ends_with(b"/")
+    }
+
+    pub(super) fn bare(&self) -> &[u8] {
+        self.0.strip_suffix(b"/").unwrap_or(&self.0)
+    }
+}
 
 /// Runs that are merged at once.
 const FAN_IN: usize = 128;

@@ -18,9 +18,9 @@ use rustix::{
 };
 
 use super::{
-    directory::{Directory, entry_of, open_directory},
+    directory::{Directory, entry_of, open_directory, run_blocking},
     path::{RESERVED, is_staging},
-    spill::{Sorted, Sorter},
+    spill::{Name, Sorted, Sorter},
     write::sweep_staged,
 };
 use crate::{
@@ -67,13 +67,13 @@ impl Listing for FileListing {
         }
         if let Some(key) = self.name() {
             let directory = self.directory.clone();
-            let entry = super::run_blocking(&self.directory, "list", move || directory.entry(&key)).await?;
+            let entry = run_blocking(&self.directory, "list", move || directory.entry(&key)).await?;
             self.ended = true;
             return Ok(entry.map(|entry| vec![entry]));
         }
         let walk = self.walk.take();
         let (directory, range, window) = (self.directory.clone(), self.range.clone(), self.window);
-        let (page, walk) = super::run_blocking(&self.directory, "list", move || {
+        let (page, walk) = run_blocking(&self.directory, "list", move || {
             let mut walk = match walk {
                 Some(walk) => walk,
                 None => Walk::new(directory, range, window)?,
@@ -137,20 +137,6 @@ impl From<Errno> for Unread {
 impl From<io::Error> for Unread {
     fn from(error: io::Error) -> Self {
         Self::Spill(error)
-    }
-}
-
-/// A name in a directory; directories have a `/` at their end, which puts them where they sort.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Name(pub(super) Box<[u8]>);
-
-impl Name {
-    fn is_directory(&self) -> bool {
-        self.0.ends_with(b"/")
-    }
-
-    fn bare(&self) -> &[u8] {
-        self.0.strip_suffix(b"/").unwrap_or(&self.0)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What must be shown after a write for it to be believed.
 
 use super::{
-    CORRUPT, S3Store,
     convert::{bare_tag, md5_of_tag},
+    store::{CORRUPT, S3Store},
 };
 use crate::{
     digest::Body,

@@ -320,7 +320,7 @@ impl Probe<'_> {
 
     async fn head(&self) -> Result<Properties> {
         let (output, _) = self.read().await?;
-        let mut properties = super::head_of_get(&output, CONTENT.len() as u64).properties;
+        let mut properties = super::convert::head_of_get(&output, CONTENT.len() as u64).properties;
         // Some servers add headers of their own accord; what counts is that ours survived.
         properties.headers.retain(|header, _| *header == Header::ContentType);
         Ok(properties)
