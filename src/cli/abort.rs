@@ -7,17 +7,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
+    advise::Situation,
+    advise::documented,
     args::{AbortArgs, Global},
     ask::{Driver, drive_or_ask},
-    documented,
     error::{Code, Failure},
-    interrupt,
-    next::Situation,
-    render,
+    interrupt, render,
     session::{self, Session},
-    standing::{self, DatasetStanding},
     term,
 };
+use crate::engine::standing::DatasetStanding;
 use crate::{
     engine::{self, AbortOptions, Aborted, EngineError, Shutdown, Sites, WaitsFor},
     ledger::{Answer, Ledger, Request},
@@ -86,7 +85,7 @@ struct Deletion {
 /// will be kept: only a look at each tells.
 async fn deletions(session: &Session, ledger: &Ledger, options: &AbortOptions) -> Result<Vec<Deletion>, Failure> {
     let failed = |error: &EngineError| Failure::engine(error, session.redactor);
-    let standing = standing::read(session, Some(ledger), session.goal(), 0).await.map_err(|error| failed(&error))?;
+    let standing = session.standing(Some(ledger), session.goal(), 0).await.map_err(|error| failed(&error))?;
     // Those whose lead has moved, and those that mean something else now, are refused.
     let refused = |one: &DatasetStanding| {
         one.lifecycle.moved_to().is_some() || matches!(one.waits_for, Some(WaitsFor::Meaning(_)))

@@ -5,17 +5,16 @@ use std::{fmt::Write as _, sync::Arc};
 use serde_json::json;
 
 use super::{
+    advise::Situation,
+    advise::documented,
     args::{CutoverArgs, Global, RunArgs, Until},
     ask::{Driver, drive_or_ask},
-    documented,
     error::{Code, Failure},
-    interrupt,
-    next::Situation,
-    render, run,
+    interrupt, render, run,
     session::{self, Session},
-    standing::{self, DatasetStanding, PhaseStanding},
     term,
 };
+use crate::engine::standing::{DatasetStanding, PhaseStanding};
 use crate::{
     engine::{self, DryRun, EngineError, LESS, Shutdown, Sites},
     ledger::{Answer, Request},
@@ -111,7 +110,7 @@ fn as_run(args: &CutoverArgs) -> RunArgs {
 
 async fn must_be_proved(session: &Session, phase: &PhaseName) -> Result<(), Failure> {
     let ledger = session.ledger_to_read()?;
-    let standing = standing::read(session, ledger.as_ref(), Goal::CutOver, 0).await;
+    let standing = session.standing(ledger.as_ref(), Goal::CutOver, 0).await;
     let standing = standing.map_err(|error| Failure::engine(&error, session.redactor))?;
     let Some(short) = of_phase(&standing, phase).find(|one| !one.is_proved()) else { return Ok(()) };
     let less = if short.asks_more { format!(" by {LESS}") } else { String::new() };
@@ -144,7 +143,7 @@ fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failur
         let ledger = session.ledger_to_read()?.map(Arc::new);
         let runs = engine::dry_run(&session.plan, &Sites::new(), ledger.clone(), phase, &shutdown).await;
         let runs = runs.map_err(failed)?;
-        let standing = standing::read(session, ledger.as_deref(), Goal::CutOver, 0).await.map_err(failed)?;
+        let standing = session.standing(ledger.as_deref(), Goal::CutOver, 0).await.map_err(failed)?;
         Ok((runs, standing))
     })?;
     let ready = runs.iter().all(|run| run.ready);

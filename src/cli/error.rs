@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write as _, path::Path, process::ExitCode};
 
 use serde_json::{Value, json};
 
-use super::{next::Next, state::UNWRITABLE};
+use super::next::Next;
 use crate::{
     engine::EngineError,
     ledger::LedgerError,
@@ -14,6 +14,9 @@ use crate::{
     survey::Changed,
 };
 
+/// What to do about a directory that cannot be written.
+pub(super) const UNWRITABLE: &str =
+    "make the state directory yours and writable, or name another place with --state DIR or MIGRATE_STATE";
 /// What a command's end means to the shell. `migrate help exit-codes` documents it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use serde_json::{Value, json};
 
 use super::{
+    advise::Situation,
+    advise::documented,
     args::{Global, LimitsArgs},
     ask::{Driver, drive_or_ask},
-    documented,
     error::{Code, Failure},
-    next::Situation,
     session::{self, Session},
     term,
 };

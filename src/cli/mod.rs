@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 mod abort;
+mod advise;
 mod approve;
 mod args;
 mod ask;
@@ -34,9 +35,9 @@ mod rehearse;
 mod render;
 mod resolve;
 mod run;
+mod running;
 mod saved;
 mod session;
-mod standing;
 mod state;
 mod status;
 mod summary;
@@ -44,7 +45,7 @@ mod term;
 mod verify;
 
 use args::{Cli, Command};
-use error::{Code, Failure};
+use error::Code;
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
@@ -87,18 +88,9 @@ pub fn run() -> ExitCode {
     match ended {
         Ok(code) => code.into(),
         Err(failure) => {
-            let failure = next::completed(failure);
+            let failure = advise::completed(failure);
             term::tell(&failure.to_text());
             failure.code.into()
         }
     }
-}
-
-/// Answers with a document where a command that answers with JSON failed; the failure goes on.
-fn documented(failure: Failure, json: bool) -> Failure {
-    let failure = next::completed(failure);
-    if json {
-        term::answer_json(&failure.to_json());
-    }
-    failure
 }

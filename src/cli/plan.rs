@@ -3,11 +3,11 @@
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use super::{
+    advise::Situation,
+    advise::documented,
     args::{Global, PlanArgs},
-    documented,
     error::{Code, Failure},
     interrupt,
-    next::Situation,
     progress::{self, Show},
     render::{self, Table},
     saved::{self, SavedPlan},
@@ -39,7 +39,7 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let Looked { preview, bindings } = session::block_on(look(&session, &options, args))?;
     let out = args.out.as_ref().filter(|_| preview.runnable);
     if let (Some(out), Some(bindings)) = (out, bindings) {
-        SavedPlan::new(&session, &options.datasets, bindings?, &preview)?.write(out)?;
+        SavedPlan::new(session.file(), &options.datasets, bindings?, &preview)?.write(out)?;
     }
     let typed = session::typed();
     let next = session.next(&match out {

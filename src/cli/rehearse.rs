@@ -7,12 +7,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{
+    advise::{self, Situation},
     args::{Global, RehearseArgs, RunArgs},
     error::{Code, Failure},
-    interrupt,
-    next::{self, Situation},
-    render,
-    run::{self, Running, Worked},
+    interrupt, render, run,
+    running::{Running, Worked},
     session::{self, Session},
     term,
 };
@@ -30,7 +29,7 @@ mod summary;
 use summary::{Row, Summary, Told, proof};
 
 pub(super) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
-    rehearsed(args, global).map_err(next::completed).inspect_err(|failure| {
+    rehearsed(args, global).map_err(advise::completed).inspect_err(|failure| {
         if args.json {
             let mut line = failure.to_json();
             line["event"] = "error".into();

@@ -5,11 +5,11 @@ use std::{fmt::Write as _, sync::Arc};
 use serde_json::{Value, json};
 
 use super::{
+    advise::Situation,
+    advise::documented,
     args::{Global, ResolveArgs},
     ask::{Driver, drive_or_ask},
-    documented,
     error::{Code, Failure},
-    next::Situation,
     render,
     session::{self, Session},
     state, term,

@@ -1,41 +1,36 @@
 //! `migrate run`: copies, and proves that it arrived.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use serde_json::json;
 
+use super::running::{FAILURES_SHOWN, Running, Worked, again, selection};
 use super::{
+    advise::{self, Situation},
     approve,
     args::{Global, RunArgs, Until},
     error::{Code, Failure},
     interrupt,
-    next::{self, Next, Situation},
-    progress::{self, Seen, Show},
+    next::Next,
+    progress::{self, Show},
     saved::SavedPlan,
     session::{self, Session},
-    standing::{self, PhaseStanding},
     state::Lock,
     summary::Summary,
     term,
 };
+use crate::engine::standing::PhaseStanding;
 use crate::{
     engine::{self, EngineError, RunOptions, RunOutcome, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
-    model::{DatasetName, PhaseName},
+    model::DatasetName,
     report::{Event, Sink},
     survey,
 };
 
-/// Failed records that the answer lists.
-pub(super) const FAILURES_SHOWN: usize = 10;
-
 pub(super) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
-    ran(args, global).map_err(next::completed).inspect_err(|failure| {
+    ran(args, global).map_err(advise::completed).inspect_err(|failure| {
         if args.json {
             let mut line = failure.to_json();
             line["event"] = "error".into();
@@ -113,52 +108,6 @@ fn refuse(session: &Session, args: &RunArgs, options: &RunOptions) -> Result<(),
         }
     }
     Ok(())
-}
-
-pub(super) fn selection(args: &RunArgs) -> Vec<&str> {
-    let phases = args.phases.iter().flat_map(|name| ["--phase", name]);
-    phases.chain(args.datasets.iter().flat_map(|name| ["--dataset", name])).collect()
-}
-
-/// The same command again; but what was withdrawn meanwhile, it must not approve anew.
-fn again(session: &Session, args: &RunArgs, withdrawn: &BTreeSet<PhaseName>) -> String {
-    let mut more = selection(args);
-    match args.until {
-        None => {}
-        Some(Until::Copied) => more.extend(["--until", "copied"]),
-        Some(Until::Verified) => more.extend(["--until", "verified"]),
-        Some(Until::Cutover) => more.extend(["--until", "cutover"]),
-    }
-    let is_withdrawn = |approved: &str| withdrawn.iter().any(|phase| approved == "all" || approved == phase.as_str());
-    let approved = args.approve.iter().filter(|approved| !is_withdrawn(approved));
-    more.extend(approved.flat_map(|phase| ["--approve", phase]));
-    if args.force {
-        more.push("--force");
-    }
-    if args.json {
-        more.push("--json");
-    }
-    session.command("run", &more)
-}
-
-/// One run.
-pub(super) struct Running<'a> {
-    pub(super) session: &'a Session,
-    pub(super) args: &'a RunArgs,
-    pub(super) options: RunOptions,
-    /// The same command again.
-    pub(super) again: String,
-}
-
-/// What a run came to, before anybody is told.
-pub(super) struct Worked {
-    pub(super) outcome: RunOutcome,
-    /// Where everything stood before and stands now.
-    before: Vec<PhaseStanding>,
-    pub(super) after: Vec<PhaseStanding>,
-    seen: BTreeMap<DatasetName, Seen>,
-    /// Whether the ledger was closed as it should be.
-    closed: Result<(), Failure>,
 }
 
 impl Running<'_> {
@@ -277,7 +226,7 @@ impl Running<'_> {
     }
 
     async fn standing(&self, ledger: &Ledger) -> Result<Vec<PhaseStanding>, Failure> {
-        let standing = standing::read(self.session, Some(ledger), self.options.goal, FAILURES_SHOWN).await;
+        let standing = self.session.standing(Some(ledger), self.options.goal, FAILURES_SHOWN).await;
         standing.map_err(|error| self.failure(&error))
     }
 

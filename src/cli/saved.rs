@@ -26,7 +26,6 @@ use serde_json::Value;
 
 use super::{
     error::{Code, Failure},
-    session::Session,
     term,
 };
 use crate::{
@@ -118,9 +117,9 @@ pub(super) fn only_run(file: &Path, text: &str) -> Failure {
 }
 
 impl SavedPlan {
-    /// What was seen of a session's plan just now.
+    /// What was seen just now of the plan of a file.
     pub(super) fn new(
-        session: &Session,
+        file: &Path,
         datasets: &[DatasetName],
         bindings: Bindings,
         preview: &Preview,
@@ -129,7 +128,7 @@ impl SavedPlan {
             format: FORMAT,
             made_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             made_by: format!("migrate {}", env!("CARGO_PKG_VERSION")),
-            plan: PlanPath::of(session.file())?,
+            plan: PlanPath::of(file)?,
             datasets: datasets.to_vec(),
             bindings,
             preview: serde_json::to_value(preview).expect("a preview is plain data"),

@@ -10,11 +10,14 @@ use super::{
     error::{Code, Failure, unknown_name},
     log,
     saved::{self, SavedPlan},
-    standing::{DatasetStanding, PhaseStanding},
     state::{Root, StateDir},
     term,
 };
 use crate::{
+    engine::{
+        EngineError,
+        standing::{self, DatasetStanding, PhaseStanding},
+    },
     ledger::Ledger,
     lifecycle::Goal,
     model::{DatasetName, PhaseName},
@@ -179,6 +182,16 @@ impl Session {
                 .ok_or_else(|| unknown_name("phase", name, known().map(PhaseName::as_str), &self.plan))
         };
         names.iter().map(find).collect()
+    }
+
+    /// Where everything stands, judged by `goal`; lists at most `failures_max` failed records of each dataset.
+    pub(super) async fn standing(
+        &self,
+        ledger: Option<&Ledger>,
+        goal: Goal,
+        failures_max: usize,
+    ) -> Result<Vec<PhaseStanding>, EngineError> {
+        standing::standing(&self.plan, ledger, goal, failures_max, &self.run_command()).await
     }
 
     /// The ledger, to be read only; `None` where nothing has begun.

@@ -18,16 +18,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{Code, Failure};
+use super::error::{Code, Failure, UNWRITABLE};
 use crate::model::PlanName;
 
 /// The root of all state, beside the plan file, unless another one is named.
 const ROOT: &str = ".migrate";
 /// The environment variable that names another root.
 const VARIABLE: &str = "MIGRATE_STATE";
-/// What to do about a directory that cannot be written.
-pub(super) const UNWRITABLE: &str =
-    "make the state directory yours and writable, or name another place with --state DIR or MIGRATE_STATE";
 const LEDGER: &str = "ledger.sqlite";
 const MODE: u32 = 0o700;
 /// `status` asks for the lock too, for an instant; who wants to keep it tries again.

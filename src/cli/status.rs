@@ -9,16 +9,17 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    advise::Situation,
+    advise::documented,
     args::{Global, StatusArgs},
-    documented,
     error::{Code, Failure},
-    next::{Next, Situation},
+    next::Next,
     render::{self, Table},
     session::{self, Session},
-    standing::{self, DatasetStanding, Decision, FAILURES_SHOWN, PhaseStanding},
     state::Holder,
     term,
 };
+use crate::engine::standing::{DatasetStanding, Decision, FAILURES_SHOWN, PhaseStanding};
 use crate::model::{ByteCount, Epoch, Key, PlanName};
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -62,7 +63,7 @@ fn shown(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
 async fn read(session: &Session, failures_max: usize) -> Result<Status<'_>, Failure> {
     let ledger = session.ledger_to_read()?;
     let holder = session.state.holder();
-    let phases = standing::read(session, ledger.as_ref(), session.goal(), failures_max).await;
+    let phases = session.standing(ledger.as_ref(), session.goal(), failures_max).await;
     let phases = phases.map_err(|error| Failure::engine(&error, session.redactor))?;
     let situation = if holder.is_some() { Situation::Driven } else { Situation::of_standing(&phases) };
     let next = session.next(&situation);

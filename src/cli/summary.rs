@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
+    advise::Situation,
     error::{Code, Failure},
-    next::Situation,
     progress::{DIFFERENCES_SEEN, Seen},
     render::{self, Table},
-    run::{FAILURES_SHOWN, Running, selection},
-    standing::{DatasetStanding, PhaseStanding},
+    running::{FAILURES_SHOWN, Running, selection},
 };
+use crate::engine::standing::{DatasetStanding, PhaseStanding};
 use crate::{
     engine::{self, RunOutcome},
     lifecycle::{Goal, State},

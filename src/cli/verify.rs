@@ -5,17 +5,18 @@ use std::{fmt::Write as _, sync::Arc};
 use serde::Serialize;
 
 use super::{
+    advise::Situation,
+    advise::documented,
     args::{Global, VerifyArgs},
-    documented,
     error::{Code, Failure},
     interrupt,
-    next::{Next, Situation},
+    next::Next,
     progress::{self, Show},
     render,
     session::{self, Session},
-    standing::{self, PhaseStanding},
     term,
 };
+use crate::engine::standing::PhaseStanding;
 use crate::{
     cutover::NOTHING_COMPARED,
     engine::{self, EngineError, Found, Shutdown, Sites, Verification, VerifyOptions},
@@ -129,7 +130,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     };
     let _seen = display.await;
     let ledger = session.ledger_to_read()?;
-    let standing = standing::read(session, ledger.as_ref(), session.goal(), 0).await.map_err(failed)?;
+    let standing = session.standing(ledger.as_ref(), session.goal(), 0).await.map_err(failed)?;
     Ok(Looked { verifications, repaired, standing })
 }
 

@@ -45,16 +45,16 @@ mod run;
 mod scribe;
 mod shutdown;
 pub mod sites;
+pub mod standing;
 pub mod survey;
 mod verify;
 mod waits;
 
 pub use approver::{Approver, ByFlag, Ready};
 pub use asked::{AbortOptions, Aborted, DatasetOutcome, Limits, RunOptions, RunOutcome, VerifyOptions};
-pub(crate) use asked::{asked, goal_of, refuse_unsupported};
+pub(crate) use asked::{asked, refuse_unsupported};
 pub use error::EngineError;
 pub use meaning::meaning_of;
-pub(crate) use meaning::same_meaning;
 pub use run::{
     abort,
     dry_run::{DryRun, DryStep, dry_run},
@@ -64,11 +64,9 @@ pub(crate) use run::{
     approval::binds as approval_binds,
     dry_run::LESS,
     late::resolution,
-    leftovers::exceeds_share,
     requests::{limits_set, withdrawal},
 };
 pub use shutdown::Shutdown;
 pub use sites::{DatasetStores, Sites};
-pub(crate) use verify::recorded::asks_more;
 pub use verify::{Found, SwitchProof, Verification, Verified};
 pub use waits::WaitsFor;

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::engine::standing::DatasetStanding;
 use crate::{
     cli::{
         args::RehearseArgs,
         next::Next,
         render::{self, Table},
-        standing::DatasetStanding,
     },
     model::{ByteCount, DatasetName, SiteName},
     rehearse::Promise,

@@ -2,135 +2,163 @@
 
 use serde::Serialize;
 
-use super::session::Session;
 use crate::{
-    engine::{EngineError, WaitsFor, approval_binds, asks_more, exceeds_share, goal_of, meaning_of, same_meaning},
+    engine::{
+        asked::goal_of,
+        error::EngineError,
+        meaning::{meaning_of, same_meaning},
+        run::{approval, leftovers::exceeds_share},
+        verify::recorded::asks_more,
+        waits::WaitsFor,
+    },
     ledger::{Counts, LateCounts, Ledger, Open, Resolved, ShardRow},
     lifecycle::{Event, Goal, LATE_KEYS_MAX, State},
     model::{DatasetName, Decided, Epoch, Key, PhaseName, SiteName, TargetIndex},
-    plan::{Dataset, Phase},
+    plan::{Dataset, Phase, Plan},
+    report::Redactor,
     shard::{Cursor, Tally},
 };
 
 /// Failed records that are listed; more are counted.
-pub(super) const FAILURES_SHOWN: usize = 20;
+pub const FAILURES_SHOWN: usize = 20;
 /// Failed records that are read at once.
 const FAILURES_PAGE: usize = 1000;
 
 /// One phase.
 #[derive(Debug, Serialize)]
-pub(super) struct PhaseStanding {
-    pub(super) name: PhaseName,
+pub struct PhaseStanding {
+    /// The phase.
+    pub name: PhaseName,
     /// The least of its datasets' states.
-    pub(super) state: &'static str,
-    pub(super) datasets: Vec<DatasetStanding>,
+    pub state: &'static str,
+    /// Its datasets, as the plan lists them.
+    pub datasets: Vec<DatasetStanding>,
 }
 
 /// One dataset.
 #[derive(Debug, Serialize)]
-pub(super) struct DatasetStanding {
-    pub(super) name: DatasetName,
-    pub(super) state: &'static str,
+pub struct DatasetStanding {
+    /// The dataset.
+    pub name: DatasetName,
+    /// Its state, as JSON has it.
+    pub state: &'static str,
     /// The site where applications write.
-    pub(super) lead: SiteName,
+    pub lead: SiteName,
     /// Counts how often the lead has moved.
-    pub(super) epoch: Epoch,
+    pub epoch: Epoch,
     /// Records that every target is known to hold.
-    pub(super) records_done: u64,
+    pub records_done: u64,
     /// Records that the last pass has seen at the source; `None` before the first.
-    pub(super) records_total: Option<u64>,
-    pub(super) bytes_done: u64,
-    pub(super) bytes_total: Option<u64>,
+    pub records_total: Option<u64>,
+    /// Bytes of these records.
+    pub bytes_done: u64,
+    /// Bytes of these records.
+    pub bytes_total: Option<u64>,
     /// The totals are of a whole pass; while one is under way they still grow.
-    pub(super) total_known: bool,
-    pub(super) failures: Vec<Failed>,
-    pub(super) failures_total: u64,
+    pub total_known: bool,
+    /// The first records that failed.
+    pub failures: Vec<Failed>,
+    /// How many failed, over all targets.
+    pub failures_total: u64,
     /// Uploads that may be left at targets and that nobody can tell for this migration's.
-    pub(super) unclaimed: Vec<UnclaimedUpload>,
-    pub(super) unclaimed_total: u64,
-    pub(super) lag_seconds: Option<u64>,
-    pub(super) waits_for: Option<WaitsFor>,
+    pub unclaimed: Vec<UnclaimedUpload>,
+    /// How many there are.
+    pub unclaimed_total: u64,
+    /// How far the targets are behind, in seconds; `None` if nothing measures it.
+    pub lag_seconds: Option<u64>,
+    /// What it waits for, if it waits.
+    pub waits_for: Option<WaitsFor>,
     /// The last verification since the last pass began.
-    pub(super) verification: Option<Proof>,
+    pub verification: Option<Proof>,
     /// Who approved the cutover of its phase, and when.
-    pub(super) approved: Option<Approved>,
+    pub approved: Option<Approved>,
     /// Records that were written at the old lead after the final verification, and that are open: nobody has
     /// decided of them, and the leads were not found equal.
-    pub(super) late_writes: u64,
+    pub late_writes: u64,
     /// The first of them.
-    pub(super) late_keys: Vec<String>,
+    pub late_keys: Vec<String>,
     /// Late writes of which both leads were found equal.
-    pub(super) late_equal: u64,
+    pub late_equal: u64,
     /// Late writes of which somebody has decided.
-    pub(super) late_resolved: u64,
+    pub late_resolved: u64,
     /// The last of these decisions.
-    pub(super) late_decisions: Vec<Decision>,
-    pub(super) targets: Vec<TargetStanding>,
+    pub late_decisions: Vec<Decision>,
+    /// Its targets, in the plan's order.
+    pub targets: Vec<TargetStanding>,
     /// How far it is to come, as the plan and the command have it.
     #[serde(skip)]
-    pub(super) goal: Goal,
+    pub goal: Goal,
+    /// Its state.
     #[serde(skip)]
-    pub(super) lifecycle: State,
+    pub lifecycle: State,
     /// It is verified, but by less than the plan asks for now.
     #[serde(skip)]
-    pub(super) asks_more: bool,
+    pub asks_more: bool,
     /// The plan accepts that there is nothing to compare.
     #[serde(skip)]
-    pub(super) accepts_empty: bool,
+    pub accepts_empty: bool,
 }
 
 /// One target of a dataset.
 #[derive(Debug, Serialize)]
-pub(super) struct TargetStanding {
-    pub(super) target: String,
-    pub(super) records_done: u64,
-    pub(super) bytes_done: u64,
-    pub(super) deferred: u64,
-    pub(super) failed: u64,
-    pub(super) to_delete: u64,
-    pub(super) damaged: u64,
+pub struct TargetStanding {
+    /// The target's location.
+    pub target: String,
+    /// Records that it is known to hold.
+    pub records_done: u64,
+    /// Bytes of these records.
+    pub bytes_done: u64,
+    /// Records that wait for a pass of their own.
+    pub deferred: u64,
+    /// Records that could not be brought over.
+    pub failed: u64,
+    /// Records that are to be deleted.
+    pub to_delete: u64,
+    /// Records that are to be copied again.
+    pub damaged: u64,
     /// What the last pass did.
-    pub(super) pass: Tally,
+    pub pass: Tally,
 }
 
 /// An approval that holds.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Approved {
-    pub(super) by: String,
+pub struct Approved {
+    /// Who.
+    pub by: String,
     /// When, RFC 3339.
-    pub(super) at: String,
+    pub at: String,
 }
 
 impl DatasetStanding {
     /// It is where it is to be.
-    pub(super) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.lifecycle.reached(self.goal) && !(self.asks_more && self.goal >= Goal::Verified)
     }
 
     /// Everything is proved; only the lead has not moved yet.
-    pub(super) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         let verified = matches!(self.lifecycle, State::Verified { .. }) && !self.asks_more;
         self.goal == Goal::CutOver && verified && !self.lacks_proof()
     }
 
     /// It is proved, or its lead moves or has moved on a proof.
-    pub(super) fn is_proved(&self) -> bool {
+    pub fn is_proved(&self) -> bool {
         let moves = matches!(self.lifecycle, State::Switching { .. });
         moves || self.lifecycle.reached(Goal::Verified) && !self.asks_more
     }
 
     /// It was given up, and no run has begun it anew.
-    pub(super) fn is_given_up(&self) -> bool {
+    pub fn is_given_up(&self) -> bool {
         matches!(self.lifecycle, State::Aborted { .. })
     }
 
     /// It waits for another phase, not for something of its own.
-    pub(super) fn waits_for_phase(&self) -> bool {
+    pub fn waits_for_phase(&self) -> bool {
         matches!(self.waits_for, Some(WaitsFor::Phase(_)))
     }
 
     /// Its lead is to move, and nothing was there to compare.
-    pub(super) fn lacks_proof(&self) -> bool {
+    pub fn lacks_proof(&self) -> bool {
         let empty = matches!(self.lifecycle, State::Verified { compared: 0, .. });
         self.goal == Goal::CutOver && empty && !self.accepts_empty
     }
@@ -138,86 +166,107 @@ impl DatasetStanding {
 
 /// What somebody has decided of a late write.
 #[derive(Debug, Serialize)]
-pub(super) struct Decision {
-    pub(super) key: String,
-    pub(super) by: String,
+pub struct Decision {
+    /// The key, as it may be shown.
+    pub key: String,
+    /// Who.
+    pub by: String,
     /// When, RFC 3339.
-    pub(super) at: String,
-    pub(super) reason: Option<String>,
+    pub at: String,
+    /// Why, if a reason was given.
+    pub reason: Option<String>,
 }
 
 /// A record that could not be brought over.
 #[derive(Debug, Serialize)]
-pub(super) struct Failed {
-    pub(super) key: String,
-    pub(super) target: String,
-    pub(super) reason: String,
+pub struct Failed {
+    /// The key, as it may be shown.
+    pub key: String,
+    /// The target's location.
+    pub target: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// An upload that was asked for and whose answer was lost. It stays here until it is known to be gone.
 #[derive(Debug, Serialize)]
-pub(super) struct UnclaimedUpload {
-    pub(super) key: String,
-    pub(super) target: String,
+pub struct UnclaimedUpload {
+    /// The key, as it may be shown.
+    pub key: String,
+    /// The target's location.
+    pub target: String,
     /// When it was asked for, RFC 3339.
-    pub(super) asked_for: String,
+    pub asked_for: String,
     /// The uploads that may be it; empty where the store lists none.
-    pub(super) upload_ids: Vec<String>,
+    pub upload_ids: Vec<String>,
     /// The command that looks again.
-    pub(super) next: String,
+    pub next: String,
 }
 
 /// What a verification came to.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Proof {
-    pub(super) equal: bool,
-    pub(super) level: String,
+pub struct Proof {
+    /// All targets equal their lead.
+    pub equal: bool,
+    /// How thoroughly it looked.
+    pub level: String,
     /// Records compared, over all targets; only known where all were equal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) compared: Option<u64>,
-    pub(super) differences: u64,
+    pub compared: Option<u64>,
+    /// Records that differ.
+    pub differences: u64,
     /// Those of them that neither a pass nor a repair takes away.
     #[serde(skip)]
-    pub(super) strays: u64,
+    pub strays: u64,
     /// Records of which it could not be told whether they are equal.
-    pub(super) unreadable: u64,
+    pub unreadable: u64,
     /// What decided that they are equal.
-    pub(super) decided: Decided,
+    pub decided: Decided,
     /// What was not compared, and why.
-    pub(super) blind_spots: Vec<String>,
+    pub blind_spots: Vec<String>,
     /// When, RFC 3339.
-    pub(super) at: String,
+    pub at: String,
 }
 
 impl Proof {
     /// It was made where nothing was there to compare.
-    pub(super) fn is_of_nothing(&self) -> bool {
+    pub fn is_of_nothing(&self) -> bool {
         self.compared == Some(0)
     }
 }
 
+/// What a migration's standing is read with.
+#[derive(Debug)]
+struct Reader<'a> {
+    plan: &'a Plan,
+    redactor: Redactor,
+    look_again: &'a str,
+}
+
 /// Reads where everything stands, judged by `goal`; lists at most `failures_max` failed records of
-/// each dataset.
-pub(super) async fn read(
-    session: &Session,
+/// each dataset. `look_again` is the command that looks once more for uploads without a name.
+pub async fn standing(
+    plan: &Plan,
     ledger: Option<&Ledger>,
     goal: Goal,
     failures_max: usize,
+    look_again: &str,
 ) -> Result<Vec<PhaseStanding>, EngineError> {
+    let reader = &Reader { plan, redactor: Redactor::new(plan.redact_keys), look_again };
     let approvals = match ledger {
         Some(ledger) => ledger.approvals().await?,
         None => Vec::new(),
     };
     let mut phases: Vec<PhaseStanding> = Vec::new();
-    for phase in &session.plan.phases {
+    for phase in &reader.plan.phases {
         let short = phase.after.iter().find(|before| {
             phases.iter().any(|done| done.name == **before && !done.datasets.iter().all(DatasetStanding::is_done))
         });
-        let binds = approval_binds(&session.plan, phase);
+        let binds = approval::binds(reader.plan, phase);
         let approval = approvals.iter().find(|given| given.phase == phase.name && given.binds == binds);
         let mut datasets = Vec::new();
         for dataset in &phase.datasets {
-            let mut standing = of_dataset(session, ledger, dataset, failures_max).await?;
+            let mut standing = of_dataset(reader, ledger, dataset, failures_max).await?;
             standing.goal = goal_of(dataset, goal);
             if dataset.cutover.is_some() {
                 standing.approved = approval.map(|given| Approved { by: given.by.clone(), at: given.at.to_string() });
@@ -235,7 +284,7 @@ pub(super) async fn read(
 }
 
 async fn of_dataset(
-    session: &Session,
+    reader: &Reader<'_>,
     ledger: Option<&Ledger>,
     dataset: &Dataset,
     failures_max: usize,
@@ -290,23 +339,23 @@ async fn of_dataset(
         (standing.lead, standing.epoch) = (moved.lead.clone(), moved.epoch);
     }
     if let State::CutOver { .. } = standing.lifecycle {
-        read_late(session, ledger, &mut standing).await?;
+        read_late(reader, ledger, &mut standing).await?;
     }
     if let Some(begun) = ledger.meaning(&dataset.name).await?
-        && let Err(changed) = same_meaning(&dataset.name, &begun, &meaning_of(&session.plan, dataset))
+        && let Err(changed) = same_meaning(&dataset.name, &begun, &meaning_of(reader.plan, dataset))
     {
         // What the ledger counts is of another body of data.
         standing.waits_for = Some(WaitsFor::Meaning(changed.to_string()));
         return Ok(standing);
     }
-    list_unclaimed(session, ledger, &mut standing, failures_max).await?;
+    list_unclaimed(reader, ledger, &mut standing, failures_max).await?;
     let shards = ledger.shards(&dataset.name).await?;
     for place in 0..standing.targets.len() {
         let index = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
         let counts = ledger.counts(&dataset.name, index).await?;
         fill(&mut standing.targets[place], index, counts, &shards);
         standing.failures_total += counts.failed;
-        list_failures(session, ledger, &mut standing, index, failures_max).await?;
+        list_failures(reader, ledger, &mut standing, index, failures_max).await?;
     }
     standing.waits_for = too_many_deletions(dataset, &standing, &shards);
     standing.records_done = standing.targets.iter().map(|target| target.records_done).min().unwrap_or(0);
@@ -324,10 +373,10 @@ async fn of_dataset(
     Ok(standing)
 }
 
-async fn read_late(session: &Session, ledger: &Ledger, standing: &mut DatasetStanding) -> Result<(), EngineError> {
+async fn read_late(reader: &Reader<'_>, ledger: &Ledger, standing: &mut DatasetStanding) -> Result<(), EngineError> {
     let LateCounts { open, equal, resolved } = ledger.late_counts(&standing.name).await?;
     (standing.late_writes, standing.late_equal, standing.late_resolved) = (open, equal, resolved);
-    let shown = |key: &Key| session.redactor.key(key).as_str().to_owned();
+    let shown = |key: &Key| reader.redactor.key(key).as_str().to_owned();
     let keys = ledger.late_open(&standing.name, None, LATE_KEYS_MAX).await?;
     standing.late_keys = keys.iter().map(shown).collect();
     let decisions = ledger.late_resolved(&standing.name, LATE_KEYS_MAX).await?.into_iter();
@@ -354,7 +403,7 @@ fn fill(target: &mut TargetStanding, index: TargetIndex, counts: Counts, shards:
 }
 
 async fn list_failures(
-    session: &Session,
+    reader: &Reader<'_>,
     ledger: &Ledger,
     standing: &mut DatasetStanding,
     index: TargetIndex,
@@ -367,25 +416,25 @@ async fn list_failures(
         let Some(last) = page.last() else { break };
         after = Some(last.key.clone());
         standing.failures.extend(page.iter().map(|row| Failed {
-            key: session.redactor.key(&row.key).as_str().to_owned(),
+            key: reader.redactor.key(&row.key).as_str().to_owned(),
             target: standing.targets[index.get()].target.clone(),
-            reason: session.redactor.text(row.reason.as_deref().unwrap_or("not told"), &row.key),
+            reason: reader.redactor.text(row.reason.as_deref().unwrap_or("not told"), &row.key),
         }));
     }
     Ok(())
 }
 
 async fn list_unclaimed(
-    session: &Session,
+    reader: &Reader<'_>,
     ledger: &Ledger,
     standing: &mut DatasetStanding,
     max: usize,
 ) -> Result<(), EngineError> {
     let rows = ledger.unclaimed(&standing.name).await?;
     standing.unclaimed_total = rows.len() as u64;
-    let next = session.run_command();
+    let next = reader.look_again.to_owned();
     standing.unclaimed.extend(rows.into_iter().take(max).map(|row| UnclaimedUpload {
-        key: session.redactor.key(&row.upload.key).as_str().to_owned(),
+        key: reader.redactor.key(&row.upload.key).as_str().to_owned(),
         target: standing.targets[row.target.get()].target.clone(),
         asked_for: row.upload.at.to_string(),
         upload_ids: row.upload.ids,

@@ -1,0 +1,64 @@
+//! A run as it was asked for, and as it is asked for again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    args::{RunArgs, Until},
+    error::Failure,
+    progress::Seen,
+    session::Session,
+};
+use crate::{
+    engine::{RunOptions, RunOutcome, standing::PhaseStanding},
+    model::{DatasetName, PhaseName},
+};
+
+/// Failed records that the answer lists.
+pub(super) const FAILURES_SHOWN: usize = 10;
+
+/// The words that name what a run is asked to take.
+pub(super) fn selection(args: &RunArgs) -> Vec<&str> {
+    let phases = args.phases.iter().flat_map(|name| ["--phase", name]);
+    phases.chain(args.datasets.iter().flat_map(|name| ["--dataset", name])).collect()
+}
+
+/// The same command again; but what was withdrawn meanwhile, it must not approve anew.
+pub(super) fn again(session: &Session, args: &RunArgs, withdrawn: &BTreeSet<PhaseName>) -> String {
+    let mut more = selection(args);
+    match args.until {
+        None => {}
+        Some(Until::Copied) => more.extend(["--until", "copied"]),
+        Some(Until::Verified) => more.extend(["--until", "verified"]),
+        Some(Until::Cutover) => more.extend(["--until", "cutover"]),
+    }
+    let is_withdrawn = |approved: &str| withdrawn.iter().any(|phase| approved == "all" || approved == phase.as_str());
+    let approved = args.approve.iter().filter(|approved| !is_withdrawn(approved));
+    more.extend(approved.flat_map(|phase| ["--approve", phase]));
+    if args.force {
+        more.push("--force");
+    }
+    if args.json {
+        more.push("--json");
+    }
+    session.command("run", &more)
+}
+
+/// One run.
+pub(super) struct Running<'a> {
+    pub(super) session: &'a Session,
+    pub(super) args: &'a RunArgs,
+    pub(super) options: RunOptions,
+    /// The same command again.
+    pub(super) again: String,
+}
+
+/// What a run came to, before anybody is told.
+pub(super) struct Worked {
+    pub(super) outcome: RunOutcome,
+    /// Where everything stood before and stands now.
+    pub(super) before: Vec<PhaseStanding>,
+    pub(super) after: Vec<PhaseStanding>,
+    pub(super) seen: BTreeMap<DatasetName, Seen>,
+    /// Whether the ledger was closed as it should be.
+    pub(super) closed: Result<(), Failure>,
+}
