@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for PrincipalText {
 
 impl Policy {
     /// Understands a policy for a bucket, or says why not.
-    pub(in crate::rehearse) fn read(text: &str, bucket: &str, identities: &Identities) -> Result<Self, String> {
+    pub(in crate::local_cloud::s3) fn read(text: &str, bucket: &str, identities: &Identities) -> Result<Self, String> {
         if text.len() > SIZE_MAX {
             return Err("Policy exceeds the maximum allowed document size.".to_owned());
         }

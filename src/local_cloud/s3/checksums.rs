@@ -202,14 +202,14 @@ pub(super) async fn aside<T: Send + 'static>(size: usize, work: impl FnOnce() ->
 /// Fills the checksum fields, which many of `s3s`'s answers share without a common type.
 macro_rules! fill_checksum {
     ($output:expr, $checksum:expr) => {{
-        let checksum: &$crate::rehearse::checksums::Checksum = $checksum;
+        let checksum: &$crate::local_cloud::s3::checksums::Checksum = $checksum;
         let text = Some(checksum.text());
         match checksum.kind {
-            $crate::rehearse::checksums::Kind::Crc32 => $output.checksum_crc32 = text,
-            $crate::rehearse::checksums::Kind::Crc32c => $output.checksum_crc32c = text,
-            $crate::rehearse::checksums::Kind::Crc64Nvme => $output.checksum_crc64nvme = text,
-            $crate::rehearse::checksums::Kind::Sha1 => $output.checksum_sha1 = text,
-            $crate::rehearse::checksums::Kind::Sha256 => $output.checksum_sha256 = text,
+            $crate::local_cloud::s3::checksums::Kind::Crc32 => $output.checksum_crc32 = text,
+            $crate::local_cloud::s3::checksums::Kind::Crc32c => $output.checksum_crc32c = text,
+            $crate::local_cloud::s3::checksums::Kind::Crc64Nvme => $output.checksum_crc64nvme = text,
+            $crate::local_cloud::s3::checksums::Kind::Sha1 => $output.checksum_sha1 = text,
+            $crate::local_cloud::s3::checksums::Kind::Sha256 => $output.checksum_sha256 = text,
         }
     }};
 }

@@ -9,6 +9,7 @@ use s3s::{
     access::{S3Access, S3AccessContext},
     s3_error,
 };
+use sha2::Digest as _;
 
 use super::{
     access::{Access, Asked, denied},
@@ -139,8 +140,8 @@ async fn check_payload_hash(headers: &HeaderMap, body: &Bytes) -> S3Result<()> {
         return Ok(());
     };
     let bytes = body.clone();
-    let actual = checksums::aside(body.len(), move || crate::digest::sha256(&bytes)).await;
-    if actual.to_string().eq_ignore_ascii_case(signed) {
+    let actual = checksums::aside(body.len(), move || hex::encode(sha2::Sha256::digest(&bytes))).await;
+    if actual.eq_ignore_ascii_case(signed) {
         return Ok(());
     }
     let text = "The provided 'x-amz-content-sha256' header does not match what was computed.";

@@ -12,12 +12,12 @@ use std::{
 use s3s::{S3Result, s3_error};
 
 use super::{
-    faults::mix,
     locks::{self, Bypass},
     multipart::Upload,
     objects::{Condition, Content, Deleted, NULL_VERSION, Name, Stored, Versioning, now},
     settings::Settings,
 };
+use crate::fault::mix;
 
 /// All that a server holds. Tests use it to look and to meddle without a request.
 #[derive(Debug, Default)]

@@ -21,7 +21,6 @@ use super::{
     access::{bypass_action, denied},
     acls,
     checksums::{self, Checksum, Kind, fill_checksum},
-    faults::mix,
     gate::{header, is_chunked},
     identity::Caller,
     locks::{Bypass, Lock},
@@ -30,6 +29,7 @@ use super::{
     reads::{find, quoted},
     service::{Arrived, Service},
 };
+use crate::fault::mix;
 
 /// Server-side copies and single writes go up to 5 GiB.
 const COPY_SIZE_MAX: u64 = 5 << 30;

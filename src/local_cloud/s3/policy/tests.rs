@@ -1,5 +1,5 @@
 use super::*;
-use crate::rehearse::{config::S3ServerConfig, identity::Identities};
+use crate::local_cloud::s3::{config::S3ServerConfig, identity::Identities};
 
 const ROOT: &str = "arn:aws:iam::111122223333:root";
 const MOVER: &str = "arn:aws:iam::111122223333:user/mover";

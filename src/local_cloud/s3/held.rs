@@ -10,7 +10,6 @@ use super::{
     objects::{Content, Stored},
     state::Buckets,
 };
-use crate::model::Sha256;
 
 /// A key with its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +25,8 @@ pub struct HeldObject {
 pub struct HeldVersion {
     /// Its size in bytes.
     pub size: u64,
-    /// The SHA-256 of its bytes.
-    pub sha256: Sha256,
+    /// The SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
     /// Content headers and the website redirect, by name.
     pub headers: BTreeMap<String, String>,
     /// User metadata; names without `x-amz-meta-`.
@@ -67,12 +66,12 @@ impl Buckets {
     }
 }
 
-fn sha256(segments: &[Bytes]) -> Sha256 {
+fn sha256(segments: &[Bytes]) -> String {
     let mut hasher = sha2::Sha256::new();
     for segment in segments {
         hasher.update(segment);
     }
-    Sha256(hasher.finalize().into())
+    hex::encode(hasher.finalize())
 }
 
 #[cfg(test)]
@@ -101,7 +100,7 @@ mod tests {
             [("a", 3), ("b", 1)]
         );
         assert_eq!(held[0].versions[2], None, "the delete marker is the current one");
-        assert_eq!(held[1].versions[0].as_ref().unwrap().sha256, crate::digest::sha256(b"b"));
+        assert_eq!(held[1].versions[0].as_ref().unwrap().sha256, hex::encode(sha2::Sha256::digest(b"b")));
     }
 
     #[test]

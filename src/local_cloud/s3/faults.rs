@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::operation::Operation;
 use crate::fault;
 pub use crate::fault::When;
-pub(super) use crate::fault::mix;
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use s3s::{S3Error, S3Result, s3_error};
 
 use super::{
     checksums::{self, Checksum, Kind},
-    faults::mix,
     objects::{Condition, Content, Data, Stored, StoredPart, now},
     state::{Buckets, State},
 };
+use crate::fault::mix;
 
 /// An upload under way.
 #[derive(Debug, Clone)]

@@ -1,0 +1,43 @@
+//! An S3 server in memory.
+
+mod access;
+mod acls;
+mod buckets;
+mod checksums;
+mod config;
+mod direct;
+mod faults;
+mod front;
+mod gate;
+mod held;
+mod identity;
+mod listing;
+mod lists;
+mod locks;
+mod multipart;
+mod objects;
+mod operation;
+mod policy;
+mod properties;
+mod quirks;
+mod reads;
+mod server;
+mod service;
+mod settings;
+mod state;
+mod text;
+mod uploads;
+mod writes;
+mod xml;
+
+pub use config::S3ServerConfig;
+pub use direct::NewObject;
+pub use faults::{Fault, FaultRule, Faults, When};
+pub use held::{HeldObject, HeldVersion};
+pub use identity::Identity;
+pub use multipart::UnfinishedUpload;
+pub use objects::Versioning;
+pub use operation::Operation;
+pub use quirks::{IfMatchQuirk, MetadataQuirk, Quirks, Untyped};
+pub use server::{S3Server, Stats};
+pub use state::Buckets;
