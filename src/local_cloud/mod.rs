@@ -9,14 +9,19 @@
 //! identities. The protocol (routes, signatures, XML) is `s3s`'s; what lies behind it is ours:
 //!
 //! ```text
-//! hyper ── front: collects the body, counts, injects faults
-//!            └─ s3s: routes, checks the signature against identity
-//!                 ├─ gate: bucket owner, access (what a request needs ─▶ policy), payload hash,
-//!                 │        Content-MD5, missing features
-//!                 └─ service: one small translation an operation
-//!                      │  buckets, settings, acls ── reads, writes, lists, uploads, properties
-//!                      └─ state, objects, listing, multipart, locks: the state, pure logic
+//! server ── front: collects the body, counts, injects faults (xml, stats)
+//!             └─ s3s: routes, checks the signature against identities
+//!                  ├─ gate: bucket owner, access (needed_actions ─▶ policy), payload hash,
+//!                  │        Content-MD5, missing features
+//!                  └─ routes: one line an operation
+//!                       │  buckets, configure, acls ── reads, writes, copies, deletes, uploads, lists,
+//!                       │  tags, object_locks, archive: the operations, each on the service
+//!                       └─ state, versions, multipart, listing, direct, held: the state, pure logic
+//!                            └─ objects, upload, settings, locks, condition: what it consists of
 //! ```
+//!
+//! No file imports itself by way of others: what several of them need stands in a file of its own
+//! (headers, errors, arrived, caller, identity, quirks, checksums, faults, operation).
 //!
 //! # Who may do what
 //!

@@ -14,7 +14,7 @@ use s3s::{
     s3_error,
 };
 
-use super::{gate::header, reads::find, service::Service};
+use super::{headers::header, service::Service, versions::find};
 
 const ALL_USERS: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 const AUTHENTICATED_USERS: &str = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers";

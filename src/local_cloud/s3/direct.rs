@@ -7,8 +7,9 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::{
     checksums::{self, Checksum, Kind},
+    condition::Condition,
     locks::Bypass,
-    objects::{Condition, Content, Data, Versioning},
+    objects::{Content, Data, Versioning},
     state::Buckets,
 };
 

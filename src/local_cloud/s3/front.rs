@@ -20,11 +20,11 @@ use hyper::{
 use s3s::{Body, S3Error, s3_error, service::S3Service};
 
 use super::{
+    arrived::Arrived,
     config::S3ServerConfig,
     faults::{ActiveFaults, Fault, Faults, Strike},
     operation::Operation,
-    server::Stats,
-    service::Arrived,
+    stats::Stats,
     xml,
 };
 use crate::fault::flip_bit;

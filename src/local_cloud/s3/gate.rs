@@ -5,17 +5,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode};
 use s3s::{
-    S3Error, S3ErrorCode, S3Result,
+    S3Result,
     access::{S3Access, S3AccessContext},
     s3_error,
 };
 use sha2::Digest as _;
 
 use super::{
-    access::{Access, Asked, denied},
+    access::Access,
+    arrived::Arrived,
     checksums,
     config::S3ServerConfig,
-    service::Arrived,
+    errors::{custom_error, denied},
+    headers::{header, is_chunked},
+    needed_actions::Asked,
 };
 
 /// Checks a request against its own headers, the policies, and the server's quirks.
@@ -114,23 +117,6 @@ impl Gate {
             None => Ok(()),
         }
     }
-}
-
-/// An error that `s3s` does not know, or knows with another status.
-pub(super) fn custom_error(status: StatusCode, code: &'static str, text: &'static str) -> S3Error {
-    let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), text);
-    error.set_status_code(status);
-    error
-}
-
-/// A header's value, where it is text.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
-}
-
-/// Whether the body is in `aws-chunked` form, which `s3s` checks and decodes.
-pub(super) fn is_chunked(headers: &HeaderMap) -> bool {
-    header(headers, "x-amz-content-sha256").is_some_and(|value| value.starts_with("STREAMING-"))
 }
 
 /// Compares the body with the hash that was signed. `s3s` would do so while the body is read, but

@@ -77,7 +77,7 @@ fn sha256(segments: &[Bytes]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{NewObject, Versioning},
+        super::{direct::NewObject, objects::Versioning},
         *,
     };
 

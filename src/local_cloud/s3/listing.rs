@@ -2,7 +2,7 @@
 
 use std::{ops::Bound, sync::Arc};
 
-use super::{multipart::Upload, objects::Stored, state::Bucket};
+use super::{objects::Stored, state::Bucket, upload::Upload};
 
 /// Which keys a page shows.
 #[derive(Debug, Clone, Copy)]

@@ -5,16 +5,18 @@ use s3s::{
     dto::{
         self, CommonPrefix, DeleteMarkerEntry, EncodingType, ListMultipartUploadsInput, ListMultipartUploadsOutput,
         ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-        ListObjectsV2Output, MultipartUpload, ObjectVersion, Owner,
+        ListObjectsV2Output, MultipartUpload, ObjectVersion,
     },
     s3_error,
 };
 
 use super::{
+    arrived::Arrived,
+    headers::quoted,
     listing::{Line, Page, Query, Start, UploadLine},
-    reads::quoted,
-    service::{Arrived, Service},
-    text::url_encode,
+    percent::url_encode,
+    service::Service,
+    storage_class,
 };
 
 /// S3 never shows more on a page.
@@ -80,7 +82,7 @@ impl Service {
                         last_modified: Some(stored.modified.into()),
                         owner: with_owner.then(|| self.owner()),
                         size: i64::try_from(content.data.size).ok(),
-                        storage_class: Some(storage_class(content.storage_class.as_deref()).to_owned().into()),
+                        storage_class: Some(storage_class::shown(content.storage_class.as_deref()).to_owned().into()),
                         ..dto::Object::default()
                     });
                 }
@@ -90,10 +92,6 @@ impl Service {
             shown.contents.reverse();
         }
         shown
-    }
-
-    pub(super) fn owner(&self) -> Owner {
-        Owner { id: Some(self.config.account_id.clone()), display_name: None }
     }
 
     fn page(&self, bucket: &str, query: Query<'_>, outdated: bool) -> S3Result<Page> {
@@ -244,7 +242,7 @@ impl Service {
                     last_modified: Some(stored.modified.into()),
                     owner: Some(self.owner()),
                     size: i64::try_from(content.data.size).ok(),
-                    storage_class: Some(storage_class(content.storage_class.as_deref()).to_owned().into()),
+                    storage_class: Some(storage_class::shown(content.storage_class.as_deref()).to_owned().into()),
                     version_id: Some(stored.version.to_string()),
                     ..ObjectVersion::default()
                 }),
@@ -280,7 +278,9 @@ impl Service {
                     initiated: Some(upload.initiated.into()),
                     key: Some(encode(key)),
                     owner: Some(self.owner()),
-                    storage_class: Some(storage_class(upload.template.storage_class.as_deref()).to_owned().into()),
+                    storage_class: Some(
+                        storage_class::shown(upload.template.storage_class.as_deref()).to_owned().into(),
+                    ),
                     upload_id: Some((*id).to_owned()),
                     ..MultipartUpload::default()
                 }),
@@ -308,8 +308,4 @@ impl Service {
         };
         Ok(S3Response::new(output))
     }
-}
-
-pub(super) fn storage_class(stored: Option<&str>) -> &str {
-    stored.unwrap_or("STANDARD")
 }

@@ -13,7 +13,7 @@ use s3s::{
     s3_error,
 };
 
-use super::gate::header;
+use super::headers::header;
 
 /// Header that says what [`Bypass::Yes`] does.
 pub(super) const BYPASS_HEADER: &str = "x-amz-bypass-governance-retention";

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
-use s3s::{S3Error, S3Result, dto::Grant, s3_error};
+use s3s::dto::Grant;
 
 use super::{checksums::Checksum, locks::Lock};
 
@@ -112,43 +112,6 @@ impl Data {
         }
         out
     }
-}
-
-/// What must hold of the current version for a write to happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Condition {
-    None,
-    /// `If-None-Match: *`
-    Absent,
-    /// `If-Match: *`
-    Present,
-    /// `If-Match: "etag"`, without the quotes.
-    Matches(String),
-}
-
-impl Condition {
-    /// Checks a write. An `If-Match` without any object is 404, as documented for `PutObject`:
-    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>
-    pub(super) fn check_write(&self, current: Option<&Content>) -> S3Result<()> {
-        match (self, current) {
-            (Self::Matches(_) | Self::Present, None) => Err(s3_error!(NoSuchKey, "The specified key does not exist.")),
-            _ => self.check_delete(current),
-        }
-    }
-
-    pub(super) fn check_delete(&self, current: Option<&Content>) -> S3Result<()> {
-        let holds = match self {
-            Self::None => true,
-            Self::Absent => current.is_none(),
-            Self::Present => current.is_some(),
-            Self::Matches(etag) => current.is_some_and(|content| content.etag == *etag),
-        };
-        if holds { Ok(()) } else { Err(precondition_failed()) }
-    }
-}
-
-pub(super) fn precondition_failed() -> S3Error {
-    s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
 }
 
 /// What a delete did.

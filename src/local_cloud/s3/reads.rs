@@ -13,24 +13,25 @@ use bytes::Bytes;
 use hyper::{
     HeaderMap, StatusCode,
     body::{Frame, SizeHint},
-    header::{HeaderName, HeaderValue},
 };
 use s3s::{
     Body, S3Request, S3Response, S3Result,
     dto::{
-        self, ETag, ETagCondition, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
+        self, ETagCondition, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
         GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, ObjectPart, StreamingBlob, Timestamp,
     },
     s3_error,
 };
 
 use super::{
+    archive::{check_restored, restored},
+    arrived::Arrived,
     checksums::fill_checksum,
-    gate::custom_error,
-    objects::{Content, Stored, precondition_failed},
-    properties::{check_restored, restored},
-    service::{Arrived, Service},
-    state::State,
+    errors::{custom_error, precondition_failed},
+    headers::quoted,
+    objects::{Content, Stored},
+    service::Service,
+    versions::find,
 };
 
 /// Which object is asked for, and on what conditions; the same for GET and HEAD.
@@ -88,38 +89,11 @@ impl Found {
     }
 }
 
-pub(super) fn quoted(etag: &str) -> ETag {
-    ETag::Strong(etag.to_owned())
-}
-
 fn holds(condition: &ETagCondition, etag: &str) -> bool {
     match condition {
         ETagCondition::Any => true,
         ETagCondition::ETag(asked) => asked.value() == etag,
     }
-}
-
-/// Finds a version with content, or says why there is none.
-pub(super) fn find(state: &State, bucket: &str, key: &str, version: Option<&str>) -> S3Result<Arc<Stored>> {
-    let bucket = state.bucket(bucket)?;
-    let versions = bucket.keys.get(key.as_bytes()).map_or(&[] as &[_], Vec::as_slice);
-    let stored = match version {
-        None => versions.last(),
-        Some(version) => versions.iter().find(|stored| &*stored.version == version),
-    };
-    let mut error = match stored {
-        Some(stored) if stored.content.is_some() => return Ok(stored.clone()),
-        Some(_) if version.is_some() => {
-            s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource.")
-        }
-        None if version.is_some() => return Err(s3_error!(NoSuchVersion, "The specified version does not exist.")),
-        _ => s3_error!(NoSuchKey, "The specified key does not exist."),
-    };
-    if stored.is_some() {
-        let marker = (HeaderName::from_static("x-amz-delete-marker"), HeaderValue::from_static("true"));
-        error.set_headers(HeaderMap::from_iter([marker]));
-    }
-    Err(error)
 }
 
 impl Service {

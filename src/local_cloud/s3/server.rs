@@ -4,7 +4,6 @@
 //! lets requests in flight finish and joins every task; dropping the server aborts them.
 
 use std::{
-    collections::BTreeMap,
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
     pin::pin,
@@ -21,8 +20,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    access::Access, config::S3ServerConfig, faults::Faults, front::Front, gate::Gate, identity::Identities,
-    operation::Operation, service::Service, state::Buckets,
+    access::Access, config::S3ServerConfig, faults::Faults, front::Front, gate::Gate, identities::Identities,
+    service::Service, state::Buckets, stats::Stats,
 };
 
 /// An S3 endpoint in this process, with its identities and buckets.
@@ -32,33 +31,6 @@ pub struct S3Server {
     front: Arc<Front>,
     stopping: CancellationToken,
     tasks: JoinSet<()>,
-}
-
-/// What a server has seen since it started.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stats {
-    /// Requests by operation, those struck by faults too.
-    pub requests: BTreeMap<Operation, u64>,
-    /// Requests that a fault struck.
-    pub faults: u64,
-    /// The same by [`Fault::name`](super::Fault::name).
-    pub faults_by_kind: BTreeMap<&'static str, u64>,
-    /// Bytes of request bodies.
-    pub bytes_in: u64,
-    /// Bytes of response bodies, counted when the answer begins.
-    pub bytes_out: u64,
-}
-
-impl Stats {
-    /// Requests of one operation.
-    pub fn of(&self, operation: Operation) -> u64 {
-        self.requests.get(&operation).copied().unwrap_or(0)
-    }
-
-    /// Requests in all.
-    pub fn total(&self) -> u64 {
-        self.requests.values().sum()
-    }
 }
 
 impl S3Server {

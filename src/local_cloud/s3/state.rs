@@ -12,10 +12,11 @@ use std::{
 use s3s::{S3Result, s3_error};
 
 use super::{
+    condition::Condition,
     locks::{self, Bypass},
-    multipart::Upload,
-    objects::{Condition, Content, Deleted, NULL_VERSION, Name, Stored, Versioning, now},
+    objects::{Content, Deleted, NULL_VERSION, Name, Stored, Versioning, now},
     settings::Settings,
+    upload::Upload,
 };
 use crate::fault::mix;
 

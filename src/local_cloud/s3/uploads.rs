@@ -12,12 +12,14 @@ use s3s::{
 };
 
 use super::{
+    arrived::Arrived,
     checksums::{self, Kind, fill_checksum},
-    lists::storage_class,
-    multipart::{Completion, Declared, ListedPart, Part},
-    reads::quoted,
-    service::{Arrived, Service},
-    writes::{Payload, check_locked_write, payload},
+    headers::quoted,
+    payload::{Payload, check_locked_write, payload},
+    percent::url_encode,
+    service::Service,
+    storage_class,
+    upload::{Completion, Declared, ListedPart, Part},
 };
 
 impl Service {
@@ -142,7 +144,7 @@ impl Service {
         let content = stored.content.as_ref().expect("content was just put");
         let mut output = CompleteMultipartUploadOutput {
             e_tag: Some(quoted(&content.etag)),
-            location: Some(format!("/{}/{}", input.bucket, super::text::url_encode(&input.key))),
+            location: Some(format!("/{}/{}", input.bucket, url_encode(&input.key))),
             version_id: state.bucket(&input.bucket)?.shown_version(&stored),
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -199,7 +201,7 @@ impl Service {
             owner: Some(self.owner()),
             part_number_marker: Some(after),
             parts: Some(shown),
-            storage_class: Some(storage_class(upload.template.storage_class.as_deref()).to_owned().into()),
+            storage_class: Some(storage_class::shown(upload.template.storage_class.as_deref()).to_owned().into()),
             upload_id: Some(input.upload_id),
             ..ListPartsOutput::default()
         }))

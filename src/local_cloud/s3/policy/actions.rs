@@ -1,7 +1,7 @@
 //! The actions that a bucket policy can name, and what they act on.
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_s3.html>
 
-use super::matches_action;
+use super::patterns::matches_action;
 
 /// What an action acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

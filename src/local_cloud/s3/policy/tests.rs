@@ -1,5 +1,5 @@
-use super::*;
-use crate::local_cloud::s3::{config::S3ServerConfig, identity::Identities};
+use super::{patterns::matches, *};
+use crate::local_cloud::s3::{caller::Caller, config::S3ServerConfig, identities::Identities, identity::Identity};
 
 const ROOT: &str = "arn:aws:iam::111122223333:root";
 const MOVER: &str = "arn:aws:iam::111122223333:user/mover";
@@ -8,7 +8,7 @@ const STRANGER: &str = "arn:aws:iam::999988887777:user/stranger";
 
 fn identities() -> Identities {
     let mut config = S3ServerConfig::new("AKIDROOT", "root").with_user("mover", "AKIDMOVER", "mover");
-    config.identities.push(super::super::identity::Identity::new(APP, "AKIDAPP", "app"));
+    config.identities.push(Identity::new(APP, "AKIDAPP", "app"));
     Identities::of(&config).unwrap()
 }
 

@@ -9,9 +9,12 @@ use serde::{
 };
 
 use super::{
-    super::identity::{Caller, Identities, is_account},
-    Condition, Policy, Principal, Statement, Test, What, Who,
+    super::{
+        caller::{Caller, is_account},
+        identities::Identities,
+    },
     actions::{Level, levels},
+    statements::{Condition, Policy, Principal, Statement, Test, What, Who},
 };
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html>
@@ -145,7 +148,7 @@ impl<'de> Deserialize<'de> for PrincipalText {
 
 impl Policy {
     /// Understands a policy for a bucket, or says why not.
-    pub(in crate::local_cloud::s3) fn read(text: &str, bucket: &str, identities: &Identities) -> Result<Self, String> {
+    pub(crate) fn read(text: &str, bucket: &str, identities: &Identities) -> Result<Self, String> {
         if text.len() > SIZE_MAX {
             return Err("Policy exceeds the maximum allowed document size.".to_owned());
         }
