@@ -27,8 +27,8 @@ use migrate::{
     engine::{self, ByFlag, Limits, RunOptions, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
+    local_cloud::{S3Server, S3ServerConfig},
     plan,
-    rehearse::{S3Server, S3ServerConfig},
     report::Sink,
     store::{
         Capabilities, ObjectStore,

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, io::BufRead as _};
 
 use migrate::{
     digest::sha256,
-    rehearse::{IfMatchQuirk, MetadataQuirk, Quirks, S3Server, S3ServerConfig, Untyped},
+    local_cloud::{IfMatchQuirk, MetadataQuirk, Quirks, S3Server, S3ServerConfig, Untyped},
 };
 
 #[tokio::main]

@@ -1,6 +1,6 @@
 //! Which operation a fault strikes: seeded, counted rules, for whatever can be made to fail.
 //!
-//! Two things fail on purpose: the server in [`rehearse`](crate::rehearse), request by request, and
+//! Two things fail on purpose: the servers of the [`local_cloud`](crate::local_cloud), request by request, and
 //! the decorator [`store::faulty`](crate::store::faulty), call by call. Each knows its own kinds of
 //! faults and its own operations; when a fault strikes is the same for both, so that a rule means
 //! the same and a seed replays the same in both. Neither room may know the other, so it stands here.

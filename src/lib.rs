@@ -43,12 +43,13 @@
 //! - [`store`]: the seam to data: directories, S3, and decorators around them.
 //! - [`ledger`]: the seam to durable state: one SQLite file a migration.
 //! - [`report`]: events for whoever listens.
-//! - [`rehearse`]: an S3 server in memory, with faults, for tests.
+//! - [`local_cloud`]: an S3 server in memory, with faults, for tests and rehearsals.
+//! - [`rehearse`]: a plan with a stand-in for everything that is real, sample data, applications that write.
 //!
 //! # Walls
 //!
 //! Pure rooms know no runtime, file, clock or chance, and no room that does. `store` and `ledger`
-//! know neither each other nor what uses them. AWS's crates stay in `store::s3` and `rehearse`.
+//! know neither each other nor what uses them. AWS's crates stay in `store::s3`, `local_cloud` and `rehearse`.
 //! `tests/it/tidy.rs` holds all of this.
 //!
 //! # How to read on
@@ -79,6 +80,8 @@ pub mod store;
 pub mod ledger;
 
 pub mod report;
+
+pub mod local_cloud;
 
 pub mod rehearse;
 

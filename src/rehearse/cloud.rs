@@ -30,10 +30,8 @@ use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    config::S3ServerConfig,
     end_state::{EndState, Routes, SiteState},
     sample::{self, Sample},
-    server::S3Server,
     standin::{self, Note, Stage, StandIn},
 };
 use crate::{
@@ -42,6 +40,7 @@ use crate::{
         DatasetStores,
         sites::{Opener, Role},
     },
+    local_cloud::{S3Server, S3ServerConfig},
     model::{ByteCount, DatasetName, Evidence, SiteName},
     plan::{Location, Plan, Scheme, Site},
     store::{

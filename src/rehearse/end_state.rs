@@ -14,9 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{Buckets, HeldObject};
 use crate::{
     cutover::number_in_series,
+    local_cloud::{Buckets, HeldObject},
     model::{Key, KeyRange, SiteName},
     store::{ObjectStore, StoreError, file::FileStore},
 };
@@ -62,7 +62,7 @@ impl<'a> SiteState<'a> {
                 self.route(bucket, &key, &buckets.get(bucket, &key).unwrap_or_default());
                 continue;
             }
-            self.fields(&["object", bucket, &key, &version.sha256.to_string(), &version.storage_class]);
+            self.fields(&["object", bucket, &key, &version.sha256, &version.storage_class]);
             for (kind, pairs) in [("header", &version.headers), ("metadata", &version.metadata), ("tag", &version.tags)]
             {
                 for (name, value) in pairs {
@@ -164,7 +164,7 @@ fn canonical(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rehearse::NewObject;
+    use crate::local_cloud::NewObject;
 
     fn digest(buckets: &Buckets, routes: &Routes) -> String {
         let mut state = SiteState::new(routes);

@@ -14,11 +14,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{cloud::Cloud, faults::mix, sample};
+use super::{cloud::Cloud, sample};
 use crate::{
     cutover::{Move, RouteError, RouteStore},
     digest::Body,
     engine::sites::Role,
+    fault::mix,
     model::{DatasetName, Key, SiteName},
     plan::{Dataset, Plan},
     store::{Condition, Header, ObjectStore, Properties, StoreError},

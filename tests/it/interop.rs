@@ -20,8 +20,8 @@ use std::{
 use bytes::Bytes;
 use migrate::{
     digest::Body,
+    local_cloud::S3Server,
     plan::Level,
-    rehearse::S3Server,
     store::{
         Capabilities, Condition, ErrorKind, Header, ObjectStore, Properties, Retry,
         file::FileStore,

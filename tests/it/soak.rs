@@ -18,8 +18,8 @@ use migrate::{
     engine::{EngineError, RunOutcome, Shutdown, Sites},
     ledger::{CommitFate, Options},
     lifecycle::Goal,
+    local_cloud::{Fault, FaultRule, Faults, When},
     plan::{Level, Location},
-    rehearse::{Fault, FaultRule, Faults, When},
     store::{meter::Meter, retry::RetryPolicy},
 };
 use tempfile::tempdir;

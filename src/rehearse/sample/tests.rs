@@ -1,7 +1,14 @@
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
-use super::*;
-use crate::{engine::layout, plan};
+use super::{body, filling::samples, object::Sample};
+use crate::{
+    engine::layout,
+    plan::{self, Dataset, Plan},
+    store::{Header, Properties},
+};
 
 fn read(text: &str) -> Plan {
     plan::parse(text, Path::new("p.toml")).unwrap_or_else(|wrong| panic!("{wrong}"))

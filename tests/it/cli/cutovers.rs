@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use migrate::rehearse::{Fault, FaultRule, Faults, Operation, S3Server, S3ServerConfig, When};
+use migrate::local_cloud::{Fault, FaultRule, Faults, Operation, S3Server, S3ServerConfig, When};
 use tokio::runtime::Runtime;
 
 use super::*;

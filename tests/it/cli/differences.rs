@@ -1,6 +1,6 @@
 //! What a run, a verification and a repair say of records that differ, and how little a repair reads again.
 
-use migrate::rehearse::Operation;
+use migrate::local_cloud::Operation;
 
 use super::uploads::Uploads;
 

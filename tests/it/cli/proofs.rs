@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use migrate::rehearse::{Fault, FaultRule, Faults, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When};
+use migrate::local_cloud::{Fault, FaultRule, Faults, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When};
 
 use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use migrate::rehearse::{
+use migrate::local_cloud::{
     Fault, FaultRule, Faults, IfMatchQuirk, MetadataQuirk, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When,
 };
 use serde_json::json;

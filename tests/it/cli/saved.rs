@@ -2,7 +2,7 @@
 
 use migrate::{
     engine::{EngineError, Shutdown, Sites},
-    rehearse::{Operation, S3Server, S3ServerConfig},
+    local_cloud::{Operation, S3Server, S3ServerConfig},
 };
 use serde_json::json;
 

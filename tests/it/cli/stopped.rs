@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use migrate::rehearse::{Fault, FaultRule, Faults, Operation, S3Server, S3ServerConfig, When};
+use migrate::local_cloud::{Fault, FaultRule, Faults, Operation, S3Server, S3ServerConfig, When};
 use serde_json::Value;
 
 use super::{Bench, Running, THREE};

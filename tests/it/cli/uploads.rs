@@ -9,7 +9,7 @@ use aws_sdk_s3::{
     Client,
     config::{BehaviorVersion, Credentials, Region},
 };
-use migrate::rehearse::{Fault, FaultRule, Faults, Operation, S3Server, S3ServerConfig, UnfinishedUpload, When};
+use migrate::local_cloud::{Fault, FaultRule, Faults, Operation, S3Server, S3ServerConfig, UnfinishedUpload, When};
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! What a server says is not believed before it is whole: the program against servers whose answers are cut,
 //! although HTTP frames them well, and against servers that refuse.
 
-use migrate::rehearse::{Fault, FaultRule, Faults, Operation, Quirks, S3Server, S3ServerConfig, When};
+use migrate::local_cloud::{Fault, FaultRule, Faults, Operation, Quirks, S3Server, S3ServerConfig, When};
 
 use super::*;
 
@@ -139,7 +139,7 @@ async fn a_listing_that_is_cut_now_and_then_is_asked_for_again() {
 async fn tags_in_a_document_that_is_cut_are_not_lost() {
     let servers = Servers::start(Quirks { no_tag_count: true, ..Quirks::default() }).await;
     let tags = [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())].into();
-    let tagged = migrate::rehearse::NewObject { data: "tagged".into(), tags, ..Default::default() };
+    let tagged = migrate::local_cloud::NewObject { data: "tagged".into(), tags, ..Default::default() };
     servers.from.state().put_object("data", "tagged", tagged.clone());
     servers.expect(0, &["run", "plan.toml"]);
     for fault in [Fault::CutXml, Fault::CutEntry, Fault::UnclosedXml] {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use migrate::{
-    rehearse::{Fault, FaultRule, Faults as ServerFaults, Quirks, When},
+    local_cloud::{Fault, FaultRule, Faults as ServerFaults, Quirks, When},
     store::{
         ObjectStore,
         faulty::{Faults, Faulty},

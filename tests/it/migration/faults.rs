@@ -2,7 +2,7 @@
 
 use migrate::{
     lifecycle::Goal,
-    rehearse::{Fault, FaultRule, Faults, Operation, When},
+    local_cloud::{Fault, FaultRule, Faults, Operation, When},
     store::Properties,
 };
 use tempfile::tempdir;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use migrate::{
     lifecycle::Goal,
+    local_cloud::{Fault, FaultRule, Faults, Operation, S3ServerConfig, When},
     plan::Level,
-    rehearse::{Fault, FaultRule, Faults, Operation, S3ServerConfig, When},
     store::faulty,
 };
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};

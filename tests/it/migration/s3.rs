@@ -6,9 +6,9 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use migrate::{
     digest::Body,
     lifecycle::Goal,
+    local_cloud::{Fault, FaultRule, Faults, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When},
     model::{Key, KeyRange},
     plan::Level,
-    rehearse::{Fault, FaultRule, Faults, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When},
     store::{
         ByteRange, Capabilities, Condition, ErrorKind, IfMatch, KeyRules, KeyShape, ObjectStore, Proof, Properties,
         Retry, StoreError,

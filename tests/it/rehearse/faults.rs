@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
-use migrate::rehearse::{Fault, FaultRule, Faults, Operation, S3ServerConfig, When};
+use migrate::local_cloud::{Fault, FaultRule, Faults, Operation, S3ServerConfig, When};
 
 use super::{BUCKET, code, config, start, strike};
 

@@ -12,7 +12,7 @@ use aws_sdk_s3::{
         ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, ObjectLockRule, VersioningConfiguration,
     },
 };
-use migrate::rehearse::S3Server;
+use migrate::local_cloud::S3Server;
 
 use super::{BUCKET, checksumming, code, config, start};
 

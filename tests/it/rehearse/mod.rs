@@ -10,7 +10,7 @@ use aws_sdk_s3::{
     },
     error::{ProvideErrorMetadata, SdkError},
 };
-use migrate::rehearse::{FaultRule, Faults, Quirks, S3Server, S3ServerConfig};
+use migrate::local_cloud::{FaultRule, Faults, Quirks, S3Server, S3ServerConfig};
 
 mod cloud;
 mod faults;

@@ -8,7 +8,7 @@ use aws_sdk_s3::{
         VersioningConfiguration,
     },
 };
-use migrate::rehearse::{Operation, S3Server};
+use migrate::local_cloud::{Operation, S3Server};
 
 use super::{BUCKET, checksumming, client_as, code, config, start};
 

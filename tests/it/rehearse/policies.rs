@@ -5,7 +5,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{CompletedMultipartUpload, Delete, ObjectIdentifier},
 };
-use migrate::rehearse::{Identity, Quirks, S3Server, S3ServerConfig};
+use migrate::local_cloud::{Identity, Quirks, S3Server, S3ServerConfig};
 
 use super::{BUCKET, client_as, code, config, start};
 
@@ -183,7 +183,7 @@ async fn another_account_may_do_what_a_policy_allows() {
 #[tokio::test]
 async fn a_version_needs_its_own_permission() {
     let (server, root, _, app) = start_all(Quirks::default()).await;
-    server.state().set_versioning(BUCKET, migrate::rehearse::Versioning::Enabled);
+    server.state().set_versioning(BUCKET, migrate::local_cloud::Versioning::Enabled);
     let text = format!(
         r#"{{"Statement": [{{"Effect": "Deny", "Principal": "*", "Action": ["s3:DeleteObjectVersion",
             "s3:GetObjectVersion"], "Resource": "arn:aws:s3:::{BUCKET}/*"}}]}}"#

@@ -5,7 +5,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{ChecksumMode, CompletedMultipartUpload, CompletedPart, ObjectAttributes},
 };
-use migrate::rehearse::{Fault, FaultRule, IfMatchQuirk, MetadataQuirk, NewObject, Quirks, Untyped, When};
+use migrate::local_cloud::{Fault, FaultRule, IfMatchQuirk, MetadataQuirk, NewObject, Quirks, Untyped, When};
 
 use super::{BUCKET, code, start_with, strike};
 

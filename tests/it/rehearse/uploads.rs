@@ -30,7 +30,7 @@ fn complete(client: &Client, id: &str, parts: &[(i32, &str)]) -> CompleteMultipa
 
 #[tokio::test]
 async fn parts_become_an_object() {
-    let (server, client) = start_with(migrate::rehearse::Quirks::default()).await;
+    let (server, client) = start_with(migrate::local_cloud::Quirks::default()).await;
     let id = begin(&client, None).await;
     let two = part(&client, &id, 2, b"6789".to_vec()).await;
     let one = part(&client, &id, 1, b"12345".to_vec()).await;
@@ -119,7 +119,7 @@ async fn composite_checksums_need_those_of_the_parts() {
 
 #[tokio::test]
 async fn parts_are_copied_from_ranges() {
-    let (server, client) = start_with(migrate::rehearse::Quirks::default()).await;
+    let (server, client) = start_with(migrate::local_cloud::Quirks::default()).await;
     server.state().put(BUCKET, "source", "0123456789");
     let id = begin(&client, None).await;
     let mut parts = Vec::new();

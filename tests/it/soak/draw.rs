@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use migrate::{
-    rehearse,
+    local_cloud,
     store::faulty::{self, When},
 };
 use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
@@ -157,10 +157,10 @@ impl Draw {
             Place::Server { server, .. } => {
                 let kinds = self.server_kinds();
                 let rules = kinds.into_iter().map(|fault| {
-                    let lasting = fault == rehearse::Fault::ExpiredToken;
-                    rehearse::FaultRule::new(fault, self.when(lasting))
+                    let lasting = fault == local_cloud::Fault::ExpiredToken;
+                    local_cloud::FaultRule::new(fault, self.when(lasting))
                 });
-                server.set_faults(rehearse::Faults { seed, rules: rules.collect() });
+                server.set_faults(local_cloud::Faults { seed, rules: rules.collect() });
             }
         }
     }
@@ -193,8 +193,8 @@ impl Draw {
         ])
     }
 
-    fn server_kinds(&mut self) -> Vec<rehearse::Fault> {
-        use rehearse::Fault::{
+    fn server_kinds(&mut self) -> Vec<local_cloud::Fault> {
+        use local_cloud::Fault::{
             CutEntry, CutXml, ErrorInside, ExpiredToken, FlipRequestBit, FlipResponseBit, InternalError, LostEntry,
             OtherRange, OverlongResponse, ResetAfter, ResetBefore, SlowDown, SlowFirstByte, StaleListing,
             TruncateResponse, UnclosedXml, WholeForRange,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use migrate::{
-    rehearse::{self, NewObject, S3Server},
+    local_cloud::{self, NewObject, S3Server},
     store::{
         Capabilities, Header, ObjectStore, Properties,
         faulty::{self, Faulty},
@@ -134,7 +134,7 @@ impl Place {
                 faults.set_rules(0, Vec::new());
                 faults.renew();
             }
-            Self::Server { server, .. } => server.set_faults(rehearse::Faults::default()),
+            Self::Server { server, .. } => server.set_faults(local_cloud::Faults::default()),
         }
     }
 

@@ -1,0 +1,18 @@
+//! Bucket policies: what a policy says to one question. Pure logic.
+//!
+//! A question is a caller, an action and a resource. A statement that covers all three, and whose
+//! conditions hold, allows or denies; one denial outweighs everything. Where nothing covers the
+//! question the policy is silent, and accounts decide.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
+//!
+//! What is not understood is refused when it is put ([`text`]), so nothing here is ever skipped.
+
+mod actions;
+mod patterns;
+mod statements;
+mod text;
+
+pub(super) use statements::{Policy, Question, Verdict};
+
+#[cfg(test)]
+mod tests;
