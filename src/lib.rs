@@ -57,6 +57,8 @@
 //! ARCHITECTURE.md tells the whole with its reasons. In code: [`diff::decide`] is the heart, a
 //! table; then [`engine`], then the header of [`store`], then that of [`ledger`].
 
+pub mod capability;
+
 pub mod cli;
 
 pub mod plan;

@@ -31,6 +31,7 @@ mod query;
 mod reader;
 mod record;
 mod request;
+mod request_rows;
 mod rows;
 mod schema;
 mod sqlite;

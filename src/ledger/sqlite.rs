@@ -20,7 +20,7 @@ use super::{
     late,
     query::{self, Uploads},
     reader::Readers,
-    request,
+    request_rows,
     schema::{self, Access},
     writer::{CommitHook, Job, Place, Writer},
 };
@@ -293,24 +293,24 @@ impl Ledger {
 
     /// The approvals that were given.
     pub async fn approvals(&self) -> Result<Vec<Approval>, LedgerError> {
-        self.ask(request::approvals).await
+        self.ask(request_rows::approvals).await
     }
 
     /// The requests that wait for an answer, in the order in which they came.
     pub async fn open_requests(&self) -> Result<Vec<RequestRow>, LedgerError> {
-        self.ask(request::open_requests).await
+        self.ask(request_rows::open_requests).await
     }
 
     /// Whether a request is being carried out: it was taken, and is not answered.
     pub async fn request_taken(&self, id: &str) -> Result<bool, LedgerError> {
         let id = id.to_owned();
-        self.ask(move |connection| request::is_taken(connection, &id)).await
+        self.ask(move |connection| request_rows::is_taken(connection, &id)).await
     }
 
     /// The answer to a request; `None` while there is none.
     pub async fn answer_to(&self, id: &str) -> Result<Option<Answer>, LedgerError> {
         let id = id.to_owned();
-        self.ask(move |connection| request::answer_to(connection, &id)).await
+        self.ask(move |connection| request_rows::answer_to(connection, &id)).await
     }
 
     /// The late writes of a dataset that are open, ascending by key: at most `limit` of those after a key.
@@ -342,7 +342,7 @@ impl Ledger {
 
     /// The limits that hold in place of the plan's.
     pub async fn limits(&self) -> Result<Vec<(LimitsOf, String, Setting)>, LedgerError> {
-        self.ask(request::limits).await
+        self.ask(request_rows::limits).await
     }
 
     /// Writes what was appended, moves the log into the file and joins the threads.

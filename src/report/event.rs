@@ -23,7 +23,7 @@ pub enum Event {
         /// Where.
         location: String,
         /// How writes there are proved.
-        proof: crate::store::Proof,
+        proof: crate::capability::Proof,
         /// What the endpoint cannot do and this tool makes up for.
         lacks: Vec<&'static str>,
     },

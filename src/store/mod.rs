@@ -20,14 +20,12 @@
 //!   ([`ErrorKind::retry`]) and whether the write may have happened all the same
 //!   ([`StoreError::outcome_unknown`]).
 
-mod capabilities;
 pub mod conditional;
 mod error;
 pub mod faulty;
 pub mod file;
 pub mod guard;
 pub(crate) mod hashing;
-mod keys;
 pub mod limit;
 pub mod memory;
 pub mod meter;
@@ -35,14 +33,14 @@ mod object;
 pub mod retry;
 pub mod s3;
 pub mod survive;
-mod words;
 
-pub use capabilities::{Capabilities, Conditions, Honoured, IfMatch, PartRules, Proof, UploadTags};
+pub use crate::capability::{
+    Capabilities, Condition, Conditions, Honoured, IfMatch, KeyRules, KeyShape, MetadataForm, PartRules, Proof,
+    UploadTags,
+};
 pub use error::{ErrorKind, Retry, StoreError};
-pub use keys::{KeyRules, KeyShape};
 pub(crate) use object::must_be_gone;
 pub use object::{
-    BeforeSending, ByteRange, Checksums, Condition, Entry, Head, Header, Listing, ObjectStore, Part, Properties, Read,
-    Result, Upload, is_listed,
+    BeforeSending, ByteRange, Checksums, Entry, Head, Header, Listing, ObjectStore, Part, Properties, Read, Result,
+    Upload, is_listed,
 };
-pub use words::MetadataForm;

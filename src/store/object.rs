@@ -1,10 +1,8 @@
 //! [`ObjectStore`]: what every place that holds objects can do, and what it shows of them.
 
-use super::{
-    capabilities::Capabilities,
-    error::{ErrorKind, StoreError},
-};
+use super::error::{ErrorKind, StoreError};
 use crate::{
+    capability::{Capabilities, Condition},
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     shard,
@@ -269,17 +267,6 @@ pub struct Checksums {
     pub sha256: Option<crate::model::Sha256>,
     /// MD5 of the full object, where the `ETag` is known to be one.
     pub md5: Option<[u8; 16]>,
-}
-
-/// What must hold at the target for a write to happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
-    /// Nothing.
-    None,
-    /// No object has this key.
-    Absent,
-    /// The object is still this version.
-    Matches(Token),
 }
 
 /// A multipart upload.

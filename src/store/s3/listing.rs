@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{EncodingType, Object};
 
 use super::{
     convert::{percent_decode, token},
-    probe::is_scratch,
+    scratch::is_scratch,
     wire::Wire,
 };
 use crate::{

@@ -28,6 +28,7 @@ mod error;
 mod listing;
 mod probe;
 mod read;
+mod scratch;
 mod store;
 mod uploads;
 mod wire;

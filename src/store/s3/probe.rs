@@ -30,7 +30,6 @@ use aws_sdk_s3::{
     types::{ChecksumMode, EncodingType},
 };
 use bytes::Bytes;
-use rand::{RngCore as _, SeedableRng as _};
 use tokio::task::JoinSet;
 
 use super::{
@@ -38,7 +37,7 @@ use super::{
     wire::{Got, Guard, How, Wire, within},
 };
 use crate::{
-    digest::{Body, md5, sha256},
+    digest::{Body, md5},
     model::Key,
     store::{
         Capabilities, ErrorKind, Header, MetadataForm, PartRules, Proof, Properties, Result, Retry, StoreError, Upload,
@@ -60,38 +59,6 @@ const TRIES_MAX: u32 = 4;
 const TESTS_MAX: u32 = 8;
 /// How often a refusal that may be a passing failure must come before it is believed.
 const REFUSALS_MIN: u32 = 2;
-
-/// How the names of scratch objects begin; 16 hexadecimal digits follow.
-const SCRATCH: &str = ".migrate-probe-";
-
-/// A key for a store's scratch object. Two stores that are probed at once must not meet.
-pub(super) fn scratch_key() -> Key {
-    let unique = rand::rngs::StdRng::from_os_rng().next_u64();
-    Key::new(format!("{SCRATCH}{unique:016x}"))
-}
-
-/// Whether a key is, or lies below, that of a scratch object. Such names are reserved: they are in no listing, so
-/// that one which had to be left counts as no record.
-pub(super) fn is_scratch(key: &Key) -> bool {
-    let of_scratch = |segment: &str| {
-        segment
-            .strip_prefix(SCRATCH)
-            .and_then(|rest| rest.get(..16))
-            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)))
-    };
-    key.as_str().split('/').any(of_scratch)
-}
-
-impl super::S3Store {
-    /// Derives the scratch key from the name of the migration, which one process drives at a time, and from the
-    /// place: a later probe then removes what one that was killed had to leave.
-    #[must_use]
-    pub fn probing_for(mut self, name: &str) -> Self {
-        let digest = sha256(format!("{name} {}", self.wire.location).as_bytes()).to_string();
-        self.scratch = Key::new(format!("{SCRATCH}{}", &digest[..16]));
-        self
-    }
-}
 
 /// Tries everything, then removes what it has written, whatever came of it.
 ///

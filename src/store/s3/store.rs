@@ -5,7 +5,7 @@ use super::counts::TagCounts;
 use super::wire::{Guard, How, Wire, content_type, metadata, set_expires, within};
 use super::{
     client::{self, S3Config},
-    convert, listing, probe,
+    convert, listing, probe, scratch,
 };
 use crate::{
     digest::Body,
@@ -54,7 +54,7 @@ impl S3Client {
                 owner: self.config.expected_bucket_owner.clone(),
                 location: format!("s3://{site}/{bucket}/{prefix}").into(),
             },
-            scratch: probe::scratch_key(),
+            scratch: scratch::scratch_key(),
             probing: Arc::clone(&self.probing),
             capabilities: RwLock::new(Capabilities::unproved()),
             tag_counts: TagCounts::new(self.config.endpoint.as_ref().map(|endpoint| &*endpoint.url)),
@@ -80,6 +80,14 @@ pub struct S3Store {
 }
 
 impl S3Store {
+    /// Has probes write under the scratch key of this migration, so that a later one removes what one that was
+    /// killed had to leave.
+    #[must_use]
+    pub fn probing_for(mut self, name: &str) -> Self {
+        self.scratch = scratch::scratch_of(name, &self.wire.location);
+        self
+    }
+
     pub(super) fn known(&self) -> Capabilities {
         self.capabilities.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -5,10 +5,10 @@
 
 use super::{Probe, REFUSALS_MIN, held, patiently, plain};
 use crate::{
+    capability::KEY_BYTES_MAX,
     model::Key,
     store::{
         ErrorKind, KeyRules, KeyShape, MetadataForm, Result,
-        keys::KEY_BYTES_MAX,
         s3::wire::{Guard, How},
     },
 };

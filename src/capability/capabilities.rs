@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, KeyRules, MetadataForm};
+use super::{condition::Condition, keys::KeyRules, words::MetadataForm};
 
 /// How a target shows that it holds the bytes that were sent, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use crate::model::Key;
 
 /// S3's limit on a key, in bytes of UTF-8, prefix included.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>
-pub(super) const KEY_BYTES_MAX: usize = 1024;
+pub const KEY_BYTES_MAX: usize = 1024;
 /// The longest name of a file on most systems: a longer segment is a shape of its own.
 const SEGMENT_BYTES_MAX: usize = 255;
 
@@ -69,7 +69,7 @@ impl KeyShape {
 
     /// A key of this shape and, but for a long one, of no other, whose beginning (past a slash) and end
     /// are `name`: so it is found again wherever a server puts it.
-    pub(super) fn example(self, name: &str) -> String {
+    pub fn example(self, name: &str) -> String {
         match self {
             Self::LeadingSlash => format!("/{name}"),
             Self::TrailingSlash => format!("{name}/t/"),
