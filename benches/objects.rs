@@ -23,6 +23,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use migrate::engine::sites::Given;
 use migrate::{
     engine::{self, ByFlag, Limits, RunOptions, Shutdown, Sites},
     ledger::Ledger,
@@ -117,7 +118,7 @@ async fn copy(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
     );
     let plan = plan::parse(&text, Path::new("bench.toml"))?;
     let sites =
-        Sites::with_opener(Box::new(move |at, _| stores.get(at.site.as_str()).cloned()), RetryPolicy::default());
+        Sites::new(Arc::new(Given::new(move |at, _| stores.get(at.site.as_str()).cloned())), RetryPolicy::default());
     let directory = tempfile::tempdir()?;
     let ledger = Arc::new(Ledger::open(&directory.path().join("ledger.sqlite"), &plan.name)?);
     for (pass, goal) in [("copy", Goal::Copied), ("proof", Goal::Verified), ("again", Goal::Verified)] {

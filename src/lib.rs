@@ -61,6 +61,8 @@ pub mod capability;
 
 pub mod cli;
 
+pub mod connect;
+
 pub mod plan;
 
 pub mod model;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::engine::standing::DatasetStanding;
 use crate::{
-    engine::{self, AbortOptions, Aborted, EngineError, Shutdown, Sites, WaitsFor},
+    engine::{self, AbortOptions, Aborted, EngineError, Shutdown, WaitsFor},
     ledger::{Answer, Ledger, Request},
     model::{ByteCount, DatasetName, TargetIndex},
     report::Sink,
@@ -143,7 +143,7 @@ async fn carry_out(session: &Session, options: &AbortOptions) -> Result<Vec<Abor
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = Arc::new(session.ledger_to_write()?);
-    let (sites, limits) = (Sites::new(), engine::Limits::default());
+    let (sites, limits) = (crate::connect::sites(), engine::Limits::default());
     let ends = engine::abort(&session.plan, &sites, Arc::clone(&ledger), options, limits, Sink::none(), shutdown).await;
     let closed = session::close(ledger).await;
     let ends = ends.map_err(|error| Failure::engine(&error, session.redactor))?;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::engine::standing::{DatasetStanding, PhaseStanding};
 use crate::{
-    engine::{self, DryRun, EngineError, LESS, Shutdown, Sites},
+    engine::{self, DryRun, EngineError, LESS, Shutdown},
     ledger::{Answer, Request},
     lifecycle::Goal,
     model::PhaseName,
@@ -141,7 +141,7 @@ fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failur
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
         let ledger = session.ledger_to_read()?.map(Arc::new);
-        let runs = engine::dry_run(&session.plan, &Sites::new(), ledger.clone(), phase, &shutdown).await;
+        let runs = engine::dry_run(&session.plan, &crate::connect::sites(), ledger.clone(), phase, &shutdown).await;
         let runs = runs.map_err(failed)?;
         let standing = session.standing(ledger.as_deref(), Goal::CutOver, 0).await.map_err(failed)?;
         Ok((runs, standing))

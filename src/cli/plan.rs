@@ -15,7 +15,7 @@ use super::{
     term,
 };
 use crate::{
-    engine::{Shutdown, Sites},
+    engine::Shutdown,
     model::ByteCount,
     report::Sink,
     survey::{self, Bindings, DatasetPreview, Preview, SurveyOptions, TargetPreview},
@@ -96,7 +96,7 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey };
     let (sink, events) = Sink::new();
     let display = progress::show(events, show, session.redactor);
-    let sites = Sites::new();
+    let sites = crate::connect::sites();
     let failure = |error| Failure::engine(&error, session.redactor);
     // Before the survey: what changes between the two is then found by the run. Where it fails, the survey
     // shows what stands in the way.

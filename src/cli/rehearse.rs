@@ -15,6 +15,7 @@ use super::{
     session::{self, Session},
     term,
 };
+use crate::store::retry::RetryPolicy;
 use crate::{
     engine::{self, Approver, EngineError, Ready, RunOptions, Shutdown, Sites},
     lifecycle::Goal,
@@ -157,7 +158,7 @@ impl Rehearsal<'_> {
         writers: &[Arc<Writer>],
         shutdown: &Shutdown,
     ) -> Result<Worked, Failure> {
-        let sites = Sites::with_opener(self.cloud.opener(), crate::store::retry::RetryPolicy::default());
+        let sites = Sites::new(self.cloud.connect(), RetryPolicy::default());
         let worked = running.work(&sites, shutdown.clone()).await?;
         let to_cutover = running.options.goal == Goal::CutOver;
         let unasked = |writer: &&Arc<Writer>| !(writer.is_at_rest() || to_cutover && writer.follows_a_route());
@@ -191,7 +192,7 @@ impl Rehearsal<'_> {
 
     /// What `migrate plan` would show.
     async fn preview(&self, shutdown: &Shutdown) -> Result<Preview, Failure> {
-        let sites = Sites::with_opener(self.cloud.opener(), crate::store::retry::RetryPolicy::default());
+        let sites = Sites::new(self.cloud.connect(), RetryPolicy::default());
         let options = SurveyOptions { datasets: Vec::new(), probe: true };
         let plan = &self.session.plan;
         let preview = survey::survey(plan, &sites, None, &options, &Sink::none(), shutdown).await;

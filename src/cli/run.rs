@@ -116,7 +116,7 @@ impl Running<'_> {
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
         // The same for the look and the run, which then need not ask again.
-        let sites = Sites::new();
+        let sites = crate::connect::sites();
         if self.args.accept_places {
             sites.accept_places();
         }

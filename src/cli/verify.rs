@@ -19,7 +19,7 @@ use super::{
 use crate::engine::standing::PhaseStanding;
 use crate::{
     cutover::NOTHING_COMPARED,
-    engine::{self, EngineError, Found, Shutdown, Sites, Verification, VerifyOptions},
+    engine::{self, EngineError, Found, Shutdown, Verification, VerifyOptions},
     model::DatasetName,
     plan::Dataset,
     report::Sink,
@@ -101,7 +101,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     } else {
         None
     };
-    let sites = Sites::new();
+    let sites = crate::connect::sites();
     let failed = |error: EngineError| {
         let failure = Failure::engine(&error, session.redactor);
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }

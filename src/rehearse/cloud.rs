@@ -9,7 +9,7 @@
 //!
 //! # Nothing leaves it
 //!
-//! [`Cloud::plan`] names nothing real ([`standin`]); [`Cloud::opener`] opens stores at
+//! [`Cloud::plan`] names nothing real ([`standin`]); [`Cloud::connect`] opens stores at
 //! these servers alone, with their own keys: no environment, no profile, no file of credentials is read.
 //!
 //! # The end
@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use tokio::{runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -37,8 +38,8 @@ use super::{
 use crate::{
     digest::Body,
     engine::{
-        DatasetStores,
-        sites::{Opener, Role},
+        DatasetStores, EngineError,
+        sites::{Connect, Opened, Role},
     },
     local_cloud::{S3Server, S3ServerConfig},
     model::{ByteCount, DatasetName, Evidence, SiteName},
@@ -202,18 +203,15 @@ impl Cloud {
         self.plan().sites.get(site)?.directory.as_deref()
     }
 
-    /// Opens stores at the stand-ins, for [`Sites::with_opener`](crate::engine::Sites::with_opener).
-    /// It has none for a table, nor for a directory that cannot be opened; the stand-in plan then says
-    /// why not.
-    pub fn opener(&self) -> Box<Opener> {
-        let clients = self.clients.clone();
-        let sites = self.plan().sites.clone();
-        Box::new(move |at, role| open(&clients, &sites, at, role))
+    /// Opens stores at the stand-ins, for [`Sites::new`](crate::engine::Sites::new).
+    pub fn connect(&self) -> Arc<dyn Connect> {
+        Arc::new(StandIns { clients: self.clients.clone() })
     }
 
-    /// A store at a stand-in, as [`opener`](Self::opener) opens it.
+    /// A store at a stand-in, as [`connect`](Self::connect) opens it; `None` for a table, and for a directory that
+    /// cannot be opened.
     pub fn store(&self, at: &Location, role: Role) -> Option<Arc<dyn ObjectStore>> {
-        open(&self.clients, &self.plan().sites, at, role)
+        open(&self.clients, self.plan().sites.get(&at.site)?, at, role).ok()
     }
 
     /// A store at a stand-in that an application writes to, as an application knows its own store.
@@ -323,26 +321,48 @@ fn own_config(site: &SiteName, url: String) -> S3Config {
     }
 }
 
+/// Opens the stand-ins of places, and nothing else.
+#[derive(Debug)]
+struct StandIns {
+    clients: BTreeMap<SiteName, S3Client>,
+}
+
+#[async_trait]
+impl Connect for StandIns {
+    async fn open(
+        &self,
+        _plan: &Plan,
+        site: &Site,
+        at: &Location,
+        role: Role,
+        _migration: Option<&str>,
+    ) -> Result<Opened, EngineError> {
+        open(&self.clients, site, at, role).map(Opened::Store)
+    }
+}
+
 fn open(
     clients: &BTreeMap<SiteName, S3Client>,
-    sites: &BTreeMap<SiteName, Site>,
+    site: &Site,
     at: &Location,
     role: Role,
-) -> Option<Arc<dyn ObjectStore>> {
+) -> Result<Arc<dyn ObjectStore>, EngineError> {
+    let nothing = |detail: &str| EngineError::Site { site: site.name.to_string(), detail: detail.to_owned() };
     match at.scheme {
         Scheme::S3 => {
-            let store = clients.get(&at.site)?.store(&at.container, &at.prefix);
+            let client = clients.get(&at.site).ok_or_else(|| nothing("no server stands for it"))?;
+            let store = client.store(&at.container, &at.prefix);
             if role == Role::Source {
                 // As for a real source: it is never written, so it is never probed.
                 store.adopt(DatasetStores::ASSUMED);
             }
-            Some(Arc::new(store))
+            Ok(Arc::new(store))
         }
         Scheme::File => {
-            let root = sites.get(&at.site)?.directory.as_ref()?.join(&at.container);
-            Some(Arc::new(FileStore::open_or_create(root, at.to_string()).ok()?))
+            let directory = site.directory.as_ref().ok_or_else(|| nothing("it has no directory in the plan"))?;
+            Ok(Arc::new(FileStore::open_or_create(directory.join(&at.container), at.to_string())?))
         }
-        Scheme::DynamoDb => None,
+        Scheme::DynamoDb => Err(nothing("tables are not supported yet")),
     }
 }
 

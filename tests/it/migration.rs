@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use migrate::engine::sites::Given;
 use migrate::{
     engine::{
         self, AbortOptions, ByFlag, Limits, RunOptions, RunOutcome, Shutdown, Sites, Verification, VerifyOptions,
@@ -89,7 +90,7 @@ impl Rig {
         let ledger = Ledger::open_with(&path, &plan.name, options).expect("the ledger opens");
         Self {
             plan,
-            sites: Sites::with_opener(Box::new(open), quick()),
+            sites: Sites::new(Arc::new(Given::new(open)), quick()),
             ledger: Arc::new(ledger),
             limits: Limits::default(),
             force: false,

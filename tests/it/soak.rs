@@ -14,6 +14,7 @@
 
 use std::{collections::BTreeMap, env, path::Path, sync::Arc};
 
+use migrate::engine::sites::Given;
 use migrate::{
     engine::{EngineError, RunOutcome, Shutdown, Sites},
     ledger::{CommitFate, Options},
@@ -146,7 +147,7 @@ fn rig(places: &[Place], directory: &Path, retries: &Arc<Meter>, stop: Option<In
     let mut rig = Rig::with_ledger(&text, Stores::new(), directory, options);
     let retry = RetryPolicy { meter: Some(Arc::clone(retries)), ..quick() };
     let open = move |at: &Location, _| stores.get(at.site.as_str()).cloned();
-    rig.sites = Sites::with_opener(Box::new(open), retry);
+    rig.sites = Sites::new(Arc::new(Given::new(open)), retry);
     rig.shutdown = shutdown;
     for target in &mut rig.plan.phases[0].datasets[0].targets {
         target.part_size = Some(places[0].part_size());

@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use super::connect::{Connect, Opened, Role};
 use crate::{
     engine::{
         clock::now,
@@ -19,8 +20,7 @@ use crate::{
         sites::{limits::LimitBook, met::Met},
     },
     ledger::{Ledger, LimitsOf, Record},
-    model::SiteName,
-    plan::{self, Credentials, Dataset, Location, Plan, Scheme, Site, policy},
+    plan::{self, Dataset, Location, Plan, Scheme, Site, policy},
     report::{Event, Redactor, Sink},
     store::{
         Capabilities, Honoured, KeyRules, MetadataForm, ObjectStore, Proof, UploadTags,
@@ -29,29 +29,11 @@ use crate::{
         limit::{Limited, SiteLimits},
         meter::{Meter, Metered, Waiting},
         retry::{RetryPolicy, Retrying},
-        s3::{S3Client, S3Config, S3Credentials, S3Endpoint},
     },
 };
 
 /// How long what a probe found is relied on.
 const PROBE_HOLDS_MS: i64 = 24 * 60 * 60 * 1000;
-
-/// What a store is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// It is read; nothing is ever written there.
-    Source,
-    /// It is written.
-    Target,
-    /// It is a target, but only looked at: nothing is made there.
-    Look,
-    /// It holds a route. It must be there, also for a look: where it is not, nothing can be said of who
-    /// leads, and one that was made would say that no lead has moved.
-    Route {
-        /// A switch may come of it, not only a look.
-        writes: bool,
-    },
-}
 
 /// Where what an endpoint can do is taken from.
 #[derive(Debug, Clone, Copy)]
@@ -67,20 +49,15 @@ pub(crate) enum Probing<'a> {
     },
 }
 
-/// Opens stores in place of the real ones, for tests and rehearsals.
-pub type Opener = dyn Fn(&Location, Role) -> Option<Arc<dyn ObjectStore>> + Send + Sync;
-
 /// The sites of a plan: one connection and one set of limits each, shared by all datasets.
-#[derive(Default)]
 pub struct Sites {
-    clients: tokio::sync::Mutex<BTreeMap<SiteName, S3Client>>,
+    connect: Arc<dyn Connect>,
     pub(crate) limits: LimitBook,
     /// What endpoints said when they were asked for a look, which nobody has recorded.
     pub(crate) asked: Mutex<BTreeMap<String, Capabilities>>,
     /// The directories of the migration.
     pub(crate) met: Mutex<Met>,
     retry: RetryPolicy,
-    opener: Option<Box<Opener>>,
 }
 
 impl std::fmt::Debug for Sites {
@@ -107,7 +84,7 @@ pub struct DatasetStores {
 
 impl DatasetStores {
     /// What is taken of a store that is only read and was never probed: that it shows what it has.
-    pub(crate) const ASSUMED: Capabilities = Capabilities { properties: true, tags: true, ..Capabilities::unproved() };
+    pub const ASSUMED: Capabilities = Capabilities { properties: true, tags: true, ..Capabilities::unproved() };
 
     /// Takes what earlier probes found, as far as the ledger knows.
     pub(crate) async fn adopt_known(&self, ledger: &Ledger) -> Result<(), EngineError> {
@@ -139,15 +116,11 @@ impl DatasetStores {
 }
 
 impl Sites {
-    /// The real sites.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sites whose stores come from `opener` where it has one. Where `retry` brings a meter, repeated
-    /// attempts of all stores are counted there.
-    pub fn with_opener(opener: Box<Opener>, retry: RetryPolicy) -> Self {
-        Self { opener: Some(opener), retry, ..Self::default() }
+    /// Sites whose places are opened by `connect`. If `retry` brings a meter, repeated attempts of all stores
+    /// are counted there.
+    pub fn new(connect: Arc<dyn Connect>, retry: RetryPolicy) -> Self {
+        let (limits, asked, met) = (LimitBook::default(), Mutex::default(), Mutex::default());
+        Self { connect, limits, asked, met, retry }
     }
 
     /// Opens a dataset's stores. With a journal, targets are probed unless the ledger knows them.
@@ -335,42 +308,16 @@ impl Sites {
             site: at.site.to_string(),
             detail: "the plan does not describe it".to_owned(),
         })?;
-        let opened = self.opener.as_ref().and_then(|open| open(at, role));
-        Ok((site, if let Some(store) = opened { store } else { self.backend(plan, site, at, role).await? }))
-    }
-
-    async fn backend(
-        &self,
-        plan: &Plan,
-        site: &Site,
-        at: &Location,
-        role: Role,
-    ) -> Result<Arc<dyn ObjectStore>, EngineError> {
-        match at.scheme {
-            Scheme::File => self.directory(plan, site, at, role),
-            Scheme::S3 => {
-                let store = self.probing(self.client(plan, site).await?.store(&at.container, &at.prefix));
-                if role == Role::Source {
-                    // A source is never written, so it is never probed: its answers tell the rest.
-                    store.adopt(DatasetStores::ASSUMED);
-                }
-                Ok(Arc::new(store))
-            }
-            Scheme::DynamoDb => Err(EngineError::Site {
-                site: site.name.to_string(),
-                detail: "tables are not supported yet".to_owned(),
-            }),
+        let migration = self.migration();
+        let store = match self.connect.open(plan, site, at, role, migration.as_deref()).await? {
+            Opened::Store(store) => store,
+            Opened::Directory => self.directory(plan, site, at, role)?,
+        };
+        if role == Role::Source {
+            // A source is never written, so it is never probed: its answers tell the rest.
+            readable(&*store);
         }
-    }
-
-    async fn client(&self, plan: &Plan, site: &Site) -> Result<S3Client, EngineError> {
-        let mut clients = self.clients.lock().await;
-        if let Some(client) = clients.get(&site.name) {
-            return Ok(client.clone());
-        }
-        let client = S3Client::connect(s3_config(plan, site)?).await?;
-        clients.insert(site.name.clone(), client.clone());
-        Ok(client)
+        Ok((site, store))
     }
 
     /// Takes the limits that an operator has set in place of the plan's.
@@ -433,54 +380,10 @@ fn readable(store: &dyn ObjectStore) {
     }
 }
 
-fn s3_config(plan: &Plan, site: &Site) -> Result<S3Config, EngineError> {
-    let wrong = |detail: String| EngineError::Site { site: site.name.to_string(), detail };
-    let endpoint = site.s3.as_ref().map(|endpoint| {
-        let ca_pem = endpoint.ca_file.as_ref().map(|file| {
-            let path = plan.resolve(file);
-            std::fs::read(&path).map_err(|error| wrong(format!("failed to read ca_file {}: {error}", path.display())))
-        });
-        Ok::<_, EngineError>(S3Endpoint {
-            url: endpoint.url.clone(),
-            path_style: endpoint.path_style,
-            ca_pem: ca_pem.transpose()?,
-        })
-    });
-    let region = site.s3.as_ref().map(|endpoint| endpoint.region.clone()).or_else(|| site.region.clone());
-    Ok(S3Config {
-        site: site.name.to_string(),
-        region: region.ok_or_else(|| wrong("it has neither a region nor an s3 endpoint".to_owned()))?,
-        endpoint: endpoint.transpose()?,
-        credentials: s3_credentials(&site.credentials).map_err(wrong)?,
-        expected_bucket_owner: site.expected_bucket_owner.clone(),
-    })
-}
-
-/// Reads the keys of `credentials = { env = ... }`; names what is missing, never what is there.
-fn s3_credentials(credentials: &Credentials) -> Result<S3Credentials, String> {
-    Ok(match credentials {
-        Credentials::Ambient => S3Credentials::Ambient,
-        Credentials::Profile { name } => S3Credentials::Profile(name.clone()),
-        Credentials::Role { arn, external_id } => {
-            S3Credentials::Role { arn: arn.clone(), external_id: external_id.clone() }
-        }
-        Credentials::Env { prefix } => {
-            let get = |suffix: &str| std::env::var(format!("{prefix}_{suffix}")).ok().filter(|value| !value.is_empty());
-            let must = |suffix: &str| {
-                get(suffix).ok_or_else(|| format!("set the environment variable {prefix}_{suffix} (credentials)"))
-            };
-            S3Credentials::Keys {
-                id: must("ACCESS_KEY_ID")?,
-                secret: must("SECRET_ACCESS_KEY")?,
-                session_token: get("SESSION_TOKEN"),
-            }
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::sites::connect::Given;
     use crate::store::memory::MemoryStore;
 
     /// A look that stands above the limits or the retries would lie hours before the write that it is for.
@@ -490,8 +393,8 @@ mod tests {
                     [[phase.dataset]]\nname = \"d\"\nsource = \"file://a/x\"\ntargets = [\"file://b/x\"]\n\
                     waive = [\"properties\"]\n";
         let plan = plan::parse(text, std::path::Path::new("plan.toml")).unwrap_or_else(|errors| panic!("{errors}"));
-        let opener = |_: &Location, _| Some(Arc::new(MemoryStore::new("file://b/x/")) as Arc<dyn ObjectStore>);
-        let sites = Sites::with_opener(Box::new(opener), RetryPolicy::default());
+        let given = Given::new(|_, _| Some(Arc::new(MemoryStore::new("file://b/x/")) as Arc<dyn ObjectStore>));
+        let sites = Sites::new(Arc::new(given), RetryPolicy::default());
         let dataset = &plan.phases[0].datasets[0];
         let (store, _) =
             sites.store(&plan, dataset, &dataset.targets[0].at, Role::Target, &Arc::default()).await.unwrap();

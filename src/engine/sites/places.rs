@@ -29,7 +29,8 @@ use crate::{
         clock::now,
         error::EngineError,
         journal::Journal,
-        sites::opening::{Role, Sites, known, probe_name},
+        sites::connect::Role,
+        sites::opening::{Sites, known, probe_name},
     },
     ledger::{Ledger, Record},
     model::KeyRange,
@@ -38,7 +39,6 @@ use crate::{
         Capabilities, ErrorKind, ObjectStore, StoreError,
         file::{FileStore, Identity},
         memory::MemoryStore,
-        s3::S3Store,
     },
 };
 
@@ -71,13 +71,10 @@ impl Sites {
         Ok(())
     }
 
-    /// The scratch key of a bucket is that of the migration that this process drives, so that a later run
-    /// removes what an earlier one had to leave. A mere look, beside which a run may be under way, has its own.
-    pub(crate) fn probing(&self, store: S3Store) -> S3Store {
-        match &self.met().state {
-            Some(state) => store.probing_for(&state.ledger),
-            None => store,
-        }
+    /// The migration that this process drives, if it does: scratch objects are named after it, so that a later run
+    /// removes what an earlier one had to leave.
+    pub(crate) fn migration(&self) -> Option<String> {
+        self.met().state.as_ref().map(|state| state.ledger.clone())
     }
 
     /// Takes the directories that are there for those that are meant, whatever was met before.

@@ -1,7 +1,7 @@
 //! Saved plans: what `plan --out` keeps, `run` carries out exactly or not at all.
 
 use migrate::{
-    engine::{EngineError, Shutdown, Sites},
+    engine::{EngineError, Shutdown},
     local_cloud::{Operation, S3Server, S3ServerConfig},
 };
 use serde_json::json;
@@ -402,7 +402,7 @@ async fn a_look_that_is_stopped_says_so() {
     let file = bench.path("plan.toml");
     let plan = migrate::plan::parse(&fs::read_to_string(&file).unwrap(), &file).unwrap();
     let shutdown = Shutdown::new();
-    let sites = Sites::new();
+    let sites = migrate::connect::sites();
     let look = || migrate::survey::bindings(&plan, &sites, None, &[], &shutdown);
     assert_eq!(look().await.unwrap().datasets.len(), 1);
     shutdown.ask();

@@ -50,7 +50,7 @@ fn site(name: &str) -> SiteName {
 }
 
 async fn run(cloud: &Cloud, phases: &[&str], state: &Path) {
-    let sites = Sites::with_opener(cloud.opener(), quick());
+    let sites = Sites::new(cloud.connect(), quick());
     let ledger = Arc::new(Ledger::open(&state.join("ledger.sqlite"), &cloud.plan().name).unwrap());
     let options = RunOptions {
         goal: Goal::Verified,
