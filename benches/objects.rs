@@ -25,17 +25,14 @@ use std::{
 use anyhow::{Context as _, ensure};
 use migrate::engine::sites::Given;
 use migrate::{
+    aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint},
     engine::{self, ByFlag, Limits, RunOptions, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
     local_cloud::{S3Server, S3ServerConfig},
     plan,
     report::Sink,
-    store::{
-        Capabilities, ObjectStore,
-        retry::RetryPolicy,
-        s3::{S3Client, S3Config, S3Credentials, S3Endpoint},
-    },
+    store::{Capabilities, ObjectStore, retry::RetryPolicy},
 };
 
 const OBJECT_BYTES: usize = 4096;

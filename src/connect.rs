@@ -5,18 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-use crate::{
-    engine::{
-        EngineError, Sites,
-        sites::{Connect, Opened, Role},
-    },
+use migrate_aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint};
+use migrate_core::{
     model::SiteName,
     plan::{Credentials, Location, Plan, Scheme, Site},
-    store::{
-        retry::RetryPolicy,
-        s3::{S3Client, S3Config, S3Credentials, S3Endpoint},
-    },
 };
+use migrate_engine::{
+    EngineError, Sites,
+    sites::{Connect, Opened, Role},
+};
+use migrate_store::retry::RetryPolicy;
 
 /// The real places: one client for each site.
 #[derive(Debug, Default)]

@@ -57,36 +57,20 @@
 //! ARCHITECTURE.md tells the whole with its reasons. In code: [`diff::decide`] is the heart, a
 //! table; then [`engine`], then the header of [`store`], then that of [`ledger`].
 
-pub mod capability;
-
 pub mod cli;
-
 pub mod connect;
 
-pub mod plan;
+pub use migrate_aws as aws;
+pub use migrate_core::{capability, diff, digest, lifecycle, model, plan, shard};
+pub use migrate_engine as engine;
+pub use migrate_engine::{cutover, survey};
+pub use migrate_ledger as ledger;
+pub use migrate_local_cloud as local_cloud;
+pub use migrate_rehearsal as rehearse;
+pub use migrate_store as store;
 
-pub mod model;
-
-pub mod lifecycle;
-
-pub mod engine;
-
-pub mod shard;
-
-pub mod diff;
-
-pub mod digest;
-
-pub mod fault;
-
-pub mod store;
-
-pub mod ledger;
-
-pub mod report;
-
-pub mod local_cloud;
-
-pub mod rehearse;
-
-pub use engine::{cutover, survey};
+/// What a run tells, and whoever listens.
+pub mod report {
+    pub use migrate_core::report::*;
+    pub use migrate_engine::Sink;
+}

@@ -16,13 +16,11 @@ use super::{
     session::{self, Session},
     term,
 };
-use crate::engine::standing::DatasetStanding;
-use crate::{
-    engine::{self, AbortOptions, Aborted, EngineError, Shutdown, WaitsFor},
-    ledger::{Answer, Ledger, Request},
-    model::{ByteCount, DatasetName, TargetIndex},
-    report::Sink,
-};
+use migrate_core::model::{ByteCount, DatasetName, TargetIndex};
+use migrate_engine::Sink;
+use migrate_engine::standing::DatasetStanding;
+use migrate_engine::{self as engine, AbortOptions, Aborted, EngineError, Shutdown, WaitsFor};
+use migrate_ledger::{Answer, Ledger, Request};
 
 pub(super) fn abort(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
     aborted(args, global).map_err(|failure| documented(failure, args.json))

@@ -15,11 +15,8 @@ use super::{
     session::{self, Session},
     term,
 };
-use crate::engine::standing::{DatasetStanding, PhaseStanding};
-use crate::{
-    cutover::NOTHING_COMPARED,
-    engine::{EngineError, WaitsFor},
-};
+use migrate_engine::standing::{DatasetStanding, PhaseStanding};
+use migrate_engine::{EngineError, WaitsFor, cutover::NOTHING_COMPARED};
 
 /// How a command has ended, or where a migration stands, as far as it decides what is next.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 use async_trait::async_trait;
 
 use super::{args::RunArgs, error::Failure, session::Session, state, term};
-use crate::engine::{Approver, ByFlag, Ready};
+use migrate_engine::{Approver, ByFlag, Ready};
 
 /// The approver of a run, as its arguments have it.
 pub(super) fn approver(session: &Session, args: &RunArgs) -> Result<Arc<dyn Approver>, Failure> {
@@ -55,7 +55,7 @@ fn question(ready: &Ready) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::PhaseName;
+    use migrate_core::model::PhaseName;
 
     #[test]
     fn the_question_names_the_phase_that_must_be_typed() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::plan::Level;
+use migrate_core::plan::Level;
 
 const MANUAL: &str = "\
 A PLAN is a TOML (or JSON) file that says what must be where, in which order and under which rules.

@@ -8,10 +8,8 @@ use super::{
     state::{self, Lock},
     term,
 };
-use crate::{
-    ledger::{Answer, Record, Request, RequestRow},
-    model::Timestamp,
-};
+use migrate_core::model::Timestamp;
+use migrate_ledger::{Answer, Record, Request, RequestRow};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a lock is tried that nobody says he holds.

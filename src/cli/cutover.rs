@@ -14,13 +14,10 @@ use super::{
     session::{self, Session},
     term,
 };
-use crate::engine::standing::{DatasetStanding, PhaseStanding};
-use crate::{
-    engine::{self, DryRun, EngineError, LESS, Shutdown},
-    ledger::{Answer, Request},
-    lifecycle::Goal,
-    model::PhaseName,
-};
+use migrate_core::{lifecycle::Goal, model::PhaseName};
+use migrate_engine::standing::{DatasetStanding, PhaseStanding};
+use migrate_engine::{self as engine, DryRun, EngineError, LESS, Shutdown};
+use migrate_ledger::{Answer, Request};
 
 pub(super) fn cutover(args: &CutoverArgs, global: &Global) -> Result<Code, Failure> {
     let session = Session::load(&args.plan, global).map_err(|failure| documented(failure, args.json))?;

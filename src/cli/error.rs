@@ -5,14 +5,13 @@ use std::{error::Error, fmt::Write as _, path::Path, process::ExitCode};
 use serde_json::{Value, json};
 
 use super::next::Next;
-use crate::{
-    engine::EngineError,
-    ledger::LedgerError,
+use migrate_core::{
     plan::{Diagnostics, Plan},
     report::Redactor,
-    store::ErrorKind,
-    survey::Changed,
 };
+use migrate_engine::{EngineError, survey::Changed};
+use migrate_ledger::LedgerError;
+use migrate_store::ErrorKind;
 
 /// What to do about a directory that cannot be written.
 pub(super) const UNWRITABLE: &str =
@@ -207,7 +206,8 @@ pub(super) fn unknown_name<'a>(what: &str, name: &str, known: impl Iterator<Item
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::DatasetName, store::StoreError};
+    use migrate_core::model::DatasetName;
+    use migrate_store::StoreError;
 
     #[test]
     fn every_class_of_error_has_its_code() {

@@ -11,7 +11,7 @@ use super::{
     error::{Code, Failure},
     term,
 };
-use crate::engine::Shutdown;
+use migrate_engine::Shutdown;
 
 /// Listens for as long as what it returns lives.
 pub(super) fn listen(shutdown: &Shutdown) -> Result<JoinSet<()>, Failure> {

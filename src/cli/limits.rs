@@ -13,11 +13,9 @@ use super::{
     session::{self, Session},
     term,
 };
-use crate::{
-    engine::limits_set,
-    ledger::{Answer, LimitsOf, Request, Setting},
-    model::{DatasetName, SiteName},
-};
+use migrate_core::model::{DatasetName, SiteName};
+use migrate_engine::limits_set;
+use migrate_ledger::{Answer, LimitsOf, Request, Setting};
 
 pub(super) fn limits(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
     limited(args, global).map_err(|failure| documented(failure, args.json))

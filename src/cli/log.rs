@@ -27,7 +27,9 @@ use tracing_subscriber::{
 };
 
 use super::args::LogFormat;
-use crate::{engine::EngineError, model::Key, report::Redactor, store::StoreError};
+use migrate_core::{model::Key, report::Redactor};
+use migrate_engine::EngineError;
+use migrate_store::StoreError;
 
 /// What stands in place of a value that may name a key.
 const LEFT_OUT: &str = "(hidden)";
@@ -149,7 +151,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::store::ErrorKind;
+    use migrate_store::ErrorKind;
 
     #[test]
     fn libraries_stay_quiet_and_silent_where_keys_are_hidden() {

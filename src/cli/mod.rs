@@ -70,7 +70,7 @@ pub fn run() -> ExitCode {
         Command::Resolve(args) => resolve::resolve(&args, &global),
         Command::Limits(args) => limits::limits(&args, &global),
         Command::Schema => {
-            let schema = serde_json::to_string_pretty(&crate::plan::schema()).expect("a schema is plain data");
+            let schema = serde_json::to_string_pretty(&migrate_core::plan::schema()).expect("a schema is plain data");
             term::answer(&schema);
             Ok(Code::Done)
         }

@@ -14,10 +14,10 @@ use super::{
     session::{self, Session},
     term,
 };
-use crate::{
-    engine::Shutdown,
-    model::ByteCount,
-    report::Sink,
+use migrate_core::model::ByteCount;
+use migrate_engine::Sink;
+use migrate_engine::{
+    Shutdown,
     survey::{self, Bindings, DatasetPreview, Preview, SurveyOptions, TargetPreview},
 };
 

@@ -13,7 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle};
 
 use super::{render, term};
-use crate::{
+use migrate_core::{
     lifecycle::State,
     model::{ByteCount, DatasetName},
     report::{Difference, DifferenceKind, Event, Redactor, TargetProgress},
@@ -329,7 +329,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::Tally;
+    use migrate_core::shard::Tally;
 
     #[test]
     fn the_pace_is_that_of_the_last_stretch() {

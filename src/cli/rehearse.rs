@@ -15,15 +15,15 @@ use super::{
     session::{self, Session},
     term,
 };
-use crate::store::retry::RetryPolicy;
-use crate::{
-    engine::{self, Approver, EngineError, Ready, RunOptions, Shutdown, Sites},
-    lifecycle::Goal,
-    model::ByteCount,
-    rehearse::{Cloud, CloudOptions, Writer, WriterError, cloud::CloudError},
-    report::Sink,
+use migrate_core::{lifecycle::Goal, model::ByteCount};
+use migrate_engine as engine;
+use migrate_engine::Sink;
+use migrate_engine::{
+    self, Approver, EngineError, Ready, RunOptions, Shutdown, Sites,
     survey::{self, Preview, SurveyOptions},
 };
+use migrate_rehearsal::{Cloud, CloudOptions, Writer, WriterError, cloud::CloudError};
+use migrate_store::retry::RetryPolicy;
 
 mod summary;
 

@@ -2,10 +2,8 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use crate::{
-    model::{ByteCount, Key},
-    store::{Conditions, Proof},
-};
+use migrate_core::model::{ByteCount, Key};
+use migrate_store::{Conditions, Proof};
 
 /// A table whose first column is text and whose others are numbers.
 #[derive(Debug)]

@@ -14,12 +14,12 @@ use super::{
     session::{self, Session},
     state, term,
 };
-use crate::{
-    engine::{self, EngineError},
-    ledger::{Answer, Ledger, Request},
+use migrate_core::{
     model::{DatasetName, Key, Timestamp},
     report::Redactor,
 };
+use migrate_engine::{self as engine, EngineError};
+use migrate_ledger::{Answer, Ledger, Request};
 
 /// Late writes that the answer lists of each dataset.
 const SHOWN: usize = 100;
@@ -103,7 +103,7 @@ async fn find(
     dataset: &DatasetName,
     word: &str,
     redactor: Redactor,
-) -> Result<Option<Key>, crate::ledger::LedgerError> {
+) -> Result<Option<Key>, migrate_ledger::LedgerError> {
     let key = Key::from(word);
     if ledger.late_is_open(dataset, &key).await? {
         return Ok(Some(key));

@@ -19,15 +19,11 @@ use super::{
     summary::Summary,
     term,
 };
-use crate::engine::standing::PhaseStanding;
-use crate::{
-    engine::{self, EngineError, RunOptions, RunOutcome, Shutdown, Sites},
-    ledger::Ledger,
-    lifecycle::Goal,
-    model::DatasetName,
-    report::{Event, Sink},
-    survey,
-};
+use migrate_core::{lifecycle::Goal, model::DatasetName, report::Event};
+use migrate_engine::Sink;
+use migrate_engine::standing::PhaseStanding;
+use migrate_engine::{self as engine, EngineError, RunOptions, RunOutcome, Shutdown, Sites, survey};
+use migrate_ledger::Ledger;
 
 pub(super) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
     ran(args, global).map_err(advise::completed).inspect_err(|failure| {

@@ -8,10 +8,8 @@ use super::{
     progress::Seen,
     session::Session,
 };
-use crate::{
-    engine::{RunOptions, RunOutcome, standing::PhaseStanding},
-    model::{DatasetName, PhaseName},
-};
+use migrate_core::model::{DatasetName, PhaseName};
+use migrate_engine::{RunOptions, RunOutcome, standing::PhaseStanding};
 
 /// Failed records that the answer lists.
 pub(super) const FAILURES_SHOWN: usize = 10;

@@ -28,10 +28,8 @@ use super::{
     error::{Code, Failure},
     term,
 };
-use crate::{
-    model::DatasetName,
-    survey::{Bindings, Preview},
-};
+use migrate_core::model::DatasetName;
+use migrate_engine::survey::{Bindings, Preview};
 
 /// The name of the marker, which is the first field and holds the format.
 const MARKER: &str = "saved_plan";

@@ -13,17 +13,17 @@ use super::{
     state::{Root, StateDir},
     term,
 };
-use crate::{
-    engine::{
-        EngineError,
-        standing::{self, DatasetStanding, PhaseStanding},
-    },
-    ledger::Ledger,
+use migrate_core::{
     lifecycle::Goal,
     model::{DatasetName, PhaseName},
     plan::{self, Plan},
     report::Redactor,
 };
+use migrate_engine::{
+    EngineError,
+    standing::{self, DatasetStanding, PhaseStanding},
+};
+use migrate_ledger::Ledger;
 
 /// One command on one plan.
 #[derive(Debug)]

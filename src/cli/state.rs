@@ -19,7 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::error::{Code, Failure, UNWRITABLE};
-use crate::model::PlanName;
+use migrate_core::model::PlanName;
 
 /// The root of all state, beside the plan file, unless another one is named.
 const ROOT: &str = ".migrate";

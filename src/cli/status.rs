@@ -19,8 +19,8 @@ use super::{
     state::Holder,
     term,
 };
-use crate::engine::standing::{DatasetStanding, Decision, FAILURES_SHOWN, PhaseStanding};
-use crate::model::{ByteCount, Epoch, Key, PlanName};
+use migrate_core::model::{ByteCount, Epoch, Key, PlanName};
+use migrate_engine::standing::{DatasetStanding, Decision, FAILURES_SHOWN, PhaseStanding};
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
@@ -122,7 +122,8 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
     }
     for Decision { key, by, at, reason } in &dataset.late_decisions {
         let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let _ = writeln!(text, "      {} resolved by {by} at {at}{reason}", crate::model::Key::from(key.as_str()));
+        let _ =
+            writeln!(text, "      {} resolved by {by} at {at}{reason}", migrate_core::model::Key::from(key.as_str()));
     }
     if let Some(total) = dataset.records_total {
         let known = if dataset.total_known { "" } else { " seen so far" };

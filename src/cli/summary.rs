@@ -9,14 +9,14 @@ use super::{
     render::{self, Table},
     running::{FAILURES_SHOWN, Running, selection},
 };
-use crate::engine::standing::{DatasetStanding, PhaseStanding};
-use crate::{
-    engine::{self, RunOutcome},
+use migrate_core::{
     lifecycle::{Goal, State},
     model::{ByteCount, DatasetName, Key},
     report::Difference,
     shard::Tally,
 };
+use migrate_engine::standing::{DatasetStanding, PhaseStanding};
+use migrate_engine::{self as engine, RunOutcome};
 
 /// What a run came to.
 pub(super) struct Summary<'a> {

@@ -16,13 +16,11 @@ use super::{
     session::{self, Session},
     term,
 };
-use crate::engine::standing::PhaseStanding;
-use crate::{
-    cutover::NOTHING_COMPARED,
-    engine::{self, EngineError, Found, Shutdown, Verification, VerifyOptions},
-    model::DatasetName,
-    plan::Dataset,
-    report::Sink,
+use migrate_core::{model::DatasetName, plan::Dataset};
+use migrate_engine::Sink;
+use migrate_engine::standing::PhaseStanding;
+use migrate_engine::{
+    self as engine, EngineError, Found, Shutdown, Verification, VerifyOptions, cutover::NOTHING_COMPARED,
 };
 
 pub(super) fn verify(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {

@@ -19,14 +19,11 @@ use std::{
 
 use bytes::Bytes;
 use migrate::{
+    aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
     digest::Body,
     local_cloud::S3Server,
     plan::Level,
-    store::{
-        Capabilities, Condition, ErrorKind, Header, ObjectStore, Properties, Retry,
-        file::FileStore,
-        s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
-    },
+    store::{Capabilities, Condition, ErrorKind, Header, ObjectStore, Properties, Retry, file::FileStore},
 };
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
 use tempfile::tempdir;

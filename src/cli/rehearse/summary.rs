@@ -4,16 +4,14 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::engine::standing::DatasetStanding;
-use crate::{
-    cli::{
-        args::RehearseArgs,
-        next::Next,
-        render::{self, Table},
-    },
-    model::{ByteCount, DatasetName, SiteName},
-    rehearse::Promise,
+use crate::cli::{
+    args::RehearseArgs,
+    next::Next,
+    render::{self, Table},
 };
+use migrate_core::model::{ByteCount, DatasetName, SiteName};
+use migrate_engine::standing::DatasetStanding;
+use migrate_rehearsal::Promise;
 
 /// How it was proved last, as a phrase.
 pub(super) fn proof(one: &DatasetStanding) -> Option<String> {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use migrate::{
+    aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
     digest::Body,
     lifecycle::Goal,
     local_cloud::{Fault, FaultRule, Faults, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When},
@@ -11,10 +12,7 @@ use migrate::{
     plan::Level,
     store::{
         ByteRange, Capabilities, Condition, ErrorKind, IfMatch, KeyRules, KeyShape, ObjectStore, Proof, Properties,
-        Retry, StoreError,
-        conditional::Conditional,
-        s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
-        survive::tags_at,
+        Retry, StoreError, conditional::Conditional, survive::tags_at,
     },
 };
 use tempfile::tempdir;

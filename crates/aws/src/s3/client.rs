@@ -1,0 +1,188 @@
+//! From a site's configuration to an SDK client: credentials, trust, proxies, retries off.
+
+use std::fmt;
+
+use aws_config::{
+    default_provider::credentials::DefaultCredentialsChain, profile::ProfileFileCredentialsProvider,
+    sts::AssumeRoleProvider,
+};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_s3::{
+    Client, Config,
+    config::{
+        AppName, BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents,
+        SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    },
+};
+use aws_smithy_http_client::{
+    Builder, Connector,
+    proxy::ProxyConfig,
+    tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+
+use super::document::WholeAnswers;
+use migrate_store::{ErrorKind, Result, StoreError};
+
+/// How to reach one S3 endpoint and as whom. One a site, shared by its stores.
+#[derive(Debug, Clone)]
+pub struct S3Config {
+    /// The site, for messages.
+    pub site: String,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// A server of one's own; AWS's endpoint of the region where absent.
+    pub endpoint: Option<S3Endpoint>,
+    /// As whom.
+    pub credentials: S3Credentials,
+    /// The AWS account that must own the bucket: AWS refuses every request otherwise.
+    pub expected_bucket_owner: Option<String>,
+}
+
+/// A compatible server.
+#[derive(Debug, Clone)]
+pub struct S3Endpoint {
+    /// `https://host[:port]`.
+    pub url: String,
+    /// The bucket is in the path, not in the host name.
+    pub path_style: bool,
+    /// The authorities to trust instead of the system's, as PEM.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// As whom requests are signed.
+#[derive(Clone)]
+pub enum S3Credentials {
+    /// AWS's usual chain: environment, profile, instance.
+    Ambient,
+    /// Given keys.
+    Keys {
+        /// The access key id.
+        id: String,
+        /// The secret.
+        secret: String,
+        /// The session token, for temporary keys.
+        session_token: Option<String>,
+    },
+    /// A profile of the AWS configuration files.
+    Profile(String),
+    /// A role that the ambient identity assumes.
+    Role {
+        /// The role.
+        arn: String,
+        /// The external id, if the role asks for one.
+        external_id: Option<String>,
+    },
+}
+
+/// Shows what kind, never the keys.
+impl fmt::Debug for S3Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ambient => f.write_str("Ambient"),
+            Self::Keys { .. } => f.write_str("Keys(..)"),
+            Self::Profile(name) => write!(f, "Profile({name:?})"),
+            Self::Role { arn, .. } => write!(f, "Role({arn:?})"),
+        }
+    }
+}
+
+/// Builds the client. Talks to nobody yet, but for a role, whose keys are fetched when first used.
+pub(super) async fn connect(config: &S3Config) -> Result<Client> {
+    let region = Region::new(config.region.clone());
+    let http = http_client(config)?;
+    let mut builder = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .app_name(AppName::new("migrate").expect("a legal application name"))
+        .region(region.clone())
+        .credentials_provider(credentials(&config.credentials, region).await)
+        .http_client(http)
+        // Retries live in `store::retry` alone; deadlines, which grow with the body, in `wire`.
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(std::time::Duration::from_secs(10)).build())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        // Our own digests go along as plain headers: trailers (aws-chunked) are refused by many
+        // servers and leak into Content-Encoding on others.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .interceptor(WholeAnswers);
+    if let Some(endpoint) = &config.endpoint {
+        builder = builder.endpoint_url(&endpoint.url).force_path_style(endpoint.path_style);
+    }
+    Ok(Client::from_conf(builder.build()))
+}
+
+async fn credentials(credentials: &S3Credentials, region: Region) -> SharedCredentialsProvider {
+    match credentials {
+        S3Credentials::Ambient => {
+            SharedCredentialsProvider::new(DefaultCredentialsChain::builder().region(region).build().await)
+        }
+        S3Credentials::Keys { id, secret, session_token } => {
+            SharedCredentialsProvider::new(Credentials::new(id, secret, session_token.clone(), None, "plan"))
+        }
+        S3Credentials::Profile(name) => {
+            SharedCredentialsProvider::new(ProfileFileCredentialsProvider::builder().profile_name(name).build())
+        }
+        S3Credentials::Role { arn, external_id } => {
+            let mut role = AssumeRoleProvider::builder(arn).session_name("migrate").region(region);
+            if let Some(external_id) = external_id {
+                role = role.external_id(external_id);
+            }
+            SharedCredentialsProvider::new(role.build().await)
+        }
+    }
+}
+
+/// The HTTP client: the system's trust or the site's own authorities, proxies from the usual
+/// environment variables, except to this machine.
+fn http_client(config: &S3Config) -> Result<SharedHttpClient> {
+    let mut trust = TrustStore::default();
+    if let Some(pem) = config.endpoint.as_ref().and_then(|endpoint| endpoint.ca_pem.clone()) {
+        if !pem.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN) {
+            return Err(StoreError::new(
+                ErrorKind::Other,
+                "connect",
+                &config.site,
+                "ca_file holds no PEM certificate (-----BEGIN CERTIFICATE-----)",
+            ));
+        }
+        trust = TrustStore::empty().with_pem_certificate(pem);
+    }
+    let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
+        StoreError::new(ErrorKind::Other, "connect", &config.site, "ca_file cannot be used").because(error)
+    })?;
+    // A proxy would look for the server on its own machine, and would see what was meant for ours.
+    let own = config.endpoint.as_ref().is_some_and(|endpoint| is_this_machine(&endpoint.url));
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder()
+            .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(context.clone())
+            .proxy_config(if own { ProxyConfig::disabled() } else { ProxyConfig::from_env() });
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.build()
+    }))
+}
+
+fn is_this_machine(url: &str) -> bool {
+    let uri = url.parse::<hyper::Uri>();
+    let host = uri.as_ref().ok().and_then(hyper::Uri::host).unwrap_or("");
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_its_addresses() {
+        for url in ["http://127.0.0.1:9000", "http://127.8.7.6", "http://[::1]:9000", "https://localhost:9000/"] {
+            assert!(is_this_machine(url), "{url}");
+        }
+        for url in ["", "https://s3.example.com", "http://10.0.0.1:9000", "http://localhost.example.com"] {
+            assert!(!is_this_machine(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A listing of one key range, page by page.
+//!
+//! Where the next page begins moves on only after a page was understood whole, so a page that fails is asked
+//! for again from the same place, and nothing is skipped or shown twice.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use aws_sdk_s3::types::{EncodingType, Object};
+
+use super::{
+    convert::{percent_decode, token},
+    scratch::is_scratch,
+    wire::Wire,
+};
+use migrate_core::model::{Key, KeyRange};
+use migrate_store::{Entry, ErrorKind, Listing, Result};
+
+/// Where the next page begins.
+#[derive(Debug)]
+enum Position {
+    /// On the first page, after this key; `None` is the beginning of the prefix.
+    After(Option<Key>),
+    /// Where the server said.
+    Token(String),
+    /// Past the last page.
+    End,
+}
+
+/// Lists with `start-after` for the first page and with the server's own tokens from there.
+#[derive(Debug)]
+pub(super) struct S3Listing {
+    wire: Wire,
+    range: KeyRange,
+    position: Position,
+    /// All that comes must be greater: a server that does not go on where it was told to would be followed
+    /// round and round, or show a key twice.
+    last: Option<Key>,
+    /// Tokens since then: one that comes again would be followed round and round.
+    passed: HashSet<String>,
+}
+
+impl S3Listing {
+    pub(super) fn new(wire: Wire, range: KeyRange) -> Self {
+        Self {
+            wire,
+            position: Position::After(range.after.clone()),
+            last: range.after.clone(),
+            range,
+            passed: HashSet::new(),
+        }
+    }
+
+    fn entry(&self, object: &Object, encoded: bool) -> Result<Entry> {
+        let operation = self.wire.reads("list");
+        let raw = object.key().unwrap_or_default();
+        let full = if encoded { percent_decode(raw) } else { Some(raw.to_owned()) };
+        let Some(full) = full else {
+            return Err(operation.error(ErrorKind::Other, "a listed key cannot be decoded").on(&Key::new(raw)));
+        };
+        let Some(key) = full.strip_prefix(&*self.wire.prefix) else {
+            return Err(operation.error(ErrorKind::Other, "a listed key is not under the prefix").on(&Key::new(full)));
+        };
+        let Some(size) = object.size().and_then(|size| u64::try_from(size).ok()) else {
+            return Err(operation.error(ErrorKind::Garbled, "a listed key has no size").on(&Key::new(key)));
+        };
+        let token = token(size, object.e_tag(), object.last_modified());
+        Ok(Entry { key: Key::new(key), token, problem: None })
+    }
+}
+
+#[async_trait]
+impl Listing for S3Listing {
+    async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
+        loop {
+            let page = match &self.position {
+                Position::End => return Ok(None),
+                Position::After(key) => {
+                    let after = key.as_ref().map(|key| self.wire.full_key(key));
+                    self.wire.list(after, None).await?
+                }
+                Position::Token(token) => self.wire.list(None, Some(token.clone())).await?,
+            };
+            let encoded = page.encoding_type() == Some(&EncodingType::Url);
+            let mut entries =
+                page.contents().iter().map(|object| self.entry(object, encoded)).collect::<Result<Vec<_>>>()?;
+            let mut last = self.last.as_ref();
+            for Entry { key, .. } in &entries {
+                if last.is_some_and(|last| last >= key) {
+                    let detail = "the listing is out of order: one as great, or greater, came before";
+                    return Err(self.wire.reads("list").error(ErrorKind::Other, detail).on(key));
+                }
+                last = Some(key);
+            }
+            let last = last.cloned();
+            let beyond = |key: &Key| self.range.until.as_ref().is_some_and(|until| key > until);
+            let reached_end = entries.last().is_some_and(|entry| beyond(&entry.key));
+            entries.retain(|entry| !beyond(&entry.key));
+
+            self.position = match (page.is_truncated(), page.next_continuation_token()) {
+                _ if reached_end => Position::End,
+                (Some(false), _) => Position::End,
+                (Some(true), Some(token)) if !self.passed.contains(token) => Position::Token(token.to_owned()),
+                _ => {
+                    let detail = "a page does not say whether more follows, or not where it goes on";
+                    return Err(self.wire.reads("list").error(ErrorKind::Garbled, detail));
+                }
+            };
+            if last > self.last {
+                self.passed.clear();
+            }
+            if let Position::Token(token) = &self.position {
+                self.passed.insert(token.clone());
+            }
+            self.last = last;
+            entries.retain(|entry| !is_scratch(&entry.key));
+            if !entries.is_empty() {
+                return Ok(Some(entries));
+            }
+        }
+    }
+}

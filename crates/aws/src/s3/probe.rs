@@ -1,0 +1,458 @@
+//! Finds out what an endpoint really does, under scratch keys that are removed again.
+//!
+//! Servers were seen that accept a condition and ignore it, that refuse the right condition too, that
+//! accept a wrong checksum without complaint, and that do not check a signed body. So each ability is
+//! tried both ways: with a request that must fail where the ability is there, and with one that must
+//! succeed. [`conditions`] does so for conditions, [`uploads`] for what an upload keeps, [`keys`] finds the
+//! keys that are bent or refused.
+//!
+//! A passing failure must not be taken for an answer: what is found here holds for a day. So an error
+//! that could be either is asked about twice, and a test whose answer was lost begins again, since what
+//! it would find then is not what it has prepared.
+//!
+//! The layer above repeats a probe as a whole. A probe is some sixty requests, though, and where one of
+//! twenty fails it would never come to its end; so requests and tests are also repeated right here, a
+//! few times. It is the one exception to the rule that only `store::retry` retries.
+//!
+//! All probes of a store share one scratch name, so that a repeated one also removes what a failed one
+//! had to leave: left there, it would be an extra record of the target.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use aws_sdk_s3::{
+    operation::head_object::HeadObjectOutput,
+    types::{ChecksumMode, EncodingType},
+};
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::{
+    convert::{bare_tag, head_of, md5_of_tag, percent_decode, tagging_header},
+    wire::{Got, Guard, How, Wire, within},
+};
+use migrate_core::{
+    digest::{Body, md5},
+    model::Key,
+};
+use migrate_store::{
+    Capabilities, ErrorKind, Header, MetadataForm, PartRules, Proof, Properties, Result, Retry, StoreError, Upload,
+};
+
+mod conditions;
+mod keys;
+mod uploads;
+
+const CONTENT: &[u8] = b"A scratch object of `migrate`, which asks what this endpoint can do. Safe to delete.\n";
+
+/// A tag that needs its encoding.
+const TAG: (&str, &str) = ("migrate-probe", "a b");
+
+/// How often one request is sent where it fails in passing.
+const TRIES_MAX: u32 = 4;
+/// How often a test of several requests is begun.
+const TESTS_MAX: u32 = 8;
+/// How often a refusal that may be a passing failure must come before it is believed.
+const REFUSALS_MIN: u32 = 2;
+
+/// Tries everything, then removes what it has written, whatever came of it.
+///
+/// It has a task of its own: what it awaits is deep, and stands below a whole run.
+pub(super) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
+    let (wire, key) = (wire.clone(), key.clone());
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let probe = Probe {
+            wire: &wire,
+            key: key.clone(),
+            body: Body::new(Bytes::from_static(CONTENT)),
+            uploads: Mutex::default(),
+            written: Mutex::new([(wire.full_key(&key), true)].into()),
+            versioned: AtomicBool::new(false),
+        };
+        let found = probe.ask().await;
+        let removed = probe.remove().await;
+        let found = found?;
+        removed?;
+        Ok(found)
+    });
+    match task.join_next().await.expect("one task was spawned") {
+        Ok(found) => found,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
+}
+
+struct Probe<'a> {
+    wire: &'a Wire,
+    key: Key,
+    body: Body,
+    /// Uploads that were begun and not finished.
+    uploads: Mutex<Vec<Upload>>,
+    /// Full keys under which something may be, since a listing that does not show it may be a moment behind; and
+    /// whether a write there was accepted.
+    written: Mutex<BTreeMap<String, bool>>,
+    /// The bucket keeps old versions.
+    versioned: AtomicBool,
+}
+
+/// What the scratch object carries, so that it can be seen what survives.
+fn plain() -> Properties {
+    Properties {
+        headers: [(Header::ContentType, "text/x-migrate-probe".to_owned())].into(),
+        metadata: [("migrate-probe".to_owned(), "1".to_owned())].into(),
+        tags: [].into(),
+    }
+}
+
+impl Probe<'_> {
+    async fn ask(&self) -> Result<Capabilities> {
+        // The first write takes nothing special: if it fails, the target cannot be written at all.
+        let plain = plain();
+        let tag = self.write(&self.body, &plain, Guard::default(), false, &[]).await?;
+        // Looked at before anything else is written, which may carry less.
+        let head = self.head().await?;
+        let tags = self.keeps_tags().await?;
+        let (crc_kept, wrong_crc_refused) = self.checksums(&plain).await?;
+        let tag_is_md5 = tag.as_deref().and_then(|tag| md5_of_tag(tag.trim_matches('"'))) == Some(md5(CONTENT));
+        let proof = if self.refuses_wrong_body().await? {
+            Proof::SignedPayload
+        } else if wrong_crc_refused {
+            Proof::Checksum
+        } else if tag_is_md5 {
+            Proof::Md5Tag
+        } else {
+            Proof::ReadBack
+        };
+        let metadata = Box::pin(self.metadata()).await?;
+        let (on_put, on_finish) = (Box::pin(self.on_put()).await?, Box::pin(self.on_finish()).await?);
+        let upload = Box::pin(self.what_an_upload_keeps(tags.is_some())).await?;
+        Ok(Capabilities {
+            proof,
+            put_if_absent: on_put.absent,
+            put_if_matches: on_put.matches,
+            finish_if_absent: on_finish.absent,
+            finish_if_matches: on_finish.matches,
+            delete_if_matches: Box::pin(self.on_delete()).await?,
+            keeps_crc64nvme: crc_kept,
+            properties: head == plain && upload.properties,
+            tags: tags.is_some(),
+            tag_count: tags.unwrap_or(false),
+            upload_tags: upload.tags,
+            metadata,
+            keys: Box::pin(self.keys()).await?,
+            parts: PartRules::S3,
+        })
+    }
+
+    /// Writes the scratch object; returns its tag.
+    async fn write(
+        &self,
+        body: &Body,
+        properties: &Properties,
+        guard: Guard,
+        with_crc: bool,
+        refusals: &[ErrorKind],
+    ) -> Result<Option<String>> {
+        let how = How { with_crc, metadata: MetadataForm::Raw };
+        patiently(refusals, || self.wire.put(&self.key, body, properties, guard.clone(), how)).await
+    }
+
+    /// How metadata that is not ASCII is shown: as raw UTF-8 and as an encoded word.
+    async fn metadata(&self) -> Result<MetadataForm> {
+        const RAW: &str = "caf\u{e9}";
+        // Not the word that anybody would make of it: one that comes back was kept, not made again.
+        const WORD: &str = "=?utf-8?Q?ca=66=C3=A9?=";
+        let refusals =
+            [ErrorKind::Other, ErrorKind::Unsupported, ErrorKind::Credentials, ErrorKind::Denied, ErrorKind::Corrupt];
+        let carrying = |metadata: &[(&str, &str)]| Properties {
+            metadata: metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            ..Properties::default()
+        };
+        let both = carrying(&[("migrate-raw", RAW), ("migrate-word", WORD)]);
+        if self.refuses_each_time(&self.body, &both, false, &refusals).await? {
+            let word = carrying(&[("migrate-word", WORD)]);
+            if self.refuses_each_time(&self.body, &word, false, &refusals).await? {
+                return Ok(MetadataForm::Ascii);
+            }
+        }
+        let (output, _) = self.read().await?;
+        let shown = |name| output.metadata().and_then(|all| all.get(name)).map(String::as_str);
+        let (raw, word) = (shown("migrate-raw"), shown("migrate-word"));
+        let means = |shown: Option<&str>| shown.is_some_and(|shown| MetadataForm::Words.reads_alike(shown, RAW));
+        Ok(if raw == Some(RAW) && word == Some(WORD) {
+            MetadataForm::Raw
+        } else if means(word) && (word != Some(WORD) || means(raw)) {
+            MetadataForm::Words
+        } else {
+            MetadataForm::Ascii
+        })
+    }
+
+    /// A body that is not the one that was signed must be refused.
+    async fn refuses_wrong_body(&self) -> Result<bool> {
+        let wrong = self.body.with_bytes_damaged();
+        // Credentials that expire just now look like a signature that does not match.
+        let refusals = [ErrorKind::Corrupt, ErrorKind::Credentials, ErrorKind::Other];
+        self.refuses_each_time(&wrong, &Properties::default(), false, &refusals).await
+    }
+
+    /// Whether a write is refused, each time it is asked: damage on the way is refused, too, but not
+    /// every time. One that is accepted settles it.
+    async fn refuses_each_time(
+        &self,
+        body: &Body,
+        properties: &Properties,
+        with_crc: bool,
+        refusals: &[ErrorKind],
+    ) -> Result<bool> {
+        for _ in 0..REFUSALS_MIN {
+            let answer = self.write(body, properties, Guard::default(), with_crc, refusals).await;
+            if !refused(answer.map(drop), refusals)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a CRC-64/NVME is shown again, and whether a wrong one is refused.
+    async fn checksums(&self, properties: &Properties) -> Result<(bool, bool)> {
+        let refusals = [ErrorKind::Corrupt, ErrorKind::Other, ErrorKind::Unsupported];
+        if self.refuses_each_time(&self.body, properties, true, &refusals).await? {
+            return Ok((false, false));
+        }
+        let output = self.looked_at().await?;
+        let kept = head_of(&output).and_then(|head| head.checksums.crc64nvme) == Some(self.body.crc64nvme());
+        let wrong = self.body.with_crc_damaged();
+        let wrong_refused =
+            self.refuses_each_time(&wrong, properties, true, &[ErrorKind::Corrupt, ErrorKind::Other]).await?;
+        Ok((kept && wrong_refused, wrong_refused))
+    }
+
+    /// Whether tags come back; and if so, whether HEAD and GET say how many there are.
+    async fn keeps_tags(&self) -> Result<Option<bool>> {
+        let tagged = Properties { tags: [(TAG.0.to_owned(), TAG.1.to_owned())].into(), ..Default::default() };
+        debug_assert!(tagging_header(&tagged.tags).is_some());
+        // An identity may lack the right to tag, which comes to the same.
+        let unable = [ErrorKind::Unsupported, ErrorKind::Other, ErrorKind::Denied];
+        let answer = self.write(&self.body, &tagged, Guard::default(), false, &unable).await;
+        if refused(answer.map(drop), &unable)? {
+            return Ok(None);
+        }
+        if !self.shows_tags(&unable).await? {
+            return Ok(None);
+        }
+        let (output, _) = self.read().await?;
+        // Some servers count on GET alone.
+        Ok(Some(output.tag_count() == Some(1) && self.looked_at().await?.tag_count() == Some(1)))
+    }
+
+    /// Whether the scratch object has the tag that it was given.
+    async fn shows_tags(&self, unable: &[ErrorKind]) -> Result<bool> {
+        let request = || {
+            let request = self
+                .wire
+                .client
+                .get_object_tagging()
+                .bucket(&*self.wire.bucket)
+                .key(self.wire.full_key(&self.key))
+                .set_expected_bucket_owner(self.wire.owner.clone());
+            within(self.wire.reads("read tags of"), 0, request.send())
+        };
+        match patiently(unable, request).await {
+            Ok(output) => Ok(output.tag_set().iter().any(|tag| tag.key() == TAG.0 && tag.value() == TAG.1)),
+            Err(error) if unable.contains(&error.kind()) || error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn looked_at(&self) -> Result<HeadObjectOutput> {
+        let request = || {
+            let request = self
+                .wire
+                .client
+                .head_object()
+                .bucket(&*self.wire.bucket)
+                .key(self.wire.full_key(&self.key))
+                .set_expected_bucket_owner(self.wire.owner.clone())
+                .checksum_mode(ChecksumMode::Enabled);
+            within(self.wire.reads("look at"), 0, request.send())
+        };
+        patiently(&[], request).await
+    }
+
+    async fn head(&self) -> Result<Properties> {
+        let (output, _) = self.read().await?;
+        let mut properties = super::convert::head_of_get(&output, CONTENT.len() as u64).properties;
+        // Some servers add headers of their own accord; what counts is that ours survived.
+        properties.headers.retain(|header, _| *header == Header::ContentType);
+        Ok(properties)
+    }
+
+    async fn read(&self) -> Result<Got> {
+        patiently(&[], || self.wire.get(&self.key, None, None)).await
+    }
+
+    /// The tag of the scratch object as it is now, without its quotes; `None` where there is none.
+    async fn tag_now(&self) -> Result<Option<Box<str>>> {
+        match self.read().await {
+            Ok((output, _)) => Ok(Some(bare_tag(output.e_tag()))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes one full key, once.
+    async fn delete_at(&self, full_key: &str, version: Option<String>, guard: Guard) -> Result<()> {
+        let request = self
+            .wire
+            .client
+            .delete_object()
+            .bucket(&*self.wire.bucket)
+            .key(full_key)
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .set_version_id(version)
+            .set_if_match(guard.if_match);
+        match within(self.wire.writes("delete"), 0, request.send()).await {
+            Ok(output) => {
+                self.versioned.fetch_or(output.version_id().is_some(), Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.on(&self.key)),
+        }
+    }
+
+    async fn delete(&self, guard: Guard) -> Result<()> {
+        self.delete_at(&self.wire.full_key(&self.key), None, guard).await
+    }
+
+    /// The full keys of what there is under the scratch name, past a slash or not.
+    async fn list(&self, slash: &str) -> Result<Vec<String>> {
+        let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
+        let request = || {
+            let request = self
+                .wire
+                .client
+                .list_objects_v2()
+                .bucket(&*self.wire.bucket)
+                .prefix(&prefix)
+                .encoding_type(EncodingType::Url)
+                .set_expected_bucket_owner(self.wire.owner.clone());
+            within(self.wire.reads("list"), 0, request.send())
+        };
+        let output = patiently(&[], request).await?;
+        let encoded = output.encoding_type() == Some(&EncodingType::Url);
+        let keys = output.contents().iter().filter_map(|object| object.key());
+        Ok(keys.filter_map(|key| if encoded { percent_decode(key) } else { Some(key.to_owned()) }).collect())
+    }
+
+    /// Removes all that was written, also what a server has put under another name and what an earlier probe had
+    /// to leave; in a versioned bucket each version and marker. One removal that fails keeps no other from being
+    /// tried.
+    async fn remove(&self) -> Result<()> {
+        let mut failed = self.abort_uploads().await.err();
+        let written = held(&self.written).clone();
+        for (key, accepted) in written {
+            let deleted = patiently(&[], || self.delete_at(&key, None, Guard::default())).await;
+            // An endpoint that takes nothing under a key may not take this either. What is there is listed.
+            failed = failed.or(deleted.err().filter(|_| accepted));
+        }
+        for slash in ["", "/"] {
+            failed = failed.or(self.remove_listed(slash).await.err());
+            if self.versioned.load(Ordering::Relaxed) {
+                failed = failed.or(self.remove_versions(slash).await.err());
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn remove_listed(&self, slash: &str) -> Result<()> {
+        for key in self.list(slash).await? {
+            patiently(&[], || self.delete_at(&key, None, Guard::default())).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_versions(&self, slash: &str) -> Result<()> {
+        let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
+        loop {
+            let request = || {
+                let request = self
+                    .wire
+                    .client
+                    .list_object_versions()
+                    .bucket(&*self.wire.bucket)
+                    .prefix(&prefix)
+                    .encoding_type(EncodingType::Url)
+                    .set_expected_bucket_owner(self.wire.owner.clone());
+                within(self.wire.reads("list versions of"), 0, request.send())
+            };
+            let output = patiently(&[], request).await?;
+            let encoded = output.encoding_type() == Some(&EncodingType::Url);
+            let versions = output.versions().iter().map(|version| (version.key(), version.version_id()));
+            let markers = output.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
+            let named = versions.chain(markers).filter_map(|(key, version)| {
+                let key = if encoded { percent_decode(key?)? } else { key?.to_owned() };
+                Some((key, version?.to_owned()))
+            });
+            let named: Vec<_> = named.collect();
+            for (key, version) in named {
+                patiently(&[], || self.delete_at(&key, Some(version.clone()), Guard::default())).await?;
+            }
+            if output.is_truncated() != Some(true) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a test of several requests again, from its beginning, where it fails in passing: after a lost
+/// answer, what it has prepared is not what it would find.
+async fn afresh<T, F: Future<Output = Result<T>>>(test: impl Fn() -> F) -> Result<T> {
+    let mut tries = 1;
+    loop {
+        match test().await {
+            Err(error) if error.kind().retry() != Retry::Permanent && tries < TESTS_MAX => tries += 1,
+            answer => return answer,
+        }
+    }
+}
+
+/// Sends a request again where it fails in passing, unless the failure is one of the `refusals` that are
+/// an answer here.
+async fn patiently<T, F: Future<Output = Result<T>>>(refusals: &[ErrorKind], send: impl Fn() -> F) -> Result<T> {
+    let mut tries = 1;
+    loop {
+        match send().await {
+            Err(error)
+                if error.kind().retry() != Retry::Permanent
+                    && !refusals.contains(&error.kind())
+                    && tries < TRIES_MAX =>
+            {
+                tries += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// `true` where the answer is a refusal of an expected kind, `false` where there is none; other
+/// errors stay errors, for they tell nothing about the ability.
+fn refused(answer: Result<()>, expected: &[ErrorKind]) -> Result<bool, StoreError> {
+    match answer {
+        Ok(()) => Ok(false),
+        Err(error) if expected.contains(&error.kind()) => Ok(true),
+        // An endpoint that does not know conditions or checksums does not have the ability.
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(error) => Err(error),
+    }
+}

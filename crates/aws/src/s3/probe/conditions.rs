@@ -1,0 +1,128 @@
+//! Which conditions are kept, and in which form: what does not hold must be refused, and what holds taken.
+
+use super::{Probe, REFUSALS_MIN, TRIES_MAX, afresh, patiently, plain};
+use crate::s3::wire::Guard;
+use migrate_store::{ErrorKind, Honoured, IfMatch, Result, Retry};
+
+/// An `ETag` that no object has.
+const NO_TAG: &str = "00000000000000000000000000000000";
+
+/// A kind of write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Put,
+    Finish,
+    /// One that is answered as done and leaves the object was refused.
+    Delete,
+}
+
+/// What a server that keeps conditions does with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Refused,
+    Taken,
+}
+
+impl Probe<'_> {
+    /// Conditions of whole writes.
+    pub(super) async fn on_put(&self) -> Result<Honoured> {
+        self.honoured(Act::Put).await
+    }
+
+    /// Conditions of the finish of an upload.
+    pub(super) async fn on_finish(&self) -> Result<Honoured> {
+        if self.takes_uploads().await? {
+            self.honoured(Act::Finish).await
+        } else {
+            Ok(Honoured { absent: false, matches: IfMatch::Ignored })
+        }
+    }
+
+    /// `If-Match` of deletes.
+    pub(super) async fn on_delete(&self) -> Result<IfMatch> {
+        afresh(|| self.form(Act::Delete)).await
+    }
+
+    async fn honoured(&self, act: Act) -> Result<Honoured> {
+        let absent = afresh(|| self.keeps_absent(act)).await?;
+        Ok(Honoured { absent, matches: afresh(|| self.form(act)).await? })
+    }
+
+    /// Whether `If-None-Match: *` is refused over an object, and taken without one.
+    async fn keeps_absent(&self, act: Act) -> Result<bool> {
+        self.prepare().await?;
+        if self.taken(act, absent(), Expected::Refused).await? {
+            return Ok(false);
+        }
+        patiently(&[], || self.delete(Guard::default())).await?;
+        self.taken(act, absent(), Expected::Taken).await
+    }
+
+    /// The form in which the right tag is taken and a wrong one refused.
+    async fn form(&self, act: Act) -> Result<IfMatch> {
+        self.prepare().await?;
+        for form in [IfMatch::Quoted, IfMatch::Bare] {
+            let wrong = Guard::tag(NO_TAG, form);
+            if self.taken(act, wrong, Expected::Refused).await? {
+                return Ok(IfMatch::Ignored);
+            }
+            let Some(tag) = self.tag_now().await? else { return Ok(IfMatch::Ignored) };
+            let right = Guard::tag(&tag, form);
+            if self.taken(act, right, Expected::Taken).await? {
+                return Ok(form);
+            }
+        }
+        Ok(IfMatch::Ignored)
+    }
+
+    /// Makes sure that the scratch object is there.
+    async fn prepare(&self) -> Result<()> {
+        self.write(&self.body, &plain(), Guard::default(), false, &[]).await.map(drop)
+    }
+
+    /// Whether a request under a condition is carried out. It is repeated where it fails in passing, and a
+    /// refusal must come twice: one alone may come from something in between. One that holds, and is refused after an answer was lost, may have been refused because of its own
+    /// success: then nothing is known, and the test begins again.
+    async fn taken(&self, act: Act, guard: Guard, expected: Expected) -> Result<bool> {
+        let (mut tries, mut lost, mut refusals) = (1, false, 0);
+        loop {
+            let error = match self.send(act, guard.clone()).await {
+                Ok(taken) => return Ok(taken),
+                Err(error) => error,
+            };
+            // An endpoint that does not know the condition, or its form, says so in its own way.
+            if matches!(error.kind(), ErrorKind::Precondition | ErrorKind::Unsupported | ErrorKind::Other) {
+                if lost && expected == Expected::Taken {
+                    return Err(error.of_kind(ErrorKind::Unavailable));
+                }
+                refusals += 1;
+                if refusals == REFUSALS_MIN {
+                    return Ok(false);
+                }
+                continue;
+            }
+            if error.kind().retry() == Retry::Permanent || tries == TRIES_MAX {
+                return Err(error);
+            }
+            lost |= error.outcome_unknown();
+            tries += 1;
+        }
+    }
+
+    async fn send(&self, act: Act, guard: Guard) -> Result<bool> {
+        match act {
+            Act::Put => self.write_once(guard).await.map(|_| true),
+            Act::Finish => self.finish(guard).await.map(|()| true),
+            Act::Delete => {
+                self.delete(guard).await?;
+                // A 404 alone proves nothing.
+                let gone = self.tag_now().await?.is_none();
+                Ok(gone && !self.list("").await?.contains(&self.wire.full_key(&self.key)))
+            }
+        }
+    }
+}
+
+fn absent() -> Guard {
+    Guard { if_none_match: Some("*".to_owned()), ..Guard::default() }
+}

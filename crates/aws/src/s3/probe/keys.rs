@@ -1,0 +1,119 @@
+//! Which keys are held under their own name.
+//!
+//! One key that has every shape and the greatest length, and one that begins with a slash, tell it all of a
+//! server that bends nothing. Only where one of them does not come back are the shapes tried one by one.
+
+use super::{Probe, REFUSALS_MIN, held, patiently, plain};
+use crate::s3::wire::{Guard, How};
+use migrate_core::{capability::KEY_BYTES_MAX, model::Key};
+use migrate_store::{ErrorKind, KeyRules, KeyShape, MetadataForm, Result};
+
+/// Segments of long keys are shorter than this.
+const SEGMENT_BYTES: usize = 200;
+
+impl Probe<'_> {
+    pub(super) async fn keys(&self) -> Result<KeyRules> {
+        let mut rules = KeyRules::ALL;
+        let all = self.holds(&self.of_every_shape()).await?;
+        for (shape, refused) in KeyShape::ALL.into_iter().zip(&mut rules.refused) {
+            if shape == KeyShape::LeadingSlash || !all {
+                *refused = !self.holds(&shape.example(self.key.as_str())).await?;
+            }
+        }
+        if !all {
+            rules.bytes_max = self.longest().await?;
+        }
+        Ok(rules)
+    }
+
+    /// A key of every shape but that of a leading slash, as long as a key may be.
+    fn of_every_shape(&self) -> String {
+        let name = self.key.as_str();
+        let long = "s".repeat(256);
+        let mut key = format!("{name}//./d/../{name} a+%41&?#\\\u{1}\u{e9}e\u{301}/{long}/");
+        self.lengthen(&mut key, KEY_BYTES_MAX - 1);
+        key.push('/');
+        key
+    }
+
+    /// The greatest length of a full key that is held, where [`KEY_BYTES_MAX`] may be too much.
+    async fn longest(&self) -> Result<usize> {
+        let of = |bytes| {
+            let mut key = format!("{}/", self.key.as_str());
+            self.lengthen(&mut key, bytes);
+            key
+        };
+        if self.holds(&of(KEY_BYTES_MAX)).await? {
+            return Ok(KEY_BYTES_MAX);
+        }
+        // What is as long as the scratch key itself is held: it was written before.
+        let (mut held, mut refused) = (self.wire.full_key(&self.key).len() + 1, KEY_BYTES_MAX);
+        while held + 1 < refused {
+            let middle = held.midpoint(refused);
+            if self.holds(&of(middle)).await? {
+                held = middle;
+            } else {
+                refused = middle;
+            }
+        }
+        Ok(held)
+    }
+
+    /// Appends short segments until the full key has so many bytes.
+    fn lengthen(&self, key: &mut String, bytes: usize) {
+        let mut segment = 0;
+        while key.len() + self.wire.prefix.len() < bytes {
+            let last = key.len() + self.wire.prefix.len() + 1 == bytes;
+            segment = if segment == SEGMENT_BYTES && !last { 0 } else { segment + 1 };
+            key.push(if segment == 0 { '/' } else { 'k' });
+        }
+    }
+
+    /// Whether an object under this key is taken, and shown under it.
+    async fn holds(&self, key: &str) -> Result<bool> {
+        if !self.takes(key).await? {
+            return Ok(false);
+        }
+        let full_key = format!("{}{key}", self.wire.prefix);
+        let slash = if key.starts_with('/') { "/" } else { "" };
+        // A listing may be a moment behind.
+        for _ in 0..REFUSALS_MIN {
+            if self.list(slash).await?.contains(&full_key) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a write under this key is accepted. An endpoint that fails for this key only, each time,
+    /// refuses it (seen: 503 for every key above 511 bytes); one that fails for others too tells nothing.
+    async fn takes(&self, key: &str) -> Result<bool> {
+        let key = Key::new(key);
+        let full_key = self.wire.full_key(&key);
+        held(&self.written).insert(full_key.clone(), false);
+        let how = How { with_crc: false, metadata: MetadataForm::Ascii };
+        let answers = [
+            ErrorKind::KeyUnholdable,
+            ErrorKind::Other,
+            ErrorKind::Unsupported,
+            ErrorKind::Denied,
+            ErrorKind::Credentials,
+            ErrorKind::NotFound,
+        ];
+        let plain = plain();
+        for _ in 0..REFUSALS_MIN {
+            match patiently(&answers, || self.wire.put(&key, &self.body, &plain, Guard::default(), how)).await {
+                Ok(_) => {
+                    held(&self.written).insert(full_key, true);
+                    return Ok(true);
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::NoContainer | ErrorKind::Unreachable) => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+        self.write(&self.body, &plain, Guard::default(), false, &[]).await?;
+        Ok(false)
+    }
+}

@@ -1,0 +1,178 @@
+//! What an upload in parts keeps of what it began with, and how its finish is asked about.
+
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+
+use super::{CONTENT, Probe, TAG, afresh, held, patiently, plain};
+use crate::s3::{
+    convert::{bare_tag, quoted, tagging, tagging_header},
+    wire::{Guard, How, metadata, within},
+};
+use migrate_store::{ErrorKind, Header, MetadataForm, Properties, Result, Upload, UploadTags};
+
+/// Errors that say that tags are not for this endpoint, or not for this identity.
+const UNABLE: [ErrorKind; 3] = [ErrorKind::Unsupported, ErrorKind::Other, ErrorKind::Denied];
+
+/// What survives of an upload's beginning.
+pub(super) struct UploadKeeps {
+    /// Headers and user metadata.
+    pub(super) properties: bool,
+    pub(super) tags: UploadTags,
+}
+
+impl Probe<'_> {
+    /// Writes the scratch object once: a lost answer is the caller's to deal with.
+    pub(super) async fn write_once(&self, guard: Guard) -> Result<Option<String>> {
+        let how = How { with_crc: false, metadata: MetadataForm::Raw };
+        self.wire.put(&self.key, &self.body, &plain(), guard, how).await
+    }
+
+    /// Whether uploads in parts can be begun at all.
+    pub(super) async fn takes_uploads(&self) -> Result<bool> {
+        match self.begin_plain().await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Denied) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn begin_plain(&self) -> Result<Upload> {
+        let plain = plain();
+        patiently(&[], || self.begin(&plain)).await
+    }
+
+    async fn begin(&self, properties: &Properties) -> Result<Upload> {
+        let operation = self.wire.writes("begin upload of");
+        let request = self
+            .wire
+            .client
+            .create_multipart_upload()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(&self.key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .set_content_type(properties.headers.get(&Header::ContentType).cloned())
+            .set_metadata(metadata(properties, MetadataForm::Ascii, operation)?)
+            .set_tagging(tagging_header(&properties.tags));
+        let output = within(operation, 0, request.send()).await?;
+        let upload = Upload { key: self.key.clone(), id: output.upload_id().unwrap_or_default().to_owned() };
+        held(&self.uploads).push(upload.clone());
+        Ok(upload)
+    }
+
+    /// Finishes an upload of one part under a condition. One that is refused is left for the next finish, or
+    /// for the end of the probe; one that is gone is no longer counted, and the next finish begins another.
+    pub(super) async fn finish(&self, guard: Guard) -> Result<()> {
+        let open = held(&self.uploads).last().cloned();
+        let upload = match open {
+            Some(upload) => upload,
+            None => self.begin_plain().await?,
+        };
+        match self.complete(&upload, guard).await {
+            // A refusal, or an earlier answer that was lost, has used it up.
+            Err(error) if matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::NotFound) => {
+                self.forget(&upload);
+                Err(error.of_kind(ErrorKind::Unavailable))
+            }
+            answer => answer,
+        }
+    }
+
+    async fn complete(&self, upload: &Upload, guard: Guard) -> Result<()> {
+        let tag = patiently(&[], || self.wire.put_part(upload, 1, &self.body, false)).await?;
+        let part = CompletedPart::builder().part_number(1).e_tag(quoted(&bare_tag(tag.as_deref()))).build();
+        let request = self
+            .wire
+            .client
+            .complete_multipart_upload()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(&self.key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .upload_id(&upload.id)
+            .multipart_upload(CompletedMultipartUpload::builder().parts(part).build())
+            .set_if_match(guard.if_match)
+            .set_if_none_match(guard.if_none_match);
+        match within(self.wire.writes("finish upload of"), CONTENT.len() as u64, request.send()).await {
+            Ok(_) => {}
+            // Done, and told in a form that is not understood.
+            Err(error) if error.kind() == ErrorKind::Garbled => {}
+            Err(error) => return Err(error),
+        }
+        self.forget(upload);
+        Ok(())
+    }
+
+    fn forget(&self, upload: &Upload) {
+        held(&self.uploads).retain(|open| open.id != upload.id);
+    }
+
+    /// Ends the uploads that were not finished. One whose beginning lost its answer is known to the endpoint alone,
+    /// and so is one of a probe that was cut off.
+    pub(super) async fn abort_uploads(&self) -> Result<()> {
+        let mut uploads = held(&self.uploads).clone();
+        let mut failed = None;
+        match patiently(&[], || self.wire.list_uploads(&self.key)).await {
+            Ok(listed) => uploads.extend(listed.into_iter().map(|(upload, _)| upload)),
+            // An endpoint, or an identity, that cannot list them.
+            Err(error) if UNABLE.contains(&error.kind()) => {}
+            Err(error) => failed = Some(error),
+        }
+        for upload in uploads {
+            match patiently(&[], || self.wire.abort_upload(&upload)).await {
+                Ok(()) => self.forget(&upload),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// What an object of parts has of what its upload began with.
+    pub(super) async fn what_an_upload_keeps(&self, tags: bool) -> Result<UploadKeeps> {
+        let mut begun_with = plain();
+        if tags {
+            begun_with.tags.insert(TAG.0.to_owned(), TAG.1.to_owned());
+        }
+        if !afresh(|| self.make(&begun_with)).await? {
+            return Ok(UploadKeeps { properties: true, tags: UploadTags::Lost });
+        }
+        let properties = self.head().await? == plain();
+        let tags = if !tags {
+            UploadTags::Lost
+        } else if self.shows_tags(&UNABLE).await? {
+            UploadTags::AtBegin
+        } else if self.sets_tags(&begun_with).await? {
+            UploadTags::Afterwards
+        } else {
+            UploadTags::Lost
+        };
+        Ok(UploadKeeps { properties, tags })
+    }
+
+    /// Makes the scratch object of one part; `false` where that is not for this endpoint.
+    async fn make(&self, begun_with: &Properties) -> Result<bool> {
+        let upload = match patiently(&UNABLE, || self.begin(begun_with)).await {
+            Ok(upload) => upload,
+            Err(error) if UNABLE.contains(&error.kind()) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        self.complete(&upload, Guard::default()).await.map(|()| true)
+    }
+
+    /// Whether tags can be set on an object that is there.
+    async fn sets_tags(&self, tagged: &Properties) -> Result<bool> {
+        let request = || {
+            let request = self
+                .wire
+                .client
+                .put_object_tagging()
+                .bucket(&*self.wire.bucket)
+                .key(self.wire.full_key(&self.key))
+                .set_expected_bucket_owner(self.wire.owner.clone())
+                .tagging(tagging(&tagged.tags));
+            within(self.wire.writes("set tags of"), 0, request.send())
+        };
+        match patiently(&UNABLE, request).await {
+            Ok(_) => self.shows_tags(&UNABLE).await,
+            Err(error) if UNABLE.contains(&error.kind()) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! [`S3Store`] over what reads, writes and lists, with the cold path; [`S3Client`] makes it.
+
+use super::convert::{bare_tag, crc64_header, head_of, size, tagging_header};
+use super::counts::TagCounts;
+use super::wire::{Guard, How, Wire, content_type, metadata, set_expires, within};
+use super::{
+    client::{self, S3Config},
+    convert, listing, probe, scratch,
+};
+use async_trait::async_trait;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, Tag};
+use migrate_core::{
+    digest::Body,
+    model::{Evidence, Key, KeyRange, Timestamp, Token},
+};
+use migrate_store::{
+    BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Header, Listing, ObjectStore, Part, Proof,
+    Properties, Read, Result, StoreError, Upload, UploadTags, hashing, must_be_gone,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU32},
+};
+use tokio::sync::Mutex;
+
+/// How often a write is repeated whose bytes did not arrive as they were sent.
+const CORRUPT_WRITES_MAX: u32 = 3;
+/// What is wrong with a write whose bytes did not arrive as they were sent.
+pub(super) const CORRUPT: &str = "what it holds is not what was sent";
+
+/// A connection to one endpoint as one identity; cheap to clone, shared by all its stores.
+#[derive(Debug, Clone)]
+pub struct S3Client {
+    client: aws_sdk_s3::Client,
+    config: Arc<S3Config>,
+    probing: Arc<Mutex<()>>,
+}
+
+impl S3Client {
+    /// Prepares the connection; talks to nobody yet.
+    pub async fn connect(config: S3Config) -> Result<Self> {
+        let client = client::connect(&config).await?;
+        Ok(Self { client, config: Arc::new(config), probing: Arc::default() })
+    }
+
+    /// The store of a bucket and prefix; the prefix is empty or ends in `/`.
+    pub fn store(&self, bucket: &str, prefix: &str) -> S3Store {
+        let site = &self.config.site;
+        S3Store {
+            wire: Wire {
+                client: self.client.clone(),
+                bucket: bucket.into(),
+                prefix: prefix.into(),
+                owner: self.config.expected_bucket_owner.clone(),
+                location: format!("s3://{site}/{bucket}/{prefix}").into(),
+            },
+            scratch: scratch::scratch_key(),
+            probing: Arc::clone(&self.probing),
+            capabilities: RwLock::new(Capabilities::unproved()),
+            tag_counts: TagCounts::new(self.config.endpoint.as_ref().map(|endpoint| &*endpoint.url)),
+            md5_tags: AtomicU32::new(0),
+            other_tags: AtomicU32::new(0),
+        }
+    }
+}
+
+/// Objects under a prefix of a bucket.
+#[derive(Debug)]
+pub struct S3Store {
+    pub(super) wire: Wire,
+    /// The key of what probes write.
+    pub(super) scratch: Key,
+    /// Held by a probe: two stores of one place share the scratch key, and would meet there.
+    pub(super) probing: Arc<Mutex<()>>,
+    pub(super) capabilities: RwLock<Capabilities>,
+    pub(super) tag_counts: TagCounts,
+    /// How many `ETag`s were the MD5 of their object, and how many looked like one and were none.
+    pub(super) md5_tags: AtomicU32,
+    pub(super) other_tags: AtomicU32,
+}
+
+impl S3Store {
+    /// Has probes write under the scratch key of this migration, so that a later one removes what one that was
+    /// killed had to leave.
+    #[must_use]
+    pub fn probing_for(mut self, name: &str) -> Self {
+        self.scratch = scratch::scratch_of(name, &self.wire.location);
+        self
+    }
+
+    pub(super) fn known(&self) -> Capabilities {
+        self.capabilities.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// S3 has no object without a key: that is what the empty key is where there is no prefix.
+    pub(super) fn holds(&self, key: &Key) -> bool {
+        !(self.wire.prefix.is_empty() && key.as_str().is_empty())
+    }
+
+    /// The look that stands for a condition which this endpoint ignores, right before a write of our own is
+    /// repeated; the first one was [`conditional`](migrate_store::conditional)'s.
+    pub(super) async fn must_hold_still(&self, key: &Key, condition: &Condition) -> Result<()> {
+        let Condition::Matches(token) = condition else { return Ok(()) };
+        let shown = self.head(key).await.map_err(StoreError::with_unknown_outcome)?;
+        if shown.is_some_and(|head| token.agrees_with(&head.token)) {
+            return Ok(());
+        }
+        let detail = "a damaged write is to be repeated, and the object there is another one by now";
+        Err(self.wire.writes("write").error(ErrorKind::Precondition, detail).with_unknown_outcome().on(key))
+    }
+
+    fn must_hold(&self, key: &Key, operation: &'static str) -> Result<()> {
+        match self.refuses(key) {
+            None => Ok(()),
+            Some(reason) => Err(self.wire.reads(operation).error(ErrorKind::KeyUnholdable, reason).on(key)),
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    fn location(&self) -> &str {
+        &self.wire.location
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.known()
+    }
+
+    async fn probe(&self) -> Result<Capabilities> {
+        let _alone = self.probing.lock().await;
+        let found = probe::probe(&self.wire, &self.scratch).await?;
+        self.adopt(found.clone());
+        Ok(found)
+    }
+
+    fn adopt(&self, capabilities: Capabilities) {
+        *self.capabilities.write().unwrap_or_else(PoisonError::into_inner) = capabilities;
+    }
+
+    fn list(&self, range: KeyRange) -> Box<dyn Listing> {
+        Box::new(listing::S3Listing::new(self.wire.clone(), range))
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<Head>> {
+        if !self.holds(key) {
+            return Ok(None);
+        }
+        let operation = self.wire.reads("look at");
+        let request = |part| {
+            self.wire
+                .client
+                .head_object()
+                .bucket(&*self.wire.bucket)
+                .key(self.wire.full_key(key))
+                .set_expected_bucket_owner(self.wire.owner.clone())
+                .checksum_mode(ChecksumMode::Enabled)
+                .set_part_number(part)
+                .send()
+        };
+        let mut head = match within(operation, 0, request(None)).await {
+            Ok(output) => {
+                let unsized_head = || operation.error(ErrorKind::Garbled, "the answer has no Content-Length").on(key);
+                head_of(&output).ok_or_else(unsized_head)?
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.on(key)),
+        };
+        let parts = head.token.tag.rsplit_once('-').and_then(|(_, count)| count.parse::<u32>().ok());
+        if parts.is_some_and(|parts| parts > 1) {
+            // Some servers do not know `partNumber` on HEAD, others ignore it: then the layout of
+            // the parts stays unknown.
+            if let Ok(first) = within(operation, 0, request(Some(1))).await {
+                head.part_size = size(first.content_length()).filter(|size| (1..head.token.size).contains(size));
+            }
+        }
+        self.tag_counts.complete(&mut head, &self.known());
+        Ok(Some(head))
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        let request = self
+            .wire
+            .client
+            .get_object_tagging()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(key))
+            .set_expected_bucket_owner(self.wire.owner.clone());
+        let output = match within(self.wire.reads("read tags of"), 0, request.send()).await {
+            Ok(output) => output,
+            // How some servers say that there are none.
+            Err(error) if error.detail().starts_with("NoSuchTagSet") => return Ok(BTreeMap::new()),
+            Err(error) => return Err(error.on(key)),
+        };
+        self.tag_counts.were_read();
+        Ok(output.tag_set().iter().map(|tag: &Tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
+    }
+
+    async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
+        if !self.holds(key) {
+            return Err(self.wire.reads("read").error(ErrorKind::NotFound, "S3 has no empty key").on(key));
+        }
+        let read = self.read_once(key, range, pin).await.map_err(|error| error.on(key))?;
+        match range {
+            Some(_) => Ok(read),
+            None => self.attest(key, read).await.map_err(|error| error.on(key)),
+        }
+    }
+
+    async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
+        self.must_hold(key, "write")?;
+        let known = self.known();
+        let mut condition = condition.clone();
+        for _ in 0..CORRUPT_WRITES_MAX {
+            let guard = Guard::of(&condition, known.on_put());
+            let how = How { with_crc: known.keeps_crc64nvme, metadata: known.metadata };
+            let tag = self
+                .wire
+                .put(key, body, properties, guard, how)
+                .await
+                .map_err(|error| refused(error, &condition).on(key))?;
+            let token = self.written(key, body.size(), tag.as_deref()).await?;
+            // Whatever goes wrong from here on, the object may well be there.
+            let proved = self.proved(known.proof, key, body, &token.tag).await;
+            if proved.map_err(StoreError::with_unknown_outcome)? {
+                return Ok(token);
+            }
+            // What is there now is our own damaged write: replace exactly that.
+            if condition != Condition::None {
+                condition = Condition::Matches(token);
+                if !known.on_put().keeps(&condition) {
+                    self.must_hold_still(key, &condition).await?;
+                }
+            }
+        }
+        Err(self.wire.writes("write").error(ErrorKind::Corrupt, CORRUPT).on(key))
+    }
+
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        if !self.holds(key) {
+            return Some("S3 has no empty key");
+        }
+        let known = self.capabilities.read().unwrap_or_else(PoisonError::into_inner);
+        known.keys.refuses(key, self.wire.prefix.len())
+    }
+
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        self.must_hold(key, "begin upload of")?;
+        let known = self.known();
+        let with_crc = known.keeps_crc64nvme;
+        let metadata =
+            metadata(properties, known.metadata, self.wire.writes("begin upload of")).map_err(|error| error.on(key))?;
+        // Tags that would be dropped may as well be refused: they are set once the object is there.
+        let tags = (known.upload_tags == UploadTags::AtBegin).then(|| tagging_header(&properties.tags)).flatten();
+        let header = |header| properties.headers.get(&header).cloned();
+        let expires = header(Header::Expires);
+        let request = self
+            .wire
+            .client
+            .create_multipart_upload()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .set_cache_control(header(Header::CacheControl))
+            .set_content_disposition(header(Header::ContentDisposition))
+            .set_content_encoding(header(Header::ContentEncoding))
+            .set_content_language(header(Header::ContentLanguage))
+            .content_type(content_type(properties))
+            .set_metadata(metadata)
+            .set_tagging(tags)
+            .set_checksum_algorithm(with_crc.then_some(ChecksumAlgorithm::Crc64Nvme))
+            .set_checksum_type(with_crc.then_some(ChecksumType::FullObject))
+            .customize()
+            .mutate_request(move |request| set_expires(request, expires.as_deref()));
+        let operation = self.wire.writes("begin upload of");
+        before.sending().await?;
+        let output = within(operation, 0, request.send()).await.map_err(|error| error.on(key))?;
+        match output.upload_id() {
+            Some(id) if !id.is_empty() => Ok(Upload { key: key.clone(), id: id.to_owned() }),
+            _ => Err(operation.error(ErrorKind::Other, "no upload id came back").with_unknown_outcome().on(key)),
+        }
+    }
+
+    async fn put_part(&self, upload: &Upload, number: u32, _offset: u64, body: &Body) -> Result<Part> {
+        let known = self.known();
+        for _ in 0..CORRUPT_WRITES_MAX {
+            let tag = self
+                .wire
+                .put_part(upload, number, body, known.keeps_crc64nvme)
+                .await
+                .map_err(|error| error.on(&upload.key))?;
+            let tag = bare_tag(tag.as_deref());
+            // A part cannot be read back; `finish_upload` reads the whole where nothing else proves it.
+            let arrived = known.proof != Proof::Md5Tag
+                || hashing::md5(body.bytes()).await == convert::md5_of_tag(&tag).unwrap_or_default();
+            if arrived {
+                return Ok(Part { number, size: body.size(), tag: tag.into() });
+            }
+        }
+        Err(self.wire.writes("write part of").error(ErrorKind::Corrupt, CORRUPT).on(&upload.key))
+    }
+
+    async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
+        self.wire.list_parts(upload).await
+    }
+
+    async fn finish_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        evidence: &Evidence,
+        _properties: &Properties,
+        condition: &Condition,
+    ) -> Result<Token> {
+        let known = self.known();
+        let total: u64 = parts.iter().map(|part| part.size).sum();
+        let guard = Guard::of(condition, known.on_finish());
+        let completed = parts
+            .iter()
+            .map(|part| {
+                CompletedPart::builder()
+                    .part_number(i32::try_from(part.number).expect("parts number to 10,000"))
+                    .e_tag(convert::quoted(&part.tag))
+                    .build()
+            })
+            .collect();
+        let request = self
+            .wire
+            .client
+            .complete_multipart_upload()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(&upload.key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .upload_id(&upload.id)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(completed)).build())
+            .set_checksum_crc64_nvme(known.keeps_crc64nvme.then(|| crc64_header(evidence.crc64nvme)))
+            .set_checksum_type(known.keeps_crc64nvme.then_some(ChecksumType::FullObject))
+            .set_if_match(guard.if_match)
+            .set_if_none_match(guard.if_none_match);
+        // S3 joins the parts before it answers, which takes minutes for the largest objects.
+        let answer = within(self.wire.writes("finish upload of"), total, request.send()).await;
+        let output = match answer {
+            Ok(output) => output,
+            Err(error) => return Err(self.wire.no_upload(upload, refused(error, condition)).await),
+        };
+        let token = self.written(&upload.key, total, output.e_tag()).await?;
+        if known.proof == Proof::ReadBack {
+            self.read_back(&upload.key, &token, evidence).await.map_err(StoreError::with_unknown_outcome)?;
+        }
+        Ok(token)
+    }
+
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        let operation = self.wire.writes("set tags of");
+        let look = self.wire.client.head_object();
+        let look = look.bucket(&*self.wire.bucket).key(self.wire.full_key(key));
+        let look = look.set_expected_bucket_owner(self.wire.owner.clone());
+        let changed = || operation.error(ErrorKind::Changed, "it is no longer the version that was written").on(key);
+        let shown = match within(self.wire.reads("look at"), 0, look.send()).await {
+            Ok(shown) if head_of(&shown).is_some_and(|head| pin.agrees_with(&head.token)) => shown,
+            Ok(_) => return Err(changed()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(changed()),
+            Err(error) => return Err(error.on(key)),
+        };
+        let request = self
+            .wire
+            .client
+            .put_object_tagging()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .set_version_id(shown.version_id().map(ToOwned::to_owned))
+            .tagging(convert::tagging(tags));
+        within(operation, 0, request.send()).await.map(drop).map_err(|error| error.on(key))
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> Result<()> {
+        self.wire.abort_upload(upload).await
+    }
+
+    async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>> {
+        self.wire.list_uploads(key).await
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
+        if !self.holds(key) {
+            return Ok(());
+        }
+        let guard = Guard::of(condition, self.known().on_delete());
+        let request = self
+            .wire
+            .client
+            .delete_object()
+            .bucket(&*self.wire.bucket)
+            .key(self.wire.full_key(key))
+            .set_expected_bucket_owner(self.wire.owner.clone())
+            .set_if_match(guard.if_match);
+        match within(self.wire.writes("delete"), 0, request.send()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => must_be_gone(self, "delete", key).await,
+            // A condition does not hold either where nothing is left to delete.
+            Err(error) if error.kind() == ErrorKind::Precondition && self.head(key).await?.is_none() => {
+                must_be_gone(self, "delete", key).await
+            }
+            Err(error) => Err(error.on(key)),
+        }
+    }
+}
+
+/// A write under `If-Match` answers 404 where the object is gone: its condition does not hold.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>
+fn refused(error: StoreError, condition: &Condition) -> StoreError {
+    match (error.kind(), condition) {
+        (ErrorKind::NotFound, Condition::Matches(_)) => error.of_kind(ErrorKind::Precondition),
+        _ => error,
+    }
+}

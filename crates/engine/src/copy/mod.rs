@@ -1,0 +1,415 @@
+//! Brings one record from the source to every target that needs it.
+//!
+//! # One read, many targets
+//!
+//! The bytes are read once and written to all targets at the same time. A target that is slower
+//! than the others must not hold them back: when its share of the writes in flight has been used up
+//! for a while and another has room, its records are *deferred*, durably, to a pass of their own. The same happens
+//! where it does not answer at all.
+//!
+//! # Consistency
+//!
+//! Reads are pinned to the version that the listing showed. A source that changes meanwhile makes
+//! the record start over with the new version; nothing is ever put together from two. Writes carry
+//! the condition under which they were decided; the store keeps it, by itself or by a look.
+//!
+//! # Errors
+//!
+//! What concerns one record is an [`Outcome`]; what concerns a whole endpoint (credentials, a full
+//! disk, a missing bucket) goes to [`Journal::fatal`] and ends the run: going on would only fail
+//! the rest.
+
+use std::{
+    sync::{
+        PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::join_all;
+use tokio::time::Instant;
+
+use crate::copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want, is_fatal};
+use crate::{
+    compare::{Verdict, compare},
+    layout,
+};
+use migrate_core::{
+    model::{Aspects, Key, TargetIndex, Token},
+    report::Event,
+};
+use migrate_ledger::Pair;
+use migrate_store::{
+    ErrorKind, Head, PartRules, Properties, Retry, StoreError, hashing, is_listed,
+    survive::{self, Scope, Shape},
+};
+
+pub(crate) mod copier;
+pub(crate) mod parts;
+pub(crate) mod unclaimed;
+
+/// How often a record whose source changes under our hands is started over.
+const RESTARTS_MAX: u32 = 4;
+/// How long a target's share of the writes in flight must be used up before its records are deferred.
+const CROWDED_MIN: Duration = Duration::from_secs(2);
+/// How many records in a row a target may leave unanswered before it counts as down.
+const SILENCE_MAX: u32 = 8;
+/// How many failed records are told one by one, each time a dataset runs.
+const FAILURES_TOLD_MAX: u64 = 10_000;
+
+impl Copier {
+    /// Brings the record to every target that wants it.
+    pub(crate) async fn bring(&self, mut job: Job) -> Outcomes {
+        let _slot = self.budget.slot().await;
+        if self.shutdown.is_draining() {
+            return all(job, Vec::new(), || Outcome::Interrupted);
+        }
+        let mut outcomes = Vec::new();
+        self.settle_equal(&mut job, &mut outcomes).await;
+        self.defer_crowded(&mut job, &mut outcomes);
+        for _ in 0..RESTARTS_MAX {
+            if job.wants.is_empty() {
+                return outcomes;
+            }
+            match self.attempt(&job, &mut outcomes).await {
+                Ok(()) => return outcomes,
+                Err(error) if error.kind() == ErrorKind::Changed => {
+                    let done: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
+                    job.wants.retain(|(target, _)| !done.contains(target));
+                    match self.source.head(&job.key).await {
+                        Ok(Some(head)) => job.source = head.token,
+                        Ok(None) => return all(job, outcomes, || Outcome::Gone),
+                        Err(error) => return self.unread(job, outcomes, error),
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => return all(job, outcomes, || Outcome::Gone),
+                Err(error) => return self.unread(job, outcomes, error),
+            }
+        }
+        let reason = format!("it changed at the source {RESTARTS_MAX} times while it was copied");
+        all(job, outcomes, || Outcome::Failed(reason.clone()))
+    }
+
+    /// Looks at records that both sides have and no ledger has paired, or has paired without all that must be
+    /// there: equal ones are done, the others are to be replaced.
+    async fn settle_equal(&self, job: &mut Job, outcomes: &mut Outcomes) {
+        if !job.wants.iter().any(|(_, want)| matches!(want, Want::Look(_) | Want::Review(_))) {
+            return;
+        }
+        // Where this fails, the read that follows says what is wrong.
+        let Ok(Some(source)) = self.look_at_source(&job.key).await else { return };
+        job.source = source.token.clone();
+        let mut wants = Vec::new();
+        for (target, want) in std::mem::take(&mut job.wants) {
+            let follower = self.follower(target);
+            let settled = match want {
+                Want::Look(shown) => self.compared(follower, &job.key, &source, shown, None).await,
+                Want::Review(pair) => self.compared(follower, &job.key, &source, pair.target.clone(), Some(pair)).await,
+                want => Err(want),
+            };
+            match settled {
+                Ok(pair) => outcomes.push((target, Outcome::Same(pair))),
+                Err(want) => wants.push((target, want)),
+            }
+        }
+        job.wants = wants;
+    }
+
+    /// What is equal at a target, or what is wanted there. Versions that are paired hold the same bytes.
+    async fn compared(
+        &self,
+        follower: &Follower,
+        key: &Key,
+        source: &Head,
+        shown: Token,
+        pair: Option<Pair>,
+    ) -> Result<Pair, Want> {
+        let scope = Scope::new(&self.source.capabilities(), &follower.store.capabilities(), follower.waived);
+        let head = match survive::look(&*follower.store, key, scope.has_tags()).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Err(Want::Create),
+            Err(_) => return Err(Want::Replace(shown)),
+        };
+        let pair = pair.filter(|pair| pair.source.agrees_with(&source.token) && pair.target.agrees_with(&head.token));
+        let equal = match pair {
+            Some(_) => scope.differs(source, &head).is_none(),
+            None => compare(source, &head, scope) == Verdict::Equal,
+        };
+        if !equal {
+            return Err(if pair.is_some() { Want::Replace(head.token) } else { Want::Look(head.token) });
+        }
+        let evidence = pair.and_then(|pair| pair.evidence);
+        Ok(Pair { source: source.token.clone(), target: head.token, evidence, waived: follower.waived })
+    }
+
+    /// A look at the source, with its tags if a target is to have them.
+    async fn look_at_source(&self, key: &Key) -> Result<Option<Head>, StoreError> {
+        survive::look(&*self.source, key, self.wants_tags()).await
+    }
+
+    /// Whether the source no longer has a record, by its own listing: a single "not found" may come
+    /// from something between us and the store, and must not make a record forgotten.
+    pub(crate) async fn is_gone(&self, key: &Key) -> Result<bool, StoreError> {
+        Ok(!is_listed(&*self.source, key).await?)
+    }
+
+    /// Tells of a failed record, up to a number: a display has no use for millions.
+    pub(crate) fn tell_failed(&self, target: TargetIndex, key: &Key, reason: &str) {
+        if self.failures_told.fetch_add(1, Ordering::Relaxed) < FAILURES_TOLD_MAX {
+            self.sink.tell(Event::RecordFailed {
+                dataset: self.dataset.clone(),
+                target: self.follower(target).store.location().to_owned(),
+                key: key.clone(),
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    fn wants_tags(&self) -> bool {
+        self.targets.iter().any(|follower| !follower.waived.holds(Aspects::TAGS))
+    }
+
+    /// Leaves for later what a slow or silent target has no room for while another has.
+    fn defer_crowded(&self, job: &mut Job, outcomes: &mut Outcomes) {
+        if job.last_chance {
+            return;
+        }
+        let crowded = |target: TargetIndex| {
+            let follower = self.follower(target);
+            follower.is_down() || follower.is_crowded(self.lane_max)
+        };
+        if job.wants.iter().all(|(target, _)| crowded(*target)) {
+            return;
+        }
+        job.wants.retain(|(target, _)| {
+            let defer = crowded(*target);
+            if defer {
+                outcomes.push((*target, Outcome::Deferred));
+            }
+            !defer
+        });
+    }
+
+    /// One attempt with one version of the source. Errors are the source's; what goes wrong at a
+    /// target is an outcome.
+    async fn attempt(&self, job: &Job, outcomes: &mut Outcomes) -> Result<(), StoreError> {
+        let size = job.source.size;
+        let rules = job.wants.iter().map(|(target, _)| self.follower(*target).store.capabilities().parts);
+        let rules = rules.reduce(narrowest).unwrap_or(PartRules::S3);
+        let wish = job.wants.iter().filter_map(|(target, _)| self.follower(*target).part_size).min();
+        if layout::part_size(size, None, wish, rules).is_none() && !is_multipart(&job.source) {
+            return self.whole(job, outcomes).await;
+        }
+        let head = self.pinned_head(job).await?;
+        match layout::part_size(size, head.part_size, wish, rules) {
+            None => self.whole(job, outcomes).await,
+            Some(part_size) => parts::bring(self, job, &head, part_size, outcomes).await,
+        }
+    }
+
+    /// The source's properties and part layout, at the version that is being copied.
+    async fn pinned_head(&self, job: &Job) -> Result<Head, StoreError> {
+        let gone = |kind| StoreError::new(kind, "look at", self.source.location(), "it changed").on(&job.key);
+        match self.look_at_source(&job.key).await? {
+            Some(head) if job.source.agrees_with(&head.token) => Ok(head),
+            Some(_) => Err(gone(ErrorKind::Changed)),
+            None => Err(gone(ErrorKind::NotFound)),
+        }
+    }
+
+    /// One GET, one PUT a target.
+    async fn whole(&self, job: &Job, outcomes: &mut Outcomes) -> Result<(), StoreError> {
+        let _room = self.budget.bytes(job.source.size).await;
+        let read = self.source.read(&job.key, None, Some(&job.source)).await?;
+        let mut head = read.head;
+        if self.wants_tags() {
+            head.properties.tags = survive::tags_at(&*self.source, &job.key, &head).await?;
+        }
+        let body = hashing::body(read.bytes).await;
+        let source = head.token.clone();
+        let written = job.wants.iter().map(|(target, want)| {
+            let (body, head, source) = (&body, &head, &source);
+            async move {
+                let follower = self.follower(*target);
+                let outcome = match follower.given(head, Shape::Whole) {
+                    Err(reason) => Outcome::Failed(reason),
+                    Ok(properties) => {
+                        let condition = want.condition();
+                        let put = follower.store.put(&job.key, body, &properties, &condition);
+                        let written = follower.counted(put).await;
+                        self.outcome(
+                            follower,
+                            job.last_chance,
+                            written.map(|target| {
+                                let (source, evidence) = (source.clone(), Some(body.evidence()));
+                                (want, Pair { source, target, evidence, waived: follower.waived })
+                            }),
+                        )
+                    }
+                };
+                (*target, outcome)
+            }
+        });
+        outcomes.extend(join_all(written).await);
+        Ok(())
+    }
+
+    /// What a write's end means for the record, and for what is thought of the target.
+    pub(crate) fn outcome(
+        &self,
+        follower: &Follower,
+        last_chance: bool,
+        written: Result<(&Want, Pair), StoreError>,
+    ) -> Outcome {
+        match written {
+            Ok((want, pair)) => {
+                follower.silent.store(0, Ordering::Relaxed);
+                let over_unknown = matches!(want, Want::Look(found) if found.size == pair.source.size);
+                Outcome::Copied { pair, over_unknown }
+            }
+            Err(error) if error.kind().retry() == Retry::Permanent => {
+                if is_fatal(&error) {
+                    self.journal.fatal(error);
+                    return Outcome::Interrupted;
+                }
+                Outcome::Failed(error.to_string())
+            }
+            Err(error) => {
+                follower.silent.fetch_add(1, Ordering::Relaxed);
+                if last_chance {
+                    if follower.is_down() {
+                        // The rest would fail alike; it waits, durably, for the next run.
+                        self.journal.fatal(error);
+                        return Outcome::Interrupted;
+                    }
+                    return Outcome::Failed(error.to_string());
+                }
+                Outcome::Deferred
+            }
+        }
+    }
+
+    /// The source could not be read.
+    fn unread(&self, job: Job, outcomes: Outcomes, error: StoreError) -> Outcomes {
+        if is_fatal(&error) || error.kind() == ErrorKind::Unreachable {
+            self.journal.fatal(error);
+            return all(job, outcomes, || Outcome::Interrupted);
+        }
+        if error.kind().retry() == Retry::Permanent || job.last_chance {
+            let reason = error.to_string();
+            return all(job, outcomes, || Outcome::Failed(reason.clone()));
+        }
+        all(job, outcomes, || Outcome::Deferred)
+    }
+
+    pub(crate) fn follower(&self, target: TargetIndex) -> &Follower {
+        &self.targets[target.get()]
+    }
+}
+
+/// Counts a write as in flight for as long as this lives: also one that is dropped half way.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Follower {
+    /// What of an object's properties it is given; an error where it cannot hold what must survive.
+    pub(crate) fn given(&self, head: &Head, shape: Shape) -> Result<Properties, String> {
+        survive::given(head, shape, self.waived, &*self.store)
+    }
+
+    /// Whether its lane has been full for a while: a hiccup is no reason to read a record twice.
+    fn is_crowded(&self, lane_max: usize) -> bool {
+        let mut since = self.crowded_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.in_flight.load(Ordering::Relaxed) < lane_max {
+            *since = None;
+            return false;
+        }
+        since.get_or_insert_with(Instant::now).elapsed() >= CROWDED_MIN
+    }
+
+    /// Runs a write with its target's count of writes in flight.
+    pub(crate) async fn counted<T>(&self, write: impl Future<Output = T>) -> T {
+        let _counted = InFlight::enter(&self.in_flight);
+        write.await
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.silent.load(Ordering::Relaxed) >= SILENCE_MAX
+    }
+}
+
+/// Gives every want that has no outcome yet this one.
+fn all(job: Job, mut outcomes: Outcomes, outcome: impl Fn() -> Outcome) -> Outcomes {
+    let done: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
+    let open = job.wants.into_iter().map(|(target, _)| target).filter(|target| !done.contains(target));
+    outcomes.extend(open.map(|target| (target, outcome())));
+    outcomes
+}
+
+/// What all of two targets take.
+fn narrowest(a: PartRules, b: PartRules) -> PartRules {
+    PartRules {
+        size_min: a.size_min.max(b.size_min),
+        size_max: a.size_max.min(b.size_max),
+        count_max: a.count_max.min(b.count_max),
+    }
+}
+
+/// Whether an S3 tag says that the object was made of parts.
+fn is_multipart(token: &Token) -> bool {
+    token.tag.rsplit_once('-').is_some_and(|(_, parts)| parts.parse::<u32>().is_ok_and(|parts| parts > 1))
+        && token.tag.len() < 40
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use migrate_store::Condition;
+    use migrate_store::memory::MemoryStore;
+
+    #[test]
+    fn every_write_is_sent_under_the_condition_that_it_was_decided_by() {
+        let shown = Token { size: 1, tag: "t".into(), modified_s: None };
+        let pair = Pair { source: shown.clone(), target: shown.clone(), evidence: None, waived: Aspects::NONE };
+        assert_eq!(Want::Create.condition(), Condition::Absent);
+        for want in [Want::Replace(shown.clone()), Want::Look(shown.clone()), Want::Review(pair)] {
+            assert_eq!(want.condition(), Condition::Matches(shown.clone()), "{want:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_dropped_half_way_is_no_longer_in_flight() {
+        let follower = Follower {
+            index: TargetIndex(0),
+            store: Arc::new(MemoryStore::new("memory")),
+            part_size: None,
+            in_flight: 0.into(),
+            crowded_since: Mutex::default(),
+            silent: 0.into(),
+            waived: Aspects::NONE,
+        };
+        let in_flight = || follower.in_flight.load(Ordering::Relaxed);
+        let mut write = Box::pin(follower.counted(std::future::pending::<()>()));
+        assert!(futures::poll!(&mut write).is_pending());
+        assert_eq!(in_flight(), 1);
+        drop(write);
+        assert_eq!(in_flight(), 0, "a target must not count as crowded for good");
+        follower.counted(async {}).await;
+        assert_eq!(in_flight(), 0);
+    }
+}

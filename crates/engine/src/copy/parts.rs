@@ -1,0 +1,371 @@
+//! Brings a large record over in parts.
+//!
+//! Each part is read once, hashed once, and written to every target that lacks it. What is durable
+//! at each instant, per target: the intent to upload, right before the store is asked for an upload; the
+//! upload's id, before the first part; each part with its digests, soon after it was written. So a
+//! later run goes on with the parts that are there, and an upload can always be found again.
+//!
+//! # Tags that an upload does not keep
+//!
+//! Where a server drops the tags that an upload began with, they are set once the object is there, and
+//! only then is the record told to the ledger. A crash between the two leaves an object that no pair
+//! names: the next pass looks at it, finds it without its tags, and writes it again.
+//!
+//! An upload whose id was never learned is [`unclaimed`](crate::copy::unclaimed)'s.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures::{StreamExt as _, future::join_all, stream};
+
+use crate::{
+    copy::{
+        copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
+        unclaimed::{self, Asking},
+    },
+    journal::NotWritten,
+    layout::{part_count, part_range},
+};
+use migrate_core::{
+    digest::Parts,
+    model::{Aspects, Evidence, TargetIndex},
+    report::Event,
+};
+use migrate_ledger::{Pair, Record, UploadIntent, UploadRow, WrittenPart};
+use migrate_store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload, UploadTags, hashing, survive::Shape};
+
+/// Parts of one record that are under way at once; the byte budget bounds them further.
+const PARTS_IN_FLIGHT: usize = 4;
+/// How often an upload is asked for whose answer was lost.
+const BEGIN_TRIES_MAX: u32 = 3;
+
+/// One target's upload while its parts come in.
+#[derive(Debug)]
+struct Lane<'a> {
+    target: TargetIndex,
+    want: &'a Want,
+    upload: Upload,
+    /// What it need not bring. An upload that an earlier run began was begun with what that run had to
+    /// bring, which is not known here.
+    waived: Aspects,
+    state: Mutex<LaneState>,
+}
+
+#[derive(Debug, Default)]
+struct LaneState {
+    /// Parts that are at the target.
+    parts: BTreeMap<u32, WrittenPart>,
+    /// Why no more parts are sent.
+    failed: Option<StoreError>,
+}
+
+/// Why the parts of a record stopped coming.
+enum Stopped {
+    /// The source could not be read at the pinned version.
+    Source(StoreError),
+    /// The run is to end.
+    Interrupted,
+}
+
+impl From<NotWritten> for Stopped {
+    fn from(_: NotWritten) -> Self {
+        Self::Interrupted
+    }
+}
+
+/// Brings the record to all targets of the job. Errors are the source's; what goes wrong at a
+/// target is an outcome.
+pub(crate) async fn bring(
+    copier: &Copier,
+    job: &Job,
+    head: &Head,
+    part_size: u64,
+    outcomes: &mut Outcomes,
+) -> Result<()> {
+    let opened = join_all(job.wants.iter().map(|(target, want)| async move {
+        let follower = copier.follower(*target);
+        (*target, want, open(copier, follower, job, head, part_size).await)
+    }));
+    let mut lanes = Vec::new();
+    for (target, want, opened) in opened.await {
+        match opened {
+            Ok(Opened { upload, parts, waived }) => {
+                let state = Mutex::new(LaneState { parts, failed: None });
+                lanes.push(Lane { target, want, upload, waived, state });
+            }
+            Err(Opening::Unfit(reason)) => outcomes.push((target, Outcome::Failed(reason))),
+            Err(Opening::Interrupted) => outcomes.push((target, Outcome::Interrupted)),
+            Err(Opening::Failed(error)) => {
+                outcomes.push((target, copier.outcome(copier.follower(target), job.last_chance, Err(error))));
+            }
+        }
+    }
+    match parts(copier, job, &lanes, part_size).await {
+        Ok(()) => {}
+        Err(Stopped::Source(error)) => return Err(error),
+        Err(Stopped::Interrupted) => {
+            outcomes.extend(lanes.iter().map(|lane| (lane.target, Outcome::Interrupted)));
+            return Ok(());
+        }
+    }
+    let ended = join_all(lanes.into_iter().map(|lane| async { (lane.target, finish(copier, job, head, lane).await) }));
+    outcomes.extend(ended.await);
+    Ok(())
+}
+
+/// Brings all parts, a few at once. What stops one lets no other begin, but those under way end: dropped, they
+/// could be at the target and not in the ledger, and would be written again.
+async fn parts(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64) -> Result<(), Stopped> {
+    let stopping = AtomicBool::new(false);
+    let numbers = (1..=part_count(job.source.size, part_size)).take_while(|_| !stopping.load(Ordering::Relaxed));
+    let mut parts = stream::iter(numbers.map(|number| part(copier, job, lanes, part_size, number)))
+        .buffer_unordered(PARTS_IN_FLIGHT);
+    let mut outcome = Ok(());
+    while let Some(done) = parts.next().await {
+        stopping.fetch_or(done.is_err(), Ordering::Relaxed);
+        outcome = outcome.and(done);
+    }
+    outcome
+}
+
+/// Reads one part and writes it to every lane that lacks it.
+async fn part(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64, number: u32) -> Result<(), Stopped> {
+    let wanted: Vec<_> = lanes.iter().filter(|lane| lane.lacks(number)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    // Parts are durable, so a large record may be left half way.
+    if copier.shutdown.is_draining() {
+        return Err(Stopped::Interrupted);
+    }
+    let range = part_range(job.source.size, part_size, number);
+    let _room = copier.budget.bytes(range.end - range.start).await;
+    let read = copier.source.read(&job.key, Some(range), Some(&job.source)).await.map_err(Stopped::Source)?;
+    let body = hashing::body(read.bytes).await;
+    let written = join_all(wanted.into_iter().map(|lane| {
+        let body = &body;
+        async move {
+            let follower = copier.follower(lane.target);
+            let write = follower.store.put_part(&lane.upload, number, range.start, body);
+            (lane, follower.counted(write).await)
+        }
+    }));
+    for (lane, part) in written.await {
+        match part {
+            Ok(part) => {
+                let part = WrittenPart {
+                    number,
+                    size: part.size,
+                    tag: part.tag,
+                    sha256: body.sha256(),
+                    crc64nvme: body.crc64nvme(),
+                };
+                lane.state().parts.insert(number, part.clone());
+                let (dataset, key) = (copier.dataset.clone(), job.key.clone());
+                copier.journal.note(vec![Record::PartWritten { dataset, target: lane.target, key, part }]).await?;
+            }
+            Err(error) => {
+                lane.state().failed.get_or_insert(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the object of its parts.
+async fn finish(copier: &Copier, job: &Job, head: &Head, lane: Lane<'_>) -> Outcome {
+    let follower = copier.follower(lane.target);
+    let state = lane.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let finished = if let Some(error) = state.failed {
+        Err(error)
+    } else {
+        let assembled = assemble(follower, job, head, &lane.upload, lane.want, &state.parts).await;
+        assembled.map(|pair| Pair { waived: lane.waived, ..pair })
+    };
+    let ended = Record::UploadEnded { dataset: copier.dataset.clone(), target: lane.target, key: job.key.clone() };
+    match finished {
+        Ok(pair) => match copier.journal.note(vec![ended]).await {
+            Ok(()) => copier.outcome(follower, job.last_chance, Ok((lane.want, pair))),
+            Err(NotWritten) => Outcome::Interrupted,
+        },
+        Err(error) => {
+            // A passing failure keeps its parts for the next try, another one takes them along. So does
+            // damage: one of the parts is not what the source holds, and nobody knows which.
+            let permanent = error.kind().retry() == Retry::Permanent && !crate::copy::copier::is_fatal(&error);
+            if permanent || error.kind() == ErrorKind::Corrupt {
+                if let Err(abort) = follower.store.abort_upload(&lane.upload).await {
+                    tell_left(copier, &abort);
+                } else if copier.journal.note(vec![ended]).await.is_err() {
+                    return Outcome::Interrupted;
+                }
+            }
+            copier.outcome(follower, job.last_chance, Err(error))
+        }
+    }
+}
+
+async fn assemble(
+    follower: &Follower,
+    job: &Job,
+    head: &Head,
+    upload: &Upload,
+    want: &Want,
+    written: &BTreeMap<u32, WrittenPart>,
+) -> Result<Pair> {
+    let mut digests = Parts::default();
+    for part in written.values() {
+        digests.push(part.size, part.sha256, part.crc64nvme);
+    }
+    let evidence: Evidence = digests.finish();
+    if head.checksums.crc64nvme.is_some_and(|crc| crc != evidence.crc64nvme) {
+        let detail = "what was read does not have the checksum that the source keeps";
+        return Err(StoreError::new(ErrorKind::Corrupt, "read", "the source", detail).on(&job.key));
+    }
+    let unfit = |reason| StoreError::new(ErrorKind::Unsupported, "finish upload of", follower.store.location(), reason);
+    let mut properties = follower.given(head, Shape::Parts).map_err(unfit)?;
+    let tags = match follower.store.capabilities().upload_tags {
+        UploadTags::Afterwards => std::mem::take(&mut properties.tags),
+        UploadTags::AtBegin | UploadTags::Lost => BTreeMap::new(),
+    };
+    let parts: Vec<_> =
+        written.values().map(|part| Part { number: part.number, size: part.size, tag: part.tag.clone() }).collect();
+    let target = follower.store.finish_upload(upload, &parts, &evidence, &properties, &want.condition()).await?;
+    if !tags.is_empty() {
+        follower.store.set_tags(&job.key, &tags, &target).await?;
+    }
+    Ok(Pair { source: job.source.clone(), target, evidence: Some(evidence), waived: follower.waived })
+}
+
+/// An upload that parts can be written to.
+struct Opened {
+    upload: Upload,
+    /// Those that are there.
+    parts: BTreeMap<u32, WrittenPart>,
+    waived: Aspects,
+}
+
+/// Why an upload could not be opened.
+enum Opening {
+    Unfit(String),
+    Failed(StoreError),
+    Interrupted,
+}
+
+impl From<StoreError> for Opening {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<NotWritten> for Opening {
+    fn from(_: NotWritten) -> Self {
+        Self::Interrupted
+    }
+}
+
+/// Goes on with the upload that the ledger knows, if it is of this version and layout and still
+/// there; else begins one.
+async fn open(copier: &Copier, follower: &Follower, job: &Job, head: &Head, part_size: u64) -> Result<Opened, Opening> {
+    let properties = follower.given(head, Shape::Parts).map_err(Opening::Unfit)?;
+    let known = copier.journal.ledger.upload(&copier.dataset, follower.index, &job.key).await.map_err(|error| {
+        copier.journal.fatal(error);
+        Opening::Interrupted
+    })?;
+    if let Some(row) = known {
+        let same = row.intent.source == job.source && row.intent.part_size == part_size;
+        if let Some(upload) = named(&row).filter(|_| same) {
+            match follower.store.list_parts(&upload).await {
+                Ok(parts) => return Ok(Opened { upload, parts: still_there(row, &parts), waived: Aspects::ALL }),
+                Err(error) if error.kind() == ErrorKind::NoUpload => {}
+                // Nobody can tell which parts are there, nor will next time: begin anew. Seen on a server
+                // that calls the list of parts by another name.
+                Err(error) if error.kind() == ErrorKind::Garbled => drop_upload(copier, follower, &row).await?,
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            drop_upload(copier, follower, &row).await?;
+        }
+    }
+    begin(copier, follower, job, &properties, part_size).await
+}
+
+async fn begin(
+    copier: &Copier,
+    follower: &Follower,
+    job: &Job,
+    properties: &migrate_store::Properties,
+    part_size: u64,
+) -> Result<Opened, Opening> {
+    let (dataset, target) = (copier.dataset.clone(), follower.index);
+    let mut tries = 1;
+    let upload = loop {
+        let (key, source, at) = (job.key.clone(), job.source.clone(), crate::clock::now());
+        let asking = Asking::new(copier, follower, UploadIntent { key, source, part_size, at, before: None }).await;
+        match follower.store.begin_upload(&job.key, properties, &asking).await {
+            Ok(upload) => break upload,
+            Err(_) if asking.was_unwritten() => return Err(Opening::Interrupted),
+            Err(error) if error.outcome_unknown() && tries < BEGIN_TRIES_MAX => {
+                tries += 1;
+                unclaimed::lost(copier, follower, asking.intent()).await?;
+            }
+            // Nothing began, so there is nothing to look for.
+            Err(error) if !error.outcome_unknown() && asking.was_sent() => {
+                copier.journal.note(vec![Record::UploadEnded { dataset, target, key: job.key.clone() }]).await?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let begun = Record::UploadBegun { dataset, target, key: job.key.clone(), id: upload.id.clone() };
+    copier.journal.commit(vec![begun]).await?;
+    Ok(Opened { upload, parts: BTreeMap::new(), waived: follower.waived })
+}
+
+/// The parts that both the ledger and the store know, and know alike.
+fn still_there(row: UploadRow, listed: &[Part]) -> BTreeMap<u32, WrittenPart> {
+    let listed: BTreeMap<_, _> = listed.iter().map(|part| (part.number, part)).collect();
+    let alike = |part: &WrittenPart| {
+        listed.get(&part.number).is_some_and(|found| found.size == part.size && found.tag == part.tag)
+    };
+    row.parts.into_iter().filter(alike).map(|part| (part.number, part)).collect()
+}
+
+/// Drops an upload that is of no use any more, with its parts, at the target and in the ledger.
+pub(crate) async fn drop_upload(copier: &Copier, follower: &Follower, row: &UploadRow) -> Result<(), StoreError> {
+    match named(row) {
+        Some(upload) => follower.store.abort_upload(&upload).await?,
+        None => unclaimed::drop_nameless(copier, follower, row.intent.clone()).await?,
+    }
+    let ended =
+        Record::UploadEnded { dataset: copier.dataset.clone(), target: row.target, key: row.intent.key.clone() };
+    // Where the ledger cannot be written, the next run drops it again, which is no error.
+    let _ = copier.journal.note(vec![ended]).await;
+    Ok(())
+}
+
+/// Tells of an upload that could not be aborted.
+pub(crate) fn tell_left(copier: &Copier, error: &StoreError) {
+    let message = format!("an unfinished upload stays behind until the next run: {}", error.detail());
+    copier.sink.tell(Event::Warning { dataset: Some(copier.dataset.clone()), key: error.key().cloned(), message });
+}
+
+/// The upload of a row, where the store has named it.
+fn named(row: &UploadRow) -> Option<Upload> {
+    Some(Upload { key: row.intent.key.clone(), id: row.id.clone()? })
+}
+
+impl Lane<'_> {
+    fn state(&self) -> std::sync::MutexGuard<'_, LaneState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lacks(&self, number: u32) -> bool {
+        let state = self.state();
+        state.failed.is_none() && !state.parts.contains_key(&number)
+    }
+}

@@ -1,0 +1,279 @@
+//! Uploads that were asked for and whose id was never learned.
+//!
+//! A crash, or a lost answer, between asking for an upload and learning its id leaves one that nobody can
+//! name. What is durable before the request leaves: the ids of the key's uploads that were there already,
+//! and when it left, after every wait for a limit. So a look at the key's uploads can tell:
+//!
+//! - one that was not there before and began when we asked is ours, and is aborted;
+//! - where there is none that is new, ours is gone, or never was;
+//! - otherwise nobody can tell, also where the store lists none. Then it stays in the ledger, *unclaimed*,
+//!   for the operator to see, and every later pass looks again until it is known to be gone.
+//!
+//! A request whose answer was lost may still be on its way, so that nothing new right afterwards proves
+//! nothing: the end of the pass looks once more.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    clock::now,
+    copy::copier::{Copier, Follower},
+    error::EngineError,
+    journal::NotWritten,
+};
+use migrate_core::{
+    model::{Key, TargetIndex, Timestamp},
+    report::Event,
+};
+use migrate_ledger::{Record, Unclaimed, UploadIntent};
+use migrate_store::{BeforeSending, ErrorKind, ObjectStore, Result, StoreError, Upload};
+
+/// How far the beginning of an upload, by the store's clock, may be from when we asked for it, by ours. S3
+/// refuses requests that are further off:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html> (`RequestTimeTooSkewed`).
+const BEGUN_MS_MAX: i64 = 15 * 60 * 1000;
+/// So many earlier uploads of one key are remembered; beyond them nothing is told apart.
+const BEFORE_MAX: usize = 1000;
+
+/// One request for an upload: records its intent right before it leaves.
+pub(crate) struct Asking<'a> {
+    copier: &'a Copier,
+    target: TargetIndex,
+    intent: Mutex<UploadIntent>,
+    sent: AtomicBool,
+    unwritten: AtomicBool,
+}
+
+impl<'a> Asking<'a> {
+    /// Looks at what is there already, so that what comes can be told from it.
+    pub(crate) async fn new(copier: &'a Copier, follower: &Follower, intent: UploadIntent) -> Self {
+        // Not being allowed to list uploads is no reason not to begin one.
+        let listed = follower.store.list_uploads(&intent.key).await.ok();
+        let before = listed.filter(|listed| listed.len() <= BEFORE_MAX);
+        let before = before.map(|listed| listed.into_iter().map(|(upload, _)| upload.id).collect());
+        Self {
+            copier,
+            target: follower.index,
+            intent: Mutex::new(UploadIntent { before, ..intent }),
+            sent: AtomicBool::new(false),
+            unwritten: AtomicBool::new(false),
+        }
+    }
+
+    /// The intent as it was recorded last.
+    pub(crate) fn intent(&self) -> UploadIntent {
+        self.intent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An intent is recorded.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// The ledger could not be written, so nothing was sent.
+    pub(crate) fn was_unwritten(&self) -> bool {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl BeforeSending for Asking<'_> {
+    async fn sending(&self) -> Result<()> {
+        self.intent.lock().unwrap_or_else(PoisonError::into_inner).at = now();
+        let (dataset, target, upload) = (self.copier.dataset.clone(), self.target, self.intent());
+        let key = upload.key.clone();
+        let written = self.copier.journal.commit(vec![Record::UploadIntended { dataset, target, upload }]).await;
+        self.unwritten.store(written.is_err(), Ordering::Relaxed);
+        self.sent.fetch_or(written.is_ok(), Ordering::Relaxed);
+        written.map_err(|NotWritten| {
+            let location = self.copier.follower(self.target).store.location();
+            StoreError::new(ErrorKind::Other, "begin upload of", location, "the ledger is not written").on(&key)
+        })
+    }
+}
+
+/// What a look at a key's uploads says of one that was asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// It was there, and is aborted.
+    Aborted,
+    /// Nothing is there that was not there before.
+    Nothing,
+    /// Any of these may be it, or none. Empty where the store does not list uploads.
+    Doubtful(Vec<String>),
+}
+
+/// Looks for an upload, and aborts it where it can only be ours. Where the lead has moved, nothing is
+/// aborted: applications upload there now.
+async fn look(store: &dyn ObjectStore, asked: &Unclaimed, may_abort: bool) -> Result<Seen> {
+    let listed = match store.list_uploads(&asked.key).await {
+        Ok(listed) => listed,
+        Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported) => {
+            return Ok(Seen::Doubtful(Vec::new()));
+        }
+        Err(error) => return Err(error),
+    };
+    let new = new_since(asked, listed);
+    if new.is_empty() {
+        return Ok(Seen::Nothing);
+    }
+    if let Some(upload) = ours(asked, &new).filter(|_| may_abort) {
+        store.abort_upload(upload).await?;
+        return Ok(Seen::Aborted);
+    }
+    Ok(Seen::Doubtful(new.into_iter().map(|(upload, _)| upload.id).collect()))
+}
+
+/// An upload as it is listed, with its beginning by the store's clock, where the store says that.
+type Listed = (Upload, Option<Timestamp>);
+
+/// Those that were not there before, as far as that is known.
+fn new_since(asked: &Unclaimed, listed: Vec<Listed>) -> Vec<Listed> {
+    let known = |upload: &Upload| asked.before.as_ref().is_some_and(|before| before.contains(&upload.id));
+    listed.into_iter().filter(|(upload, _)| !known(upload)).collect()
+}
+
+/// The one that began when we asked, where it is known what was there before and no other began then.
+fn ours<'a>(asked: &Unclaimed, new: &'a [Listed]) -> Option<&'a Upload> {
+    asked.before.as_ref()?;
+    let then = |begun: &Option<Timestamp>| begun.is_none_or(|begun| (begun.0 - asked.at.0).abs() <= BEGUN_MS_MAX);
+    let mut began_then = new.iter().filter(|(_, begun)| then(begun)).map(|(upload, _)| upload);
+    let one = began_then.next()?;
+    began_then.next().is_none().then_some(one)
+}
+
+/// Settles a request whose answer was lost a moment ago, as far as that can be.
+pub(crate) async fn lost(copier: &Copier, follower: &Follower, intent: UploadIntent) -> Result<()> {
+    let asked = asked(intent);
+    let ids = match look(&*follower.store, &asked, true).await? {
+        Seen::Aborted => return Ok(()),
+        Seen::Nothing => Vec::new(),
+        Seen::Doubtful(ids) => {
+            tell(copier, follower, &asked.key, &ids, asked.at);
+            ids
+        }
+    };
+    keep(copier, follower, Unclaimed { ids, ..asked }).await
+}
+
+/// Settles a request of an earlier process, or one that is given up; what nobody can tell stays.
+pub(crate) async fn drop_nameless(copier: &Copier, follower: &Follower, intent: UploadIntent) -> Result<()> {
+    let asked = asked(intent);
+    if let Seen::Doubtful(ids) = look(&*follower.store, &asked, true).await? {
+        tell(copier, follower, &asked.key, &ids, asked.at);
+        keep(copier, follower, Unclaimed { ids, ..asked }).await?;
+    }
+    Ok(())
+}
+
+/// Looks again at every upload of a dataset that is unclaimed at one target, or at all. Returns how many
+/// were aborted. What cannot be looked at is looked at by the next run.
+pub(crate) async fn look_again(
+    copier: &Copier,
+    target: Option<TargetIndex>,
+    may_abort: bool,
+) -> std::result::Result<u64, EngineError> {
+    let mut aborted = 0;
+    for row in copier.journal.ledger.unclaimed(&copier.dataset).await? {
+        if target.is_some_and(|target| target != row.target) {
+            continue;
+        }
+        let (follower, asked) = (copier.follower(row.target), row.upload);
+        let (dataset, target) = (copier.dataset.clone(), row.target);
+        match look(&*follower.store, &asked, may_abort).await {
+            Ok(seen @ (Seen::Aborted | Seen::Nothing)) => {
+                aborted += u64::from(seen == Seen::Aborted);
+                let gone = Record::UploadGone { dataset, target, key: asked.key, at: asked.at };
+                copier.journal.note(vec![gone]).await?;
+            }
+            Ok(Seen::Doubtful(ids)) => {
+                tell(copier, follower, &asked.key, &ids, asked.at);
+                if ids != asked.ids && !ids.is_empty() {
+                    let kept = keep(copier, follower, Unclaimed { ids, ..asked }).await;
+                    kept.map_err(|_unwritten| EngineError::LedgerClosed)?;
+                }
+            }
+            Err(error) => {
+                let message = format!("an upload without a name was not looked at: {}", error.detail());
+                copier.sink.tell(Event::Warning { dataset: Some(dataset), key: Some(asked.key), message });
+            }
+        }
+    }
+    Ok(aborted)
+}
+
+fn asked(intent: UploadIntent) -> Unclaimed {
+    let UploadIntent { key, at, before, .. } = intent;
+    Unclaimed { key, at, before, ids: Vec::new() }
+}
+
+async fn keep(copier: &Copier, follower: &Follower, upload: Unclaimed) -> Result<()> {
+    let (dataset, target, key) = (copier.dataset.clone(), follower.index, upload.key.clone());
+    let written = copier.journal.commit(vec![Record::UploadUnclaimed { dataset, target, upload }]).await;
+    written.map_err(|NotWritten| {
+        let location = follower.store.location();
+        StoreError::new(ErrorKind::Other, "look for upload of", location, "the ledger is not written").on(&key)
+    })
+}
+
+fn tell(copier: &Copier, follower: &Follower, key: &Key, ids: &[String], at: Timestamp) {
+    copier.sink.tell(Event::UploadUnclaimed {
+        dataset: copier.dataset.clone(),
+        target: follower.store.location().to_owned(),
+        key: key.clone(),
+        ids: ids.to_vec(),
+        asked_for: at,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use migrate_store::{Properties, memory::MemoryStore};
+
+    fn asked_at(at: i64, before: Option<&[&str]>) -> Unclaimed {
+        let before = before.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
+        Unclaimed { key: "k".into(), at: Timestamp(at), before, ids: Vec::new() }
+    }
+
+    async fn begin(store: &MemoryStore) -> String {
+        store.begin_upload(&"k".into(), &Properties::default(), &()).await.unwrap().id
+    }
+
+    fn listed(id: &str, begun: Option<i64>) -> Listed {
+        (Upload { key: "k".into(), id: id.to_owned() }, begun.map(Timestamp))
+    }
+
+    #[test]
+    fn only_what_is_new_and_alone_began_then_is_ours() {
+        let asked = asked_at(BEGUN_MS_MAX * 10, Some(&["old"]));
+        let at = |ms: i64| Some(asked.at.0 + ms);
+        let claim = |asked: &Unclaimed, all: &[Listed]| ours(asked, &new_since(asked, all.to_vec())).cloned();
+        let old = listed("old", at(0));
+        for near in [at(0), at(BEGUN_MS_MAX), at(-BEGUN_MS_MAX), None] {
+            let all = [old.clone(), listed("new", near), listed("later", at(BEGUN_MS_MAX + 1))];
+            assert_eq!(claim(&asked, &all).map(|upload| upload.id).as_deref(), Some("new"), "{near:?}");
+        }
+        assert_eq!(claim(&asked, &[old.clone(), listed("new", at(-BEGUN_MS_MAX - 1))]), None, "it began long before");
+        assert_eq!(claim(&asked, &[listed("a", at(1)), listed("b", at(2))]), None, "either may be ours");
+        assert_eq!(claim(&asked_at(0, None), &[listed("new", Some(0))]), None, "it may have been there before");
+        assert!(new_since(&asked, vec![old]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_ours_is_aborted_where_the_lead_has_not_moved() {
+        let store = MemoryStore::new("memory");
+        let old = begin(&store).await;
+        let asked = asked_at(0, Some(&[&old]));
+        assert_eq!(look(&store, &asked, true).await.unwrap(), Seen::Nothing);
+        let new = begin(&store).await;
+        assert_eq!(look(&store, &asked, false).await.unwrap(), Seen::Doubtful(vec![new]), "applications upload there");
+        assert_eq!(store.unfinished_uploads(), 2);
+        assert_eq!(look(&store, &asked, true).await.unwrap(), Seen::Aborted);
+        assert_eq!(store.list_uploads(&"k".into()).await.unwrap()[0].0.id, old, "the other one is not ours");
+    }
+}

@@ -1,0 +1,327 @@
+//! The steps of a cutover, in their order.
+
+use std::{fmt::Debug, time::Duration};
+
+use async_trait::async_trait;
+
+use crate::{
+    cutover::{
+        hand::{Changes, Cut, Halt},
+        moves::{Move, NOTHING_COMPARED},
+        switch,
+    },
+    route::Shown,
+    verify::witness::SwitchProof,
+};
+use migrate_core::{
+    lifecycle::{Event, State},
+    plan,
+};
+
+/// One step. Every method may be called again after a crash.
+#[async_trait]
+pub trait Step: Debug + Send + Sync {
+    /// Its name, as the documents have it.
+    fn name(&self) -> &'static str;
+
+    /// What it will do to this dataset, for people.
+    fn describe(&self, what: &Move) -> String;
+
+    /// Whether it can work; changes nothing.
+    async fn check(&self, cut: Cut<'_>) -> Result<(), Halt>;
+
+    /// Does it.
+    async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt>;
+
+    /// Takes back what `apply` did, or part of it.
+    async fn undo(&self, cut: Cut<'_>) -> Result<(), Halt>;
+
+    /// Whether the dataset is beyond this step already.
+    fn is_behind(&self, state: &State) -> bool {
+        state.moved_to().is_some()
+    }
+
+    /// Whether it is the point of no return: from here on a dataset only goes forward.
+    fn is_final(&self) -> bool {
+        false
+    }
+}
+
+/// What one step leaves to the next.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// The route as the gate saw it.
+    pub(crate) shown: Option<Shown>,
+    /// The proof of the final verification.
+    pub(crate) proof: Option<SwitchProof>,
+}
+
+/// The steps of a dataset's cutover.
+pub fn steps(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
+    // Our own writes whose outcome is unknown come to rest in `settle`.
+    let quiet = cutover.quiet.max(cutover.settle);
+    let watch = Watch { max_age: cutover.route_max_age };
+    vec![
+        Box::new(Gate),
+        Box::new(Quiet { time: quiet }),
+        Box::new(FinalVerify),
+        Box::new(LastLook),
+        Box::new(Switch),
+        Box::new(watch),
+    ]
+}
+
+/// The steps of a dataset whose route was switched, and of which nothing else is left.
+pub fn steps_after_switch(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
+    vec![Box::new(Watch { max_age: cutover.route_max_age })]
+}
+
+/// The route can be switched safely, and shows the lead that the plan moves.
+#[derive(Debug)]
+struct Gate;
+
+impl Gate {
+    async fn look(cut: Cut<'_>) -> Result<Option<Shown>, Halt> {
+        let state = cut.hand.state();
+        if !matches!(state, State::Verified { .. }) {
+            return Err(Halt::Refused(format!("{} is {}, not verified", cut.what.dataset, state.name())));
+        }
+        if cut.what.lacks_proof(&state) {
+            return Err(Halt::Refused(NOTHING_COMPARED.to_owned()));
+        }
+        cut.route.prove().await?;
+        let shown = cut.route.read().await?;
+        if let Some(shown) = &shown
+            && shown.document.lead != cut.what.from
+        {
+            return Err(Halt::Refused(format!(
+                "the route {} says that {} leads since epoch {}, and the plan moves the lead from {}: \
+                 somebody else has moved it; correct the plan, or the route",
+                cut.route.location(),
+                shown.document.lead,
+                shown.document.epoch,
+                cut.what.from
+            )));
+        }
+        Ok(shown)
+    }
+}
+
+#[async_trait]
+impl Step for Gate {
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!(
+            "checks that all is proved, and that the route {} can be switched and shows that {} leads",
+            what.cutover.route, what.from
+        )
+    }
+
+    async fn check(&self, cut: Cut<'_>) -> Result<(), Halt> {
+        Self::look(cut).await.map(drop)
+    }
+
+    async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
+        carried.shown = Self::look(cut).await?;
+        Ok(())
+    }
+
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+/// Nothing fences the old lead, so it must be seen to be at rest.
+#[derive(Debug)]
+struct Quiet {
+    time: Duration,
+}
+
+#[async_trait]
+impl Step for Quiet {
+    fn name(&self) -> &'static str {
+        "quiet"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!(
+            "waits {} s, in which {} must see no write: nothing fences it, as the plan accepts",
+            self.time.as_secs(),
+            what.from
+        )
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
+        let reason = format!("{} to be at rest: nothing fences it", cut.what.from);
+        cut.hand.wait(self.time, &reason).await
+    }
+
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+/// Both sides are compared in full, after the quiet time has passed: what was copied before it is still
+/// what is there.
+#[derive(Debug)]
+struct FinalVerify;
+
+#[async_trait]
+impl Step for FinalVerify {
+    fn name(&self) -> &'static str {
+        "final verify"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!("compares every record of {} by {}", what.dataset, what.level.as_str())
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
+        // The source may have been emptied since the gate.
+        let proof = cut.hand.verify().await?.for_switch(cut.what.accept_empty);
+        carried.proof = Some(proof.ok_or_else(|| Halt::Refused(NOTHING_COMPARED.to_owned()))?);
+        Ok(())
+    }
+
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+/// A verification of much data takes long, and that of the phase's other datasets longer: right before
+/// the switch the old lead and the new one are listed once more, and nothing else.
+#[derive(Debug)]
+struct LastLook;
+
+#[async_trait]
+impl Step for LastLook {
+    fn name(&self) -> &'static str {
+        "last look"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!("lists {} and {} once more, which must still show what was compared", what.from, what.to)
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
+        let Changes { old, new } = cut.hand.changes().await?;
+        if old.count > 0 {
+            return Err(Halt::MovedOn(format!("{} records have changed since they were compared", old.count)));
+        }
+        if let Some(key) = new.keys.first() {
+            return Err(Halt::Refused(format!(
+                "{} records at {} are not what was compared, the first is {}: something else writes there, or it \
+                 lost them; look at them, then run again",
+                new.count,
+                cut.what.to,
+                cut.hand.shown(key)
+            )));
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+/// The route shows the new lead.
+#[derive(Debug)]
+struct Switch;
+
+#[async_trait]
+impl Step for Switch {
+    fn name(&self) -> &'static str {
+        "switch"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!("makes the route show that {} leads: from here on there is no way but forward", what.to)
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
+        let Some(proof) = carried.proof.take() else {
+            return Err(Halt::Refused("nothing was verified".to_owned()));
+        };
+        switch::switch(cut, &proof, carried.shown.as_ref()).await
+    }
+
+    async fn undo(&self, cut: Cut<'_>) -> Result<(), Halt> {
+        // What was switched stays; what was only intended is made impossible.
+        switch::settle(cut).await
+    }
+
+    fn is_final(&self) -> bool {
+        true
+    }
+}
+
+/// Every client has read the route again; then the old lead is looked at once more.
+#[derive(Debug)]
+struct Watch {
+    max_age: Duration,
+}
+
+#[async_trait]
+impl Step for Watch {
+    fn name(&self) -> &'static str {
+        "watch"
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!(
+            "waits {} s, until every client has read the route again, then looks whether {} was written to meanwhile",
+            self.max_age.as_secs(),
+            what.from
+        )
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
+        let passed = match cut.hand.switched_at().await? {
+            Some(at) => Duration::from_millis(u64::try_from(cut.hand.now().0 - at.0).unwrap_or(0)),
+            None => Duration::ZERO,
+        };
+        let max_age = match cut.hand.state() {
+            State::Switched { max_age_s, .. } => self.max_age.max(Duration::from_secs(max_age_s)),
+            _ => self.max_age,
+        };
+        let reason = format!("every client to have read {} again", cut.route.location());
+        cut.hand.wait(max_age.saturating_sub(passed), &reason).await?;
+        let late = cut.hand.late().await?;
+        if late.count > 0 {
+            cut.hand.tell_late(&late);
+        }
+        cut.hand.happened(Event::CutOver { late: late.count }).await
+    }
+
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    fn is_behind(&self, state: &State) -> bool {
+        matches!(state, State::CutOver { .. })
+    }
+}

@@ -1,0 +1,118 @@
+//! The switch: the one instant at which the lead moves.
+//!
+//! # A crash, or a lost answer
+//!
+//! The ledger holds the intent, with the attempt's name, before the route's store is asked. Whoever
+//! comes next reads the route ([`settle`]): where it shows the attempt, the switch has happened. Where
+//! it does not, the request may still be on its way, and must never arrive after a later verification
+//! was made for nothing. So the route is written once more as it is, under a new attempt's name: the
+//! late request then finds another version than the one that it names, and is refused by the store.
+
+use crate::{
+    cutover::hand::{Cut, Halt},
+    route::{RouteDocument, Shown, Swapped, differs},
+    verify::witness::SwitchProof,
+};
+use migrate_core::{
+    lifecycle::{Event, Lead, State},
+    model::{Epoch, SiteName},
+};
+
+/// Switches the route of a dataset that was verified just now, from the version that the gate saw.
+pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Shown>) -> Result<(), Halt> {
+    if *proof.dataset() != cut.what.dataset {
+        return Err(Halt::Refused(format!("the proof is that of {}", proof.dataset())));
+    }
+    let epoch = shown.map_or(Epoch(0), |shown| shown.document.epoch).next();
+    let lead = Lead { epoch, lead: cut.what.to.clone() };
+    let attempt = cut.hand.attempt();
+    let to = document(cut, lead.clone(), &cut.what.followers, &attempt);
+    // Clients obey the age of the document that they have read.
+    let max_age_s = shown.map_or(0, |shown| shown.document.max_age_s).max(to.max_age_s);
+    let route = cut.route.place().to_owned();
+    cut.hand.happened(Event::SwitchIntended { lead: lead.clone(), attempt, route, max_age_s }).await?;
+    match cut.route.swap(shown, &to).await {
+        Ok(Swapped::Done) => {
+            cut.hand.tell("switch", &format!("{} leads since epoch {epoch}", lead.lead));
+            cut.hand.happened(Event::Switched { lead }).await
+        }
+        Ok(Swapped::Lost(now)) => {
+            let reason = lost(cut, shown, now.as_deref());
+            cut.hand.happened(Event::SwitchAbandoned { reason: reason.clone() }).await?;
+            Err(Halt::Refused(reason))
+        }
+        Ok(Swapped::Unsettled) => Err(Halt::Unsettled(cut.route.location().to_owned())),
+        // Refused, and nothing can be on its way.
+        Err(error) if !error.outcome_unknown() => {
+            let reason = error.to_string();
+            cut.hand.happened(Event::SwitchAbandoned { reason }).await?;
+            Err(error.into())
+        }
+        // The intent stands: whether the store acted is found out before anything else is done.
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Finds out whether a switch that was intended has happened, and makes sure that it cannot happen
+/// later where it has not. Nothing to do where none was intended.
+pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
+    let State::Switching { lead, attempt, route, .. } = cut.hand.state() else { return Ok(()) };
+    if route != cut.route.place() {
+        return Err(Halt::Refused(format!(
+            "its switch was begun at the route {route}, and the plan names {} now: only the first tells whether it \
+             happened; put it back",
+            cut.route.place()
+        )));
+    }
+    let shown = cut.route.read().await?;
+    if shown.as_ref().is_some_and(|shown| shown.document.attempt == attempt) {
+        return cut.hand.happened(Event::Switched { lead }).await;
+    }
+    let abandoned = Event::SwitchAbandoned { reason: "it was cut off before the route was switched".to_owned() };
+    if shown.as_ref().is_some_and(|shown| shown.document.epoch >= lead.epoch) {
+        // Somebody else has moved on: the version that our request names is gone.
+        return cut.hand.happened(abandoned).await;
+    }
+    let (old, followers) = if let Some(Shown { document, .. }) = &shown {
+        (Lead { epoch: document.epoch, lead: document.lead.clone() }, document.followers.clone())
+    } else {
+        let others = cut.what.followers.iter().chain([&cut.what.to]).filter(|site| **site != cut.what.from);
+        (Lead { epoch: Epoch(0), lead: cut.what.from.clone() }, others.cloned().collect())
+    };
+    let seal = document(cut, old, &followers, &cut.hand.attempt());
+    match cut.route.swap(shown.as_ref(), &seal).await? {
+        Swapped::Lost(Some(now)) if now.document.attempt == attempt => {
+            cut.hand.happened(Event::Switched { lead }).await
+        }
+        // The version that the late request names is still there, so it may still be taken.
+        Swapped::Lost(now) if differs(shown.as_ref(), now.as_deref()).is_none() => {
+            Err(Halt::Refused(lost(cut, shown.as_ref(), now.as_deref())))
+        }
+        Swapped::Done | Swapped::Lost(_) => cut.hand.happened(abandoned).await,
+        Swapped::Unsettled => Err(Halt::Unsettled(cut.route.location().to_owned())),
+    }
+}
+
+/// Why a swap was refused, as far as the route itself tells.
+fn lost(cut: Cut<'_>, read: Option<&Shown>, now: Option<&Shown>) -> String {
+    let location = cut.route.location();
+    match differs(read, now) {
+        Some(changed) => format!("the route {location} is no longer what was read: {changed}"),
+        None => format!(
+            "the store of the route {location} refused the switch, and the route still shows just what was read: its \
+             lead, epoch and attempt; look whether the store honours If-Match"
+        ),
+    }
+}
+
+fn document(cut: Cut<'_>, lead: Lead, followers: &[SiteName], attempt: &str) -> RouteDocument {
+    RouteDocument {
+        dataset: cut.what.dataset.clone(),
+        epoch: lead.epoch,
+        attempt: attempt.to_owned(),
+        lead: lead.lead,
+        followers: followers.to_vec(),
+        max_age_s: cut.what.cutover.route_max_age.as_secs(),
+        since: RouteDocument::moment(cut.hand.now()),
+    }
+}

@@ -1,0 +1,107 @@
+//! The datasets of a phase, cut over together.
+
+use std::pin::pin;
+
+use futures::future::{Either, join_all, select};
+
+use crate::cutover::{
+    hand::{Cut, Halt},
+    moves::Move,
+    steps::{Carried, Step, steps, steps_after_switch},
+};
+
+/// One step of a dry run.
+#[derive(Debug)]
+pub struct CheckedStep {
+    /// Its name.
+    pub name: &'static str,
+    /// What it would do.
+    pub describe: String,
+    /// Whether it could.
+    pub checked: Result<(), Halt>,
+}
+
+/// Checks every step that a cutover would take, and changes nothing.
+pub async fn dry_run(cut: Cut<'_>) -> Vec<CheckedStep> {
+    let mut checked = Vec::new();
+    for step in steps(&cut.what.cutover) {
+        if !step.is_behind(&cut.hand.state()) {
+            let describe = step.describe(cut.what);
+            checked.push(CheckedStep { name: step.name(), describe, checked: step.check(cut).await });
+        }
+    }
+    checked
+}
+
+/// The steps that are left for a dataset.
+fn left(cut: &Cut<'_>) -> Vec<Box<dyn Step>> {
+    let Move { cutover, .. } = cut.what;
+    if cut.hand.state().moved_to().is_some() { steps_after_switch(cutover) } else { steps(cutover) }
+}
+
+/// Cuts the datasets over, step by step: none begins a step before all are through the one before
+/// it. Where one halts before the switch, or the run is to stop, all take back what they did; from the
+/// switch on, each goes on for itself. The answers come in the order of `cuts`.
+pub async fn together(cuts: &[Cut<'_>]) -> Vec<Result<(), Halt>> {
+    let lists: Vec<_> = cuts.iter().map(left).collect();
+    let mut carried: Vec<_> = cuts.iter().map(|_| Carried::default()).collect();
+    let mut ended: Vec<Result<(), Halt>> = cuts.iter().map(|_| Ok(())).collect();
+    let mut final_step_began = cuts.iter().any(|cut| cut.hand.state().moved_to().is_some());
+    for number in 0..lists.iter().map(Vec::len).max().unwrap_or(0) {
+        // Asked once for all: a stop between two switches would part the leads of the phase.
+        if !final_step_began && cuts.iter().any(|cut| cut.hand.stops()) {
+            ended.fill_with(|| Err(Halt::Interrupted));
+            undo(cuts, number, &mut ended).await;
+            return ended;
+        }
+        let applied = cuts.iter().zip(&lists).zip(carried.iter_mut()).zip(&ended).map(
+            |(((cut, list), carried), ended)| async move {
+                match list.get(number).filter(|step| ended.is_ok() && !step.is_behind(&cut.hand.state())) {
+                    Some(step) => {
+                        cut.hand.tell(step.name(), &step.describe(cut.what));
+                        let applied = step.apply(*cut, carried);
+                        // The switch alone is not cut: half of it would have to be found out about.
+                        if step.is_final() { applied.await } else { unless_cancelled(*cut, applied).await }
+                    }
+                    None => Ok(()),
+                }
+            },
+        );
+        let applied = join_all(applied).await;
+        for (ended, applied) in ended.iter_mut().zip(applied) {
+            if ended.is_ok() {
+                *ended = applied;
+            }
+        }
+        final_step_began |= lists.iter().any(|list| list.get(number).is_some_and(|step| step.is_final()));
+        let first = cuts.iter().zip(&ended).find(|(_, ended)| ended.is_err()).map(|(cut, _)| cut.what.dataset.clone());
+        if let Some(first) = first.filter(|_| !final_step_began) {
+            undo(cuts, number, &mut ended).await;
+            for ended in ended.iter_mut().filter(|ended| ended.is_ok()) {
+                *ended = Err(Halt::WithOthers(first.clone()));
+            }
+            return ended;
+        }
+    }
+    ended
+}
+
+/// Does it, unless requests are to be dropped.
+async fn unless_cancelled(cut: Cut<'_>, apply: impl Future<Output = Result<(), Halt>>) -> Result<(), Halt> {
+    match select(pin!(apply), cut.hand.cancelled()).await {
+        Either::Left((applied, _)) => applied,
+        Either::Right(((), _)) => Err(Halt::Interrupted),
+    }
+}
+
+/// Takes the steps up to this one back, the last one first. What cannot be taken back is told in
+/// place of why it halted: it is the more urgent.
+async fn undo(cuts: &[Cut<'_>], number: usize, ended: &mut [Result<(), Halt>]) {
+    for (cut, ended) in cuts.iter().zip(ended) {
+        for step in steps(&cut.what.cutover).iter().take(number + 1).rev() {
+            if let Err(halt) = step.undo(*cut).await {
+                *ended = Err(halt);
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Carries a plan out.
+//!
+//! # Who owns what
+//!
+//! The *dispatcher* owns the state of the run: it asks [`lifecycle`](migrate_core::lifecycle) what is next
+//! for each dataset, hands shards to workers and splits them while workers idle. A *worker* joins
+//! both sides' listings of one shard and copies what differs. The *scribe* writes the ledger, alone,
+//! in the order in which reports reach it. The display listens to events and decides nothing.
+//!
+//! ```text
+//! dispatcher ──shards──▶ worker ──rows──▶ copy ──▶ stores
+//!      │                   │               │
+//!      └──── records ──────┴───────────────┴──▶ scribe ──▶ ledger
+//! ```
+//!
+//! # Consistency
+//!
+//! A record is written at the target before it is told to the scribe, and its cursor moves in the
+//! same batch. Starting afresh is resuming from nothing: there is no other recovery.
+//!
+//! # Stopping
+//!
+//! [`Shutdown`] first drains: no new record is begun, those under way are finished and committed.
+//! Asked again, requests are dropped where they stand; multipart uploads keep their ids.
+//!
+//! # Memory
+//!
+//! Bounded by [`Limits`]: pages ahead per listing, records and bytes in flight, windows per shard.
+//! Nothing grows with the number of records.
+
+mod approver;
+mod asked;
+mod budget;
+mod clock;
+pub mod compare;
+mod copy;
+pub mod cutover;
+mod error;
+mod journal;
+pub mod layout;
+mod meaning;
+pub mod route;
+mod rows;
+mod run;
+mod scribe;
+mod shutdown;
+mod sink;
+pub mod sites;
+pub mod standing;
+pub mod survey;
+mod verify;
+mod waits;
+
+pub use approver::{Approver, ByFlag, Ready};
+pub use asked::{AbortOptions, Aborted, DatasetOutcome, Limits, RunOptions, RunOutcome, VerifyOptions};
+pub use asked::{asked, refuse_unsupported};
+pub use error::EngineError;
+pub use meaning::meaning_of;
+pub use run::{
+    abort,
+    dry_run::{DryRun, DryStep, dry_run},
+    repair, run, verify,
+};
+pub use run::{
+    approval::binds as approval_binds,
+    dry_run::LESS,
+    late::resolution,
+    requests::{limits_set, withdrawal},
+};
+pub use shutdown::Shutdown;
+pub use sink::Sink;
+pub use sites::{DatasetStores, Sites};
+pub use verify::{Found, SwitchProof, Verification, Verified};
+pub use waits::WaitsFor;

@@ -1,0 +1,518 @@
+//! Routes: the small documents that tell applications which site leads a dataset.
+//!
+//! A route is one JSON object in a bucket. It changes only by compare-and-swap: written under the condition
+//! that what is there is still what was read. On a store that ignores such conditions two writers could both
+//! believe that they won, so a route there is refused.
+//!
+//! # In a directory
+//!
+//! A file system can replace a file, and it can make a name that is new, but it cannot replace a file under the
+//! condition that it is still the one that was read. A lock would help only those that share it, which two
+//! machines with one network mount may not. So a route in a directory is a *series* of files,
+//! `PATH.000000000001`, `PATH.000000000002` and so on: the one with the highest number is the route. A swap makes
+//! the next number, whole and under a name that is new, or fails; no file of a series is ever changed, replaced
+//! or removed. Where a file system replaces what must not be replaced, a probe finds out, and the route is
+//! refused.
+//!
+//! # Attempts
+//!
+//! Every document carries the name of the attempt that wrote it. So an answer that was lost is settled
+//! by reading: a route that shows our attempt was written by us. One that does not may still change,
+//! because the request may be on its way; [`RouteStore::swap`] says so, and whoever wants to be sure
+//! that it never arrives writes the route anew (see [`crate::cutover::switch`]).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use migrate_core::{
+    digest::Body,
+    model::{DatasetName, Epoch, Key, KeyRange, SiteName, Timestamp, Token},
+    plan::{self, Scheme},
+};
+use migrate_store::{self, Capabilities, Condition, ErrorKind, Header, ObjectStore, Properties, StoreError};
+
+/// A document above this size is no route.
+const BYTES_MAX: u64 = 1 << 20;
+/// How often a route that is listed and not found is read: it may be written between the two.
+const READS_MAX: u32 = 3;
+
+/// What applications read. Fields that this build does not know are left to those that do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteDocument {
+    /// The dataset that it is about.
+    pub dataset: DatasetName,
+    /// How often the lead has moved.
+    pub epoch: Epoch,
+    /// The name of the attempt that wrote it.
+    pub attempt: String,
+    /// The site where applications write.
+    pub lead: SiteName,
+    /// The sites that are kept equal to it, or were when it was written.
+    pub followers: Vec<SiteName>,
+    /// Seconds after which a client must have read the route again, and must not write before it has.
+    pub max_age_s: u64,
+    /// When it was written: RFC 3339, in UTC.
+    pub since: String,
+}
+
+impl RouteDocument {
+    /// The text that is stored.
+    fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a route of names and numbers is JSON") + "\n"
+    }
+
+    /// Now, as documents write it.
+    pub(crate) fn moment(at: Timestamp) -> String {
+        at.to_string()
+    }
+}
+
+/// A route as it was read, with the version that a swap must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// What it says.
+    pub document: RouteDocument,
+    version: Version,
+}
+
+/// The version of a route that a swap must find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Version {
+    /// Of a document.
+    Token(Token),
+    /// The last of a series.
+    Number(u64),
+}
+
+/// How a route is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// One object, replaced under a condition.
+    Document,
+    /// Files that are numbered and stay.
+    Series,
+}
+
+/// What the route shows now that is not as it was read; `None` where nothing differs.
+pub(crate) fn differs(read: Option<&Shown>, now: Option<&Shown>) -> Option<String> {
+    let (read, now) = match (read, now) {
+        (None, None) => return None,
+        (Some(_), None) => return Some("it was there when it was read, and is gone".to_owned()),
+        (read, Some(now)) => (read.map(|shown| &shown.document), &now.document),
+    };
+    let Some(read) = read else {
+        return Some(format!(
+            "there was none when it was read, and now it says that {} leads since epoch {} (attempt {})",
+            now.lead, now.epoch, now.attempt
+        ));
+    };
+    let fields = [
+        ("lead", read.lead.to_string(), now.lead.to_string()),
+        ("epoch", read.epoch.to_string(), now.epoch.to_string()),
+        ("attempt", read.attempt.clone(), now.attempt.clone()),
+    ];
+    let told: Vec<_> = fields
+        .into_iter()
+        .filter(|(_, was, is)| was != is)
+        .map(|(what, was, is)| format!("its {what} was {was} and is {is}"))
+        .collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
+/// What became of a swap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swapped {
+    /// The route shows the new document.
+    Done,
+    /// The store refused the condition; this is what the route shows.
+    Lost(Option<Box<Shown>>),
+    /// No answer came, and the route does not show the new document: it may still come to.
+    Unsettled,
+}
+
+/// Why a route cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store does not keep the conditions of writes: it ignores them, or refuses also what holds.
+    #[error(
+        "the route {location} cannot be switched safely: its store ignores conditional writes, or refuses those \
+         whose condition holds; keep the route in a store that honours If-Match and If-None-Match"
+    )]
+    NoConditions {
+        /// The route.
+        location: String,
+    },
+    /// What is there is no route of the dataset.
+    #[error(
+        "what is at {location} is not a route of dataset {dataset}: {detail}; correct the plan's route, or move it away"
+    )]
+    Foreign {
+        /// The route.
+        location: String,
+        /// The dataset.
+        dataset: DatasetName,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+impl RouteError {
+    /// Whether the route may have been written all the same.
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(self, Self::Store(error) if error.outcome_unknown())
+    }
+}
+
+/// The place of one dataset's route.
+#[derive(Debug, Clone)]
+pub struct RouteStore {
+    store: Arc<dyn ObjectStore>,
+    key: Key,
+    location: String,
+    /// The place that the location stands for: the endpoint's address, or the directory.
+    place: String,
+    dataset: DatasetName,
+    layout: Layout,
+}
+
+/// Digits of a number in a series: with leading zeros, so that names sort as numbers do.
+const DIGITS: usize = 12;
+
+/// The name of a series' document of this number; the first one is 1.
+fn numbered(name: &str, number: u64) -> Key {
+    Key::new(format!("{name}.{number:0DIGITS$}"))
+}
+
+/// The number of a document, where the key is one of the series of this name.
+pub fn number_in_series(name: &str, key: &str) -> Option<u64> {
+    let digits = key.strip_prefix(name)?.strip_prefix('.')?;
+    let fits = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| digits.parse().ok()).flatten()
+}
+
+impl RouteStore {
+    /// The route of a dataset under a key of a store. `location` names it for people.
+    pub fn new(store: Arc<dyn ObjectStore>, key: Key, location: String, dataset: DatasetName) -> Self {
+        Self { store, key, place: location.clone(), location, dataset, layout: Layout::Document }
+    }
+
+    /// The route that the plan names, in the store of its folder: one object, or a series of files.
+    pub fn of(store: Arc<dyn ObjectStore>, route: &plan::Route, dataset: DatasetName) -> Self {
+        let (_, key) = route.folder_and_name();
+        let layout = if route.scheme == Scheme::File { Layout::Series } else { Layout::Document };
+        Self { layout, ..Self::new(store, key, route.to_string(), dataset) }
+    }
+
+    /// The same, where the location stands for this place.
+    #[must_use]
+    pub fn at_place(mut self, place: &str) -> Self {
+        self.place = format!("{} ({place})", self.location);
+        self
+    }
+
+    /// Where it is, with the place that this stands for: a route of the same name elsewhere is another.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Where it is, for people.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// What its store can do, as far as a probe has told.
+    pub fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
+    /// Refuses a store where a swap would not be one, as far as a probe has told.
+    pub fn check(&self) -> Result<(), RouteError> {
+        let can = self.store.capabilities();
+        let matches = can.put_if_matches.is_honoured() || self.layout == Layout::Series;
+        if can.put_if_absent && matches {
+            return Ok(());
+        }
+        Err(RouteError::NoConditions { location: self.location.clone() })
+    }
+
+    /// Asks the store anew, under a scratch key beside the route, whether a swap works there: what an
+    /// earlier probe has told may no longer be so, and at the switch it would be too late.
+    pub async fn prove(&self) -> Result<(), RouteError> {
+        self.store.probe().await?;
+        self.check()
+    }
+
+    /// Reads it; `None` where there is none yet: then the dataset leads where the plan found it. Every
+    /// question for the lead comes through here.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be known whether there is one: the bucket or directory is not there, or cannot be
+    /// listed. A route that is not found is no answer by itself; see [`is_listed`](Self::is_listed).
+    pub async fn read(&self) -> Result<Option<Shown>, RouteError> {
+        if self.layout == Layout::Series {
+            return self.read_last().await;
+        }
+        for _ in 0..READS_MAX {
+            match self.read_document().await? {
+                None if self.is_listed().await? => {}
+                answer => return Ok(answer),
+            }
+        }
+        let detail = "the store lists it, and says that it is not there: run again";
+        Err(StoreError::new(ErrorKind::Unavailable, "read route", &self.location, detail).into())
+    }
+
+    /// What is under the key of the document; `None` where the store says that nothing is.
+    async fn read_document(&self) -> Result<Option<Shown>, RouteError> {
+        let Some(head) = self.store.head(&self.key).await? else { return Ok(None) };
+        if head.token.size > BYTES_MAX {
+            return Err(self.foreign(format!("it has {} bytes", head.token.size)));
+        }
+        let read = match self.store.read(&self.key, None, None).await {
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let document = self.parse(&read.bytes)?;
+        Ok(Some(Shown { document, version: Version::Token(read.head.token) }))
+    }
+
+    /// Reads the last document of a series.
+    async fn read_last(&self) -> Result<Option<Shown>, RouteError> {
+        let name = self.key.as_str();
+        // All names that begin with this one: '.' comes before '/', and '0' right after it.
+        let range = KeyRange { after: Some(Key::new(format!("{name}."))), until: Some(Key::new(format!("{name}/"))) };
+        let (mut listing, mut last) = (self.store.list(range), None);
+        while let Some(page) = listing.next().await? {
+            let numbers = page.iter().filter_map(|entry| number_in_series(name, entry.key.as_str()));
+            last = numbers.max().max(last);
+        }
+        if self.store.head(&self.key).await?.is_some() {
+            let first = numbered(name, 1);
+            return Err(self.foreign(format!(
+                "a route in a directory is a series of files; if this is one, give it the name {first}"
+            )));
+        }
+        let Some(number) = last else { return Ok(None) };
+        // No file of a series goes away or changes, so one that is listed is there.
+        let read = self.store.read(&numbered(name, number), None, None).await?;
+        Ok(Some(Shown { document: self.parse(&read.bytes)?, version: Version::Number(number) }))
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<RouteDocument, RouteError> {
+        let document: RouteDocument = serde_json::from_slice(bytes)
+            .map_err(|error| self.foreign(format!("it does not read as one ({error})")))?;
+        if document.dataset != self.dataset {
+            return Err(self.foreign(format!("it is that of dataset {}", document.dataset)));
+        }
+        Ok(document)
+    }
+
+    fn foreign(&self, detail: String) -> RouteError {
+        RouteError::Foreign { location: self.location.clone(), dataset: self.dataset.clone(), detail }
+    }
+
+    /// Whether a listing shows the route that a look did not find: then it was perhaps written since, and is to
+    /// be read again.
+    async fn is_listed(&self) -> Result<bool, RouteError> {
+        Ok(migrate_store::is_listed(&*self.store, &self.key).await?)
+    }
+
+    /// Writes `to` where the route still is `from`. Doing it twice is doing it once.
+    pub async fn swap(&self, from: Option<&Shown>, to: &RouteDocument) -> Result<Swapped, RouteError> {
+        self.check()?;
+        let (key, condition) = match from.map(|shown| &shown.version) {
+            None if self.layout == Layout::Document => (self.key.clone(), Condition::Absent),
+            None => (numbered(self.key.as_str(), 1), Condition::Absent),
+            Some(Version::Token(token)) => (self.key.clone(), Condition::Matches(token.clone())),
+            Some(Version::Number(last)) => (numbered(self.key.as_str(), last + 1), Condition::Absent),
+        };
+        let body = Body::new(Bytes::from(to.text()));
+        let headers = [
+            (Header::ContentType, "application/json".to_owned()),
+            // A cache between the route and its readers would serve an older one.
+            (Header::CacheControl, "no-store".to_owned()),
+        ];
+        let properties = Properties { headers: headers.into(), metadata: BTreeMap::new(), tags: BTreeMap::new() };
+        let Err(error) = self.store.put(&key, &body, &properties, &condition).await else {
+            return Ok(Swapped::Done);
+        };
+        let unknown = error.outcome_unknown();
+        if !unknown && error.kind() != ErrorKind::Precondition {
+            return Err(error.into());
+        }
+        let shown = match self.read().await {
+            Ok(shown) => shown,
+            // Without a look nothing is known.
+            Err(RouteError::Store(error)) if unknown => return Err(error.with_unknown_outcome().into()),
+            Err(error) => return Err(error),
+        };
+        match shown {
+            Some(shown) if shown.document.attempt == to.attempt => Ok(Swapped::Done),
+            _ if unknown => Ok(Swapped::Unsettled),
+            shown => Ok(Swapped::Lost(shown.map(Box::new))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use migrate_store::{
+        IfMatch,
+        faulty::{Crash, Faults, Faulty},
+        memory::MemoryStore,
+    };
+
+    fn document(epoch: u64, lead: &str, attempt: &str) -> RouteDocument {
+        RouteDocument {
+            dataset: DatasetName::new("shop").unwrap(),
+            epoch: Epoch(epoch),
+            attempt: attempt.into(),
+            lead: SiteName::new(lead).unwrap(),
+            followers: vec![SiteName::new("beijing").unwrap()],
+            max_age_s: 30,
+            since: "2026-01-01T00:00:00Z".into(),
+        }
+    }
+
+    async fn route(store: Arc<dyn ObjectStore>) -> RouteStore {
+        store.probe().await.unwrap();
+        known(store)
+    }
+
+    fn known(store: Arc<dyn ObjectStore>) -> RouteStore {
+        RouteStore::new(
+            store,
+            "routes/shop.json".into(),
+            "s3://c/routes/shop.json".into(),
+            DatasetName::new("shop").unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_route_moves_from_what_was_read_and_from_nothing_else() {
+        let route = route(Arc::new(MemoryStore::new("s3://c/"))).await;
+        assert_eq!(route.read().await.unwrap(), None);
+        let first = document(1, "singapore", "a");
+        assert_eq!(route.swap(None, &first).await.unwrap(), Swapped::Done);
+        assert_eq!(route.swap(None, &first).await.unwrap(), Swapped::Done, "twice is once");
+        let shown = route.read().await.unwrap().unwrap();
+        assert_eq!(shown.document, first);
+
+        let lost = route.swap(None, &document(1, "oregon", "b")).await.unwrap();
+        assert_eq!(lost, Swapped::Lost(Some(Box::new(shown.clone()))));
+        let second = document(2, "oregon", "c");
+        assert_eq!(route.swap(Some(&shown), &second).await.unwrap(), Swapped::Done);
+        assert!(matches!(route.swap(Some(&shown), &document(2, "tokyo", "d")).await.unwrap(), Swapped::Lost(Some(_))));
+        assert_eq!(route.read().await.unwrap().unwrap().document, second);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_ignores_conditions_holds_no_route() {
+        let honest = MemoryStore::new("s3://c/").probe().await.unwrap();
+        let blind = Capabilities { put_if_matches: IfMatch::Ignored, ..honest };
+        let route = route(Arc::new(MemoryStore::new("s3://c/").with_capabilities(blind))).await;
+        let error = route.swap(None, &document(1, "singapore", "a")).await.unwrap_err();
+        assert!(matches!(error, RouteError::NoConditions { .. }), "{error}");
+        assert_eq!(route.read().await.unwrap(), None, "nothing was written");
+    }
+
+    fn series(store: Arc<dyn ObjectStore>) -> RouteStore {
+        RouteStore { layout: Layout::Series, ..known(store) }
+    }
+
+    /// Two machines with one network mount: each can make a new name, and neither sees the other's lock, so
+    /// that both may replace what they have read.
+    #[tokio::test]
+    async fn of_two_machines_that_share_no_lock_one_wins() {
+        let store = Arc::new(MemoryStore::new("file://c/"));
+        let honest = store.probe().await.unwrap();
+        let unlocked = MemoryStore::clone(&store);
+        let unlocked =
+            Arc::new(unlocked.with_capabilities(Capabilities { put_if_matches: IfMatch::Ignored, ..honest }));
+        let (one, two) = (series(unlocked.clone()), series(unlocked));
+        let mut shown = None;
+        for epoch in 1..5 {
+            let (ours, theirs) = (document(epoch, "singapore", "ours"), document(epoch, "oregon", "theirs"));
+            assert_eq!(one.swap(shown.as_ref(), &ours).await.unwrap(), Swapped::Done);
+            let Swapped::Lost(Some(now)) = two.swap(shown.as_ref(), &theirs).await.unwrap() else {
+                panic!("both won epoch {epoch}");
+            };
+            assert_eq!(now.document, ours);
+            shown = two.read().await.unwrap();
+            assert_eq!(shown.as_ref().unwrap().document, ours);
+        }
+        let names: Vec<_> = store.snapshot().keys().map(|key| key.as_str().to_owned()).collect();
+        assert_eq!(names[0], "routes/shop.json.000000000001");
+        assert_eq!(names.len(), 4, "what was shown stays");
+    }
+
+    #[tokio::test]
+    async fn the_highest_number_is_the_route_and_other_names_are_none() {
+        let store = Arc::new(MemoryStore::new("file://c/").with_page_size(2));
+        store.probe().await.unwrap();
+        let route = series(store.clone());
+        let put = |name: &str, epoch| store.put_raw(name, document(epoch, "a", "x").text(), Properties::default());
+        put("routes/shop.json.000000000009", 9);
+        put("routes/shop.json.000000000010", 10);
+        for other in ["routes/shop.json.bak", "routes/shop.json.000000000011~", "routes/shop.json.99", "routes/shop2"] {
+            put(other, 99);
+        }
+        assert_eq!(route.read().await.unwrap().unwrap().document.epoch, Epoch(10));
+        put("routes/shop.json", 1);
+        let error = route.read().await.unwrap_err();
+        assert!(error.to_string().contains("shop.json.000000000001"), "{error}");
+    }
+
+    #[test]
+    fn what_differs_is_named_and_nothing_is_made_up() {
+        let token = Token { size: 1, tag: "a".into(), modified_s: None };
+        let shown = |epoch, lead, attempt| Shown {
+            document: document(epoch, lead, attempt),
+            version: Version::Token(token.clone()),
+        };
+        let read = shown(1, "oregon", "a");
+        assert_eq!(differs(Some(&read), Some(&read)), None);
+        assert_eq!(differs(None, None), None);
+        assert_eq!(
+            differs(Some(&read), Some(&shown(2, "tokyo", "b"))).unwrap(),
+            "its lead was oregon and is tokyo, its epoch was 1 and is 2, its attempt was a and is b"
+        );
+        assert_eq!(differs(Some(&read), Some(&shown(1, "oregon", "b"))).unwrap(), "its attempt was a and is b");
+        assert!(differs(Some(&read), None).unwrap().contains("gone"));
+        assert!(differs(None, Some(&read)).unwrap().contains("oregon leads since epoch 1 (attempt a)"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_route_is_not_overwritten() {
+        let store = Arc::new(MemoryStore::new("s3://c/"));
+        let route = route(store.clone()).await;
+        store.put_raw("routes/shop.json", "hello", Properties::default());
+        let error = route.read().await.unwrap_err();
+        assert!(error.to_string().contains("is not a route of dataset shop"), "{error}");
+        let other = RouteDocument { dataset: DatasetName::new("other").unwrap(), ..document(1, "x", "a") };
+        store.put_raw("routes/shop.json", other.text(), Properties::default());
+        assert!(route.read().await.unwrap_err().to_string().contains("that of dataset other"));
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_settled_by_reading() {
+        for (crash, expected) in [(Crash::After(1), true), (Crash::Before(1), false)] {
+            let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new("s3://c/"));
+            store.probe().await.unwrap();
+            let broken: Arc<dyn ObjectStore> =
+                Arc::new(Faulty::new(store.clone(), Arc::new(Faults::none().with_crash(crash))));
+            // The one who wrote can no longer ask; whoever comes next reads.
+            assert!(known(broken).swap(None, &document(1, "singapore", "a")).await.is_err());
+            let shown = known(store).read().await.unwrap();
+            assert_eq!(shown.is_some_and(|shown| shown.document.attempt == "a"), expected);
+        }
+    }
+}

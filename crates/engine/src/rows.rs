@@ -1,0 +1,197 @@
+//! The inputs of a merge-join: both sides' listings and the ledger's pairs, fetched ahead.
+
+use std::sync::Arc;
+
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{error::EngineError, sites::opening::DatasetStores};
+use migrate_core::{
+    diff::{Input, Join, Step},
+    model::{Aspects, DatasetName, KeyRange, TargetIndex},
+    plan::{Dataset, select::Select},
+};
+use migrate_ledger::{Ledger, PairRow};
+use migrate_store::{Entry, ObjectStore};
+
+/// Pages that wait per input; each holds about 1,000 entries.
+const PAGES_AHEAD: usize = 2;
+/// Pairs a page.
+const PAIRS_PAGE: usize = 1000;
+
+/// How an input says that it has come to its end. An input that ends without a word was cut off,
+/// and what it did not show is not absent.
+const END: Vec<Entry> = Vec::new();
+
+type Pages<T> = mpsc::Receiver<Result<Vec<T>, EngineError>>;
+
+/// One row of the join: a key, and what each side and the ledger know of it.
+pub(crate) type Row = migrate_core::diff::Joined<Entry, PairRow>;
+
+/// A merge-join over a range of a dataset, with its inputs fetched ahead by tasks of its own.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    join: Join<Entry, PairRow>,
+    source: Pages<Entry>,
+    targets: Vec<Pages<Entry>>,
+    pairs: Option<Pages<PairRow>>,
+    /// Dropping the set ends the tasks.
+    _tasks: JoinSet<()>,
+}
+
+/// What rows are made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Inputs {
+    pub(crate) dataset: DatasetName,
+    pub(crate) source: Arc<dyn ObjectStore>,
+    pub(crate) targets: Vec<Arc<dyn ObjectStore>>,
+    /// What need not survive at each target.
+    pub(crate) waived: Arc<[Aspects]>,
+    pub(crate) select: Arc<Select>,
+    /// A verification may do without.
+    pub(crate) ledger: Option<Arc<Ledger>>,
+    /// The one target whose pairs are read; those of every target where absent.
+    only: Option<TargetIndex>,
+}
+
+impl Inputs {
+    /// What a dataset's rows are made from.
+    pub(crate) fn new(dataset: &Dataset, stores: &DatasetStores, ledger: Option<&Arc<Ledger>>) -> Self {
+        Self {
+            dataset: dataset.name.clone(),
+            source: Arc::clone(&stores.source),
+            targets: stores.targets.clone(),
+            waived: dataset.targets.iter().map(|target| dataset.waived_at(target)).collect(),
+            select: Arc::new(dataset.select.clone()),
+            ledger: ledger.cloned(),
+            only: None,
+        }
+    }
+
+    /// What need not survive at each target.
+    pub(crate) fn waived(&self) -> Arc<[Aspects]> {
+        Arc::clone(&self.waived)
+    }
+
+    /// The same with one target alone, which is the first and only one of each row: what the others show
+    /// is not asked, nor does it matter whether they answer.
+    pub(crate) fn with_only(mut self, target: TargetIndex) -> Self {
+        self.targets = vec![self.targets.swap_remove(target.get())];
+        self.only = Some(target);
+        self
+    }
+
+    /// The source against the pairs of one target, which is not asked itself.
+    pub(crate) fn against_pairs_of(mut self, target: TargetIndex) -> Self {
+        self.targets.clear();
+        self.only = Some(target);
+        self
+    }
+
+    /// Begins to list.
+    pub(crate) fn rows(&self, range: &KeyRange) -> Rows {
+        let mut tasks = JoinSet::new();
+        let source = self.listing(&self.source, range, &mut tasks);
+        let targets: Vec<_> = self.targets.iter().map(|target| self.listing(target, range, &mut tasks)).collect();
+        let pairs = self.ledger.clone().map(|ledger| {
+            let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
+            tasks.spawn(read_pairs(ledger, self.dataset.clone(), range.clone(), self.only, sender));
+            receiver
+        });
+        let columns = if self.only.is_some() { 1 } else { targets.len() };
+        let mut join = Join::new(range.clone(), columns);
+        if targets.len() < columns {
+            join.end(Input::Target(TargetIndex(0)));
+        }
+        if pairs.is_none() {
+            join.end(Input::Pairs);
+        }
+        Rows { join, source, targets, pairs, _tasks: tasks }
+    }
+
+    fn listing(&self, store: &Arc<dyn ObjectStore>, range: &KeyRange, tasks: &mut JoinSet<()>) -> Pages<Entry> {
+        let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
+        let mut listing = store.list(range.clone());
+        let select = Arc::clone(&self.select);
+        tasks.spawn(async move {
+            loop {
+                let page = match listing.next().await {
+                    Ok(Some(mut page)) => {
+                        page.retain(|entry| select.holds(&entry.key));
+                        if page.is_empty() {
+                            continue;
+                        }
+                        Ok(page)
+                    }
+                    Ok(None) => Ok(END),
+                    Err(error) => Err(error.into()),
+                };
+                let last = page.as_ref().map_or(true, Vec::is_empty);
+                if sender.send(page).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+}
+
+async fn read_pairs(
+    ledger: Arc<Ledger>,
+    dataset: DatasetName,
+    mut range: KeyRange,
+    only: Option<TargetIndex>,
+    sender: mpsc::Sender<Result<Vec<PairRow>, EngineError>>,
+) {
+    loop {
+        let mut page = ledger.pairs(&dataset, &range, PAIRS_PAGE).await.map_err(EngineError::from);
+        let last = page.as_ref().ok().and_then(|page| page.last()).map(|row| row.key.clone());
+        if let (Ok(page), Some(only)) = (&mut page, only) {
+            page.retain(|row| row.target == only);
+            for row in page.iter_mut() {
+                row.target = TargetIndex(0);
+            }
+            if page.is_empty() && last.is_some() {
+                range.after = last;
+                continue;
+            }
+        }
+        // An empty page is the end, which is said, like any other.
+        if sender.send(page).await.is_err() || last.is_none() {
+            return;
+        }
+        range.after = last;
+    }
+}
+
+impl Rows {
+    /// The next row, `None` at the end. Waits for a page where one is due.
+    pub(crate) async fn next(&mut self) -> Result<Option<Row>, EngineError> {
+        loop {
+            match self.join.next() {
+                Step::Row(row) => return Ok(Some(row)),
+                Step::End => return Ok(None),
+                Step::Need(Input::Pairs) => {
+                    let pages = self.pairs.as_mut().expect("pairs are ended where there are none");
+                    let page = pages.recv().await.ok_or(EngineError::ListingLost)??;
+                    if page.is_empty() {
+                        self.join.end(Input::Pairs);
+                    } else {
+                        self.join.feed_pairs(page)?;
+                    }
+                }
+                Step::Need(input) => {
+                    let pages = match input {
+                        Input::Target(target) => &mut self.targets[target.get()],
+                        _ => &mut self.source,
+                    };
+                    let page = pages.recv().await.ok_or(EngineError::ListingLost)??;
+                    if page.is_empty() {
+                        self.join.end(input);
+                    } else {
+                        self.join.feed(input, page)?;
+                    }
+                }
+            }
+        }
+    }
+}

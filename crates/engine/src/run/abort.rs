@@ -1,0 +1,230 @@
+//! Gives datasets up, before their lead has moved: takes back what was added for them.
+//!
+//! Unfinished uploads are aborted and approvals withdrawn. What was copied stays, unless it is to be
+//! discarded: then exactly those objects are deleted that this migration wrote, as their evidence
+//! shows, and that nobody has written over since, each under the condition that it is still the version that was written. A
+//! dataset whose lead has moved is refused: its targets are what applications use.
+//!
+//! The ledger says that a dataset is given up before anything of it is taken back: whatever was proved of it
+//! is not claimed any more from there on, also if the rest fails or is cut short.
+//!
+//! Every step may be repeated: what was cut off is gone on with by the same command.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::asked::{AbortOptions, Aborted};
+use crate::{
+    asked,
+    clock::now,
+    copy::{
+        copier::{Copier, Follower},
+        parts, unclaimed,
+    },
+    error::EngineError,
+    run::context::Run,
+    shutdown::cancellable,
+    sites::opening::DatasetStores,
+};
+use migrate_core::{
+    lifecycle::{Event as Happened, State},
+    model::{Key, KeyRange, TargetIndex},
+    plan::Dataset,
+    report::{Event, Redactor},
+};
+use migrate_ledger::{Pair, Record};
+use migrate_store::{Condition, ErrorKind, StoreError, must_be_gone};
+
+/// Pairs read from the ledger at once, and objects deleted at once.
+const PAGE: usize = 256;
+
+/// Why a dataset is not given up yet.
+const STOPPED: &str = "it was stopped: the same command goes on";
+
+/// What became of one object that was to be discarded.
+enum Fate {
+    Deleted,
+    /// It was not there any more.
+    Gone,
+    /// It is another version than the one that was written.
+    Kept,
+    Failed(StoreError),
+}
+
+impl Run<'_> {
+    /// Gives the datasets up. What stands in the way of one does not hold the others.
+    pub(crate) async fn abort(&self, options: &AbortOptions) -> Result<Vec<Aborted>, EngineError> {
+        let mut ends = Vec::new();
+        // A run that was stopped for this drains already; only a further word stops the abort.
+        let drained = self.shutdown.is_draining();
+        let stops = || self.shutdown.is_cancelled() || (!drained && self.shutdown.is_draining());
+        for dataset in asked(self.plan, &[], &options.datasets) {
+            let mut end = Aborted::nothing_of(&dataset.name);
+            if stops() {
+                end.refused = Some(STOPPED.to_owned());
+            } else if let Err(error) =
+                cancellable(&self.shutdown, self.abort_one(dataset, options.discard, &stops, &mut end)).await
+            {
+                if matches!(error, EngineError::Ledger(_) | EngineError::LedgerClosed) {
+                    return Err(error);
+                }
+                end.refused = Some(match &error {
+                    EngineError::Cancelled => STOPPED.to_owned(),
+                    error => error.shown(Redactor::new(self.plan.redact_keys)),
+                });
+                end.blocked = error.is_blocking();
+            }
+            ends.push(end);
+        }
+        Ok(ends)
+    }
+
+    async fn abort_one(
+        &self,
+        dataset: &Dataset,
+        discard: bool,
+        stops: &impl Fn() -> bool,
+        end: &mut Aborted,
+    ) -> Result<(), EngineError> {
+        let ledger = &self.journal.ledger;
+        if ledger.meaning(&dataset.name).await?.is_none() {
+            end.done = true;
+            return Ok(());
+        }
+        self.check_meaning(dataset).await?;
+        let mut state = self.state(&dataset.name).await?;
+        let stores = Arc::new(self.open(dataset).await?);
+        if matches!(state, State::Switching { .. }) {
+            state = self.settle_switch(dataset, &stores, state).await?;
+        }
+        if let Some(moved) = state.moved_to() {
+            return Err(EngineError::LeadMoved {
+                dataset: dataset.name.clone(),
+                lead: moved.lead.clone(),
+                epoch: moved.epoch,
+                refused: "before the switch a dataset can be given up, and it is behind it",
+            });
+        }
+        if state.moved_to().is_none() {
+            self.source_must_lead(dataset).await?;
+        }
+        let mut records = Vec::new();
+        if !matches!(state, State::Aborted { .. } | State::Pending) {
+            let event = Happened::Aborted;
+            state = state.apply(&event)?;
+            records.push(Record::Happened { dataset: dataset.name.clone(), event, at: now() });
+        }
+        let phase = self.plan.phase_of(&dataset.name);
+        records.extend(phase.map(|phase| Record::ApprovalWithdrawn { phase: phase.name.clone() }));
+        self.commit(records).await?;
+        self.sink.tell(Event::DatasetState { dataset: dataset.name.clone(), state, proved: None });
+        self.drop_uploads(dataset, &stores, end).await?;
+        if discard && !self.discard(dataset, &stores, stops, end).await? {
+            return Ok(());
+        }
+        end.done = true;
+        Ok(())
+    }
+
+    async fn drop_uploads(
+        &self,
+        dataset: &Dataset,
+        stores: &DatasetStores,
+        end: &mut Aborted,
+    ) -> Result<(), EngineError> {
+        let copier = self.copier(dataset, stores);
+        for row in self.journal.ledger.uploads(&dataset.name).await? {
+            parts::drop_upload(&copier, copier.follower(row.target), &row).await?;
+            end.uploads += 1;
+        }
+        end.uploads += unclaimed::look_again(&copier, None, true).await?;
+        self.commit(Vec::new()).await?;
+        end.unclaimed = self.journal.ledger.unclaimed(&dataset.name).await?.len() as u64;
+        Ok(())
+    }
+
+    /// Deletes what was written; `false` where it did not come to its end.
+    async fn discard(
+        &self,
+        dataset: &Dataset,
+        stores: &DatasetStores,
+        stops: &impl Fn() -> bool,
+        end: &mut Aborted,
+    ) -> Result<bool, EngineError> {
+        let copier = Arc::new(self.copier(dataset, stores));
+        let (mut range, mut failed) = (KeyRange::all(), None);
+        loop {
+            let page = self.journal.ledger.pairs(&dataset.name, &range, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            range.after = Some(last.key.clone());
+            let mut deletes = JoinSet::new();
+            for row in page {
+                let copier = Arc::clone(&copier);
+                deletes.spawn(async move {
+                    let fate = delete(copier.follower(row.target), &row.key, &row.pair).await;
+                    (row.target, row.key, fate)
+                });
+            }
+            let mut records = Vec::new();
+            while let Some(deleted) = deletes.join_next().await {
+                let (target, key, fate) = deleted?;
+                records.extend(settled(&copier, target, key, fate, end, &mut failed));
+            }
+            self.journal.note(records).await?;
+            if stops() {
+                end.refused = Some(STOPPED.to_owned());
+                return Ok(false);
+            }
+        }
+        self.commit(Vec::new()).await?;
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(true),
+        }
+    }
+}
+
+/// Counts one object's fate; what is to be recorded of it.
+fn settled(
+    copier: &Copier,
+    target: TargetIndex,
+    key: Key,
+    fate: Fate,
+    end: &mut Aborted,
+    failed: &mut Option<StoreError>,
+) -> Option<Record> {
+    match fate {
+        Fate::Deleted => end.discarded += 1,
+        Fate::Gone => end.gone += 1,
+        // It is somebody else's now: what is known of it no longer holds.
+        Fate::Kept => end.kept += 1,
+        Fate::Failed(error) => {
+            failed.get_or_insert(error);
+            return None;
+        }
+    }
+    Some(Record::Unpaired { dataset: copier.dataset.clone(), target, key })
+}
+
+async fn delete(follower: &Follower, key: &Key, pair: &Pair) -> Fate {
+    let shown = match follower.store.head(key).await {
+        Ok(Some(head)) => head.token,
+        Ok(None) => {
+            return match must_be_gone(&*follower.store, "delete", key).await {
+                Ok(()) => Fate::Gone,
+                Err(error) => Fate::Failed(error),
+            };
+        }
+        Err(error) => return Fate::Failed(error),
+    };
+    // What was found there and was equal already has no evidence: it was not written by us.
+    if pair.evidence.is_none() || !pair.target.agrees_with(&shown) {
+        return Fate::Kept;
+    }
+    match follower.store.delete(key, &Condition::Matches(shown)).await {
+        Ok(()) => Fate::Deleted,
+        Err(error) if error.kind() == ErrorKind::Precondition => Fate::Kept,
+        Err(error) => Fate::Failed(error),
+    }
+}

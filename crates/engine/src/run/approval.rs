@@ -1,0 +1,104 @@
+//! Approvals: nobody's lead moves without somebody's word.
+//!
+//! An approval is recorded with who gave it and when, and binds what was approved: where the plan's
+//! cutover of the phase changes afterwards, it no longer holds and has to be given again.
+
+use std::pin::pin;
+
+use futures::future::{self, Either};
+use serde_json::json;
+
+use crate::approver::Ready;
+use crate::{
+    clock::now,
+    cutover::moves::Move,
+    error::EngineError,
+    meaning::{meaning_of, place_of},
+    run::{context::Run, means::said},
+};
+use migrate_core::{
+    digest::sha256,
+    lifecycle::last_proof,
+    plan::{Phase, Plan},
+    report::{Event, Proved, ProvedDataset},
+};
+use migrate_ledger::{Approval, Record};
+
+/// What an approval of this phase binds: which leads move where, and all that decides how safely.
+pub fn binds(plan: &Plan, phase: &Phase) -> String {
+    let moves =
+        phase.datasets.iter().filter_map(|dataset| Some((dataset, Move::of(dataset)?))).map(|(dataset, what)| {
+            let cutover = &what.cutover;
+            let waits_ms = [cutover.quiet, cutover.settle, cutover.route_max_age].map(|wait| wait.as_millis());
+            json!({
+                "meaning": meaning_of(plan, dataset),
+                "lead": what.to,
+                "route": cutover.route.to_string(),
+                "route_place": place_of(plan, &cutover.route.folder_and_name().0),
+                "fence": format!("{:?}", cutover.fence),
+                "final_verify": format!("{:?}", cutover.final_verify),
+                "waits_ms": waits_ms,
+                "verify": dataset.verify.as_str(),
+                "extra": format!("{:?}", dataset.extra),
+                "waive": format!("{:?}", dataset.waive),
+                "waive_at": dataset.targets.iter().map(|target| &target.waive).collect::<Vec<_>>(),
+                "delete_share_permille": dataset.delete_share_permille,
+                "accept_empty": what.accept_empty,
+            })
+        });
+    sha256(json!(moves.collect::<Vec<_>>()).to_string().as_bytes()).to_string()
+}
+
+impl Run<'_> {
+    /// Whether the phase may be cut over: somebody has said so before, or does now.
+    pub(crate) async fn is_approved(&self, phase: &Phase) -> Result<bool, EngineError> {
+        let binds = binds(self.plan, phase);
+        if self.was_approved(phase, &binds).await? {
+            return Ok(true);
+        }
+        let moves: Vec<_> = phase.datasets.iter().filter_map(Move::of).collect();
+        let datasets = self.proofs(&moves).await?;
+        let proofs = datasets.iter().map(|one| said(one.proved.decided, &one.proved.blind_spots)).collect();
+        let ready = Ready { phase: phase.name.clone(), proofs, moves };
+        self.sink.tell(Event::NeedsApproval { phase: phase.name.clone(), datasets });
+        if self.withdrawn.lock().await.contains(&phase.name) {
+            // An approval that was given when this run began would be given again.
+            return Ok(false);
+        }
+        // Who is asked may take hours; a run that is to stop does not wait for him.
+        let draining = pin!(self.shutdown.draining());
+        let asked = match future::select(self.options.approver.approve(&ready), draining).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), _)) => None,
+        };
+        let Some(by) = asked else {
+            // Somebody else may have approved it meanwhile.
+            return self.was_approved(phase, &binds).await;
+        };
+        // It may have been withdrawn while somebody was asked.
+        let withdrawn = self.withdrawn.lock().await;
+        if withdrawn.contains(&phase.name) {
+            return Ok(false);
+        }
+        self.sink.tell(Event::Approved { phase: phase.name.clone(), by: by.clone() });
+        let approval = Approval { phase: phase.name.clone(), binds, by, at: now() };
+        self.commit(vec![Record::Approved(approval)]).await?;
+        Ok(true)
+    }
+
+    async fn proofs(&self, moves: &[Move]) -> Result<Vec<ProvedDataset>, EngineError> {
+        let mut proofs = Vec::new();
+        for what in moves {
+            let events = self.journal.ledger.events(&what.dataset).await?;
+            let (decided, blind_spots) = last_proof(events.iter().map(|(event, _)| event)).unwrap_or_default();
+            let proved = Proved { decided, blind_spots: blind_spots.to_vec() };
+            proofs.push(ProvedDataset { name: what.dataset.clone(), proved });
+        }
+        Ok(proofs)
+    }
+
+    async fn was_approved(&self, phase: &Phase, binds: &str) -> Result<bool, EngineError> {
+        let given = self.journal.ledger.approvals().await?;
+        Ok(given.iter().any(|approval| approval.phase == phase.name && approval.binds == binds))
+    }
+}

@@ -1,0 +1,181 @@
+//! What everything in a run shares.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex as Lock, PoisonError},
+};
+
+use tokio::sync::{Mutex, mpsc};
+
+use crate::sink::Sink;
+use crate::{
+    asked::{AbortOptions, RunOptions},
+    budget::Budget,
+    copy::copier::{Copier, Follower},
+    error::EngineError,
+    journal::{Journal, Report},
+    meaning::{meaning_of, same_meaning},
+    route::RouteStore,
+    scribe::{self, Board},
+    shutdown::Shutdown,
+    sites::opening::{DatasetStores, Probing, Sites},
+};
+use migrate_core::{
+    lifecycle::{Goal, State},
+    model::{DatasetName, PhaseName, TargetIndex},
+    plan::{self, Dataset, Plan},
+};
+use migrate_ledger::{Ledger, LedgerError, Record};
+
+/// Everything that a run shares.
+pub(crate) struct Run<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) sites: &'a Sites,
+    pub(crate) options: &'a RunOptions,
+    pub(crate) journal: Journal,
+    pub(crate) board: Board,
+    pub(crate) budget: Budget,
+    pub(crate) sink: Sink,
+    pub(crate) shutdown: Shutdown,
+    /// An abort that another command has asked for.
+    pub(crate) abort: AbortAsked,
+    /// The phase whose leads are being moved.
+    pub(crate) moving: Moving,
+    /// Phases whose approval was withdrawn, or forbidden beforehand, while this run works: they are approved only
+    /// by another command. Held while a withdrawal is carried out, and while a lead begins to move.
+    pub(crate) withdrawn: Mutex<BTreeSet<PhaseName>>,
+}
+
+/// An abort that a run was asked for: it stops, and then carries it out.
+#[derive(Debug, Default)]
+pub(crate) struct AbortAsked(Lock<Option<(String, AbortOptions)>>);
+
+impl AbortAsked {
+    /// What was asked, with the request's name.
+    pub(crate) fn take(&self) -> Option<(String, AbortOptions)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether it is this request that is to be carried out.
+    pub(crate) fn is(&self, id: &str) -> bool {
+        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.as_ref().is_some_and(|(asked, _)| asked == id)
+    }
+
+    /// Takes it as the one to be carried out; `false` where there is another one.
+    pub(crate) fn ask(&self, id: &str, options: AbortOptions) -> bool {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.get_or_insert((id.to_owned(), options)).0 == id
+    }
+}
+
+/// The phase whose leads a run is moving, or about to.
+#[derive(Debug, Default)]
+pub(crate) struct Moving(Lock<Option<PhaseName>>);
+
+impl Moving {
+    /// From now on it is this one, or none.
+    pub(crate) fn set(&self, phase: Option<&PhaseName>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase.cloned();
+    }
+
+    pub(crate) fn is(&self, phase: &PhaseName) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(phase)
+    }
+}
+
+/// Gives work a run to work with, and a scribe who writes for it until it ends.
+pub(crate) async fn with_run<T>(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Arc<Ledger>,
+    options: &RunOptions,
+    sink: Sink,
+    shutdown: Shutdown,
+    work: impl AsyncFnOnce(&Run<'_>) -> Result<T, EngineError>,
+) -> (Result<T, EngineError>, Result<(), LedgerError>) {
+    let (reports, queue) = mpsc::channel::<Report>(scribe::REPORTS_QUEUED);
+    let board = Board::default();
+    let scribe = scribe::write(Arc::clone(&ledger), queue, board.clone(), shutdown.clone());
+    let work = async {
+        let journal = Journal::new(ledger, reports, shutdown.clone());
+        let budget = Budget::new(options.limits.records, options.limits.bytes);
+        let (abort, moving, withdrawn) = (AbortAsked::default(), Moving::default(), Mutex::default());
+        let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort, moving, withdrawn };
+        run.sites.adopt_limits(plan, &run.journal.ledger).await?;
+        run.sites.adopt_places(Some(&run.journal.ledger)).await?;
+        run.sites.drive(&run.journal.ledger).await?;
+        // The work of a whole run is a large future; it goes to the heap once.
+        Box::pin(work(&run)).await
+    };
+    // The journal goes with `work`, and the scribe ends when its last sender is gone.
+    futures::join!(work, scribe)
+}
+
+impl Run<'_> {
+    /// How far this run is to take a dataset.
+    pub(crate) fn goal_of(&self, dataset: &Dataset) -> Goal {
+        crate::asked::goal_of(dataset, self.options.goal)
+    }
+
+    pub(crate) async fn state(&self, dataset: &DatasetName) -> Result<State, EngineError> {
+        let events = self.journal.ledger.events(dataset).await?;
+        Ok(State::replay(events.iter().map(|(event, _)| event))?)
+    }
+
+    /// Refuses a dataset that means something else than when it began.
+    pub(crate) async fn check_meaning(&self, dataset: &Dataset) -> Result<(), EngineError> {
+        match self.journal.ledger.meaning(&dataset.name).await? {
+            Some(begun) => same_meaning(&dataset.name, &begun, &meaning_of(self.plan, dataset)),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins a dataset in the ledger, unless it has begun.
+    pub(crate) async fn begin(&self, dataset: &Dataset) -> Result<(), EngineError> {
+        if self.journal.ledger.meaning(&dataset.name).await?.is_some() {
+            return Ok(());
+        }
+        let meaning = meaning_of(self.plan, dataset).to_string();
+        self.commit(vec![Record::DatasetBegun { dataset: dataset.name.clone(), meaning }]).await
+    }
+
+    /// Opens a dataset's stores; targets that nobody has probed yet are probed.
+    pub(crate) async fn open(&self, dataset: &Dataset) -> Result<DatasetStores, EngineError> {
+        self.sites.open(self.plan, dataset, Some(&self.journal), &self.sink).await
+    }
+
+    pub(crate) fn copier(&self, dataset: &Dataset, stores: &DatasetStores) -> Copier {
+        let followers = dataset.targets.iter().zip(&stores.targets).enumerate();
+        Copier {
+            dataset: dataset.name.clone(),
+            source: Arc::clone(&stores.source),
+            targets: followers
+                .map(|(place, (target, store))| Follower {
+                    index: TargetIndex(u16::try_from(place).expect("a dataset has few targets")),
+                    store: Arc::clone(store),
+                    part_size: target.part_size,
+                    waived: dataset.waived_at(target),
+                    in_flight: 0.into(),
+                    crowded_since: std::sync::Mutex::default(),
+                    silent: 0.into(),
+                })
+                .collect(),
+            budget: self.budget.clone(),
+            shutdown: self.shutdown.clone(),
+            journal: self.journal.clone(),
+            sink: self.sink.clone(),
+            failures_told: 0.into(),
+            lane_max: (self.options.limits.records / 2).max(1),
+        }
+    }
+
+    /// Opens the route of a dataset; its store is probed unless the ledger knows it.
+    pub(crate) async fn open_route(&self, dataset: &Dataset, route: &plan::Route) -> Result<RouteStore, EngineError> {
+        self.sites.open_route(self.plan, dataset, route, Probing::Record(&self.journal), &self.sink).await
+    }
+
+    pub(crate) async fn commit(&self, records: Vec<Record>) -> Result<(), EngineError> {
+        Ok(self.journal.commit(records).await?)
+    }
+}

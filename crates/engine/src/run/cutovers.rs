@@ -1,0 +1,221 @@
+//! Moves the leads of a phase whose datasets are all proved.
+//!
+//! The steps themselves are those of [`cutover`](crate::cutover). Here it is decided when they may begin,
+//! and what follows from how they ended.
+
+use std::sync::Arc;
+
+use crate::{
+    asked::RunOutcome,
+    cutover::{
+        hand::{Cut, Halt},
+        moves::{Move, NOTHING_COMPARED},
+        switch,
+        together::together,
+    },
+    error::EngineError,
+    run::{context::Run, means::EngineHand, shards::Active},
+    shutdown,
+    sites::opening::DatasetStores,
+    waits::WaitsFor,
+};
+use migrate_core::{
+    lifecycle::{Goal, Lead, State},
+    model::{DatasetName, SiteName},
+    plan::{Dataset, Phase, Scheme},
+    report::Redactor,
+};
+
+impl Run<'_> {
+    /// Cuts over what of the phase is ready; the places of those datasets that have moved on since they
+    /// were verified, and must be copied and proved once more before the next attempt.
+    pub(crate) async fn cut_over(
+        &self,
+        phase: &Phase,
+        active: &mut [Active],
+        outcome: &mut RunOutcome,
+    ) -> Result<Vec<usize>, EngineError> {
+        let nothing = Ok(Vec::new());
+        let moves = |active: &Active| active.plan.cutover.is_some() && !active.state.reached(Goal::CutOver);
+        if self.options.goal < Goal::CutOver || self.shutdown.is_draining() || !active.iter().any(moves) {
+            return nothing;
+        }
+        // What an earlier run has switched is watched whatever becomes of the others.
+        let switched = |active: &Active| matches!(active.state, State::Switched { .. });
+        self.take_through(active, &switched, outcome).await?;
+        if outcome.stopped.is_some() || !active.iter().any(moves) {
+            return nothing;
+        }
+        if let Some(other) = self.not_ready(phase, active).await? {
+            for active in active.iter_mut().filter(|active| moves(active) && active.state.reached(Goal::Verified)) {
+                active.waits_for = Some(WaitsFor::With(other.clone()));
+            }
+            return nothing;
+        }
+        if refuse_empty(active, &moves, outcome) {
+            return nothing;
+        }
+        // Set before the approval is looked at: one that is withdrawn from here on stops the run.
+        self.moving.set(Some(&phase.name));
+        let approved = self.is_approved(phase).await?;
+        // A run that is to stop goes no further, whatever was approved.
+        if self.shutdown.is_draining() {
+            self.moving.set(None);
+            return nothing;
+        }
+        if !approved {
+            self.moving.set(None);
+            for active in active.iter_mut().filter(|active| moves(active)) {
+                active.waits_for = Some(WaitsFor::Approval(phase.name.clone()));
+            }
+            return nothing;
+        }
+        let again = self.take_through(active, &moves, outcome).await;
+        self.moving.set(None);
+        again
+    }
+
+    /// Takes those datasets through what is left of their cutover, together; the places of those that
+    /// have moved on.
+    async fn take_through(
+        &self,
+        active: &mut [Active],
+        which: &(dyn Fn(&Active) -> bool + Sync),
+        outcome: &mut RunOutcome,
+    ) -> Result<Vec<usize>, EngineError> {
+        let mut hands = Vec::new();
+        for (place, active) in active.iter().enumerate().filter(|(_, active)| which(active)) {
+            let hand = EngineHand::take(self, &active.plan, &active.stores, active.state.clone());
+            if let Some(hand) = shutdown::cancellable(&self.shutdown, hand).await? {
+                hands.push((place, hand));
+            }
+        }
+        let cuts: Vec<_> = hands.iter().map(|(_, hand)| cut(hand)).collect();
+        let ends = together(&cuts).await;
+        let mut again = Vec::new();
+        for ((place, hand), end) in hands.iter().zip(ends) {
+            let active = &mut active[*place];
+            active.state = cut(hand).hand.state();
+            active.verified = hand.verified().or(active.verified.take());
+            if let Err(halt) = end {
+                if matches!(halt, Halt::MovedOn(_)) {
+                    again.push(*place);
+                }
+                active.waits_for = Some(self.waits_for(&halt, &hand.what.from));
+                if let Some(error) = error(halt, &active.plan.name) {
+                    outcome.stopped.get_or_insert(error);
+                }
+            }
+        }
+        Ok(if outcome.stopped.is_none() { again } else { Vec::new() })
+    }
+
+    /// What a dataset waits for whose cutover has halted.
+    fn waits_for(&self, halt: &Halt, from: &SiteName) -> WaitsFor {
+        match halt {
+            Halt::MovedOn(detail) => WaitsFor::Rest { site: from.clone(), detail: detail.clone() },
+            Halt::WithOthers(other) => WaitsFor::With(other.clone()),
+            Halt::Interrupted => WaitsFor::NextRun,
+            Halt::Failed(error) => WaitsFor::Failure(error.shown(Redactor::new(self.plan.redact_keys))),
+            Halt::Refused(_) | Halt::Unsettled(_) => WaitsFor::Failure(halt.to_string()),
+        }
+    }
+
+    /// A dataset of the phase that is not proved, or not part of this run and not where it is to be.
+    async fn not_ready(&self, phase: &Phase, active: &[Active]) -> Result<Option<DatasetName>, EngineError> {
+        for dataset in &phase.datasets {
+            let ready = match active.iter().find(|active| active.plan.name == dataset.name) {
+                Some(active) => active.ended && active.state.reached(Goal::Verified),
+                None => self.state(&dataset.name).await?.reached(self.goal_of(dataset)),
+            };
+            if !ready {
+                return Ok(Some(dataset.name.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Refuses what would write the source's data to a target, where the route says that another site
+    /// leads: the ledger may be a new one, or another operator's, and know nothing of that.
+    pub(crate) async fn source_must_lead(&self, dataset: &Dataset) -> Result<(), EngineError> {
+        let Some(route) = dataset.cutover.as_ref().map(|cutover| &cutover.route) else { return Ok(()) };
+        if route.scheme == Scheme::DynamoDb {
+            // Refused wherever a run would go as far as the cutover; nothing can have moved there.
+            return Ok(());
+        }
+        let route = self.sites.open_route_to_look(self.plan, dataset, route, None, false).await?;
+        match route.read().await?.map(|shown| shown.document).filter(|document| document.lead != dataset.source.site) {
+            None => Ok(()),
+            Some(document) => Err(EngineError::LeadMoved {
+                dataset: dataset.name.clone(),
+                lead: document.lead,
+                epoch: document.epoch,
+                refused: "its route says so, and what its source holds would be written over what applications \
+                          write there; correct the plan, or the route",
+            }),
+        }
+    }
+
+    /// Refuses a plan that wants the lead elsewhere than where it has moved: nothing carries that out.
+    pub(crate) fn leads_as_planned(&self, dataset: &Dataset, moved: &Lead) -> Result<(), EngineError> {
+        match Move::of(dataset) {
+            Some(what) if what.to == moved.lead => Ok(()),
+            None if self.goal_of(dataset) < Goal::CutOver && dataset.target_at(&moved.lead).is_some() => Ok(()),
+            _ => Err(EngineError::LeadMoved {
+                dataset: dataset.name.clone(),
+                lead: moved.lead.clone(),
+                epoch: moved.epoch,
+                refused: "the plan wants another lead, and moving it on is not supported yet; put the plan back",
+            }),
+        }
+    }
+
+    /// Finds out whether a switch that an earlier run intended has happened.
+    pub(crate) async fn settle_switch(
+        &self,
+        dataset: &Dataset,
+        stores: &Arc<DatasetStores>,
+        state: State,
+    ) -> Result<State, EngineError> {
+        let Some(hand) = EngineHand::take(self, dataset, stores, state.clone()).await? else {
+            return Err(EngineError::NotCutOver {
+                dataset: dataset.name.clone(),
+                reason: "its switch was begun, and the plan no longer says where the lead moves: put the \
+                         cutover back"
+                    .to_owned(),
+            });
+        };
+        match switch::settle(cut(&hand)).await {
+            Ok(()) => Ok(cut(&hand).hand.state()),
+            Err(halt) => Err(error(halt, &dataset.name).unwrap_or(EngineError::Cancelled)),
+        }
+    }
+}
+
+/// Refuses the phase where nothing of one of its datasets was there to compare: nobody is to be asked
+/// to approve that.
+fn refuse_empty(active: &mut [Active], moves: &dyn Fn(&Active) -> bool, outcome: &mut RunOutcome) -> bool {
+    let lacks = |active: &Active| Move::of(&active.plan).is_some_and(|what| what.lacks_proof(&active.state));
+    let Some(empty) = active.iter().find(|active| moves(active) && lacks(active)) else { return false };
+    let dataset = empty.plan.name.clone();
+    for active in active.iter_mut().filter(|active| moves(active)) {
+        let is_empty = active.plan.name == dataset;
+        active.waits_for = Some(if is_empty { WaitsFor::Proof } else { WaitsFor::With(dataset.clone()) });
+    }
+    outcome.stopped.get_or_insert(EngineError::NotCutOver { dataset, reason: NOTHING_COMPARED.to_owned() });
+    true
+}
+
+fn cut<'a>(hand: &'a EngineHand<'_>) -> Cut<'a> {
+    Cut { what: &hand.what, route: &hand.route, hand }
+}
+
+/// What stops the run; `None` where nothing failed.
+fn error(halt: Halt, dataset: &DatasetName) -> Option<EngineError> {
+    match halt {
+        Halt::Refused(reason) => Some(EngineError::NotCutOver { dataset: dataset.clone(), reason }),
+        Halt::Unsettled(route) => Some(EngineError::Unsettled { route }),
+        Halt::Failed(error) => Some(error),
+        Halt::MovedOn(_) | Halt::WithOthers(_) | Halt::Interrupted => None,
+    }
+}

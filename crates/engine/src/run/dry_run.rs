@@ -1,0 +1,202 @@
+//! A cutover that is only looked at: the very steps that the real one takes, each checked.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::future::{Either, select};
+use serde::Serialize;
+
+use crate::sink::Sink;
+use crate::{
+    asked::refuse_unsupported,
+    clock::now,
+    cutover::{
+        hand::{Changes, Cut, Halt, Hand, Written},
+        moves::Move,
+        together,
+    },
+    error::EngineError,
+    meaning::{meaning_of, same_meaning},
+    shutdown::Shutdown,
+    sites::opening::Sites,
+    verify::{recorded::asks_more, witness::Verified},
+};
+use migrate_core::{
+    lifecycle::{Event, Goal, State, last_proof},
+    model::{DatasetName, Decided, Key, KeyRange, PhaseName, Timestamp},
+    plan::{Dataset, Plan, Scheme},
+};
+use migrate_ledger::Ledger;
+
+/// What is said of a proof where the plan has come to ask for more.
+pub const LESS: &str = "less than the plan asks for now";
+
+/// What a cutover of one dataset would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct DryRun {
+    /// The dataset.
+    pub name: DatasetName,
+    /// Where it stands.
+    pub state: &'static str,
+    /// What decided that its targets are equal, when that was last proved.
+    pub decided: Decided,
+    /// What that proof did not compare, and why.
+    pub blind_spots: Vec<String>,
+    /// The steps that are left, in their order; none where nothing moves.
+    pub steps: Vec<DryStep>,
+    /// Nothing that can be seen beforehand stands in the way.
+    pub ready: bool,
+}
+
+/// One step.
+#[derive(Debug, Clone, Serialize)]
+pub struct DryStep {
+    /// Its name.
+    pub step: &'static str,
+    /// What it would do.
+    pub detail: String,
+    /// Why it would not.
+    pub refused: Option<String>,
+}
+
+/// Checks the cutover of a phase and changes nothing but the scratch key of a probe. The first stop ends it.
+pub async fn dry_run(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Option<Arc<Ledger>>,
+    phase: &PhaseName,
+    shutdown: &Shutdown,
+) -> Result<Vec<DryRun>, EngineError> {
+    match select(pin!(checked(plan, sites, ledger, phase)), pin!(shutdown.draining())).await {
+        Either::Left((runs, _)) => runs,
+        Either::Right(((), _)) => Err(EngineError::Cancelled),
+    }
+}
+
+async fn checked(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Option<Arc<Ledger>>,
+    phase: &PhaseName,
+) -> Result<Vec<DryRun>, EngineError> {
+    let mut runs = Vec::new();
+    sites.adopt_places(ledger.as_deref()).await?;
+    for dataset in plan.phases.iter().filter(|one| one.name == *phase).flat_map(|phase| &phase.datasets) {
+        refuse_unsupported(dataset, true)?;
+        let mut events = Vec::new();
+        if let Some(ledger) = &ledger {
+            // What was proved of another body of data says nothing of this one.
+            if let Some(begun) = ledger.meaning(&dataset.name).await? {
+                same_meaning(&dataset.name, &begun, &meaning_of(plan, dataset))?;
+            }
+            events = ledger.events(&dataset.name).await?;
+        }
+        let state = State::replay(events.iter().map(|(event, _)| event))?;
+        if state.moved_to().is_none() {
+            look_at_places(plan, sites, dataset).await?;
+        }
+        let less = matches!(state, State::Verified { .. }) && asks_more(dataset, events.iter().map(|(event, _)| event));
+        let ready = !less && (state.reached(Goal::Verified) || matches!(state, State::Switching { .. }));
+        let (decided, blind_spots) = last_proof(events.iter().map(|(event, _)| event)).unwrap_or_default();
+        let (name, blind_spots) = (dataset.name.clone(), blind_spots.to_vec());
+        let mut run = DryRun { name, state: state.name(), decided, blind_spots, steps: Vec::new(), ready };
+        if let Some(what) = Move::of(dataset) {
+            let route = &what.cutover.route;
+            let route = sites.open_route_to_look(plan, dataset, route, ledger.as_deref(), true).await?;
+            let hand = Looking { state };
+            let steps = together::dry_run(Cut { what: &what, route: &route, hand: &hand }).await;
+            run.steps.extend(steps.into_iter().map(|step| DryStep {
+                step: step.name,
+                detail: step.describe,
+                refused: step.checked.err().map(|halt| halt.to_string()),
+            }));
+            if let Some(gate) = run.steps.first_mut().filter(|_| less) {
+                gate.refused.get_or_insert_with(|| format!("{} was verified by {LESS}", run.name));
+            }
+            run.ready &= run.steps.iter().all(|step| step.refused.is_none());
+        }
+        runs.push(run);
+    }
+    Ok(runs)
+}
+
+/// Looks whether source and targets are there, and are those that the migration has used so far.
+async fn look_at_places(plan: &Plan, sites: &Sites, dataset: &Dataset) -> Result<(), EngineError> {
+    let stores = sites.open(plan, dataset, None, &Sink::none()).await?;
+    let targets = dataset.targets.iter().map(|target| &target.at);
+    let opened = std::iter::once(&stores.source).chain(&stores.targets);
+    for (at, store) in std::iter::once(&dataset.source).chain(targets).zip(opened) {
+        // A directory that opens is there; a bucket opens always, and only a request tells.
+        if at.scheme == Scheme::S3 {
+            store.list(KeyRange::all()).next().await?;
+        }
+    }
+    Ok(())
+}
+
+/// A hand that does nothing: checks ask only where the dataset stands.
+#[derive(Debug)]
+struct Looking {
+    state: State,
+}
+
+impl Looking {
+    fn refuse<T>() -> Result<T, Halt> {
+        Err(Halt::Refused("a dry run does nothing".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Hand for Looking {
+    fn state(&self) -> State {
+        self.state.clone()
+    }
+
+    async fn happened(&self, _event: Event) -> Result<(), Halt> {
+        Self::refuse()
+    }
+
+    async fn verify(&self) -> Result<Verified, Halt> {
+        Self::refuse()
+    }
+
+    fn stops(&self) -> bool {
+        false
+    }
+
+    async fn cancelled(&self) {
+        std::future::pending::<()>().await;
+    }
+
+    async fn changes(&self) -> Result<Changes, Halt> {
+        Self::refuse()
+    }
+
+    async fn late(&self) -> Result<Written, Halt> {
+        Self::refuse()
+    }
+
+    fn tell_late(&self, _late: &Written) {}
+
+    fn shown(&self, key: &Key) -> Key {
+        key.clone()
+    }
+
+    async fn wait(&self, _time: Duration, _reason: &str) -> Result<(), Halt> {
+        Self::refuse()
+    }
+
+    async fn switched_at(&self) -> Result<Option<Timestamp>, Halt> {
+        Ok(None)
+    }
+
+    fn tell(&self, _step: &'static str, _detail: &str) {}
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn attempt(&self) -> String {
+        "dry-run".to_owned()
+    }
+}

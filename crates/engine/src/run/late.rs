@@ -1,0 +1,93 @@
+//! What becomes of late writes, once the lead has moved.
+//!
+//! A run looks at each of them at both leads, and settles those that are equal by now: they were carried
+//! over by hand, or the application wrote the same at the new lead. Nothing else settles itself. A newer
+//! write at the new lead may or may not stand for what came late, which only a person can tell; that
+//! decision is recorded with who made it and when. Nothing is copied or deleted here.
+
+use futures::{StreamExt as _, stream};
+
+use crate::{
+    clock::now,
+    error::EngineError,
+    rows::Inputs,
+    run::context::Run,
+    verify::{late::OLD_LEAD, verifier::Verifier},
+};
+use migrate_core::{
+    model::{DatasetName, Key, Timestamp},
+    plan::{Dataset, Level},
+};
+use migrate_ledger::{LateCounts, Ledger, Record};
+
+/// Late writes read from the ledger at once.
+const PAGE: usize = 256;
+/// Late writes looked at together.
+const LOOKS: usize = 16;
+
+impl Run<'_> {
+    /// Settles the late writes of a dataset that both leads hold alike by now.
+    pub(crate) async fn settle_late(&self, dataset: &Dataset) -> Result<(), EngineError> {
+        let ledger = &self.journal.ledger;
+        let state = self.state(&dataset.name).await?;
+        let lead = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
+        let mut page = ledger.late_open(&dataset.name, None, PAGE).await?;
+        let (Some(lead), false) = (lead, page.is_empty()) else { return Ok(()) };
+        let stores = self.open(dataset).await?;
+        let (budget, shutdown, sink) = (self.budget.clone(), self.shutdown.clone(), self.sink.clone());
+        // Listings alone decide nothing where no pair is left to compare with.
+        let level = dataset.verify.max(Level::Checksum);
+        let inputs = Inputs::new(dataset, &stores, None);
+        let verifier = Verifier::new(dataset, inputs, level, budget, shutdown, sink).led_by(Some(lead));
+        while let Some(last) = page.last().cloned() {
+            let looks = page.into_iter().map(|key| {
+                let verifier = verifier.clone();
+                async move {
+                    // What cannot be looked at stays open.
+                    let equal = verifier.are_equal(OLD_LEAD, &key).await.unwrap_or(false);
+                    equal.then_some(key)
+                }
+            });
+            let looks: Vec<_> = stream::iter(looks.collect::<Vec<_>>()).buffered(LOOKS).collect().await;
+            // A stop cuts comparisons short, which must not be taken for equality.
+            if self.shutdown.is_draining() {
+                break;
+            }
+            let keys = Some(looks.into_iter().flatten().collect());
+            let name = dataset.name.clone();
+            self.commit(vec![Record::LateSettled { dataset: name, keys, by: None, reason: None, at: now() }]).await?;
+            page = ledger.late_open(&dataset.name, Some(&last), PAGE).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a person's decision amounts to: how many late writes it settles, and what is recorded.
+pub async fn resolution(
+    ledger: &Ledger,
+    late: Vec<(DatasetName, Option<Vec<Key>>)>,
+    by: &str,
+    reason: Option<&str>,
+    at: Timestamp,
+) -> Result<(u64, Vec<Record>), EngineError> {
+    let (mut count, mut records) = (0, Vec::new());
+    for (dataset, keys) in late {
+        match &keys {
+            None => {
+                let LateCounts { open, .. } = ledger.late_counts(&dataset).await?;
+                if open == 0 {
+                    continue;
+                }
+                count += open;
+            }
+            Some(keys) => {
+                for key in keys {
+                    count += u64::from(ledger.late_is_open(&dataset, key).await?);
+                }
+            }
+        }
+        let (by, reason) = (Some(by.to_owned()), reason.map(str::to_owned));
+        records.push(Record::LateSettled { dataset, keys, by, reason, at });
+    }
+    Ok((count, records))
+}

@@ -1,0 +1,346 @@
+//! What a pass leaves over: deferred records, damaged ones, and deletions.
+//!
+//! Runs when every shard of the pass has ended, so both sides were listed to their ends. What waits
+//! is in the ledger; each record is looked at afresh on both sides before anything is done to it.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::task::JoinSet;
+
+use crate::{
+    copy::{
+        copier::{Copier, Follower, Job, Outcome, Want, is_fatal},
+        parts, unclaimed,
+    },
+    error::EngineError,
+};
+use migrate_core::{
+    diff::{Change, decide},
+    model::{Key, ShardId, TargetIndex},
+    plan::Extra,
+    shard::{Cursor, Tally},
+};
+use migrate_ledger::{Open, OpenRow, Pair, Record};
+use migrate_store::{Condition, Retry, StoreError};
+
+/// Records read from the ledger at once, and under way at once.
+const PAGE: usize = 256;
+
+/// Goes through what waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Redo {
+    pub(crate) copier: Arc<Copier>,
+    /// A shard of the pass, all of which have ended: what is done here is counted there. `None`
+    /// outside of a pass.
+    pub(crate) shard: Option<ShardId>,
+    pub(crate) extra: Extra,
+    /// The most that may be deleted, in thousandths of what a target holds; `None` is no bound.
+    pub(crate) delete_permille: Option<u16>,
+}
+
+/// What is done to each record.
+#[derive(Debug, Clone, Copy)]
+enum Doing {
+    Copy,
+    Delete,
+    Revive,
+}
+
+/// What came of some records.
+pub(crate) struct Page {
+    /// Their keys, ascending.
+    pub(crate) keys: Vec<Key>,
+    /// How many were written.
+    pub(crate) copied: u64,
+    /// The run was asked to stop.
+    pub(crate) interrupted: bool,
+}
+
+/// What came of one record.
+struct Done {
+    key: Key,
+    records: Vec<Record>,
+    tally: Tally,
+    interrupted: bool,
+}
+
+/// How many of how many records would be deleted at a target, if that is more than `permille` thousandths.
+pub(crate) fn exceeds_share(doomed: u64, paired: u64, permille: u16) -> Option<(u64, u64)> {
+    // Paired records include those that are to go; extra ones come on top.
+    let held = paired.max(doomed);
+    let exceeds = u128::from(doomed) * 1000 > u128::from(held) * u128::from(permille);
+    exceeds.then_some((doomed, held))
+}
+
+impl Redo {
+    /// Runs to the end, or until the run is asked to stop: then `false`.
+    pub(crate) async fn run(self) -> Result<bool, EngineError> {
+        let mut targets = JoinSet::new();
+        for follower in &self.copier.targets {
+            let (redo, target) = (self.clone(), follower.index);
+            targets.spawn(async move { redo.target(target).await });
+        }
+        let mut complete = Ok(true);
+        // Every target is awaited: one that cannot go on must not cut the others off.
+        while let Some(ended) = targets.join_next().await {
+            complete = match (complete, ended?) {
+                (Ok(so_far), Ok(this)) => Ok(so_far && this),
+                (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            };
+        }
+        complete
+    }
+
+    /// Copies a page of a target's damaged records again, and nothing else; they are on disk when this
+    /// returns. `None` where none is left.
+    pub(crate) async fn mend(&self, target: TargetIndex, after: Option<&Key>) -> Result<Option<Page>, EngineError> {
+        let page = self.page(target, Open::Damaged, Doing::Copy, after).await?;
+        self.copier.journal.commit(Vec::new()).await?;
+        Ok(page)
+    }
+
+    async fn target(&self, target: TargetIndex) -> Result<bool, EngineError> {
+        let complete = self.each(target, Open::Deferred, Doing::Copy).await?
+            && self.each(target, Open::Damaged, Doing::Copy).await?
+            && self.within_share(target).await?
+            && self.each(target, Open::Doomed, Doing::Delete).await?;
+        if complete {
+            self.sweep_uploads(target).await?;
+        }
+        Ok(complete)
+    }
+
+    /// Does every record of a kind; `false` where the run was asked to stop.
+    async fn each(&self, target: TargetIndex, why: Open, doing: Doing) -> Result<bool, EngineError> {
+        let mut after: Option<Key> = None;
+        while let Some(page) = self.page(target, why, doing, after.as_ref()).await? {
+            if page.interrupted {
+                return Ok(false);
+            }
+            after = page.keys.last().cloned();
+        }
+        Ok(true)
+    }
+
+    /// Does the first records of a kind after a key; `None` where there is none.
+    async fn page(
+        &self,
+        target: TargetIndex,
+        why: Open,
+        doing: Doing,
+        after: Option<&Key>,
+    ) -> Result<Option<Page>, EngineError> {
+        let rows = self.copier.journal.ledger.open_records(&self.copier.dataset, target, why, after, PAGE).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let mut page = Page { keys: rows.iter().map(|row| row.key.clone()).collect(), copied: 0, interrupted: false };
+        let mut jobs = JoinSet::new();
+        for row in rows {
+            let redo = self.clone();
+            jobs.spawn(async move { redo.record(target, why, doing, row).await });
+        }
+        while let Some(done) = jobs.join_next().await {
+            let done = done??;
+            page.interrupted |= done.interrupted;
+            page.copied += done.tally.copied;
+            self.note(target, done).await?;
+        }
+        page.interrupted |= self.copier.shutdown.is_draining();
+        Ok(Some(page))
+    }
+
+    async fn note(&self, target: TargetIndex, done: Done) -> Result<(), EngineError> {
+        for record in &done.records {
+            if let Record::Failed { reason, .. } = record {
+                self.copier.tell_failed(target, &done.key, reason);
+            }
+        }
+        let mut records = done.records;
+        if let Some(shard) = self.shard.filter(|_| done.tally != Tally::default()) {
+            records.push(Record::CursorMoved { shard, target, cursor: Cursor::End, done: done.tally });
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        Ok(self.copier.journal.note(records).await?)
+    }
+
+    async fn record(&self, target: TargetIndex, why: Open, doing: Doing, row: OpenRow) -> Result<Done, EngineError> {
+        let follower = self.copier.follower(target);
+        if self.copier.shutdown.is_draining() {
+            return Ok(Done { key: row.key, records: Vec::new(), tally: Tally::default(), interrupted: true });
+        }
+        let ledger = &self.copier.journal.ledger;
+        let pair = ledger.pair(&self.copier.dataset, target, &row.key).await?;
+        let answer = match doing {
+            Doing::Copy => self.copy(follower, &row.key, pair, why).await,
+            Doing::Delete => self.delete(follower, &row.key, pair).await,
+            Doing::Revive => self.revive(follower, &row.key).await,
+        };
+        // A copy that got no answer is an answer here; whether it was written, `Copier` counts.
+        if answer.is_ok() && !matches!(doing, Doing::Copy) {
+            follower.silent.store(0, Ordering::Relaxed);
+        }
+        Ok(answer.unwrap_or_else(|error| self.not_looked(follower, row.key, error)))
+    }
+
+    /// Neither side could be looked at.
+    fn not_looked(&self, follower: &Follower, key: Key, error: StoreError) -> Done {
+        let mut done = Done { key, records: Vec::new(), tally: Tally::default(), interrupted: false };
+        let silent = error.kind().retry() != Retry::Permanent && {
+            follower.silent.fetch_add(1, Ordering::Relaxed);
+            follower.is_down()
+        };
+        if is_fatal(&error) || silent {
+            // It waits, durably, for the next run; so does everything behind it.
+            self.copier.journal.fatal(error);
+            done.interrupted = true;
+        } else {
+            done.records.push(self.failed(follower, &done.key, error.to_string()));
+        }
+        done
+    }
+
+    async fn copy(&self, follower: &Follower, key: &Key, pair: Option<Pair>, why: Open) -> Result<Done, StoreError> {
+        let mut done = Done { key: key.clone(), records: Vec::new(), tally: Tally::default(), interrupted: false };
+        let source = self.copier.source.head(key).await?.map(|head| head.token);
+        let shown = follower.store.head(key).await?.map(|head| head.token);
+        let Some(source) = source else {
+            self.gone(follower, &mut done).await?;
+            return Ok(done);
+        };
+        let paired = pair.as_ref().map(|pair| pair.paired(follower.waived));
+        let want = match (decide(Some(&source), shown.as_ref(), paired), shown) {
+            (_, None) => Want::Create,
+            (_, Some(shown)) if why == Open::Damaged => Want::Replace(shown),
+            (Change::Same, Some(_)) => {
+                done.records.push(self.settled(follower, key));
+                return Ok(done);
+            }
+            (Change::Review, Some(shown)) => pair.map_or(Want::Look(shown), Want::Review),
+            (Change::Look, Some(shown)) => Want::Look(shown),
+            (_, Some(shown)) => Want::Replace(shown),
+        };
+        let size = source.size;
+        let job = Job { key: key.clone(), source, wants: vec![(follower.index, want)], last_chance: true };
+        for (_, outcome) in self.copier.bring(job).await {
+            match outcome {
+                Outcome::Same(pair) => {
+                    let (dataset, target) = (self.copier.dataset.clone(), follower.index);
+                    done.tally.same += 1;
+                    done.records.push(Record::Learned { dataset, target, key: key.clone(), pair });
+                    done.records.push(self.settled(follower, key));
+                }
+                Outcome::Copied { pair, .. } => {
+                    done.tally.copied += 1;
+                    done.tally.copied_bytes += size;
+                    done.records.push(self.paired(follower, key, pair));
+                }
+                Outcome::Failed(reason) => done.records.push(self.failed(follower, key, reason)),
+                Outcome::Gone => self.gone(follower, &mut done).await?,
+                Outcome::Deferred | Outcome::Interrupted => done.interrupted = true,
+            }
+        }
+        Ok(done)
+    }
+
+    /// The source did not give a record. If its listing shows it all the same, that is a failure; if
+    /// not, the record was deleted since, and the next pass sees whether its copy is to follow.
+    async fn gone(&self, follower: &Follower, done: &mut Done) -> Result<(), StoreError> {
+        done.records.push(if self.copier.is_gone(&done.key).await? {
+            self.settled(follower, &done.key)
+        } else {
+            let reason = "the source lists it, and says that it is not there".to_owned();
+            self.failed(follower, &done.key, reason)
+        });
+        Ok(())
+    }
+
+    /// Deletes what the source deleted, or what only the target has and the plan wants gone; never
+    /// anything that is at the source now, nor a version that is not the one seen.
+    async fn delete(&self, follower: &Follower, key: &Key, pair: Option<Pair>) -> Result<Done, StoreError> {
+        let mut done = Done { key: key.clone(), records: Vec::new(), tally: Tally::default(), interrupted: false };
+        let gone = self.copier.source.head(key).await?.is_none() && self.copier.is_gone(key).await?;
+        let shown = follower.store.head(key).await?.map(|head| head.token);
+        let (true, Some(shown)) = (gone, shown) else {
+            done.records.push(self.settled(follower, key));
+            return Ok(done);
+        };
+        let ours = match &pair {
+            Some(pair) => pair.target.agrees_with(&shown),
+            None => self.extra == Extra::Delete,
+        };
+        if !ours {
+            done.records.push(self.settled(follower, key));
+            return Ok(done);
+        }
+        follower.store.delete(key, &Condition::Matches(shown)).await?;
+        done.tally.deleted += 1;
+        let (dataset, target) = (self.copier.dataset.clone(), follower.index);
+        done.records.push(Record::Unpaired { dataset, target, key: key.clone() });
+        Ok(done)
+    }
+
+    /// Refuses to delete more than the plan allows. What has come back at the source meanwhile does
+    /// not count: an accident that was mended must not stand in the way for ever.
+    async fn within_share(&self, target: TargetIndex) -> Result<bool, EngineError> {
+        let Some(permille) = self.delete_permille else { return Ok(true) };
+        if self.too_many(target, permille).await?.is_none() {
+            return Ok(true);
+        }
+        if !self.each(target, Open::Doomed, Doing::Revive).await? {
+            return Ok(false);
+        }
+        let Some((doomed, held)) = self.too_many(target, permille).await? else { return Ok(true) };
+        Err(EngineError::DeleteShare {
+            dataset: self.copier.dataset.clone(),
+            target: self.copier.follower(target).store.location().to_owned(),
+            doomed,
+            held,
+            permille,
+        })
+    }
+
+    /// How many of how many records would be deleted, where these are more than the share.
+    async fn too_many(&self, target: TargetIndex, permille: u16) -> Result<Option<(u64, u64)>, EngineError> {
+        self.copier.journal.commit(Vec::new()).await?;
+        let counts = self.copier.journal.ledger.counts(&self.copier.dataset, target).await?;
+        Ok(exceeds_share(counts.doomed, counts.paired, permille))
+    }
+
+    /// Lets go of a doomed record that the source has again.
+    async fn revive(&self, follower: &Follower, key: &Key) -> Result<Done, StoreError> {
+        let mut done = Done { key: key.clone(), records: Vec::new(), tally: Tally::default(), interrupted: false };
+        if self.copier.source.head(key).await?.is_some() {
+            done.records.push(self.settled(follower, key));
+        }
+        Ok(done)
+    }
+
+    /// Aborts uploads that nothing will go on with: a record that waits for its next try keeps its parts.
+    async fn sweep_uploads(&self, target: TargetIndex) -> Result<(), EngineError> {
+        // What became of the records must be on disk before it is known which of them wait.
+        self.copier.journal.commit(Vec::new()).await?;
+        for row in self.copier.journal.ledger.idle_uploads(&self.copier.dataset, target).await? {
+            if let Err(error) = parts::drop_upload(&self.copier, self.copier.follower(target), &row).await {
+                parts::tell_left(&self.copier, &error);
+            }
+        }
+        unclaimed::look_again(&self.copier, Some(target), true).await?;
+        Ok(())
+    }
+
+    fn settled(&self, follower: &Follower, key: &Key) -> Record {
+        Record::Settled { dataset: self.copier.dataset.clone(), target: follower.index, key: key.clone() }
+    }
+
+    fn paired(&self, follower: &Follower, key: &Key, pair: Pair) -> Record {
+        Record::Paired { dataset: self.copier.dataset.clone(), target: follower.index, key: key.clone(), pair }
+    }
+
+    fn failed(&self, follower: &Follower, key: &Key, reason: String) -> Record {
+        let (dataset, target) = (self.copier.dataset.clone(), follower.index);
+        Record::Failed { dataset, target, key: key.clone(), reason, at: crate::clock::now() }
+    }
+}

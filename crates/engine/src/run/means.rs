@@ -1,0 +1,202 @@
+//! What the steps of a cutover ask of the engine, for one dataset.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rand::{RngCore as _, SeedableRng as _};
+
+use crate::{
+    clock::now,
+    cutover::{
+        hand::{Changes, Halt, Hand, Written},
+        moves::Move,
+    },
+    error::EngineError,
+    route::RouteStore,
+    run::{context::Run, moved_on, verification},
+    sites::opening::DatasetStores,
+    verify::{recorded, witness::Verified},
+};
+use migrate_core::{
+    lifecycle::{Event as Happened, State},
+    model::{Decided, Key, TargetIndex, Timestamp},
+    plan::Dataset,
+    report::{Event, Proved, Redactor},
+};
+use migrate_ledger::Record;
+
+/// A proof in one line: what decided, and what was not compared.
+pub(crate) fn said(decided: Decided, blind_spots: &[String]) -> String {
+    let mut said = format!("equal by {decided}");
+    for (place, spot) in blind_spots.iter().enumerate() {
+        said.push_str(if place == 0 { "; not seen: " } else { "; " });
+        said.push_str(spot);
+    }
+    said
+}
+
+/// One dataset in the hands of its cutover.
+pub(crate) struct EngineHand<'a> {
+    run: &'a Run<'a>,
+    dataset: Dataset,
+    stores: Arc<DatasetStores>,
+    /// What moves.
+    pub(crate) what: Move,
+    /// Its route.
+    pub(crate) route: RouteStore,
+    /// Which of its targets leads afterwards.
+    lead: TargetIndex,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Debug, Clone)]
+struct Standing {
+    state: State,
+    verified: Option<Verified>,
+}
+
+impl std::fmt::Debug for EngineHand<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineHand").field("dataset", &self.dataset.name).finish_non_exhaustive()
+    }
+}
+
+impl<'a> EngineHand<'a> {
+    /// Takes a dataset in hand; `None` where its lead stays.
+    pub(crate) async fn take(
+        run: &'a Run<'a>,
+        dataset: &Dataset,
+        stores: &Arc<DatasetStores>,
+        state: State,
+    ) -> Result<Option<Self>, EngineError> {
+        let (Some(what), Some(cutover)) = (Move::of(dataset), &dataset.cutover) else { return Ok(None) };
+        let route = run.open_route(dataset, &cutover.route).await?;
+        let lead = dataset.target_at(&what.to).expect("the lead is the site of a target");
+        Ok(Some(Self {
+            run,
+            dataset: dataset.clone(),
+            stores: Arc::clone(stores),
+            what,
+            route,
+            lead,
+            standing: Mutex::new(Standing { state, verified: None }),
+        }))
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The proof of the last verification, if it was clean.
+    pub(crate) fn verified(&self) -> Option<Verified> {
+        self.standing().verified.clone()
+    }
+}
+
+#[async_trait]
+impl Hand for EngineHand<'_> {
+    fn state(&self) -> State {
+        self.standing().state.clone()
+    }
+
+    async fn happened(&self, event: Happened) -> Result<(), Halt> {
+        let state = self.standing().state.apply(&event).map_err(EngineError::from)?;
+        // No approval is withdrawn between this look at it and the intent. Whether the run is to stop is not asked
+        // here: the answer might change between the intents of two leads that move together.
+        let moves = matches!(event, Happened::SwitchIntended { .. });
+        let withdrawn = if moves { Some(self.run.withdrawn.lock().await) } else { None };
+        let phase = self.run.plan.phase_of(&self.dataset.name).map(|phase| &phase.name);
+        if withdrawn.as_ref().is_some_and(|withdrawn| phase.is_some_and(|phase| withdrawn.contains(phase))) {
+            return Err(Halt::Interrupted);
+        }
+        let (dataset, proved) = (self.dataset.name.clone(), Proved::by(&event));
+        self.run.commit(vec![Record::Happened { dataset: dataset.clone(), event, at: now() }]).await?;
+        drop(withdrawn);
+        self.standing().state = state.clone();
+        self.run.sink.tell(Event::DatasetState { dataset, state, proved });
+        Ok(())
+    }
+
+    async fn verify(&self) -> Result<Verified, Halt> {
+        let verification = verification::in_run(self.run, &self.dataset, &self.stores).await?;
+        if verification.interrupted {
+            return Err(Halt::Interrupted);
+        }
+        self.happened(recorded::ended(&self.dataset, self.dataset.verify, &verification)).await?;
+        self.standing().verified.clone_from(&verification.verified);
+        if let Some(verified) = verification.verified {
+            self.tell("final verify", &said(verified.decided(), verified.blind_spots()));
+            return Ok(verified);
+        }
+        let differs = moved_on::judge(self.run, &self.dataset, &self.stores, &verification).await?;
+        let found = differs.waits_for();
+        Err(if differs.lead_moved {
+            Halt::MovedOn(format!("{found}, since it was verified"))
+        } else {
+            Halt::Refused(format!("{found}: `migrate verify` lists them, `migrate verify --repair` copies again"))
+        })
+    }
+
+    fn stops(&self) -> bool {
+        self.run.shutdown.is_draining()
+    }
+
+    async fn cancelled(&self) {
+        self.run.shutdown.cancelled().await;
+    }
+
+    async fn changes(&self) -> Result<Changes, Halt> {
+        moved_on::between(self.run, &self.dataset, &self.stores, self.lead).await
+    }
+
+    async fn late(&self) -> Result<Written, Halt> {
+        moved_on::at_old_lead(self.run, &self.dataset, &self.stores, self.lead).await
+    }
+
+    fn shown(&self, key: &Key) -> Key {
+        Redactor::new(self.run.plan.redact_keys).key(key)
+    }
+
+    fn tell_late(&self, late: &Written) {
+        self.run.sink.tell(Event::LateWrites {
+            dataset: self.dataset.name.clone(),
+            site: self.what.from.clone(),
+            records: late.count,
+            keys: late.keys.clone(),
+        });
+    }
+
+    async fn wait(&self, time: Duration, reason: &str) -> Result<(), Halt> {
+        if !time.is_zero() {
+            let (dataset, reason) = (self.dataset.name.clone(), reason.to_owned());
+            let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+            self.run.sink.tell(Event::Waiting { dataset, reason, seconds });
+        }
+        match tokio::time::timeout(time, self.run.shutdown.draining()).await {
+            Ok(()) => Err(Halt::Interrupted),
+            Err(_elapsed) => Ok(()),
+        }
+    }
+
+    async fn switched_at(&self) -> Result<Option<Timestamp>, Halt> {
+        let events = self.run.journal.ledger.events(&self.dataset.name).await.map_err(EngineError::from)?;
+        let switched = events.iter().rev().find(|(event, _)| matches!(event, Happened::Switched { .. }));
+        Ok(switched.map(|(_, at)| *at))
+    }
+
+    fn tell(&self, step: &'static str, detail: &str) {
+        let (dataset, detail) = (self.dataset.name.clone(), detail.to_owned());
+        self.run.sink.tell(Event::CutoverStep { dataset, step, detail });
+    }
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn attempt(&self) -> String {
+        format!("{:016x}", rand::rngs::StdRng::from_os_rng().next_u64())
+    }
+}

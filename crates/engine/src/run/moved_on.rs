@@ -1,0 +1,214 @@
+//! Whether a lead has moved on: since a verification, by listings alone; or since a pass, by what a
+//! verification after it found.
+//!
+//! # Since a verification
+//!
+//! Only the two sites between which the lead moves are asked: what another follower shows, or whether it
+//! answers, decides nothing about the move. Both are compared with the recorded pairs. A listing of
+//! hundreds of millions of keys takes hours, so each look ends at once where the run is to stop.
+//!
+//! # Since a pass
+//!
+//! Another pass helps only where the lead shows another version than the one that the pass has paired: only
+//! such a difference is a reason for one. What differs although the lead is as it was, another pass would
+//! find again.
+
+use futures::{StreamExt as _, stream};
+
+use crate::{
+    cutover::hand::{Changes, Halt, Written},
+    error::EngineError,
+    rows::{Inputs, Row, Rows},
+    run::context::Run,
+    sites::opening::DatasetStores,
+    verify::{found::Found, witness::Verification},
+    waits::WaitsFor,
+};
+use migrate_core::{
+    model::{Key, KeyRange, TargetIndex},
+    plan::{Dataset, Extra},
+    report::{Difference, Redactor},
+};
+use migrate_ledger::Record;
+
+/// Records whose versions are looked at together.
+const LOOKS: usize = 64;
+/// Late writes that go to the ledger together.
+const LATE_BATCH: usize = 256;
+
+/// What the old lead and the new one show that is not what was compared.
+pub(crate) async fn between(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    stores: &DatasetStores,
+    lead: TargetIndex,
+) -> Result<Changes, Halt> {
+    let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).with_only(lead);
+    let (mut changes, mut rows) = (Changes::default(), inputs.rows(&KeyRange::all()));
+    while let Some(row) = next(run, &mut rows).await? {
+        if !is_as_paired(&row) {
+            changes.old.add(row.key);
+        } else if !target_is_as_paired(&row, dataset.extra) {
+            changes.new.add(row.key);
+        }
+    }
+    Ok(changes)
+}
+
+/// What the old lead shows that is not what was compared: each record is in the ledger then. The new lead is
+/// not asked: applications write there by now.
+pub(crate) async fn at_old_lead(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    stores: &DatasetStores,
+    lead: TargetIndex,
+) -> Result<Written, Halt> {
+    let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).against_pairs_of(lead);
+    let name = || dataset.name.clone();
+    run.commit(vec![Record::LateLookBegan { dataset: name() }]).await?;
+    let (mut late, mut rows) = (Written::default(), inputs.rows(&KeyRange::all()));
+    let mut keys = Vec::new();
+    while let Some(row) = next(run, &mut rows).await? {
+        if !is_as_paired(&row) {
+            keys.push(row.key.clone());
+            late.add(row.key);
+        }
+        if keys.len() >= LATE_BATCH {
+            run.commit(vec![Record::LateFound { dataset: name(), keys: std::mem::take(&mut keys) }]).await?;
+        }
+    }
+    run.commit(vec![Record::LateFound { dataset: name(), keys }]).await?;
+    Ok(late)
+}
+
+async fn next(run: &Run<'_>, rows: &mut Rows) -> Result<Option<Row>, Halt> {
+    tokio::select! {
+        biased;
+        () = run.shutdown.draining() => Err(Halt::Interrupted),
+        row = rows.next() => Ok(row?),
+    }
+}
+
+/// Whether the old lead shows the version that is paired, or nothing where nothing is.
+fn is_as_paired(row: &Row) -> bool {
+    match (&row.source, &row.pairs[0]) {
+        (None, None) => true,
+        (Some(shown), Some(paired)) => paired.pair.source.agrees_with(&shown.token),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// The same for the new lead, which may hold what was never paired where the plan keeps that.
+fn target_is_as_paired(row: &Row, extra: Extra) -> bool {
+    match (&row.targets[0], &row.pairs[0]) {
+        (None, None) => true,
+        (Some(shown), Some(paired)) => paired.pair.target.agrees_with(&shown.token),
+        (Some(_), None) => extra == Extra::Keep,
+        (None, Some(_)) => false,
+    }
+}
+
+/// What a verification found different, and what can be done about it.
+#[derive(Debug)]
+pub(crate) struct Differs {
+    differences: u64,
+    /// Those of them that neither a pass nor a repair takes away.
+    strays: u64,
+    /// Records of which it cannot be said whether they are equal.
+    untold: u64,
+    /// The lead has moved on since the pass: another pass brings over what is new.
+    pub(crate) lead_moved: bool,
+    /// Something is missing or different at a target, which a repair copies again.
+    pub(crate) repairable: bool,
+    /// The first difference, as it may be shown.
+    first: Option<Difference>,
+}
+
+impl Differs {
+    /// The same as what the dataset waits for.
+    pub(crate) fn waits_for(&self) -> WaitsFor {
+        let Self { differences, strays, untold: unreadable, .. } = *self;
+        WaitsFor::Differences {
+            differences,
+            strays,
+            unreadable,
+            first: self.first.clone().filter(|_| !self.lead_moved),
+        }
+    }
+}
+
+/// Judges what a verification within a run found: looks at the versions of what differs, until one shows
+/// that the lead has moved on.
+pub(crate) async fn judge(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    stores: &DatasetStores,
+    verification: &Verification,
+) -> Result<Differs, EngineError> {
+    let targets = &verification.targets;
+    let of = |count: fn(&Found) -> u64| targets.iter().map(count).sum::<u64>();
+    // What is counted and not kept cannot be looked at, so the next pass has to find out.
+    let mut lead_moved = of(|found| found.broken_omitted) > 0;
+    let mut first = None;
+    let found = targets.iter().enumerate().flat_map(|(place, found)| {
+        let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+        found.differences.iter().map(move |difference| (target, difference))
+    });
+    let looks = found.map(|(target, difference)| async move {
+        (difference, standing_of(run, dataset, stores, target, &difference.key).await)
+    });
+    let mut looks = stream::iter(looks.collect::<Vec<_>>()).buffered(LOOKS);
+    while let Some((difference, standing)) = looks.next().await {
+        match standing? {
+            Standing::LeadMoved => lead_moved = true,
+            Standing::Stays => _ = first.get_or_insert(difference),
+            Standing::Kept => {}
+        }
+        if lead_moved || run.shutdown.is_draining() {
+            break;
+        }
+    }
+    let redactor = Redactor::new(run.plan.redact_keys);
+    Ok(Differs {
+        differences: of(Found::broken),
+        strays: of(|found| found.strays),
+        untold: of(Found::untold),
+        lead_moved,
+        repairable: of(|found| found.missing + found.different) > 0,
+        first: first.map(|first| redactor.difference(first)),
+    })
+}
+
+/// What another pass would do about a difference.
+enum Standing {
+    /// Bring it over: the lead shows another version than the one that the pass has paired.
+    LeadMoved,
+    /// Find it again.
+    Stays,
+    /// Nothing, as the plan wants it.
+    Kept,
+}
+
+/// Looks at a record that differs. Where the lead cannot be looked at, nothing shows that it has moved on.
+async fn standing_of(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    stores: &DatasetStores,
+    target: TargetIndex,
+    key: &Key,
+) -> Result<Standing, EngineError> {
+    let pair = run.journal.ledger.pair(&dataset.name, target, key).await?;
+    let Ok(shown) = stores.source.head(key).await else { return Ok(Standing::Stays) };
+    let moved = match (pair, shown) {
+        (None, None) if dataset.extra == Extra::Keep => return Ok(Standing::Kept),
+        (None, shown) => shown.is_some(),
+        (Some(pair), Some(shown)) => !pair.source.agrees_with(&shown.token),
+        // Deleted since; a pass follows that where the target still shows what was written there, and never
+        // where somebody else has written over it.
+        (Some(pair), None) => matches!(
+            stores.targets[target.get()].head(key).await,
+            Ok(Some(shown)) if pair.target.agrees_with(&shown.token)
+        ),
+    };
+    Ok(if moved { Standing::LeadMoved } else { Standing::Stays })
+}

@@ -1,0 +1,340 @@
+//! Owns the state of a run: what is next for each dataset, which phase may begin, when to stop.
+//!
+//! Phases go in the plan's order; a phase waits until those that it names in `after` are where they
+//! were asked to be. Within a phase all datasets move at once, and their shards share the workers:
+//! that is the [`floor`](crate::run::shards)'s affair. Where everything of a phase is proved and its lead is
+//! to move, that is [`leads`](crate::run::cutovers)'s.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::sink::Sink;
+use crate::{
+    asked::{DatasetOutcome, RunOptions, RunOutcome},
+    clock::now,
+    copy::unclaimed,
+    error::EngineError,
+    rows::Inputs,
+    run::{
+        context::{Run, with_run},
+        shards::{Active, CopyReads, Floor},
+        worker::Worker,
+    },
+    shutdown::{self, Shutdown},
+    sites::opening::Sites,
+    waits::WaitsFor,
+};
+use migrate_core::{
+    lifecycle::{Event as Happened, State, Step},
+    model::{KeyRange, PhaseName},
+    plan::{Dataset, Phase, Plan},
+    report::Event,
+};
+use migrate_ledger::{Ledger, Record};
+
+/// How often a dataset that moves on, before its verification ends or before its cutover, is copied
+/// again within a run.
+const ROUNDS_MAX: u32 = 8;
+
+/// Runs the plan.
+pub(crate) async fn run(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Arc<Ledger>,
+    options: &RunOptions,
+    sink: Sink,
+    shutdown: Shutdown,
+) -> Result<RunOutcome, EngineError> {
+    let work = async |run: &Run<'_>| {
+        let ended = CancellationToken::new();
+        let phases = async {
+            let outcome = run.phases().await;
+            ended.cancel();
+            outcome
+        };
+        let (outcome, served) = futures::join!(phases, run.serve_requests(&ended));
+        let mut outcome = outcome?;
+        if let Err(error) = served {
+            outcome.stopped.get_or_insert(error);
+        }
+        outcome.withdrawn.clone_from(&*run.withdrawn.lock().await);
+        if let Some((request, asked)) = run.abort.take() {
+            outcome.aborted = run.abort(&asked).await?;
+            run.answer_abort(&request, &outcome.aborted).await?;
+        }
+        Ok(outcome)
+    };
+    match with_run(plan, sites, ledger, options, sink, shutdown, work).await {
+        (outcome, Ok(())) => outcome,
+        // The work knows only that the ledger is closed; the scribe knows why.
+        (Err(EngineError::LedgerClosed), Err(error)) => Err(error.into()),
+        (outcome, Err(error)) => outcome.map(|outcome| RunOutcome { stopped: Some(error.into()), ..outcome }),
+    }
+}
+
+/// The live datasets whose lead was written to between their copy and their verification: S3 and
+/// directories have no stream of changes, so they are followed by looking again. A difference that another
+/// pass would find again is no reason for one.
+fn moved_on(active: &[Active]) -> Vec<usize> {
+    let moved = |active: &Active| active.plan.live && active.differs.as_ref().is_some_and(|differs| differs.lead_moved);
+    active.iter().enumerate().filter(|(_, active)| moved(active)).map(|(place, _)| place).collect()
+}
+
+impl Run<'_> {
+    async fn phases(&self) -> Result<RunOutcome, EngineError> {
+        let mut outcome = RunOutcome::default();
+        let mut short: Vec<PhaseName> = Vec::new();
+        for phase in &self.plan.phases {
+            let asked: Vec<_> =
+                phase.datasets.iter().filter(|dataset| self.is_asked(phase, dataset)).cloned().collect();
+            let waits = phase.after.iter().find(|before| short.contains(before)).cloned();
+            let waits = match waits {
+                Some(before) => Some(before),
+                None => self.unfinished_before(phase).await?,
+            };
+            let complete = if let Some(before) = waits {
+                for dataset in &asked {
+                    let state = self.state(&dataset.name).await?;
+                    let waits_for = Some(WaitsFor::Phase(before.clone()));
+                    outcome.datasets.push(self.outcome_of(dataset, phase, state, waits_for));
+                }
+                false
+            } else if self.shutdown.is_draining() {
+                for dataset in &asked {
+                    let state = self.state(&dataset.name).await?;
+                    outcome.datasets.push(self.outcome_of(dataset, phase, state, None));
+                }
+                false
+            } else {
+                match self.phase(phase, asked, &mut outcome).await {
+                    Ok(complete) => complete,
+                    // Asked to stop twice: what was under way was dropped.
+                    Err(EngineError::Cancelled) => break,
+                    // What earlier phases did is worth telling.
+                    Err(error) if !outcome.datasets.is_empty() => {
+                        outcome.stopped.get_or_insert(error);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            };
+            if !complete {
+                short.push(phase.name.clone());
+            }
+        }
+        outcome.interrupted = self.shutdown.is_draining();
+        if outcome.stopped.is_none() {
+            outcome.stopped = self.journal.take_fatal();
+        }
+        Ok(outcome)
+    }
+
+    fn is_asked(&self, phase: &Phase, dataset: &Dataset) -> bool {
+        (self.options.phases.is_empty() || self.options.phases.contains(&phase.name))
+            && (self.options.datasets.is_empty() || self.options.datasets.contains(&dataset.name))
+    }
+
+    /// A phase that comes before this one, is not part of this run, and is not where it must be.
+    async fn unfinished_before(&self, phase: &Phase) -> Result<Option<PhaseName>, EngineError> {
+        for before in self.plan.phases.iter().filter(|other| phase.after.contains(&other.name)) {
+            for dataset in &before.datasets {
+                let is_asked = self.is_asked(before, dataset);
+                if !is_asked && !self.state(&dataset.name).await?.reached(self.goal_of(dataset)) {
+                    return Ok(Some(before.name.clone()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs the datasets of one phase; `true` where all are where they were asked to be.
+    async fn phase(&self, phase: &Phase, asked: Vec<Dataset>, outcome: &mut RunOutcome) -> Result<bool, EngineError> {
+        if asked.is_empty() {
+            return Ok(true);
+        }
+        self.sink.tell(Event::PhaseBegan { phase: phase.name.clone() });
+        let (mut active, mut complete, mut moved) = (Vec::new(), true, Vec::new());
+        for dataset in asked {
+            if let Some(begun) = shutdown::cancellable(&self.shutdown, Box::pin(self.activate(&dataset))).await? {
+                active.push(begun);
+            } else {
+                let state = self.state(&dataset.name).await?;
+                outcome.datasets.push(self.outcome_of(&dataset, phase, state, None));
+                moved.push(dataset);
+            }
+        }
+        let mut rounds = 0;
+        loop {
+            let mut floor = Floor::new(self, active);
+            floor.work().await?;
+            let stopped = floor.stopped.take();
+            active = floor.active;
+            if stopped.is_some() {
+                outcome.stopped = outcome.stopped.take().or(stopped);
+                break;
+            }
+            rounds += 1;
+            let mut again = moved_on(&active);
+            if again.is_empty() {
+                again = Box::pin(self.cut_over(phase, &mut active, outcome)).await?;
+            }
+            if again.is_empty() || rounds >= ROUNDS_MAX || self.shutdown.is_draining() {
+                break;
+            }
+            for place in again {
+                self.begin_again(&mut active[place]).await?;
+            }
+        }
+        for dataset in moved.iter().filter(|_| !self.shutdown.is_draining()) {
+            if let Err(error) = shutdown::cancellable(&self.shutdown, Box::pin(self.settle_late(dataset))).await {
+                outcome.stopped.get_or_insert(error);
+            }
+        }
+        for active in active {
+            let mut waits_for = active.waits_for;
+            let reached = active.ended && active.state.reached(self.goal_of(&active.plan));
+            if waits_for.is_none() && !reached && self.shutdown.is_draining() {
+                waits_for = Some(WaitsFor::NextRun);
+            }
+            complete &= reached;
+            let ended = self.outcome_of(&active.plan, phase, active.state, waits_for);
+            let repairable = active.differs.is_none_or(|differs| differs.repairable);
+            let verified = active.verified;
+            outcome.datasets.push(DatasetOutcome { reached, repairable, verified, ..ended });
+        }
+        Ok(complete)
+    }
+
+    /// Loads where a dataset stands, checks that it still means the same, and begins or resumes a
+    /// pass; `None` where nothing is left to do.
+    async fn activate(&self, dataset: &Dataset) -> Result<Option<Active>, EngineError> {
+        self.check_meaning(dataset).await?;
+        let state = self.state(&dataset.name).await?;
+        if let Some(moved) = state.moved_to() {
+            self.leads_as_planned(dataset, moved)?;
+        }
+        if state.first_step().is_none() {
+            self.look_at_unclaimed(dataset, &state).await?;
+            return Ok(None);
+        }
+        // A location that is not there is found before the dataset is bound to it.
+        let stores = Arc::new(self.open(dataset).await?);
+        self.begin(dataset).await?;
+        let mut state = self.state(&dataset.name).await?;
+        if state.first_step() == Some(Step::SettleSwitch) {
+            state = self.settle_switch(dataset, &stores, state).await?;
+        }
+        if state.moved_to().is_none() {
+            self.source_must_lead(dataset).await?;
+        }
+        let resumed = matches!(state.first_step(), Some(Step::ResumePass(_)));
+        if let Some(Step::BeginPass(pass)) = state.first_step() {
+            state = self.begin_pass(dataset, &state, pass).await?;
+        }
+        let copier = Arc::new(self.copier(dataset, &stores));
+        let worker = Worker {
+            inputs: Inputs::new(dataset, &stores, Some(&self.journal.ledger)),
+            copier: Arc::clone(&copier),
+            extra: dataset.extra,
+            resumed,
+            batch_rows: self.options.limits.batch_rows.max(1),
+        };
+        let mut active = Active {
+            plan: dataset.clone(),
+            copier,
+            worker,
+            stores,
+            state,
+            queue: VecDeque::new(),
+            running: BTreeMap::new(),
+            busy: false,
+            ended: false,
+            verified: None,
+            waits_for: None,
+            differs: None,
+            ceiling: None,
+            reads: CopyReads::default(),
+        };
+        self.enter(&mut active).await?;
+        Ok(Some(active))
+    }
+
+    /// Looks for uploads without a name where no pass will: at a dataset that is done.
+    async fn look_at_unclaimed(&self, dataset: &Dataset, state: &State) -> Result<(), EngineError> {
+        if self.journal.ledger.unclaimed(&dataset.name).await?.is_empty() {
+            return Ok(());
+        }
+        let copier = match self.open(dataset).await {
+            Ok(stores) => self.copier(dataset, &stores),
+            Err(EngineError::Store(error)) => {
+                let message = format!("uploads without a name were not looked at: {}", error.detail());
+                let key = error.key().cloned();
+                self.sink.tell(Event::Warning { dataset: Some(dataset.name.clone()), key, message });
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        unclaimed::look_again(&copier, None, state.moved_to().is_none()).await?;
+        self.commit(Vec::new()).await
+    }
+
+    /// Records that a pass begins.
+    async fn begin_pass(&self, dataset: &Dataset, state: &State, pass: u64) -> Result<State, EngineError> {
+        let event = Happened::PassBegun { pass };
+        let state = state.apply(&event)?;
+        let shards = vec![(self.journal.ledger.next_shard_id().await?, KeyRange::all())];
+        self.commit(vec![
+            Record::Happened { dataset: dataset.name.clone(), event, at: now() },
+            Record::ShardsPlanned { dataset: dataset.name.clone(), shards },
+        ])
+        .await?;
+        Ok(state)
+    }
+
+    /// Queues the shards of the pass under way and shows the dataset on the board.
+    async fn enter(&self, active: &mut Active) -> Result<(), EngineError> {
+        let dataset = active.plan.name.clone();
+        let shards = self.journal.ledger.shards(&dataset).await?;
+        self.board.enter(&dataset, active.plan.targets.len(), &shards);
+        if matches!(active.state, State::Copying { .. }) {
+            active.queue = shards.into();
+        }
+        self.sink.tell(Event::DatasetState { dataset, state: active.state.clone(), proved: None });
+        Ok(())
+    }
+
+    /// Begins one more pass of a dataset that has moved on since its last.
+    async fn begin_again(&self, active: &mut Active) -> Result<(), EngineError> {
+        self.source_must_lead(&active.plan).await?;
+        let pass = active.state.pass() + 1;
+        active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
+        (active.ended, active.verified, active.waits_for) = (false, None, None);
+        active.differs = None;
+        let read = active.source_bytes_read();
+        active.reads.pass_begins(read);
+        self.enter(active).await
+    }
+
+    /// What comes of a dataset that this run did not touch further.
+    fn outcome_of(
+        &self,
+        dataset: &Dataset,
+        phase: &Phase,
+        state: State,
+        waits_for: Option<WaitsFor>,
+    ) -> DatasetOutcome {
+        DatasetOutcome {
+            dataset: dataset.name.clone(),
+            phase: phase.name.clone(),
+            reached: state.reached(self.goal_of(dataset)),
+            state,
+            waits_for,
+            repairable: true,
+            verified: None,
+        }
+    }
+}

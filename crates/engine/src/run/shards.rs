@@ -1,0 +1,456 @@
+//! The work of one phase: tasks handed out and taken back, shards split, steps begun.
+//!
+//! One loop owns all of it. Nothing here waits for a single task; whatever ends is looked at, and
+//! what has become due is begun.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::MissedTickBehavior,
+};
+
+use crate::{
+    clock::now,
+    copy::copier::{Copier, Follower},
+    error::EngineError,
+    journal::Report,
+    run::{
+        context::Run,
+        leftovers::Redo,
+        moved_on::{self, Differs},
+        verification,
+        worker::{Control, ShardEnd, Worker},
+    },
+    scribe::{self, Board},
+    sites::opening::DatasetStores,
+    verify::{
+        recorded,
+        witness::{Verification, Verified},
+    },
+    waits::WaitsFor,
+};
+use migrate_core::{
+    lifecycle::{Event as Happened, State, Step},
+    model::{Key, KeyRange, ShardId},
+    plan::Dataset,
+    report::{Event, Proved, Redactor, TargetProgress},
+    shard::{self, Cursor},
+};
+use migrate_ledger::{Record, ShardRow};
+use migrate_store::ObjectStore;
+
+/// How often the display is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// One dataset while its phase runs.
+pub(crate) struct Active {
+    pub(crate) plan: Dataset,
+    pub(crate) copier: Arc<Copier>,
+    pub(crate) worker: Worker,
+    pub(crate) stores: Arc<DatasetStores>,
+    pub(crate) state: State,
+    pub(crate) queue: VecDeque<ShardRow>,
+    pub(crate) running: BTreeMap<ShardId, Arc<Control>>,
+    /// Work other than shards is under way: what is left over, or a verification.
+    pub(crate) busy: bool,
+    /// It came to its end in this run, one way or the other.
+    pub(crate) ended: bool,
+    pub(crate) verified: Option<Verified>,
+    pub(crate) waits_for: Option<WaitsFor>,
+    /// Why the last verification found it different, where it did.
+    pub(crate) differs: Option<Differs>,
+    /// The source was seen to have nothing above this key: where to bisect an open range from.
+    pub(crate) ceiling: Option<Key>,
+    pub(crate) reads: CopyReads,
+}
+
+/// How much of what a source was read for in this run was read to copy it: verifications between two
+/// passes read it too.
+#[derive(Debug, Default)]
+pub(crate) struct CopyReads {
+    /// Bytes read for other things.
+    otherwise: u64,
+    /// Bytes read in all when the last pass ended.
+    at_end: u64,
+}
+
+impl CopyReads {
+    /// A further pass begins, and so much has been read in all.
+    pub(crate) fn pass_begins(&mut self, read: u64) {
+        self.otherwise += read - self.at_end.min(read);
+    }
+
+    /// A pass ends.
+    fn pass_ends(&mut self, read: u64) {
+        self.at_end = read;
+    }
+
+    /// Of so many bytes in all, those that were read to copy.
+    fn of(&self, read: u64) -> u64 {
+        read.saturating_sub(self.otherwise)
+    }
+}
+
+impl Active {
+    /// Bytes read from the source in this run.
+    pub(crate) fn source_bytes_read(&self) -> u64 {
+        self.stores.source_meter.snapshot().bytes_read
+    }
+}
+
+/// What a task brings back.
+enum Ended {
+    Shard(usize, ShardId, Result<ShardEnd, EngineError>),
+    Scout(usize, ShardId, Result<Scouted, EngineError>),
+    Redo(usize, Result<bool, EngineError>),
+    Verify(usize, Result<Verification, EngineError>),
+}
+
+/// What a search for a key to split at found.
+struct Scouted {
+    at: Option<Key>,
+    /// The source has nothing above this.
+    ceiling: Option<Key>,
+}
+
+/// The work of one phase.
+pub(crate) struct Floor<'a> {
+    run: &'a Run<'a>,
+    pub(crate) active: Vec<Active>,
+    tasks: JoinSet<Ended>,
+    /// Why the phase ended before its time.
+    pub(crate) stopped: Option<EngineError>,
+}
+
+impl<'a> Floor<'a> {
+    pub(super) fn new(run: &'a Run<'a>, active: Vec<Active>) -> Self {
+        Self { run, active, tasks: JoinSet::new(), stopped: None }
+    }
+
+    /// Works until every dataset has come to its end, or the run is asked to stop.
+    pub(crate) async fn work(&mut self) -> Result<(), EngineError> {
+        let mut tick = tokio::time::interval(PROGRESS_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            for place in 0..self.active.len() {
+                self.next_step(place).await?;
+            }
+            self.hand_out();
+            if self.tasks.is_empty() {
+                // Whoever stopped the run half way learns how far it came.
+                self.tell_progress();
+                return Ok(());
+            }
+            tokio::select! {
+                ended = self.tasks.join_next() => {
+                    if let Some(ended) = ended {
+                        self.take(ended).await?;
+                    }
+                }
+                _ = tick.tick() => self.tell_progress(),
+                () = self.run.shutdown.cancelled() => {
+                    self.tasks.shutdown().await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Gives queued shards to idle workers; what is idle then looks for a shard to split.
+    fn hand_out(&mut self) {
+        if self.run.shutdown.is_draining() {
+            return;
+        }
+        while self.tasks.len() < self.run.options.limits.shards {
+            let Some(place) = self.active.iter().position(|active| !active.queue.is_empty()) else { break };
+            let active = &mut self.active[place];
+            let shard = active.queue.pop_front().expect("it is not empty");
+            let control = Arc::new(Control::new(shard.range.clone()));
+            active.running.insert(shard.id, Arc::clone(&control));
+            let worker = active.worker.clone();
+            self.tasks.spawn(async move { Ended::Shard(place, shard.id, worker.run(shard, control).await) });
+        }
+        while self.tasks.len() < self.run.options.limits.shards {
+            let Some((place, id, rest)) = self.splittable() else { break };
+            self.active[place].busy = true;
+            let source = Arc::clone(&self.active[place].stores.source);
+            let ceiling = self.active[place].ceiling.clone();
+            self.tasks.spawn(async move { Ended::Scout(place, id, scout(&*source, rest, ceiling).await) });
+        }
+    }
+
+    /// The running shard that has seen most rows and nobody looks at: it is the likeliest to have
+    /// much left.
+    fn splittable(&self) -> Option<(usize, ShardId, KeyRange)> {
+        let rows_min = self.run.options.limits.split_rows_min;
+        let candidates =
+            self.active.iter().enumerate().filter(|(_, active)| !active.busy).flat_map(|(place, active)| {
+                active.running.iter().map(move |(id, control)| {
+                    let (rest, rows) = control.rest();
+                    (rows, place, *id, rest)
+                })
+            });
+        let (_, place, id, rest) = candidates.filter(|(rows, ..)| *rows >= rows_min).max_by_key(|(rows, ..)| *rows)?;
+        Some((place, id, rest))
+    }
+
+    async fn take(&mut self, ended: Result<Ended, JoinError>) -> Result<(), EngineError> {
+        match ended? {
+            Ended::Shard(place, id, end) => {
+                self.active[place].running.remove(&id);
+                match end {
+                    Ok(ShardEnd::Done) => {}
+                    // Why is known to whoever asked to drain; nobody did is a defect.
+                    Ok(ShardEnd::Interrupted) if self.run.shutdown.is_draining() => {}
+                    Ok(ShardEnd::Interrupted) => {
+                        let dataset = self.active[place].plan.name.clone();
+                        self.stop(place, EngineError::Unfinished { dataset });
+                    }
+                    Err(error) => self.stop(place, error),
+                }
+            }
+            Ended::Scout(place, id, found) => {
+                self.active[place].busy = false;
+                // Where the listing failed, the shard itself will tell.
+                let at = found.ok().and_then(|found| {
+                    if found.ceiling.is_some() {
+                        self.active[place].ceiling = found.ceiling;
+                    }
+                    found.at
+                });
+                match (at, self.active[place].running.get(&id)) {
+                    (Some(at), _) => self.split(place, id, &at).await?,
+                    (None, Some(control)) => control.rest_for_now(),
+                    (None, None) => {}
+                }
+            }
+            Ended::Redo(place, end) => {
+                self.active[place].busy = false;
+                match end {
+                    Ok(true) => self.end_pass(place).await?,
+                    Ok(false) => self.active[place].ended = true,
+                    Err(error) => self.stop(place, error),
+                }
+            }
+            Ended::Verify(place, end) => {
+                self.active[place].busy = false;
+                match end {
+                    Ok(verification) => self.end_verification(place, verification).await?,
+                    Err(error) => self.stop(place, error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A dataset cannot go on; the others finish what they have in flight.
+    fn stop(&mut self, place: usize, error: EngineError) {
+        let shown = error.shown(Redactor::new(self.run.plan.redact_keys));
+        self.active[place].waits_for = Some(WaitsFor::Failure(shown));
+        self.active[place].ended = true;
+        self.active[place].queue.clear();
+        if !error.is_blocking() {
+            self.run.shutdown.drain();
+        }
+        if !matches!(error, EngineError::LedgerClosed) {
+            self.stopped.get_or_insert(error);
+        }
+    }
+
+    /// Begins what is due for a dataset once its shards have ended.
+    async fn next_step(&mut self, place: usize) -> Result<(), EngineError> {
+        let active = &mut self.active[place];
+        let idle = active.queue.is_empty() && active.running.is_empty() && !active.busy;
+        if !idle || active.ended || self.run.shutdown.is_draining() {
+            return Ok(());
+        }
+        match &active.state {
+            State::Copying { .. } => {
+                active.busy = true;
+                // What the shards left over must be on disk before it is looked for.
+                self.run.commit(Vec::new()).await?;
+                let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
+                let redo = Redo {
+                    copier: Arc::clone(&active.copier),
+                    shard: shards.first().map(|shard| shard.id),
+                    extra: active.plan.extra,
+                    delete_permille: (!self.run.options.force).then_some(active.plan.delete_share_permille),
+                };
+                self.tasks.spawn(async move { Ended::Redo(place, redo.run().await) });
+            }
+            state => match state.next_step(self.run.options.goal) {
+                Some(Step::Verify) => {
+                    active.busy = true;
+                    let verify = verification::in_run(self.run, &active.plan, &active.stores);
+                    self.tasks.spawn(async move { Ended::Verify(place, verify.await) });
+                }
+                _ => active.ended = true,
+            },
+        }
+        Ok(())
+    }
+
+    async fn end_pass(&mut self, place: usize) -> Result<(), EngineError> {
+        self.run.commit(Vec::new()).await?;
+        let active = &self.active[place];
+        let (ledger, dataset) = (&self.run.journal.ledger, &active.plan.name);
+        if !all_ended(&ledger.shards(dataset).await?, active.copier.targets.len()) {
+            let dataset = dataset.clone();
+            self.stop(place, EngineError::Unfinished { dataset });
+            return Ok(());
+        }
+        let pass = active.state.pass();
+        let mut targets = progress(&self.run.board, active);
+        let mut failed = 0;
+        for (follower, target) in active.copier.targets.iter().zip(&mut targets) {
+            let counts = ledger.counts(dataset, follower.index).await?;
+            (target.deferred, target.failed) = (counts.deferred, counts.failed + counts.damaged);
+            failed += counts.failed + counts.deferred + counts.damaged;
+        }
+        self.happened(place, Happened::PassEnded { pass, failed }).await?;
+        let active = &mut self.active[place];
+        let read = active.source_bytes_read();
+        active.reads.pass_ends(read);
+        if failed > 0 {
+            active.waits_for = Some(WaitsFor::Failed(failed));
+        }
+        self.run.sink.tell(Event::DatasetEnded {
+            dataset: active.plan.name.clone(),
+            targets,
+            source_bytes_read: active.reads.of(read),
+        });
+        Ok(())
+    }
+
+    async fn end_verification(&mut self, place: usize, verification: Verification) -> Result<(), EngineError> {
+        if verification.interrupted {
+            self.active[place].ended = true;
+            return Ok(());
+        }
+        let dataset = &self.active[place].plan;
+        let event = recorded::ended(dataset, dataset.verify, &verification);
+        let active = &mut self.active[place];
+        active.differs = None;
+        if let Happened::Differed { .. } = &event {
+            let differs = moved_on::judge(self.run, &active.plan, &active.stores, &verification).await?;
+            active.waits_for = Some(differs.waits_for());
+            active.differs = Some(differs);
+        }
+        self.active[place].verified = verification.verified;
+        self.happened(place, event).await
+    }
+
+    async fn happened(&mut self, place: usize, event: Happened) -> Result<(), EngineError> {
+        let active = &mut self.active[place];
+        active.state = active.state.apply(&event)?;
+        let dataset = active.plan.name.clone();
+        let (state, proved) = (active.state.clone(), Proved::by(&event));
+        self.run.sink.tell(Event::DatasetState { dataset: dataset.clone(), state, proved });
+        self.run.commit(vec![Record::Happened { dataset, event, at: now() }]).await
+    }
+
+    /// Splits a running shard at a key that the source has.
+    async fn split(&mut self, place: usize, id: ShardId, at: &Key) -> Result<(), EngineError> {
+        let active = &mut self.active[place];
+        let Some(control) = active.running.get(&id) else { return Ok(()) };
+        let new = self.run.journal.ledger.next_shard_id().await?;
+        let permit = self.run.journal.reserve().await?;
+        let record = Record::ShardSplit { shard: id, at: at.clone(), new };
+        let accepted = control.cut(at, || permit.send(Report { records: vec![record], committed: None }));
+        if accepted {
+            self.run.commit(Vec::new()).await?;
+            // The ledger knows which targets are done with the upper part already.
+            let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
+            active.queue.extend(shards.into_iter().filter(|shard| shard.id == new));
+        }
+        Ok(())
+    }
+
+    fn tell_progress(&self) {
+        for active in self.active.iter().filter(|active| matches!(active.state, State::Copying { .. })) {
+            let dataset = active.plan.name.clone();
+            self.run.sink.tell(Event::Progress {
+                targets: progress(&self.run.board, active),
+                fraction: self.run.board.read(&dataset, scribe::Standing::fraction).unwrap_or(0.0),
+                source_bytes_read: active.reads.of(active.source_bytes_read()),
+                target_bytes_written: active
+                    .stores
+                    .target_meters
+                    .iter()
+                    .map(|meter| meter.snapshot().bytes_written)
+                    .sum(),
+                waits_for: active.stores.waits_for(Redactor::new(self.run.plan.redact_keys)),
+                dataset,
+            });
+        }
+    }
+}
+
+/// Whether every shard has come to its end for every target: only then is a pass over.
+fn all_ended(shards: &[ShardRow], targets: usize) -> bool {
+    let ended = |shard: &ShardRow| shard.targets.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
+    !shards.is_empty() && shards.iter().all(|shard| ended(shard) == targets)
+}
+
+fn progress(board: &Board, active: &Active) -> Vec<TargetProgress> {
+    let of = |follower: &Follower| {
+        let (tally, deferred, failed) = board
+            .read(&active.plan.name, |standing| {
+                let target = &follower.index;
+                (
+                    standing.tallies.get(target).copied().unwrap_or_default(),
+                    standing.deferred.get(target).copied().unwrap_or(0),
+                    standing.failed.get(target).copied().unwrap_or(0),
+                )
+            })
+            .unwrap_or_default();
+        TargetProgress { target: follower.store.location().to_owned(), tally, deferred, failed }
+    };
+    active.copier.targets.iter().map(of).collect()
+}
+
+/// Looks for a key of the source near the middle of a range, by halving it until something lies
+/// above the middle. No alphabet is guessed, so a long common beginning takes many halvings once;
+/// the `ceiling` that they find spares them the next time.
+async fn scout(source: &dyn ObjectStore, rest: KeyRange, ceiling: Option<Key>) -> Result<Scouted, EngineError> {
+    let mut found = Scouted { at: None, ceiling };
+    let mut upper = match (&rest.until, &found.ceiling) {
+        (Some(until), Some(ceiling)) => Some(until.min(ceiling).clone()),
+        (until, ceiling) => until.as_ref().or(ceiling.as_ref()).cloned(),
+    };
+    while let Some(middle) = shard::bisect(rest.after.as_ref(), upper.as_ref()) {
+        let mut listing = source.list(KeyRange { after: Some(middle.clone()), until: rest.until.clone() });
+        if let Some(entry) = listing.next().await?.and_then(|page| page.into_iter().next()) {
+            // A split at the very end would give nothing away.
+            found.at = (rest.until.as_ref() != Some(&entry.key)).then_some(entry.key);
+            break;
+        }
+        if rest.until.is_none() {
+            found.ceiling = Some(middle.clone());
+        }
+        upper = Some(middle);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_verifications_read_is_no_copy() {
+        let mut reads = CopyReads::default();
+        assert_eq!(reads.of(100), 100);
+        reads.pass_ends(100);
+        reads.pass_begins(250);
+        assert_eq!(reads.of(260), 110, "150 were read in between");
+        reads.pass_ends(260);
+        reads.pass_begins(260);
+        assert_eq!(reads.of(265), 115);
+    }
+}

@@ -1,0 +1,289 @@
+//! Verifications and repairs, within a run and on their own.
+
+use std::{future::Future, sync::Arc};
+
+use tokio::sync::mpsc;
+
+use crate::sink::Sink;
+use crate::{
+    asked::{RunOptions, VerifyOptions, asked, refuse_unsupported},
+    budget::Budget,
+    clock::now,
+    copy::copier::Copier,
+    error::EngineError,
+    journal::Journal,
+    meaning::{meaning_of, same_meaning},
+    rows::Inputs,
+    run::{
+        context::{Run, with_run},
+        leftovers::Redo,
+    },
+    shutdown::Shutdown,
+    sites::opening::{DatasetStores, Sites},
+    verify::{again::Again, found::Finding, recorded::ended, verifier::Verifier, witness::Verification},
+};
+use migrate_core::{
+    lifecycle::{Goal, State},
+    model::TargetIndex,
+    plan::{Dataset, Level, Plan},
+};
+use migrate_ledger::{Ledger, Open, Record};
+
+/// Findings that wait before the verification has to.
+const FINDINGS_QUEUED: usize = 1024;
+/// Findings that go to the ledger at once.
+const FINDINGS_BATCH: usize = 256;
+
+/// The verification that a run ends with; what it learns of times goes to the ledger.
+pub(crate) fn in_run(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    stores: &DatasetStores,
+) -> impl Future<Output = Result<Verification, EngineError>> + Send + 'static {
+    let journal = run.journal.clone();
+    let verifier = Verifier::new(
+        dataset,
+        Inputs::new(dataset, stores, Some(&run.journal.ledger)),
+        dataset.verify,
+        run.budget.clone(),
+        run.shutdown.clone(),
+        run.sink.clone(),
+    );
+    keeping(verifier, journal, false, Verifier::run)
+}
+
+/// Works with a verifier, and records its findings as they come.
+async fn keeping<T, F: Future<Output = Result<T, EngineError>>>(
+    mut verifier: Verifier,
+    journal: Journal,
+    repair: bool,
+    work: impl FnOnce(Verifier) -> F,
+) -> Result<T, EngineError> {
+    let dataset = verifier.inputs.dataset.clone();
+    let (findings, mut found) = mpsc::channel(FINDINGS_QUEUED);
+    verifier.findings = Some(findings);
+    let record = |finding| match finding {
+        Finding::Learned(target, key, pair) => Some(Record::Learned { dataset: dataset.clone(), target, key, pair }),
+        Finding::Broken(target, key) if repair => {
+            Some(Record::Waits { dataset: dataset.clone(), target, key, why: Open::Damaged })
+        }
+        Finding::Broken(..) => None,
+    };
+    let keep = async {
+        let mut batch = Vec::new();
+        while found.recv_many(&mut batch, FINDINGS_BATCH).await > 0 {
+            let records: Vec<_> = batch.drain(..).filter_map(record).collect();
+            if !records.is_empty() {
+                journal.note(records).await?;
+            }
+        }
+        Ok::<_, EngineError>(())
+    };
+    let (done, kept) = futures::join!(work(verifier), keep);
+    kept?;
+    done
+}
+
+/// Verifies without writing anything anywhere.
+pub(crate) async fn verify(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Option<Arc<Ledger>>,
+    options: &VerifyOptions,
+    sink: Sink,
+    shutdown: Shutdown,
+) -> Result<Vec<Verification>, EngineError> {
+    let budget = Budget::new(options.limits.records, options.limits.bytes);
+    let mut verifications = Vec::new();
+    sites.adopt_places(ledger.as_deref()).await?;
+    for dataset in asked(plan, &[], &options.datasets) {
+        refuse_unsupported(dataset, false)?;
+        let stores = sites.open(plan, dataset, None, &sink).await?;
+        // The pairs of a dataset that means something else now are no evidence.
+        let (mut known, mut led_by) = (ledger.clone(), None);
+        if let Some(ledger) = &ledger {
+            match ledger.meaning(&dataset.name).await? {
+                Some(begun) => same_meaning(&dataset.name, &begun, &meaning_of(plan, dataset))?,
+                None => known = None,
+            }
+        }
+        if let Some(ledger) = &known {
+            stores.adopt_known(ledger).await?;
+            let events = ledger.events(&dataset.name).await?;
+            let state = State::replay(events.iter().map(|(event, _)| event))?;
+            led_by = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
+        } else {
+            stores.assume();
+        }
+        let verifier = Verifier::new(
+            dataset,
+            Inputs::new(dataset, &stores, known.as_ref()),
+            options.level.unwrap_or(dataset.verify),
+            budget.clone(),
+            shutdown.clone(),
+            sink.clone(),
+        );
+        verifications.push(verifier.led_by(led_by).run().await?);
+        if shutdown.is_draining() {
+            break;
+        }
+    }
+    Ok(verifications)
+}
+
+/// Verifies, copies again what differs, and looks again at what was copied.
+pub(crate) async fn repair(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Arc<Ledger>,
+    options: &VerifyOptions,
+    sink: Sink,
+    shutdown: Shutdown,
+) -> Result<(Vec<Verification>, u64), EngineError> {
+    let run_options = RunOptions {
+        goal: Goal::Verified,
+        phases: Vec::new(),
+        datasets: options.datasets.clone(),
+        force: false,
+        limits: options.limits,
+        approver: Arc::new(crate::approver::ByFlag::default()),
+    };
+    let work = async |run: &Run<'_>| {
+        let (mut verifications, mut mended) = (Vec::new(), 0);
+        for dataset in asked(plan, &[], &options.datasets) {
+            refuse_unsupported(dataset, false)?;
+            let state = run.state(&dataset.name).await?;
+            let moved = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
+            let left_alone = moved.is_some() || matches!(state, State::Aborted { .. });
+            if left_alone && options.datasets.is_empty() {
+                // Nobody named it: it is looked at like the others, and nothing of it is copied.
+                verifications.push(verify_only(run, dataset, options, moved).await?);
+                continue;
+            }
+            let (verification, count) = repair_one(run, dataset, options).await?;
+            mended += count;
+            verifications.push(verification);
+            if run.shutdown.is_draining() {
+                break;
+            }
+        }
+        match run.journal.take_fatal() {
+            Some(error) => Err(error),
+            None => Ok((verifications, mended)),
+        }
+    };
+    let (done, written) = with_run(plan, sites, ledger, &run_options, sink, shutdown, work).await;
+    written?;
+    done
+}
+
+async fn verify_only(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    options: &VerifyOptions,
+    moved: Option<TargetIndex>,
+) -> Result<Verification, EngineError> {
+    run.check_meaning(dataset).await?;
+    let stores = run.open(dataset).await?;
+    let inputs = Inputs::new(dataset, &stores, Some(&run.journal.ledger));
+    let level = options.level.unwrap_or(dataset.verify);
+    let (budget, shutdown, sink) = (run.budget.clone(), run.shutdown.clone(), run.sink.clone());
+    Verifier::new(dataset, inputs, level, budget, shutdown, sink).led_by(moved).run().await
+}
+
+async fn repair_one(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    options: &VerifyOptions,
+) -> Result<(Verification, u64), EngineError> {
+    let ledger = &run.journal.ledger;
+    run.check_meaning(dataset).await?;
+    let state = run.state(&dataset.name).await?;
+    if let Some(moved) = state.moved_to() {
+        return Err(EngineError::LeadMoved {
+            dataset: dataset.name.clone(),
+            lead: moved.lead.clone(),
+            epoch: moved.epoch,
+            refused: "a repair would copy what the old lead holds over what applications write at the new one",
+        });
+    }
+    if matches!(state, State::Aborted { .. }) {
+        return Err(EngineError::GivenUp { dataset: dataset.name.clone() });
+    }
+    if matches!(state, State::Switching { .. }) {
+        return Err(EngineError::NotCutOver {
+            dataset: dataset.name.clone(),
+            reason: "its switch was begun: `migrate run` finds out whether it happened".to_owned(),
+        });
+    }
+    run.source_must_lead(dataset).await?;
+    let stores = run.open(dataset).await?;
+    run.begin(dataset).await?;
+    let level = options.level.unwrap_or(dataset.verify);
+    let verifier = || {
+        Verifier::new(
+            dataset,
+            Inputs::new(dataset, &stores, Some(ledger)),
+            level,
+            run.budget.clone(),
+            run.shutdown.clone(),
+            run.sink.clone(),
+        )
+    };
+    let first = keeping(verifier(), run.journal.clone(), true, Verifier::run).await?;
+    run.journal.commit(Vec::new()).await?;
+    let copier: Arc<Copier> = Arc::new(run.copier(dataset, &stores));
+    let mut damaged = 0;
+    for follower in &copier.targets {
+        damaged += ledger.counts(&dataset.name, follower.index).await?.damaged;
+    }
+    if damaged == 0 || first.interrupted {
+        record_outcome(run, dataset, level, &first).await?;
+        return Ok((first, 0));
+    }
+    let redo = Redo { copier, shard: None, extra: dataset.extra, delete_permille: Some(dataset.delete_share_permille) };
+    // The records that are copied again are looked at as in a run, so that their pairs learn what they lack.
+    let mend = |verifier| async {
+        let (mut again, mut mended) = (Again::new(verifier, &first), 0);
+        for follower in &redo.copier.targets {
+            let mut after = None;
+            while let Some(page) = redo.mend(follower.index, after.as_ref()).await? {
+                mended += page.copied;
+                if page.interrupted {
+                    return Ok((None, mended));
+                }
+                again.look(follower.index, &page.keys).await?;
+                after = page.keys.last().cloned();
+            }
+        }
+        Ok((Some(again.conclude().await?), mended))
+    };
+    let (both, mended) = keeping(verifier(), run.journal.clone(), false, mend).await?;
+    let Some(both) = both else {
+        return Ok((Verification { interrupted: true, verified: None, ..first }, mended));
+    };
+    record_outcome(run, dataset, level, &both).await?;
+    Ok((both, mended))
+}
+
+/// Records what a repair ended with, where the dataset's state allows it.
+async fn record_outcome(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    level: Level,
+    verification: &Verification,
+) -> Result<(), EngineError> {
+    if verification.interrupted {
+        return Ok(());
+    }
+    let events = run.journal.ledger.events(&dataset.name).await?;
+    let state = State::replay(events.iter().map(|(event, _)| event))?;
+    let event = ended(dataset, level, verification);
+    // A lower level than the plan's proves less than the plan asks for.
+    let proves_enough = level >= dataset.verify || verification.verified.is_none();
+    if !proves_enough || state.apply(&event).is_err() {
+        // Or a pass is under way, or none has ended: the next run's own verification counts.
+        return Ok(());
+    }
+    run.commit(vec![Record::Happened { dataset: dataset.name.clone(), event, at: now() }]).await
+}

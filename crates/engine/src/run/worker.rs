@@ -1,0 +1,419 @@
+//! Runs one shard: joins both sides' listings, and copies what differs.
+//!
+//! Records finish in any order; a cursor per target moves only over the gapless prefix of those
+//! that are finished, and goes to the ledger in one batch with the records it passes. So after a
+//! crash at most the records in flight and those of one unsent batch are done again.
+//!
+//! A shard gives work away while it runs: [`Control::cut`] lowers its end to a key that it has not
+//! reached.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::{
+    copy::copier::{Copier, Job, Outcome, Outcomes, Want},
+    error::EngineError,
+    rows::{Inputs, Row},
+};
+use migrate_core::{
+    diff::{Change, decide},
+    model::{Key, KeyRange, TargetIndex},
+    plan::Extra,
+    shard::{Cursor, Room, Tally, Ticket, Window},
+};
+use migrate_ledger::{Open, Pair, PairRow, Record, ShardRow};
+use migrate_store::Entry;
+
+/// Records a shard has under way at once; the budget, shared by all, is what usually binds.
+const JOBS_MAX: usize = 128;
+/// Records between the first that is open and the last that has begun.
+const WINDOW_MAX: usize = 4096;
+/// So many rows weigh as much as one record in a batch for the ledger.
+const ROWS_PER_RECORD: usize = 16;
+/// A batch goes to the ledger at this age, however small it is.
+const BATCH_AGE: Duration = Duration::from_millis(250);
+
+/// How others see a running shard, and cut it.
+#[derive(Debug)]
+pub(crate) struct Control {
+    state: Mutex<ControlState>,
+}
+
+#[derive(Debug)]
+struct ControlState {
+    range: KeyRange,
+    position: Option<Key>,
+    rows: u64,
+    /// It takes no more keys, so it has none to give away.
+    closed: bool,
+}
+
+impl Control {
+    pub(super) fn new(range: KeyRange) -> Self {
+        Self { state: Mutex::new(ControlState { range, position: None, rows: 0, closed: false }) }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, ControlState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next key, unless it was given away.
+    fn admit(&self, key: &Key) -> bool {
+        let mut state = self.state();
+        if !state.range.contains(key) {
+            return false;
+        }
+        state.position = Some(key.clone());
+        state.rows += 1;
+        true
+    }
+
+    /// The range that is left, and how many rows were taken.
+    pub(crate) fn rest(&self) -> (KeyRange, u64) {
+        let state = self.state();
+        let after = state.position.clone().or_else(|| state.range.after.clone());
+        (KeyRange { after, until: state.range.until.clone() }, state.rows)
+    }
+
+    /// Gives away everything above `at`; refused where the shard has come that far already.
+    ///
+    /// `record` must put the split on its way to the ledger before it returns: the shard cannot see
+    /// its new end before that, so that it can never be recorded as done up to an end that the
+    /// ledger does not know.
+    pub(crate) fn cut(&self, at: &Key, record: impl FnOnce()) -> bool {
+        let mut state = self.state();
+        let reached = state.position.as_ref().is_some_and(|position| position >= at);
+        if state.closed || reached || !state.range.contains(at) || state.range.until.as_ref() == Some(at) {
+            return false;
+        }
+        record();
+        state.range.until = Some(at.clone());
+        state.rows = 0;
+        true
+    }
+
+    /// No more keys are taken.
+    fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.rows = 0;
+    }
+
+    /// There was nothing to split at: not to be asked again before it has seen as many rows again.
+    pub(crate) fn rest_for_now(&self) {
+        self.state().rows = 0;
+    }
+}
+
+/// How a shard ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ShardEnd {
+    /// Every key of its range is written, deferred or recorded as failed, for every target.
+    Done,
+    /// The run was asked to stop.
+    Interrupted,
+}
+
+/// What a shard's worker works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Worker {
+    pub(crate) copier: Arc<Copier>,
+    pub(crate) inputs: Inputs,
+    pub(crate) extra: Extra,
+    /// The pass goes on after an interruption: what is found unpaired at a target was probably
+    /// written by the process that was interrupted.
+    pub(crate) resumed: bool,
+    /// Rows whose records go to the ledger together, at most.
+    pub(crate) batch_rows: usize,
+}
+
+/// A record under way, at each of its targets.
+type Tickets = Vec<(TargetIndex, Ticket, Tally)>;
+
+struct Running {
+    worker: Worker,
+    shard: ShardRow,
+    cursors: Vec<Cursor>,
+    windows: Vec<Window>,
+    jobs: JoinSet<(Key, Tickets, Outcomes)>,
+    records: Vec<Record>,
+    rows: usize,
+    flushed: Instant,
+    /// It was asked to stop before its listing had ended.
+    stopped: bool,
+}
+
+impl Worker {
+    /// Runs the shard to its end, or until the run is asked to stop.
+    pub(crate) async fn run(self, shard: ShardRow, control: Arc<Control>) -> Result<ShardEnd, EngineError> {
+        let targets = self.copier.targets.len();
+        let mut cursors = vec![Cursor::Start; targets];
+        for (target, cursor, _) in &shard.targets {
+            cursors[target.get()] = cursor.clone();
+        }
+        let mut range = shard.range.clone();
+        if let Some(Cursor::At(key)) = cursors.iter().min() {
+            range.after = Some(key.clone());
+        } else if cursors.iter().all(|cursor| *cursor == Cursor::End) {
+            return Ok(ShardEnd::Done);
+        }
+        let mut rows = self.inputs.rows(&range);
+        let mut running = Running {
+            windows: (0..targets).map(|_| Window::new(WINDOW_MAX)).collect(),
+            jobs: JoinSet::new(),
+            records: Vec::new(),
+            rows: 0,
+            flushed: Instant::now(),
+            stopped: false,
+            worker: self,
+            shard,
+            cursors,
+        };
+        while !running.stopping() {
+            let Some(row) = rows.next().await? else { break };
+            if !control.admit(&row.key) || !running.make_room().await? {
+                break;
+            }
+            running.take(row).await?;
+        }
+        drop(rows);
+        control.close();
+        running.end().await
+    }
+}
+
+impl Running {
+    fn stopping(&mut self) -> bool {
+        self.stopped |= self.worker.copier.shutdown.is_draining();
+        self.stopped || self.room() == Room::Closed
+    }
+
+    /// Whether another record may begin, at all of the targets.
+    fn room(&self) -> Room {
+        let jobs = if self.jobs.len() < JOBS_MAX { Room::Free } else { Room::Full };
+        self.windows.iter().map(Window::room).fold(jobs, Ord::max)
+    }
+
+    async fn end(mut self) -> Result<ShardEnd, EngineError> {
+        while self.settle_one().await? {}
+        let interrupted = self.stopped || self.room() == Room::Closed;
+        if !interrupted {
+            self.windows.iter_mut().for_each(Window::end);
+        }
+        self.flush().await?;
+        Ok(if interrupted { ShardEnd::Interrupted } else { ShardEnd::Done })
+    }
+
+    /// Decides what each target needs for a row, and begins it. There must be room.
+    async fn take(&mut self, row: Row) -> Result<(), EngineError> {
+        let Row { key, source, targets, pairs } = row;
+        let (mut wants, mut open): (Vec<_>, Tickets) = (Vec::new(), Vec::new());
+        for (place, (shown, pair)) in targets.into_iter().zip(pairs).enumerate() {
+            let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+            if passed(&self.cursors[place], &key) {
+                continue;
+            }
+            let mut tally = Tally::default();
+            if let Some(source) = &source {
+                tally.records = 1;
+                tally.bytes = source.token.size;
+            }
+            let want = self.decide(target, &key, source.as_ref(), shown, pair, &mut tally);
+            let ticket = self.windows[place].begin(key.clone());
+            match want {
+                Some(want) => {
+                    wants.push((target, want));
+                    open.push((target, ticket, tally));
+                }
+                None => self.windows[place].finish(ticket, tally),
+            }
+        }
+        if let (Some(source), false) = (source, wants.is_empty()) {
+            let copier = Arc::clone(&self.worker.copier);
+            let job = Job { key: key.clone(), source: source.token, wants, last_chance: false };
+            self.jobs.spawn(async move { (key, open, copier.bring(job).await) });
+        }
+        self.rows += 1;
+        // A row without a record costs the ledger next to nothing.
+        let batch_rows = self.worker.batch_rows;
+        let is_full = self.records.len() >= batch_rows.div_ceil(ROWS_PER_RECORD) || self.rows >= batch_rows;
+        if is_full || self.flushed.elapsed() >= BATCH_AGE {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// What is to be copied; everything that needs no copying is settled here.
+    fn decide(
+        &mut self,
+        target: TargetIndex,
+        key: &Key,
+        source: Option<&Entry>,
+        shown: Option<Entry>,
+        pair: Option<PairRow>,
+        tally: &mut Tally,
+    ) -> Option<Want> {
+        if let Some(problem) = source.and_then(|source| source.problem.as_deref()) {
+            self.fail(target, key, problem.to_owned());
+            return None;
+        }
+        let source = source.map(|source| &source.token);
+        let shown = shown.map(|shown| shown.token);
+        let waived = self.worker.inputs.waived[target.get()];
+        let paired = pair.as_ref().map(|row| row.pair.paired(waived));
+        match (decide(source, shown.as_ref(), paired), shown) {
+            (Change::Create, _) => return Some(Want::Create),
+            (Change::Replace, Some(shown)) => return Some(Want::Replace(shown)),
+            (Change::Look, Some(shown)) => return Some(Want::Look(shown)),
+            (Change::Same, _) => tally.same = 1,
+            (Change::Review, _) => return pair.map(|row| Want::Review(row.pair)),
+            (Change::Gone, _) => {
+                let (dataset, key) = (self.worker.copier.dataset.clone(), key.clone());
+                self.records.push(Record::Unpaired { dataset, target, key });
+            }
+            (Change::Delete, _) => self.doom(target, key),
+            (Change::Extra, _) => match self.worker.extra {
+                Extra::Keep => tally.extra = 1,
+                Extra::Delete => self.doom(target, key),
+                Extra::Refuse => {
+                    tally.extra = 1;
+                    self.fail(target, key, "only the target has it, and the plan says extra = \"refuse\"".to_owned());
+                }
+            },
+            (Change::Stray, _) => tally.extra = 1,
+            // `decide` gives these only where the target shows something.
+            (Change::Absent | Change::Replace | Change::Look, _) => {}
+        }
+        None
+    }
+
+    fn paired(&self, target: TargetIndex, key: &Key, pair: Pair) -> Record {
+        Record::Paired { dataset: self.worker.copier.dataset.clone(), target, key: key.clone(), pair }
+    }
+
+    fn learned(&self, target: TargetIndex, key: &Key, pair: Pair) -> Record {
+        Record::Learned { dataset: self.worker.copier.dataset.clone(), target, key: key.clone(), pair }
+    }
+
+    /// Leaves a record to be deleted once all listings have ended cleanly and the share is known.
+    fn doom(&mut self, target: TargetIndex, key: &Key) {
+        let dataset = self.worker.copier.dataset.clone();
+        self.records.push(Record::Waits { dataset, target, key: key.clone(), why: Open::Doomed });
+    }
+
+    fn fail(&mut self, target: TargetIndex, key: &Key, reason: String) {
+        let copier = &self.worker.copier;
+        copier.tell_failed(target, key, &reason);
+        let (dataset, key, at) = (copier.dataset.clone(), key.clone(), crate::clock::now());
+        self.records.push(Record::Failed { dataset, target, key, reason, at });
+    }
+
+    /// Waits until another record may begin; `false` where none may any more.
+    async fn make_room(&mut self) -> Result<bool, EngineError> {
+        while let Some(done) = self.jobs.try_join_next() {
+            self.settle(done?);
+        }
+        loop {
+            match self.room() {
+                Room::Free => return Ok(true),
+                Room::Closed => return Ok(false),
+                Room::Full if self.settle_one().await? => {}
+                // No ticket is out and none was dropped, so all are finished: the cursors move over them.
+                Room::Full => self.flush().await?,
+            }
+        }
+    }
+
+    /// Waits for a record under way; `false` where there is none.
+    async fn settle_one(&mut self) -> Result<bool, EngineError> {
+        let Some(done) = self.jobs.join_next().await else { return Ok(false) };
+        self.settle(done?);
+        if self.flushed.elapsed() >= BATCH_AGE || self.room() == Room::Full {
+            self.flush().await?;
+        }
+        Ok(true)
+    }
+
+    fn settle(&mut self, (key, mut open, outcomes): (Key, Tickets, Outcomes)) {
+        for (target, outcome) in outcomes {
+            let place = open.iter().position(|(opened, ..)| *opened == target);
+            let (_, ticket, mut tally) = open.swap_remove(place.expect("each target has one outcome"));
+            match outcome {
+                // Its ticket goes unfinished, which closes the window.
+                Outcome::Interrupted => continue,
+                Outcome::Same(pair) => {
+                    tally.same = 1;
+                    self.records.push(self.learned(target, &key, pair));
+                }
+                Outcome::Copied { pair, over_unknown } => {
+                    tally.copied = 1;
+                    tally.copied_bytes = pair.source.size;
+                    if over_unknown && self.worker.resumed {
+                        tally.repeated = 1;
+                        tally.repeated_bytes = pair.source.size;
+                    }
+                    self.records.push(self.paired(target, &key, pair));
+                }
+                // A source that says "not found" of what it has just listed is looked at again, in
+                // its listing, before it is believed.
+                Outcome::Deferred | Outcome::Gone => {
+                    let dataset = self.worker.copier.dataset.clone();
+                    self.records.push(Record::Waits { dataset, target, key: key.clone(), why: Open::Deferred });
+                }
+                Outcome::Failed(reason) => self.fail(target, &key, reason),
+            }
+            self.windows[target.get()].finish(ticket, tally);
+        }
+    }
+
+    /// Sends what is finished to the ledger, with the cursors that it allows.
+    async fn flush(&mut self) -> Result<(), EngineError> {
+        let mut records = std::mem::take(&mut self.records);
+        for (place, window) in self.windows.iter_mut().enumerate() {
+            let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+            if let Some((cursor, done)) = window.advance()
+                && self.cursors[place] != Cursor::End
+            {
+                records.push(Record::CursorMoved { shard: self.shard.id, target, cursor, done });
+            }
+        }
+        self.rows = 0;
+        self.flushed = Instant::now();
+        if records.is_empty() {
+            return Ok(());
+        }
+        Ok(self.worker.copier.journal.note(records).await?)
+    }
+}
+
+/// Whether a target is done with a key already.
+fn passed(cursor: &Cursor, key: &Key) -> bool {
+    match cursor {
+        Cursor::Start => false,
+        Cursor::At(done) => key <= done,
+        Cursor::End => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_cut_only_above_what_it_took() {
+        let control = Control::new(KeyRange { after: None, until: Some("z".into()) });
+        assert!(control.admit(&"f".into()));
+        assert!(!control.cut(&"f".into(), || panic!()), "it has come that far");
+        assert!(!control.cut(&"z".into(), || panic!()), "nothing would be given away");
+        assert!(control.cut(&"m".into(), || {}));
+        assert!(control.admit(&"m".into()));
+        assert!(!control.admit(&"n".into()), "it was given away");
+        control.close();
+        assert!(!control.cut(&"m".into(), || panic!()), "it has ended");
+        assert_eq!(control.rest().0, KeyRange { after: Some("m".into()), until: Some("m".into()) });
+    }
+}

@@ -1,0 +1,162 @@
+//! Writes the ledger, for everybody, and keeps the board that the display reads.
+//!
+//! One task takes all reports in the order they come, gathers what has queued up into one batch, and
+//! commits it. What the board shows is therefore always durable.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::mpsc;
+
+use crate::{journal::Report, shutdown::Shutdown};
+use migrate_core::{
+    model::{DatasetName, Key, KeyRange, ShardId, TargetIndex},
+    shard::{self, Cursor, Tally},
+};
+use migrate_ledger::{Ledger, LedgerError, Open, Record};
+
+/// Reports that wait before workers have to.
+pub(crate) const REPORTS_QUEUED: usize = 256;
+
+/// What is durably done, per dataset. Cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Board(Arc<Mutex<BTreeMap<DatasetName, Standing>>>);
+
+/// One dataset's standing.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// Per target: what was done in this pass.
+    pub(crate) tallies: BTreeMap<TargetIndex, Tally>,
+    /// Shards with their ranges and the least of their cursors.
+    shards: BTreeMap<ShardId, (KeyRange, BTreeMap<TargetIndex, Cursor>)>,
+    /// Records that failed or were deferred since the run began, per target.
+    pub(crate) failed: BTreeMap<TargetIndex, u64>,
+    pub(crate) deferred: BTreeMap<TargetIndex, u64>,
+    targets: usize,
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatasetName, Standing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a dataset's standing.
+    pub(crate) fn read<T>(&self, dataset: &DatasetName, read: impl FnOnce(&Standing) -> T) -> Option<T> {
+        self.lock().get(dataset).map(read)
+    }
+
+    /// Puts a dataset on the board, with the shards of the pass under way.
+    pub(crate) fn enter(&self, dataset: &DatasetName, targets: usize, shards: &[migrate_ledger::ShardRow]) {
+        let mut standing = Standing { targets, ..Standing::default() };
+        for row in shards {
+            let cursors = row.targets.iter().map(|(target, cursor, _)| (*target, cursor.clone())).collect();
+            standing.shards.insert(row.id, (row.range.clone(), cursors));
+            for (target, _, tally) in &row.targets {
+                *standing.tallies.entry(*target).or_default() += *tally;
+            }
+        }
+        self.lock().insert(dataset.clone(), standing);
+    }
+
+    fn observe(&self, records: &[Record]) {
+        let mut board = self.lock();
+        for record in records {
+            match record {
+                Record::CursorMoved { shard, target, cursor, done } => {
+                    let standing = board.values_mut().find(|standing| standing.shards.contains_key(shard));
+                    if let Some(standing) = standing {
+                        *standing.tallies.entry(*target).or_default() += *done;
+                        if let Some((_, cursors)) = standing.shards.get_mut(shard) {
+                            cursors.insert(*target, cursor.clone());
+                        }
+                    }
+                }
+                Record::ShardSplit { shard, at, new } => {
+                    for standing in board.values_mut() {
+                        standing.split(*shard, at, *new);
+                    }
+                }
+                Record::Failed { dataset, target, .. } => {
+                    if let Some(standing) = board.get_mut(dataset) {
+                        *standing.failed.entry(*target).or_default() += 1;
+                    }
+                }
+                Record::Waits { dataset, target, why: Open::Deferred, .. } => {
+                    if let Some(standing) = board.get_mut(dataset) {
+                        *standing.deferred.entry(*target).or_default() += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Standing {
+    fn split(&mut self, id: ShardId, at: &Key, new: ShardId) {
+        if let Some((range, _)) = self.shards.get_mut(&id)
+            && let Some((lower, upper)) = shard::split(range, at)
+        {
+            *range = lower;
+            self.shards.insert(new, (upper, BTreeMap::new()));
+        }
+    }
+
+    /// How much of the key space is done, from 0 to 1, each shard counting for an equal part: their
+    /// true sizes are not known before they end.
+    pub(crate) fn fraction(&self) -> f64 {
+        if self.shards.is_empty() || self.targets == 0 {
+            return 0.0;
+        }
+        let done = self.shards.values().map(|(range, cursors)| {
+            let of = |place| {
+                let target = TargetIndex(u16::try_from(place).unwrap_or(u16::MAX));
+                cursors.get(&target).map_or(0.0, |cursor| shard::progress(range, cursor))
+            };
+            (0..self.targets).map(of).fold(1.0, f64::min)
+        });
+        #[expect(clippy::cast_precision_loss, reason = "shards are few")]
+        let count = self.shards.len() as f64;
+        done.sum::<f64>() / count
+    }
+}
+
+/// Writes until every sender is gone. After a failed write nothing more is written: the run drains,
+/// and whoever waits for a commit learns that it will not come.
+pub(crate) async fn write(
+    ledger: Arc<Ledger>,
+    mut reports: mpsc::Receiver<Report>,
+    board: Board,
+    shutdown: Shutdown,
+) -> Result<(), LedgerError> {
+    let mut result = Ok(());
+    let mut queued = Vec::new();
+    while reports.recv_many(&mut queued, REPORTS_QUEUED).await > 0 {
+        let mut records = Vec::new();
+        let mut waiting = Vec::new();
+        for report in queued.drain(..) {
+            records.extend(report.records);
+            waiting.extend(report.committed);
+        }
+        if result.is_err() {
+            continue;
+        }
+        let written = if records.is_empty() { Ok(()) } else { ledger.append(records.clone()).await };
+        match written {
+            Ok(()) => {
+                board.observe(&records);
+                for told in waiting {
+                    // Whoever waited may have been cancelled.
+                    let _ = told.send(());
+                }
+            }
+            Err(error) => {
+                shutdown.drain();
+                result = Err(error);
+            }
+        }
+    }
+    result
+}

@@ -1,0 +1,169 @@
+//! The limits that hold: those of the plan, and in their place those that an operator has set.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::error::EngineError;
+use migrate_core::plan::{self, Plan, limits::Limit};
+use migrate_ledger::{LimitsOf, Setting};
+use migrate_store::limit::{self, SiteLimits};
+
+/// One set of limits for each site and each dataset, shared by all that works there.
+#[derive(Debug, Default)]
+pub(crate) struct LimitBook(Mutex<Book>);
+
+#[derive(Debug, Default)]
+struct Book {
+    /// What holds in place of the plan's.
+    set: BTreeMap<(LimitsOf, String), Setting>,
+    made: BTreeMap<LimitsOf, Arc<SiteLimits>>,
+}
+
+impl LimitBook {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The limits of a site or dataset.
+    pub(crate) fn of(&self, plan: &Plan, of: &LimitsOf) -> Result<Arc<SiteLimits>, EngineError> {
+        let mut book = self.book();
+        if let Some(made) = book.made.get(of) {
+            return Ok(Arc::clone(made));
+        }
+        let limits = effective(plan, of, &book.set)?;
+        let name = match of {
+            LimitsOf::Site(site) => site.to_string(),
+            LimitsOf::Dataset(_) => of.to_string(),
+        };
+        let made = SiteLimits::new(&name, limits, Arc::new(jiff::Timestamp::now));
+        book.made.insert(of.clone(), Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// Takes what an operator has set; who waits for a limit notices at once.
+    pub(crate) fn set(
+        &self,
+        plan: &Plan,
+        settings: impl IntoIterator<Item = (LimitsOf, String, Setting)>,
+    ) -> Result<(), EngineError> {
+        let mut book = self.book();
+        let mut set = book.set.clone();
+        for (of, key, setting) in settings {
+            set.insert((of, key), setting);
+        }
+        let changed: Result<Vec<_>, EngineError> =
+            book.made.iter().map(|(of, made)| Ok((Arc::clone(made), effective(plan, of, &set)?))).collect();
+        for (made, limits) in changed? {
+            if made.limits() != limits {
+                made.set(limits);
+            }
+        }
+        book.set = set;
+        Ok(())
+    }
+}
+
+/// Refuses a setting that could not hold, with the reason.
+pub(crate) fn check_setting(of: &LimitsOf, key: &str, setting: &Setting) -> Result<(), String> {
+    let keys: &[&str] = match of {
+        LimitsOf::Site(_) => &plan::limits::SITE_KEYS,
+        LimitsOf::Dataset(_) => &plan::limits::DATASET_KEYS,
+    };
+    if !keys.contains(&key) {
+        return Err(format!("{of} has no limit {key:?}; it has {}", keys.join(", ")));
+    }
+    match setting {
+        Setting::To(value) => plan::limits::limit(key, value).map(drop),
+        Setting::Plan | Setting::Unlimited => Ok(()),
+    }
+}
+
+/// What the plan says, and over it what was set.
+fn effective(
+    plan: &Plan,
+    of: &LimitsOf,
+    set: &BTreeMap<(LimitsOf, String), Setting>,
+) -> Result<limit::Limits, EngineError> {
+    let wrong = |detail: String| EngineError::Site { site: of.to_string(), detail };
+    let mut limits = match of {
+        LimitsOf::Site(name) => {
+            let site = plan.sites.get(name).ok_or_else(|| wrong("the plan does not describe it".to_owned()))?;
+            limit::Limits {
+                bandwidth: site.limits.bandwidth,
+                requests_per_second: site.limits.requests_per_second,
+                window: site.limits.window.as_ref().map(window).transpose().map_err(wrong)?,
+                ..limit::Limits::default()
+            }
+        }
+        LimitsOf::Dataset(name) => {
+            let dataset = plan.datasets().find(|dataset| dataset.name == *name);
+            let own = dataset.map(|dataset| dataset.limits.clone()).unwrap_or_default();
+            let (bandwidth, requests_per_second) = (own.bandwidth, own.requests_per_second);
+            limit::Limits { bandwidth, requests_per_second, ..limit::Limits::default() }
+        }
+    };
+    for ((whose, key), setting) in set.iter().filter(|((whose, _), _)| whose == of) {
+        check_setting(whose, key, setting).map_err(wrong)?;
+        let value = match setting {
+            Setting::Plan => continue,
+            Setting::Unlimited => None,
+            Setting::To(value) => Some(plan::limits::limit(key, value).map_err(wrong)?),
+        };
+        match (key.as_str(), value) {
+            ("bandwidth", None) => limits.bandwidth = None,
+            ("requests_per_second", None) => limits.requests_per_second = None,
+            (_, None) => limits.window = None,
+            (_, Some(Limit::Bandwidth(rate))) => limits.bandwidth = Some(rate),
+            (_, Some(Limit::RequestsPerSecond(rate))) => limits.requests_per_second = Some(rate),
+            (_, Some(Limit::Window(hours))) => limits.window = Some(window(&hours).map_err(wrong)?),
+        }
+    }
+    Ok(limits)
+}
+
+fn window(window: &plan::Window) -> Result<limit::Window, String> {
+    limit::Window::new(window.start_min, window.end_min, &window.zone)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use migrate_core::model::{DatasetName, SiteName};
+
+    fn plan() -> Plan {
+        let text = "name = \"p\"\n[sites.a]\ndirectory = \"a\"\nlimits = { bandwidth = \"1MB/s\" }\n\
+                    [sites.b]\ndirectory = \"b\"\n[[phase]]\nname = \"one\"\n[[phase.dataset]]\nname = \"d\"\n\
+                    source = \"file://a/x\"\ntargets = [\"file://b/x\"]\nwaive = [\"properties\"]\n";
+        plan::parse(text, Path::new("p.toml")).unwrap()
+    }
+
+    #[test]
+    fn what_is_set_holds_until_the_plan_is_to_hold_again() {
+        let (plan, book) = (plan(), LimitBook::default());
+        let site = LimitsOf::Site(SiteName::new("a").unwrap());
+        let held = book.of(&plan, &site).unwrap();
+        assert_eq!(held.limits().bandwidth, Some(1_000_000));
+        let set = |key: &str, setting| book.set(&plan, [(site.clone(), key.to_owned(), setting)]);
+        set("bandwidth", Setting::To("2MB/s".into())).unwrap();
+        set("requests_per_second", Setting::To("7".into())).unwrap();
+        assert_eq!((held.limits().bandwidth, held.limits().requests_per_second), (Some(2_000_000), Some(7)));
+        set("bandwidth", Setting::Unlimited).unwrap();
+        assert_eq!(held.limits().bandwidth, None);
+        set("bandwidth", Setting::Plan).unwrap();
+        assert_eq!(held.limits().bandwidth, Some(1_000_000));
+        assert!(set("bandwidth", Setting::To("fast".into())).is_err());
+        assert_eq!(held.limits().bandwidth, Some(1_000_000), "a wrong one changes nothing");
+    }
+
+    #[test]
+    fn a_dataset_has_no_working_hours() {
+        let dataset = LimitsOf::Dataset(DatasetName::new("d").unwrap());
+        let hours = Setting::To("22:00-07:00 UTC".into());
+        assert!(check_setting(&dataset, "window", &hours).unwrap_err().contains("has no limit"));
+        assert!(check_setting(&dataset, "bandwidth", &Setting::To("1MB/s".into())).is_ok());
+    }
+}

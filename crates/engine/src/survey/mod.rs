@@ -1,0 +1,531 @@
+//! Looks at both sides before anything moves, and says what a run would do.
+//!
+//! A survey lists every side once, joins the listings with what the ledger knows, and counts. It
+//! writes nothing but the scratch key of a probe, and with `probe` off not even that.
+//!
+//! What a saved plan is bound to, and what of it has changed, is in [`Bindings`].
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::sink::Sink;
+use crate::{
+    asked,
+    cutover::{
+        moves::{self, Move},
+        steps::{self, Step},
+    },
+    error::EngineError,
+    layout,
+    meaning::{meaning_of, same_meaning},
+    rows::Inputs,
+    shutdown::{Shutdown, cancellable},
+    sites::opening::{DatasetStores, Sites, lacks},
+};
+use migrate_core::{
+    diff::{Change, decide},
+    lifecycle::{Goal, Lead, State},
+    model::{DatasetName, Epoch, Key, KeyRange, PhaseName, PlanName, SiteName},
+    plan::{Dataset, Extra, Level, Plan},
+    report::{Event, Redactor},
+    shard::{self, Cursor},
+};
+use migrate_ledger::Ledger;
+use migrate_store::{Conditions, ErrorKind, Proof};
+
+mod bindings;
+mod saved;
+
+pub use bindings::{
+    Bindings, Changed, CutoverBinding, DatasetBinding, LeadBinding, PhaseBinding, PlaceBinding, PlaceRole,
+    PolicyBinding, RouteBinding, SiteBinding,
+};
+pub use saved::bindings;
+
+/// Requests that a page of a listing takes: S3 gives 1,000 keys at once.
+const KEYS_PER_PAGE: u64 = 1000;
+/// How many problems are shown by key; the rest are counted.
+const PROBLEMS_SHOWN: usize = 20;
+/// Keys between two signs of life.
+const TELL_EVERY: u64 = 5000;
+
+/// What a survey is asked to do.
+#[derive(Debug, Clone)]
+pub struct SurveyOptions {
+    /// Only these datasets; all where empty.
+    pub datasets: Vec<DatasetName>,
+    /// Ask endpoints what they can do, in a scratch key.
+    pub probe: bool,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Preview {
+    /// The plan.
+    pub plan: PlanName,
+    /// Its phases, in the order in which they would run.
+    pub phases: Vec<PhasePreview>,
+    /// Everything was looked at, and nothing stands in the way.
+    pub runnable: bool,
+    /// It was stopped before its end: nothing is known of what it had not looked at yet.
+    pub stopped: bool,
+}
+
+/// One phase of a preview.
+#[derive(Debug, Clone, Serialize)]
+pub struct PhasePreview {
+    /// Its name.
+    pub name: PhaseName,
+    /// The phases that come first.
+    pub after: Vec<PhaseName>,
+    /// Its datasets.
+    pub datasets: Vec<DatasetPreview>,
+}
+
+/// One dataset of a preview.
+#[derive(Debug, Clone, Serialize)]
+pub struct DatasetPreview {
+    /// Its name.
+    pub name: DatasetName,
+    /// Where it stands now.
+    pub state: &'static str,
+    /// Where it leads now.
+    pub source: String,
+    /// Records at the source that belong to it, as far as it was looked at; `None` if it was not.
+    pub records: Option<u64>,
+    /// Their bytes; `None` as for `records`.
+    pub bytes: Option<u64>,
+    /// Both sides were looked at to their end, so the counts are whole.
+    pub complete: bool,
+    /// How a run would prove it.
+    pub verify: Level,
+    /// What each target would get.
+    pub targets: Vec<TargetPreview>,
+    /// Requests to the source, roughly: listing, reading, and looking at large objects.
+    pub source_requests: u64,
+    /// Seconds that the limits of the plan alone make it take; `None` where none binds.
+    pub seconds_min: Option<u64>,
+    /// Nothing is there to compare, and the plan does not accept that: a cutover would be refused.
+    #[serde(skip)]
+    pub nothing_to_compare: bool,
+    /// How its lead would move; `None` where the plan does not say so, or it has moved.
+    pub cutover: Option<CutoverPreview>,
+    /// What stands in the way.
+    pub blocks: Vec<String>,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+}
+
+/// The cutover of a dataset, before it.
+#[derive(Debug, Clone, Serialize)]
+pub struct CutoverPreview {
+    /// The site that leads now, as the route shows it, or the plan where there is no route yet.
+    pub from: SiteName,
+    /// The site that would lead.
+    pub to: SiteName,
+    /// The route.
+    pub route: String,
+    /// How often the lead has moved so far; `None` where the route could not be read.
+    pub epoch: Option<Epoch>,
+    /// The steps, for people.
+    pub steps: Vec<String>,
+    /// Seconds that the steps wait, beside the verification.
+    pub waits_seconds: u64,
+    /// How the route's store keeps the conditions of a switch; `None` where nobody asked it yet.
+    pub conditions: Option<Conditions>,
+}
+
+/// One target of a preview.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TargetPreview {
+    /// Where.
+    pub target: String,
+    /// Records to write that it lacks.
+    pub create: u64,
+    /// Records to write over another version.
+    pub replace: u64,
+    /// Records to compare by their checksums first, since both sides have them and nothing is
+    /// recorded: copied where they differ or cannot be compared.
+    pub compare: u64,
+    /// Records that are there already.
+    pub skip: u64,
+    /// Records to delete, for the source has deleted them or the plan wants extra ones gone.
+    pub delete: u64,
+    /// Records that only the target has and the plan keeps.
+    pub extra: u64,
+    /// Bytes to write, at most.
+    pub bytes: u64,
+    /// Requests, roughly.
+    pub requests: u64,
+    /// How writes are proved; `None` where nobody asked the endpoint yet.
+    pub proof: Option<Proof>,
+    /// How the conditions of writes and deletes are kept; `None` where nobody asked the endpoint yet.
+    pub conditions: Option<Conditions>,
+    /// What the endpoint cannot do and this tool makes up for.
+    pub lacks: Vec<&'static str>,
+    /// Records whose keys it cannot hold.
+    pub unholdable: u64,
+    /// The first of them, and why.
+    #[serde(skip)]
+    first_unholdable: Option<(Key, &'static str)>,
+}
+
+/// Surveys the datasets asked for.
+///
+/// What concerns one dataset (a bucket that is not there, say) blocks it in the preview; an error
+/// here means that the survey itself could not be made.
+pub async fn survey(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Option<Arc<Ledger>>,
+    options: &SurveyOptions,
+    sink: &Sink,
+    shutdown: &Shutdown,
+) -> Result<Preview, EngineError> {
+    let mut preview = Preview { plan: plan.name.clone(), phases: Vec::new(), runnable: true, stopped: false };
+    sites.adopt_places(ledger.as_deref()).await?;
+    for phase in &plan.phases {
+        let mut datasets = Vec::new();
+        for dataset in asked(plan, std::slice::from_ref(&phase.name), &options.datasets) {
+            let surveyor = Surveyor { plan, sites, ledger: ledger.as_ref(), options, sink, shutdown };
+            let seen = surveyor.dataset(dataset).await?;
+            preview.runnable &= seen.blocks.is_empty();
+            datasets.push(seen);
+        }
+        preview.phases.push(PhasePreview { name: phase.name.clone(), after: phase.after.clone(), datasets });
+    }
+    preview.stopped = shutdown.is_draining();
+    preview.runnable &= !preview.stopped;
+    Ok(preview)
+}
+
+struct Surveyor<'a> {
+    plan: &'a Plan,
+    sites: &'a Sites,
+    ledger: Option<&'a Arc<Ledger>>,
+    options: &'a SurveyOptions,
+    sink: &'a Sink,
+    shutdown: &'a Shutdown,
+}
+
+impl Surveyor<'_> {
+    async fn dataset(&self, dataset: &Dataset) -> Result<DatasetPreview, EngineError> {
+        let mut seen = DatasetPreview {
+            name: dataset.name.clone(),
+            state: State::Pending.name(),
+            source: dataset.source.to_string(),
+            records: None,
+            bytes: None,
+            complete: false,
+            verify: dataset.verify,
+            targets: Vec::new(),
+            source_requests: 0,
+            seconds_min: None,
+            nothing_to_compare: false,
+            cutover: None,
+            blocks: Vec::new(),
+            notes: Vec::new(),
+        };
+        if self.shutdown.is_draining() {
+            return Ok(seen);
+        }
+        for key in &dataset.unsupported {
+            let place = format!("{} (line {}, column {})", key.key, key.line, key.column);
+            if key.cutover_only {
+                seen.notes.push(format!("{place}: the cutover is not supported yet; run with --until verified"));
+            } else {
+                seen.blocks.push(format!("{place} is not supported yet"));
+            }
+        }
+        if let Some(moved) = self.state(&dataset.name).await?.moved_to() {
+            let Lead { lead, epoch } = moved;
+            seen.state = self.state(&dataset.name).await?.name();
+            seen.notes.push(format!("{lead} leads it since epoch {epoch}: a run copies nothing any more"));
+            return Ok(seen);
+        }
+        let waits = self.fills(dataset).await?;
+        if !waits.is_empty() {
+            seen.notes.push(format!(
+                "its source is filled by {}, which comes first: what it will hold is not known yet",
+                waits.join(" and ")
+            ));
+        }
+        let looked = cancellable(self.shutdown, self.look(dataset, &mut seen)).await;
+        if seen.records.is_none() {
+            // Nothing is counted at the targets either.
+            seen.targets.clear();
+        }
+        if self.shutdown.is_draining() {
+            // Whatever ended it, it was not looked at to its end.
+            return Ok(seen);
+        }
+        if let Err(error) = looked {
+            match &error {
+                // The datasets that come first make it.
+                EngineError::Store(error) if error.kind() == ErrorKind::NoContainer && !waits.is_empty() => {}
+                // Only what the ledger says concerns everything.
+                EngineError::Ledger(_) | EngineError::Panicked(_) | EngineError::Illegal(_) => return Err(error),
+                _ => seen.blocks.push(self.with_mend(&error)),
+            }
+        }
+        if seen.records == Some(0) && seen.blocks.is_empty() && waits.is_empty() {
+            seen.nothing_to_compare = !dataset.accept_empty;
+            let accepted = "0 records: nothing is there to compare, as accept_empty allows";
+            seen.notes.push(if dataset.accept_empty { accepted } else { moves::NOTHING_COMPARED }.to_owned());
+        }
+        if let Err(error) = self.look_at_route(dataset, &mut seen).await {
+            seen.blocks.push(self.with_mend(&error));
+        }
+        Ok(seen)
+    }
+
+    async fn state(&self, dataset: &DatasetName) -> Result<State, EngineError> {
+        let events = match self.ledger {
+            Some(ledger) => ledger.events(dataset).await?,
+            None => Vec::new(),
+        };
+        Ok(State::replay(events.iter().map(|(event, _)| event))?)
+    }
+
+    fn with_mend(&self, error: &EngineError) -> String {
+        let text = error.shown(Redactor::new(self.plan.redact_keys));
+        match error.mend() {
+            Some(mend) => format!("{text}; {mend}"),
+            None => text,
+        }
+    }
+
+    /// What the cutover would do, and whether the route allows it.
+    async fn look_at_route(&self, dataset: &Dataset, seen: &mut DatasetPreview) -> Result<(), EngineError> {
+        let Some(what) = Move::of(dataset) else { return Ok(()) };
+        if dataset.unsupported.iter().any(|key| key.cutover_only) {
+            return Ok(());
+        }
+        let steps = steps::steps(&what.cutover);
+        let describe = |step: &dyn Step| format!("{}: {}", step.name(), step.describe(&what));
+        let preview = seen.cutover.insert(CutoverPreview {
+            from: what.from.clone(),
+            to: what.to.clone(),
+            route: what.cutover.route.to_string(),
+            epoch: None,
+            steps: steps.iter().map(|step| describe(&**step)).collect(),
+            conditions: None,
+            waits_seconds: (what.cutover.quiet.max(what.cutover.settle) + what.cutover.route_max_age).as_secs(),
+        });
+        let (ledger, probe) = (self.ledger.map(|ledger| &**ledger), self.options.probe);
+        let route = self.sites.open_route_to_look(self.plan, dataset, &what.cutover.route, ledger, probe).await?;
+        if probe {
+            preview.conditions = Some(route.capabilities().conditions());
+            route.check()?;
+        }
+        let shown = route.read().await?;
+        preview.epoch = Some(shown.as_ref().map_or(Epoch(0), |shown| shown.document.epoch));
+        if let Some(shown) = shown.filter(|shown| shown.document.lead != what.from) {
+            seen.blocks.push(format!(
+                "the route {} says that {} leads since epoch {}, and the plan moves the lead from {}",
+                route.location(),
+                shown.document.lead,
+                shown.document.epoch,
+                what.from
+            ));
+            preview.from = shown.document.lead;
+        }
+        Ok(())
+    }
+
+    /// The datasets that fill this one's source and are not done.
+    async fn fills(&self, dataset: &Dataset) -> Result<Vec<String>, EngineError> {
+        let mut open = Vec::new();
+        for first in self.plan.filled_by(dataset) {
+            if !self.state(first).await?.reached(Goal::Verified) {
+                open.push(first.to_string());
+            }
+        }
+        Ok(open)
+    }
+
+    async fn look(&self, dataset: &Dataset, seen: &mut DatasetPreview) -> Result<(), EngineError> {
+        if dataset.unsupported.iter().any(|key| !key.cutover_only) {
+            return Ok(());
+        }
+        let mut known = None;
+        if let Some(ledger) = self.ledger {
+            seen.state = self.state(&dataset.name).await?.name();
+            if let Some(begun) = ledger.meaning(&dataset.name).await? {
+                same_meaning(&dataset.name, &begun, &meaning_of(self.plan, dataset))?;
+                known = Some(ledger);
+            }
+        }
+        let stores = self.sites.open_to_look(self.plan, dataset, self.ledger, self.options.probe, self.sink).await?;
+        seen.targets = stores.targets.iter().map(|store| target_of(&**store)).collect();
+        self.count(dataset, &stores, known, seen).await?;
+        if seen.complete {
+            self.judge(dataset, seen);
+        }
+        Ok(())
+    }
+
+    async fn count(
+        &self,
+        dataset: &Dataset,
+        stores: &DatasetStores,
+        known: Option<&Arc<Ledger>>,
+        seen: &mut DatasetPreview,
+    ) -> Result<(), EngineError> {
+        let inputs = Inputs::new(dataset, stores, known);
+        let waived = inputs.waived();
+        let mut rows = inputs.rows(&KeyRange::all());
+        let (mut problems, mut count) = (0_u64, 0_u64);
+        while let Some(row) = rows.next().await? {
+            count += 1;
+            if self.shutdown.is_draining() {
+                return Ok(());
+            }
+            let (records, bytes) = (seen.records.get_or_insert(0), seen.bytes.get_or_insert(0));
+            if count.is_multiple_of(TELL_EVERY) {
+                let fraction = shard::progress(&KeyRange::all(), &Cursor::At(row.key.clone()));
+                self.sink.tell(Event::Surveying { dataset: dataset.name.clone(), records: *records, fraction });
+            }
+            let source = row.source.as_ref().map(|entry| &entry.token);
+            if let Some(token) = source {
+                *records += 1;
+                *bytes += token.size;
+            }
+            if let Some(problem) = row.source.as_ref().and_then(|entry| entry.problem.as_deref()) {
+                problems += 1;
+                if problems <= PROBLEMS_SHOWN as u64 {
+                    let redactor = Redactor::new(self.plan.redact_keys);
+                    seen.blocks.push(format!("{} {}", redactor.key(&row.key), redactor.text(problem, &row.key)));
+                }
+                continue;
+            }
+            let mut read = false;
+            let sides = row.targets.iter().zip(&row.pairs).zip(waived.iter());
+            for (((shown, pair), waived), (target, store)) in sides.zip(seen.targets.iter_mut().zip(&stores.targets)) {
+                if source.is_some()
+                    && let Some(reason) = store.refuses(&row.key)
+                {
+                    target.unholdable += 1;
+                    target.first_unholdable.get_or_insert_with(|| (row.key.clone(), reason));
+                    continue;
+                }
+                let shown = shown.as_ref().map(|entry| &entry.token);
+                let pair = pair.as_ref().map(|row| row.pair.paired(*waived));
+                read |= add(target, decide(source, shown, pair), source.map_or(0, |token| token.size), dataset.extra);
+            }
+            if read {
+                seen.source_requests += source.map_or(0, |token| parts_of(token.size));
+            }
+        }
+        if problems > PROBLEMS_SHOWN as u64 {
+            seen.blocks
+                .push(format!("... and {} more records that cannot be copied", problems - PROBLEMS_SHOWN as u64));
+        }
+        seen.complete = true;
+        seen.bytes.get_or_insert(0);
+        let pages = |records: u64| records.div_ceil(KEYS_PER_PAGE).max(1);
+        seen.source_requests += pages(*seen.records.get_or_insert(0));
+        for target in &mut seen.targets {
+            target.requests += pages(target.skip + target.replace + target.compare + target.delete + target.extra);
+        }
+        Ok(())
+    }
+
+    /// What follows from the counts: refusals, and the time that limits alone take.
+    fn judge(&self, dataset: &Dataset, seen: &mut DatasetPreview) {
+        for target in &seen.targets {
+            if target.extra > 0 && dataset.extra == Extra::Refuse {
+                seen.blocks.push(format!(
+                    "{} records only {} has, and the plan says extra = \"refuse\"",
+                    target.extra, target.target
+                ));
+            }
+            let held = target.skip + target.replace + target.compare + target.delete;
+            let allowed = u128::from(held) * u128::from(dataset.delete_share_permille);
+            if u128::from(target.delete) * 1000 > allowed {
+                seen.blocks.push(format!(
+                    "{} of {held} records would be deleted at {}, more than delete_share allows ({}%): look at the \
+                     source; if that is what you want, run with --force",
+                    target.delete,
+                    target.target,
+                    f64::from(dataset.delete_share_permille) / 10.0
+                ));
+            }
+            if let Some((key, reason)) = &target.first_unholdable {
+                seen.blocks.push(format!(
+                    "{} cannot be held by {} under their keys, such as {}: {reason}; exclude them, or choose a target \
+                     that can hold them",
+                    if target.unholdable == 1 {
+                        "1 record".to_owned()
+                    } else {
+                        format!("{} records", target.unholdable)
+                    },
+                    target.target,
+                    Redactor::new(self.plan.redact_keys).key(key)
+                ));
+            }
+            if target.proof.is_none() {
+                seen.notes.push(format!("{} was not probed: what it can do is not known", target.target));
+            }
+        }
+        let read = seen.targets.iter().map(|target| target.bytes).max().unwrap_or(0);
+        let mut seconds = self.seconds(&dataset.source.site, read, seen.source_requests);
+        for (target, described) in dataset.targets.iter().zip(&seen.targets) {
+            seconds = seconds.max(self.seconds(&target.at.site, described.bytes, described.requests));
+        }
+        seen.seconds_min = seconds;
+    }
+
+    fn seconds(&self, site: &migrate_core::model::SiteName, bytes: u64, requests: u64) -> Option<u64> {
+        let limits = &self.plan.sites.get(site)?.limits;
+        let by_bytes = limits.bandwidth.map(|bandwidth| bytes.div_ceil(bandwidth.max(1)));
+        let by_requests = limits.requests_per_second.map(|rate| requests.div_ceil(u64::from(rate.max(1))));
+        by_bytes.max(by_requests)
+    }
+}
+
+/// Adds one record's change; whether the source must be read for it.
+fn add(target: &mut TargetPreview, change: Change, size: u64, extra: Extra) -> bool {
+    match change {
+        Change::Create => target.create += 1,
+        Change::Replace => target.replace += 1,
+        Change::Look | Change::Review => {
+            target.compare += 1;
+            target.requests += 1;
+        }
+        Change::Same => target.skip += 1,
+        Change::Delete => target.delete += 1,
+        Change::Extra if extra == Extra::Delete => target.delete += 1,
+        Change::Extra | Change::Stray => target.extra += 1,
+        Change::Absent | Change::Gone => {}
+    }
+    let writes = matches!(change, Change::Create | Change::Replace | Change::Look);
+    if writes {
+        target.bytes += size;
+        // An upload in parts is begun, finished, and looked for first.
+        let parts = parts_of(size);
+        target.requests += if parts > 1 { parts + 3 } else { 1 };
+    }
+    if matches!(change, Change::Delete) {
+        target.requests += 1;
+    }
+    writes
+}
+
+/// Requests that reading or writing an object takes, where nothing is known of its source's parts.
+fn parts_of(size: u64) -> u64 {
+    layout::part_size(size, None, None, migrate_store::PartRules::S3).map_or(1, |part| size.div_ceil(part))
+}
+
+fn target_of(store: &dyn migrate_store::ObjectStore) -> TargetPreview {
+    let known = store.capabilities();
+    let probed = known != migrate_store::Capabilities::unproved() && known != DatasetStores::ASSUMED;
+    TargetPreview {
+        target: store.location().to_owned(),
+        proof: probed.then_some(known.proof),
+        conditions: probed.then(|| known.conditions()),
+        lacks: if probed { lacks(&known) } else { Vec::new() },
+        ..TargetPreview::default()
+    }
+}

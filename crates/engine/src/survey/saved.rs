@@ -1,0 +1,236 @@
+//! Looks at what a saved plan is bound to: when it is saved, and again before it is carried out.
+//!
+//! Both looks are this one, so that whatever differs between them has really changed. Endpoints are asked
+//! with a scratch key, as a survey does, unless the ledger knows them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    asked,
+    cutover::moves::Move,
+    error::EngineError,
+    meaning::meaning_of,
+    shutdown::{Shutdown, cancellable},
+    sites::{opening::Sites, places::Present},
+    survey::bindings::{
+        Bindings, CutoverBinding, DatasetBinding, LeadBinding, PhaseBinding, PlaceBinding, PlaceRole, PolicyBinding,
+        RouteBinding, SiteBinding,
+    },
+};
+use migrate_core::{
+    lifecycle::{Lead, State},
+    model::{DatasetName, Epoch, SiteName},
+    plan::{Dataset, Plan, Policy},
+};
+use migrate_ledger::Ledger;
+
+/// Looks at what a saved plan for these datasets (all where empty) is bound to.
+///
+/// # Errors
+///
+/// Where something could not be looked at. A place that is not there is an answer and no error.
+pub async fn bindings(
+    plan: &Plan,
+    sites: &Sites,
+    ledger: Option<Arc<Ledger>>,
+    datasets: &[DatasetName],
+    shutdown: &Shutdown,
+) -> Result<Bindings, EngineError> {
+    let look = Look { plan, sites, ledger: ledger.as_deref() };
+    sites.adopt_places(ledger.as_deref()).await?;
+    let work = async {
+        let mut bound = Vec::new();
+        for dataset in asked(plan, &[], datasets) {
+            if shutdown.is_draining() {
+                return Err(EngineError::Cancelled);
+            }
+            bound.push(look.dataset(dataset).await?);
+        }
+        Ok(bound)
+    };
+    let bound = cancellable(shutdown, Box::pin(work)).await?;
+    Ok(Bindings {
+        plan: plan.name.clone(),
+        phases: phases(plan, datasets),
+        sites: used_sites(plan, datasets),
+        policies: policies(plan, datasets),
+        datasets: bound,
+    })
+}
+
+fn phases(plan: &Plan, datasets: &[DatasetName]) -> Vec<PhaseBinding> {
+    let used = |name: &DatasetName| datasets.is_empty() || datasets.contains(name);
+    let phases = plan.phases.iter().filter(|phase| phase.datasets.iter().any(|dataset| used(&dataset.name)));
+    phases
+        .map(|phase| PhaseBinding {
+            name: phase.name.clone(),
+            after: phase.after.iter().cloned().collect(),
+            // What moves together is not only what was asked for.
+            datasets: phase.datasets.iter().map(|dataset| dataset.name.clone()).collect(),
+        })
+        .collect()
+}
+
+fn used_sites(plan: &Plan, datasets: &[DatasetName]) -> BTreeMap<SiteName, SiteBinding> {
+    let mut used = BTreeSet::new();
+    for dataset in asked(plan, &[], datasets) {
+        used.insert(&dataset.source.site);
+        used.extend(dataset.targets.iter().map(|target| &target.at.site));
+        used.extend(dataset.cutover.iter().map(|cutover| &cutover.route.site));
+    }
+    let site = |name: &SiteName| {
+        let site = plan.sites.get(name)?;
+        let (jurisdiction, owner) = (site.jurisdiction.clone(), site.expected_bucket_owner.clone());
+        Some((name.clone(), SiteBinding { jurisdiction, expected_bucket_owner: owner }))
+    };
+    used.into_iter().filter_map(site).collect()
+}
+
+fn policies(plan: &Plan, datasets: &[DatasetName]) -> BTreeMap<String, Vec<PolicyBinding>> {
+    let rule = |policy: &Policy| PolicyBinding { stays_in: policy.stays_in.clone(), r#where: policy.filter.clone() };
+    let of = |class: &String| plan.policies.iter().filter(|policy| policy.class == *class).map(rule).collect();
+    let classes = asked(plan, &[], datasets).filter_map(|dataset| dataset.class.as_ref());
+    classes.map(|class| (class.clone(), of(class))).collect()
+}
+
+/// What decides, beside the meaning, what a run writes, deletes or lets go. What only decides how fast,
+/// how thoroughly or when (limits, waits, hooks, `verify`, sizes of parts, credentials) is left out.
+fn rules(dataset: &Dataset) -> BTreeMap<String, Value> {
+    let mut rules: BTreeMap<String, Value> = [
+        ("class", json!(dataset.class)),
+        ("part_of", json!(dataset.part_of)),
+        ("extra", json!(dataset.extra)),
+        ("waive", json!(dataset.waive)),
+        ("delete_share_permille", json!(dataset.delete_share_permille)),
+        ("accept_empty", json!(dataset.accept_empty)),
+        ("retire", json!(dataset.retire)),
+        ("live", json!(dataset.live)),
+        ("follow_back", json!(dataset.follow_back)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    for target in &dataset.targets {
+        for (name, value) in [("kms_key", &target.kms_key), ("storage_class", &target.storage_class)] {
+            if let Some(value) = value {
+                rules.insert(format!("{name} at {}", target.at), value.as_str().into());
+            }
+        }
+        if !target.waive.is_empty() {
+            rules.insert(format!("waive at {}", target.at), json!(target.waive));
+        }
+    }
+    rules
+}
+
+struct Look<'a> {
+    plan: &'a Plan,
+    sites: &'a Sites,
+    ledger: Option<&'a Ledger>,
+}
+
+impl Look<'_> {
+    async fn dataset(&self, dataset: &Dataset) -> Result<DatasetBinding, EngineError> {
+        let lead = self.lead(&dataset.name).await?;
+        let what = Move::of(dataset);
+        let mut bound = DatasetBinding {
+            name: dataset.name.clone(),
+            meaning: meaning_of(self.plan, dataset),
+            rules: rules(dataset),
+            cutover: what.as_ref().map(cutover),
+            lead,
+            route: None,
+            places: Vec::new(),
+        };
+        // What cannot be carried out cannot be opened either; the run refuses it.
+        if dataset.unsupported.iter().any(|key| !key.cutover_only) {
+            return Ok(bound);
+        }
+        let moved = matches!(bound.lead, LeadBinding::Moved { .. });
+        if !moved {
+            bound.places = self.data(dataset).await?;
+        }
+        if let Some(what) = what.filter(|_| dataset.unsupported.is_empty()) {
+            let (route, folder) = self.route(dataset, &what, moved).await?;
+            bound.route = route;
+            if !moved {
+                bound.places.push(folder);
+            }
+        }
+        Ok(bound)
+    }
+
+    async fn lead(&self, dataset: &DatasetName) -> Result<LeadBinding, EngineError> {
+        let events = match self.ledger {
+            Some(ledger) => ledger.events(dataset).await?,
+            None => Vec::new(),
+        };
+        Ok(match State::replay(events.iter().map(|(event, _)| event))? {
+            State::Switching { lead, attempt, .. } => LeadBinding::Switching { to: lead, attempt },
+            state => match state.moved_to() {
+                Some(lead) => LeadBinding::Moved { to: lead.clone() },
+                None => LeadBinding::Unmoved,
+            },
+        })
+    }
+
+    /// Source and targets.
+    async fn data(&self, dataset: &Dataset) -> Result<Vec<PlaceBinding>, EngineError> {
+        let location = dataset.source.to_string();
+        let found = self.sites.find(self.plan, dataset, &dataset.source).await?;
+        let mut places = vec![place(PlaceRole::Source, location, found)];
+        for target in &dataset.targets {
+            let found = self.sites.find(self.plan, dataset, &target.at).await?;
+            let mut place = place(PlaceRole::Target, target.at.to_string(), found);
+            if place.is_there {
+                let can = self.sites.capabilities_of(self.plan, dataset, target, self.ledger).await?;
+                place.capabilities = Some(serde_json::to_value(can).expect("capabilities are plain data"));
+            }
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    /// What the route shows, and the folder that it lies in. Where that is not there nobody can tell what the
+    /// route shows: the folder is what has changed then, unless its lead has moved, which makes it an error.
+    async fn route(
+        &self,
+        dataset: &Dataset,
+        what: &Move,
+        moved: bool,
+    ) -> Result<(Option<RouteBinding>, PlaceBinding), EngineError> {
+        let route = &what.cutover.route;
+        let (folder, _) = route.folder_and_name();
+        let found = self.sites.find(self.plan, dataset, &folder).await?;
+        let mut place = place(PlaceRole::Route, folder.to_string(), found);
+        if !place.is_there && !moved {
+            return Ok((None, place));
+        }
+        let opened = self.sites.open_route_to_look(self.plan, dataset, route, self.ledger, true).await?;
+        place.capabilities = Some(serde_json::to_value(opened.capabilities()).expect("capabilities are plain data"));
+        let document = opened.read().await?.map(|shown| shown.document);
+        let (shows, attempt) = match document {
+            Some(document) => (Lead { epoch: document.epoch, lead: document.lead }, Some(document.attempt)),
+            None => (Lead { epoch: Epoch(0), lead: what.from.clone() }, None),
+        };
+        Ok((Some(RouteBinding { location: route.to_string(), shows, attempt }), place))
+    }
+}
+
+fn place(role: PlaceRole, location: String, found: Option<Present>) -> PlaceBinding {
+    let is_there = found.is_some();
+    PlaceBinding { role, location, is_there, identity: found.and_then(|found| found.identity), capabilities: None }
+}
+
+fn cutover(what: &Move) -> CutoverBinding {
+    CutoverBinding {
+        from: what.from.clone(),
+        to: what.to.clone(),
+        route: what.cutover.route.to_string(),
+        fence: json!(what.cutover.fence).as_str().unwrap_or_default().to_owned(),
+    }
+}

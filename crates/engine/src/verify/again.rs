@@ -1,0 +1,84 @@
+//! A second look, at those records alone that a repair has written over.
+//!
+//! What the first look found of all others stands: each was looked at, as in any verification, at its own
+//! moment. What it found of those that were damaged is forgotten, and they are looked at anew, with the same
+//! questions, each in a listing of its own. So the proof that comes out has seen every record, and each that
+//! was written since as it is now.
+
+use std::collections::BTreeSet;
+
+use tokio::task::JoinSet;
+
+use crate::{
+    error::EngineError,
+    verify::{Looked, found::Found, verifier::Verifier, witness::Verification},
+};
+use migrate_core::{
+    model::{Key, TargetIndex},
+    report::DifferenceKind,
+    shard,
+};
+
+/// Records listed at once.
+const LISTINGS_MAX: usize = 32;
+
+/// A verification whose damaged records are looked at again.
+#[derive(Debug)]
+pub(crate) struct Again {
+    verifier: Verifier,
+    targets: Vec<Found>,
+}
+
+impl Again {
+    /// Begins with what a whole verification has found, but for the damage that a repair is to mend.
+    pub(crate) fn new(verifier: Verifier, first: &Verification) -> Self {
+        let mut targets = first.targets.clone();
+        for found in &mut targets {
+            let broken = |kind| matches!(kind, DifferenceKind::Missing | DifferenceKind::Different);
+            let kept: BTreeSet<_> = found.kept.iter().map(|difference| &difference.key).collect();
+            found.differences.retain(|difference| !broken(difference.kind) && !kept.contains(&difference.key));
+            (found.missing, found.different) = (0, 0);
+        }
+        Self { verifier, targets }
+    }
+
+    /// Looks at records of one target.
+    pub(crate) async fn look(&mut self, target: TargetIndex, keys: &[Key]) -> Result<(), EngineError> {
+        for keys in keys.chunks(LISTINGS_MAX) {
+            let mut rows = JoinSet::new();
+            for key in keys.iter().cloned() {
+                let mut listing = self.verifier.inputs.rows(&shard::only(&key));
+                rows.spawn(async move {
+                    while let Some(row) = listing.next().await? {
+                        if row.key == key {
+                            return Ok(Some(row));
+                        }
+                    }
+                    Ok::<_, EngineError>(None)
+                });
+            }
+            let mut looks: JoinSet<Looked> = JoinSet::new();
+            while let Some(row) = rows.join_next().await {
+                // One that neither side has any more is no difference.
+                let Some(row) = row?? else { continue };
+                let mut row = self.verifier.star.row(row);
+                let (shown, pair) = (row.targets.swap_remove(target.get()), row.pairs.swap_remove(target.get()));
+                let (verifier, found) = (&self.verifier, &mut self.targets[target.get()]);
+                if let Some(source) = &row.source {
+                    verifier.both(target, &row.key, source, shown, pair, found, &mut looks).await;
+                } else if let Some(shown) = shown {
+                    verifier.extra(found, &row.key, &shown, pair.as_ref());
+                }
+            }
+            while let Some(looked) = looks.join_next().await {
+                self.verifier.settle(looked?, &mut self.targets).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// What both looks together have found.
+    pub(crate) async fn conclude(self) -> Result<Verification, EngineError> {
+        self.verifier.conclude(self.targets, false).await
+    }
+}

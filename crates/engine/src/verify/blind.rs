@@ -1,0 +1,53 @@
+//! What a verification did not look at, and why: said with every proof.
+
+use crate::verify::{found::Found, star::Star, verifier::Verifier};
+use migrate_core::{model::Aspects, plan::Level};
+use migrate_store::survive;
+
+impl Star {
+    /// What no look at a follower compares: what the plan waives there, what the lead cannot hold, and what
+    /// the follower of a moved lead cannot hold, each with its reason.
+    fn not_compared(&self, place: usize) -> impl Iterator<Item = (Aspects, &'static str)> {
+        let follower = survive::held(&self.followers[place].capabilities());
+        let waived = self.waived[place];
+        let rest = Aspects::ALL.without(waived);
+        let lead = rest.without(survive::held(&self.lead.capabilities()));
+        [
+            (waived.both(follower), "waived by the plan"),
+            (waived.without(follower), "waived by the plan, and this target cannot hold them"),
+            (lead, "the lead cannot hold them"),
+            (self.cannot[place].without(waived).without(lead), "this follower cannot hold them"),
+        ]
+        .into_iter()
+        .filter(|(kinds, _)| !kinds.is_empty())
+    }
+}
+
+impl Verifier {
+    /// What was not seen at one target, for people.
+    pub(crate) fn blind_spots(&self, place: usize, found: &Found) -> Vec<String> {
+        let mut spots = Vec::new();
+        if self.level == Level::Listing {
+            spots.push("properties that change without a new version showing in the listing (tags, ACL)".to_owned());
+        }
+        if self.level < Level::Bytes && found.decided.versions > 0 {
+            let records = match found.decided.versions {
+                1 => "1 record was".to_owned(),
+                more => format!("{more} records were"),
+            };
+            spots.push(format!(
+                "bytes that change without a new version: {records} taken for equal since both sides still show the \
+                 recorded versions"
+            ));
+        }
+        for (kinds, why) in self.star.not_compared(place) {
+            let kinds = if kinds == Aspects::ALL { "all properties".to_owned() } else { kinds.to_string() };
+            spots.push(format!("{kinds}: {why}"));
+        }
+        let (lead, follower) = (self.star.lead.capabilities(), self.star.followers[place].capabilities());
+        if lead.properties && follower.properties {
+            spots.push("ACLs and encryption at rest: nothing looks at them yet".to_owned());
+        }
+        spots
+    }
+}

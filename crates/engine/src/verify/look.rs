@@ -1,0 +1,310 @@
+//! One record at one target: what each level looks at, and when a look is believed.
+//!
+//! One look is not enough to say that two objects differ: a bit may have flipped on its way. Two in a row
+//! that find a difference tell that there is one. Where the second finds none, a third decides: two looks in
+//! a row that find none are believed, and a record that differs now and then is *unstable*, which is neither
+//! equal nor known to be different. A version that changes meanwhile is looked at from the beginning.
+
+use std::sync::Arc;
+
+use crate::{
+    compare::{Verdict, compare},
+    layout::PART_BYTES,
+    verify::verifier::Verifier,
+};
+use migrate_core::{
+    digest::sha256,
+    model::{Aspects, Decider, Key, TargetIndex, Token},
+    plan::Level,
+    report::DifferenceKind,
+};
+use migrate_ledger::Pair;
+use migrate_store::{
+    ByteRange, ErrorKind, Head, ObjectStore, StoreError,
+    survive::{self, Scope},
+};
+
+/// How often a record is looked at before nothing is believed of it.
+const LOOKS_MAX: u32 = 8;
+
+/// One record at one target, to be looked at.
+pub(crate) struct Look {
+    pub(crate) target: TargetIndex,
+    pub(crate) key: Key,
+    pub(crate) source: Token,
+    pub(crate) shown: Token,
+    pub(crate) pair: Option<Pair>,
+    /// The versions are those that the listings showed.
+    pub(crate) as_listed: bool,
+}
+
+/// What one look, or several, came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// They are equal, which this tells.
+    Equal(Decider),
+    /// They differ, in this.
+    Differs(String),
+    /// Looks disagree; one of them found this.
+    Unstable(String),
+}
+
+/// What is known of a record after all looks at it.
+pub(crate) struct Looked {
+    pub(crate) look: Look,
+    pub(crate) answer: Result<Answer, StoreError>,
+}
+
+/// What the looks at one version have found so far.
+#[derive(Debug, Default)]
+struct Looks {
+    /// What the first look found, if it found a difference.
+    differed: Option<String>,
+    /// The second look found none.
+    then_equal: bool,
+}
+
+impl Looks {
+    /// Takes what the next look has found; an answer once the looks can be believed.
+    fn take(&mut self, found: Answer) -> Option<Answer> {
+        match (found, &self.differed) {
+            (Answer::Differs(detail), None) => self.differed = Some(detail),
+            (Answer::Equal(_), Some(_)) if !self.then_equal => self.then_equal = true,
+            (Answer::Differs(detail), Some(_)) if self.then_equal => {
+                let detail = format!("one look of three finds no difference, the others do: {detail}");
+                return Some(Answer::Unstable(detail));
+            }
+            (found, _) => return Some(found),
+        }
+        None
+    }
+}
+
+impl Verifier {
+    /// Looks at one record on both sides until the looks can be believed.
+    pub(crate) async fn look(&self, mut look: Look) -> Looked {
+        let mut looks = Looks::default();
+        for _ in 0..LOOKS_MAX {
+            let found = match self.level {
+                Level::Bytes => self.bytes_differ(&look).await,
+                Level::Listing | Level::Checksum => self.looks_differ(&look).await,
+            };
+            match found {
+                Ok(found) => {
+                    if let Some(answer) = looks.take(found) {
+                        return Looked { look, answer: Ok(answer) };
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Changed => {
+                    if let Err(error) = self.refresh(&mut look).await {
+                        return Looked { look, answer: Err(error) };
+                    }
+                    looks = Looks::default();
+                }
+                Err(error) => return Looked { look, answer: Err(error) },
+            }
+        }
+        let detail = format!("it was another version at nearly each of {LOOKS_MAX} looks");
+        Looked { look, answer: Ok(Answer::Unstable(detail)) }
+    }
+
+    /// Takes the versions that both sides show now.
+    async fn refresh(&self, look: &mut Look) -> Result<(), StoreError> {
+        let (source, target) = self.stores(look.target);
+        let (lead, follower) = futures::join!(source.head(&look.key), target.head(&look.key));
+        let gone = |store: &dyn ObjectStore| {
+            StoreError::new(ErrorKind::NotFound, "look at", store.location(), "it vanished meanwhile").on(&look.key)
+        };
+        let lead = lead?.ok_or_else(|| gone(&**source))?.token;
+        let follower = follower?.ok_or_else(|| gone(&**target))?.token;
+        (look.source, look.shown, look.as_listed) = (lead, follower, false);
+        Ok(())
+    }
+
+    /// Level `checksum`.
+    async fn looks_differ(&self, look: &Look) -> Result<Answer, StoreError> {
+        let scope = self.scope(look.target);
+        let Some((lead, follower)) = self.heads(look, scope).await? else {
+            return Ok(Answer::Differs("it vanished while it was looked at".to_owned()));
+        };
+        self.must_be(look, &lead, &follower)?;
+        match compare(&lead, &follower, scope) {
+            Verdict::Equal => Ok(Answer::Equal(Decider::Digests)),
+            Verdict::Differs(detail) => Ok(Answer::Differs(detail)),
+            Verdict::Undecided => {
+                let paired = look.pair.as_ref().is_some_and(|pair| {
+                    pair.source.agrees_with(&lead.token) && pair.target.agrees_with(&follower.token)
+                });
+                if paired { Ok(Answer::Equal(Decider::Versions)) } else { self.bytes_differ(look).await }
+            }
+        }
+    }
+
+    /// Level `bytes`. Reads range by range, so that memory stays bounded.
+    async fn bytes_differ(&self, look: &Look) -> Result<Answer, StoreError> {
+        let (source, target) = self.stores(look.target);
+        let size = look.source.size;
+        if look.shown.size != size {
+            return Ok(Answer::Differs(format!("{} bytes instead of {size}", look.shown.size)));
+        }
+        // Always by range: a whole read would be refused where the bytes fail the checksum that the
+        // store itself keeps, and then nobody would learn where they differ.
+        let mut start = 0;
+        while start < size && !self.shutdown.is_draining() {
+            let range = ByteRange { start, end: size.min(start + PART_BYTES) };
+            let _room = self.budget.bytes(2 * (range.end - range.start)).await;
+            let (lead, follower) = futures::join!(
+                source.read(&look.key, Some(range), Some(&look.source)),
+                target.read(&look.key, Some(range), Some(&look.shown)),
+            );
+            let (lead, follower) = (lead?, follower?);
+            if lead.bytes != follower.bytes {
+                let same = lead.bytes.iter().zip(&follower.bytes).take_while(|(a, b)| a == b).count();
+                return Ok(Answer::Differs(format!(
+                    "the bytes differ from offset {} on (SHA-256 {} instead of {})",
+                    start + same as u64,
+                    short(&follower.bytes),
+                    short(&lead.bytes)
+                )));
+            }
+            start = range.end;
+        }
+        let differs = self.properties_differ(look).await?;
+        Ok(differs.map_or(Answer::Equal(Decider::Bytes), Answer::Differs))
+    }
+
+    async fn properties_differ(&self, look: &Look) -> Result<Option<String>, StoreError> {
+        let scope = self.scope(look.target);
+        // Bytes are read at their version, so that only where there are none a look has to tell which it is.
+        if scope.is_empty() && look.source.size > 0 {
+            return Ok(None);
+        }
+        let Some((lead, follower)) = self.heads(look, scope).await? else {
+            return Ok(Some("it vanished while it was looked at".to_owned()));
+        };
+        self.must_be(look, &lead, &follower)?;
+        Ok(scope.differs(&lead, &follower))
+    }
+
+    /// Fails where a side is no longer at the version that is looked at.
+    fn must_be(&self, look: &Look, lead: &Head, follower: &Head) -> Result<(), StoreError> {
+        if look.source.agrees_with(&lead.token) && look.shown.agrees_with(&follower.token) {
+            return Ok(());
+        }
+        let location = self.star.followers[look.target.get()].location();
+        Err(StoreError::new(ErrorKind::Changed, "look at", location, "it changed").on(&look.key))
+    }
+
+    /// Both sides as a look shows them; `None` where one has gone.
+    async fn heads(&self, record: &Look, scope: Scope) -> Result<Option<(Head, Head)>, StoreError> {
+        let (source, target) = self.stores(record.target);
+        let look = |store| survive::look(store, &record.key, scope.has_tags());
+        let (lead, follower) = futures::join!(look(&**source), look(&**target));
+        Ok(lead?.zip(follower?))
+    }
+
+    fn scope(&self, target: TargetIndex) -> Scope {
+        self.star.scope(target)
+    }
+
+    fn stores(&self, target: TargetIndex) -> (&Arc<dyn ObjectStore>, &Arc<dyn ObjectStore>) {
+        (&self.star.lead, &self.star.followers[target.get()])
+    }
+}
+
+fn short(bytes: &[u8]) -> String {
+    sha256(bytes).to_string()[..12].to_owned()
+}
+
+/// What two listings and the pair tell of a record that both sides have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Listed {
+    /// Both show the paired versions.
+    Same,
+    /// They do not.
+    Apart(DifferenceKind, String),
+    /// They would be the paired versions, but the pair has less to go by than what is shown.
+    Unsure(String),
+}
+
+/// Level `listing`.
+pub(crate) fn listed(source: &Token, shown: &Token, pair: Option<&Pair>, waived: Aspects) -> Listed {
+    if source.size != shown.size {
+        let detail = format!("{} bytes instead of {}", shown.size, source.size);
+        return Listed::Apart(DifferenceKind::Different, detail);
+    }
+    let Some(pair) = pair else {
+        let detail = "nothing is recorded of it, and listings alone cannot decide";
+        return Listed::Apart(DifferenceKind::Undecided, detail.to_owned());
+    };
+    let (ours, theirs) = (pair.source.agrees_with(source), pair.target.agrees_with(shown));
+    let detail = match (ours, theirs) {
+        (true, true) if untimed(&pair.source, source) || untimed(&pair.target, shown) => {
+            // It was written, and the answer named no time. Equal bytes may have been written over it since,
+            // with other properties, under the same tag.
+            return Listed::Unsure("the time of what was written is not recorded yet".to_owned());
+        }
+        (true, true) if !waived.holds(pair.waived) => {
+            let then = pair.waived.without(waived);
+            return Listed::Unsure(format!("it was copied while the plan waived {then}, which must be there now"));
+        }
+        (true, true) => return Listed::Same,
+        (true, false) => "it was replaced at the target since it was copied",
+        (false, true) => "it changed at the lead since it was copied",
+        (false, false) => "it changed on both sides since it was copied",
+    };
+    Listed::Apart(DifferenceKind::Different, detail.to_owned())
+}
+
+/// Whether a listing shows a time that the recorded version lacks.
+pub(crate) fn untimed(recorded: &Token, shown: &Token) -> bool {
+    recorded.modified_s.is_none() && shown.modified_s.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_looks_in_a_row_are_believed_and_three_that_disagree_are_not() {
+        let come_to = |looks: &str| {
+            let mut so_far = Looks::default();
+            let mut answers = looks.chars().map(|look| match look {
+                '=' => so_far.take(Answer::Equal(Decider::Bytes)),
+                _ => so_far.take(Answer::Differs("so".to_owned())),
+            });
+            let answer = answers.find_map(|answer| answer);
+            assert_eq!(answers.count(), 0, "{looks}: it was decided before");
+            match answer {
+                Some(Answer::Equal(_)) => "equal",
+                Some(Answer::Differs(_)) => "different",
+                Some(Answer::Unstable(_)) => "unstable",
+                None => "open",
+            }
+        };
+        for (looks, answer) in
+            [("=", "equal"), ("!", "open"), ("!!", "different"), ("!=", "open"), ("!==", "equal"), ("!=!", "unstable")]
+        {
+            assert_eq!(come_to(looks), answer, "{looks}");
+        }
+    }
+
+    #[test]
+    fn a_listing_decides_only_by_versions_that_are_known_in_full() {
+        let token = |tag: &str, modified_s| Token { size: 1, tag: tag.into(), modified_s };
+        let (source, shown) = (token("s", Some(1)), token("t", Some(2)));
+        let pair = |target: Token, waived| Pair { source: source.clone(), target, evidence: None, waived };
+        let of = |pair: &Pair, waived| listed(&source, &shown, Some(pair), waived);
+        let timed = pair(shown.clone(), Aspects::NONE);
+        assert_eq!(of(&timed, Aspects::NONE), Listed::Same);
+        assert_eq!(of(&timed, Aspects::TAGS), Listed::Same, "a waiver that came later changes nothing");
+        // What was written, without its time: equal bytes may have been written over it since.
+        assert!(matches!(of(&pair(token("t", None), Aspects::NONE), Aspects::NONE), Listed::Unsure(_)));
+        let withdrawn = of(&pair(shown.clone(), Aspects::TAGS), Aspects::NONE);
+        assert!(matches!(withdrawn, Listed::Unsure(why) if why.contains("tags")));
+        let undecided = |listed| matches!(listed, Listed::Apart(DifferenceKind::Undecided, _));
+        assert!(undecided(listed(&source, &shown, None, Aspects::NONE)));
+        let other = listed(&source, &token("t", Some(9)), Some(&timed), Aspects::NONE);
+        assert!(matches!(other, Listed::Apart(DifferenceKind::Different, _)));
+    }
+}

@@ -1,0 +1,537 @@
+//! What each kind of [`Record`] does to the tables.
+//!
+//! A record that contradicts what the ledger holds is refused ([`Fault::Illegal`]): it is a defect
+//! of this tool, and a ledger that takes it would lie from then on.
+//!
+//! Counts are kept as records are written, in [`Memory`], and go to their table at the end of each
+//! batch, inside its savepoint. Whatever is rolled back, memory is forgotten and read again.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    Counts, Cursor, Open, Pair, Record, Tally, Unclaimed, UploadIntent, WrittenPart, code,
+    code::{KeyColumn, Tag, key as blob, number},
+    fault::Fault,
+};
+use migrate_core::{
+    lifecycle::{Event, State},
+    model::{DatasetName, Key, KeyRange, ShardId, TargetIndex, Timestamp},
+    shard,
+};
+
+/// What the writer remembers between batches. Always in step with the tables, or empty.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    datasets: HashMap<DatasetName, i64>,
+    counts: HashMap<(i64, TargetIndex), Remembered>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Remembered {
+    counts: Counts,
+    changed: bool,
+}
+
+impl Memory {
+    /// Forgets everything, to be read again.
+    pub(super) fn forget(&mut self) {
+        self.datasets.clear();
+        self.counts.clear();
+    }
+}
+
+/// Where a record is, in the tables' terms.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    dataset: i64,
+    target: TargetIndex,
+    key: &'a Key,
+}
+
+/// Writes batches within a transaction of the connection.
+#[derive(Debug)]
+pub(super) struct Apply<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) memory: &'a mut Memory,
+}
+
+fn illegal<T>(detail: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Illegal(detail.into()))
+}
+
+impl Apply<'_> {
+    /// Writes a batch, and the counts that it changed. After an error the caller rolls back.
+    pub(super) fn batch(&mut self, batch: &[Record]) -> Result<(), Fault> {
+        batch.iter().try_for_each(|record| self.record(record))?;
+        self.keep_counts()
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), Fault> {
+        match record {
+            Record::DatasetBegun { dataset, meaning } => self.begin(dataset, meaning),
+            Record::Happened { dataset, event, at } => self.happen(dataset, event, *at),
+            Record::ShardsPlanned { dataset, shards } => self.plan_shards(dataset, shards),
+            Record::ShardSplit { shard, at, new } => self.split(*shard, at, *new),
+            Record::CursorMoved { shard, target, cursor, done } => self.move_cursor(*shard, *target, cursor, done),
+            Record::Paired { dataset, target, key, pair } => {
+                let at = self.place(dataset, *target, key)?;
+                self.pair(at, pair)?;
+                self.settle(at)
+            }
+            Record::Learned { dataset, target, key, pair } => {
+                let at = self.place(dataset, *target, key)?;
+                self.pair(at, pair)
+            }
+            Record::Unpaired { dataset, target, key } => {
+                let at = self.place(dataset, *target, key)?;
+                self.unpair(at)
+            }
+            Record::Waits { dataset, target, key, why } => {
+                let at = self.place(dataset, *target, key)?;
+                self.wait(at, *why, None, None)
+            }
+            Record::Failed { dataset, target, key, reason, at: since } => {
+                let at = self.place(dataset, *target, key)?;
+                self.wait(at, Open::Failed, Some(reason), Some(*since))
+            }
+            Record::Settled { dataset, target, key } => {
+                let at = self.place(dataset, *target, key)?;
+                self.settle(at)
+            }
+            Record::UploadIntended { dataset, target, upload } => {
+                let at = self.place(dataset, *target, &upload.key)?;
+                self.intend(at, upload)
+            }
+            Record::UploadBegun { dataset, target, key, id } => {
+                let at = self.place(dataset, *target, key)?;
+                self.begin_upload(at, id)
+            }
+            Record::PartWritten { dataset, target, key, part } => {
+                let at = self.place(dataset, *target, key)?;
+                self.part(at, part)
+            }
+            Record::UploadEnded { dataset, target, key } => {
+                let at = self.place(dataset, *target, key)?;
+                self.end_upload(at)
+            }
+            Record::UploadUnclaimed { dataset, target, upload } => {
+                let at = self.place(dataset, *target, &upload.key)?;
+                self.keep_unclaimed(at, upload)
+            }
+            Record::UploadGone { dataset, target, key, at: asked } => {
+                let at = self.place(dataset, *target, key)?;
+                self.forget_unclaimed(at, *asked)
+            }
+            Record::Probed { location, capabilities, at } => self.probe(location, capabilities, *at),
+            Record::PlaceSeen { path, identity, at } => self.see_place(path, identity, *at),
+            Record::Approved(approval) => self.approve(approval),
+            Record::ApprovalWithdrawn { phase } => self.withdraw_approval(phase),
+            Record::Requested(row) => self.request(row),
+            Record::RequestTaken { id } => self.take_request(id),
+            Record::RequestTakenBack { id, at } => self.take_request_back(id, *at),
+            Record::Answered { id, answer, at } => self.answer(id, answer, *at),
+            Record::LateLookBegan { dataset } => self.begin_late(dataset),
+            Record::LateFound { dataset, keys } => self.late(dataset, keys),
+            Record::LateSettled { dataset, keys, by, reason, at } => {
+                self.settle_late(dataset, keys.as_deref(), by.as_deref(), reason.as_deref(), *at)
+            }
+            Record::LimitSet { of, key, setting } => self.set_limit(of, key, setting),
+        }
+    }
+
+    fn probe(&self, location: &str, capabilities: &str, at: Timestamp) -> Result<(), Fault> {
+        self.run(
+            "INSERT OR REPLACE INTO probe (location, capabilities, at_ms) VALUES (?1, ?2, ?3)",
+            params![location, capabilities, at.0],
+        )?;
+        Ok(())
+    }
+
+    fn see_place(&self, path: &str, identity: &str, at: Timestamp) -> Result<(), Fault> {
+        self.run(
+            "INSERT OR REPLACE INTO place (path, identity, at_ms) VALUES (?1, ?2, ?3)",
+            params![path, identity, at.0],
+        )?;
+        Ok(())
+    }
+
+    fn place<'k>(&mut self, dataset: &DatasetName, target: TargetIndex, key: &'k Key) -> Result<Place<'k>, Fault> {
+        Ok(Place { dataset: self.known(dataset)?, target, key })
+    }
+
+    /// Runs a statement; how many rows it changed.
+    pub(super) fn run(&self, sql: &str, values: impl rusqlite::Params) -> Result<usize, Fault> {
+        Ok(self.connection.prepare_cached(sql)?.execute(values)?)
+    }
+
+    fn find(&mut self, name: &DatasetName) -> Result<Option<i64>, Fault> {
+        if let Some(id) = self.memory.datasets.get(name) {
+            return Ok(Some(*id));
+        }
+        let mut statement = self.connection.prepare_cached("SELECT id FROM dataset WHERE name = ?1")?;
+        let id = statement.query_row([name.as_str()], |row| row.get(0)).optional()?;
+        if let Some(id) = id {
+            self.memory.datasets.insert(name.clone(), id);
+        }
+        Ok(id)
+    }
+
+    pub(super) fn known(&mut self, name: &DatasetName) -> Result<i64, Fault> {
+        match self.find(name)? {
+            Some(id) => Ok(id),
+            None => illegal(format!("dataset {name} has not begun")),
+        }
+    }
+
+    fn begin(&mut self, name: &DatasetName, meaning: &str) -> Result<(), Fault> {
+        let Some(id) = self.find(name)? else {
+            return self
+                .run("INSERT INTO dataset (name, meaning) VALUES (?1, ?2)", params![name.as_str(), meaning])
+                .map(|_| ());
+        };
+        let mut statement = self.connection.prepare_cached("SELECT meaning FROM dataset WHERE id = ?1")?;
+        let begun: String = statement.query_row([id], |row| row.get(0))?;
+        if begun == meaning { Ok(()) } else { illegal(format!("dataset {name} has begun with another meaning")) }
+    }
+
+    fn happen(&mut self, name: &DatasetName, event: &Event, at: Timestamp) -> Result<(), Fault> {
+        let dataset = self.known(name)?;
+        let past = super::query::events(self.connection, dataset)?;
+        let state = State::replay(past.iter().map(|(event, _)| event));
+        if let Err(refused) = state.and_then(|state| state.apply(event)) {
+            return illegal(format!("dataset {name}: {refused}"));
+        }
+        let event = serde_json::to_string(event).expect("an event of numbers and texts is JSON");
+        self.run("INSERT INTO event (dataset, at_ms, event) VALUES (?1, ?2, ?3)", params![dataset, at.0, event])?;
+        Ok(())
+    }
+
+    fn plan_shards(&mut self, name: &DatasetName, shards: &[(ShardId, KeyRange)]) -> Result<(), Fault> {
+        let dataset = self.known(name)?;
+        if !shard::tile(shards.iter().map(|(_, range)| range)) {
+            return illegal(format!("the shards of {name} overlap or leave keys out"));
+        }
+        self.run("DELETE FROM cursor WHERE shard IN (SELECT id FROM shard WHERE dataset = ?1)", [dataset])?;
+        self.run("DELETE FROM shard WHERE dataset = ?1", [dataset])?;
+        // Damaged records stay: both listings may agree with the pair, so that no pass would find
+        // them again.
+        self.run("DELETE FROM waiting WHERE dataset = ?1 AND kind <> ?2", params![dataset, Open::Damaged as u8])?;
+        self.keep_counts()?;
+        self.run("UPDATE count SET deferred = 0, failed = 0, doomed = 0 WHERE dataset = ?1", [dataset])?;
+        self.memory.counts.clear();
+        shards.iter().try_for_each(|(id, range)| self.insert_shard(dataset, *id, range))
+    }
+
+    fn insert_shard(&self, dataset: i64, id: ShardId, range: &KeyRange) -> Result<(), Fault> {
+        let (after, until) = (range.after.as_ref().map(blob), range.until.as_ref().map(blob));
+        let added = self.run(
+            "INSERT INTO shard (id, dataset, after_key, until_key) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            params![number(id.0)?, dataset, after, until],
+        )?;
+        if added == 1 { Ok(()) } else { illegal(format!("shard {} is there already", id.0)) }
+    }
+
+    fn shard(&self, id: ShardId) -> Result<(i64, KeyRange), Fault> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT dataset, after_key, until_key FROM shard WHERE id = ?1")?;
+        let found = statement.query_row([number(id.0)?], |row| {
+            let bound = |at| Ok::<_, rusqlite::Error>(row.get::<_, Option<KeyColumn>>(at)?.map(|column| column.0));
+            Ok((row.get(0)?, KeyRange { after: bound(1)?, until: bound(2)? }))
+        });
+        match found.optional()? {
+            Some(found) => Ok(found),
+            None => illegal(format!("there is no shard {}", id.0)),
+        }
+    }
+
+    /// Where a target's cursor stood past `at`, the lower part is done and the new shard takes the
+    /// cursor over. The tally stays with the shard that earned it.
+    fn split(&mut self, id: ShardId, at: &Key, new: ShardId) -> Result<(), Fault> {
+        let (dataset, range) = self.shard(id)?;
+        let Some((_, upper)) = shard::split(&range, at) else {
+            return illegal(format!("shard {} cannot be split at {at}: it lies not within", id.0));
+        };
+        self.run("UPDATE shard SET until_key = ?2 WHERE id = ?1", params![number(id.0)?, blob(at)])?;
+        self.insert_shard(dataset, new, &upper)?;
+        for (target, cursor, done) in super::query::cursors(self.connection, id)? {
+            if cursor > Cursor::At(at.clone()) {
+                self.put_cursor(new, target, &cursor, &Tally::default())?;
+                self.put_cursor(id, target, &Cursor::End, &done)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_cursor(&mut self, id: ShardId, target: TargetIndex, cursor: &Cursor, done: &Tally) -> Result<(), Fault> {
+        let (_, range) = self.shard(id)?;
+        if let Cursor::At(key) = cursor
+            && !range.contains(key)
+        {
+            return illegal(format!("shard {} does not hold {key}, where its cursor is to stand", id.0));
+        }
+        let found = super::query::cursors(self.connection, id)?.into_iter().find(|(found, ..)| *found == target);
+        let (before, mut tally) = found.map_or((Cursor::Start, Tally::default()), |(_, at, tally)| (at, tally));
+        if *cursor < before {
+            return illegal(format!("the cursor of shard {} cannot go back from {before:?} to {cursor:?}", id.0));
+        }
+        tally += *done;
+        self.put_cursor(id, target, cursor, &tally)
+    }
+
+    fn put_cursor(&self, id: ShardId, target: TargetIndex, cursor: &Cursor, tally: &Tally) -> Result<(), Fault> {
+        let (place, key) = code::cursor(cursor);
+        let [records, bytes, same, copied, copied_bytes, deleted, extra, repeated, repeated_bytes] =
+            code::tally(tally)?;
+        self.run(
+            "INSERT OR REPLACE INTO cursor VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            params![
+                number(id.0)?,
+                target.0,
+                place,
+                key,
+                records,
+                bytes,
+                same,
+                copied,
+                copied_bytes,
+                deleted,
+                extra,
+                repeated,
+                repeated_bytes
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn pair(&mut self, at: Place<'_>, pair: &Pair) -> Result<(), Fault> {
+        let size = number(pair.source.size)?;
+        if pair.source.size != pair.target.size {
+            let (source, target) = (pair.source.size, pair.target.size);
+            return illegal(format!("{} cannot pair {source} bytes with {target} bytes", at.key));
+        }
+        if let Some(evidence) = &pair.evidence {
+            let total = evidence.parts.iter().try_fold(0_u64, |total, (part, _)| total.checked_add(*part));
+            if total != Some(pair.source.size) {
+                return illegal(format!("the parts of {} do not add up to its {size} bytes", at.key));
+            }
+        }
+        let coded = pair.evidence.as_ref().map(code::evidence);
+        let (source, target) = (Tag(&pair.source.tag), Tag(&pair.target.tag));
+        let values = params![
+            at.dataset,
+            blob(at.key),
+            at.target.0,
+            size,
+            source,
+            pair.source.modified_s,
+            target,
+            pair.target.modified_s,
+            coded,
+            pair.waived.bits()
+        ];
+        // A first copy, by far the most common, is one statement.
+        let added = self
+            .run("INSERT INTO pair VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING", values)?;
+        let mut replaced = None;
+        if added == 0 {
+            let mut old = self
+                .connection
+                .prepare_cached("SELECT size FROM pair WHERE dataset = ?1 AND key = ?2 AND target = ?3")?;
+            replaced = Some(old.query_row(params![at.dataset, blob(at.key), at.target.0], |row| row.get::<_, u64>(0))?);
+            self.run("REPLACE INTO pair VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", values)?;
+        }
+        self.count(at, |counts| {
+            counts.paired += u64::from(replaced.is_none());
+            counts.paired_bytes = counts.paired_bytes - replaced.unwrap_or(0) + pair.source.size;
+        })
+    }
+
+    fn unpair(&mut self, at: Place<'_>) -> Result<(), Fault> {
+        let size: Option<u64> = self
+            .connection
+            .prepare_cached("DELETE FROM pair WHERE dataset = ?1 AND key = ?2 AND target = ?3 RETURNING size")?
+            .query_row(params![at.dataset, blob(at.key), at.target.0], |row| row.get(0))
+            .optional()?;
+        if let Some(size) = size {
+            self.count(at, |counts| {
+                counts.paired -= 1;
+                counts.paired_bytes -= size;
+            })?;
+        }
+        self.settle(at)
+    }
+
+    /// A damaged record stays one until it is written or deleted: deferring it, or failing to mend it,
+    /// must not make it forgotten.
+    fn wait(&mut self, at: Place<'_>, kind: Open, reason: Option<&str>, since: Option<Timestamp>) -> Result<(), Fault> {
+        if matches!(kind, Open::Deferred | Open::Failed) && self.remembered(at)?.counts.damaged > 0 {
+            let damaged = self.run(
+                "UPDATE waiting SET reason = ?5, at_ms = ?6 WHERE dataset = ?1 AND target = ?2 AND kind = ?3 AND key = ?4",
+                params![
+                    at.dataset,
+                    at.target.0,
+                    Open::Damaged as u8,
+                    blob(at.key),
+                    reason,
+                    since.map(|since| since.0)
+                ],
+            )?;
+            if damaged > 0 {
+                return Ok(());
+            }
+        }
+        self.settle(at)?;
+        self.run(
+            "INSERT INTO waiting (dataset, target, kind, key, reason, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![at.dataset, at.target.0, kind as u8, blob(at.key), reason, since.map(|since| since.0)],
+        )?;
+        self.count(at, |counts| *counts.waiting_mut(kind) += 1)
+    }
+
+    /// Clears whatever the record waits for. Where none waits at the target, as in the common case, no
+    /// table is asked.
+    fn settle(&mut self, at: Place<'_>) -> Result<(), Fault> {
+        let waiting = self.remembered(at)?.counts;
+        for kind in Open::ALL {
+            if waiting.waiting(kind) == 0 {
+                continue;
+            }
+            let cleared = self.run(
+                "DELETE FROM waiting WHERE dataset = ?1 AND target = ?2 AND kind = ?3 AND key = ?4",
+                params![at.dataset, at.target.0, kind as u8, blob(at.key)],
+            )?;
+            if cleared > 0 {
+                self.count(at, |counts| *counts.waiting_mut(kind) -= 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn intend(&mut self, at: Place<'_>, upload: &UploadIntent) -> Result<(), Fault> {
+        self.end_upload(at)?;
+        let source = &upload.source;
+        self.run(
+            "INSERT INTO upload VALUES (?1, ?2, ?3, NULL, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                at.dataset,
+                at.target.0,
+                blob(at.key),
+                number(source.size)?,
+                Tag(&source.tag),
+                source.modified_s,
+                number(upload.part_size)?,
+                upload.at.0,
+                code::texts(upload.before.as_deref())
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// The upload's id, where the store has named it; refused where no upload was intended.
+    fn upload_id(&self, at: Place<'_>) -> Result<Option<String>, Fault> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT id FROM upload WHERE dataset = ?1 AND target = ?2 AND key = ?3")?;
+        let found = statement.query_row(params![at.dataset, at.target.0, blob(at.key)], |row| row.get(0));
+        match found.optional()? {
+            Some(id) => Ok(id),
+            None => illegal(format!("no upload of {} was intended", at.key)),
+        }
+    }
+
+    fn begin_upload(&mut self, at: Place<'_>, id: &str) -> Result<(), Fault> {
+        match self.upload_id(at)? {
+            Some(known) if known != id => illegal(format!("the upload of {} has begun under another id", at.key)),
+            _ => self
+                .run(
+                    "UPDATE upload SET id = ?4 WHERE dataset = ?1 AND target = ?2 AND key = ?3",
+                    params![at.dataset, at.target.0, blob(at.key), id],
+                )
+                .map(|_| ()),
+        }
+    }
+
+    fn part(&mut self, at: Place<'_>, part: &WrittenPart) -> Result<(), Fault> {
+        if self.upload_id(at)?.is_none() {
+            return illegal(format!("the upload of {} has no id yet, so it can have no part", at.key));
+        }
+        self.run(
+            "INSERT OR REPLACE INTO part VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                at.dataset,
+                at.target.0,
+                blob(at.key),
+                part.number,
+                number(part.size)?,
+                Tag(&part.tag),
+                &part.sha256.0[..],
+                &part.crc64nvme.to_be_bytes()[..]
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn end_upload(&mut self, at: Place<'_>) -> Result<(), Fault> {
+        for sql in [
+            "DELETE FROM part WHERE dataset = ?1 AND target = ?2 AND key = ?3",
+            "DELETE FROM upload WHERE dataset = ?1 AND target = ?2 AND key = ?3",
+        ] {
+            self.run(sql, params![at.dataset, at.target.0, blob(at.key)])?;
+        }
+        Ok(())
+    }
+
+    fn keep_unclaimed(&self, at: Place<'_>, upload: &Unclaimed) -> Result<(), Fault> {
+        let (before, ids) = (code::texts(upload.before.as_deref()), code::texts(Some(&upload.ids)));
+        self.run(
+            "INSERT OR REPLACE INTO unclaimed (dataset, target, key, at_ms, before, ids) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![at.dataset, at.target.0, blob(at.key), upload.at.0, before, ids],
+        )?;
+        Ok(())
+    }
+
+    fn forget_unclaimed(&self, at: Place<'_>, asked: Timestamp) -> Result<(), Fault> {
+        self.run(
+            "DELETE FROM unclaimed WHERE dataset = ?1 AND target = ?2 AND key = ?3 AND at_ms = ?4",
+            params![at.dataset, at.target.0, blob(at.key), asked.0],
+        )?;
+        Ok(())
+    }
+
+    fn remembered(&mut self, at: Place<'_>) -> Result<&mut Remembered, Fault> {
+        let slot = (at.dataset, at.target);
+        if !self.memory.counts.contains_key(&slot) {
+            let counts = super::query::counts(self.connection, at.dataset, at.target)?;
+            self.memory.counts.insert(slot, Remembered { counts, changed: false });
+        }
+        Ok(self.memory.counts.get_mut(&slot).expect("it was put there"))
+    }
+
+    fn count(&mut self, at: Place<'_>, change: impl FnOnce(&mut Counts)) -> Result<(), Fault> {
+        let remembered = self.remembered(at)?;
+        change(&mut remembered.counts);
+        remembered.changed = true;
+        Ok(())
+    }
+
+    fn keep_counts(&mut self) -> Result<(), Fault> {
+        let mut statement =
+            self.connection.prepare_cached("INSERT OR REPLACE INTO count VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+        for ((dataset, target), remembered) in self.memory.counts.iter_mut().filter(|(_, kept)| kept.changed) {
+            let Counts { paired, paired_bytes, deferred, failed, doomed, damaged } = remembered.counts;
+            statement.execute(params![
+                dataset,
+                target.0,
+                number(paired)?,
+                number(paired_bytes)?,
+                number(deferred)?,
+                number(failed)?,
+                number(doomed)?,
+                number(damaged)?
+            ])?;
+            remembered.changed = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Late writes: records that were written at the old lead after it had been compared for the last time.
+//!
+//! The new lead lacks them, and nobody but a person can say what they are worth. Each is kept until a look
+//! has found both leads equal, or somebody has decided, whose name is kept with it.
+
+use rusqlite::{Connection, params};
+
+use super::{
+    apply::Apply,
+    code::{KeyColumn, key as blob},
+    fault::Fault,
+    query::gather,
+};
+use migrate_core::model::{DatasetName, Key, Timestamp};
+
+/// How many late writes a dataset has, by what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LateCounts {
+    /// Nobody has decided, and the leads were not found equal.
+    pub open: u64,
+    /// Both leads were found equal.
+    pub equal: u64,
+    /// Somebody has decided.
+    pub resolved: u64,
+}
+
+/// What somebody has decided of a late write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The record.
+    pub key: Key,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why, where it was said.
+    pub reason: Option<String>,
+}
+
+impl Apply<'_> {
+    /// Forgets what a look that was cut off has found.
+    pub(super) fn begin_late(&mut self, dataset: &DatasetName) -> Result<(), Fault> {
+        let dataset = self.known(dataset)?;
+        self.run("DELETE FROM late WHERE dataset = ?1", [dataset])?;
+        Ok(())
+    }
+
+    pub(super) fn late(&mut self, dataset: &DatasetName, keys: &[Key]) -> Result<(), Fault> {
+        let dataset = self.known(dataset)?;
+        for key in keys {
+            self.run("INSERT OR REPLACE INTO late (dataset, key) VALUES (?1, ?2)", params![dataset, blob(key)])?;
+        }
+        Ok(())
+    }
+
+    /// Settles those that are open of these, or all that are.
+    pub(super) fn settle_late(
+        &mut self,
+        dataset: &DatasetName,
+        keys: Option<&[Key]>,
+        by: Option<&str>,
+        reason: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), Fault> {
+        const SET: &str = "UPDATE late SET by = ?2, reason = ?3, at_ms = ?4 WHERE dataset = ?1 AND at_ms IS NULL";
+        let dataset = self.known(dataset)?;
+        let Some(keys) = keys else {
+            self.run(SET, params![dataset, by, reason, at.0])?;
+            return Ok(());
+        };
+        for key in keys {
+            self.run(&format!("{SET} AND key = ?5"), params![dataset, by, reason, at.0, blob(key)])?;
+        }
+        Ok(())
+    }
+}
+
+/// The late writes that are open, ascending by key, at most `limit`.
+pub(super) fn open(
+    connection: &Connection,
+    dataset: i64,
+    after: Option<&Key>,
+    limit: usize,
+) -> Result<Vec<Key>, Fault> {
+    let bound = if after.is_some() { "AND key > ?2" } else { "AND ?2 IS NULL" };
+    let sql = format!("SELECT key FROM late WHERE dataset = ?1 AND at_ms IS NULL {bound} ORDER BY key LIMIT ?3");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(&sql)?;
+    gather(statement.query(params![dataset, after.map(blob), limit])?, |row| Ok(row.get::<_, KeyColumn>(0)?.0))
+}
+
+/// Whether a late write of this key is open.
+pub(super) fn is_open(connection: &Connection, dataset: i64, key: &Key) -> Result<bool, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM late WHERE dataset = ?1 AND key = ?2 AND at_ms IS NULL")?;
+    Ok(statement.exists(params![dataset, blob(key)])?)
+}
+
+/// How many there are.
+pub(super) fn counts(connection: &Connection, dataset: i64) -> Result<LateCounts, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*) FILTER (WHERE at_ms IS NULL), count(*) FILTER (WHERE at_ms IS NOT NULL AND by IS NULL),
+         count(by) FROM late WHERE dataset = ?1",
+    )?;
+    Ok(statement
+        .query_row([dataset], |row| Ok(LateCounts { open: row.get(0)?, equal: row.get(1)?, resolved: row.get(2)? }))?)
+}
+
+/// What was decided last, at most `limit`.
+pub(super) fn resolved(connection: &Connection, dataset: i64, limit: usize) -> Result<Vec<Resolved>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT key, by, at_ms, reason FROM late WHERE dataset = ?1 AND by IS NOT NULL
+         ORDER BY at_ms DESC, key LIMIT ?2",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    gather(statement.query(params![dataset, limit])?, |row| {
+        let key = row.get::<_, KeyColumn>(0)?.0;
+        Ok(Resolved { key, by: row.get(1)?, at: Timestamp(row.get(2)?), reason: row.get(3)? })
+    })
+}

@@ -1,0 +1,253 @@
+//! What is asked of the tables. Every function reads one snapshot.
+
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::ValueRef};
+
+use super::{
+    Counts, Cursor, Open, OpenRow, Pair, PairRow, ShardRow, Tally, Unclaimed, UnclaimedRow, UploadIntent, UploadRow,
+    WrittenPart,
+    code::{self, KeyColumn, TagColumn, key as blob},
+    fault::Fault,
+};
+use migrate_core::{
+    lifecycle::Event,
+    model::{DatasetName, Key, KeyRange, Sha256, ShardId, TargetIndex, Timestamp, Token},
+};
+
+/// A dataset's id; `None` where it has not begun.
+pub(super) fn dataset(connection: &Connection, name: &DatasetName) -> Result<Option<i64>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT id FROM dataset WHERE name = ?1")?;
+    Ok(statement.query_row([name.as_str()], |row| row.get(0)).optional()?)
+}
+
+/// What a dataset means.
+pub(super) fn meaning(connection: &Connection, dataset: i64) -> Result<String, Fault> {
+    let mut statement = connection.prepare_cached("SELECT meaning FROM dataset WHERE id = ?1")?;
+    Ok(statement.query_row([dataset], |row| row.get(0))?)
+}
+
+/// A dataset's events, in the order in which they were appended.
+pub(super) fn events(connection: &Connection, dataset: i64) -> Result<Vec<(Event, Timestamp)>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT event, at_ms FROM event WHERE dataset = ?1 ORDER BY id")?;
+    gather(statement.query([dataset])?, |row| {
+        let ValueRef::Text(json) = row.get_ref(0)? else { return Err(Fault::Damaged("an event is no text".into())) };
+        let event = serde_json::from_slice(json).map_err(|error| Fault::Damaged(format!("an event: {error}")))?;
+        Ok((event, Timestamp(row.get(1)?)))
+    })
+}
+
+/// A dataset's shards, ascending by range.
+pub(super) fn shards(connection: &Connection, dataset: i64) -> Result<Vec<ShardRow>, Fault> {
+    let snapshot = connection.unchecked_transaction()?;
+    // NULL, no bound, sorts first.
+    let mut statement =
+        snapshot.prepare_cached("SELECT id, after_key, until_key FROM shard WHERE dataset = ?1 ORDER BY after_key")?;
+    gather(statement.query([dataset])?, |row| {
+        let id = ShardId(row.get(0)?);
+        let bound = |at| Ok::<_, Fault>(row.get::<_, Option<KeyColumn>>(at)?.map(|column| column.0));
+        let range = KeyRange { after: bound(1)?, until: bound(2)? };
+        Ok(ShardRow { id, range, targets: cursors(&snapshot, id)? })
+    })
+}
+
+/// A shard's cursors and tallies, ascending by target.
+pub(super) fn cursors(connection: &Connection, shard: ShardId) -> Result<Vec<(TargetIndex, Cursor, Tally)>, Fault> {
+    let sql = format!("SELECT target, place, key, {} FROM cursor WHERE shard = ?1 ORDER BY target", code::TALLY);
+    let mut statement = connection.prepare_cached(&sql)?;
+    gather(statement.query([code::number(shard.0)?])?, |row| {
+        Ok((TargetIndex(row.get(0)?), code::read_cursor(row, 1)?, code::read_tally(row, 3)?))
+    })
+}
+
+/// The greatest id that a shard ever had; 0 where there was none.
+pub(super) fn shard_last(connection: &Connection) -> Result<u64, Fault> {
+    let last = connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'shard'", [], |row| row.get(0));
+    Ok(last.optional()?.unwrap_or(0))
+}
+
+/// The pairs of a range, ascending by key and target: `limit` of them at least where there are as
+/// many, and then the remaining targets of the last key.
+pub(super) fn pairs(
+    connection: &Connection,
+    dataset: i64,
+    range: &KeyRange,
+    limit: usize,
+) -> Result<Vec<PairRow>, Fault> {
+    let after = if range.after.is_some() { "AND key > ?2" } else { "AND ?2 IS NULL" };
+    let until = if range.until.is_some() { "AND key <= ?3" } else { "AND ?3 IS NULL" };
+    let sql =
+        format!("SELECT key, target, {} FROM pair WHERE dataset = ?1 {after} {until} ORDER BY key, target", code::PAIR);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![dataset, range.after.as_ref().map(blob), range.until.as_ref().map(blob)])?;
+    let mut page: Vec<PairRow> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let KeyColumn(key) = row.get(0)?;
+        let full = page.len() >= limit.max(1);
+        if full && page.last().is_some_and(|last| last.key != key) {
+            break;
+        }
+        page.push(PairRow { key, target: TargetIndex(row.get(1)?), pair: code::read_pair(row, 2)? });
+    }
+    Ok(page)
+}
+
+/// One pair.
+pub(super) fn pair(
+    connection: &Connection,
+    dataset: i64,
+    target: TargetIndex,
+    key: &Key,
+) -> Result<Option<Pair>, Fault> {
+    let sql = format!("SELECT {} FROM pair WHERE dataset = ?1 AND key = ?2 AND target = ?3", code::PAIR);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![dataset, blob(key), target.0])?;
+    rows.next()?.map(|row| code::read_pair(row, 0)).transpose()
+}
+
+/// Records that wait, ascending by key, at most `limit`.
+pub(super) fn open_records(
+    connection: &Connection,
+    dataset: i64,
+    target: TargetIndex,
+    which: Open,
+    after: Option<&Key>,
+    limit: usize,
+) -> Result<Vec<OpenRow>, Fault> {
+    let bound = if after.is_some() { "AND key > ?4" } else { "AND ?4 IS NULL" };
+    let sql = format!(
+        "SELECT key, reason FROM waiting WHERE dataset = ?1 AND target = ?2 AND kind = ?3 {bound} ORDER BY key LIMIT ?5"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(&sql)?;
+    gather(statement.query(params![dataset, target.0, which as u8, after.map(blob), limit])?, |row| {
+        Ok(OpenRow { key: row.get::<_, KeyColumn>(0)?.0, target, reason: row.get(1)? })
+    })
+}
+
+/// The counts of a target.
+pub(super) fn counts(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<Counts, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT paired, paired_bytes, deferred, failed, doomed, damaged FROM count WHERE dataset = ?1 AND target = ?2",
+    )?;
+    let found = statement.query_row(params![dataset, target.0], |row| {
+        Ok(Counts {
+            paired: row.get(0)?,
+            paired_bytes: row.get(1)?,
+            deferred: row.get(2)?,
+            failed: row.get(3)?,
+            doomed: row.get(4)?,
+            damaged: row.get(5)?,
+        })
+    });
+    Ok(found.optional()?.unwrap_or_default())
+}
+
+/// How many objects this migration has written at a target, and their bytes. Those that were found there and
+/// were equal have no evidence. Reads every pair of the dataset.
+pub(super) fn written(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<(u64, u64), Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*), coalesce(sum(size), 0) FROM pair WHERE dataset = ?1 AND target = ?2 AND evidence IS NOT NULL",
+    )?;
+    Ok(statement.query_row(params![dataset, target.0], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// Which of a dataset's uploads under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Uploads<'a> {
+    All,
+    One(TargetIndex, &'a Key),
+    /// Those of a target whose record waits for no copy, so that nothing would go on with them.
+    Idle(TargetIndex),
+}
+
+/// Uploads under way, ascending by target and key.
+pub(super) fn uploads(connection: &Connection, dataset: i64, which: Uploads<'_>) -> Result<Vec<UploadRow>, Fault> {
+    let snapshot = connection.unchecked_transaction()?;
+    let doomed = Open::Doomed as u8;
+    let waits = format!(
+        "AND target = ?2 AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.dataset = upload.dataset
+         AND w.target = upload.target AND w.kind <> {doomed} AND w.key = upload.key)"
+    );
+    let bound = match which {
+        Uploads::All => "",
+        Uploads::One(..) => "AND target = ?2 AND key = ?3",
+        Uploads::Idle(_) => &waits,
+    };
+    let sql = format!(
+        "SELECT target, key, id, size, source_tag, source_s, part_size, at_ms, before FROM upload
+         WHERE dataset = ?1 {bound} ORDER BY target, key"
+    );
+    let mut statement = snapshot.prepare_cached(&sql)?;
+    let (target, key) = match which {
+        Uploads::All => (None, None),
+        Uploads::One(target, key) => (Some(target.0), Some(blob(key))),
+        Uploads::Idle(target) => (Some(target.0), None),
+    };
+    let mut values: Vec<&dyn ToSql> = vec![&dataset];
+    values.extend(target.as_ref().map(|target| target as &dyn ToSql));
+    values.extend(key.as_ref().map(|key| key as &dyn ToSql));
+    gather(statement.query(&values[..])?, |row| {
+        let (target, KeyColumn(key)) = (TargetIndex(row.get(0)?), row.get(1)?);
+        let source = Token { size: row.get(3)?, tag: row.get::<_, TagColumn>(4)?.0, modified_s: row.get(5)? };
+        let parts = parts(&snapshot, dataset, target, &key)?;
+        let (part_size, at) = (row.get(6)?, Timestamp(row.get(7)?));
+        let intent = UploadIntent { key, source, part_size, at, before: code::read_texts(row, 8)? };
+        Ok(UploadRow { target, intent, id: row.get(2)?, parts })
+    })
+}
+
+fn parts(connection: &Connection, dataset: i64, target: TargetIndex, key: &Key) -> Result<Vec<WrittenPart>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, size, tag, sha256, crc64nvme FROM part
+         WHERE dataset = ?1 AND target = ?2 AND key = ?3 ORDER BY number",
+    )?;
+    gather(statement.query(params![dataset, target.0, blob(key)])?, |row| {
+        Ok(WrittenPart {
+            number: row.get(0)?,
+            size: row.get(1)?,
+            tag: row.get::<_, TagColumn>(2)?.0.into(),
+            sha256: Sha256(row.get(3)?),
+            crc64nvme: u64::from_be_bytes(row.get(4)?),
+        })
+    })
+}
+
+/// A dataset's unclaimed uploads, ascending by target and key.
+pub(super) fn unclaimed(connection: &Connection, dataset: i64) -> Result<Vec<UnclaimedRow>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT target, key, at_ms, before, ids FROM unclaimed WHERE dataset = ?1 ORDER BY target, key, at_ms",
+    )?;
+    gather(statement.query([dataset])?, |row| {
+        let (target, KeyColumn(key), at) = (TargetIndex(row.get(0)?), row.get(1)?, Timestamp(row.get(2)?));
+        let (before, ids) = (code::read_texts(row, 3)?, code::read_texts(row, 4)?.unwrap_or_default());
+        Ok(UnclaimedRow { target, upload: Unclaimed { key, at, before, ids } })
+    })
+}
+
+/// What a probe found of an endpoint, and when.
+pub(super) fn capabilities(connection: &Connection, location: &str) -> Result<Option<(String, Timestamp)>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT capabilities, at_ms FROM probe WHERE location = ?1")?;
+    Ok(statement.query_row([location], |row| Ok((row.get(0)?, Timestamp(row.get(1)?)))).optional()?)
+}
+
+/// Which directory was found at each path.
+pub(super) fn places(connection: &Connection) -> Result<Vec<(String, String)>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT path, identity FROM place")?;
+    gather(statement.query([])?, |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// The ledger's own name.
+pub(super) fn id(connection: &Connection) -> Result<String, Fault> {
+    Ok(connection.query_row("SELECT value FROM meta WHERE name = 'id'", [], |row| row.get(0))?)
+}
+
+/// Reads every row.
+pub(super) fn gather<T>(
+    mut rows: rusqlite::Rows<'_>,
+    read: impl Fn(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut gathered = Vec::new();
+    while let Some(row) = rows.next()? {
+        gathered.push(read(row)?);
+    }
+    Ok(gathered)
+}

@@ -1,0 +1,398 @@
+//! [`Ledger`]: the door to the threads that write and read.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Answer, Approval, Counts, LateCounts, LedgerError, LimitsOf, Open, OpenRow, Pair, PairRow, Record, RequestRow,
+    Resolved, Setting, ShardRow, UnclaimedRow, UploadRow,
+    fault::Fault,
+    late,
+    query::{self, Uploads},
+    reader::Readers,
+    request_rows,
+    schema::{self, Access},
+    writer::{CommitHook, Job, Place, Writer},
+};
+use migrate_core::{
+    lifecycle::Event,
+    model::{DatasetName, Key, KeyRange, PlanName, ShardId, TargetIndex, Timestamp},
+};
+
+/// Threads that read.
+const READERS: usize = 2;
+
+/// Batches that may wait for the writer. Who appends more waits, so memory stays bounded.
+const BATCHES_WAITING_MAX: usize = 256;
+
+/// The ledger of one migration. Shared behind an `Arc`.
+///
+/// Dropping it writes what was appended and joins its threads, as [`close`](Self::close) does, but
+/// tells no error and blocks meanwhile.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    shard_next: Arc<AtomicU64>,
+    /// `None` where it was opened to be read only, and once it is closed.
+    jobs: Option<mpsc::Sender<Job>>,
+    /// Before the writer, which tidies up as the last one to leave the file.
+    readers: Option<Readers>,
+    writer: Option<JoinHandle<Result<(), Fault>>>,
+}
+
+/// What is out of the ordinary about a ledger. For tests of what happens when it fails.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Plays a full disk: the file grows to this many pages of 4,096 bytes and no further.
+    pub pages_max: Option<u32>,
+    /// Is asked before every commit.
+    pub on_commit: Option<CommitHook>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hook = self.on_commit.as_ref().map(|_| "CommitHook");
+        f.debug_struct("Options").field("pages_max", &self.pages_max).field("on_commit", &hook).finish()
+    }
+}
+
+impl Ledger {
+    /// Opens the ledger at `path`, or creates it in a directory that exists, for the plan `plan`.
+    ///
+    /// Blocks for as long as a few reads take.
+    pub fn open(path: &Path, plan: &PlanName) -> Result<Self, LedgerError> {
+        Self::open_with(path, plan, Options::default())
+    }
+
+    /// [`open`](Self::open), with options.
+    pub fn open_with(path: &Path, plan: &PlanName, options: Options) -> Result<Self, LedgerError> {
+        let failed = |fault: Fault| fault.into_error(path, "open");
+        schema::create_file(path).map_err(|error| io_error(path, error))?;
+        let mut connection = schema::connect(path, Access::Write).map_err(failed)?;
+        schema::prepare(&mut connection, path, plan)?;
+        if let Some(pages) = options.pages_max {
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            connection.query_row(&sql, [], |_| Ok(())).map_err(|error| failed(error.into()))?;
+        }
+        let mut ledger = Self::with_readers(path, &connection, Access::Read)?;
+
+        let (jobs, waiting) = mpsc::channel(BATCHES_WAITING_MAX);
+        let place = Place::of(path).map_err(|error| io_error(path, error))?;
+        let writer = Writer::new(connection, place, Arc::clone(&ledger.shard_next), options.on_commit);
+        let thread = std::thread::Builder::new().name("ledger-writer".into()).spawn(move || writer.run(waiting));
+        ledger.writer = Some(thread.map_err(|error| io_error(path, error))?);
+        ledger.jobs = Some(jobs);
+        Ok(ledger)
+    }
+
+    /// Opens the ledger at `path` to be read only, beside a process that may write it; `None`
+    /// where there is none.
+    ///
+    /// Nothing is written but what SQLite needs to share its log; where the directory cannot be
+    /// written and the ledger was closed cleanly, nothing at all.
+    pub fn open_read_only(path: &Path, plan: &PlanName) -> Result<Option<Self>, LedgerError> {
+        if !path.try_exists().map_err(|error| io_error(path, error))? {
+            return Ok(None);
+        }
+        let (connection, access) = connect_read_only(path).map_err(|fault| fault.into_error(path, "open"))?;
+        if !schema::inspect(&connection, path, plan)? {
+            return Ok(None);
+        }
+        Self::with_readers(path, &connection, access).map(Some)
+    }
+
+    fn with_readers(path: &Path, connection: &Connection, access: Access) -> Result<Self, LedgerError> {
+        let failed = |fault: Fault| fault.into_error(path, "open");
+        let connections = (0..READERS).map(|_| schema::connect(path, access)).collect::<Result<_, _>>();
+        let readers = Readers::start(connections.map_err(failed)?).map_err(|error| io_error(path, error))?;
+        let last = query::shard_last(connection).map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            shard_next: Arc::new(AtomicU64::new(last.saturating_add(1))),
+            jobs: None,
+            readers: Some(readers),
+            writer: None,
+        })
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a batch, all of it or nothing; returns once it is on the disk.
+    ///
+    /// What was acknowledged comes before what is appended afterwards; appends that wait side by
+    /// side may change places. A batch with an illegal record fails alone. Giving up on the answer does not take the
+    /// batch back.
+    pub async fn append(&self, batch: Vec<Record>) -> Result<(), LedgerError> {
+        let failed = |fault: Fault| fault.into_error(&self.path, "write");
+        let stopped = || failed(Fault::Stopped("the thread that writes the ledger has stopped"));
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let Some(jobs) = &self.jobs else { return Err(failed(Fault::Stopped("it was opened to be read only"))) };
+        let (done, answered) = oneshot::channel();
+        jobs.send(Job { batch, done }).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?.map_err(failed)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let readers = self.readers.as_ref().expect("only close and drop, which own the ledger, take the readers");
+        readers.ask(question).await.map_err(|fault| fault.into_error(&self.path, "read"))
+    }
+
+    /// Asks about a dataset; what has not begun has the default answer.
+    async fn ask_of<T: Default + Send + 'static>(
+        &self,
+        dataset: &DatasetName,
+        question: impl FnOnce(&Connection, i64) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let dataset = dataset.clone();
+        self.ask(move |connection| match query::dataset(connection, &dataset)? {
+            Some(id) => question(connection, id),
+            None => Ok(T::default()),
+        })
+        .await
+    }
+
+    /// What the dataset meant when it began; `None` where it has not.
+    pub async fn meaning(&self, dataset: &DatasetName) -> Result<Option<String>, LedgerError> {
+        self.ask_of(dataset, |connection, id| query::meaning(connection, id).map(Some)).await
+    }
+
+    /// The dataset's events with their times, in order.
+    pub async fn events(&self, dataset: &DatasetName) -> Result<Vec<(Event, Timestamp)>, LedgerError> {
+        self.ask_of(dataset, query::events).await
+    }
+
+    /// The shards of the dataset's last pass, ascending by range.
+    pub async fn shards(&self, dataset: &DatasetName) -> Result<Vec<ShardRow>, LedgerError> {
+        self.ask_of(dataset, query::shards).await
+    }
+
+    /// An id for a new shard. No two calls give the same one, even where it is never used.
+    #[expect(clippy::unused_async, reason = "one of the ledger's questions, which may have to read one day")]
+    pub async fn next_shard_id(&self) -> Result<ShardId, LedgerError> {
+        Ok(ShardId(self.shard_next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// The first pairs of a range, ascending by key and target: about `limit` of them. The targets
+    /// of one key always come together; nothing is returned only at the end of the range.
+    pub async fn pairs(
+        &self,
+        dataset: &DatasetName,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<Vec<PairRow>, LedgerError> {
+        let range = range.clone();
+        self.ask_of(dataset, move |connection, id| query::pairs(connection, id, &range, limit)).await
+    }
+
+    /// One record's pair.
+    pub async fn pair(
+        &self,
+        dataset: &DatasetName,
+        target: TargetIndex,
+        key: &Key,
+    ) -> Result<Option<Pair>, LedgerError> {
+        let key = key.clone();
+        self.ask_of(dataset, move |connection, id| query::pair(connection, id, target, &key)).await
+    }
+
+    /// The first `limit` records after a key that wait, ascending by key.
+    pub async fn open_records(
+        &self,
+        dataset: &DatasetName,
+        target: TargetIndex,
+        which: Open,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<OpenRow>, LedgerError> {
+        let after = after.cloned();
+        self.ask_of(dataset, move |connection, id| {
+            query::open_records(connection, id, target, which, after.as_ref(), limit)
+        })
+        .await
+    }
+
+    /// How many records of a target are paired and how many wait; takes the same time however many
+    /// there are.
+    pub async fn counts(&self, dataset: &DatasetName, target: TargetIndex) -> Result<Counts, LedgerError> {
+        self.ask_of(dataset, move |connection, id| query::counts(connection, id, target)).await
+    }
+
+    /// How many objects this migration has written at a target, and their bytes; takes longer the more there
+    /// are.
+    pub async fn written(&self, dataset: &DatasetName, target: TargetIndex) -> Result<(u64, u64), LedgerError> {
+        self.ask_of(dataset, move |connection, id| query::written(connection, id, target)).await
+    }
+
+    /// The upload of one record that is under way.
+    pub async fn upload(
+        &self,
+        dataset: &DatasetName,
+        target: TargetIndex,
+        key: &Key,
+    ) -> Result<Option<UploadRow>, LedgerError> {
+        let key = key.clone();
+        self.ask_of(
+            dataset,
+            move |connection, id| Ok(query::uploads(connection, id, Uploads::One(target, &key))?.pop()),
+        )
+        .await
+    }
+
+    /// The dataset's uploads that are under way, ascending by target and key.
+    pub async fn uploads(&self, dataset: &DatasetName) -> Result<Vec<UploadRow>, LedgerError> {
+        self.ask_of(dataset, |connection, id| query::uploads(connection, id, Uploads::All)).await
+    }
+
+    /// The uploads of a target whose record waits for nothing that would go on with them.
+    pub async fn idle_uploads(
+        &self,
+        dataset: &DatasetName,
+        target: TargetIndex,
+    ) -> Result<Vec<UploadRow>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| query::uploads(connection, id, Uploads::Idle(target))).await
+    }
+
+    /// The dataset's uploads that were asked for and never named, ascending by target and key.
+    pub async fn unclaimed(&self, dataset: &DatasetName) -> Result<Vec<UnclaimedRow>, LedgerError> {
+        self.ask_of(dataset, query::unclaimed).await
+    }
+
+    /// What a probe found of the store at `location`, and when.
+    pub async fn capabilities(&self, location: &str) -> Result<Option<(String, Timestamp)>, LedgerError> {
+        let location = location.to_owned();
+        self.ask(move |connection| query::capabilities(connection, &location)).await
+    }
+
+    /// Which directory was found at each path.
+    pub async fn places(&self) -> Result<Vec<(String, String)>, LedgerError> {
+        self.ask(query::places).await
+    }
+
+    /// What tells this ledger from every other one: 32 hexadecimal digits.
+    pub async fn id(&self) -> Result<String, LedgerError> {
+        self.ask(query::id).await
+    }
+
+    /// The approvals that were given.
+    pub async fn approvals(&self) -> Result<Vec<Approval>, LedgerError> {
+        self.ask(request_rows::approvals).await
+    }
+
+    /// The requests that wait for an answer, in the order in which they came.
+    pub async fn open_requests(&self) -> Result<Vec<RequestRow>, LedgerError> {
+        self.ask(request_rows::open_requests).await
+    }
+
+    /// Whether a request is being carried out: it was taken, and is not answered.
+    pub async fn request_taken(&self, id: &str) -> Result<bool, LedgerError> {
+        let id = id.to_owned();
+        self.ask(move |connection| request_rows::is_taken(connection, &id)).await
+    }
+
+    /// The answer to a request; `None` while there is none.
+    pub async fn answer_to(&self, id: &str) -> Result<Option<Answer>, LedgerError> {
+        let id = id.to_owned();
+        self.ask(move |connection| request_rows::answer_to(connection, &id)).await
+    }
+
+    /// The late writes of a dataset that are open, ascending by key: at most `limit` of those after a key.
+    pub async fn late_open(
+        &self,
+        dataset: &DatasetName,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Key>, LedgerError> {
+        let after = after.cloned();
+        self.ask_of(dataset, move |connection, id| late::open(connection, id, after.as_ref(), limit)).await
+    }
+
+    /// Whether a late write of this key is open.
+    pub async fn late_is_open(&self, dataset: &DatasetName, key: &Key) -> Result<bool, LedgerError> {
+        let key = key.clone();
+        self.ask_of(dataset, move |connection, id| late::is_open(connection, id, &key)).await
+    }
+
+    /// How many late writes a dataset has.
+    pub async fn late_counts(&self, dataset: &DatasetName) -> Result<LateCounts, LedgerError> {
+        self.ask_of(dataset, late::counts).await
+    }
+
+    /// What was decided last of late writes, at most `limit`.
+    pub async fn late_resolved(&self, dataset: &DatasetName, limit: usize) -> Result<Vec<Resolved>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| late::resolved(connection, id, limit)).await
+    }
+
+    /// The limits that hold in place of the plan's.
+    pub async fn limits(&self) -> Result<Vec<(LimitsOf, String, Setting)>, LedgerError> {
+        self.ask(request_rows::limits).await
+    }
+
+    /// Writes what was appended, moves the log into the file and joins the threads.
+    pub async fn close(mut self) -> Result<(), LedgerError> {
+        let path = self.path.clone();
+        let joined = tokio::task::spawn_blocking(move || self.join()).await;
+        joined
+            .unwrap_or(Err(Fault::Stopped("closing it was cut short")))
+            .map_err(|fault| fault.into_error(&path, "write"))
+    }
+
+    fn join(&mut self) -> Result<(), Fault> {
+        self.jobs = None;
+        self.readers = None;
+        match self.writer.take().map(JoinHandle::join) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_panic)) => Err(Fault::Stopped("the thread that writes the ledger panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        // Whoever wants to hear of an error calls `close`; what was acknowledged is safe anyway.
+        let _told_by_close = self.join();
+    }
+}
+
+/// Opens a connection that can read at once. Sharing the log needs a file beside the ledger; where
+/// none can be made and there is no log to share, the ledger is read as it is.
+fn connect_read_only(path: &Path) -> Result<(Connection, Access), Fault> {
+    let probe = |access| {
+        let connection = schema::connect(path, access)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok((connection, access))
+    };
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let logged = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
+    match probe(Access::Read) {
+        Err(fault) if Fault::cannot_open(&fault) && !logged => probe(Access::Immutable),
+        outcome => outcome,
+    }
+}
+
+fn io_error(path: &Path, error: std::io::Error) -> LedgerError {
+    let path = path.to_owned();
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => LedgerError::Full { path },
+        _ => LedgerError::Other { path, action: "open", source: error.into() },
+    }
+}

@@ -1,0 +1,219 @@
+//! The thread that writes: it drains the channel and commits what it finds as one transaction.
+//!
+//! Each batch has a savepoint of its own, so that an illegal one fails alone. A commit that fails
+//! fails every batch in it. Nobody is answered before the commit.
+
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rusqlite::{Connection, config::DbConfig};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Record,
+    apply::{Apply, Memory},
+    fault::Fault,
+};
+
+/// Decides the fate of the commit of this number, counted from 1 since the ledger was opened.
+pub type CommitHook = Arc<dyn Fn(u64) -> CommitFate + Send + Sync>;
+
+/// What becomes of a commit. After a failed one the ledger writes nothing more, as if the process
+/// had crashed there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFate {
+    /// It is done.
+    Go,
+    /// It fails and nothing is written.
+    FailBefore,
+    /// It is written, but nobody is told: everyone who waits for it gets an error.
+    FailAfter,
+}
+
+/// The most batches in one commit.
+const GROUP_BATCHES_MAX: usize = 256;
+/// No batch is added to a commit of this many records: they would wait too long for its sync.
+const GROUP_RECORDS_MAX: usize = 10_000;
+
+/// A batch, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) batch: Vec<Record>,
+    pub(super) done: oneshot::Sender<Result<(), Fault>>,
+}
+
+/// Where the file was when it was opened. A file that is removed goes on to take what is written to it, for
+/// nobody to find.
+#[derive(Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    pub(super) fn of(path: &Path) -> std::io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
+            _ => Err(Fault::Gone),
+        }
+    }
+}
+
+/// The owner of the writing connection.
+pub(super) struct Writer {
+    connection: Connection,
+    place: Place,
+    memory: Memory,
+    /// The next shard id that is free; ids in batches raise it.
+    shard_next: Arc<AtomicU64>,
+    hook: Option<CommitHook>,
+    commits: u64,
+    /// `PRAGMA data_version` at the last commit: it changes when another process writes.
+    version: Option<i64>,
+    /// Why nothing is written any more.
+    stopped: Option<Fault>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        connection: Connection,
+        place: Place,
+        shard_next: Arc<AtomicU64>,
+        hook: Option<CommitHook>,
+    ) -> Self {
+        let memory = Memory::default();
+        Self { connection, place, memory, shard_next, hook, commits: 0, version: None, stopped: None }
+    }
+
+    /// Works until the channel closes, then moves the log into the file.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<(), Fault> {
+        while let Some(first) = jobs.blocking_recv() {
+            let mut records = first.batch.len();
+            let mut group = vec![first];
+            while group.len() < GROUP_BATCHES_MAX && records < GROUP_RECORDS_MAX {
+                let Ok(job) = jobs.try_recv() else { break };
+                records += job.batch.len();
+                group.push(job);
+            }
+            self.write(group);
+        }
+        // Also what was committed last must be where the next run looks for it.
+        let there = self.place.check();
+        if self.stopped.is_none() && there.is_ok() {
+            // A reader elsewhere may hold some of it back (`busy`); it stays in the log, as safe.
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
+        if there.is_err() {
+            // SQLite removes the log by its name when it closes, and by now that may be another ledger's
+            // (https://sqlite.org/c3ref/c_dbconfig_defensive.html, NO_CKPT_ON_CLOSE).
+            self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        }
+        self.connection.close().map_err(|(_, error)| error)?;
+        there
+    }
+
+    fn write(&mut self, group: Vec<Job>) {
+        let outcome = match &self.stopped {
+            Some(fault) => Err(fault.clone()),
+            None => self.transact(&group),
+        };
+        let mut outcomes = match outcome {
+            Ok(outcomes) => outcomes,
+            Err(fault) => group.iter().map(|_| Err(fault.clone())).collect(),
+        }
+        .into_iter();
+        for job in group {
+            let outcome = outcomes.next().expect("every batch has an outcome");
+            // Whoever gave up waiting does not need to know.
+            let _gone = job.done.send(outcome);
+        }
+    }
+
+    /// Commits a group; the outcome of each batch, or why none was written.
+    fn transact(&mut self, group: &[Job]) -> Result<Vec<Result<(), Fault>>, Fault> {
+        let outcome = self.fill(group).and_then(|outcomes| self.commit().map(|()| outcomes));
+        if let Err(fault) = &outcome {
+            self.memory.forget();
+            self.version = None;
+            if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {
+                self.stopped = Some(fault.clone());
+            }
+            if fault.is_io() || matches!(fault, Fault::Gone) {
+                self.stopped = Some(fault.clone());
+            }
+        }
+        outcome
+    }
+
+    fn fill(&mut self, group: &[Job]) -> Result<Vec<Result<(), Fault>>, Fault> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let version = self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+        if self.version != Some(version) {
+            self.memory.forget();
+            self.version = Some(version);
+        }
+        group.iter().map(|job| self.batch(&job.batch)).collect()
+    }
+
+    /// Writes one batch; the outer error is that of the whole transaction.
+    fn batch(&mut self, batch: &[Record]) -> Result<Result<(), Fault>, Fault> {
+        self.connection.execute_batch("SAVEPOINT batch")?;
+        match (Apply { connection: &self.connection, memory: &mut self.memory }).batch(batch) {
+            Ok(()) => {
+                self.connection.execute_batch("RELEASE batch")?;
+                self.raise_shard_next(batch);
+                Ok(Ok(()))
+            }
+            // SQLite ends the whole transaction at some errors, a full disk among them
+            // (https://sqlite.org/lang_transaction.html, section 3): then no batch is written.
+            Err(fault) if self.connection.is_autocommit() || fault.is_io() => Err(fault),
+            Err(fault) => {
+                self.memory.forget();
+                self.connection.execute_batch("ROLLBACK TO batch; RELEASE batch")?;
+                Ok(Err(fault))
+            }
+        }
+    }
+
+    fn raise_shard_next(&self, batch: &[Record]) {
+        let raise = |id: u64| self.shard_next.fetch_max(id.saturating_add(1), Ordering::Relaxed);
+        for record in batch {
+            match record {
+                Record::ShardsPlanned { shards, .. } => shards.iter().for_each(|(id, _)| {
+                    raise(id.0);
+                }),
+                Record::ShardSplit { new, .. } => {
+                    raise(new.0);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
+        const STOPPED: Fault = Fault::Stopped("it was stopped at a commit");
+        self.place.check()?;
+        self.commits += 1;
+        let fate = self.hook.as_ref().map_or(CommitFate::Go, |hook| hook(self.commits));
+        if fate != CommitFate::FailBefore {
+            self.connection.execute_batch("COMMIT")?;
+        }
+        if fate != CommitFate::Go {
+            self.stopped = Some(STOPPED);
+            return Err(STOPPED);
+        }
+        Ok(())
+    }
+}

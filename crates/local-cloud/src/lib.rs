@@ -1,0 +1,52 @@
+//! A local cloud: servers in memory that answer like those of a cloud, for tests and rehearsals.
+//!
+//! Only [`fault`](migrate_fault) is known here. This module does not know what a migration is: whoever
+//! starts a server decides what it holds and what goes wrong with it.
+//!
+//! # Overview
+//!
+//! One [`S3Server`] is one endpoint on 127.0.0.1, with the root of one account and any other
+//! identities. The protocol (routes, signatures, XML) is `s3s`'s; what lies behind it is ours:
+//!
+//! ```text
+//! server ── front: collects the body, counts, injects faults (xml, stats)
+//!             └─ s3s: routes, checks the signature against identities
+//!                  ├─ gate: bucket owner, access (needed_actions ─▶ policy), payload hash,
+//!                  │        Content-MD5, missing features
+//!                  └─ routes: one line an operation
+//!                       │  buckets, configure, acls ── reads, writes, copies, deletes, uploads, lists,
+//!                       │  tags, object_locks, archive: the operations, each on the service
+//!                       └─ state, versions, multipart, listing, direct, held: the state, pure logic
+//!                            └─ objects, upload, settings, locks, condition: what it consists of
+//! ```
+//!
+//! No file imports itself by way of others: what several of them need stands in a file of its own
+//! (headers, errors, arrived, caller, identity, quirks, checksums, faults, operation).
+//!
+//! # Who may do what
+//!
+//! An identity of the account may do all that no bucket policy denies, another account's only what
+//! one allows. Policies are evaluated on every request, before its input is read; what this server
+//! does not understand of one is refused when it is put, never ignored, so a fence that is accepted
+//! holds. ACLs are kept and grant nothing.
+//!
+//! # Honesty
+//!
+//! Without [`Quirks`] it answers as AWS does, as far as a client can tell: conditions hold, wrong
+//! checksums are refused, times have whole seconds, parts below 5 MiB do not complete, locked
+//! versions stay, archived objects must be restored (which takes no time here). Each quirk switches
+//! one such thing off, the way some real server does. [`Faults`] break single requests; a fault is a
+//! function of a seed and of how many requests came before, so a failure replays. Lifecycle rules
+//! and CORS are kept and given back; nothing expires by them.
+//!
+//! # What happens behind a client's back
+//!
+//! [`Buckets`] is the state itself, for tests: it can write, delete and silently corrupt without a
+//! request, and show all that a bucket holds.
+
+mod s3;
+
+pub use s3::{
+    Buckets, Fault, FaultRule, Faults, HeldObject, HeldVersion, Identity, IfMatchQuirk, MetadataQuirk, NewObject,
+    Operation, Quirks, S3Server, S3ServerConfig, Stats, UnfinishedUpload, Untyped, Versioning, When,
+};

@@ -1,0 +1,469 @@
+//! A local cloud for every site of a plan: servers, buckets, directories, and data to move.
+//!
+//! # What runs where
+//!
+//! Each site that a `s3://` location names gets an [`S3Server`] on a free port of 127.0.0.1; sites
+//! that name one bucket share one. All of them run on a runtime of their own, on threads of their own,
+//! so that whoever drives a migration cannot starve them, nor they it. Directories lie below one that
+//! the caller gives, and are the caller's to remove.
+//!
+//! # Nothing leaves it
+//!
+//! [`Cloud::plan`] names nothing real ([`standin`]); [`Cloud::connect`] opens stores at
+//! these servers alone, with their own keys: no environment, no profile, no file of credentials is read.
+//!
+//! # The end
+//!
+//! [`Cloud::stop`] lets requests in flight finish and joins every task and thread. Dropping it ends them
+//! at once, and joins the thread too.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{runtime, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    end_state::{EndState, Routes, SiteState},
+    sample::{self, Sample},
+    standin::{self, Note, Stage, StandIn},
+};
+use migrate_aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint};
+use migrate_core::{
+    digest::Body,
+    model::{ByteCount, DatasetName, Evidence, SiteName},
+    plan::{Location, Plan, Scheme, Site},
+};
+use migrate_engine::{
+    DatasetStores, EngineError,
+    sites::{Connect, Opened, Role},
+};
+use migrate_local_cloud::{S3Server, S3ServerConfig};
+use migrate_store::{
+    Capabilities, Condition, IfMatch, KeyRules, MetadataForm, ObjectStore, PartRules, Proof, StoreError, UploadTags,
+    file::FileStore,
+};
+
+/// The keys of every server. They open nothing but sample data on this machine.
+const ACCESS_KEY: &str = "rehearsal";
+const SECRET_KEY: &str = "rehearsal-opens-nothing-real";
+
+/// What our server does, so that filling it need not ask.
+const SERVER: Capabilities = Capabilities {
+    proof: Proof::SignedPayload,
+    put_if_absent: true,
+    put_if_matches: IfMatch::Quoted,
+    finish_if_absent: true,
+    finish_if_matches: IfMatch::Quoted,
+    delete_if_matches: IfMatch::Quoted,
+    upload_tags: UploadTags::AtBegin,
+    metadata: MetadataForm::Words,
+    keys: KeyRules::ALL,
+    keeps_crc64nvme: true,
+    properties: true,
+    tags: true,
+    tag_count: true,
+    parts: PartRules::S3,
+};
+
+/// The size of the parts in which the large object is uploaded, in bytes: another than the engine would
+/// choose, so that keeping the source's layout matters.
+const PART_BYTES: usize = 8 << 20;
+
+/// Samples that are written at once.
+const WRITES_AT_ONCE: usize = 16;
+
+/// What a cloud is made of.
+#[derive(Debug, Clone)]
+pub struct CloudOptions {
+    /// What the sample data is made of.
+    pub seed: u64,
+    /// How much there is: 1 is about a thousand objects.
+    pub scale: f64,
+    /// The longest time that a cutover waits.
+    pub wait_max: Duration,
+}
+
+impl Default for CloudOptions {
+    fn default() -> Self {
+        Self { seed: 1, scale: 1.0, wait_max: Duration::from_secs(1) }
+    }
+}
+
+/// Why there is no cloud.
+#[derive(Debug, thiserror::Error)]
+pub enum CloudError {
+    /// A thread, a port or a directory.
+    #[error("failed to {what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A store that was to be filled.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A task panicked: a defect of this tool.
+    #[error("a task panicked, which is a defect of migrate: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> CloudError {
+    let what = what.into();
+    move |source| CloudError::Io { what, source }
+}
+
+/// What a source was filled with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Filled {
+    /// Objects that the dataset's globs select.
+    pub selected: u64,
+    /// Objects that they do not.
+    pub left_out: u64,
+    /// Bytes of both.
+    pub bytes: ByteCount,
+}
+
+/// A local cloud that stands for the sites of a plan.
+pub struct Cloud {
+    stand_in: StandIn,
+    clients: BTreeMap<SiteName, S3Client>,
+    filled: BTreeMap<DatasetName, Filled>,
+    /// Which of the servers is a site's.
+    places: BTreeMap<SiteName, usize>,
+    servers: Vec<S3Server>,
+    // Dropped last: the servers' tasks live on it.
+    ground: Ground,
+}
+
+impl fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cloud").field("servers", &self.servers).field("filled", &self.filled).finish_non_exhaustive()
+    }
+}
+
+impl Cloud {
+    /// Starts the servers, makes every container that the plan names, and fills the sources. `root`
+    /// is made where it is missing; what it holds already stays.
+    pub async fn start(plan: &Plan, root: &Path, options: &CloudOptions) -> Result<Self, CloudError> {
+        let root = std::path::absolute(root).map_err(io_error(format!("find {}", root.display())))?;
+        let ground = Ground::lay()?;
+        let (mut servers, mut places) = (Vec::new(), BTreeMap::new());
+        for group in standin::servers(plan) {
+            let own = S3ServerConfig::new(ACCESS_KEY, SECRET_KEY);
+            let config = S3ServerConfig { region: standin::REGION.to_owned(), ..own };
+            let started = ground.handle.spawn(S3Server::start(config)).await?;
+            places.extend(group.into_iter().map(|site| (site, servers.len())));
+            servers.push(started.map_err(io_error("start an S3 server on 127.0.0.1"))?);
+        }
+        let endpoints = places.iter().map(|(site, at)| (site.clone(), servers[*at].endpoint())).collect();
+        let stage = Stage { endpoints, root, wait_max: options.wait_max };
+        let stand_in = standin::stand_in(plan, &stage);
+        let mut clients = BTreeMap::new();
+        for (site, endpoint) in stage.endpoints {
+            clients.insert(site.clone(), S3Client::connect(own_config(&site, endpoint)).await?);
+        }
+        let mut cloud = Self { stand_in, clients, filled: BTreeMap::new(), places, servers, ground };
+        cloud.make_containers()?;
+        cloud.fill(options).await?;
+        Ok(cloud)
+    }
+
+    /// The plan, with stand-ins for all that is real.
+    pub fn plan(&self) -> &Plan {
+        &self.stand_in.plan
+    }
+
+    /// What the plan no longer has.
+    pub fn notes(&self) -> &[Note] {
+        &self.stand_in.notes
+    }
+
+    /// What the sources were filled with.
+    pub fn filled(&self) -> &BTreeMap<DatasetName, Filled> {
+        &self.filled
+    }
+
+    /// The server that stands for a site; `None` where no `s3://` location names the site.
+    pub fn server(&self, site: &SiteName) -> Option<&S3Server> {
+        self.places.get(site).map(|at| &self.servers[*at])
+    }
+
+    /// The directory that stands for a site's own; `None` where it has none.
+    pub fn directory(&self, site: &SiteName) -> Option<&Path> {
+        self.plan().sites.get(site)?.directory.as_deref()
+    }
+
+    /// Opens stores at the stand-ins, for [`Sites::new`](migrate_engine::Sites::new).
+    pub fn connect(&self) -> Arc<dyn Connect> {
+        Arc::new(StandIns { clients: self.clients.clone() })
+    }
+
+    /// A store at a stand-in, as [`connect`](Self::connect) opens it; `None` for a table, and for a directory that
+    /// cannot be opened.
+    pub fn store(&self, at: &Location, role: Role) -> Option<Arc<dyn ObjectStore>> {
+        open(&self.clients, self.plan().sites.get(&at.site)?, at, role).ok()
+    }
+
+    /// A store at a stand-in that an application writes to, as an application knows its own store.
+    pub(super) fn store_to_write(&self, at: &Location) -> Option<Arc<dyn ObjectStore>> {
+        let store = self.store(at, Role::Target)?;
+        if at.scheme == Scheme::S3 {
+            store.adopt(SERVER);
+        }
+        Some(store)
+    }
+
+    /// What the cloud holds now. While something writes, it is the state of no one moment.
+    pub async fn end_state(&self) -> Result<EndState, StoreError> {
+        let buckets = standin::buckets(self.plan());
+        let mut digests = BTreeMap::new();
+        for (name, site) in &self.plan().sites {
+            let routes = self.routes(name);
+            let mut state = SiteState::new(&routes);
+            if let Some(server) = self.server(name) {
+                for bucket in buckets.get(name).into_iter().flatten() {
+                    state.bucket(server.state(), bucket);
+                }
+            }
+            if let Some(directory) = &site.directory {
+                state.directory(&FileStore::open(directory.clone(), format!("file://{name}/"))?).await?;
+            }
+            digests.insert(name.clone(), state.finish());
+        }
+        Ok(EndState::of(digests))
+    }
+
+    /// Takes no more connections, lets requests in flight finish, and joins everything.
+    pub async fn stop(mut self) {
+        for server in std::mem::take(&mut self.servers) {
+            server.stop().await;
+        }
+        // Nothing is left on the runtime, so that its end takes no time to speak of.
+        self.ground.end();
+    }
+
+    fn routes(&self, site: &SiteName) -> Routes {
+        let cutovers = self.plan().datasets().filter_map(|dataset| dataset.cutover.as_ref());
+        let here = cutovers.map(|cutover| &cutover.route).filter(|route| route.site == *site);
+        here.map(|route| match route.scheme {
+            Scheme::File => (String::new(), route.container.clone()),
+            Scheme::S3 | Scheme::DynamoDb => (route.container.clone(), route.key.clone()),
+        })
+        .collect()
+    }
+
+    fn make_containers(&self) -> Result<(), CloudError> {
+        for at in standin::places(self.plan()) {
+            match (at.scheme, self.server(&at.site), self.directory(&at.site)) {
+                (Scheme::S3, Some(server), _) => server.state().create_bucket(&at.container),
+                (Scheme::File, _, Some(directory)) => make_directory(&directory.join(&at.container))?,
+                _ => {}
+            }
+        }
+        let directories: BTreeSet<&PathBuf> =
+            self.plan().sites.values().filter_map(|site| site.directory.as_ref()).collect();
+        directories.into_iter().try_for_each(|directory| make_directory(directory))
+    }
+
+    /// Fills the sources, one dataset after the other: two may share a place, and then the later one
+    /// has the last word, always.
+    async fn fill(&mut self, options: &CloudOptions) -> Result<(), CloudError> {
+        let mut all = BTreeMap::new();
+        for (dataset, samples) in sample::samples(self.plan(), options.seed, options.scale) {
+            let Some(store) = self.store_to_write(&dataset.source) else { continue };
+            let in_parts = dataset.source.scheme == Scheme::S3;
+            let mut filled = Filled::default();
+            let mut writes = JoinSet::new();
+            for sample in samples {
+                if writes.len() >= WRITES_AT_ONCE
+                    && let Some(written) = writes.join_next().await
+                {
+                    filled.bytes.0 += written??;
+                }
+                *(if sample.selected { &mut filled.selected } else { &mut filled.left_out }) += 1;
+                writes.spawn(write(Arc::clone(&store), sample, in_parts));
+            }
+            while let Some(written) = writes.join_next().await {
+                filled.bytes.0 += written??;
+            }
+            all.insert(dataset.name.clone(), filled);
+        }
+        self.filled = all;
+        Ok(())
+    }
+}
+
+fn make_directory(path: &Path) -> Result<(), CloudError> {
+    std::fs::create_dir_all(path).map_err(io_error(format!("make the directory {}", path.display())))
+}
+
+fn own_config(site: &SiteName, url: String) -> S3Config {
+    S3Config {
+        site: site.to_string(),
+        region: standin::REGION.to_owned(),
+        endpoint: Some(S3Endpoint { url, path_style: true, ca_pem: None }),
+        credentials: S3Credentials::Keys {
+            id: ACCESS_KEY.to_owned(),
+            secret: SECRET_KEY.to_owned(),
+            session_token: None,
+        },
+        expected_bucket_owner: None,
+    }
+}
+
+/// Opens the stand-ins of places, and nothing else.
+#[derive(Debug)]
+struct StandIns {
+    clients: BTreeMap<SiteName, S3Client>,
+}
+
+#[async_trait]
+impl Connect for StandIns {
+    async fn open(
+        &self,
+        _plan: &Plan,
+        site: &Site,
+        at: &Location,
+        role: Role,
+        _migration: Option<&str>,
+    ) -> Result<Opened, EngineError> {
+        open(&self.clients, site, at, role).map(Opened::Store)
+    }
+}
+
+fn open(
+    clients: &BTreeMap<SiteName, S3Client>,
+    site: &Site,
+    at: &Location,
+    role: Role,
+) -> Result<Arc<dyn ObjectStore>, EngineError> {
+    let nothing = |detail: &str| EngineError::Site { site: site.name.to_string(), detail: detail.to_owned() };
+    match at.scheme {
+        Scheme::S3 => {
+            let client = clients.get(&at.site).ok_or_else(|| nothing("no server stands for it"))?;
+            let store = client.store(&at.container, &at.prefix);
+            if role == Role::Source {
+                // As for a real source: it is never written, so it is never probed.
+                store.adopt(DatasetStores::ASSUMED);
+            }
+            Ok(Arc::new(store))
+        }
+        Scheme::File => {
+            let directory = site.directory.as_ref().ok_or_else(|| nothing("it has no directory in the plan"))?;
+            Ok(Arc::new(FileStore::open_or_create(directory.join(&at.container), at.to_string())?))
+        }
+        Scheme::DynamoDb => Err(nothing("tables are not supported yet")),
+    }
+}
+
+/// Writes a sample; returns its size in bytes.
+async fn write(store: Arc<dyn ObjectStore>, sample: Sample, in_parts: bool) -> Result<u64, CloudError> {
+    let making = sample.clone();
+    let body = tokio::task::spawn_blocking(move || Body::new(making.body())).await?;
+    let size = body.size();
+    if sample.large && in_parts {
+        upload(&*store, &sample, body).await?;
+    } else {
+        store.put(&sample.key, &body, &sample.properties, &Condition::None).await?;
+    }
+    Ok(size)
+}
+
+async fn upload(store: &dyn ObjectStore, sample: &Sample, whole: Body) -> Result<(), CloudError> {
+    let upload = store.begin_upload(&sample.key, &sample.properties, &()).await?;
+    let (mut parts, mut digests, mut offset) = (Vec::new(), Vec::new(), 0_u64);
+    for (number, start) in (1..).zip((0..whole.bytes().len()).step_by(PART_BYTES)) {
+        let bytes = whole.bytes().slice(start..whole.bytes().len().min(start + PART_BYTES));
+        let part = tokio::task::spawn_blocking(move || Body::new(bytes)).await?;
+        parts.push(store.put_part(&upload, number, offset, &part).await?);
+        digests.push((part.size(), part.sha256()));
+        offset += part.size();
+    }
+    let evidence = Evidence { crc64nvme: whole.crc64nvme(), parts: digests };
+    store.finish_upload(&upload, &parts, &evidence, &sample.properties, &Condition::None).await?;
+    Ok(())
+}
+
+/// A runtime on threads of its own. It ends with this value.
+struct Ground {
+    handle: runtime::Handle,
+    ending: CancellationToken,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Ground {
+    fn lay() -> Result<Self, CloudError> {
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(4);
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("rehearsal")
+            .enable_all()
+            .build()
+            .map_err(io_error("start a runtime"))?;
+        let handle = runtime.handle().clone();
+        let ending = CancellationToken::new();
+        let told = ending.clone();
+        // A runtime must not be dropped where somebody else's is running, so it has a thread to end on.
+        let thread = thread::Builder::new()
+            .name("rehearsal-ground".to_owned())
+            .spawn(move || runtime.block_on(told.cancelled()))
+            .map_err(io_error("start a thread"))?;
+        Ok(Self { handle, ending, thread: Some(thread) })
+    }
+
+    fn end(&mut self) {
+        self.ending.cancel();
+        if let Some(Err(panic)) = self.thread.take().map(thread::JoinHandle::join)
+            && !thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ground_ends_where_another_runtime_runs() {
+        let outer = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        outer.block_on(async {
+            let mut ground = Ground::lay().unwrap();
+            assert_eq!(ground.handle.spawn(async { 7 }).await.unwrap(), 7);
+            ground.end();
+            assert!(ground.handle.spawn(async { 7 }).await.is_err(), "nothing runs on it any more");
+            drop(Ground::lay().unwrap());
+        });
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_said_of_our_server_is_what_a_probe_finds() {
+        let text = "name = \"p\"\n[sites.a]\nregion = \"r\"\n[[phase]]\nname = \"one\"\n[[phase.dataset]]\n\
+                    name = \"d\"\nsource = \"s3://a/from/\"\ntargets = [\"s3://a/into/\"]\n";
+        let plan = migrate_core::plan::parse(text, Path::new("p.toml")).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let options = CloudOptions { scale: 0.01, ..CloudOptions::default() };
+        let cloud = Cloud::start(&plan, root.path(), &options).await.unwrap();
+        let target = &cloud.plan().datasets().next().unwrap().targets[0].at;
+        let found = cloud.store(target, Role::Target).unwrap().probe().await.unwrap();
+        assert_eq!(found, SERVER);
+        assert!(PART_BYTES as u64 >= SERVER.parts.size_min);
+        cloud.stop().await;
+    }
+}

@@ -1,0 +1,16 @@
+//! The rehearsal of a plan: everything that is real in it is replaced, and the migration runs against that.
+//!
+//! [`standin`] takes all that is real out of a plan, [`sample`] makes data that the plan would move,
+//! [`Cloud`] puts servers of the [`local_cloud`](migrate_local_cloud), directories and data together, and a
+//! [`Writer`] goes on writing as an application would. [`EndState`] is one digest of what the cloud holds
+//! that depends on the end alone, not on the way there.
+
+pub mod cloud;
+mod end_state;
+pub mod sample;
+pub mod standin;
+mod writer;
+
+pub use cloud::{Cloud, CloudOptions};
+pub use end_state::EndState;
+pub use writer::{Promise, Writer, WriterError};

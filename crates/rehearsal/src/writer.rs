@@ -1,0 +1,273 @@
+//! An application that goes on writing while its data moves.
+//!
+//! A dataset that is `live` gets one. It writes numbered values over some of its objects and deletes
+//! a few, first at the old lead: one half while everything is copied, the other when its phase is about
+//! to be cut over, so that the migration must notice and bring them over too. Then it comes to rest, as
+//! the fence `none` asks, follows the route and goes on at the new lead. In the end the last operation
+//! that was acknowledged for each key must be what the lead holds.
+//!
+//! What it does is a function of plan and seed, and not of how fast anything goes: so a rehearsal ends
+//! the same every time, although writer and migration run side by side.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::{cloud::Cloud, sample};
+use migrate_core::{
+    digest::Body,
+    model::{DatasetName, Key, SiteName},
+    plan::{Dataset, Plan},
+};
+use migrate_engine::{
+    cutover::{Move, RouteError, RouteStore},
+    sites::Role,
+};
+use migrate_fault::mix;
+use migrate_store::{Condition, Header, ObjectStore, Properties, StoreError};
+
+/// Objects that a writer writes to, at most.
+const KEYS_MAX: usize = 12;
+/// Writes at the old lead, and at the new one.
+const BEFORE: usize = 40;
+const AFTER: usize = 20;
+/// Of so many objects that a dataset has, a writer deletes one: far below any share that a plan allows.
+const OBJECTS_PER_DELETE: usize = 50;
+/// Between two writes.
+const PAUSE: Duration = Duration::from_millis(15);
+/// Between two looks at the route.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What is done to one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Operation {
+    Put(String),
+    Delete,
+}
+
+/// The writer of one dataset.
+#[derive(Debug)]
+pub struct Writer {
+    dataset: DatasetName,
+    old: Arc<dyn ObjectStore>,
+    /// A store at each site that may lead.
+    leads: BTreeMap<SiteName, Arc<dyn ObjectStore>>,
+    from: SiteName,
+    route: Option<RouteStore>,
+    operations: Vec<(Key, Operation)>,
+    /// How many operations were acknowledged.
+    acknowledged: watch::Sender<usize>,
+    /// It is to write what is left for the old lead.
+    closing: watch::Sender<bool>,
+}
+
+/// What came of a writer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promise {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// Operations that were acknowledged at the old lead.
+    pub before: usize,
+    /// Operations that were acknowledged at the new one.
+    pub after: usize,
+    /// Keys at which the lead does not hold what was acknowledged last.
+    pub broken: Vec<Key>,
+}
+
+impl Cloud {
+    /// A writer for every live dataset whose source was filled.
+    pub fn writers(&self, seed: u64, scale: f64) -> Vec<Writer> {
+        let plan = self.plan();
+        let live = sample::samples(plan, seed, scale).into_iter().filter(|(dataset, _)| dataset.live);
+        live.filter_map(|(dataset, samples)| {
+            let chosen = samples.filter(|sample| sample.selected && !sample.large).map(|sample| sample.key);
+            let keys = chosen.filter(|key| !moves_on(plan, dataset, key)).collect();
+            Writer::new(self, dataset, keys, seed)
+        })
+        .collect()
+    }
+}
+
+/// Whether a key belongs to another dataset too, which begins below a target of this one.
+fn moves_on(plan: &Plan, dataset: &Dataset, key: &Key) -> bool {
+    let others = plan.datasets().filter(|other| other.name != dataset.name);
+    others.flat_map(|other| dataset.targets.iter().map(move |target| (target, other))).any(|(target, other)| {
+        plan.below(&target.at, &other.source).is_some_and(|folder| key.as_str().starts_with(&folder))
+    })
+}
+
+impl Writer {
+    fn new(cloud: &Cloud, dataset: &Dataset, keys: Vec<Key>, seed: u64) -> Option<Self> {
+        let old = cloud.store_to_write(&dataset.source)?;
+        let targets = dataset.targets.iter();
+        let leads = targets.filter_map(|target| Some((target.at.site.clone(), cloud.store_to_write(&target.at)?)));
+        let route = Move::of(dataset).and_then(|what| {
+            let (at, _) = what.cutover.route.folder_and_name();
+            let store = cloud.store(&at, Role::Look)?;
+            Some(RouteStore::of(store, &what.cutover.route, dataset.name.clone()))
+        });
+        let operations = operations(keys, seed);
+        Some(Self {
+            dataset: dataset.name.clone(),
+            old,
+            leads: leads.collect(),
+            from: dataset.source.site.clone(),
+            route,
+            operations,
+            acknowledged: watch::channel(0).0,
+            closing: watch::channel(false).0,
+        })
+    }
+
+    /// The dataset.
+    pub fn dataset(&self) -> &DatasetName {
+        &self.dataset
+    }
+
+    /// Whether the dataset's lead moves, so that it goes on at another site.
+    pub fn follows_a_route(&self) -> bool {
+        self.route.is_some()
+    }
+
+    fn before(&self) -> usize {
+        self.operations.len().min(BEFORE)
+    }
+
+    /// Writes at the old lead, then follows the route to the new one and goes on there. Does not end
+    /// where the lead does not move.
+    pub async fn write(&self) -> Result<(), WriterError> {
+        let (before, after) = self.operations.split_at(self.before());
+        let (early, late) = before.split_at(before.len() / 2);
+        self.apply(&*self.old, early).await?;
+        let mut closing = self.closing.subscribe();
+        let told = closing.wait_for(|closing| *closing).await.is_ok();
+        debug_assert!(told, "the sender is this writer's");
+        self.apply(&*self.old, late).await?;
+        if let Some(route) = &self.route {
+            let lead = self.moved(route).await?;
+            self.apply(&**self.leads.get(&lead).ok_or(WriterError::NoSuchLead(lead))?, after).await?;
+        }
+        Ok(())
+    }
+
+    /// Has it write what is left for the old lead, and waits until it has come to rest.
+    pub async fn rest(&self) {
+        self.closing.send_replace(true);
+        let mut acknowledged = self.acknowledged.subscribe();
+        let before = self.before();
+        // The sender lives as long as this writer.
+        let _done = acknowledged.wait_for(|done| *done >= before).await;
+    }
+
+    /// Whether it has come to rest.
+    pub fn is_at_rest(&self) -> bool {
+        *self.acknowledged.borrow() >= self.before()
+    }
+
+    async fn apply(&self, store: &dyn ObjectStore, operations: &[(Key, Operation)]) -> Result<(), WriterError> {
+        for (key, operation) in operations {
+            match operation {
+                Operation::Put(value) => {
+                    let headers = [(Header::ContentType, "application/json".to_owned())].into();
+                    let properties = Properties { headers, ..Properties::default() };
+                    let body = Body::new(Bytes::from(value.clone()));
+                    store.put(key, &body, &properties, &Condition::None).await?;
+                }
+                Operation::Delete => store.delete(key, &Condition::None).await?,
+            }
+            self.acknowledged.send_modify(|done| *done += 1);
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    async fn moved(&self, route: &RouteStore) -> Result<SiteName, WriterError> {
+        loop {
+            match route.read().await? {
+                Some(shown) if shown.document.lead != self.from => return Ok(shown.document.lead),
+                _ => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// Compares what the lead holds with what was acknowledged.
+    pub async fn check(&self) -> Result<Promise, WriterError> {
+        let done = *self.acknowledged.borrow();
+        let shown = match &self.route {
+            Some(route) => route.read().await?,
+            None => None,
+        };
+        let lead = shown.map_or_else(|| self.from.clone(), |shown| shown.document.lead);
+        let store = if lead == self.from { &self.old } else { &self.leads[&lead] };
+        let last: BTreeMap<_, _> = self.operations[..done].iter().map(|(key, operation)| (key, operation)).collect();
+        let mut broken = Vec::new();
+        for (key, operation) in last {
+            let held = match store.head(key).await? {
+                Some(_) => Some(store.read(key, None, None).await?.bytes),
+                None => None,
+            };
+            let kept = match operation {
+                Operation::Put(value) => held.is_some_and(|bytes| bytes == *value),
+                Operation::Delete => held.is_none(),
+            };
+            if !kept {
+                broken.push(key.clone());
+            }
+        }
+        let before = done.min(self.before());
+        Ok(Promise { dataset: self.dataset.clone(), before, after: done - before, broken })
+    }
+}
+
+/// What a writer does, in order.
+fn operations(mut keys: Vec<Key>, seed: u64) -> Vec<(Key, Operation)> {
+    let mut deletes = keys.len() / OBJECTS_PER_DELETE;
+    keys.truncate(KEYS_MAX);
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let count = keys.len() as u64;
+    (0..BEFORE + AFTER)
+        .map(|number| {
+            let draw = mix(mix(seed) ^ number as u64);
+            let key = keys[usize::try_from(draw % count).expect("keys are few")].clone();
+            let deletes_now = deletes > 0 && draw.is_multiple_of(5);
+            deletes -= usize::from(deletes_now);
+            let put = || Operation::Put(format!("{{\"written\": {number}, \"by\": \"the application\"}}\n"));
+            (key, if deletes_now { Operation::Delete } else { put() })
+        })
+        .collect()
+}
+
+/// Why a writer could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WriterError {
+    /// A store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The route.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// The route names a site that has no target.
+    #[error("the route says that {0} leads, and the plan has no target there")]
+    NoSuchLead(SiteName),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_tells_everything_and_deletes_are_few() {
+        let keys = |count: usize| (0..count).map(|n| Key::from(format!("k{n}").as_str())).collect::<Vec<_>>();
+        let all = operations(keys(200), 7);
+        assert_eq!(all, operations(keys(200), 7));
+        assert_ne!(all, operations(keys(200), 8));
+        assert_eq!(all.len(), BEFORE + AFTER);
+        let deletes = all.iter().filter(|(_, operation)| *operation == Operation::Delete).count();
+        assert!((1..=4).contains(&deletes), "{deletes}");
+        assert!(operations(keys(10), 7).iter().all(|(_, operation)| *operation != Operation::Delete));
+        assert!(operations(Vec::new(), 7).is_empty());
+    }
+}

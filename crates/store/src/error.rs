@@ -1,0 +1,197 @@
+//! What can go wrong with a store, and what that means for trying again.
+
+use std::fmt;
+
+use migrate_core::model::Key;
+
+/// Whether and how an operation is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Trying again changes nothing.
+    Permanent,
+    /// The store asks for less: back off further, then try again.
+    Throttled,
+    /// It may work the next time.
+    Transient,
+}
+
+/// What kind of failure it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The object is not there.
+    NotFound,
+    /// The bucket or directory is not there.
+    NoContainer,
+    /// The multipart upload is not there.
+    NoUpload,
+    /// The identity is known and may not do this.
+    Denied,
+    /// The identity is unknown, its secret is wrong, or its token has expired.
+    Credentials,
+    /// The bucket lies in another region than the one that requests are signed for.
+    WrongRegion,
+    /// The clocks of the two machines differ by too much for a signature to hold.
+    ClockSkew,
+    /// The condition of a write did not hold.
+    Precondition,
+    /// Another write was under way on the same key.
+    Conflict,
+    /// The object is no longer the version that was pinned.
+    Changed,
+    /// This store cannot hold such a key.
+    KeyUnholdable,
+    /// The store does not know the operation or option.
+    Unsupported,
+    /// What arrived is not what was sent.
+    Corrupt,
+    /// No room is left.
+    Full,
+    /// A sync failed: what the disk holds is not known, and a look would ask the page cache.
+    Unsynced,
+    /// The store asks for fewer requests.
+    Throttled,
+    /// No answer in time.
+    TimedOut,
+    /// The endpoint could not be reached at all; nothing was sent.
+    Unreachable,
+    /// The connection broke, or the store failed on its side.
+    Unavailable,
+    /// The store answered, in a form that is not understood: only a look tells what it did.
+    Garbled,
+    /// A rule of this tool forbids it, data residency for one.
+    Forbidden,
+    /// Anything else.
+    Other,
+}
+
+impl ErrorKind {
+    /// Whether trying again can help.
+    pub fn retry(self) -> Retry {
+        match self {
+            Self::Throttled => Retry::Throttled,
+            Self::Conflict | Self::Corrupt | Self::Garbled | Self::TimedOut | Self::Unreachable | Self::Unavailable => {
+                Retry::Transient
+            }
+            _ => Retry::Permanent,
+        }
+    }
+
+    /// What the operator can do about it, where there is something to do.
+    pub fn mend(self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoContainer => "create it, or correct the location in the plan",
+            Self::Denied => {
+                "give the site's identity the right to do this; at a directory it is the user who runs migrate, and \
+                 the file system has to be mounted for writing"
+            }
+            Self::Credentials => "check the credentials of the site; expired ones must be renewed",
+            Self::WrongRegion => {
+                "set the site's `region` to the bucket's own, and its endpoint, if it names one, to that region's"
+            }
+            Self::ClockSkew => "set this machine's clock (NTP); signatures hold for 15 minutes",
+            Self::KeyUnholdable => "exclude the key, or choose a target that can hold it",
+            Self::Full => "make room at the target",
+            Self::Unsynced => {
+                "check the disk, its mount and the kernel's log, then run the same command again: it looks afresh"
+            }
+            Self::Unreachable | Self::TimedOut => "check the endpoint in the plan, the network and the proxy settings",
+            Self::Throttled => "lower the site's limits, or ask for more capacity",
+            _ => return None,
+        })
+    }
+}
+
+/// A failed store operation.
+///
+/// Its text says "failed to ..." and names the operation and where; the cause is in
+/// [`source`](std::error::Error::source), not repeated.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: ErrorKind,
+    operation: &'static str,
+    location: Box<str>,
+    key: Option<Key>,
+    detail: Box<str>,
+    outcome_unknown: bool,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// An error of `operation` ("read", "list", "write part") at a store's location. `detail` is
+    /// one phrase about the cause.
+    pub fn new(kind: ErrorKind, operation: &'static str, location: &str, detail: impl Into<Box<str>>) -> Self {
+        Self {
+            kind,
+            operation,
+            location: location.into(),
+            key: None,
+            detail: detail.into(),
+            outcome_unknown: false,
+            source: None,
+        }
+    }
+
+    /// Names the key.
+    #[must_use]
+    pub fn on(mut self, key: &Key) -> Self {
+        self.key = Some(key.clone());
+        self
+    }
+
+    /// Says that the write may have happened although it failed.
+    #[must_use]
+    pub fn with_unknown_outcome(mut self) -> Self {
+        self.outcome_unknown = true;
+        self
+    }
+
+    /// The same failure, understood better.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What kind of failure it was.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The key, where the operation had one.
+    pub fn key(&self) -> Option<&Key> {
+        self.key.as_ref()
+    }
+
+    /// The phrase about the cause.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether a write may have happened all the same: its answer was lost.
+    pub fn outcome_unknown(&self) -> bool {
+        self.outcome_unknown
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to {}", self.operation)?;
+        if let Some(key) = &self.key {
+            write!(f, " {key}")?;
+        }
+        write!(f, " at {}: {}", self.location, self.detail)
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}

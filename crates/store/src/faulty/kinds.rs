@@ -1,0 +1,186 @@
+//! What can go wrong with a call of the trait, and what a careful backend makes of it.
+//!
+//! The errors are those that [`s3`](migrate_aws::s3) returns when a server or the network does the
+//! same to it: same kind, and same word on whether a write may have happened all the same.
+
+use std::time::Duration;
+
+use crate::ErrorKind;
+use migrate_fault as fault;
+
+/// One method of [`ObjectStore`](crate::ObjectStore) that can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// `probe`
+    Probe,
+    /// `Listing::next`: one page.
+    List,
+    /// `head`
+    Head,
+    /// `tags`
+    Tags,
+    /// `read` of a whole object.
+    Read,
+    /// `read` of a range.
+    ReadRange,
+    /// `put`
+    Put,
+    /// `begin_upload`
+    BeginUpload,
+    /// `put_part`
+    PutPart,
+    /// `list_parts`
+    ListParts,
+    /// `finish_upload`
+    FinishUpload,
+    /// `set_tags`
+    SetTags,
+    /// `abort_upload`
+    AbortUpload,
+    /// `list_uploads`
+    ListUploads,
+    /// `delete`
+    Delete,
+}
+
+impl Operation {
+    /// The verb of its errors.
+    pub(super) fn verb(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::List => "list",
+            Self::Head => "look at",
+            Self::Tags => "read tags of",
+            Self::Read | Self::ReadRange => "read",
+            Self::Put => "write",
+            Self::BeginUpload => "begin upload of",
+            Self::PutPart => "write part of",
+            Self::ListParts => "list parts of",
+            Self::FinishUpload => "finish upload of",
+            Self::SetTags => "set tags of",
+            Self::AbortUpload => "abort upload of",
+            Self::ListUploads => "list uploads of",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// Whether S3 answers it with a document; the others are told by status, headers and body.
+    fn answers_in_a_document(self) -> bool {
+        use Operation::{BeginUpload, FinishUpload, List, ListParts, ListUploads, Tags};
+        matches!(self, List | Tags | BeginUpload | ListParts | FinishUpload | ListUploads)
+    }
+
+    /// Whether it changes the store.
+    pub(super) fn writes(self) -> bool {
+        use Operation::{AbortUpload, BeginUpload, Delete, FinishUpload, Put, PutPart, SetTags};
+        matches!(self, Put | BeginUpload | PutPart | FinishUpload | SetTags | AbortUpload | Delete)
+    }
+}
+
+/// What goes wrong with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// 500: nothing was done, but a status from 500 up does not promise that.
+    InternalError,
+    /// 503 `SlowDown`; nothing was done.
+    SlowDown,
+    /// No connection comes about: nothing was sent, and whoever asked knows.
+    Unreachable,
+    /// No answer in time; nothing was done.
+    TimedOut,
+    /// The connection breaks before the store acted.
+    ResetBefore,
+    /// The connection breaks after the store acted: the answer is lost.
+    ResetAfter,
+    /// The answer is a document that is cut and framed as if it were whole, which the store notices: what
+    /// it tells is lost, as if none had come. A listing goes on where it was.
+    CutAnswer,
+    /// The body of a read ends early, which the store notices.
+    TruncatedBody,
+    /// The body of a read runs past its length, which the store notices.
+    OverlongBody,
+    /// A bit of a read's body flips, and a checksum shows it.
+    FlippedBit,
+    /// A bit of a range's body flips, and nothing shows it: over plain HTTP only TCP guards ranges.
+    /// Never part of [`Faults::new`](super::Faults::new), because the bytes that come back are wrong.
+    FlippedBitUnnoticed,
+    /// A bit of a write's body flips on its way, and the store refuses it.
+    FlippedBitSent,
+    /// 200 with an error inside: nothing was done. Of the trait's operations only a finish can.
+    ErrorInside,
+    /// A page of a listing does not show the key that was written last through the same store.
+    StaleListing,
+    /// The answer is right and begins so much later.
+    SlowFirstByte(Duration),
+    /// The credentials have expired: this call fails and so do those after it, this many in all or
+    /// until [`Faults::renew`](super::Faults::renew).
+    ExpiredCredentials(u64),
+}
+
+impl Fault {
+    /// The fault's name, for errors and counts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InternalError => "internal error",
+            Self::SlowDown => "slow down",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed out",
+            Self::ResetBefore => "reset before",
+            Self::ResetAfter => "reset after",
+            Self::CutAnswer => "answer cut",
+            Self::TruncatedBody => "truncated body",
+            Self::OverlongBody => "overlong body",
+            Self::FlippedBit => "flipped bit",
+            Self::FlippedBitUnnoticed => "flipped bit unnoticed",
+            Self::FlippedBitSent => "flipped bit sent",
+            Self::ErrorInside => "error inside",
+            Self::StaleListing => "stale listing",
+            Self::SlowFirstByte(_) => "slow first byte",
+            Self::ExpiredCredentials(_) => "expired credentials",
+        }
+    }
+
+    /// The error that comes of it, where one does.
+    pub(super) fn error(self) -> Option<ErrorKind> {
+        Some(match self {
+            Self::InternalError | Self::ResetBefore | Self::ResetAfter | Self::CutAnswer | Self::ErrorInside => {
+                ErrorKind::Unavailable
+            }
+            Self::SlowDown => ErrorKind::Throttled,
+            Self::Unreachable => ErrorKind::Unreachable,
+            Self::TimedOut => ErrorKind::TimedOut,
+            Self::TruncatedBody | Self::OverlongBody | Self::FlippedBit | Self::FlippedBitSent => ErrorKind::Corrupt,
+            Self::ExpiredCredentials(_) => ErrorKind::Credentials,
+            Self::FlippedBitUnnoticed | Self::StaleListing | Self::SlowFirstByte(_) => return None,
+        })
+    }
+
+    /// Whether the call is carried out all the same.
+    pub(super) fn acts(self) -> bool {
+        matches!(self, Self::ResetAfter | Self::CutAnswer) || self.error().is_none()
+    }
+
+    /// Whether a write that fails so may have happened, as far as whoever asked can know.
+    pub(super) fn hides_outcome(self) -> bool {
+        use Fault::{CutAnswer, ErrorInside, InternalError, ResetAfter, ResetBefore, SlowDown, TimedOut};
+        matches!(self, InternalError | SlowDown | TimedOut | ResetBefore | ResetAfter | CutAnswer | ErrorInside)
+    }
+}
+
+impl fault::Kind for Fault {
+    type Operation = Operation;
+
+    fn applies_to(self, operation: Operation) -> bool {
+        match self {
+            Self::TruncatedBody | Self::OverlongBody | Self::FlippedBit => {
+                matches!(operation, Operation::Read | Operation::ReadRange)
+            }
+            Self::CutAnswer => operation.answers_in_a_document(),
+            Self::FlippedBitUnnoticed => operation == Operation::ReadRange,
+            Self::FlippedBitSent => matches!(operation, Operation::Put | Operation::PutPart),
+            Self::ErrorInside => operation == Operation::FinishUpload,
+            Self::StaleListing => operation == Operation::List,
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The limits of one site, shared by all its stores.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Duration, Instant},
+};
+
+use super::{
+    bucket::Bucket,
+    gate::{Gate, Slot},
+    window::Window,
+};
+
+/// Gives the time of day.
+pub type WallClock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
+
+/// The longest sleep before the wall clock is looked at again: it may be set meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
+/// What must not be exceeded at a site.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Body bytes a second, read and written together.
+    pub bandwidth: Option<u64>,
+    /// Requests a second.
+    pub requests_per_second: Option<u32>,
+    /// When work may be done.
+    pub window: Option<Window>,
+    /// Most requests at once.
+    pub concurrency_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bandwidth: None, requests_per_second: None, window: None, concurrency_max: 64 }
+    }
+}
+
+/// The limits of one site and how far they are used.
+pub struct SiteLimits {
+    name: Box<str>,
+    clock: WallClock,
+    limits: Mutex<Limits>,
+    bandwidth: Rate,
+    requests: Rate,
+    gate: Gate,
+    changed: Notify,
+    waiting: [AtomicUsize; 4],
+}
+
+/// A rate with the queue before it: only its head looks at the bucket, so nobody is overtaken.
+struct Rate {
+    queue: tokio::sync::Mutex<()>,
+    bucket: Mutex<Bucket>,
+}
+
+/// What a request waits for; the first that anybody waits for is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Window,
+    Requests,
+    Bandwidth,
+    Slot,
+}
+
+const WAITS: [Wait; 4] = [Wait::Window, Wait::Requests, Wait::Bandwidth, Wait::Slot];
+
+/// Counts a request as waiting for as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl fmt::Debug for SiteLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = self.limits();
+        f.debug_struct("SiteLimits").field("name", &self.name).field("limits", &limits).finish_non_exhaustive()
+    }
+}
+
+impl Rate {
+    fn new(rate: Option<f64>, burst_min: f64) -> Self {
+        Self { queue: tokio::sync::Mutex::new(()), bucket: Mutex::new(Bucket::new(rate, burst_min, Instant::now())) }
+    }
+
+    fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SiteLimits {
+    /// The limits of the site called `name`. `clock` tells the working hours.
+    pub fn new(name: &str, limits: Limits, clock: WallClock) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            clock,
+            // A body may always begin when nothing is owed; a request needs one whole unit.
+            bandwidth: Rate::new(bytes_rate(&limits), 0.0),
+            requests: Rate::new(requests_rate(&limits), 1.0),
+            gate: Gate::new(limits.concurrency_max),
+            limits: Mutex::new(limits),
+            changed: Notify::new(),
+            waiting: Default::default(),
+        })
+    }
+
+    /// The limits that hold now.
+    pub fn limits(&self) -> Limits {
+        self.lock().clone()
+    }
+
+    /// Changes the limits; who waits sees the new ones at once.
+    pub fn set(&self, limits: Limits) {
+        let now = Instant::now();
+        self.bandwidth.bucket().set_rate(bytes_rate(&limits), now);
+        self.requests.bucket().set_rate(requests_rate(&limits), now);
+        self.gate.set_max(limits.concurrency_max);
+        *self.lock() = limits;
+        self.changed.notify_waiters();
+    }
+
+    /// Why requests wait now, for people: "california: bandwidth limit 400 MB/s". `None` while none
+    /// waits for a limit.
+    pub fn reason(&self) -> Option<String> {
+        let name = &self.name;
+        let wait = WAITS.into_iter().find(|wait| self.waiting[*wait as usize].load(Relaxed) > 0)?;
+        let limits = self.limits();
+        Some(match wait {
+            Wait::Window => {
+                format!("{name}: outside working hours {}", limits.window.map(|w| w.to_string()).unwrap_or_default())
+            }
+            Wait::Requests => {
+                format!("{name}: request limit {}/s", limits.requests_per_second.unwrap_or_default())
+            }
+            Wait::Bandwidth => format!("{name}: bandwidth limit {}", rate_text(limits.bandwidth.unwrap_or_default())),
+            Wait::Slot if self.gate.is_narrowed() => format!("{name} asked for fewer requests"),
+            // All slots in use is how a busy site looks, not a limit that anybody set for it.
+            Wait::Slot => return None,
+        })
+    }
+
+    /// Waits until a request with a body of `bytes` may be sent.
+    pub(super) async fn admit(&self, bytes: u64) {
+        self.wait_for_window().await;
+        self.take(Wait::Requests, &self.requests, 1.0).await;
+        if bytes > 0 {
+            self.take(Wait::Bandwidth, &self.bandwidth, as_units(bytes)).await;
+        }
+    }
+
+    /// Charges a body whose size was not known before.
+    pub(super) fn charge(&self, bytes: u64) {
+        self.bandwidth.bucket().charge(as_units(bytes), Instant::now());
+    }
+
+    /// Waits until fewer requests run than the site bears.
+    pub(super) async fn slot(&self) -> Slot<'_> {
+        if let Some(slot) = self.gate.try_enter() {
+            return slot;
+        }
+        let _waiting = self.wait(Wait::Slot);
+        self.gate.enter().await
+    }
+
+    async fn wait_for_window(&self) {
+        let mut waiting = None;
+        loop {
+            // Registered before the look, so that a change between look and sleep is not missed.
+            let changed = self.changed.notified();
+            let Some(window) = self.lock().window.clone() else { return };
+            let opens_in = window.opens_in((self.clock)());
+            if opens_in.is_zero() {
+                return;
+            }
+            waiting.get_or_insert_with(|| self.wait(Wait::Window));
+            let _ = tokio::time::timeout(opens_in.min(LOOK_AGAIN), changed).await;
+        }
+    }
+
+    async fn take(&self, wait: Wait, rate: &Rate, units: f64) {
+        let mut waiting = None;
+        if let Ok(_turn) = rate.queue.try_lock()
+            && rate.bucket().take(units, Instant::now()).is_ok()
+        {
+            return;
+        }
+        if rate.bucket().rate().is_some() {
+            waiting = Some(self.wait(wait));
+        }
+        let _turn = rate.queue.lock().await;
+        loop {
+            let changed = self.changed.notified();
+            let owed = rate.bucket().take(units, Instant::now());
+            let Err(owed) = owed else { return };
+            waiting.get_or_insert_with(|| self.wait(wait));
+            let _ = tokio::time::timeout(owed, changed).await;
+        }
+    }
+
+    fn wait(&self, wait: Wait) -> Waiting<'_> {
+        let count = &self.waiting[wait as usize];
+        count.fetch_add(1, Relaxed);
+        Waiting(count)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bytes_rate(limits: &Limits) -> Option<f64> {
+    // A limit of nothing would wait for ever; one byte a second is as good as nothing.
+    limits.bandwidth.map(|bytes| as_units(bytes.max(1)))
+}
+
+fn requests_rate(limits: &Limits) -> Option<f64> {
+    limits.requests_per_second.map(|requests| f64::from(requests.max(1)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, and a rate needs no more")]
+fn as_units(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+/// A rate as links are sold: in powers of ten.
+fn rate_text(bytes: u64) -> String {
+    for (unit, size) in [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)] {
+        if bytes >= size {
+            let tenths = bytes / (size / 10);
+            let (whole, tenth) = (tenths / 10, tenths % 10);
+            return if tenth == 0 { format!("{whole} {unit}/s") } else { format!("{whole}.{tenth} {unit}/s") };
+        }
+    }
+    format!("{bytes} B/s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn rates_are_shown_as_links_are_sold() {
+        assert_eq!(rate_text(400_000_000), "400 MB/s");
+        assert_eq!(rate_text(1_250_000_000), "1.2 GB/s");
+        assert_eq!(rate_text(999), "999 B/s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_site_that_asked_for_less_is_named() {
+        let limits = SiteLimits::new(
+            "california",
+            Limits { concurrency_max: 2, ..Limits::default() },
+            Arc::new(jiff::Timestamp::now),
+        );
+        limits.slot().await.settle(None, Some(ErrorKind::Throttled));
+        let _held = limits.slot().await;
+        let waiting = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            limits.reason()
+        };
+        let (reason, _) = tokio::join!(waiting, tokio::time::timeout(Duration::from_secs(2), limits.slot()));
+        assert_eq!(reason.unwrap(), "california asked for fewer requests");
+        assert_eq!(limits.reason(), None);
+    }
+}

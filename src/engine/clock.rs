@@ -1,8 +1,0 @@
-//! The one place of the engine that reads the wall clock.
-
-use crate::model::Timestamp;
-
-/// The moment, for the ledger.
-pub(crate) fn now() -> Timestamp {
-    Timestamp(jiff::Timestamp::now().as_millisecond())
-}
