@@ -47,6 +47,7 @@ mod shutdown;
 mod sink;
 pub mod sites;
 pub mod standing;
+mod state;
 pub mod survey;
 mod verify;
 mod waits;

@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct TargetIndex(pub u16);
 
 impl TargetIndex {
+    /// The target at this place of a list of targets; of at most 65,536.
+    pub fn at(place: usize) -> Self {
+        Self(u16::try_from(place).expect("a dataset has few targets"))
+    }
+
     /// The index as a `usize`, to index a list of targets.
     pub fn get(self) -> usize {
         usize::from(self.0)

@@ -81,7 +81,7 @@ impl Dataset {
     /// The first target at a site.
     pub fn target_at(&self, site: &SiteName) -> Option<TargetIndex> {
         let place = self.targets.iter().position(|target| target.at.site == *site)?;
-        Some(TargetIndex(u16::try_from(place).expect("a dataset has few targets")))
+        Some(TargetIndex::at(place))
     }
 
     /// The kinds of properties that need not survive at a target: what the plan waives for all of them, and

@@ -2,7 +2,7 @@
 //!
 //! Phases go in the plan's order; a phase waits until those that it names in `after` are where they
 //! were asked to be. Within a phase all datasets move at once, and their shards share the workers:
-//! that is the [`floor`](crate::run::shards)'s affair. Where everything of a phase is proved and its lead is
+//! that is the [`shards`](crate::run::shards)'s affair. Where everything of a phase is proved and its lead is
 //! to move, that is [`leads`](crate::run::cutovers)'s.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -19,7 +19,7 @@ use crate::{
     rows::Inputs,
     run::{
         context::{Run, with_run},
-        shards::{Active, CopyReads, Floor},
+        shards::{Active, CopyReads, PhaseWork},
         worker::Worker,
     },
     shutdown::{self, Shutdown},
@@ -158,10 +158,10 @@ impl Run<'_> {
         }
         let mut rounds = 0;
         loop {
-            let mut floor = Floor::new(self, active);
-            floor.work().await?;
-            let stopped = floor.stopped.take();
-            active = floor.active;
+            let mut work = PhaseWork::new(self, active);
+            work.work().await?;
+            let stopped = work.stopped.take();
+            active = work.active;
             if stopped.is_some() {
                 outcome.stopped = outcome.stopped.take().or(stopped);
                 break;

@@ -18,7 +18,7 @@ use crate::{
     journal::Report,
     run::{
         context::Run,
-        leftovers::Redo,
+        leftovers::Leftovers,
         moved_on::{self, Differs},
         verification,
         worker::{Control, ShardEnd, Worker},
@@ -116,7 +116,7 @@ struct Scouted {
 }
 
 /// The work of one phase.
-pub(crate) struct Floor<'a> {
+pub(crate) struct PhaseWork<'a> {
     run: &'a Run<'a>,
     pub(crate) active: Vec<Active>,
     tasks: JoinSet<Brought>,
@@ -125,7 +125,7 @@ pub(crate) struct Floor<'a> {
     pub(crate) stopped: Option<EngineError>,
 }
 
-impl<'a> Floor<'a> {
+impl<'a> PhaseWork<'a> {
     pub(super) fn new(run: &'a Run<'a>, active: Vec<Active>) -> Self {
         let limits = &run.options.limits;
         let mut decider = Decider::new(limits.shards, limits.split_rows_min);
@@ -280,13 +280,13 @@ impl<'a> Floor<'a> {
         self.run.commit(Vec::new()).await?;
         let active = &self.active[place];
         let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
-        let redo = Redo {
+        let leftovers = Leftovers {
             copier: Arc::clone(&active.copier),
             shard: shards.first().map(|shard| shard.id),
             extra: active.plan.extra,
             delete_permille: (!self.run.options.force).then_some(active.plan.delete_share_permille),
         };
-        self.tasks.spawn(async move { Brought::Leftovers(place, redo.run().await) });
+        self.tasks.spawn(async move { Brought::Leftovers(place, leftovers.run().await) });
         Ok(())
     }
 
@@ -370,7 +370,7 @@ impl<'a> Floor<'a> {
             let dataset = active.plan.name.clone();
             self.run.sink.tell(Event::Progress {
                 targets: progress(&self.run.board, active),
-                fraction: self.run.board.read(&dataset, scribe::Standing::fraction).unwrap_or(0.0),
+                fraction: self.run.board.read(&dataset, scribe::PassProgress::fraction).unwrap_or(0.0),
                 source_bytes_read: active.reads.of(active.source_bytes_read()),
                 target_bytes_written: active
                     .stores
