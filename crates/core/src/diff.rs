@@ -13,7 +13,7 @@
 //! | no  | – | – | [`Absent`](Change::Absent)   | only another target has the key |
 //! | no  | + | – | [`Create`](Change::Create)   | |
 //! | no  | – | + | [`Extra`](Change::Extra)     | not ours: the plan says what happens |
-//! | no  | + | + | [`Look`](Change::Look)       | may be equal already: put there by another tool, or by a process that crashed before it could say so |
+//! | no  | + | + | [`Look`](Change::Look)       | perhaps equal: another tool or a crashed process wrote it |
 //! | yes | – | – | [`Gone`](Change::Gone)       | only the pair is left to forget |
 //! | yes | – | = | [`Delete`](Change::Delete)   | the source deleted it; the target still shows the paired version |
 //! | yes | – | ≠ | [`Stray`](Change::Stray)     | another writer wrote it at the target: not ours to delete |
