@@ -31,7 +31,7 @@ use migrate_store::{
 
 /// The slowest transfer that is accepted: a slower request counts as hung.
 const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
-/// How long any request may take, whatever its size.
+/// The time that every request gets, in addition to the time for its bytes.
 const ANSWER_SECONDS_MAX: u64 = 60;
 
 /// One bucket and prefix at one endpoint.
