@@ -14,7 +14,7 @@ pub(super) enum Fault {
     Sqlite(Arc<Error>),
     /// A record contradicts the ledger: a bug of this tool.
     Illegal(String),
-    /// This tool does not write what was read.
+    /// The file holds data in a form that this tool never writes.
     Damaged(String),
     /// The file is no longer where it was opened.
     Gone,

@@ -19,7 +19,7 @@ async fn a_batch_is_written_whole_or_not_at_all() {
     assert_eq!(counts, Counts { paired: 2, paired_bytes: 3, ..Counts::default() });
 }
 
-/// Batches that share a commit with an illegal one are written all the same.
+/// Batches that share a commit with an illegal one are still written.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_illegal_batch_fails_alone() {
     let (release, gate) = std::sync::mpsc::channel::<()>();
