@@ -2,22 +2,21 @@
 //!
 //! # Layout
 //!
-//! [`client`] turns configuration into an SDK client; [`wire`] holds the hot path; [`listing`] pages
-//! through keys; [`read`] brings bytes; [`attest`] is what must be shown after a write; [`probe`]
-//! finds out what a server really does; [`document`] refuses answers that are not whole; [`error`] says what
-//! an answer means; [`convert`] is headers to types; [`uploads`] lists and ends what was begun in parts. This
-//! file is the [`ObjectStore`] over them, with the cold path.
+//! [`client`] turns configuration into an SDK client; [`wire`] holds the hot path; [`listing`] pages through keys;
+//! [`read`] reads bytes; [`attest`] proves a write; [`probe`] finds out what a server really does; [`document`]
+//! refuses answers that are not whole; [`error`] says what an answer means; [`convert`] is headers to types;
+//! [`uploads`] lists and ends multipart uploads. This file is the [`ObjectStore`] over them, with the cold path.
 //!
 //! # What is never assumed
 //!
-//! Compatible servers accept conditions, checksums and tags that they then ignore. So nothing of
-//! the kind is relied on before [`ObjectStore::probe`] (or an earlier probe, adopted) has seen it
-//! work; until then conditions are not sent and what was written is read back.
+//! Compatible servers accept conditions, checksums and tags that they then ignore. So none of these is relied on
+//! before [`ObjectStore::probe`] (or an earlier probe, adopted) has seen it work; until then no conditions are sent
+//! and every write is read back.
 //!
 //! # Retries
 //!
-//! None here: the SDK's are switched off and `store::retry` wraps the whole. A write without an
-//! answer is marked as of unknown outcome.
+//! None here: the SDK's are switched off and `store::retry` wraps the whole. A write without an answer is marked as
+//! of unknown outcome.
 
 mod attest;
 mod client;

@@ -26,7 +26,7 @@ impl TargetIndex {
 #[serde(transparent)]
 pub struct ShardId(pub u64);
 
-/// Counts how often the lead of a dataset has moved: 0 while it leads where the plan found it.
+/// Counts how often the lead of a dataset has moved: 0 while the plan's source leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
