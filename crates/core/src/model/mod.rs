@@ -1,6 +1,6 @@
 //! The words of the domain as types: names, keys, versions, digests.
 //!
-//! Everything here is a plain value. Nothing reads a clock, a file or a socket, so every other room
+//! Everything here is a plain value. Nothing reads a clock, a file or a socket, so every other member
 //! can use these types and every rule that stands on them can be tested without a runtime.
 
 mod aspects;

@@ -36,8 +36,9 @@
 //!
 //! # Who does what
 //!
-//! This room knows routes and the order of steps. What steps need of the engine (to verify, to wait,
-//! to write the ledger) they ask of a [`Hand`]. The dispatcher begins a cutover, and owns the state.
+//! This folder knows routes and the order of steps. What steps need of the engine (to verify, to wait,
+//! to write the ledger) they ask of a [`Hand`]. `run::cutovers` begins a cutover; `run::means` is the hand that
+//! acts, `run::dry_run` the one that refuses to.
 
 pub(crate) mod hand;
 pub(crate) mod moves;

@@ -1,6 +1,6 @@
 //! What can go wrong with a call of the trait, and what a careful backend makes of it.
 //!
-//! The errors are those that [`s3`](migrate_aws::s3) returns when a server or the network does the
+//! The errors are those that `migrate_aws::s3` returns when a server or the network does the
 //! same to it: same kind, and same word on whether a write may have happened all the same.
 
 use std::time::Duration;
