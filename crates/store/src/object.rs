@@ -74,7 +74,7 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Writes a whole object.
     ///
     /// Fails with [`ErrorKind::Precondition`] where `condition` does not hold. Where the endpoint does
-    /// not keep conditions, [`conditional`] looks right before.
+    /// not keep conditions, [`conditional`](crate::conditional) looks right before.
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token>;
 
     /// Why this store cannot hold an object under this key; `None` where it can, as far as is known.
@@ -198,7 +198,7 @@ pub struct Properties {
     /// Content headers and the like.
     pub headers: BTreeMap<Header, String>,
     /// User metadata; names are lower case, as S3 keeps them. Values are what a client reads: a value
-    /// that comes as encoded words is kept as these words (see [`MetadataForm`]).
+    /// that comes as encoded words is kept as these words (see [`MetadataForm`](crate::MetadataForm)).
     pub metadata: BTreeMap<String, String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,

@@ -30,7 +30,7 @@
 //! tells which ([`switch::settle`]). Before the switch a failure takes back what the steps did; after
 //! it a dataset only goes forward.
 //!
-//! A switch needs a [`SwitchProof`](crate::SwitchProof), which is made of a [`Verified`], which only
+//! A switch needs a [`SwitchProof`](crate::SwitchProof), which is made of a [`Verified`](crate::Verified), which only
 //! a verification can make: a cutover without one does not compile. One that compared nothing makes no
 //! such proof, unless the plan accepts that there is nothing.
 //!
