@@ -1,9 +1,9 @@
 //! Which operation a fault strikes: seeded, counted rules for any kind of place that can fail.
 //!
-//! Two things fail on purpose: the servers of the [`local_cloud`](migrate_local_cloud), request by request, and the
-//! decorator [`store::faulty`](migrate_store::faulty), call by call. Each has its own kinds of faults and its own
-//! operations. The choice of when a fault strikes is common, so that a rule means the same and a seed replays the
-//! same in both. Neither crate may depend on the other, so it stands here.
+//! Two things fail on purpose: the servers of `migrate-local-cloud`, request by request, and the decorator
+//! `migrate_store::faulty`, call by call. Each knows its own kinds of faults and its own operations. The rule
+//! for when a fault strikes is the same for both, so a rule means the same and a seed replays the same in
+//! both. Neither of the two members may know the other, so the rule stands here.
 //!
 //! The fate of an operation is a function of the seed and of how many operations each rule has seen.
 

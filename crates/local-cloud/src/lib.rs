@@ -1,7 +1,7 @@
 //! A local cloud: servers in memory that answer like those of a cloud, for tests and rehearsals.
 //!
-//! Only [`fault`](migrate_fault) is known here. This module does not know what a migration is: whoever
-//! starts a server decides what it holds and what goes wrong with it.
+//! Of the workspace only [`fault`](migrate_fault) is known here. This member does not know what a migration
+//! is: the caller that starts a server decides what it holds and what goes wrong with it.
 //!
 //! # Overview
 //!

@@ -1,9 +1,10 @@
 //! The seam to data: the [`ObjectStore`] trait, its backends and its decorators.
 //!
-//! A store is opened on one *container*: a bucket and prefix, or a directory. All keys are relative to it. Backends
-//! are [`mod@file`] (a directory), [`memory`] (for tests and examples) and [`s3`]; decorators wrap any store:
-//! [`conditional`] (keeps the conditions that a store ignores), [`limit`] (rates, concurrency, residency),
-//! [`retry`] (the one layer that retries), [`meter`] (counts), [`faulty`] (fails on purpose, for tests).
+//! A store is opened on one *container*: a bucket and prefix, or a directory. All keys are
+//! relative to it. Backends are [`mod@file`] (a directory), [`memory`] (for tests and examples) and S3, in the
+//! member `migrate-aws`. Decorators wrap any store: [`meter`] (counts), [`conditional`] (keeps the conditions
+//! that a store ignores), [`limit`] (rates, concurrency, working hours), [`retry`] (the one layer that retries),
+//! [`guard`] (residency), [`faulty`] (fails on purpose, for tests).
 //!
 //! # Rules that every backend keeps (`tests/it/conformance.rs` checks them)
 //!

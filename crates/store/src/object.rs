@@ -74,7 +74,7 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Writes a whole object.
     ///
     /// Fails with [`ErrorKind::Precondition`] if `condition` does not hold. If the endpoint does not keep
-    /// conditions, [`conditional`] looks right before.
+    /// conditions, [`conditional`](crate::conditional) looks right before.
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token>;
 
     /// Why this store cannot hold an object under this key; `None` if it can, as far as is known. A write under a
@@ -196,7 +196,7 @@ pub struct Properties {
     /// Values of the stored headers.
     pub headers: BTreeMap<Header, String>,
     /// User metadata. Names are lower case, as S3 keeps them. Values are what a client reads: encoded words stay as
-    /// these words (see [`MetadataForm`]).
+    /// these words (see [`MetadataForm`](crate::MetadataForm)).
     pub metadata: BTreeMap<String, String>,
     /// Object tags, by name.
     pub tags: BTreeMap<String, String>,

@@ -2,8 +2,8 @@
 //!
 //! Phases go in the plan's order; a phase waits until those that it names in `after` are where they
 //! were asked to be. Within a phase all datasets move at once, and their shards share the workers:
-//! that is the [`shards`](crate::run::shards)'s affair. Where everything of a phase is proved and its lead is
-//! to move, that is [`leads`](crate::run::cutovers)'s.
+//! [`shards`](crate::run::shards) does that. If everything of a phase is proved and its lead is to move,
+//! [`cutovers`](crate::run::cutovers) moves it.
 
 use std::{collections::BTreeMap, sync::Arc};
 

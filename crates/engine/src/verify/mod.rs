@@ -16,7 +16,7 @@
 //! different. It needs no ledger: what another tool copied can be
 //! proved too, except that `listing` can then decide nothing but presence and size.
 //!
-//! [`Verified`] is the only witness of a clean verification, and only this file can make one.
+//! [`Verified`] is the only proof of a clean verification, and only [`witness`] can make one.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,7 +1,7 @@
 //! The faults of a call of the trait, and the error that a careful backend makes of each.
 //!
-//! The errors are those of [`s3`](migrate_aws::s3) when a server or the network fails in the same way: the same
-//! kind, and the same answer to whether a write may have happened.
+//! The errors are those that `migrate_aws::s3` returns when a server or the network does the
+//! same to it: same kind, and same word on whether a write may have happened all the same.
 
 use std::time::Duration;
 

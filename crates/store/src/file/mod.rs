@@ -2,11 +2,12 @@
 //!
 //! # What it holds
 //!
-//! Bytes under those keys that are paths: no empty, `.` or `..` segment, none above 255 bytes, no NUL, and not both
-//! `a` and `a/b`. Any other key is refused with [`ErrorKind::KeyUnholdable`], never bent into a path. A directory
-//! has no place for headers, metadata and tags: the plan has waived them before the first write, and they are
-//! dropped. On a file system that takes two keys for one name (letter case, Unicode forms) a conditional write of
-//! the second is refused, not lost.
+//! Bytes under those keys that are paths: no empty, `.` or `..` segment, none above 255 bytes, no
+//! NUL, and not both `a` and `a/b`. Any other key is refused with
+//! [`ErrorKind::KeyUnholdable`](crate::ErrorKind::KeyUnholdable) and is never bent into a path. Headers, metadata and
+//! tags have no place here: the plan has waived them by the time that something is written, and they are dropped. On
+//! a file system that takes two keys for one name (letter case, Unicode forms) a conditional write of the second is
+//! refused, not lost.
 //!
 //! # What is not followed
 //!
@@ -20,12 +21,12 @@
 //!
 //! # Durability
 //!
-//! A write returns when file, name and new directories are synced: [`Proof::Fsynced`]. The bytes are not read back,
-//! because right after a write the page cache would answer, not the disk. After a failed sync nothing more is
-//! written ([`mod@disk`]). A crash leaves at most a file with a reserved name, which the next write of the same key
-//! takes up.
-//! 20,000 files of 4 KiB in 100 directories, 64 at once, took 8.8 s on ext4 on one virtual disk with two cores: the
-//! file system commits simultaneous syncs as one.
+//! A write returns when file, name and new directories are synced: [`Proof::Fsynced`](crate::Proof::Fsynced). The
+//! bytes are not read back, because right after a write that would ask the page cache, not the disk.
+//! After a failed sync nothing more is written ([`mod@disk`]). A crash leaves at most a file with a reserved name,
+//! which the next write of the same key takes up.
+//! 20,000 files of 4 KiB in 100 directories, 64 at once, took 8.8 s on ext4 on one virtual disk with two
+//! cores: the file system commits the syncs that come together as one.
 
 mod directory;
 mod disk;
