@@ -4,7 +4,7 @@
 //! relative to it. Backends are [`mod@file`] (a directory), [`memory`] (for tests and examples) and S3, in the
 //! member `migrate-aws`. Decorators wrap any store: [`meter`] (counts), [`conditional`] (keeps the conditions
 //! that a store ignores), [`limit`] (rates, concurrency, working hours), [`retry`] (the one layer that retries),
-//! [`guard`] (residency), [`faulty`] (fails on purpose, for tests).
+//! [`guard`] (residency), `faulty` (fails on purpose, for tests).
 //!
 //! # Rules that every backend keeps (`tests/it/conformance.rs` checks them)
 //!
@@ -22,6 +22,7 @@
 
 pub mod conditional;
 mod error;
+#[cfg(any(test, feature = "testing"))]
 pub mod faulty;
 pub mod file;
 pub mod guard;

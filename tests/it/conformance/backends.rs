@@ -12,6 +12,7 @@ use migrate::{
     local_cloud::{Fault, FaultRule, Faults as ServerFaults, Quirks, When},
     store::{
         ObjectStore,
+        conditional::Conditional,
         faulty::{Faults, Faulty},
         file::FileStore,
         limit::{Limited, Limits, SiteLimits},
@@ -30,7 +31,7 @@ fn decorated(store: Arc<dyn ObjectStore>, faults: Option<Faults>, meter: &Arc<Me
         Some(faults) => Arc::new(Faulty::new(store, Arc::new(faults))),
         None => store,
     };
-    let store = Arc::new(Metered::new(store, meter.clone()));
+    let store = Arc::new(Conditional::new(Arc::new(Metered::new(store, meter.clone()))));
     let limits = Limits { bandwidth: Some(1 << 40), requests_per_second: Some(10_000_000), ..Limits::default() };
     let store = Arc::new(Limited::new(store, SiteLimits::new("test", limits, Arc::new(jiff::Timestamp::now))));
     let pause = Duration::from_micros(10);

@@ -36,7 +36,6 @@ mod gate;
 mod site;
 mod window;
 
-pub use super::guard::Guarded;
 use gate::About;
 pub use site::{Limits, SiteLimits, WallClock};
 pub use window::Window;
