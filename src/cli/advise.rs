@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn a_failure_that_can_be_mended_names_the_command_that_goes_on() {
         let failure = completed(Failure::new(Code::Incomplete, "the endpoint did not answer"));
-        assert!(failure.to_text().contains("\nmend: mend what the message names\nnext: "), "{}", failure.to_text());
+        assert!(failure.to_text().contains("\nhelp: mend what the message names\nnext: "), "{}", failure.to_text());
         let failure = completed(Failure::new(Code::Wrong, "no such plan").mended_by("name another"));
         assert!(!failure.to_text().contains("next: "), "the same command line stays wrong");
     }

@@ -160,7 +160,7 @@ impl Failure {
             _ => format!("error: {}", self.message),
         };
         if let Some(mend) = self.mend().filter(|mend| !self.message.contains(mend)) {
-            let _ = write!(text, "\nmend: {mend}");
+            let _ = write!(text, "\nhelp: {mend}");
         }
         match self.next.as_deref() {
             Some(Next::Command { command, .. }) => _ = write!(text, "\nnext: {command}"),
@@ -229,6 +229,6 @@ mod tests {
         let error = StoreError::new(ErrorKind::Denied, "read", "s3://a/b", "no").on(&"ann.json".into());
         let failure = Failure::engine(&EngineError::Store(error), Redactor::new(true));
         assert!(!failure.to_text().contains("ann.json"), "{}", failure.to_text());
-        assert!(failure.to_text().contains("mend: give"), "{}", failure.to_text());
+        assert!(failure.to_text().contains("help: give"), "{}", failure.to_text());
     }
 }

@@ -47,7 +47,7 @@ impl Next {
 impl fmt::Display for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Command { mend: Some(mend), command } => write!(f, "mend: {mend}\nnext: {command}"),
+            Self::Command { mend: Some(mend), command } => write!(f, "help: {mend}\nnext: {command}"),
             Self::Command { mend: None, command } => write!(f, "next: {command}"),
             Self::Nothing(Some(why)) => write!(f, "next: nothing is left to do; {why}"),
             Self::Nothing(None) => f.write_str("next: nothing is left to do"),

@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(Root::beside(&root.join("link.toml")).unwrap(), beside);
         let stream = Root::beside(Path::new("/dev/null")).unwrap_err();
         assert_eq!(stream.code, Code::Wrong);
-        assert!(stream.to_text().contains("mend: name a directory with --state"), "{}", stream.to_text());
+        assert!(stream.to_text().contains("help: name a directory with --state"), "{}", stream.to_text());
     }
 
     #[test]

@@ -248,7 +248,7 @@ fn the_state_is_its_owners_alone_and_where_it_was_asked_to_be() {
 fn a_wrong_plan_or_command_line_is_2() {
     let bench = Bench::new(THREE);
     let missing = bench.expect(2, &["run", "nowhere.toml"]);
-    assert!(missing.err.contains("nowhere.toml") && missing.err.contains("mend:"), "{}", missing.err);
+    assert!(missing.err.contains("nowhere.toml") && missing.err.contains("help:"), "{}", missing.err);
     bench.expect(2, &["run"]);
     bench.expect(2, &["run", "plan.toml", "--until", "later"]);
     let near = bench.expect(2, &["run", "plan.toml", "--dataset", "fils"]);
@@ -431,7 +431,7 @@ fn deleting_more_than_the_plan_allows_is_1_unless_forced() {
     let refused = bench.expect(1, &["run", "plan.toml"]);
     assert!(refused.err.contains("delete_share"), "{}", refused.err);
     assert_eq!(refused.next_commands(), ["migrate run plan.toml"]);
-    assert!(refused.out.contains("\nmend: look at the source"), "{}", refused.out);
+    assert!(refused.out.contains("\nhelp: look at the source"), "{}", refused.out);
     assert!(bench.path("target/data/a.txt").exists());
     bench.expect(0, &["run", "plan.toml", "--force"]);
     assert!(!bench.path("target/data/a.txt").exists());

@@ -55,7 +55,7 @@ fn a_discard_is_confirmed_or_nothing_is_changed() {
     let before = dataset(&bench);
     let refused = bench.expect(2, &["abort", "plan.toml", "--discard"]);
     assert!(refused.err.contains("\n  files at file://there/data: 3 objects, 14 B\n"), "{}", refused.err);
-    assert!(refused.err.contains("\nmend: make sure that no one needs these objects"), "{}", refused.err);
+    assert!(refused.err.contains("\nhelp: make sure that no one needs these objects"), "{}", refused.err);
     assert!(refused.err.ends_with("\nnext: migrate abort plan.toml --discard --yes\n"), "{}", refused.err);
     let document = bench.json(2, &["abort", "plan.toml", "--discard", "--json"]);
     let would = json!([{"dataset": "files", "target": "file://there/data", "objects": 3, "bytes": 14}]);

@@ -210,7 +210,7 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
         bench.plan("", &format!("{more}{CUTOVER}"));
         let said = "0 records: nothing was compared";
         let preview = bench.expect(0, &["plan", "plan.toml"]);
-        assert!(preview.out.contains(&format!("\nmend: {said}")), "{}", preview.out);
+        assert!(preview.out.contains(&format!("\nhelp: {said}")), "{}", preview.out);
         assert!(preview.out.contains("accept_empty = true"), "{}", preview.out);
         assert_eq!(preview.next_commands(), ["migrate plan plan.toml"], "a run would only name it again");
         let refused = bench.expect(1, &["run", "plan.toml", "--approve", "all"]);
@@ -346,7 +346,7 @@ fn a_dry_run_is_ready_only_for_what_it_has_looked_at() {
     bench.write("plan.toml", &plan.replace("file://here/data", "file://here/other"));
     let other = bench.expect(1, &dry);
     assert!(other.err.contains("means something else than when it began"), "{}", other.err);
-    assert!(other.err.contains("mend: put back what the plan said"), "{}", other.err);
+    assert!(other.err.contains("help: put back what the plan said"), "{}", other.err);
     bench.write("plan.toml", &plan);
     // Another directory in the place of one of the two, or none.
     for place in ["source/data", "target/data"] {

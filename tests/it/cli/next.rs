@@ -37,7 +37,7 @@ fn follow(bench: &Bench, first: &str) -> (Vec<String>, Came) {
         let here = (next.clone(), standing);
         assert!(!stood.contains(&here) && seen.len() < STEPS_MAX, "in a circle: {seen:?}, then {next}");
         stood.push(here);
-        if let Some(mend) = last("mend: ") {
+        if let Some(mend) = last("help: ") {
             return (seen, Came::ToAMend(mend));
         }
         typed = next;
@@ -212,7 +212,7 @@ fn a_failure_names_the_command_that_goes_on() {
     fs::write(bench.ledger(), "this is not a ledger at all, ".repeat(200)).unwrap();
     for typed in ["migrate verify plan.toml --level bytes", "migrate status plan.toml", "migrate run plan.toml"] {
         let ran = bench.expect(3, &typed.split(' ').skip(1).collect::<Vec<_>>());
-        assert!(ran.err.contains("\nmend: restore the file"), "{}", ran.err);
+        assert!(ran.err.contains("\nhelp: restore the file"), "{}", ran.err);
         assert!(ran.err.ends_with(&format!("\nnext: {typed}\n")), "{}", ran.err);
     }
     let document = bench.json(3, &["status", "plan.toml", "--json"]);

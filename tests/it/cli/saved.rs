@@ -288,12 +288,12 @@ fn what_is_no_saved_plan_is_2_and_says_so() {
     refused("what is this?\n", "saved.json:1:1");
     refused("{\"name\": 7}", "saved.json:1:");
     let newer = refused(&text.replacen("\"saved_plan\": 2", "\"saved_plan\": 3", 1), "made by a newer migrate");
-    assert!(newer.contains("format 3") && newer.contains("mend: use the newer migrate"), "{newer}");
+    assert!(newer.contains("format 3") && newer.contains("help: use the newer migrate"), "{newer}");
     let older = refused(&text.replacen("\"saved_plan\": 2", "\"saved_plan\": 1", 1), "made by an older migrate");
-    assert!(older.contains("mend: save it anew"), "{older}");
+    assert!(older.contains("help: save it anew"), "{older}");
     for length in [20, text.len() / 2, text.len() - 3] {
         let cut = refused(&text[..length], "the saved plan saved.json cannot be read");
-        assert!(cut.contains("mend: save it anew"), "{cut}");
+        assert!(cut.contains("help: save it anew"), "{cut}");
     }
     let unknown = text.replacen("\"bindings\": {", "\"bindings\": { \"tables\": [],", 1);
     refused(&unknown, "unknown field `tables`");
@@ -305,7 +305,7 @@ fn what_is_no_saved_plan_is_2_and_says_so() {
     bench.write("saved.json", &document.to_string());
     for command in ["plan", "verify", "status"] {
         let wrong = bench.expect(2, &[command, "saved.json"]);
-        assert!(wrong.err.contains("mend: name its plan file: plan.toml"), "{}", wrong.err);
+        assert!(wrong.err.contains("help: name its plan file: plan.toml"), "{}", wrong.err);
     }
     bench.write("plan.toml", "name = \n");
     bench.expect(2, &["run", "saved.json"]);
@@ -322,12 +322,12 @@ fn what_is_no_saved_plan_is_never_replaced() {
     std::os::unix::fs::symlink("elsewhere.json", bench.path("link")).unwrap();
     for out in ["notes.txt", "empty", "plan.toml", "source", "link", "nowhere/saved.json"] {
         let refused = bench.expect(2, &["plan", "plan.toml", "--out", out]);
-        assert!(refused.err.contains("mend: name another file with --out"), "{out}: {}", refused.err);
+        assert!(refused.err.contains("help: name another file with --out"), "{out}: {}", refused.err);
     }
     assert_eq!(fs::read_to_string(bench.path("notes.txt")).unwrap(), "mine");
     assert!(!bench.path("elsewhere.json").exists());
     let asked = bench.expect(2, &["plan", "plan.toml", "--no-probe", "--out", "saved.json"]);
-    assert!(asked.err.contains("mend: leave out --no-probe, or --out"), "{}", asked.err);
+    assert!(asked.err.contains("help: leave out --no-probe, or --out"), "{}", asked.err);
 
     save(&bench);
     let cut = fs::read_to_string(bench.path("saved.json")).unwrap();

@@ -65,7 +65,7 @@ fn a_plan_from_a_stream_needs_a_place_for_its_state() {
     };
     let (code, said) = piped(&[]);
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains("/dev/stdin") && said.contains("mend: name a directory with --state DIR"), "{said}");
+    assert!(said.contains("/dev/stdin") && said.contains("help: name a directory with --state DIR"), "{said}");
     assert!(!bench.path(".migrate").exists() && !bench.path("target/data").exists());
 }
 
@@ -110,7 +110,7 @@ fn a_state_that_cannot_be_made_says_what_why_and_how() {
         assert!(refused.err.contains("failed to prepare the state directory .migrate/"), "{}", refused.err);
         assert!(
             refused.err.contains(
-                "\nmend: make the state directory yours and writable, or name another place with --state DIR"
+                "\nhelp: make the state directory yours and writable, or name another place with --state DIR"
             )
         );
         assert!(refused.err.ends_with(&format!("\nnext: {next}\n")), "{}", refused.err);

@@ -167,10 +167,10 @@ async fn a_wrong_bucket_and_a_wrong_region_are_named_with_their_mend() {
     let endpoint = servers.from.endpoint();
 
     let bucket = refused(&endpoint, "nowhere", "");
-    assert!(bucket.contains("NoSuchBucket") && bucket.contains("mend: create it, or correct the location"), "{bucket}");
+    assert!(bucket.contains("NoSuchBucket") && bucket.contains("help: create it, or correct the location"), "{bucket}");
 
     let region = refused(&endpoint, "data", ", region = \"eu-north-9\"");
     assert!(region.contains("us-east-1"), "it says the right one: {region}");
-    assert!(region.contains("mend: set the site's `region`"), "{region}");
+    assert!(region.contains("help: set the site's `region`"), "{region}");
     servers.stop().await;
 }
