@@ -114,20 +114,20 @@ enum Then<'a> {
 }
 
 const LOOK_AGAIN: &str = "change what is named above; look again before you run";
-const LET_REST: &str = "let nothing be written at the old lead until its lead has moved";
+const LET_REST: &str = "let nothing write at the old lead until the lead has moved";
 const PUT_BACK: &str = "put back what the plan said, or give the dataset another name to begin it anew; if another plan \
                         of the same name began it here, rename one of the two plans";
 const LOOK_AT_SOURCE: &str = "look at the source, and bring back what must not be gone; if the deletions are right, add \
                               --force to the command below";
 const MEND_RECORDS: &str =
-    "mend what the records that failed are named with: at the source, at the target or in the plan";
-const SEE_WHAT_DIFFERS: &str = "a copy did not make them equal: see what each differs in; what a target cannot hold needs \
+    "correct the cause that each failed record is listed with: at the source, at the target or in the plan";
+const SEE_WHAT_DIFFERS: &str = "copying did not make them equal: look at how each differs; what a target cannot hold needs \
                                 another target, or `waive`";
-const LOOK_AT_STRAYS: &str = "look at what is extra at the target, as `migrate verify` names it: whose it is nobody can \
-                              tell, so nothing deletes it; move it away, or put it back at the lead";
-const CARRY_OVER: &str = "carry what is named LATE over to the new lead by hand, if it is newer than what is there; a run \
+const LOOK_AT_STRAYS: &str = "look at what is extra at the target, as `migrate verify` lists it: migrate cannot tell whose \
+                              it is, and does not delete it; move it away, or put it back at the lead";
+const CARRY_OVER: &str = "carry over to the new lead by hand what is named LATE, if it is newer than what is there; a run \
                           settles what both leads hold alike";
-const DECIDE: &str = "carry over by hand what is to stand at the new lead, and run again; name the rest, or all of it";
+const DECIDE: &str = "carry over by hand what the new lead is to hold, and run again; then resolve the rest by key, or with --all";
 
 /// The table: what follows from each situation. `stops_short` says that this build cannot carry out the
 /// plan's cutovers.
@@ -146,7 +146,7 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::NothingSelected => (Some("leave out --phase or --dataset"), Type("status", vec![])),
         S::Rehearsed => (None, Type("plan", vec![])),
         S::Stopped(again) => (None, Same((*again).into())),
-        S::BrokeOff(again) => (Some("mend what the message names"), Same((*again).into())),
+        S::BrokeOff(again) => (Some("correct what the message names"), Same((*again).into())),
         S::Driven => (None, Type("status", vec!["--watch"])),
         S::Changed => (None, Type("status", vec![])),
         S::WrongLimit => (None, Type("limits", vec![])),
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn a_failure_that_can_be_mended_names_the_command_that_goes_on() {
         let failure = completed(Failure::new(Code::Incomplete, "the endpoint did not answer"));
-        assert!(failure.to_text().contains("\nhelp: mend what the message names\nnext: "), "{}", failure.to_text());
+        assert!(failure.to_text().contains("\nhelp: correct what the message names\nnext: "), "{}", failure.to_text());
         let failure = completed(Failure::new(Code::Wrong, "no such plan").mended_by("name another"));
         assert!(!failure.to_text().contains("next: "), "the same command line stays wrong");
     }

@@ -46,7 +46,7 @@ fn question(ready: &Ready) -> String {
     }
     let _ = write!(
         text,
-        "There is no way back before a later version. Type {:?} to approve it, or Enter to leave it: ",
+        "This version cannot move a lead back. Type {:?} to approve it, or Enter to leave it: ",
         ready.phase.as_str()
     );
     text

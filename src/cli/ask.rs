@@ -73,7 +73,7 @@ pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<
         if let Some(answer) = ledger.answer_to(&id).await.map_err(failed)? {
             return Ok(Driver::Other(answer));
         }
-        let answer = Answer { done: false, detail: "nobody was there to carry it out".to_owned() };
+        let answer = Answer { done: false, detail: "no process was there to carry it out".to_owned() };
         ledger.append(vec![Record::Answered { id, answer, at: now() }]).await.map_err(failed)?;
         return Ok(Driver::Ourselves(lock));
     }

@@ -186,6 +186,6 @@ fn text(phase: &PhaseName, runs: &[DryRun]) -> String {
         }
     }
     let datasets = render::count(runs.len() as u64, "dataset moves", "datasets move");
-    let _ = writeln!(text, "{datasets} together: none begins a step before all are through the one before it");
+    let _ = writeln!(text, "{datasets} together: none begins a step before all have finished the one before it");
     text
 }

@@ -94,7 +94,7 @@ impl Failure {
         }
         let changes = serde_json::to_value(changes).expect("changes are plain data");
         Self { details: Some(Details::Changes(changes)), ..Self::new(Code::Differs, message) }
-            .mended_by("look at what has changed; where it is right, save the plan anew")
+            .mended_by("look at what has changed; if it is right, save the plan anew")
     }
 
     /// A deletion that no one has confirmed.

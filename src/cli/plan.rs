@@ -30,7 +30,7 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let options = SurveyOptions { datasets: session.datasets(&args.datasets)?, probe: !args.no_probe };
     if let Some(out) = &args.out {
         if args.no_probe {
-            return Err(Failure::new(Code::Wrong, "a saved plan is bound to what a probe finds, and there is none")
+            return Err(Failure::new(Code::Wrong, "a saved plan needs what a probe finds, and --no-probe sends none")
                 .mended_by("leave out --no-probe, or --out"));
         }
         // Better now than after a long survey.

@@ -93,7 +93,7 @@ pub(super) fn unclaimed(key: &Key, target: &str, ids: &[String], asked_for: &str
     };
     format!(
         "an upload of {key} to {target} was asked for at {asked_for} without an answer, and may be left there \
-         ({which}): abort it if nobody else uploads there"
+         ({which}): abort it if no other program uploads there"
     )
 }
 

@@ -88,7 +88,7 @@ fn refuse(session: &Session, args: &RunArgs, options: &RunOptions) -> Result<(),
     let to_cutover = options.goal == Goal::CutOver;
     let mut asked = engine::asked(&session.plan, &options.phases, &options.datasets).peekable();
     if asked.peek().is_none() {
-        return Err(Failure::new(Code::Wrong, "no dataset is in the phases and has the name that you asked for")
+        return Err(Failure::new(Code::Wrong, "no dataset that you named is in a phase that you named")
             .then(session.next(&Situation::NothingSelected)));
     }
     for dataset in asked {

@@ -157,7 +157,7 @@ impl SavedPlan {
                         "the saved plan {} was made by an older migrate: it has format {older}, and this one reads {FORMAT}",
                         file.display()
                     ),
-                    _ => format!("the saved plan {} has no format that was ever written", file.display()),
+                    _ => format!("the saved plan {} has a format that no version of migrate writes", file.display()),
                 },
             )
             .mended_by(format!("save it anew with `{}`", term::quoted(anew(file))))),

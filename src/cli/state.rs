@@ -77,7 +77,7 @@ impl Root {
 
     fn beside(plan_file: &Path) -> Result<Self, Failure> {
         let unknown = |why: &str| {
-            let message = format!("where the state of {} is cannot be told: {why}", plan_file.display());
+            let message = format!("cannot tell where the state of {} is: {why}", plan_file.display());
             Failure::new(Code::Wrong, message)
                 .mended_by(format!("name a directory with --state DIR or {VARIABLE}, or write the plan to a file"))
         };

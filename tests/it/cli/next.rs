@@ -130,7 +130,7 @@ fn records_that_cannot_be_read_are_mended_first() {
     let bench = Bench::new(THREE);
     std::os::unix::fs::symlink("a.txt", bench.path("source/data/link")).unwrap();
     for typed in ["migrate run plan.toml", "migrate status plan.toml", "migrate verify plan.toml"] {
-        needs(&bench, typed, &[typed], "mend what the records that failed are named with");
+        needs(&bench, typed, &[typed], "correct the cause that each failed record is listed with");
     }
     let document = bench.json(3, &["verify", "plan.toml", "--json"]);
     assert!(document["mend"].is_string(), "{document}");
