@@ -16,6 +16,7 @@ use migrate_store::ErrorKind;
 /// What to do about a directory that cannot be written.
 pub(super) const UNWRITABLE: &str =
     "make the state directory yours and writable, or name another place with --state DIR or MIGRATE_STATE";
+
 /// What a command's end means to the shell. `migrate help exit-codes` documents it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
@@ -53,7 +54,7 @@ pub(super) struct Failure {
 enum Details {
     /// What is wrong with the plan.
     Diagnostics(Value),
-    /// What a saved plan was bound to and is no longer so.
+    /// What has changed since a plan was saved.
     Changes(Value),
     /// What would be deleted.
     Deletions(Value),
