@@ -7,12 +7,13 @@
 //! JSON: one document, or for `run` one event a line, `run_ended` last. A command that fails still answers
 //! with a document, `{"error": ...}`.
 //!
-//! # What does what
+//! # Who does what
 //!
 //! `args` is what clap reads. A `session` is a plan that was read, with its state directory; `saved`
-//! keeps what `plan` has seen until `run` carries it out. `advise` alone decides which command is next,
-//! and `next` is how an answer says it. Each command has a file and ends with a [`Code`] or a [`Failure`].
-//! `progress` listens to events and decides nothing. No other room prints, exits or hears signals.
+//! keeps what `plan` has seen until `run` carries it out. `advise` alone decides which command is next, and
+//! `next` is how an answer says it. Each command has a file and ends with a [`Code`] or a
+//! [`Failure`](error::Failure). `progress` listens to events and decides nothing. No other part of the
+//! workspace prints, exits or hears signals.
 
 use std::process::ExitCode;
 
