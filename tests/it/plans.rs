@@ -1,4 +1,4 @@
-//! The plans that ship, the example of the language, and what a wrong plan is told.
+//! The plans that ship, the example of the language, and the diagnostics of wrong plans.
 
 use std::{
     fs,
