@@ -1,7 +1,7 @@
 //! Starts S3 servers in memory on loopback, to try plans against: nothing is kept when they stop.
 //!
 //! ```text
-//! cargo run --release --example local_s3 -- origin california singapore
+//! cargo run --release --bin local_s3 -- origin california singapore
 //! ```
 //!
 //! prints one line a name, `NAME ENDPOINT`, each server with an empty bucket `data`, and serves until

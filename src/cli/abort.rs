@@ -95,7 +95,7 @@ async fn deletions(session: &Session, ledger: &Ledger, options: &AbortOptions) -
             continue;
         }
         for (place, target) in dataset.targets.iter().enumerate() {
-            let index = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+            let index = TargetIndex::at(place);
             let (objects, bytes) =
                 ledger.written(&dataset.name, index).await.map_err(|error| Failure::ledger(&error))?;
             let (dataset, target) = (dataset.name.clone(), target.at.to_string());

@@ -1,3 +1,3 @@
-//! Objects in S3 and in servers that speak its protocol, on the AWS SDK: the one member that builds AWS crates.
+//! Objects in S3 and compatible servers, on the AWS SDK: the only member that builds AWS crates.
 
 pub mod s3;

@@ -1,26 +1,25 @@
 //! Merge-join of ordered listings, and what follows from a joined row.
 //!
-//! [`Join`] takes the listing of the source, one listing per target and the ledger's pairs, page by
-//! page, and gives back one [`Joined`] row per key, ascending. It says which input it needs next,
-//! holds at most a page of each, and trusts none: every item must lie in the range and ascend
-//! strictly, or the join ends with an error. An input out of order would otherwise show present
-//! records as vanished, and a vanished record is deleted.
+//! [`Join`] takes the listing of the source, one listing per target and the ledger's pairs, page by page, and
+//! returns one [`Joined`] row per key, ascending. It says which input it needs next, holds at most a page of each,
+//! and trusts none: every item must lie in the range and ascend strictly, or the join ends with an error. An input
+//! out of order would otherwise show present records as vanished, and a vanished record is deleted.
 //!
-//! [`decide`] turns a row into a [`Change`] per target. `–` is absent; with a pair, `=` shows the
-//! paired version and `≠` another one:
+//! [`decide`] turns a row into a [`Change`] per target. `–` is absent; with a pair, `=` shows the paired version
+//! and `≠` another one:
 //!
 //! | pair | source | target | change | why |
 //! |---|---|---|---|---|
 //! | no  | – | – | [`Absent`](Change::Absent)   | only another target has the key |
 //! | no  | + | – | [`Create`](Change::Create)   | |
 //! | no  | – | + | [`Extra`](Change::Extra)     | not ours: the plan says what happens |
-//! | no  | + | + | [`Look`](Change::Look)       | may be equal already: put there by another tool, or by a process that crashed before it could say so |
+//! | no  | + | + | [`Look`](Change::Look)       | perhaps equal: another tool or a crashed process wrote it |
 //! | yes | – | – | [`Gone`](Change::Gone)       | only the pair is left to forget |
-//! | yes | – | = | [`Delete`](Change::Delete)   | the source deleted it; what is deleted is what we wrote |
-//! | yes | – | ≠ | [`Stray`](Change::Stray)     | somebody wrote it at the target: not ours to delete |
+//! | yes | – | = | [`Delete`](Change::Delete)   | the source deleted it; the target still shows the paired version |
+//! | yes | – | ≠ | [`Stray`](Change::Stray)     | another writer wrote it at the target: not ours to delete |
 //! | yes | = | – | [`Create`](Change::Create)   | lost at the target |
 //! | yes | = | = | [`Same`](Change::Same)       | |
-//! | yes | = | = | [`Review`](Change::Review)   | something was left behind then that must be there now |
+//! | yes | = | = | [`Review`](Change::Review)   | something was waived when it was paired that must be there now |
 //! | yes | = | ≠ | [`Replace`](Change::Replace) | the source leads |
 //! | yes | ≠ | – | [`Create`](Change::Create)   | |
 //! | yes | ≠ | = | [`Replace`](Change::Replace) | |
@@ -30,19 +29,19 @@ use std::{fmt, vec};
 
 use crate::model::{Key, KeyRange, TargetIndex, Token};
 
-/// Something that a listing shows under a key.
+/// An item that a listing shows under a key.
 pub trait Keyed {
-    /// The key.
+    /// The item's key, by which a join orders its inputs.
     fn key(&self) -> &Key;
 }
 
-/// A ledger's pair: there is one per key and target.
+/// A ledger's pair; one per key and target.
 pub trait KeyedPair: Keyed {
-    /// The target.
+    /// Index of the target in the dataset, from 0.
     fn target(&self) -> TargetIndex;
 }
 
-/// What a join reads from.
+/// An input of a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// The listing of the source.
@@ -69,33 +68,33 @@ pub enum JoinError {
     /// Its keys do not ascend strictly.
     #[error("{input} is out of order: {key} came after {before}")]
     Order {
-        /// The input.
+        /// The input that cannot be trusted.
         input: Input,
-        /// The key.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
-        /// The key before it.
+        /// The key before it, not smaller.
         before: Key,
     },
-    /// It shows a key that was not asked for.
+    /// It shows a key outside the requested range.
     #[error("{input} shows {key}, which is outside the range that was asked for")]
     Range {
-        /// The input.
+        /// The input that cannot be trusted.
         input: Input,
-        /// The key.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
     },
     /// A pair names a target that the dataset does not have.
     #[error("the ledger pairs {key} at target {}, which the dataset does not have", target.0)]
     NoTarget {
-        /// The key.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
     },
 }
 
 impl JoinError {
-    /// The keys that its text names.
+    /// The keys in the error's text.
     pub fn keys(&self) -> Vec<&Key> {
         match self {
             Self::Order { key, before, .. } => vec![key, before],
@@ -104,31 +103,31 @@ impl JoinError {
     }
 }
 
-/// What [`Join::next`] gives.
+/// The result of [`Join::next`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step<E, P> {
-    /// Nothing before this input is fed or ended.
+    /// The join waits until this input is fed or ended.
     Need(Input),
-    /// The next key.
+    /// The row of the next key.
     Row(Joined<E, P>),
     /// Every input is exhausted.
     End,
 }
 
-/// Everything that is known of one key.
+/// Everything that is known about one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Joined<E, P> {
-    /// The key.
+    /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// What the source shows.
+    /// The source's item, if it has one.
     pub source: Option<E>,
-    /// What each target shows, by target index.
+    /// Each target's item, by target index.
     pub targets: Vec<Option<E>>,
-    /// What the ledger pairs, by target index.
+    /// The ledger's pair with each target, by target index.
     pub pairs: Vec<Option<P>>,
 }
 
-/// A page of one input, and where the input stands.
+/// A page of one input, and the input's position.
 #[derive(Debug)]
 struct Feed<T> {
     page: vec::IntoIter<T>,
@@ -153,8 +152,8 @@ impl<T: Keyed> Feed<T> {
         if self.head() == Some(key) { self.page.next() } else { None }
     }
 
-    /// Takes a page whose items ascend: each above the one before, or, where `tie` allows it, at
-    /// the same key within the page.
+    /// Takes a page of ascending items: each above the one before or, if `tie` allows it, at the same key within
+    /// the page.
     fn feed(
         &mut self,
         input: Input,
@@ -191,7 +190,7 @@ impl<T: Keyed> Feed<T> {
 
 /// The join of a source, its targets and the ledger's pairs, over one range.
 ///
-/// `E` is what listings show, `P` the ledger's pair. After an error the join must be dropped.
+/// `E` is the item of a listing, `P` the ledger's pair. After an error the join must be dropped.
 #[derive(Debug)]
 pub struct Join<E, P> {
     range: KeyRange,
@@ -242,7 +241,7 @@ impl<E: Keyed, P: KeyedPair> Join<E, P> {
         }
     }
 
-    /// The next row, or what it needs first.
+    /// The next row, or the input that the join needs first.
     #[expect(clippy::should_implement_trait, reason = "an iterator could not be fed between items")]
     pub fn next(&mut self) -> Step<E, P> {
         if let Some(input) = self.starving() {
@@ -273,41 +272,41 @@ impl<E: Keyed, P: KeyedPair> Join<E, P> {
     }
 }
 
-/// What a target needs for one key; the table is at the top of this module.
+/// The action that a target needs for one key; the table is at the top of this module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Neither side has it and none was paired: nothing to do.
+    /// Neither side has it and it was never paired: nothing to do.
     Absent,
     /// Only the source has it: write it, if it is still absent.
     Create,
-    /// The target holds another version: write it, if the target still shows what it shows now.
+    /// The target holds another version: write it, if the target still shows the same version.
     Replace,
     /// Both show the paired version.
     Same,
-    /// Both show the paired version, so its bytes are there; but it was paired while the plan let something go
-    /// that must be there now: compare the properties, and replace it if they differ.
+    /// Both show the paired version, so its bytes are there; but the plan waived something when it was paired that
+    /// must be there now: compare the properties, and replace it if they differ.
     Review,
     /// Both have it and the ledger cannot tell: compare stored checksums, else replace.
     Look,
-    /// The source deleted it and the target still shows what was written: delete it there.
+    /// The source deleted it and the target still shows the paired version: delete it there.
     Delete,
-    /// The source deleted it, but the target shows a version that is not ours: never deleted,
-    /// whatever the plan says of extra records.
+    /// The source deleted it, but the target shows a version that is not ours: never deleted, whatever the plan
+    /// says about extra records.
     Stray,
-    /// Only the target has it and it was never paired: the plan says what happens.
+    /// Only the target has it and it was never paired: the plan decides.
     Extra,
     /// Both sides lost it: forget the pair.
     Gone,
 }
 
-/// What the ledger has paired.
+/// The versions that the ledger has paired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paired<'a> {
-    /// The source's token.
+    /// Version of the source at the pairing.
     pub source: &'a Token,
-    /// The target's token.
+    /// Version of the target at the pairing.
     pub target: &'a Token,
-    /// Everything that must be at the target now was brought there, or found there, when they were paired.
+    /// Whether everything that must be at the target now was copied, or found there, when they were paired.
     pub whole: bool,
 }
 
@@ -343,9 +342,9 @@ mod tests {
 
     use super::*;
 
-    /// A listing's item: a key and something to tell items apart.
+    /// An item of a listing: a key and a number to tell items apart.
     type Item = (Key, u8);
-    /// A pair.
+    /// A pair with its target.
     type Row = (Key, TargetIndex, u8);
 
     impl Keyed for Item {
@@ -376,7 +375,7 @@ mod tests {
         proptest::collection::btree_map("[a-d/\0]{0,3}", any::<u8>(), 0..30)
     }
 
-    /// Feeds whole listings in pages of random sizes and gathers the rows.
+    /// Feeds whole listings in pages of random sizes and collects the rows.
     fn run(
         source: &BTreeMap<String, u8>,
         targets: &[BTreeMap<String, u8>],
@@ -423,7 +422,7 @@ mod tests {
     }
 
     proptest! {
-        /// A join of pages, whatever their sizes, is the union of the maps.
+        /// A join of pages of any size is the union of the maps.
         #[test]
         fn a_join_is_the_union(
             source in any_listing(),
@@ -431,7 +430,7 @@ mod tests {
             pairs in proptest::collection::btree_map(("[a-d/\0]{0,3}", 0_u16..3), any::<u8>(), 0..40),
             sizes in proptest::collection::vec(0_usize..7, 1..9).prop_filter("some page holds something", |sizes| sizes.iter().any(|n| *n > 0)),
         ) {
-            // Keys of all inputs, as a reference that knows nothing of pages.
+            // Keys of all inputs, as a reference without pages.
             let mut keys: BTreeSet<&String> = source.keys().collect();
             keys.extend(targets.iter().flat_map(BTreeMap::keys));
             keys.extend(pairs.keys().map(|(key, _)| key));
@@ -563,7 +562,7 @@ mod tests {
         assert_eq!(decide(None, Some(&later), paired(&target)), Change::Stray);
     }
 
-    /// A listing's tokens of the two sides are never compared with each other.
+    /// Tokens of the two sides are never compared with each other.
     #[test]
     fn equal_tokens_of_two_sides_prove_nothing() {
         let same = token("x", Some(1));

@@ -1,8 +1,8 @@
 //! Digests, each computed once: SHA-256 and CRC-64/NVME of bytes as they arrive.
 //!
-//! The SHA-256 of a part serves twice, as the signed payload hash of the request that writes it and
-//! as the evidence in the ledger. The CRC-64/NVME combines over parts into that of the whole
-//! object, which S3 keeps too, so that AWS's own checksums stay comparable.
+//! The SHA-256 of a part serves twice, as the signed payload hash of the request that writes it and as the evidence
+//! in the ledger. The CRC-64/NVME combines over parts into that of the whole object, which S3 keeps too, so that
+//! AWS's own checksums stay comparable.
 
 use std::sync::{Arc, OnceLock};
 
@@ -27,33 +27,33 @@ impl Body {
         Self { sha256: sha256(&bytes), crc64nvme: crc_fast::checksum(Crc64Nvme, &bytes), md5: Arc::default(), bytes }
     }
 
-    /// The bytes.
+    /// The bytes as they were hashed.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// Their number.
+    /// Number of bytes.
     pub fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    /// Their SHA-256.
+    /// SHA-256 of the bytes.
     pub fn sha256(&self) -> Sha256 {
         self.sha256
     }
 
-    /// Their CRC-64/NVME.
+    /// CRC-64/NVME of the bytes.
     pub fn crc64nvme(&self) -> u64 {
         self.crc64nvme
     }
 
-    /// Their MD5, computed when first asked for: only servers without a better proof need it.
+    /// MD5 of the bytes, computed at the first call: only servers without a better proof need it.
     pub fn md5(&self) -> [u8; 16] {
         *self.md5.get_or_init(|| md5(&self.bytes))
     }
 
-    /// The same digests over other bytes of the same length: a body damaged on its way, for probes
-    /// and tests of what a server does with one.
+    /// The same digests over other bytes of the same length: a body damaged on its way, to test what a server does
+    /// with one.
     #[must_use]
     pub fn with_bytes_damaged(&self) -> Self {
         let mut bytes = self.bytes.to_vec();
@@ -63,7 +63,7 @@ impl Body {
         Self { bytes: bytes.into(), ..self.clone() }
     }
 
-    /// The same bytes with a CRC-64 that is not theirs.
+    /// The same bytes with a wrong CRC-64.
     #[must_use]
     pub fn with_crc_damaged(&self) -> Self {
         Self { crc64nvme: self.crc64nvme ^ 1, ..self.clone() }
@@ -80,12 +80,12 @@ pub fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256(sha2::Sha256::digest(bytes).into())
 }
 
-/// The MD5 of `bytes`: S3's `ETag` of an object that was written whole, mostly.
+/// The MD5 of `bytes`, which is usually S3's `ETag` of an object that was written whole.
 pub fn md5(bytes: &[u8]) -> [u8; 16] {
     md5::Md5::digest(bytes).into()
 }
 
-/// Gathers the digests of an object's parts, in order.
+/// Collects the digests of an object's parts, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Parts {
     crc64nvme: u64,
@@ -93,7 +93,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Adds the next part.
+    /// Adds the next part: its size in bytes and its digests.
     pub fn push(&mut self, size: u64, sha256: Sha256, crc64nvme: u64) {
         self.crc64nvme = if self.parts.is_empty() {
             crc64nvme
@@ -103,7 +103,7 @@ impl Parts {
         self.parts.push((size, sha256));
     }
 
-    /// The evidence of the whole.
+    /// The evidence of the whole object.
     pub fn finish(self) -> Evidence {
         Evidence { crc64nvme: self.crc64nvme, parts: self.parts }
     }

@@ -1,8 +1,8 @@
 //! The state machine of a dataset: which events are legal when, and what is due next.
 //!
-//! The ledger stores events, never states; a run loads them, folds them with [`State::apply`] and
-//! asks [`State::first_step`] and [`State::next_step`] what to do. So there is no recovery code: going
-//! on after a crash and starting afresh are the same thing.
+//! The ledger stores events, never states; a run loads them, folds them with [`State::apply`] and asks
+//! [`State::first_step`] and [`State::next_step`] what to do. So there is no recovery code: going on after a crash
+//! and starting afresh are the same thing.
 //!
 //! ```text
 //! pending ─▶ copying ─▶ copied ─▶ verified ─▶ switching ─▶ switched ─▶ cut_over
@@ -11,27 +11,27 @@
 //!          incomplete   different             copied        (the switch did not happen)
 //! ```
 //!
-//! A new pass may begin anywhere up to *verified*; from *switching* on the source is no longer what
-//! the targets are to equal, and no pass ever begins again. Only *verified* leads to a switch.
+//! A new pass may begin anywhere up to *verified*. From *switching* on, the targets are no longer to equal the
+//! source, and no pass begins again. Only *verified* leads to a switch.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Decided, Epoch, SiteName};
 
-/// Something that happened to a dataset, durably.
+/// A durable event of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A pass over all keys began: both sides are listed and what differs is copied.
     PassBegun {
-        /// Counts passes from 1.
+        /// Number of the pass, from 1.
         pass: u64,
     },
-    /// Every shard of the pass came to its end, and so did what it had deferred.
+    /// Every shard of the pass and all its deferred records are done.
     PassEnded {
-        /// The pass.
+        /// Number of the pass, from 1.
         pass: u64,
-        /// Records that could not be brought over.
+        /// How many records could not be copied.
         failed: u64,
     },
     /// A verification found every follower equal to its lead.
@@ -40,65 +40,64 @@ pub enum Event {
         level: String,
         /// Records compared, over all targets.
         compared: u64,
-        /// What decided that they are equal.
+        /// How many records were found equal, by what.
         #[serde(default)]
         decided: Decided,
         /// What was not compared at some target, and why, for people.
         #[serde(default)]
         blind_spots: Vec<String>,
-        /// What need not have survived at each target, as numbers of [`Aspects`](crate::model::Aspects);
-        /// `None` where an earlier build did not say it.
+        /// Kinds of properties that could be lost at each target, as numbers of [`Aspects`](crate::model::Aspects);
+        /// `None` from an earlier build that did not record it.
         #[serde(default)]
         waived: Option<Vec<u8>>,
     },
-    /// A verification found differences, or could not tell of everything.
+    /// A verification found differences, or could not decide about every record.
     Differed {
         /// `listing`, `checksum` or `bytes`.
         level: String,
         /// Differences found, over all targets.
         differences: u64,
-        /// Records of which it cannot be told whether they are equal, which makes them unproved: unreadable,
-        /// unstable, or beyond what the level can see.
+        /// Records that could not be judged and so are unproved: unreadable, unstable, or beyond what the level can
+        /// see.
         unreadable: u64,
-        /// Those of the differences that neither a pass nor a repair takes away: copies that somebody wrote
-        /// over, and whose record the lead has deleted.
+        /// Differences that neither a pass nor a repair removes: copies that another writer changed, and whose
+        /// record the lead has deleted.
         #[serde(default)]
         strays: u64,
     },
-    /// The route is about to be switched. Written before its store is asked.
+    /// The route is about to be switched. Recorded before its store gets the request.
     SwitchIntended {
-        /// Where the lead is to go.
+        /// The future lead.
         #[serde(flatten)]
         lead: Lead,
-        /// The attempt's own name: a route that shows it was switched by this attempt.
+        /// Name of the attempt: a route that shows it was switched by this attempt.
         attempt: String,
-        /// The route, with the place that its site stands for: nowhere else can the answer be found.
+        /// The route and the place of its site: only there can the answer be found.
         route: String,
-        /// Seconds until every client has read the route again, by the age that holds now and the one
-        /// that will.
+        /// Seconds until every client has read the route again, by the current and the future maximum age.
         max_age_s: u64,
     },
     /// The route shows the new lead: from here on the dataset only goes forward.
     Switched {
-        /// The lead now.
+        /// The current lead.
         #[serde(flatten)]
         lead: Lead,
     },
-    /// The switch did not happen, and can no longer.
+    /// The switch did not happen, and can no longer happen.
     SwitchAbandoned {
-        /// Why.
+        /// Why, for people.
         reason: String,
     },
     /// Every client has read the route again, and the old lead was looked at once more.
     CutOver {
-        /// Records that were written at the old lead after the final verification.
+        /// How many records were written at the old lead after the final verification.
         late: u64,
     },
-    /// The operator gave the dataset up: what was added for it is taken back, and a run begins anew.
+    /// The operator gave the dataset up: what was added for it is taken back, and the next run begins anew.
     Aborted,
 }
 
-/// What the last verification said, if it was clean: what decided, and what it did not compare.
+/// What the last verification relied on, if it was clean: what decided, and what it did not compare.
 pub fn last_proof<'a>(events: impl DoubleEndedIterator<Item = &'a Event>) -> Option<(Decided, &'a [String])> {
     events.rev().find_map(|event| match event {
         Event::Verified { decided, blind_spots, .. } => Some(Some((*decided, blind_spots.as_slice()))),
@@ -107,7 +106,8 @@ pub fn last_proof<'a>(events: impl DoubleEndedIterator<Item = &'a Event>) -> Opt
     })?
 }
 
-/// The level of the last verification, if it was clean, and what need not have survived at each target then.
+/// The level of the last verification, if it was clean, and the kinds of properties that could be lost at each
+/// target then.
 pub fn last_level<'a>(events: impl DoubleEndedIterator<Item = &'a Event>) -> Option<(&'a str, Option<&'a [u8]>)> {
     events.rev().find_map(|event| match event {
         Event::Verified { level, waived, .. } => Some(Some((level.as_str(), waived.as_deref()))),
@@ -116,19 +116,19 @@ pub fn last_level<'a>(events: impl DoubleEndedIterator<Item = &'a Event>) -> Opt
     })?
 }
 
-/// How many late writes are told by key.
+/// How many late writes are reported by key.
 pub const LATE_KEYS_MAX: usize = 100;
 
-/// Which site leads, since which epoch.
+/// The leading site and its epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lead {
     /// How often the lead has moved.
     pub epoch: Epoch,
-    /// The site.
+    /// The leading site's name in the plan.
     pub lead: SiteName,
 }
 
-/// Where a dataset stands.
+/// The state of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
@@ -137,56 +137,56 @@ pub enum State {
     Pending,
     /// A pass is under way.
     Copying {
-        /// The pass.
+        /// Number of the pass, from 1.
         pass: u64,
     },
     /// A pass ended, but some records failed.
     Incomplete {
-        /// The pass.
+        /// Number of the pass, from 1.
         pass: u64,
-        /// Records that failed.
+        /// How many records failed.
         failed: u64,
     },
-    /// A pass ended and everything it saw was brought over.
+    /// A pass ended, and everything it saw is at the targets.
     Copied {
-        /// The pass.
+        /// Number of the pass, from 1.
         pass: u64,
     },
     /// The last verification after the pass found differences.
     Different {
-        /// The pass.
+        /// Number of the pass, from 1.
         pass: u64,
-        /// Differences, and records that cannot be told.
+        /// Differences, plus records that could not be judged.
         differences: u64,
     },
     /// The last verification after the pass found every follower equal to its lead.
     Verified {
-        /// The pass.
+        /// Number of the pass, from 1.
         pass: u64,
         /// The level of that verification.
         level: String,
-        /// Records that it compared, over all targets: where there were none, it proved nothing.
+        /// Records that it compared, over all targets: if there were none, it proved nothing.
         compared: u64,
     },
-    /// The route is being switched; whether it was, only the route itself tells.
+    /// The route is being switched; only the route itself shows whether it was.
     Switching {
-        /// The pass.
+        /// Number of the pass, from 1.
         pass: u64,
-        /// Where the lead goes.
+        /// The future lead.
         #[serde(flatten)]
         lead: Lead,
-        /// The attempt.
+        /// Name of the attempt.
         attempt: String,
-        /// The route, with the place that its site stands for.
+        /// The route and the place of its site.
         route: String,
         /// Seconds until every client has read the route again.
         max_age_s: u64,
     },
     /// The route shows the new lead; clients may still act on the older one.
     Switched {
-        /// The pass.
+        /// Number of the pass, from 1.
         pass: u64,
-        /// The lead now.
+        /// The current lead.
         #[serde(flatten)]
         lead: Lead,
         /// Seconds until every client has read the route again.
@@ -194,22 +194,22 @@ pub enum State {
     },
     /// The lead has moved.
     CutOver {
-        /// The pass.
+        /// Number of the pass, from 1.
         pass: u64,
-        /// The lead now.
+        /// The current lead.
         #[serde(flatten)]
         lead: Lead,
-        /// Records that were written at the old lead too late to be brought over.
+        /// How many records were written at the old lead too late to be copied.
         late: u64,
     },
-    /// It was given up, and begins anew with the next run.
+    /// The operator gave it up; it begins anew with the next run.
     Aborted {
-        /// The pass that was the last.
+        /// Number of the last pass; 0 if none had begun.
         pass: u64,
     },
 }
 
-/// How far a run is to take a dataset.
+/// How far a run takes a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
@@ -217,18 +217,18 @@ pub enum Goal {
     Copied,
     /// Proved equal.
     Verified,
-    /// The lead moved, where the plan says that it moves.
+    /// The lead has moved, if the plan says that it moves.
     CutOver,
 }
 
-/// What a run does next with a dataset.
+/// The next action of a run for a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Begin this pass.
+    /// Begin the pass with this number.
     BeginPass(u64),
-    /// Go on with this pass.
+    /// Go on with the pass with this number.
     ResumePass(u64),
-    /// Verify.
+    /// Compare every target with the source.
     Verify,
     /// Cut over, once the phase is approved.
     CutOver,
@@ -238,18 +238,18 @@ pub enum Step {
     Watch,
 }
 
-/// An event that the state does not allow: a defect of this tool or a damaged ledger.
+/// An event that the state does not allow: a bug of this tool or a damaged ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("event {event:?} is not legal in state {state:?}")]
 pub struct IllegalEvent {
-    /// The state.
+    /// The state before the event.
     pub state: Box<State>,
-    /// The event.
+    /// The refused event.
     pub event: Box<Event>,
 }
 
 impl State {
-    /// The state after `event`.
+    /// The state after `event`; an error if the state does not allow it.
     pub fn apply(&self, event: &Event) -> Result<State, IllegalEvent> {
         let illegal = || IllegalEvent { state: Box::new(self.clone()), event: Box::new(event.clone()) };
         match (self, event) {
@@ -268,7 +268,7 @@ impl State {
                 State::Copied { pass } | State::Verified { pass, .. } | State::Different { pass, .. },
                 Event::Differed { differences, unreadable, .. },
             ) => Ok(State::Different { pass: *pass, differences: differences + unreadable }),
-            // The one way to a switch.
+            // The only way to a switch.
             (State::Verified { pass, .. }, Event::SwitchIntended { lead, attempt, route, max_age_s }) => {
                 Ok(State::Switching {
                     pass: *pass,
@@ -292,7 +292,7 @@ impl State {
         }
     }
 
-    /// Folds events into the state that they lead to.
+    /// Folds events, in order, into the resulting state.
     pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<State, IllegalEvent> {
         events.into_iter().try_fold(State::default(), |state, event| state.apply(event))
     }
@@ -328,7 +328,7 @@ impl State {
         }
     }
 
-    /// Where the lead has moved to, once the route shows it.
+    /// The new lead, once the route shows it.
     pub fn moved_to(&self) -> Option<&Lead> {
         match self {
             State::Switched { lead, .. } | State::CutOver { lead, .. } => Some(lead),
@@ -336,9 +336,9 @@ impl State {
         }
     }
 
-    /// What a new run starts with; `None` where nothing is left to do. A pass that was cut short goes
-    /// on; otherwise a new pass begins, because the source may have changed since the last one and
-    /// paired records cost only their listing.
+    /// The first step of a new run; `None` if nothing is left to do. An interrupted pass goes on; otherwise a new
+    /// pass begins, because the source may have changed since the last one and paired records cost only their
+    /// listing.
     pub fn first_step(&self) -> Option<Step> {
         match self {
             State::Copying { pass } => Some(Step::ResumePass(*pass)),
@@ -349,7 +349,7 @@ impl State {
         }
     }
 
-    /// What comes after a step, within the same run; `None` where this run has done what it can.
+    /// The next step within the same run; `None` if this run can do no more.
     pub fn next_step(&self, goal: Goal) -> Option<Step> {
         match self {
             State::Copied { .. } if goal > Goal::Copied => Some(Step::Verify),
@@ -415,9 +415,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is thrown at the machine: `Verified` follows only a pass that ended clean and a
-        /// verification after it, the route is switched only from there, and once the lead has
-        /// moved no pass begins again.
+        /// For any events: `Verified` follows only a pass that ended clean and a verification after it, the route
+        /// is switched only from there, and once the lead has moved no pass begins again.
         #[test]
         fn no_way_leads_around_the_verification(events in proptest::collection::vec(any_event(), 0..60)) {
             let mut state = State::default();

@@ -1,11 +1,11 @@
 //! Shards: key ranges, how they split, and how far each is done.
 //!
-//! A shard is a range of keys `(after, until]` in byte order. Its records finish in any order, but
-//! its [`Cursor`] may only stand where nothing before it is open: [`Window`] keeps that gapless
-//! prefix. A shard gives work away by splitting ([`split`]) near a key that [`bisect`] proposes.
+//! A shard is a range of keys `(after, until]` in byte order. Its records finish in any order, but its [`Cursor`]
+//! may only stand at a key with no open record before it: [`Window`] keeps that gapless prefix. A shard gives work
+//! away by splitting ([`split`]) near a key that [`bisect`] proposes.
 //!
-//! Keys are treated as fractions between 0 and 1 whose digits are their UTF-8 bytes: half way
-//! between `a` and `c` lies `b`, whatever the keys mean. No alphabet and no `/` is assumed.
+//! Keys are treated as fractions between 0 and 1 whose digits are their UTF-8 bytes: half way between `a` and `c`
+//! lies `b`, whatever the keys mean. No alphabet and no `/` is assumed.
 
 use std::{
     collections::VecDeque,
@@ -22,20 +22,20 @@ use crate::model::{Key, KeyRange};
 /// How far a shard is durably done for one target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Cursor {
-    /// Nothing yet.
+    /// No key is done yet.
     Start,
-    /// Everything at or before this key.
+    /// Every key up to and including this one is done.
     At(Key),
-    /// Everything in the shard.
+    /// The whole shard is done.
     End,
 }
 
-/// What was done, counted per shard and target in the pass under way.
+/// Work done, counted per shard and target in the current pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Records seen at the source.
     pub records: u64,
-    /// Their bytes.
+    /// Bytes of the records seen at the source.
     pub bytes: u64,
     /// Records that were equal already.
     pub same: u64,
@@ -49,7 +49,7 @@ pub struct Tally {
     pub extra: u64,
     /// Records written although an earlier, interrupted process had written them already.
     pub repeated: u64,
-    /// Their bytes.
+    /// Bytes of the repeated records.
     pub repeated_bytes: u64,
 }
 
@@ -67,17 +67,16 @@ impl std::ops::AddAssign for Tally {
     }
 }
 
-/// The records of one shard that are under way for one target, and the gapless prefix of those
-/// that are finished.
+/// The records of one shard that are under way for one target, and the gapless prefix of the finished ones.
 ///
-/// Finished means written, deferred or recorded as failed. A record whose ticket is dropped unfinished
-/// is given up: the cursor never passes it, so the window is closed from then on. Every call is O(1),
-/// amortised over the records.
+/// Finished means written, deferred or recorded as failed. A record whose ticket is dropped unfinished is given up:
+/// the cursor never passes it, so the window is closed from then on. Every call is O(1), amortised over the
+/// records.
 #[derive(Debug)]
 pub struct Window {
     /// Records begun and not yet passed by the cursor, in listing order; `Some` once finished.
     slots: VecDeque<(Key, Option<Tally>)>,
-    /// How many records left `slots` before its front: tickets count on from there.
+    /// How many records have left the front of `slots`; tickets count from there.
     passed: u64,
     /// The key that began last.
     last: Option<Key>,
@@ -90,27 +89,27 @@ pub struct Window {
 /// Whether another record may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Room {
-    /// It may.
+    /// Another record may begin.
     Free,
-    /// First one that is under way must finish, or the cursor must move over those that have.
+    /// First a record under way must finish, or the cursor must pass finished ones.
     Full,
-    /// None may any more: one that began was given up, and the cursor never passes it.
+    /// No record may begin any more: one was given up, and the cursor never passes it.
     Closed,
 }
 
-/// What a window knows of its listing.
+/// The state of a window's listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listing {
     /// More may come.
     Open,
     /// All records have begun.
     Ended,
-    /// [`Window::advance`] has said so.
+    /// [`Window::advance`] has returned the end.
     Told,
 }
 
-/// A record under way. It is finished once, by giving it back; dropping it gives the record up and closes
-/// its window, whatever the reason: a stop, a panic, a task that was cancelled.
+/// A record under way. Giving the ticket back finishes the record. Dropping it gives the record up and closes its
+/// window, for any reason: a stop, a panic, a cancelled task.
 #[derive(Debug)]
 #[must_use = "dropping it closes its window"]
 pub struct Ticket {
@@ -132,7 +131,7 @@ impl Window {
     ///
     /// # Panics
     ///
-    /// Panics where `limit` is 0: such a window lets nothing through.
+    /// Panics if `limit` is 0: such a window lets nothing through.
     pub fn new(limit: usize) -> Self {
         assert!(limit > 0, "a window of no records lets nothing through");
         Self { slots: VecDeque::new(), passed: 0, last: None, limit, listing: Listing::Open, closed: Arc::default() }
@@ -152,7 +151,7 @@ impl Window {
         self.slots.len()
     }
 
-    /// Whether the cursor has passed all that began.
+    /// Whether the cursor has passed every begun record.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -166,7 +165,7 @@ impl Window {
     ///
     /// # Panics
     ///
-    /// Panics where the window is full or ended, or `key` does not ascend: the cursor would lie.
+    /// Panics if the window is full or ended, or `key` does not ascend: the cursor would be wrong.
     pub fn begin(&mut self, key: Key) -> Ticket {
         assert!(self.slots.len() < self.limit, "the window holds {} records already", self.limit);
         assert!(self.listing == Listing::Open, "{key:?} began after the listing ended");
@@ -181,7 +180,7 @@ impl Window {
     ///
     /// # Panics
     ///
-    /// Panics where the ticket is of another window.
+    /// Panics if the ticket belongs to another window.
     pub fn finish(&mut self, mut ticket: Ticket, done: Tally) {
         ticket.closes = None;
         let slot = ticket.place.checked_sub(self.passed).and_then(|place| usize::try_from(place).ok());
@@ -196,8 +195,8 @@ impl Window {
         }
     }
 
-    /// Moves over what is finished without a gap: the new cursor, and what was done since the last
-    /// call. `None` where nothing moved.
+    /// Moves the cursor over the gapless prefix of finished records. Returns the new cursor and the work since the
+    /// last call; `None` if nothing moved.
     pub fn advance(&mut self) -> Option<(Cursor, Tally)> {
         let mut done = Tally::default();
         let mut reached = None;
@@ -214,8 +213,8 @@ impl Window {
     }
 }
 
-/// The two ranges that `range` falls into at `at`, the last key of the lower one. `None` unless
-/// `at` lies strictly within.
+/// The two ranges into which `at` divides `range`; `at` is the last key of the lower one. `None` unless `at` lies
+/// strictly within.
 pub fn split(range: &KeyRange, at: &Key) -> Option<(KeyRange, KeyRange)> {
     let above = range.after.as_ref().is_none_or(|after| after < at);
     let below = range.until.as_ref().is_none_or(|until| at < until);
@@ -225,8 +224,7 @@ pub fn split(range: &KeyRange, at: &Key) -> Option<(KeyRange, KeyRange)> {
     })
 }
 
-/// A range that holds `key` and, but for keys that nobody has, no other: what a listing of it shows
-/// is whether the key is there.
+/// A range that contains `key` and no other key that exists in practice: its listing shows whether the key is there.
 pub fn only(key: &Key) -> KeyRange {
     let mut below = key.as_str().to_owned();
     let after = below.pop().map(|last| {
@@ -251,8 +249,8 @@ pub fn tile<'a>(ranges: impl IntoIterator<Item = &'a KeyRange>) -> bool {
 /// Above every first byte of UTF-8, which ends at 0xF4.
 const TOP: u128 = 0xF5 << 120;
 
-/// A key strictly between two keys, about half way by bytes; `None` where nothing lies between. An
-/// absent bound does not bind.
+/// A key strictly between two keys, about half way by bytes; `None` if no key lies between. An absent bound does
+/// not limit.
 pub fn bisect(after: Option<&Key>, until: Option<&Key>) -> Option<Key> {
     let (low, high) = (after.map(Key::as_str), until.map(Key::as_str));
     let between = |text: &str| low.is_none_or(|low| low < text) && high.is_none_or(|high| text < high);
@@ -261,8 +259,8 @@ pub fn bisect(after: Option<&Key>, until: Option<&Key>) -> Option<Key> {
     let (from, to) = bounds(low, high, shared);
     let middle = from.checked_add(to.checked_sub(from)? / 2)?.to_be_bytes();
 
-    // Take characters from the middle until the text is between. Bytes that begin no character (a
-    // gap in UTF-8) end the search at the characters on either side of the gap.
+    // Take characters from the middle until the text is between. Bytes that begin no character (a gap in UTF-8) end
+    // the search at the characters on either side of the gap.
     let mut rest = &middle[..];
     while !rest.is_empty() {
         let (floor, ceiling) = around(rest);
@@ -278,13 +276,13 @@ pub fn bisect(after: Option<&Key>, until: Option<&Key>) -> Option<Key> {
         text.push(floor);
         rest = left;
     }
-    // The least key above `after`: where it does not fit, nothing does.
+    // The least key above `after`: if it does not fit, no key does.
     let least = low.map_or_else(String::new, |low| format!("{low}\0"));
     between(&least).then(|| Key::from(least.as_str()))
 }
 
-/// How much of `range` lies before `current`, from 0 to 1, judged by bytes: an estimate to show to
-/// people, since keys are seldom spread evenly.
+/// How much of `range` lies before `current`, from 0 to 1, judged by bytes: an estimate for people, since keys are
+/// seldom spread evenly.
 pub fn progress(range: &KeyRange, current: &Cursor) -> f64 {
     let current = match current {
         Cursor::Start => return 0.0,
@@ -301,7 +299,7 @@ pub fn progress(range: &KeyRange, current: &Cursor) -> f64 {
     share.clamp(0.0, 1.0)
 }
 
-/// How many bytes two bounds share, up to a character boundary; 0 where either is absent.
+/// How many bytes two bounds share, up to a character boundary; 0 if either is absent.
 fn shared_prefix(low: Option<&str>, high: Option<&str>) -> usize {
     let (Some(low), Some(high)) = (low, high) else { return 0 };
     let same = low.bytes().zip(high.bytes()).take_while(|(a, b)| a == b).count();
@@ -309,7 +307,7 @@ fn shared_prefix(low: Option<&str>, high: Option<&str>) -> usize {
     (0..=same).rev().find(|&at| low.is_char_boundary(at) && high.is_char_boundary(at)).unwrap_or(0)
 }
 
-/// Two bounds as fractions, past the prefix that they share.
+/// Two bounds as fractions, after their common prefix.
 fn bounds(low: Option<&str>, high: Option<&str>, shared: usize) -> (u128, u128) {
     let digits = |text: &str| fraction(&text.as_bytes()[shared..]);
     (low.map_or(0, digits), high.map_or(TOP, digits))
@@ -327,8 +325,8 @@ fn fraction(digits: &[u8]) -> u128 {
 fn around(bytes: &[u8]) -> (char, Option<char>) {
     let mut low = 0_u32;
     let mut high = char::MAX as u32;
-    // Scalar values ascend as their UTF-8 forms do, so this is a binary search for the last one
-    // that is not above. U+0000 never is.
+    // Scalar values ascend as their UTF-8 forms do, so this is a binary search for the last one that is not above.
+    // U+0000 never is.
     while low < high {
         let middle = low + (high - low).div_ceil(2);
         let mut buffer = [0; 4];
@@ -361,7 +359,7 @@ mod tests {
         Tally { records: 1, ..Tally::default() }
     }
 
-    /// Texts that share prefixes and hold awkward characters.
+    /// Texts with common prefixes and awkward characters.
     fn any_key() -> impl Strategy<Value = String> {
         let c = prop_oneof![
             Just('a'),
@@ -453,8 +451,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order of finishing, the cursor stands on the longest finished prefix, and
-        /// every tally is told exactly once.
+        /// For any order of finishing, the cursor stands on the longest finished prefix, and every tally is
+        /// returned exactly once.
         #[test]
         fn the_cursor_is_the_longest_finished_prefix(
             order in (1_usize..40).prop_flat_map(|n| Just((0..n).collect::<Vec<_>>()).prop_shuffle()),
@@ -486,7 +484,7 @@ mod tests {
             prop_assert!(window.is_empty());
         }
 
-        /// What is proposed lies strictly between; where nothing is proposed, nothing lies between.
+        /// A proposed key lies strictly between; without a proposal, no key lies between.
         #[test]
         fn a_bisection_lies_strictly_between(
             low in proptest::option::of(any_key()), high in proptest::option::of(any_key()),
@@ -501,7 +499,7 @@ mod tests {
             prop_assert!(high.as_ref().is_none_or(|high| middle < *high), "{middle:?}");
         }
 
-        /// Splitting again and again, where bisection proposes or at any key, tiles all keys.
+        /// Repeated splits, at proposals of bisection or at any key, tile all keys.
         #[test]
         fn splits_tile(cuts in proptest::collection::vec((any::<prop::sample::Index>(), proptest::option::of(any_key())), 0..20)) {
             let mut ranges = vec![KeyRange::all()];
@@ -524,7 +522,7 @@ mod tests {
         fn progress_ascends_and_stays_within(
             keys in proptest::collection::btree_set(any_key(), 4), low in any::<bool>(), high in any::<bool>(),
         ) {
-            // Drawn in order, for ranges drawn at random seldom hold two keys drawn at random.
+            // Drawn in order, because random ranges seldom hold two random keys.
             let keys: Vec<_> = keys.iter().map(|text| key(text)).collect();
             let [first, a, b, last] = &keys[..] else { unreachable!("four were drawn") };
             let range = KeyRange { after: low.then(|| first.clone()), until: high.then(|| last.clone()) };
@@ -546,7 +544,7 @@ mod tests {
         assert_eq!(bisect(Some(&key("b")), Some(&key("a"))), None);
     }
 
-    /// Halving again and again, always keeping one half, narrows in on any key in few steps.
+    /// Repeated halving that always keeps one half finds any key in few steps.
     #[test]
     fn halving_finds_a_key_fast() {
         let wanted = key("photos/2024/07/img_31337.jpg");

@@ -1,4 +1,4 @@
-//! How work in progress speaks to the dispatcher, the only writer of the ledger.
+//! How work in progress speaks to the scribe, the only writer of the ledger.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ pub(crate) struct Report {
     pub(crate) committed: Option<oneshot::Sender<()>>,
 }
 
-/// The ledger could not be written; the dispatcher knows why and ends the run.
+/// The ledger could not be written; the scribe knows why, and the run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotWritten;
 
@@ -25,7 +25,7 @@ impl From<NotWritten> for EngineError {
     }
 }
 
-/// One worker's way to the ledger: reads go straight to it, records through the dispatcher.
+/// One worker's way to the ledger: reads go straight to it, records through the scribe.
 #[derive(Debug, Clone)]
 pub(crate) struct Journal {
     pub(crate) ledger: Arc<Ledger>,

@@ -2,15 +2,15 @@
 //!
 //! # Who owns what
 //!
-//! The *dispatcher* owns the state of the run: it asks [`lifecycle`](migrate_core::lifecycle) what is next
-//! for each dataset, hands shards to workers and splits them while workers idle. A *worker* joins
-//! both sides' listings of one shard and copies what differs. The *scribe* writes the ledger, alone,
-//! in the order in which reports reach it. The display listens to events and decides nothing.
+//! `run::phases` owns the state of the run: it asks [`lifecycle`](migrate_core::lifecycle) what is next for
+//! each dataset. `run::shards` hands the shards of a phase to workers and splits them while workers idle. A
+//! *worker* joins both sides' listings of one shard and copies what differs. The *scribe* writes the ledger,
+//! alone, in the order in which reports reach it. The display listens to events and decides nothing.
 //!
 //! ```text
-//! dispatcher ──shards──▶ worker ──rows──▶ copy ──▶ stores
-//!      │                   │               │
-//!      └──── records ──────┴───────────────┴──▶ scribe ──▶ ledger
+//! phases ──▶ shards ──▶ worker ──rows──▶ copy ──▶ stores
+//!    │         │          │               │
+//!    └─────────┴─records──┴───────────────┴──▶ scribe ──▶ ledger
 //! ```
 //!
 //! # Consistency
@@ -47,6 +47,7 @@ mod shutdown;
 mod sink;
 pub mod sites;
 pub mod standing;
+mod state;
 pub mod survey;
 mod verify;
 mod waits;

@@ -22,11 +22,11 @@ pub(crate) const REPORTS_QUEUED: usize = 256;
 
 /// What is durably done, per dataset. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Board(Arc<Mutex<BTreeMap<DatasetName, Standing>>>);
+pub(crate) struct Board(Arc<Mutex<BTreeMap<DatasetName, PassProgress>>>);
 
 /// One dataset's standing.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct PassProgress {
     /// Per target: what was done in this pass.
     pub(crate) tallies: BTreeMap<TargetIndex, Tally>,
     /// Shards with their ranges and the least of their cursors.
@@ -38,18 +38,18 @@ pub(crate) struct Standing {
 }
 
 impl Board {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatasetName, Standing>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DatasetName, PassProgress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a dataset's standing.
-    pub(crate) fn read<T>(&self, dataset: &DatasetName, read: impl FnOnce(&Standing) -> T) -> Option<T> {
+    pub(crate) fn read<T>(&self, dataset: &DatasetName, read: impl FnOnce(&PassProgress) -> T) -> Option<T> {
         self.lock().get(dataset).map(read)
     }
 
     /// Puts a dataset on the board, with the shards of the pass under way.
     pub(crate) fn enter(&self, dataset: &DatasetName, targets: usize, shards: &[migrate_ledger::ShardRow]) {
-        let mut standing = Standing { targets, ..Standing::default() };
+        let mut standing = PassProgress { targets, ..PassProgress::default() };
         for row in shards {
             let cursors = row.targets.iter().map(|(target, cursor, _)| (*target, cursor.clone())).collect();
             standing.shards.insert(row.id, (row.range.clone(), cursors));
@@ -94,7 +94,7 @@ impl Board {
     }
 }
 
-impl Standing {
+impl PassProgress {
     fn split(&mut self, id: ShardId, at: &Key, new: ShardId) {
         if let Some((range, _)) = self.shards.get_mut(&id)
             && let Some((lower, upper)) = shard::split(range, at)
@@ -112,7 +112,7 @@ impl Standing {
         }
         let done = self.shards.values().map(|(range, cursors)| {
             let of = |place| {
-                let target = TargetIndex(u16::try_from(place).unwrap_or(u16::MAX));
+                let target = TargetIndex::at(place);
                 cursors.get(&target).map_or(0.0, |cursor| shard::progress(range, cursor))
             };
             (0..self.targets).map(of).fold(1.0, f64::min)

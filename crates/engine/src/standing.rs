@@ -351,7 +351,7 @@ async fn of_dataset(
     list_unclaimed(reader, ledger, &mut standing, failures_max).await?;
     let shards = ledger.shards(&dataset.name).await?;
     for place in 0..standing.targets.len() {
-        let index = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+        let index = TargetIndex::at(place);
         let counts = ledger.counts(&dataset.name, index).await?;
         fill(&mut standing.targets[place], index, counts, &shards);
         standing.failures_total += counts.failed;

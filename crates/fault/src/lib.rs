@@ -1,9 +1,9 @@
-//! Which operation a fault strikes: seeded, counted rules, for whatever can be made to fail.
+//! Which operation a fault strikes: seeded, counted rules for any kind of place that can fail.
 //!
-//! Two things fail on purpose: the servers of the [`local_cloud`](migrate_local_cloud), request by request, and
-//! the decorator [`store::faulty`](migrate_store::faulty), call by call. Each knows its own kinds of
-//! faults and its own operations; when a fault strikes is the same for both, so that a rule means
-//! the same and a seed replays the same in both. Neither room may know the other, so it stands here.
+//! Two things fail on purpose: the servers of `migrate-local-cloud`, request by request, and the decorator
+//! `migrate_store::faulty`, call by call. Each knows its own kinds of faults and its own operations. The rule
+//! for when a fault strikes is the same for both, so a rule means the same and a seed replays the same in
+//! both. Neither of the two members may know the other, so the rule stands here.
 //!
 //! The fate of an operation is a function of the seed and of how many operations each rule has seen.
 
@@ -12,12 +12,12 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// What can go wrong, in one kind of place.
+/// The faults of one kind of place.
 pub trait Kind: Debug + Copy + PartialEq {
-    /// What it can go wrong with.
+    /// The operations that can fail there.
     type Operation: Debug + Copy + PartialEq;
 
-    /// Whether the fault makes sense for an operation, where its rule names none.
+    /// Whether the fault makes sense for an operation. Decides for rules without operations.
     fn applies_to(self, operation: Self::Operation) -> bool;
 }
 
@@ -32,14 +32,14 @@ pub enum When {
     Probability(f64),
 }
 
-/// One kind of fault, when it strikes and whom.
+/// One kind of fault, and which operations it strikes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule<K: Kind> {
-    /// What goes wrong.
+    /// The fault to inject.
     pub fault: K,
-    /// With which of the operations it looks at.
+    /// Which of the operations below fail.
     pub when: When,
-    /// The operations it looks at; empty for all for which the fault makes sense.
+    /// The operations that the rule looks at; empty for all for which the fault makes sense.
     pub operations: Vec<K::Operation>,
 }
 
@@ -61,35 +61,35 @@ impl<K: Kind> Rule<K> {
     }
 }
 
-/// All that goes wrong. The first rule that strikes decides.
+/// All faults of one place. The first rule that strikes decides.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules<K: Kind> {
-    /// What chance is drawn from.
+    /// Seed of the random draws.
     pub seed: u64,
-    /// The rules.
+    /// In order of precedence.
     pub rules: Vec<Rule<K>>,
 }
 
 impl<K: Kind> Default for Rules<K> {
-    /// Nothing goes wrong.
+    /// No fault.
     fn default() -> Self {
         Self { seed: 0, rules: Vec::new() }
     }
 }
 
 impl<K: Kind> Rules<K> {
-    /// One rule.
+    /// One rule alone.
     pub fn one(seed: u64, rule: Rule<K>) -> Self {
         Self { seed, rules: vec![rule] }
     }
 }
 
-/// A fault that strikes now, with a number drawn for it (where to flip a bit).
+/// A fault that strikes now.
 #[derive(Debug, Clone, Copy)]
 pub struct Strike<K> {
-    /// What happens to the operation.
+    /// The fault of the rule that struck.
     pub fault: K,
-    /// A number that is drawn for it: where a bit flips, say.
+    /// A random number for it, for example the bit to flip.
     pub draw: u64,
 }
 
@@ -101,18 +101,18 @@ pub struct Counted<K: Kind> {
 }
 
 impl<K: Kind> Counted<K> {
-    /// Rules of which none has counted yet.
+    /// Rules with all counts at 0.
     pub fn new(rules: Rules<K>) -> Self {
         let seen = rules.rules.iter().map(|_| AtomicU64::new(0)).collect();
         Self { rules, seen }
     }
 
-    /// What chance is drawn from.
+    /// Seed of the random draws.
     pub fn seed(&self) -> u64 {
         self.rules.seed
     }
 
-    /// What goes wrong with the next operation, which is this one.
+    /// Counts the operation that begins now; the fault that strikes it, if any.
     pub fn next(&self, operation: K::Operation) -> Option<Strike<K>> {
         let mut strike = None;
         for (index, (rule, seen)) in self.rules.rules.iter().zip(&self.seen).enumerate() {
@@ -147,7 +147,7 @@ pub fn mix(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Flips one bit of a body, the one that `draw` names; an empty body stays as it is.
+/// Flips the bit of a body that `draw` selects; an empty body stays as it is.
 pub fn flip_bit(bytes: &[u8], draw: u64) -> Vec<u8> {
     let mut changed = bytes.to_vec();
     if !changed.is_empty() {
@@ -161,7 +161,7 @@ pub fn flip_bit(bytes: &[u8], draw: u64) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// One that applies to even operations only, and one that applies to all.
+    /// A kind for even operations only, and a kind for all.
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum Trouble {
         Even,

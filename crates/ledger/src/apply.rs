@@ -1,10 +1,10 @@
 //! What each kind of [`Record`] does to the tables.
 //!
-//! A record that contradicts what the ledger holds is refused ([`Fault::Illegal`]): it is a defect
-//! of this tool, and a ledger that takes it would lie from then on.
+//! A record that contradicts the ledger is refused ([`Fault::Illegal`]): it is a bug of this tool, and a ledger
+//! that took it would be wrong from then on.
 //!
-//! Counts are kept as records are written, in [`Memory`], and go to their table at the end of each
-//! batch, inside its savepoint. Whatever is rolled back, memory is forgotten and read again.
+//! Counts are kept in [`Memory`] while records are written, and go to their table at the end of each batch, inside
+//! its savepoint. After a rollback, memory is cleared and read again.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ use migrate_core::{
     shard,
 };
 
-/// What the writer remembers between batches. Always in step with the tables, or empty.
+/// The writer's memory between batches. Always in step with the tables, or empty.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     datasets: HashMap<DatasetName, i64>,
@@ -35,14 +35,14 @@ struct Remembered {
 }
 
 impl Memory {
-    /// Forgets everything, to be read again.
+    /// Forgets everything, so that it is read again.
     pub(super) fn forget(&mut self) {
         self.datasets.clear();
         self.counts.clear();
     }
 }
 
-/// Where a record is, in the tables' terms.
+/// The place of a record, in the tables' terms.
 #[derive(Debug, Clone, Copy)]
 struct Place<'a> {
     dataset: i64,
@@ -161,7 +161,7 @@ impl Apply<'_> {
         Ok(Place { dataset: self.known(dataset)?, target, key })
     }
 
-    /// Runs a statement; how many rows it changed.
+    /// Runs a statement; returns how many rows it changed.
     pub(super) fn run(&self, sql: &str, values: impl rusqlite::Params) -> Result<usize, Fault> {
         Ok(self.connection.prepare_cached(sql)?.execute(values)?)
     }
@@ -215,8 +215,7 @@ impl Apply<'_> {
         }
         self.run("DELETE FROM cursor WHERE shard IN (SELECT id FROM shard WHERE dataset = ?1)", [dataset])?;
         self.run("DELETE FROM shard WHERE dataset = ?1", [dataset])?;
-        // Damaged records stay: both listings may agree with the pair, so that no pass would find
-        // them again.
+        // Damaged records stay: both listings may agree with the pair, so no pass would find them again.
         self.run("DELETE FROM waiting WHERE dataset = ?1 AND kind <> ?2", params![dataset, Open::Damaged as u8])?;
         self.keep_counts()?;
         self.run("UPDATE count SET deferred = 0, failed = 0, doomed = 0 WHERE dataset = ?1", [dataset])?;
@@ -246,8 +245,8 @@ impl Apply<'_> {
         }
     }
 
-    /// Where a target's cursor stood past `at`, the lower part is done and the new shard takes the
-    /// cursor over. The tally stays with the shard that earned it.
+    /// If a target's cursor is past `at`, the lower part is done and the new shard takes over the cursor. The tally
+    /// stays with the shard that earned it.
     fn split(&mut self, id: ShardId, at: &Key, new: ShardId) -> Result<(), Fault> {
         let (dataset, range) = self.shard(id)?;
         let Some((_, upper)) = shard::split(&range, at) else {
@@ -363,8 +362,8 @@ impl Apply<'_> {
         self.settle(at)
     }
 
-    /// A damaged record stays one until it is written or deleted: deferring it, or failing to mend it,
-    /// must not make it forgotten.
+    /// A damaged record stays damaged until it is written or deleted: a deferral or a failed repair must not make
+    /// the ledger forget it.
     fn wait(&mut self, at: Place<'_>, kind: Open, reason: Option<&str>, since: Option<Timestamp>) -> Result<(), Fault> {
         if matches!(kind, Open::Deferred | Open::Failed) && self.remembered(at)?.counts.damaged > 0 {
             let damaged = self.run(
@@ -390,8 +389,7 @@ impl Apply<'_> {
         self.count(at, |counts| *counts.waiting_mut(kind) += 1)
     }
 
-    /// Clears whatever the record waits for. Where none waits at the target, as in the common case, no
-    /// table is asked.
+    /// Clears whatever the record waits for. If no record waits at the target, as usual, this runs no statement.
     fn settle(&mut self, at: Place<'_>) -> Result<(), Fault> {
         let waiting = self.remembered(at)?.counts;
         for kind in Open::ALL {
@@ -429,7 +427,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// The upload's id, where the store has named it; refused where no upload was intended.
+    /// The upload's id, if the store has named it; refused if no upload was intended.
     fn upload_id(&self, at: Place<'_>) -> Result<Option<String>, Fault> {
         let mut statement =
             self.connection.prepare_cached("SELECT id FROM upload WHERE dataset = ?1 AND target = ?2 AND key = ?3")?;

@@ -1,12 +1,12 @@
 //! How values become columns.
 //!
 //! - A key is a BLOB of its UTF-8 bytes: BLOBs compare by bytes, as keys do, and hold NUL.
-//! - A tag is a TEXT as it is, but the usual S3 `ETag`, 32 hexadecimal digits with or without a part count,
-//!   is a BLOB of 16 digest bytes and the count's bytes. One in quotation marks has a zero between the two;
-//!   no count begins with one.
-//! - Evidence is a BLOB: the CRC-64/NVME (8 bytes, big-endian), then for each part its SHA-256
-//!   (32 bytes) and its size (LEB128). So the SHA-256 of an object of one part stands at byte 9.
-//! - Unsigned numbers are SQLite's signed ones; what does not fit is refused.
+//! - A tag is a TEXT as it is, except the usual S3 `ETag`, 32 hexadecimal digits with or without a part count: it
+//!   is a BLOB of 16 digest bytes and the count's bytes. A tag in quotation marks has a zero between the two; no
+//!   count begins with one.
+//! - Evidence is a BLOB: the CRC-64/NVME (8 bytes, big-endian), then for each part its SHA-256 (32 bytes) and its
+//!   size (LEB128). So the SHA-256 of an object of one part stands at byte 9.
+//! - Unsigned numbers are SQLite's signed ones; a number that does not fit is refused.
 
 use rusqlite::{
     Row, ToSql,
@@ -30,7 +30,7 @@ impl FromSql for KeyColumn {
     }
 }
 
-/// The bytes that a key is kept as.
+/// The bytes of a key's column.
 pub(super) fn key(key: &Key) -> &[u8] {
     key.as_str().as_bytes()
 }
@@ -86,7 +86,7 @@ fn pack(tag: &str) -> Option<Vec<u8>> {
     packed.extend(quoted.map(|_| QUOTED));
     if let Some(parts) = parts {
         let count: u32 = parts.parse().ok()?;
-        // Only what would be written the same way: no "+5", "05" or "0".
+        // Only the form that would be written again: no "+5", "05" or "0".
         if count == 0 || count.to_string() != parts {
             return None;
         }
@@ -128,7 +128,7 @@ pub(super) fn evidence(evidence: &Evidence) -> Vec<u8> {
     coded
 }
 
-/// Evidence read back; `None` where `coded` is none.
+/// Evidence read back; `None` if `coded` is not evidence.
 pub(super) fn read_evidence(coded: &[u8]) -> Option<Evidence> {
     let (crc, mut rest) = coded.split_first_chunk::<8>()?;
     let mut parts = Vec::with_capacity(rest.len() / 33);

@@ -5,71 +5,71 @@ use std::path::PathBuf;
 /// Why the ledger could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// It was written by a later version of this tool.
+    /// A later version of this tool wrote the file.
     #[error("the ledger {path} has format {found}, newer than this build's {known}: use the newer migrate")]
     Newer {
-        /// The file.
+        /// Path of the ledger's file.
         path: PathBuf,
-        /// Its format.
+        /// Format of the file.
         found: i64,
-        /// The newest format that this build knows.
+        /// The only format that this build can read.
         known: i64,
     },
-    /// It was written by an earlier version of this tool, in a format that is no longer read.
+    /// An earlier version of this tool wrote the file, in a format that is no longer read.
     #[error(
         "the ledger {path} has format {found}, older than this build's {known}: finish with the migrate that began it, \
          or name another --state directory to begin anew, which compares both sides afresh"
     )]
     Older {
-        /// The file.
+        /// Path of the ledger's file.
         path: PathBuf,
-        /// Its format.
+        /// Format of the file.
         found: i64,
-        /// The format that this build knows.
+        /// The only format that this build can read.
         known: i64,
     },
-    /// It belongs to a plan of another name.
+    /// The file belongs to a plan of another name.
     #[error("the ledger {path} belongs to plan {found:?}: give this plan another name or another --state directory")]
     OtherPlan {
-        /// The file.
+        /// Path of the ledger's file.
         path: PathBuf,
-        /// The plan it belongs to.
+        /// Name of the plan it belongs to.
         found: String,
     },
-    /// It is damaged.
+    /// The file is damaged.
     #[error(
         "the ledger {path} is damaged: {detail}; nothing at the sites is lost: restore the file, or move it away and \
          run again, which compares both sides afresh"
     )]
     Corrupt {
-        /// The file.
+        /// Path of the ledger's file.
         path: PathBuf,
-        /// What SQLite says.
+        /// The text of the error from SQLite, or of the failed check.
         detail: String,
     },
-    /// It is no longer where it was opened. Nothing of the batch was written.
+    /// The file is no longer at the path where it was opened. Nothing of the batch was written.
     #[error(
         "the ledger {path} was removed, moved or replaced under this process, which stops: what it had done since \
          its last commit is not recorded, and nothing at the sites is lost"
     )]
     Gone {
-        /// The file.
+        /// Path of the ledger's file.
         path: PathBuf,
     },
-    /// Its disk is full. Nothing of the batch was written.
+    /// The disk of the file is full. Nothing of the batch was written.
     #[error("the disk of the ledger {path} is full: make room, then run the same command again")]
     Full {
-        /// The file.
+        /// Path of the ledger's file.
         path: PathBuf,
     },
-    /// Anything else.
+    /// Any other failure.
     #[error("{action} the ledger {path}")]
     Other {
-        /// The file.
+        /// Path of the ledger's file.
         path: PathBuf,
-        /// What was tried: "open", "read", "write".
+        /// The failed action: "open", "read" or "write".
         action: &'static str,
-        /// The cause.
+        /// The error from SQLite or the operating system, or the text of the fault.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

@@ -1,5 +1,5 @@
-//! Why one operation failed, before it is known which caller hears of it: a failed commit fails
-//! every batch in it, so a fault can be cloned.
+//! Why one operation failed, before its callers are known: a failed commit fails every batch in it, so a fault can
+//! be cloned.
 
 use std::{path::Path, sync::Arc};
 
@@ -10,15 +10,15 @@ use super::LedgerError;
 /// A failure of one statement, batch or commit.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
-    /// SQLite failed.
+    /// An error from SQLite.
     Sqlite(Arc<Error>),
-    /// A record contradicts what the ledger holds: a defect of this tool.
+    /// A record contradicts the ledger: a bug of this tool.
     Illegal(String),
-    /// What was read is not what this tool writes.
+    /// The file holds data in a form that this tool never writes.
     Damaged(String),
     /// The file is no longer where it was opened.
     Gone,
-    /// The thread that should have done it has stopped.
+    /// The thread for this work has stopped.
     Stopped(&'static str),
 }
 
@@ -36,14 +36,13 @@ impl Fault {
         }
     }
 
-    /// Whether the operating system failed to read or write. After a failed sync nobody knows what
-    /// is on the disk, and asking again may be answered with a lie
-    /// (<https://wiki.postgresql.org/wiki/Fsync_Errors>).
+    /// Whether the operating system failed to read or write. After a failed sync the content of the disk is
+    /// unknown, and asking again may return a wrong answer (<https://wiki.postgresql.org/wiki/Fsync_Errors>).
     pub(super) fn is_io(&self) -> bool {
         self.sqlite().is_some_and(|error| error.code == ErrorCode::SystemIoFailure && !is_full(error))
     }
 
-    /// Whether the file could not be opened as asked for, as where its directory is read-only.
+    /// Whether the file could not be opened as requested, for example because its directory is read-only.
     pub(super) fn cannot_open(&self) -> bool {
         self.sqlite().is_some_and(|error| matches!(error.code, ErrorCode::CannotOpen | ErrorCode::ReadOnly))
     }
@@ -79,8 +78,8 @@ impl Fault {
     }
 }
 
-/// SQLite says `SQLITE_FULL` where a write finds no room, but `SQLITE_IOERR_SHMSIZE` where its
-/// shared-memory file cannot grow (`unixShmMap` in `os_unix.c`).
+/// SQLite says `SQLITE_FULL` if a write finds no room, but `SQLITE_IOERR_SHMSIZE` if its shared-memory file cannot
+/// grow (`unixShmMap` in `os_unix.c`).
 fn is_full(error: ffi::Error) -> bool {
     error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
 }

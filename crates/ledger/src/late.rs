@@ -1,7 +1,7 @@
-//! Late writes: records that were written at the old lead after it had been compared for the last time.
+//! Late writes: records written at the old lead after its last comparison.
 //!
-//! The new lead lacks them, and nobody but a person can say what they are worth. Each is kept until a look
-//! has found both leads equal, or somebody has decided, whose name is kept with it.
+//! The new lead lacks them, and only a person can decide what they are worth. Each is kept until a look finds both
+//! leads equal, or an operator decides, whose name is kept with it.
 
 use rusqlite::{Connection, params};
 
@@ -13,32 +13,32 @@ use super::{
 };
 use migrate_core::model::{DatasetName, Key, Timestamp};
 
-/// How many late writes a dataset has, by what became of them.
+/// How many late writes a dataset has, by their outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LateCounts {
-    /// Nobody has decided, and the leads were not found equal.
+    /// Without a decision, and the leads were not found equal.
     pub open: u64,
-    /// Both leads were found equal.
+    /// A look found both leads equal.
     pub equal: u64,
-    /// Somebody has decided.
+    /// An operator has decided.
     pub resolved: u64,
 }
 
-/// What somebody has decided of a late write.
+/// An operator's decision about a late write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// The record.
+    /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// Who.
+    /// The operator who decided.
     pub by: String,
-    /// When.
+    /// Milliseconds since 1970 UTC.
     pub at: Timestamp,
-    /// Why, where it was said.
+    /// Why, if the operator gave a reason.
     pub reason: Option<String>,
 }
 
 impl Apply<'_> {
-    /// Forgets what a look that was cut off has found.
+    /// Forgets all late writes of the dataset, because a new look begins.
     pub(super) fn begin_late(&mut self, dataset: &DatasetName) -> Result<(), Fault> {
         let dataset = self.known(dataset)?;
         self.run("DELETE FROM late WHERE dataset = ?1", [dataset])?;
@@ -53,7 +53,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Settles those that are open of these, or all that are.
+    /// Settles those of `keys` that are open; without `keys`, all open ones.
     pub(super) fn settle_late(
         &mut self,
         dataset: &DatasetName,
@@ -75,7 +75,7 @@ impl Apply<'_> {
     }
 }
 
-/// The late writes that are open, ascending by key, at most `limit`.
+/// The open late writes, ascending by key, at most `limit`.
 pub(super) fn open(
     connection: &Connection,
     dataset: i64,
@@ -96,7 +96,7 @@ pub(super) fn is_open(connection: &Connection, dataset: i64, key: &Key) -> Resul
     Ok(statement.exists(params![dataset, blob(key)])?)
 }
 
-/// How many there are.
+/// How many late writes there are.
 pub(super) fn counts(connection: &Connection, dataset: i64) -> Result<LateCounts, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT count(*) FILTER (WHERE at_ms IS NULL), count(*) FILTER (WHERE at_ms IS NOT NULL AND by IS NULL),
@@ -106,7 +106,7 @@ pub(super) fn counts(connection: &Connection, dataset: i64) -> Result<LateCounts
         .query_row([dataset], |row| Ok(LateCounts { open: row.get(0)?, equal: row.get(1)?, resolved: row.get(2)? }))?)
 }
 
-/// What was decided last, at most `limit`.
+/// The latest decisions, at most `limit`.
 pub(super) fn resolved(connection: &Connection, dataset: i64, limit: usize) -> Result<Vec<Resolved>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT key, by, at_ms, reason FROM late WHERE dataset = ?1 AND by IS NOT NULL

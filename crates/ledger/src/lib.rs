@@ -2,25 +2,23 @@
 //!
 //! # What it holds
 //!
-//! Per dataset: what it means (to refuse a plan that changed), its lifecycle events, the shards and
-//! cursors of the pass under way, and per record and target the *pair*: which source version became
-//! which target version, with the evidence. Beside these the uploads under way with the digests of
-//! their parts, records that were deferred or failed, what probes found of each endpoint, which directories
-//! were met, and what operators said: approvals, requests, limits.
+//! Per dataset: its meaning (to refuse a plan that changed), its lifecycle events, the shards and cursors of the
+//! current pass, and per record and target the *pair*: which source version became which target version, with the
+//! evidence. Also the uploads under way with the digests of their parts, deferred and failed records, the result of
+//! each endpoint's probe, the directories met, and what operators said: approvals, requests, limits.
 //!
 //! # How it is written
 //!
-//! One thread owns the writing connection. [`Ledger::append`] hands it a batch of [`Record`]s
-//! through a bounded channel and returns when the batch is on disk: the thread drains the channel
-//! and commits what it finds as one transaction (group commit), so that a batch is atomic and many
-//! batches share one sync. Reads go through a second connection in WAL mode and see what was
-//! committed.
+//! One thread owns the writing connection. [`Ledger::append`] hands it a batch of [`Record`]s through a bounded
+//! channel and returns when the batch is on disk: the thread drains the channel and commits what it finds as one
+//! transaction (group commit), so that a batch is atomic and many batches share one sync. Reads go through a second
+//! connection in WAL mode and see what was committed.
 //!
 //! # Consistency
 //!
-//! A target is written before the ledger says so, never the other way round. A cursor moves in the
-//! same batch as the records that it passes. So whatever instant a crash picks, the ledger claims
-//! nothing that is not so, and what it does not know yet is found again by looking.
+//! A target is written before the ledger says so, never the other way round. A cursor moves in the same batch as
+//! the records that it passes. So after a crash at any instant, the ledger claims nothing false, and a look finds
+//! what it does not know yet.
 
 mod apply;
 mod code;

@@ -1,4 +1,4 @@
-//! What is asked of the tables. Every function reads one snapshot.
+//! The queries of the tables. Every function reads one snapshot.
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::ValueRef};
 
@@ -13,13 +13,13 @@ use migrate_core::{
     model::{DatasetName, Key, KeyRange, Sha256, ShardId, TargetIndex, Timestamp, Token},
 };
 
-/// A dataset's id; `None` where it has not begun.
+/// A dataset's id; `None` if it has not begun.
 pub(super) fn dataset(connection: &Connection, name: &DatasetName) -> Result<Option<i64>, Fault> {
     let mut statement = connection.prepare_cached("SELECT id FROM dataset WHERE name = ?1")?;
     Ok(statement.query_row([name.as_str()], |row| row.get(0)).optional()?)
 }
 
-/// What a dataset means.
+/// The meaning of a dataset, as canonical JSON.
 pub(super) fn meaning(connection: &Connection, dataset: i64) -> Result<String, Fault> {
     let mut statement = connection.prepare_cached("SELECT meaning FROM dataset WHERE id = ?1")?;
     Ok(statement.query_row([dataset], |row| row.get(0))?)
@@ -58,14 +58,14 @@ pub(super) fn cursors(connection: &Connection, shard: ShardId) -> Result<Vec<(Ta
     })
 }
 
-/// The greatest id that a shard ever had; 0 where there was none.
+/// The greatest id that a shard ever had; 0 if there was none.
 pub(super) fn shard_last(connection: &Connection) -> Result<u64, Fault> {
     let last = connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'shard'", [], |row| row.get(0));
     Ok(last.optional()?.unwrap_or(0))
 }
 
-/// The pairs of a range, ascending by key and target: `limit` of them at least where there are as
-/// many, and then the remaining targets of the last key.
+/// The pairs of a range, ascending by key and target: at least `limit` of them if there are as many, and then the
+/// remaining targets of the last key.
 pub(super) fn pairs(
     connection: &Connection,
     dataset: i64,
@@ -103,7 +103,7 @@ pub(super) fn pair(
     rows.next()?.map(|row| code::read_pair(row, 0)).transpose()
 }
 
-/// Records that wait, ascending by key, at most `limit`.
+/// Waiting records of one kind, ascending by key, at most `limit`.
 pub(super) fn open_records(
     connection: &Connection,
     dataset: i64,
@@ -141,8 +141,8 @@ pub(super) fn counts(connection: &Connection, dataset: i64, target: TargetIndex)
     Ok(found.optional()?.unwrap_or_default())
 }
 
-/// How many objects this migration has written at a target, and their bytes. Those that were found there and
-/// were equal have no evidence. Reads every pair of the dataset.
+/// How many objects this migration has written at a target, and their bytes. Objects that were found there and were
+/// equal have no evidence. Reads every pair of the dataset.
 pub(super) fn written(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<(u64, u64), Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT count(*), coalesce(sum(size), 0) FROM pair WHERE dataset = ?1 AND target = ?2 AND evidence IS NOT NULL",
@@ -150,12 +150,12 @@ pub(super) fn written(connection: &Connection, dataset: i64, target: TargetIndex
     Ok(statement.query_row(params![dataset, target.0], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
-/// Which of a dataset's uploads under way.
+/// Which of a dataset's current uploads.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Uploads<'a> {
     All,
     One(TargetIndex, &'a Key),
-    /// Those of a target whose record waits for no copy, so that nothing would go on with them.
+    /// Those of a target whose record waits for nothing, or only for its deletion: no copy would use them.
     Idle(TargetIndex),
 }
 
@@ -223,24 +223,24 @@ pub(super) fn unclaimed(connection: &Connection, dataset: i64) -> Result<Vec<Unc
     })
 }
 
-/// What a probe found of an endpoint, and when.
+/// The result of an endpoint's last probe, and when it was.
 pub(super) fn capabilities(connection: &Connection, location: &str) -> Result<Option<(String, Timestamp)>, Fault> {
     let mut statement = connection.prepare_cached("SELECT capabilities, at_ms FROM probe WHERE location = ?1")?;
     Ok(statement.query_row([location], |row| Ok((row.get(0)?, Timestamp(row.get(1)?)))).optional()?)
 }
 
-/// Which directory was found at each path.
+/// Path and identity of each directory that was met.
 pub(super) fn places(connection: &Connection) -> Result<Vec<(String, String)>, Fault> {
     let mut statement = connection.prepare_cached("SELECT path, identity FROM place")?;
     gather(statement.query([])?, |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// The ledger's own name.
+/// The ledger's own id.
 pub(super) fn id(connection: &Connection) -> Result<String, Fault> {
     Ok(connection.query_row("SELECT value FROM meta WHERE name = 'id'", [], |row| row.get(0))?)
 }
 
-/// Reads every row.
+/// Collects every row.
 pub(super) fn gather<T>(
     mut rows: rusqlite::Rows<'_>,
     read: impl Fn(&Row<'_>) -> Result<T, Fault>,

@@ -1,5 +1,5 @@
-//! The threads that read. Each owns a connection and takes the next question that waits, so that
-//! one long answer does not hold up the others and no question blocks the runtime.
+//! The threads that read. Each owns a connection and takes the next waiting question, so that one long answer does
+//! not delay the others and no question blocks the runtime.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -41,7 +41,7 @@ impl Readers {
         Ok(readers)
     }
 
-    /// Asks a question; it is skipped where nobody waits for the answer any more.
+    /// Asks a question. The thread skips it if the caller has stopped waiting.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
@@ -50,7 +50,7 @@ impl Readers {
         let (answer, answered) = oneshot::channel();
         let question: Question = Box::new(move |connection| {
             if !answer.is_closed() {
-                // Nobody is left to hear it where this fails.
+                // If this fails, the caller has stopped waiting.
                 let _gone = answer.send(question(connection));
             }
         });
@@ -63,7 +63,7 @@ impl Drop for Readers {
     fn drop(&mut self) {
         self.questions = None;
         for thread in self.threads.drain(..) {
-            // A thread that panicked has told whoever asked it.
+            // A caller of a thread that panicked has already got an error.
             let _panicked = thread.join();
         }
     }

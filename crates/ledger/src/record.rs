@@ -15,255 +15,254 @@ use migrate_core::{
 pub enum Record {
     /// A dataset's meaning, canonical JSON, when it first begins.
     DatasetBegun {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// Source, targets, selection.
+        /// Source, targets and selection, as canonical JSON.
         meaning: String,
     },
     /// A lifecycle event.
     Happened {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// What happened.
+        /// The event, legal in the dataset's state.
         event: Event,
-        /// When.
+        /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
-    /// A pass begins: all shards, cursors and waiting records of the dataset's last pass are dropped,
-    /// and these shards take their place. Damaged records alone go on waiting.
+    /// A pass begins: all shards, cursors and waiting records of the dataset's last pass are dropped, and these
+    /// shards take their place. Only damaged records go on waiting.
     ShardsPlanned {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
         /// Ids, unique in the ledger, with disjoint ranges that cover all keys.
         shards: Vec<(ShardId, KeyRange)>,
     },
     /// A shard gives its upper part away.
     ShardSplit {
-        /// The shard; its new `until` is `at`.
+        /// Id of the shard; its new `until` is `at`.
         shard: ShardId,
-        /// The last key that stays.
+        /// The last key that stays in the shard.
         at: Key,
-        /// The new shard, from `at` to the old `until`.
+        /// Id of the new shard, from `at` to the old `until`.
         new: ShardId,
     },
     /// How far a shard is done for one target, and what it did on the way.
     CursorMoved {
-        /// The shard.
+        /// Id of the shard, unique in the ledger.
         shard: ShardId,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// How far; never backwards.
+        /// The new position; never backwards.
         cursor: Cursor,
         /// Added to the shard's tally for that target.
         done: Tally,
     },
     /// A source version and a target version hold the same bytes and properties.
     Paired {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The key.
+        /// The record's key; a failure or deferral of it is cleared.
         key: Key,
-        /// The pair; replaces what was there. Clears a failure or deferral of the key.
+        /// Replaces the earlier pair, if any.
         pair: Pair,
     },
-    /// The same as [`Paired`](Self::Paired), found by looking, not by writing: what the record waits
-    /// for is not cleared by it.
+    /// The same as [`Paired`](Self::Paired), learned by looking, not by writing: whatever the record waits for stays.
     Learned {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The key.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
-        /// The pair; replaces what was there.
+        /// Replaces the earlier pair, if any.
         pair: Pair,
     },
     /// The record is gone from the target, as it is from the source.
     Unpaired {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
         /// The key; its failure or deferral is cleared too.
         key: Key,
     },
-    /// The record waits for something to be done to it at this target, once the pass is through.
+    /// The record waits for an action at this target, after the pass.
     Waits {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The key; whatever it waited for before is replaced.
+        /// The record's key; what it waited for before is replaced.
         key: Key,
-        /// For what.
+        /// The action it waits for.
         why: Open,
     },
-    /// The record could not be brought over.
+    /// The record could not be copied.
     Failed {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The key; a deferral of it is cleared.
+        /// The record's key; a deferral of it is cleared.
         key: Key,
         /// Why, for people; no secrets.
         reason: String,
-        /// When.
+        /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
     /// The failure or deferral of a record is over, without a new pair.
     Settled {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The key.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
     },
     /// A multipart upload is about to begin. Written right before the request leaves.
     UploadIntended {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The upload; one at a time for a key and target: it replaces an earlier one.
+        /// One at a time per key and target: replaces an earlier one.
         upload: UploadIntent,
     },
     /// The store named the upload. Written before the first part.
     UploadBegun {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The key.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
-        /// The store's name for it.
+        /// Upload id from the store.
         id: String,
     },
     /// A part is at the target.
     PartWritten {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The key.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
-        /// The part.
+        /// Number, size and digests of the part.
         part: WrittenPart,
     },
     /// The upload was finished or aborted: it and its parts are forgotten.
     UploadEnded {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The key.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
     },
-    /// An upload may be there whose beginning was not answered, and that nobody can tell for ours: it is
-    /// kept until it is known to be gone.
+    /// An upload whose begin got no answer may exist, and nothing proves that it is ours: it is kept until it is
+    /// known to be gone.
     UploadUnclaimed {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The upload; replaces what was known of it.
+        /// Replaces what was known of it.
         upload: Unclaimed,
     },
-    /// It is gone, or was never there.
+    /// The unclaimed upload is gone, or never existed.
     UploadGone {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target.
+        /// Index of the target in the dataset, from 0.
         target: TargetIndex,
-        /// The key.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
-        /// When it was asked for.
+        /// When it was asked for, in milliseconds since 1970 UTC.
         at: Timestamp,
     },
-    /// What a probe found of an endpoint, as JSON.
+    /// The result of an endpoint's probe.
     Probed {
-        /// The store's location.
+        /// The store's location, as in `s3://california/bucket/prefix/`.
         location: String,
-        /// What it can do.
+        /// The endpoint's capabilities, as JSON.
         capabilities: String,
-        /// When.
+        /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
-    /// Which directory is at a path, as JSON; replaces what was found there earlier.
+    /// The identity of the directory at a path; replaces an earlier one.
     PlaceSeen {
         /// The resolved path.
         path: String,
-        /// Which directory it is.
+        /// The directory's identity, as JSON.
         identity: String,
-        /// When.
+        /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
     /// A phase may be cut over; replaces an earlier approval of it.
     Approved(Approval),
-    /// It may no longer.
+    /// The approval of a phase no longer holds.
     ApprovalWithdrawn {
-        /// The phase.
+        /// The phase's name in the plan.
         phase: PhaseName,
     },
     /// A command asks something of the process that drives the migration.
     Requested(RequestRow),
-    /// The process that drives the migration carries a request out from here on: it can no longer be taken back.
-    /// Nothing happens where it was.
+    /// The process that drives the migration starts to carry out a request, which can no longer be taken back. No
+    /// effect on an answered request.
     RequestTaken {
-        /// The request.
+        /// The request's id, unique in the ledger.
         id: String,
     },
-    /// Whoever asked no longer waits. Nothing happens where the request was taken, or answered.
+    /// The command that asked no longer waits. No effect if the request was taken or answered.
     RequestTakenBack {
-        /// The request.
+        /// The request's id, unique in the ledger.
         id: String,
-        /// When.
+        /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
-    /// What became of a request. Nothing happens where it was answered before.
+    /// The outcome of a request. No effect if it was answered before.
     Answered {
-        /// The request.
+        /// The request's id, unique in the ledger.
         id: String,
-        /// The answer.
+        /// The outcome, for the command that waits.
         answer: Answer,
-        /// When.
+        /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
-    /// The old lead is listed for late writes: what an earlier look has found of them is forgotten.
+    /// A listing of the old lead for late writes begins: the findings of an earlier one are forgotten.
     LateLookBegan {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
     },
     /// Records that were written at the old lead too late.
     LateFound {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The records.
+        /// The records' keys, relative to the dataset's prefix.
         keys: Vec<Key>,
     },
     /// Late writes that need no further attention. Those that were settled before stay as they are.
     LateSettled {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// Which; all that are open where absent.
+        /// The late writes; all open ones if absent.
         keys: Option<Vec<Key>>,
-        /// Who has decided so; absent where a look has found both leads equal.
+        /// The operator who decided; absent if a look found both leads equal.
         by: Option<String>,
-        /// Why, where it was said.
+        /// Why, if the operator gave a reason.
         reason: Option<String>,
-        /// When.
+        /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
-    /// A limit holds in place of the plan's.
+    /// A limit that replaces the plan's.
     LimitSet {
-        /// Whose.
+        /// The site or dataset that it limits.
         of: LimitsOf,
-        /// Which: a key of the plan's `limits`.
+        /// A key of the plan's `limits`.
         key: String,
-        /// What.
+        /// The value, or the return to the plan's.
         setting: Setting,
     },
 }

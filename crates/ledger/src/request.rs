@@ -1,8 +1,8 @@
-//! What operators say to a migration: approvals, requests to the process that drives it, and limits
-//! that hold in place of the plan's.
+//! What operators say to a migration: approvals, requests to the process that drives it, and limits that replace
+//! the plan's.
 //!
-//! A request is the one thing that a process without the lock writes. It carries a name of its own, so
-//! that whoever left it finds its answer.
+//! A request is the only thing that a process without the lock writes. It carries an id of its own, so that the
+//! command that left it finds its answer.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use serde_json::Value;
 
 use migrate_core::model::{DatasetName, Key, PhaseName, SiteName, Timestamp};
 
-/// The word of an operator that a phase may be cut over.
+/// An operator's approval to cut over a phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// The phase.
+    /// The phase's name in the plan.
     pub phase: PhaseName,
-    /// What was approved, as a digest: where the plan's cutover changes, it no longer holds.
+    /// Digest of what was approved: if the plan's cutover changes, the approval no longer holds.
     pub binds: String,
-    /// Who said so.
+    /// The operator who approved.
     pub by: String,
-    /// When.
+    /// Milliseconds since 1970 UTC.
     pub at: Timestamp,
 }
 
@@ -30,46 +30,46 @@ pub struct Approval {
 pub enum Request {
     /// The phase may be cut over.
     Approve {
-        /// The phase.
+        /// The phase's name in the plan.
         phase: PhaseName,
-        /// What is approved, as a digest of the plan that the operator has before him.
+        /// Digest of what is approved, from the operator's plan.
         binds: String,
     },
     /// The approval of the phase no longer holds.
     Withdraw {
-        /// The phase.
+        /// The phase's name in the plan.
         phase: PhaseName,
     },
-    /// Other limits are to hold.
+    /// Change limits.
     Limits {
-        /// Whose.
+        /// The site or dataset that they limit.
         of: LimitsOf,
-        /// What, by key.
+        /// New values, by key of the plan's `limits`.
         settings: BTreeMap<String, Setting>,
     },
     /// Late writes need no further attention.
     Resolve {
-        /// Which, by dataset; all that are open of one where no keys are named.
+        /// The late writes, by dataset; all open ones of a dataset without keys.
         late: Vec<(DatasetName, Option<Vec<Key>>)>,
-        /// Why, where it was said.
+        /// Why, if the operator gave a reason.
         reason: Option<String>,
     },
-    /// These datasets are given up.
+    /// Give up these datasets.
     Abort {
-        /// Which, and what each means in the plan that the operator has before him.
+        /// The datasets, each with its meaning in the operator's plan.
         datasets: BTreeMap<DatasetName, Value>,
-        /// Delete what was written at their targets.
+        /// Whether to delete what was written at their targets.
         discard: bool,
     },
 }
 
-/// Whose limits they are.
+/// The owner of limits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitsOf {
-    /// A site's, for everything that is done there.
+    /// A site: limits everything that is done there.
     Site(SiteName),
-    /// A dataset's.
+    /// One dataset.
     Dataset(DatasetName),
 }
 
@@ -86,11 +86,11 @@ impl std::fmt::Display for LimitsOf {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Setting {
-    /// What the plan says.
+    /// Back to the value in the plan.
     Plan,
     /// No limit.
     Unlimited,
-    /// This, as a plan would write it.
+    /// This value, in the form of the plan.
     To(String),
 }
 
@@ -104,25 +104,25 @@ impl std::fmt::Display for Setting {
     }
 }
 
-/// A request, and what became of it.
+/// A request and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRow {
-    /// Its name, unique in the ledger.
+    /// Unique in the ledger.
     pub id: String,
-    /// Who asked.
+    /// The operator who asked.
     pub by: String,
-    /// When.
+    /// Milliseconds since 1970 UTC.
     pub at: Timestamp,
-    /// What.
+    /// What the operator asks for.
     pub request: Request,
     /// The answer, once there is one.
     pub answer: Option<Answer>,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// It was carried out.
+    /// Whether it was carried out.
     pub done: bool,
     /// What was done, or why it was not.
     pub detail: String,

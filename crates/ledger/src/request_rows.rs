@@ -72,7 +72,7 @@ fn parsed<T: for<'a> Deserialize<'a>>(text: &str, what: &str) -> Result<T, Fault
     serde_json::from_str(text).map_err(|error| Fault::Damaged(format!("{what}: {error}")))
 }
 
-/// The approvals that were given, by phase.
+/// The current approvals, by phase.
 pub(super) fn approvals(connection: &Connection) -> Result<Vec<Approval>, Fault> {
     let mut statement = connection.prepare_cached("SELECT phase, binds, by, at_ms FROM approval ORDER BY phase")?;
     super::query::gather(statement.query([])?, |row| {
@@ -81,7 +81,7 @@ pub(super) fn approvals(connection: &Connection) -> Result<Vec<Approval>, Fault>
     })
 }
 
-/// The requests that wait for an answer, in the order in which they came.
+/// The unanswered requests, in order of arrival.
 pub(super) fn open_requests(connection: &Connection) -> Result<Vec<RequestRow>, Fault> {
     let mut statement =
         connection.prepare_cached("SELECT id, by, at_ms, request FROM request WHERE answer IS NULL ORDER BY number")?;
@@ -105,7 +105,7 @@ pub(super) fn answer_to(connection: &Connection, id: &str) -> Result<Option<Answ
     answer.flatten().map(|answer| parsed(&answer, "an answer")).transpose()
 }
 
-/// The limits that hold in place of the plan's.
+/// The limits that replace the plan's.
 pub(super) fn limits(connection: &Connection) -> Result<Vec<(LimitsOf, String, Setting)>, Fault> {
     let mut statement = connection.prepare_cached("SELECT of, key, setting FROM limit_set ORDER BY of, key")?;
     super::query::gather(statement.query([])?, |row| {

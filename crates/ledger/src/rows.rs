@@ -1,4 +1,4 @@
-//! What the ledger holds of records, uploads and shards, as it is written and given back.
+//! The ledger's rows of records, uploads and shards, in the form in which they are written and returned.
 
 use migrate_core::{
     diff,
@@ -13,128 +13,128 @@ pub struct Pair {
     pub source: Token,
     /// The target's token, of equal size.
     pub target: Token,
-    /// What was read and proved; `None` where both sides were found equal without reading them.
+    /// What was read and proved; `None` if both sides were found equal without reading them.
     pub evidence: Option<Evidence>,
-    /// What need not have been brought over, nor compared, when this was paired.
+    /// Kinds of properties that were neither copied nor compared when this was paired.
     pub waived: Aspects,
 }
 
 impl Pair {
-    /// What was paired, judged by what need not survive now.
+    /// The pair, judged by the kinds of properties that may be lost now.
     pub fn paired(&self, waived: Aspects) -> diff::Paired<'_> {
         diff::Paired { source: &self.source, target: &self.target, whole: waived.holds(self.waived) }
     }
 }
 
-/// A pair with where it belongs.
+/// A pair with its key and target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairRow {
-    /// The key.
+    /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// The target.
+    /// Index of the target in the dataset, from 0.
     pub target: TargetIndex,
-    /// The pair.
+    /// Source and target version of the record.
     pub pair: Pair,
 }
 
-/// The intent to upload in parts.
+/// The intent of a multipart upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadIntent {
-    /// The key.
+    /// The record's key, relative to the dataset's prefix.
     pub key: Key,
     /// The source version that is being copied.
     pub source: Token,
     /// Size of every part but the last.
     pub part_size: u64,
-    /// When the request left.
+    /// When the request left, in milliseconds since 1970 UTC.
     pub at: Timestamp,
-    /// The ids of the key's uploads that were there before, so that a later one can be told from them;
-    /// `None` where the store did not list them.
+    /// The ids of the key's earlier uploads, so that a later one can be told from them; `None` if the store did not
+    /// list them.
     pub before: Option<Vec<String>>,
 }
 
-/// An upload that was asked for, whose id was never learned.
+/// An upload that was requested, and whose id is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclaimed {
-    /// The key.
+    /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// When the request left.
+    /// When the request left, in milliseconds since 1970 UTC.
     pub at: Timestamp,
     /// As in [`UploadIntent::before`].
     pub before: Option<Vec<String>>,
-    /// The uploads that may be it, as they were listed last.
+    /// The ids of uploads that may be it, from the last listing.
     pub ids: Vec<String>,
 }
 
-/// An unclaimed upload with where it belongs.
+/// An unclaimed upload with its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnclaimedRow {
-    /// The target.
+    /// Index of the target in the dataset, from 0.
     pub target: TargetIndex,
-    /// The upload.
+    /// The request and its candidates.
     pub upload: Unclaimed,
 }
 
 /// An upload under way, with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadRow {
-    /// The target.
+    /// Index of the target in the dataset, from 0.
     pub target: TargetIndex,
-    /// The intent.
+    /// The intent from before the request.
     pub intent: UploadIntent,
-    /// The store's name for it; `None` where a crash came between intent and answer.
+    /// Upload id from the store; `None` if a crash came between intent and answer.
     pub id: Option<String>,
-    /// The parts that are at the target, ascending by number.
+    /// The parts at the target, ascending by number.
     pub parts: Vec<WrittenPart>,
 }
 
-/// A part that is at the target, with its digests.
+/// A part at the target, with its digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenPart {
-    /// Its number, from 1.
+    /// Part number, from 1.
     pub number: u32,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The store's tag for it.
+    /// Tag that the store gave the part.
     pub tag: String,
-    /// Its SHA-256.
+    /// SHA-256 of the part's bytes.
     pub sha256: Sha256,
-    /// Its CRC-64/NVME.
+    /// CRC-64/NVME of the part's bytes.
     pub crc64nvme: u64,
 }
 
-/// A shard of the pass under way.
+/// A shard of the current pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardRow {
-    /// Its id.
+    /// Unique in the ledger.
     pub id: ShardId,
-    /// Its keys.
+    /// The keys of the shard.
     pub range: KeyRange,
-    /// Cursor and tally per target that has moved; a target that is absent is at the start.
+    /// Cursor and tally of each target that has moved; an absent target is at the start.
     pub targets: Vec<(TargetIndex, Cursor, Tally)>,
 }
 
-/// A record that waits for another try.
+/// A waiting record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenRow {
-    /// The key.
+    /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// The target.
+    /// Index of the target in the dataset, from 0.
     pub target: TargetIndex,
-    /// Why it failed; `None` where it was deferred.
+    /// Why it failed; `None` if it has not failed.
     pub reason: Option<String>,
 }
 
 /// What a record waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
-    /// To be copied: its target was slow or silent when its turn came.
+    /// To be copied: its target was slow or silent at its turn.
     Deferred = 0,
-    /// For the operator: it could not be brought over.
+    /// For the operator: it could not be copied.
     Failed = 1,
     /// To be deleted at the target, once every listing has ended cleanly.
     Doomed = 2,
-    /// To be copied over what the target holds, which a verification found to be different.
+    /// To be copied over the target's object, which a verification found to be different.
     Damaged = 3,
 }
 
@@ -147,20 +147,20 @@ impl Open {
 pub struct Counts {
     /// Records proved to be at the target.
     pub paired: u64,
-    /// Their bytes.
+    /// Bytes of the paired records.
     pub paired_bytes: u64,
-    /// Records deferred.
+    /// Records that wait to be copied later.
     pub deferred: u64,
-    /// Records failed.
+    /// Records that could not be copied.
     pub failed: u64,
     /// Records to be deleted.
     pub doomed: u64,
-    /// Records to be copied over what is there.
+    /// Records to be copied over the target's object.
     pub damaged: u64,
 }
 
 impl Counts {
-    /// How many wait for this.
+    /// How many records wait for this.
     pub fn waiting(&self, why: Open) -> u64 {
         match why {
             Open::Deferred => self.deferred,

@@ -2,18 +2,17 @@
 //!
 //! # Durability
 //!
-//! Write-ahead logging with `synchronous=FULL`: the log is synced at every commit. The default for
-//! this mode elsewhere, `NORMAL`, may lose the last commits with the power
-//! (<https://sqlite.org/pragma.html#pragma_synchronous>), and a lost commit would be a written
-//! object without its evidence or an upload that nobody knows of.
+//! Write-ahead logging with `synchronous=FULL`: the log is synced at every commit. The default for this mode
+//! elsewhere, `NORMAL`, may lose the last commits in a power failure
+//! (<https://sqlite.org/pragma.html#pragma_synchronous>), and a lost commit would be a written object without its
+//! evidence or an upload without any record.
 //!
 //! # Checks
 //!
-//! A full check reads every page, minutes at tens of millions of rows, so opening does what is
-//! cheap at any size: SQLite compares the file's length with its header, the small tables that
-//! steer the work (plan, datasets, events, shards, cursors, counts) are checked completely, and
-//! the large ones are read at both ends. Damage further in is met when it is read:
-//! `cell_size_check` makes SQLite look at every page that it loads.
+//! A full check reads every page and takes minutes at tens of millions of rows, so opening does what is cheap at
+//! any size: SQLite compares the file's length with its header, the small tables that steer the work (plan,
+//! datasets, events, shards, cursors, counts) are checked completely, and the large ones are read at both ends.
+//! Damage further in shows when it is read: `cell_size_check` makes SQLite look at every page that it loads.
 
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
@@ -22,13 +21,13 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use super::{LedgerError, fault::Fault};
 use migrate_core::model::PlanName;
 
-/// The newest format that this build reads and writes: `user_version` in the file.
+/// The only format that this build reads and writes: `user_version` in the file.
 pub(super) const FORMAT: i64 = 5;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;
 
-/// How long to wait for another process that holds the file, as an operator's shell may.
+/// How long to wait for another process that holds the file, for example an operator's shell.
 const BUSY: Duration = Duration::from_secs(10);
 
 /// Small integers stand for datasets. In `waiting`, `kind` is the number of the
@@ -153,19 +152,19 @@ pub(super) enum Access {
     Write,
     /// Reads, beside a process that may write.
     Read,
-    /// Reads a file that nobody can be writing: no lock, no file beside it.
+    /// Reads a file that no process can be writing: no lock, no file beside it.
     Immutable,
 }
 
-/// What is found in a file before it is trusted.
+/// The content of a file before it is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Nothing,
     Ledger,
 }
 
-/// Makes the file, readable by its owner only, if it is not there: it names keys, and keys can be
-/// private. SQLite gives the files beside it the same mode.
+/// Makes the file if it is missing, readable by its owner only: it contains keys, and keys can be private. SQLite
+/// gives the files beside it the same mode.
 pub(super) fn create_file(path: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {
@@ -178,10 +177,9 @@ pub(super) fn create_file(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Opens a connection to a file that exists.
+/// Opens a connection to an existing file.
 pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, Fault> {
-    // This build of SQLite takes any name that begins with "file:" as a URI; an absolute path
-    // never does.
+    // This build of SQLite takes any name that begins with "file:" as a URI; an absolute path never does.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let connection = match access {
         Access::Write => {
@@ -220,7 +218,7 @@ fn immutable_uri(path: &Path) -> String {
 /// Prepares the writing connection: makes the tables if the file is empty, then checks it.
 pub(super) fn prepare(connection: &mut Connection, path: &Path, plan: &PlanName) -> Result<(), LedgerError> {
     let failed = |fault: Fault| fault.into_error(path, "open");
-    // Looks before it changes anything: the file may be somebody else's.
+    // Looks before it changes anything: the file may belong to another program.
     look(connection, path)?;
     configure(connection).map_err(failed)?;
     let transaction = connection
@@ -234,7 +232,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, plan: &PlanName)
     check(connection, path, plan)
 }
 
-/// Checks a ledger that is only read; `false` where the file is empty still.
+/// Checks a ledger that is only read; `false` if the file is still empty.
 pub(super) fn inspect(connection: &Connection, path: &Path, plan: &PlanName) -> Result<bool, LedgerError> {
     match look(connection, path)? {
         Found::Nothing => Ok(false),
@@ -278,7 +276,7 @@ fn look(connection: &Connection, path: &Path) -> Result<Found, LedgerError> {
 fn create(connection: &Connection, plan: &PlanName) -> Result<(), Fault> {
     connection.execute_batch(TABLES)?;
     connection.execute("INSERT INTO meta (name, value) VALUES ('plan', ?1)", [plan.as_str()])?;
-    // Tells this ledger from every other one, also from an earlier one of the same plan.
+    // Distinguishes this ledger from every other one, even an earlier one of the same plan.
     connection.execute("INSERT INTO meta (name, value) VALUES ('id', lower(hex(randomblob(16))))", [])?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
     connection.pragma_update(None, "user_version", FORMAT)?;
@@ -300,7 +298,7 @@ fn check(connection: &Connection, path: &Path, plan: &PlanName) -> Result<(), Le
     }
 }
 
-/// Does the checks of the module header; the plan's name, where the file holds one.
+/// Does the checks of the module header; returns the plan's name, if the file holds one.
 fn read_through(connection: &Connection) -> Result<Option<String>, Fault> {
     for table in SMALL {
         let verdict: String = connection.query_row(&format!("PRAGMA quick_check('{table}')"), [], |row| row.get(0))?;
@@ -340,7 +338,7 @@ mod tests {
         assert_eq!(files(), 1);
     }
 
-    /// Ranges of keys, the waiting and a dataset's events are read by index, without sorting.
+    /// Ranges of keys, waiting records and a dataset's events are read by index, without sorting.
     #[test]
     fn queries_are_index_scans() {
         let connection = Connection::open_in_memory().unwrap();

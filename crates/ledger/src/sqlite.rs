@@ -29,33 +29,33 @@ use migrate_core::{
     model::{DatasetName, Key, KeyRange, PlanName, ShardId, TargetIndex, Timestamp},
 };
 
-/// Threads that read.
+/// Number of reading threads.
 const READERS: usize = 2;
 
-/// Batches that may wait for the writer. Who appends more waits, so memory stays bounded.
+/// Batches that may wait for the writer. Beyond it, callers that append wait, so memory stays bounded.
 const BATCHES_WAITING_MAX: usize = 256;
 
 /// The ledger of one migration. Shared behind an `Arc`.
 ///
-/// Dropping it writes what was appended and joins its threads, as [`close`](Self::close) does, but
-/// tells no error and blocks meanwhile.
+/// Dropping it writes what was appended and joins its threads, as [`close`](Self::close) does, but returns no error
+/// and blocks meanwhile.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
     shard_next: Arc<AtomicU64>,
-    /// `None` where it was opened to be read only, and once it is closed.
+    /// `None` if it was opened to be read only, and once it is closed.
     jobs: Option<mpsc::Sender<Job>>,
-    /// Before the writer, which tidies up as the last one to leave the file.
+    /// Dropped before the writer, which must be the last one to leave the file, to tidy up.
     readers: Option<Readers>,
     writer: Option<JoinHandle<Result<(), Fault>>>,
 }
 
-/// What is out of the ordinary about a ledger. For tests of what happens when it fails.
+/// Unusual behaviour of a ledger, for tests of its failures.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// Plays a full disk: the file grows to this many pages of 4,096 bytes and no further.
+    /// Simulates a full disk: the file grows to this many pages of 4,096 bytes and no further.
     pub pages_max: Option<u32>,
-    /// Is asked before every commit.
+    /// Called before every commit.
     pub on_commit: Option<CommitHook>,
 }
 
@@ -67,7 +67,7 @@ impl fmt::Debug for Options {
 }
 
 impl Ledger {
-    /// Opens the ledger at `path`, or creates it in a directory that exists, for the plan `plan`.
+    /// Opens the ledger of `plan` at `path`, or creates it in an existing directory.
     ///
     /// Blocks for as long as a few reads take.
     pub fn open(path: &Path, plan: &PlanName) -> Result<Self, LedgerError> {
@@ -95,11 +95,10 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Opens the ledger at `path` to be read only, beside a process that may write it; `None`
-    /// where there is none.
+    /// Opens the ledger at `path` to be read only, beside a process that may write it; `None` if there is none.
     ///
-    /// Nothing is written but what SQLite needs to share its log; where the directory cannot be
-    /// written and the ledger was closed cleanly, nothing at all.
+    /// Writes nothing except what SQLite needs to share its log. If the directory cannot be written and the ledger
+    /// was closed cleanly, it writes nothing at all.
     pub fn open_read_only(path: &Path, plan: &PlanName) -> Result<Option<Self>, LedgerError> {
         if !path.try_exists().map_err(|error| io_error(path, error))? {
             return Ok(None);
@@ -125,16 +124,16 @@ impl Ledger {
         })
     }
 
-    /// Its file.
+    /// The path that it was opened with.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Writes a batch, all of it or nothing; returns once it is on the disk.
     ///
-    /// What was acknowledged comes before what is appended afterwards; appends that wait side by
-    /// side may change places. A batch with an illegal record fails alone. Giving up on the answer does not take the
-    /// batch back.
+    /// An acknowledged batch comes before batches appended afterwards; simultaneous appends may change places. A
+    /// batch with an illegal record fails alone. If the caller stops waiting for the answer, the batch is still
+    /// written.
     pub async fn append(&self, batch: Vec<Record>) -> Result<(), LedgerError> {
         let failed = |fault: Fault| fault.into_error(&self.path, "write");
         let stopped = || failed(Fault::Stopped("the thread that writes the ledger has stopped"));
@@ -155,7 +154,7 @@ impl Ledger {
         readers.ask(question).await.map_err(|fault| fault.into_error(&self.path, "read"))
     }
 
-    /// Asks about a dataset; what has not begun has the default answer.
+    /// Asks about a dataset; before its begin the answer is the default.
     async fn ask_of<T: Default + Send + 'static>(
         &self,
         dataset: &DatasetName,
@@ -169,7 +168,7 @@ impl Ledger {
         .await
     }
 
-    /// What the dataset meant when it began; `None` where it has not.
+    /// What the dataset meant when it began; `None` if it has not.
     pub async fn meaning(&self, dataset: &DatasetName) -> Result<Option<String>, LedgerError> {
         self.ask_of(dataset, |connection, id| query::meaning(connection, id).map(Some)).await
     }
@@ -184,14 +183,14 @@ impl Ledger {
         self.ask_of(dataset, query::shards).await
     }
 
-    /// An id for a new shard. No two calls give the same one, even where it is never used.
+    /// An id for a new shard. No two calls return the same one, even if it is never used.
     #[expect(clippy::unused_async, reason = "one of the ledger's questions, which may have to read one day")]
     pub async fn next_shard_id(&self) -> Result<ShardId, LedgerError> {
         Ok(ShardId(self.shard_next.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// The first pairs of a range, ascending by key and target: about `limit` of them. The targets
-    /// of one key always come together; nothing is returned only at the end of the range.
+    /// The first pairs of a range, ascending by key and target: about `limit` of them. The targets of one key
+    /// always come together; only the end of the range returns nothing.
     pub async fn pairs(
         &self,
         dataset: &DatasetName,
@@ -202,7 +201,7 @@ impl Ledger {
         self.ask_of(dataset, move |connection, id| query::pairs(connection, id, &range, limit)).await
     }
 
-    /// One record's pair.
+    /// The pair of one record at a target.
     pub async fn pair(
         &self,
         dataset: &DatasetName,
@@ -213,7 +212,7 @@ impl Ledger {
         self.ask_of(dataset, move |connection, id| query::pair(connection, id, target, &key)).await
     }
 
-    /// The first `limit` records after a key that wait, ascending by key.
+    /// The first `limit` records after a key that wait for `which`, ascending by key.
     pub async fn open_records(
         &self,
         dataset: &DatasetName,
@@ -229,19 +228,17 @@ impl Ledger {
         .await
     }
 
-    /// How many records of a target are paired and how many wait; takes the same time however many
-    /// there are.
+    /// How many records of a target are paired and how many wait; takes the same time for any number of records.
     pub async fn counts(&self, dataset: &DatasetName, target: TargetIndex) -> Result<Counts, LedgerError> {
         self.ask_of(dataset, move |connection, id| query::counts(connection, id, target)).await
     }
 
-    /// How many objects this migration has written at a target, and their bytes; takes longer the more there
-    /// are.
+    /// How many objects this migration has written at a target, and their bytes; takes longer for more records.
     pub async fn written(&self, dataset: &DatasetName, target: TargetIndex) -> Result<(u64, u64), LedgerError> {
         self.ask_of(dataset, move |connection, id| query::written(connection, id, target)).await
     }
 
-    /// The upload of one record that is under way.
+    /// The current upload of one record.
     pub async fn upload(
         &self,
         dataset: &DatasetName,
@@ -256,7 +253,7 @@ impl Ledger {
         .await
     }
 
-    /// The dataset's uploads that are under way, ascending by target and key.
+    /// The dataset's current uploads, ascending by target and key.
     pub async fn uploads(&self, dataset: &DatasetName) -> Result<Vec<UploadRow>, LedgerError> {
         self.ask_of(dataset, |connection, id| query::uploads(connection, id, Uploads::All)).await
     }
@@ -270,38 +267,38 @@ impl Ledger {
         self.ask_of(dataset, move |connection, id| query::uploads(connection, id, Uploads::Idle(target))).await
     }
 
-    /// The dataset's uploads that were asked for and never named, ascending by target and key.
+    /// The dataset's uploads that were requested and never named, ascending by target and key.
     pub async fn unclaimed(&self, dataset: &DatasetName) -> Result<Vec<UnclaimedRow>, LedgerError> {
         self.ask_of(dataset, query::unclaimed).await
     }
 
-    /// What a probe found of the store at `location`, and when.
+    /// The result of the last probe of the store at `location`, as JSON, and when it was.
     pub async fn capabilities(&self, location: &str) -> Result<Option<(String, Timestamp)>, LedgerError> {
         let location = location.to_owned();
         self.ask(move |connection| query::capabilities(connection, &location)).await
     }
 
-    /// Which directory was found at each path.
+    /// Path and identity of each directory that was met.
     pub async fn places(&self) -> Result<Vec<(String, String)>, LedgerError> {
         self.ask(query::places).await
     }
 
-    /// What tells this ledger from every other one: 32 hexadecimal digits.
+    /// Distinguishes this ledger from every other one: 32 hexadecimal digits.
     pub async fn id(&self) -> Result<String, LedgerError> {
         self.ask(query::id).await
     }
 
-    /// The approvals that were given.
+    /// The current approvals, by phase.
     pub async fn approvals(&self) -> Result<Vec<Approval>, LedgerError> {
         self.ask(request_rows::approvals).await
     }
 
-    /// The requests that wait for an answer, in the order in which they came.
+    /// The unanswered requests, in order of arrival.
     pub async fn open_requests(&self) -> Result<Vec<RequestRow>, LedgerError> {
         self.ask(request_rows::open_requests).await
     }
 
-    /// Whether a request is being carried out: it was taken, and is not answered.
+    /// Whether a request is being carried out: taken and not yet answered.
     pub async fn request_taken(&self, id: &str) -> Result<bool, LedgerError> {
         let id = id.to_owned();
         self.ask(move |connection| request_rows::is_taken(connection, &id)).await
@@ -313,7 +310,7 @@ impl Ledger {
         self.ask(move |connection| request_rows::answer_to(connection, &id)).await
     }
 
-    /// The late writes of a dataset that are open, ascending by key: at most `limit` of those after a key.
+    /// The open late writes of a dataset, ascending by key: at most `limit` of those after a key.
     pub async fn late_open(
         &self,
         dataset: &DatasetName,
@@ -330,17 +327,17 @@ impl Ledger {
         self.ask_of(dataset, move |connection, id| late::is_open(connection, id, &key)).await
     }
 
-    /// How many late writes a dataset has.
+    /// How many late writes a dataset has, by their outcome.
     pub async fn late_counts(&self, dataset: &DatasetName) -> Result<LateCounts, LedgerError> {
         self.ask_of(dataset, late::counts).await
     }
 
-    /// What was decided last of late writes, at most `limit`.
+    /// The latest decisions about late writes, at most `limit`.
     pub async fn late_resolved(&self, dataset: &DatasetName, limit: usize) -> Result<Vec<Resolved>, LedgerError> {
         self.ask_of(dataset, move |connection, id| late::resolved(connection, id, limit)).await
     }
 
-    /// The limits that hold in place of the plan's.
+    /// The limits that replace the plan's.
     pub async fn limits(&self) -> Result<Vec<(LimitsOf, String, Setting)>, LedgerError> {
         self.ask(request_rows::limits).await
     }
@@ -367,13 +364,13 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        // Whoever wants to hear of an error calls `close`; what was acknowledged is safe anyway.
+        // A caller that wants the error calls `close`; what was acknowledged is safe anyway.
         let _told_by_close = self.join();
     }
 }
 
-/// Opens a connection that can read at once. Sharing the log needs a file beside the ledger; where
-/// none can be made and there is no log to share, the ledger is read as it is.
+/// Opens a connection that can read at once. Sharing the log needs a file beside the ledger. If none can be made
+/// and there is no log to share, the ledger is read as it is.
 fn connect_read_only(path: &Path) -> Result<(Connection, Access), Fault> {
     let probe = |access| {
         let connection = schema::connect(path, access)?;

@@ -1,7 +1,7 @@
 //! The thread that writes: it drains the channel and commits what it finds as one transaction.
 //!
-//! Each batch has a savepoint of its own, so that an illegal one fails alone. A commit that fails
-//! fails every batch in it. Nobody is answered before the commit.
+//! Each batch has a savepoint of its own, so that an illegal one fails alone. A commit that fails fails every batch
+//! in it. No caller gets an answer before the commit.
 
 use std::{
     os::unix::fs::MetadataExt as _,
@@ -24,15 +24,14 @@ use super::{
 /// Decides the fate of the commit of this number, counted from 1 since the ledger was opened.
 pub type CommitHook = Arc<dyn Fn(u64) -> CommitFate + Send + Sync>;
 
-/// What becomes of a commit. After a failed one the ledger writes nothing more, as if the process
-/// had crashed there.
+/// The fate of a commit. After a failed one the ledger writes nothing more, as if the process had crashed there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitFate {
-    /// It is done.
+    /// It succeeds.
     Go,
     /// It fails and nothing is written.
     FailBefore,
-    /// It is written, but nobody is told: everyone who waits for it gets an error.
+    /// It is written, but every caller that waits for it gets an error.
     FailAfter,
 }
 
@@ -41,15 +40,15 @@ const GROUP_BATCHES_MAX: usize = 256;
 /// No batch is added to a commit of this many records: they would wait too long for its sync.
 const GROUP_RECORDS_MAX: usize = 10_000;
 
-/// A batch, and who waits for it.
+/// A batch, and the caller that waits for it.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) batch: Vec<Record>,
     pub(super) done: oneshot::Sender<Result<(), Fault>>,
 }
 
-/// Where the file was when it was opened. A file that is removed goes on to take what is written to it, for
-/// nobody to find.
+/// The path and identity of the file when it was opened. Writes to a removed file still succeed, but no later
+/// process finds them.
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
@@ -76,13 +75,13 @@ pub(super) struct Writer {
     connection: Connection,
     place: Place,
     memory: Memory,
-    /// The next shard id that is free; ids in batches raise it.
+    /// The next free shard id; ids in batches raise it.
     shard_next: Arc<AtomicU64>,
     hook: Option<CommitHook>,
     commits: u64,
     /// `PRAGMA data_version` at the last commit: it changes when another process writes.
     version: Option<i64>,
-    /// Why nothing is written any more.
+    /// Why nothing more is written.
     stopped: Option<Fault>,
 }
 
@@ -109,10 +108,10 @@ impl Writer {
             }
             self.write(group);
         }
-        // Also what was committed last must be where the next run looks for it.
+        // The last commit, too, must be where the next run looks for it.
         let there = self.place.check();
         if self.stopped.is_none() && there.is_ok() {
-            // A reader elsewhere may hold some of it back (`busy`); it stays in the log, as safe.
+            // Another process that reads may hold some of it back (`busy`); it stays in the log, equally safe.
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         }
         if there.is_err() {
@@ -136,12 +135,12 @@ impl Writer {
         .into_iter();
         for job in group {
             let outcome = outcomes.next().expect("every batch has an outcome");
-            // Whoever gave up waiting does not need to know.
+            // A caller that has stopped waiting does not need the outcome.
             let _gone = job.done.send(outcome);
         }
     }
 
-    /// Commits a group; the outcome of each batch, or why none was written.
+    /// Commits a group; returns the outcome of each batch, or why none was written.
     fn transact(&mut self, group: &[Job]) -> Result<Vec<Result<(), Fault>>, Fault> {
         let outcome = self.fill(group).and_then(|outcomes| self.commit().map(|()| outcomes));
         if let Err(fault) = &outcome {

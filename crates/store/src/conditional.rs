@@ -1,15 +1,16 @@
 //! A decorator that keeps the conditions which a store itself ignores.
 //!
-//! Servers were seen that accept `If-Match` or `If-None-Match` and ignore them. Who writes or deletes should
-//! not have to know: the condition is always given, and kept here. A store that honours it gets it; for one
-//! that does not, the object is looked at right before each attempt, and the request is sent without it.
+//! Some servers accept `If-Match` or `If-None-Match` and ignore them. A caller that writes or deletes does not have
+//! to know: it always gives the condition, and this decorator keeps it. If the store honours the condition, the
+//! store gets it. If not, the decorator looks at the object right before each attempt and sends the request without
+//! the condition.
 //!
-//! The look and the request are one operation to the layers above: this decorator stands below
-//! [`limit`](super::limit) and [`retry`](super::retry), so that neither a closed window, nor a queue, nor a
-//! pause before the next attempt comes in between. What remains is the time between two requests: a writer
-//! in that instant would lose, and nothing on this side can help it.
+//! For the layers above, the look and the request are one operation: this decorator stands below
+//! [`limit`](super::limit) and [`retry`](super::retry), so no closed window, queue or retry pause comes in between.
+//! The time between the two requests remains: a foreign write in that instant is lost, and nothing on this side can
+//! prevent it.
 
-// A method that is added to the trait must be thought of here.
+// The lint asks for an explicit decision about every method that the trait gains.
 #![deny(clippy::missing_trait_methods)]
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -31,9 +32,9 @@ pub struct Conditional {
     inner: Arc<dyn ObjectStore>,
 }
 
-/// What a look has left of a condition.
+/// The part of a condition that remains after a look.
 enum Looked {
-    /// It holds, or the store sees to it: this is sent along.
+    /// The condition holds, or the store checks it: send this one along.
     Holds(Condition),
     /// There is no object.
     Gone,
@@ -45,7 +46,7 @@ impl Conditional {
         Self { inner }
     }
 
-    /// Looks whether a condition holds, unless the store does so itself.
+    /// Looks whether a condition holds, unless the store checks it itself.
     async fn look(&self, operation: &'static str, key: &Key, condition: &Condition, natively: bool) -> Result<Looked> {
         if natively || *condition == Condition::None {
             return Ok(Looked::Holds(condition.clone()));
@@ -62,7 +63,7 @@ impl Conditional {
         }
     }
 
-    /// The condition that a write is sent with.
+    /// The condition to send with a write.
     async fn before_write(
         &self,
         operation: &'static str,

@@ -7,24 +7,24 @@ use migrate_core::model::Key;
 /// Whether and how an operation is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// Trying again changes nothing.
+    /// A retry cannot help.
     Permanent,
-    /// The store asks for less: back off further, then try again.
+    /// The store asks for fewer requests: back off further, then try again.
     Throttled,
-    /// It may work the next time.
+    /// A retry may succeed.
     Transient,
 }
 
 /// What kind of failure it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The object is not there.
+    /// No object has this key.
     NotFound,
-    /// The bucket or directory is not there.
+    /// The bucket or directory does not exist.
     NoContainer,
-    /// The multipart upload is not there.
+    /// The multipart upload does not exist.
     NoUpload,
-    /// The identity is known and may not do this.
+    /// The store knows the identity, and the identity lacks this right.
     Denied,
     /// The identity is unknown, its secret is wrong, or its token has expired.
     Credentials,
@@ -32,7 +32,7 @@ pub enum ErrorKind {
     WrongRegion,
     /// The clocks of the two machines differ by too much for a signature to hold.
     ClockSkew,
-    /// The condition of a write did not hold.
+    /// The condition of a write does not hold.
     Precondition,
     /// Another write was under way on the same key.
     Conflict,
@@ -42,11 +42,11 @@ pub enum ErrorKind {
     KeyUnholdable,
     /// The store does not know the operation or option.
     Unsupported,
-    /// What arrived is not what was sent.
+    /// The bytes that arrived are not the bytes that were sent.
     Corrupt,
     /// No room is left.
     Full,
-    /// A sync failed: what the disk holds is not known, and a look would ask the page cache.
+    /// A sync failed: the content of the disk is unknown, and a read would answer from the page cache.
     Unsynced,
     /// The store asks for fewer requests.
     Throttled,
@@ -56,9 +56,9 @@ pub enum ErrorKind {
     Unreachable,
     /// The connection broke, or the store failed on its side.
     Unavailable,
-    /// The store answered, in a form that is not understood: only a look tells what it did.
+    /// The store answered in a form that is not understood: only a look shows what it did.
     Garbled,
-    /// A rule of this tool forbids it, data residency for one.
+    /// A rule of this tool forbids it, for example data residency.
     Forbidden,
     /// Anything else.
     Other,
@@ -76,7 +76,7 @@ impl ErrorKind {
         }
     }
 
-    /// What the operator can do about it, where there is something to do.
+    /// The advice for the operator, if there is one.
     pub fn mend(self) -> Option<&'static str> {
         Some(match self {
             Self::NoContainer => "create it, or correct the location in the plan",
@@ -103,7 +103,7 @@ impl ErrorKind {
 
 /// A failed store operation.
 ///
-/// Its text says "failed to ..." and names the operation and where; the cause is in
+/// Its text says "failed to ..." with the operation and the location. The cause is in
 /// [`source`](std::error::Error::source), not repeated.
 #[derive(Debug)]
 pub struct StoreError {
@@ -131,7 +131,7 @@ impl StoreError {
         }
     }
 
-    /// Names the key.
+    /// Adds the key.
     #[must_use]
     pub fn on(mut self, key: &Key) -> Self {
         self.key = Some(key.clone());
@@ -145,14 +145,14 @@ impl StoreError {
         self
     }
 
-    /// The same failure, understood better.
+    /// Replaces the kind, once the failure is understood better.
     #[must_use]
     pub fn of_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Keeps the cause.
+    /// Adds the cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -164,7 +164,7 @@ impl StoreError {
         self.kind
     }
 
-    /// The key, where the operation had one.
+    /// The key, if the operation had one.
     pub fn key(&self) -> Option<&Key> {
         self.key.as_ref()
     }
@@ -174,7 +174,7 @@ impl StoreError {
         &self.detail
     }
 
-    /// Whether a write may have happened all the same: its answer was lost.
+    /// Whether the write may have happened although its answer was lost.
     pub fn outcome_unknown(&self) -> bool {
         self.outcome_unknown
     }

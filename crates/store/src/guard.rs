@@ -1,9 +1,9 @@
 //! A decorator that lets no data in: the last line of the residency rules.
 //!
-//! The plan's check refuses a dataset that would leave where it must stay. This guard stands at the
-//! store itself, so that no defect between plan and store can write there all the same.
+//! The plan's check refuses a dataset whose records would leave their jurisdiction. This guard stands at the store
+//! itself, so no bug between plan and store can write there.
 
-// A method that is added to the trait must be thought of here.
+// The lint asks for an explicit decision about every method that the trait gains.
 #![deny(clippy::missing_trait_methods)]
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -19,8 +19,8 @@ use migrate_core::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
 
-/// A store that refuses every write of data with [`ErrorKind::Forbidden`]. Reads, deletes and
-/// aborts go through: they bring nothing in. A probe writes a scratch key, so it is refused too.
+/// A store that refuses every write of data with [`ErrorKind::Forbidden`]. Reads, deletes and aborts pass, because
+/// they bring no data in. A probe writes a scratch key, so it is refused too.
 #[derive(Debug)]
 pub struct Guarded {
     inner: Arc<dyn ObjectStore>,

@@ -1,4 +1,4 @@
-//! Digests off the reactor, if the bytes are many: hashing a part of 8 MiB takes some ten milliseconds, in which a
+//! Digests off the reactor, for large bodies: hashing a part of 8 MiB takes some ten milliseconds, in which a
 //! worker thread of the runtime could answer hundreds of requests.
 
 use bytes::Bytes;
@@ -8,11 +8,10 @@ use migrate_core::{
     model::Sha256,
 };
 
-/// Bytes at least this long are hashed on a thread for blocking work. Below, handing them over costs more than it
-/// saves.
+/// The least number of bytes that a blocking thread hashes. Below it, the handover costs more than it saves.
 const OFF_REACTOR_MIN: usize = 128 << 10;
 
-/// A body with its digests.
+/// A body with its digests, hashed off the reactor if it is large.
 pub async fn body(bytes: Bytes) -> Body {
     hashed(bytes, Body::new).await
 }
@@ -27,7 +26,7 @@ pub async fn md5(bytes: &Bytes) -> [u8; 16] {
     hashed(bytes.clone(), |bytes| digest::md5(&bytes)).await
 }
 
-/// What `digest` makes of the bytes. A panic there goes on here.
+/// Runs `digest` over the bytes. A panic of `digest` goes on in the caller.
 async fn hashed<T: Send + 'static>(bytes: Bytes, digest: impl FnOnce(Bytes) -> T + Send + 'static) -> T {
     if bytes.len() < OFF_REACTOR_MIN {
         return digest(bytes);

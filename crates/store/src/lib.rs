@@ -1,24 +1,24 @@
 //! The seam to data: the [`ObjectStore`] trait, its backends and its decorators.
 //!
 //! A store is opened on one *container*: a bucket and prefix, or a directory. All keys are
-//! relative to it. Backends are [`mod@file`] (a directory), [`memory`] (for tests and examples) and
-//! [`s3`]; decorators wrap any store: [`conditional`] (keeps the conditions that a store ignores), [`limit`] (rates, concurrency, residency), [`retry`] (the one
-//! layer that retries), [`meter`] (counts), [`faulty`] (fails on purpose, for tests).
+//! relative to it. Backends are [`mod@file`] (a directory), [`memory`] (for tests and examples) and S3, in the
+//! member `migrate-aws`. Decorators wrap any store: [`meter`] (counts), [`conditional`] (keeps the conditions
+//! that a store ignores), [`limit`] (rates, concurrency, working hours), [`retry`] (the one layer that retries),
+//! [`guard`] (residency), [`faulty`] (fails on purpose, for tests).
 //!
 //! # Rules that every backend keeps (`tests/it/conformance.rs` checks them)
 //!
-//! - **Listings ascend** in byte order of the key and stay in the range asked for.
-//! - **A page of a listing is whole or an error**, which may pass: asked again, the listing goes on where it
-//!   was. The same holds for lists of parts, uploads and tags.
-//! - **A read is whole or an error**: a body that ends early, runs long or fails the store's own
-//!   checksum is never returned.
-//! - **A write returns only when the target has shown that it holds those bytes**: by checking the
-//!   signed digest, or by a digest that comes back, or by reading back, whichever is the strongest
-//!   that the server does. See [`Capabilities::proof`].
+//! - **Listings ascend** in byte order of the key and stay in the requested range.
+//! - **A page of a listing is whole or an error**, which may pass: the same call goes on at the same place. The
+//!   same holds for lists of parts, uploads and tags.
+//! - **A read is whole or an error**: a body that ends early, runs long or fails the store's own checksum is never
+//!   returned.
+//! - **A write returns only when the target has shown that it holds those bytes**: by checking the signed digest,
+//!   by returning a digest, or by reading back, whichever is the strongest that the server does. See
+//!   [`Capabilities::proof`].
 //! - **A write is atomic**: a reader sees the old object or the new one whole, never a part.
-//! - **Errors say** what was tried, on what, why it failed, whether trying again can help
-//!   ([`ErrorKind::retry`]) and whether the write may have happened all the same
-//!   ([`StoreError::outcome_unknown`]).
+//! - **Errors say** what was tried, on what, why it failed, whether a retry can help ([`ErrorKind::retry`]) and
+//!   whether the write may have happened in spite of the error ([`StoreError::outcome_unknown`]).
 
 pub mod conditional;
 mod error;

@@ -1,9 +1,8 @@
-//! An object store in memory, for tests and examples: honest about what must not be assumed.
+//! An object store in memory, for tests and examples: it allows no false assumptions.
 //!
-//! It has the full semantics (conditions, properties, tags, multipart) and the habits of real
-//! servers that code tends to forget: a write does not return the time that the listing will show,
-//! pages are small, a capability that is off is *ignored*, not refused, and nothing is known of it
-//! before a probe.
+//! It has the full semantics (conditions, properties, tags, multipart) and the habits of real servers that code
+//! tends to forget: a write does not return the time that the listing will show, pages are small, a missing
+//! capability is *ignored*, not refused, and capabilities are unknown before a probe.
 
 use std::{
     collections::BTreeMap,
@@ -24,25 +23,25 @@ use migrate_core::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
 
-/// An object store in memory. Clones share what it holds.
+/// An object store in memory. Clones share its objects.
 #[derive(Clone)]
 pub struct MemoryStore {
     location: Arc<str>,
     state: Arc<Mutex<State>>,
 }
 
-/// What a [`MemoryStore`] holds of one object.
+/// One object of a [`MemoryStore`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// Its bytes.
+    /// The whole body.
     pub bytes: Bytes,
     /// Headers, metadata and tags.
     pub properties: Properties,
     /// The version that a listing shows.
     pub token: Token,
-    /// Size of the first part, where it was made of parts.
+    /// Size of the first part, if it was written in parts.
     pub part_size: Option<u64>,
-    /// CRC-64/NVME, as it was when the object was written: corrupting the bytes does not change it.
+    /// CRC-64/NVME from the time of the write: corrupting the bytes does not change it.
     pub crc64nvme: u64,
 }
 
@@ -50,7 +49,7 @@ struct State {
     truth: Capabilities,
     known: Capabilities,
     page_size: usize,
-    /// Counts writes; gives versions, times and upload ids.
+    /// Counts writes; the source of versions, times and upload ids.
     clock: u64,
     objects: BTreeMap<Key, Object>,
     uploads: BTreeMap<String, Pending>,
@@ -70,7 +69,7 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl MemoryStore {
-    /// A store that can do everything, with parts of at least one byte and pages of 1,000.
+    /// A store with every ability, parts of at least one byte and pages of 1,000.
     pub fn new(location: &str) -> Self {
         let capabilities = Capabilities {
             proof: Proof::SignedPayload,
@@ -106,7 +105,7 @@ impl MemoryStore {
         self
     }
 
-    /// Sets what the store can do. What it cannot, it ignores silently, as some servers do.
+    /// Sets the abilities of the store. It silently ignores what it lacks, as some servers do.
     #[must_use]
     pub fn with_capabilities(self, capabilities: Capabilities) -> Self {
         self.state().truth = capabilities;
@@ -125,7 +124,7 @@ impl MemoryStore {
     /// Changes bytes in place without a trace: token and stored checksum stay.
     ///
     /// # Panics
-    /// Where there is no such object, or the size changes.
+    /// If there is no such object, or the size changes.
     pub fn corrupt(&self, key: &str, bytes: impl Into<Bytes>) {
         let mut state = self.state();
         let object = state.objects.get_mut(&Key::from(key)).expect("the object to corrupt is there");
@@ -134,22 +133,22 @@ impl MemoryStore {
         object.bytes = bytes;
     }
 
-    /// Removes an object past all rules; whether there was one.
+    /// Removes an object past all rules; `true` if there was one.
     pub fn remove(&self, key: &str) -> bool {
         self.state().objects.remove(&Key::from(key)).is_some()
     }
 
-    /// Everything it holds.
+    /// A copy of all objects.
     pub fn snapshot(&self) -> BTreeMap<Key, Object> {
         self.state().objects.clone()
     }
 
-    /// The bytes of one object.
+    /// The bytes of one object; `None` if it is absent.
     pub fn bytes(&self, key: &str) -> Option<Bytes> {
         self.state().objects.get(&Key::from(key)).map(|object| object.bytes.clone())
     }
 
-    /// How many uploads are unfinished, of all keys.
+    /// How many uploads of all keys are unfinished.
     pub fn unfinished_uploads(&self) -> usize {
         self.state().uploads.len()
     }
@@ -212,7 +211,7 @@ impl State {
         kept
     }
 
-    /// Stores an object and returns its token as a write's answer shows it: without its time.
+    /// Stores an object and returns its token as the answer to a write shows it: without its time.
     fn store(&mut self, key: &Key, body: &Body, properties: &Properties, part_size: Option<u64>) -> Token {
         let token = self.next_token(body.size());
         let object = Object::new(body, self.kept(properties), token.clone(), part_size);
@@ -237,7 +236,7 @@ impl State {
         }
     }
 
-    /// Checks the parts that an upload is finished with and puts them together.
+    /// Checks the parts of a finish and joins them.
     fn assemble(&self, upload: &Upload, parts: &[Part], evidence: &Evidence) -> Result<Body, &'static str> {
         let Some(pending) = self.uploads.get(&upload.id) else { return Err("there is no such upload") };
         let mut whole = BytesMut::new();

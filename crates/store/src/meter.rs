@@ -3,7 +3,7 @@
 //!
 //! Placed below [`retry`](crate::retry), it counts every attempt; above it, every call.
 
-// A method that is added to the trait must be thought of here.
+// The lint asks for an explicit decision about every method that the trait gains.
 #![deny(clippy::missing_trait_methods)]
 
 use std::{
@@ -26,20 +26,20 @@ use migrate_core::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
 
-/// A request that failed and waits before it is tried again.
+/// A failed request that waits for its next attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// The record that it is about, if it is about one.
+    /// Key of the record, if the request is about one.
     pub key: Option<Key>,
-    /// Why it failed, as the error says it; it may name the key.
+    /// The text of the error; it may contain the key.
     pub failure: String,
-    /// The attempt that comes next, from 2.
+    /// Number of the next attempt, from 2.
     pub attempt: u32,
-    /// The last attempt that there will be.
+    /// Number of the last attempt.
     pub attempts_max: u32,
 }
 
-/// Keeps a request among those that wait, for as long as it lives.
+/// Keeps a request among the waiting ones for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Paused<'a> {
     meter: &'a Meter,
@@ -52,7 +52,7 @@ impl Drop for Paused<'_> {
     }
 }
 
-/// Counts, shared by all stores that were given the same meter.
+/// Counts, shared by all stores with the same meter.
 #[derive(Debug, Default)]
 pub struct Meter {
     requests: AtomicU64,
@@ -67,24 +67,24 @@ pub struct Meter {
     waiting: Mutex<BTreeMap<u64, Waiting>>,
 }
 
-/// What a [`Meter`] showed at one moment.
+/// The counts of a [`Meter`] at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct MeterSnapshot {
-    /// Requests of every kind, also failed ones; a page of a listing is one. A probe counts as one.
+    /// Requests of every kind, failed ones included; a page of a listing is one, and so is a probe.
     pub requests: u64,
-    /// Pages of listings asked for.
+    /// Requested pages of listings.
     pub pages: u64,
     /// Reads of bodies.
     pub reads: u64,
-    /// Requests that change something: writes, parts, begins, finishes, aborts and deletes.
+    /// Requests that change the store: writes, parts, begins, finishes, aborts and deletes.
     pub writes: u64,
-    /// Requests that failed.
+    /// Failed requests.
     pub failures: u64,
     /// Attempts that repeated an earlier one.
     pub retries: u64,
     /// Body bytes that arrived whole.
     pub bytes_read: u64,
-    /// Body bytes sent, also by attempts that failed.
+    /// Body bytes sent, failed attempts included.
     pub bytes_written: u64,
 }
 
@@ -107,14 +107,14 @@ impl Meter {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that a request waits before it is tried again.
+    /// Registers a request that waits for its next attempt.
     pub(crate) fn pause(&self, waiting: Waiting) -> Paused<'_> {
         let number = self.pauses.fetch_add(1, Relaxed);
         self.paused().insert(number, waiting);
         Paused { meter: self, number }
     }
 
-    /// Of the requests that wait before they are tried again, the one that has failed most often.
+    /// The waiting request with the most failed attempts.
     pub fn waiting(&self) -> Option<Waiting> {
         self.paused().values().max_by_key(|waiting| waiting.attempt).cloned()
     }

@@ -1,4 +1,4 @@
-//! [`ObjectStore`]: what every place that holds objects can do, and what it shows of them.
+//! [`ObjectStore`]: the abilities of every place that holds objects, and what it shows of them.
 
 use super::error::{ErrorKind, StoreError};
 use async_trait::async_trait;
@@ -12,12 +12,12 @@ use migrate_core::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Debug};
 
-/// Whether a listing shows a key that a look, or another answer, says is not there. A 404 proves nothing: the
-/// answer to HEAD has no body that could name its cause, a bucket that is gone says the same, and so does what
-/// stands between us and the store. So nothing acts on "not found" before a listing has said so too.
+/// Whether a listing shows a key that a look, or another answer, reports as absent. A 404 proves nothing: the
+/// answer to HEAD has no body that could name its cause, a missing bucket answers the same, and so may a proxy
+/// between us and the store. So nothing acts on "not found" before a listing confirms it.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
 ///
-/// A key that is listed was perhaps written since, or its deletion is not listed yet: look again.
+/// If the key is listed, a writer may have written it since, or the listing does not show its deletion yet: look again.
 pub async fn is_listed(store: &dyn ObjectStore, key: &Key) -> Result<bool> {
     let mut listing = store.list(shard::only(key));
     while let Some(page) = listing.next().await? {
@@ -28,7 +28,7 @@ pub async fn is_listed(store: &dyn ObjectStore, key: &Key) -> Result<bool> {
     Ok(false)
 }
 
-/// Fails, in a way that may pass, where a listing shows a key that `operation` did not find.
+/// Fails, in a way that may pass, if a listing shows a key that `operation` did not find.
 pub async fn must_be_gone(store: &dyn ObjectStore, operation: &'static str, key: &Key) -> Result<()> {
     if is_listed(store, key).await? {
         let detail = "an answer says that it is not there, and a listing shows it";
@@ -37,64 +37,62 @@ pub async fn must_be_gone(store: &dyn ObjectStore, operation: &'static str, key:
     Ok(())
 }
 
-/// What a store operation returns.
+/// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// A place that holds objects under keys.
 #[async_trait]
 pub trait ObjectStore: Debug + Send + Sync {
-    /// Where this is, for people: `s3://california/bucket/prefix/`.
+    /// The location, for people: `s3://california/bucket/prefix/`.
     fn location(&self) -> &str;
 
     /// What is known of the endpoint; [`Capabilities::unproved`] until [`probe`](Self::probe) or
     /// [`adopt`](Self::adopt).
     fn capabilities(&self) -> Capabilities;
 
-    /// Asks the endpoint what it can do, with a scratch key that is removed again.
+    /// Tests the abilities of the endpoint under a scratch key, which it removes again.
     async fn probe(&self) -> Result<Capabilities>;
 
-    /// Takes what an earlier probe of the same endpoint found.
+    /// Takes over the result of an earlier probe of the same endpoint.
     fn adopt(&self, capabilities: Capabilities);
 
-    /// Lists the objects of a range, ascending by key.
+    /// Lists the objects of a range in ascending key order. An empty range lists nothing.
     fn list(&self, range: KeyRange) -> Box<dyn Listing>;
 
-    /// Looks at one object; `None` where there is none.
+    /// Looks at one object; `None` if it is absent.
     async fn head(&self, key: &Key) -> Result<Option<Head>>;
 
-    /// The tags of an object. Asked only where [`Head::tag_count`] is not `Some(0)`.
+    /// The tags of an object. Called only if [`Head::tag_count`] is not `Some(0)`.
     async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>>;
 
     /// Reads an object, or `range` of it, at the version `pin`.
     ///
-    /// Fails with [`ErrorKind::Changed`] where the object is no longer at `pin`, with
-    /// [`ErrorKind::NotFound`] where it is gone.
+    /// Fails with [`ErrorKind::Changed`] if the object is no longer at `pin`, with [`ErrorKind::NotFound`] if it is
+    /// gone.
     async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read>;
 
     /// Writes a whole object.
     ///
-    /// Fails with [`ErrorKind::Precondition`] where `condition` does not hold. Where the endpoint does
-    /// not keep conditions, [`conditional`] looks right before.
+    /// Fails with [`ErrorKind::Precondition`] if `condition` does not hold. If the endpoint does not keep
+    /// conditions, [`conditional`](crate::conditional) looks right before.
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token>;
 
-    /// Why this store cannot hold an object under this key; `None` where it can, as far as is known.
-    /// A write under a key that it refuses fails with [`ErrorKind::KeyUnholdable`].
+    /// Why this store cannot hold an object under this key; `None` if it can, as far as is known. A write under a
+    /// refused key fails with [`ErrorKind::KeyUnholdable`].
     fn refuses(&self, key: &Key) -> Option<&'static str>;
 
-    /// Begins a multipart upload; its id outlives this process. `before` is told of every request, right
-    /// before it leaves and after every wait for a limit.
-    /// Tags are kept from here on only where [`Capabilities::upload_tags`] says so.
+    /// Begins a multipart upload; its id outlives this process. `before` is called for every request, right before
+    /// it leaves and after every wait for a limit.
+    /// Tags are kept from here on only if [`Capabilities::upload_tags`] says so.
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload>;
 
     /// Writes part `number` (from 1), whose first byte is at `offset` of the object.
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part>;
 
-    /// The parts that an upload holds, ascending by number. Fails with [`ErrorKind::NoUpload`]
-    /// where the upload is gone.
+    /// The parts that an upload holds, ascending by number. Fails with [`ErrorKind::NoUpload`] if the upload is gone.
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>>;
 
-    /// Makes the object of its parts, whose digests are `evidence`. `properties` are those that the upload was
-    /// begun with.
+    /// Joins the parts into the object; `evidence` holds their digests. `properties` are those of the upload's begin.
     async fn finish_upload(
         &self,
         upload: &Upload,
@@ -104,26 +102,26 @@ pub trait ObjectStore: Debug + Send + Sync {
         condition: &Condition,
     ) -> Result<Token>;
 
-    /// Gives the object, still at the version `pin`, these tags in place of those that it has.
+    /// Replaces the tags of the object, which must still be at the version `pin`.
     ///
-    /// Fails with [`ErrorKind::Changed`] where it is another version, or none. On a store without
-    /// versions a writer in the instant between the look and the tags is not seen.
+    /// Fails with [`ErrorKind::Changed`] if the object has another version, or is gone. On a store without versions
+    /// a write in the instant between the look and the tags goes unnoticed.
     async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()>;
 
-    /// Drops an upload and its parts. An upload that is gone is no error.
+    /// Drops an upload and its parts. A missing upload is no error.
     async fn abort_upload(&self, upload: &Upload) -> Result<()>;
 
-    /// The unfinished uploads of exactly this key, with the time each began where known.
+    /// The unfinished uploads of exactly this key, with the start time of each if known.
     async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>>;
 
-    /// Deletes an object under a condition. An object that is gone is no error.
+    /// Deletes an object under a condition. A missing object is no error.
     async fn delete(&self, key: &Key, condition: &Condition) -> Result<()>;
 }
 
-/// Is told that a request is about to leave, so that its time can be recorded before it acts.
+/// Called right before a request leaves, so that its time can be recorded before it acts.
 #[async_trait]
 pub trait BeforeSending: Send + Sync {
-    /// The request leaves once this has returned; after an error it does not, and the error is the request's.
+    /// The request leaves after this returns. After an error it does not leave, and the error becomes the request's.
     async fn sending(&self) -> Result<()>;
 }
 
@@ -138,81 +136,80 @@ impl BeforeSending for () {
 /// A listing under way.
 #[async_trait]
 pub trait Listing: Send {
-    /// The next page, never empty; `None` at the end of the range. After an error the same call
-    /// goes on where it failed.
+    /// The next page, never empty; `None` at the end of the range. After an error the same call goes on at the
+    /// failed place.
     async fn next(&mut self) -> Result<Option<Vec<Entry>>>;
 }
 
 /// One object as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its key.
+    /// Key relative to the store's prefix.
     pub key: Key,
-    /// Its version.
+    /// Version as the listing shows it.
     pub token: Token,
-    /// Why it cannot be copied, where the listing already tells (a symbolic link, say).
+    /// Why it cannot be copied, if the listing already tells (a symbolic link, say).
     pub problem: Option<Box<str>>,
 }
 
 /// One object as a closer look shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Its version, equal to what a listing shows.
+    /// Version, equal to the one in a listing.
     pub token: Token,
-    /// Headers and user metadata; tags are asked separately.
+    /// Headers and user metadata; tags need a separate request.
     pub properties: Properties,
-    /// How many tags it has, where the store says so, or where its silence can mean nothing but none.
+    /// Number of tags, if the store tells it, or if its silence can only mean none.
     pub tag_count: Option<u32>,
     /// The checksums that the store keeps.
     pub checksums: Checksums,
-    /// Size of the first part, where the object was made of parts and the store says so.
+    /// Size of the first part, if the object was written in parts and the store tells it.
     pub part_size: Option<u64>,
-    /// What it carries that this build cannot bring along, by the names that a plan waives.
+    /// Properties that this build cannot copy, by the names that a plan waives.
     pub left_behind: Vec<&'static str>,
-    /// It is in cold storage: it cannot be read before it is restored.
+    /// In cold storage: it must be restored before it can be read.
     pub archived: bool,
 }
 
-/// An object's body, or a range of it, with what came along.
+/// An object's body, or a range of it, with its head.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// What the response said of the object. For a range, `checksums` is empty.
+    /// The head from the same response. For a range, `checksums` is empty.
     pub head: Head,
-    /// Exactly the bytes asked for.
+    /// Exactly the requested bytes.
     pub bytes: Bytes,
 }
 
 /// Bytes `start..end` of an object; never empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
-    /// First byte.
+    /// Offset of the first byte.
     pub start: u64,
-    /// One past the last byte.
+    /// Offset one past the last byte.
     pub end: u64,
 }
 
-/// What an object carries beside its bytes. More kinds will come; code that copies or compares
-/// them treats them as a whole.
+/// Everything an object carries beside its bytes. More kinds will come; code that copies or compares them treats
+/// them as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Properties {
-    /// Content headers and the like.
+    /// Values of the stored headers.
     pub headers: BTreeMap<Header, String>,
-    /// User metadata; names are lower case, as S3 keeps them. Values are what a client reads: a value
-    /// that comes as encoded words is kept as these words (see [`MetadataForm`]).
+    /// User metadata. Names are lower case, as S3 keeps them. Values are what a client reads: encoded words stay as
+    /// these words (see [`MetadataForm`](crate::MetadataForm)).
     pub metadata: BTreeMap<String, String>,
-    /// Tags.
+    /// Object tags, by name.
     pub tags: BTreeMap<String, String>,
 }
 
 impl Properties {
-    /// What a header says; `None` where it is absent, or there and says nothing.
+    /// The meaning of a header; `None` if it is absent or empty of meaning.
     ///
-    /// An empty value says nothing. Nor does a `Content-Type` of unspecified bytes: that is what servers
-    /// show of an object that was written without one, each in its way. AWS, Ceph's gateway, moto and `MinIO`
-    /// since 2021 show `binary/octet-stream`, older `MinIO` `application/octet-stream`, Garage none at all
-    /// (<https://github.com/minio/minio/pull/11508>, <https://github.com/getmoto/moto/pull/4439>), and to a
-    /// client an absent one means `application/octet-stream`
-    /// (<https://www.rfc-editor.org/rfc/rfc9110#section-8.3-5>).
+    /// An empty value means nothing, and so does a `Content-Type` of unspecified bytes: servers show it for an
+    /// object that was written without one, each in its own way. AWS, Ceph's gateway, moto and `MinIO` since 2021
+    /// show `binary/octet-stream`, older `MinIO` `application/octet-stream`, Garage none at all
+    /// (<https://github.com/minio/minio/pull/11508>, <https://github.com/getmoto/moto/pull/4439>), and to a client
+    /// an absent one means `application/octet-stream` (<https://www.rfc-editor.org/rfc/rfc9110#section-8.3-5>).
     pub fn header(&self, header: Header) -> Option<&str> {
         let value = self.headers.get(&header)?.trim();
         let unspecified = |kind: &str| value.eq_ignore_ascii_case(kind);
@@ -222,13 +219,13 @@ impl Properties {
         (!silent).then_some(value)
     }
 
-    /// Whether there is nothing to carry.
+    /// Whether the object carries nothing beside its bytes.
     pub fn is_empty(&self) -> bool {
         self.headers.is_empty() && self.metadata.is_empty() && self.tags.is_empty()
     }
 }
 
-/// The headers that S3 stores with an object and gives back.
+/// The headers that S3 stores with an object and returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Header {
@@ -247,7 +244,7 @@ pub enum Header {
 }
 
 impl Header {
-    /// All of them.
+    /// All headers, in the order of the enum.
     pub const ALL: [Self; 6] = [
         Self::CacheControl,
         Self::ContentDisposition,
@@ -263,29 +260,29 @@ impl Header {
 pub struct Checksums {
     /// CRC-64/NVME of the full object.
     pub crc64nvme: Option<u64>,
-    /// SHA-256 of the full object; a composite one is not taken here.
+    /// SHA-256 of the full object; never a composite one.
     pub sha256: Option<migrate_core::model::Sha256>,
-    /// MD5 of the full object, where the `ETag` is known to be one.
+    /// MD5 of the full object, if the `ETag` is known to be one.
     pub md5: Option<[u8; 16]>,
 }
 
-/// A multipart upload.
+/// A multipart upload that was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
-    /// The key that the object will have.
+    /// Key of the future object.
     pub key: Key,
-    /// The store's name for it.
+    /// Upload id from the store.
     pub id: String,
 }
 
 /// One part of a multipart upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Its number, from 1.
+    /// Part number, from 1.
     pub number: u32,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The store's tag for it.
+    /// Tag that the store gave the part.
     pub tag: String,
 }
 

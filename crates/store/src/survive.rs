@@ -1,13 +1,12 @@
 //! What must survive on the way from one store to another, and whether it has.
 //!
-//! One rule, and everything that copies, compares, verifies or settles a lost answer asks it: a copy is
-//! [given] what must survive, and nothing [passes](Scope::differs) for equal that lacks some of it, or has more
-//! than the lead has. Out of scope is only what a plan waives, and what the lead cannot hold; a proof names it.
-//! A follower that cannot hold something is no excuse: where the lead has some, they differ.
+//! All code that copies, compares, verifies or settles a lost answer uses this one rule: a copy is [given] what
+//! must survive, and no copy [passes](Scope::differs) for equal that lacks some of it, or has more than the lead.
+//! Out of scope is only what a plan waives and what the lead cannot hold; a proof names it. A follower that cannot
+//! hold something is no excuse: if the lead has some, they differ.
 //!
-//! Tags stand apart from the object that they belong to: S3 shows the tags of whatever version is current,
-//! unless the bucket keeps versions. [`tags_at`] looks again afterwards, so that no object is put together
-//! from two versions.
+//! Tags stand apart from their object: S3 shows the tags of whatever version is current, unless the bucket keeps
+//! versions. [`tags_at`] looks again afterwards, so that no object is put together from two versions.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +15,14 @@ use super::{
 };
 use migrate_core::model::{Aspects, Key};
 
-/// How often a store must say that it knows no tags.
+/// How often a store must say that it has no tags.
 const REFUSALS_MIN: u32 = 3;
 
 /// Which properties must survive between two stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scope {
     kinds: Aspects,
-    /// How values of metadata are compared.
+    /// How metadata values are compared.
     form: MetadataForm,
 }
 
@@ -37,14 +36,14 @@ pub enum Shape {
 }
 
 impl Scope {
-    /// All that the lead can hold, but for what is waived.
+    /// All that the lead can hold, minus what is waived.
     pub fn new(lead: &Capabilities, follower: &Capabilities, waived: Aspects) -> Self {
-        // One side that makes words of its own is enough for the words to differ.
+        // If one side makes words of its own, the words may differ.
         let form = if lead.metadata == MetadataForm::Words { lead.metadata } else { follower.metadata };
         Self { kinds: held(lead).without(waived), form }
     }
 
-    /// Whether a look at the object tells nothing that a read of its bytes does not.
+    /// Whether a look at the object tells no more than a read of its bytes.
     pub fn is_empty(self) -> bool {
         self.kinds.is_empty()
     }
@@ -54,11 +53,10 @@ impl Scope {
         self.kinds.holds(Aspects::TAGS)
     }
 
-    /// How two objects differ beside their bytes; `None` where all that must survive has, and nothing was
-    /// added.
+    /// How two objects differ beside their bytes; `None` if everything that must survive did, and nothing was added.
     ///
-    /// What this build cannot bring along (locks, redirects, cold storage) differs even where both sides have
-    /// some: it is seen that they are there, not what they say.
+    /// Properties that this build cannot copy (locks, redirects, cold storage) differ even if both sides have some:
+    /// their presence shows, their content does not.
     pub fn differs(self, lead: &Head, follower: &Head) -> Option<String> {
         if let Some(name) = self.left_behind(lead) {
             return Some(does_not_travel(name));
@@ -66,14 +64,14 @@ impl Scope {
         if follower.archived && self.kinds.holds(Aspects::STORAGE_CLASS) {
             return Some("it is in cold storage, where nobody can read it before it is restored".to_owned());
         }
-        // A follower may have a lock or a storage class by its bucket's own rules; a redirect is somebody's.
+        // A follower may have a lock or a storage class by its bucket's own rules; a redirect comes from a writer.
         if self.left_behind(follower) == Some("redirect") {
             return Some("\"redirect\" is there, the lead has none".to_owned());
         }
         self.properties_differ(&lead.properties, &follower.properties)
     }
 
-    /// The same of headers, metadata and tags alone.
+    /// The difference in headers, metadata and tags alone.
     pub fn properties_differ(self, lead: &Properties, follower: &Properties) -> Option<String> {
         let headers = || {
             Header::ALL.into_iter().find_map(|header| {
@@ -92,7 +90,7 @@ impl Scope {
             .or_else(|| within(Aspects::TAGS).then(tags).flatten())
     }
 
-    /// Something that an object has, that must survive, and that does not travel yet.
+    /// A property of an object that must survive and that this build cannot copy.
     fn left_behind(self, head: &Head) -> Option<&'static str> {
         left_behind(self.kinds, head)
     }
@@ -102,10 +100,9 @@ fn left_behind(kinds: Aspects, head: &Head) -> Option<&'static str> {
     head.left_behind.iter().copied().find(|name| kinds.holds(Aspects::named(name)))
 }
 
-/// What of an object's properties a target is given; an error where it cannot hold what must survive.
+/// The properties that a target is given; an error if it cannot hold what must survive.
 ///
-/// Waived tags stay behind; other waived properties come along where the target holds them, since they cost
-/// no request.
+/// Waived tags stay behind. Other waived properties come along if the target holds them, since they cost no request.
 pub fn given(head: &Head, shape: Shape, waived: Aspects, target: &dyn ObjectStore) -> Result<Properties, String> {
     let can = target.capabilities();
     if let Some(name) = left_behind(Aspects::ALL.without(waived), head) {
@@ -146,15 +143,13 @@ pub fn given(head: &Head, shape: Shape, waived: Aspects, target: &dyn ObjectStor
     Ok(properties)
 }
 
-/// The tags of the very version that `head` shows. Fails with [`ErrorKind::Changed`] where the object is no
-/// longer at it.
+/// The tags of the very version that `head` shows. Fails with [`ErrorKind::Changed`] if the object is no longer at it.
 ///
-/// The second look is made only where there are tags, or should be. Where neither a look nor the tags say that there
-/// are some, a version that came between has lost its tags as well, and the next listing shows it.
+/// There is a second look only if there are tags, or should be. If neither a look nor the tags say that there are
+/// some, a version that came in between has lost its tags as well, and the next listing shows it.
 ///
-/// A store that says each time that it knows no tags, of an object of which it counts none, is taken at its
-/// word: from then on its [`Capabilities`] say so too, and every proof. One such answer may come from
-/// something in between.
+/// If a store says each time that it has no tags, about an object without a tag count, the store is believed: from
+/// then on its [`Capabilities`] and every proof say so too. A single such answer may come from a proxy in between.
 pub async fn tags_at(store: &dyn ObjectStore, key: &Key, head: &Head) -> Result<BTreeMap<String, String>> {
     if !store.capabilities().tags || head.tag_count == Some(0) {
         return Ok(BTreeMap::new());
@@ -163,7 +158,7 @@ pub async fn tags_at(store: &dyn ObjectStore, key: &Key, head: &Head) -> Result<
     for _ in 0..REFUSALS_MIN {
         let answer = match store.tags(key).await {
             Err(error) if error.kind() == ErrorKind::Unsupported && head.tag_count.is_none() => None,
-            // The object was there a moment ago: look again before anything is concluded.
+            // The object was there a moment ago: look again before any conclusion.
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(error.of_kind(ErrorKind::Changed)),
             answer => Some(answer?),
         };
@@ -194,7 +189,7 @@ pub async fn look(store: &dyn ObjectStore, key: &Key, tags: bool) -> Result<Opti
     Ok(Some(head))
 }
 
-/// What a store can hold.
+/// The kinds of properties that a store can hold.
 pub fn held(can: &Capabilities) -> Aspects {
     let kinds = [(can.properties, Aspects::ALL.without(Aspects::TAGS)), (can.tags, Aspects::TAGS)];
     kinds.into_iter().filter(|(can, _)| *can).map(|(_, kinds)| kinds).collect()
@@ -266,7 +261,7 @@ mod tests {
         assert!(given(&head, Shape::Whole, Aspects::NONE, &whole).unwrap_err().contains("\"redirect\""));
     }
 
-    /// A store that is written to between a look at an object and a look at its tags.
+    /// A store with a write between the look at an object and the look at its tags.
     #[tokio::test]
     async fn tags_of_another_version_are_not_taken() {
         let store = store(|can| can.tag_count = false).await;

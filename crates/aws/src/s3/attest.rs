@@ -1,4 +1,4 @@
-//! What must be shown after a write for it to be believed.
+//! The proof that a written object is at the target.
 
 use super::{
     convert::{bare_tag, md5_of_tag},
@@ -23,7 +23,7 @@ impl S3Store {
         })
     }
 
-    /// The token of an object just written, whose tag came back, or did not.
+    /// The token of an object just written. If the answer has no tag, a look provides it.
     pub(super) async fn written(&self, key: &Key, size: u64, tag: Option<&str>) -> Result<Token> {
         let tag = bare_tag(tag);
         if !tag.is_empty() {
@@ -40,7 +40,7 @@ impl S3Store {
         }
     }
 
-    /// Reads an object of parts back, part by part, against the digests of what was sent.
+    /// Reads an object of parts back, part by part, and compares it with the digests of what was sent.
     pub(super) async fn read_back(&self, key: &Key, token: &Token, evidence: &Evidence) -> Result<()> {
         let mut start = 0;
         for (size, expected) in evidence.parts.iter().filter(|(size, _)| *size > 0) {

@@ -23,16 +23,16 @@ use aws_smithy_http_client::{
 use super::document::WholeAnswers;
 use migrate_store::{ErrorKind, Result, StoreError};
 
-/// How to reach one S3 endpoint and as whom. One a site, shared by its stores.
+/// How to reach one S3 endpoint, and the identity. One per site, shared by its stores.
 #[derive(Debug, Clone)]
 pub struct S3Config {
-    /// The site, for messages.
+    /// Name of the site, for messages.
     pub site: String,
     /// The region that requests are signed for.
     pub region: String,
-    /// A server of one's own; AWS's endpoint of the region where absent.
+    /// A compatible server; if absent, AWS's endpoint of the region.
     pub endpoint: Option<S3Endpoint>,
-    /// As whom.
+    /// The identity that signs requests.
     pub credentials: S3Credentials,
     /// The AWS account that must own the bucket: AWS refuses every request otherwise.
     pub expected_bucket_owner: Option<String>,
@@ -43,38 +43,38 @@ pub struct S3Config {
 pub struct S3Endpoint {
     /// `https://host[:port]`.
     pub url: String,
-    /// The bucket is in the path, not in the host name.
+    /// Whether the bucket is in the path, not in the host name.
     pub path_style: bool,
     /// The authorities to trust instead of the system's, as PEM.
     pub ca_pem: Option<Vec<u8>>,
 }
 
-/// As whom requests are signed.
+/// The identity that signs requests.
 #[derive(Clone)]
 pub enum S3Credentials {
-    /// AWS's usual chain: environment, profile, instance.
+    /// The AWS credential chain: environment, profile, instance.
     Ambient,
-    /// Given keys.
+    /// Keys of an access key pair.
     Keys {
-        /// The access key id.
+        /// The access key id, as AWS issued it.
         id: String,
-        /// The secret.
+        /// The secret access key.
         secret: String,
         /// The session token, for temporary keys.
         session_token: Option<String>,
     },
-    /// A profile of the AWS configuration files.
+    /// Name of a profile of the AWS configuration files.
     Profile(String),
-    /// A role that the ambient identity assumes.
+    /// A role that the identity of the AWS credential chain assumes.
     Role {
-        /// The role.
+        /// ARN of the role.
         arn: String,
-        /// The external id, if the role asks for one.
+        /// The external id, if the role requires one.
         external_id: Option<String>,
     },
 }
 
-/// Shows what kind, never the keys.
+/// Shows the kind, never the keys.
 impl fmt::Debug for S3Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,7 +86,7 @@ impl fmt::Debug for S3Credentials {
     }
 }
 
-/// Builds the client. Talks to nobody yet, but for a role, whose keys are fetched when first used.
+/// Builds the client. Sends nothing to S3 yet; a role fetches its keys at the first use.
 pub(super) async fn connect(config: &S3Config) -> Result<Client> {
     let region = Region::new(config.region.clone());
     let http = http_client(config)?;
@@ -96,12 +96,12 @@ pub(super) async fn connect(config: &S3Config) -> Result<Client> {
         .region(region.clone())
         .credentials_provider(credentials(&config.credentials, region).await)
         .http_client(http)
-        // Retries live in `store::retry` alone; deadlines, which grow with the body, in `wire`.
+        // Only `store::retry` retries; deadlines, which grow with the body, are in `wire`.
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(std::time::Duration::from_secs(10)).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        // Our own digests go along as plain headers: trailers (aws-chunked) are refused by many
-        // servers and leak into Content-Encoding on others.
+        // Our own digests are sent as plain headers: many servers refuse trailers (aws-chunked), and on others they
+        // leak into Content-Encoding.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .interceptor(WholeAnswers);
@@ -132,8 +132,8 @@ async fn credentials(credentials: &S3Credentials, region: Region) -> SharedCrede
     }
 }
 
-/// The HTTP client: the system's trust or the site's own authorities, proxies from the usual
-/// environment variables, except to this machine.
+/// The HTTP client: it trusts the system's authorities or the site's own. Proxies come from the usual environment
+/// variables, but not for endpoints on this machine.
 fn http_client(config: &S3Config) -> Result<SharedHttpClient> {
     let mut trust = TrustStore::default();
     if let Some(pem) = config.endpoint.as_ref().and_then(|endpoint| endpoint.ca_pem.clone()) {
@@ -150,7 +150,7 @@ fn http_client(config: &S3Config) -> Result<SharedHttpClient> {
     let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
         StoreError::new(ErrorKind::Other, "connect", &config.site, "ca_file cannot be used").because(error)
     })?;
-    // A proxy would look for the server on its own machine, and would see what was meant for ours.
+    // A proxy would look for the server on its own machine, and would see traffic that must stay on this one.
     let own = config.endpoint.as_ref().is_some_and(|endpoint| is_this_machine(&endpoint.url));
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()

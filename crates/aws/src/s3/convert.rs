@@ -1,4 +1,4 @@
-//! Between S3's headers and our types.
+//! Converts between S3's headers and our types.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,37 +12,37 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use migrate_core::model::{Sha256, Token};
 use migrate_store::{Checksums, Head, Header, Properties};
 
-/// An `ETag` without its quotes: listings of some servers leave them out.
+/// An `ETag` without its quotes, which listings of some servers leave out.
 pub(super) fn bare_tag(tag: Option<&str>) -> Box<str> {
     tag.unwrap_or_default().trim_matches('"').into()
 }
 
-/// An `ETag` as conditions want it.
+/// An `ETag` in the quotes that conditions need.
 pub(super) fn quoted(tag: &str) -> String {
     format!("\"{tag}\"")
 }
 
-/// A version token of what a listing, HEAD or GET shows.
+/// The version token of a listing, HEAD or GET.
 ///
 /// Times are cut to seconds: HEAD and GET show no finer, some servers' listings do.
 pub(super) fn token(size: u64, tag: Option<&str>, modified: Option<&DateTime>) -> Token {
     Token { size, tag: bare_tag(tag), modified_s: modified.map(DateTime::secs) }
 }
 
-/// A size as the SDK gives it, which is signed; `None` where the answer does not tell it.
+/// A size from the SDK's signed number; `None` if the answer has none.
 pub(super) fn size(length: Option<i64>) -> Option<u64> {
     length.and_then(|length| u64::try_from(length).ok())
 }
 
-/// An MD5 where the `ETag` may be one: 32 hexadecimal digits, of an object whose encryption leaves
-/// it so. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html>
+/// The MD5 in an `ETag`, if it may be one: 32 hexadecimal digits, for an object whose encryption leaves it so.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html>
 pub(super) fn md5_of_tag(tag: &str) -> Option<[u8; 16]> {
     let mut md5 = [0; 16];
     hex::decode_to_slice(tag, &mut md5).ok()?;
     Some(md5)
 }
 
-/// A base64 checksum of exactly `N` bytes; composite ones carry a `-parts` suffix and are left out.
+/// A base64 checksum of exactly `N` bytes. Composite ones carry a `-parts` suffix and are left out.
 fn checksum<const N: usize>(text: Option<&str>, kind: Option<&ChecksumType>) -> Option<[u8; N]> {
     if kind == Some(&ChecksumType::Composite) {
         return None;
@@ -50,12 +50,12 @@ fn checksum<const N: usize>(text: Option<&str>, kind: Option<&ChecksumType>) -> 
     BASE64_STANDARD.decode(text?).ok()?.try_into().ok()
 }
 
-/// A CRC-64 as the header has it: big endian, in base64.
+/// A CRC-64 in its header form: big endian, in base64.
 pub(super) fn crc64_header(crc: u64) -> String {
     BASE64_STANDARD.encode(crc.to_be_bytes())
 }
 
-/// Reads the same fields from the two outputs, which the SDK types apart.
+/// Reads the same fields from the two outputs, which are different types in the SDK.
 macro_rules! head_from {
     ($output:expr, $size:expr) => {{
         let output = $output;
@@ -88,7 +88,7 @@ macro_rules! head_from {
             checksums,
             part_size: None,
             left_behind: left_behind([
-                // What is there and cannot be shown as a header.
+                // Present, but not shown as a header.
                 ("metadata", output.missing_meta().is_some_and(|count| count > 0)),
                 ("redirect", output.website_redirect_location().is_some()),
                 ("object-lock", output.object_lock_mode().is_some()),
@@ -105,15 +105,15 @@ fn left_behind<const N: usize>(found: [(&'static str, bool); N]) -> Vec<&'static
     found.into_iter().filter_map(|(name, there)| there.then_some(name)).collect()
 }
 
-/// What a HEAD shows. `None` where it does not tell the size: it must not pass for an empty object.
+/// The head from a HEAD. `None` without a size: such an answer must not pass for an empty object.
 pub(super) fn head_of(output: &HeadObjectOutput) -> Option<Head> {
     let mut head = head_from!(output, size(output.content_length())?);
-    // A tier of a class that is otherwise read at once.
+    // An archive tier of a class whose objects are otherwise readable at once.
     head.archived |= output.archive_status().is_some();
     Some(head)
 }
 
-/// What a GET of an object of `size` bytes shows.
+/// The head from a GET of an object of `size` bytes.
 pub(super) fn head_of_get(output: &GetObjectOutput, size: u64) -> Head {
     head_from!(output, size)
 }
@@ -126,7 +126,7 @@ fn metadata(metadata: Option<&HashMap<String, String>>) -> BTreeMap<String, Stri
     metadata.into_iter().flatten().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
 }
 
-/// Tags as the `x-amz-tagging` header has them: a query string.
+/// Tags in the form of the `x-amz-tagging` header: a query string.
 pub(super) fn tagging_header(tags: &BTreeMap<String, String>) -> Option<String> {
     if tags.is_empty() {
         return None;
@@ -136,7 +136,7 @@ pub(super) fn tagging_header(tags: &BTreeMap<String, String>) -> Option<String> 
     Some(pairs.join("&"))
 }
 
-/// Tags as `PutObjectTagging` takes them.
+/// Tags in the form of `PutObjectTagging`.
 pub(super) fn tagging(tags: &BTreeMap<String, String>) -> Tagging {
     let tag = |(name, value): (&String, &String)| {
         Tag::builder().key(name).value(value).build().expect("a tag with its name and value is complete")
@@ -157,8 +157,8 @@ fn percent_encode(text: &str) -> String {
     encoded
 }
 
-/// A key of a listing with `encoding-type=url`: percent escapes, and `+` for a space. `None` where
-/// it is not UTF-8, or not such an encoding at all.
+/// A key of a listing with `encoding-type=url`: percent escapes, and `+` for a space. `None` if it is not UTF-8, or
+/// not such an encoding at all.
 pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -1,42 +1,42 @@
-//! When the lack of a tag count means that an object has no tags.
+//! When a missing tag count means that an object has no tags.
 //!
-//! HEAD and GET show `x-amz-tagging-count` only where there are tags *and* the identity may read them
-//! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>). So an answer without it says "no
-//! tags", "you may not know", or "this server counts none": seen are servers that never show it, that show
-//! it on GET and not on HEAD, and on some versions and not on others. To ask for the tags settles it, and
-//! costs a request for each object. It is saved only where a witness rules the other meanings out:
+//! HEAD and GET show `x-amz-tagging-count` only if there are tags *and* the identity may read them
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>). So an answer without it means "no tags",
+//! "no right to know", or "this server counts none". Some servers never show it, some show it on GET and not on
+//! HEAD, or on some versions and not on others. Reading the tags settles it, at the cost of one request per object.
+//! This request is saved only if a witness rules the other meanings out:
 //!
-//! - **a probe** has written a tagged object at this endpoint and saw the count of it, on GET and on HEAD; or
-//! - **AWS itself** answers, which keeps to its documentation, and this identity has already read tags
-//!   here. Sources are never written to, so nothing else can be known of them.
+//! - **a probe** has written a tagged object at this endpoint and saw its count, on GET and on HEAD; or
+//! - **AWS itself** answers, which keeps to its documentation, and this identity has already read tags here.
+//!   Sources are never written to, so nothing else can be known of them.
 //!
-//! One tagged object with a count at another server's source proves nothing of the next one: there the tags
-//! are always asked for. The right to read tags is taken to be one for all objects of a location.
+//! One tagged object with a count at another server's source proves nothing about the next one: there the tags are
+//! always read. The right to read tags is assumed to be the same for all objects of a location.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use migrate_store::{Capabilities, Head};
 
-/// What is known of one store's counts.
+/// What is known about the tag counts of one store.
 #[derive(Debug)]
 pub(super) struct TagCounts {
     is_aws: bool,
-    /// This identity has been shown the tags of an object here, even if there were none.
+    /// This identity has read the tags of an object here, even if there were none.
     may_read: AtomicBool,
 }
 
 impl TagCounts {
-    /// Nothing is known yet but the endpoint; without one it is AWS's own.
+    /// Knows only the endpoint; `None` is AWS's own.
     pub(super) fn new(endpoint: Option<&str>) -> Self {
         Self { is_aws: endpoint.is_none_or(is_aws), may_read: AtomicBool::new(false) }
     }
 
-    /// Tags of an object were asked for, and came.
+    /// Notes that the tags of an object were read.
     pub(super) fn were_read(&self) {
         self.may_read.store(true, Ordering::Relaxed);
     }
 
-    /// Says that there are no tags where no count can mean nothing else.
+    /// Sets the tag count to 0 if a missing count can mean nothing else.
     pub(super) fn complete(&self, head: &mut Head, known: &Capabilities) {
         let witnessed = known.tag_count || (self.is_aws && self.may_read.load(Ordering::Relaxed));
         if head.tag_count.is_none() && witnessed {
@@ -45,7 +45,7 @@ impl TagCounts {
     }
 }
 
-/// Whether an endpoint is AWS's: TLS, and a host name that AWS alone can have.
+/// Whether an endpoint belongs to AWS: TLS, and a host name that only AWS can have.
 fn is_aws(url: &str) -> bool {
     let uri = url.parse::<hyper::Uri>();
     uri.as_ref().is_ok_and(|uri| uri.scheme_str() == Some("https"))

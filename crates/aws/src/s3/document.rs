@@ -1,22 +1,21 @@
-//! XML answers, checked before anything in them is believed.
+//! Checks XML answers before anything in them is believed.
 //!
-//! The SDK's reader takes a document that stops anywhere for one that has ended there, and an entry
-//! that lacks its size for an empty object. A proxy, a load balancer or a server that fails in the
-//! middle can cut an answer and still frame it well, so HTTP does not tell either. A listing that is cut
-//! in the middle would pass for its end: what it does not show would never be copied, and would be
-//! deleted where it had been copied before.
+//! The SDK's reader takes a document that stops anywhere for one that has ended there, and an entry without a size
+//! for an empty object. A proxy, a load balancer or a server that fails in the middle can cut an answer and still
+//! frame it well, so HTTP does not tell either. A listing cut in the middle would pass for its end: the missing
+//! keys would never be copied, and would be deleted at targets that already hold them.
 //!
-//! So every answer of every operation goes through [`WholeAnswers`], which the client holds, and not
-//! through a check that each operation would have to remember. An answer is
+//! So every answer of every operation goes through [`WholeAnswers`], which the client holds, not through a check
+//! that each operation would have to remember. An answer is
 //!
 //! - **whole**: one well-formed document of at most [`ANSWER_BYTES_MAX`] up to the closing tag of its root, and
 //!   nothing but white space behind it;
-//! - **the one expected**: of the root that the operation answers with, with the elements that we read;
-//! - **complete**, where it is a page of a listing: it says whether more comes, and then where; every entry
-//!   has what an entry needs; and where it counts its entries, they are as many.
+//! - **the expected one**: with the root that the operation answers with, and the elements that we read;
+//! - **complete**, if it is a page of a listing: it says whether more comes, and then where that begins; every
+//!   entry has what an entry needs; and if it counts its entries, the count is right.
 //!
-//! Anything else is an error that may pass. What is never XML is left alone: bodies of objects, which stream,
-//! and answers that are told by their status and headers.
+//! Anything else is an error that may pass. Answers without XML are left alone: bodies of objects, which stream,
+//! and answers of status and headers.
 
 use aws_sdk_s3::{
     config::{
@@ -35,7 +34,8 @@ use quick_xml::{
 
 use migrate_store::ErrorKind;
 
-/// Longest answer that is taken, but for the bodies of objects. A page of 1,000 keys of 1,024 bytes, each byte escaped, is below 7 MiB.
+/// The longest accepted answer, bodies of objects aside. A page of 1,000 keys of 1,024 bytes, each byte escaped, is
+/// below 7 MiB.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Checks every answer of a client. Its errors hold an [`Unsound`].
@@ -69,14 +69,14 @@ impl Intercept for WholeAnswers {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let response = context.response();
-        // A body that could not be read is no answer at all, and the SDK's error says so.
+        // A body that could not be read is no answer at all; the SDK's error says so.
         let Some(body) = response.body().bytes() else { return Ok(()) };
         check(operation(config), response.status().is_success(), body)?;
         Ok(())
     }
 }
 
-/// The operation under way, as S3 names it.
+/// The current operation, by its S3 name.
 fn operation(config: &ConfigBag) -> &str {
     config.load::<Metadata>().map_or("", Metadata::name)
 }
@@ -85,52 +85,52 @@ fn operation(config: &ConfigBag) -> &str {
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
 pub(super) struct Unsound {
-    /// [`ErrorKind::Unavailable`] where it is not whole, [`ErrorKind::Garbled`] where it is another one.
+    /// [`ErrorKind::Unavailable`] for an answer that is not whole, [`ErrorKind::Garbled`] for an unexpected one.
     pub(super) kind: ErrorKind,
-    /// It does not even begin as S3's answer does: something else answers, a proxy for one.
+    /// It does not even begin as S3's answers do: something else answers, for example a proxy.
     pub(super) foreign: bool,
     /// What is wrong with it.
     pub(super) detail: String,
 }
 
-/// What an operation answers with where it succeeds.
+/// The answer of an operation that succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
-    /// A body that is never XML, or none that is looked at.
+    /// A body that is never XML or is ignored, or no body.
     Unread,
-    /// This document.
+    /// A document of this shape.
     Document(&'static Shape),
-    /// A document that this table does not know, or none.
+    /// A document missing in this table, or none.
     Unknown,
 }
 
-/// What a document holds, as far as we read it.
+/// The parts of a document that we read.
 #[derive(Debug, PartialEq, Eq)]
 struct Shape {
     root: &'static str,
-    /// Right under the root.
+    /// Elements right under the root.
     needs: &'static [Need],
-    /// The element that holds the entries, where it is not the root.
+    /// The element that holds the entries, if it is not the root.
     within: Option<&'static str>,
-    /// Elements that stand for entries, with what each must hold.
+    /// The elements of entries, with what each must hold.
     entries: &'static [(&'static str, &'static [Need])],
-    /// Where it is a page of a listing.
+    /// Set for a page of a listing.
     page: Option<Page>,
 }
 
-/// What tells how a page goes on.
+/// The elements that say how a page goes on.
 #[derive(Debug, PartialEq, Eq)]
 struct Page {
-    /// Where the next one begins; needed where there is one.
+    /// Start of the next page; required if there is one.
     next: &'static str,
-    /// How many entries there are, where the server says so.
+    /// Number of entries, on servers that tell it.
     count: Option<&'static str>,
 }
 
-/// An element that must be there.
+/// A required element.
 #[derive(Debug, PartialEq, Eq)]
 enum Need {
-    /// With a text.
+    /// Its text must not be empty.
     Text(&'static str),
     /// Its text may be empty.
     Any(&'static str),
@@ -225,10 +225,10 @@ fn answer(operation: &str) -> Answer {
     })
 }
 
-/// Checks the body of an answer, which was or was not a success.
+/// Checks the body of an answer; `success` is whether the status is one.
 fn check(operation: &str, success: bool, body: &[u8]) -> Result<(), Unsound> {
     let shape = match answer(operation) {
-        // An error without a body says by its status what it is.
+        // For an error without a body, the status says what it is.
         _ if !success && body.is_empty() => return Ok(()),
         _ if !success => Some(&ERROR),
         Answer::Unread => return Ok(()),
@@ -236,14 +236,14 @@ fn check(operation: &str, success: bool, body: &[u8]) -> Result<(), Unsound> {
         Answer::Unknown => None,
         Answer::Document(shape) => Some(shape),
     };
-    // S3 reports some failures after it has already answered 200, and sends white space before it knows:
-    // <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>
+    // S3 reports some failures after it has already answered 200, and sends white space before it knows the
+    // outcome: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>
     let mut checked = Checked::new(shape);
     let read = checked.read(body.trim_ascii_start());
     let other = checked.root.as_deref().filter(|root| shape.is_some_and(|shape| shape.root != *root));
     let unsound = |kind, detail| {
         let begins = body.trim_ascii_start();
-        // S3 sends no document type; a page of HTML begins with one.
+        // S3 sends no document type; an HTML page begins with one.
         let foreign = !begins.starts_with(b"<")
             || begins.get(..2).is_some_and(|two| two == b"<!")
             || other.is_some_and(|root| root != ERROR.root);
@@ -265,7 +265,7 @@ fn check(operation: &str, success: bool, body: &[u8]) -> Result<(), Unsound> {
     }
 }
 
-/// Whether an operation's success may turn out to be an error.
+/// Whether a success status of this operation may carry an error.
 fn may_fail_late(operation: &str) -> bool {
     matches!(operation, "CompleteMultipartUpload" | "CopyObject" | "UploadPartCopy")
 }
@@ -274,13 +274,13 @@ fn may_fail_late(operation: &str) -> bool {
 #[derive(Debug)]
 enum Open {
     Root,
-    /// What holds the entries.
+    /// The element that holds the entries.
     Within,
-    /// An entry of this kind, with what was seen of what it needs, bit by bit.
+    /// An entry of this kind, with one bit per required element that was seen.
     Entry(usize, u32),
-    /// Something that an entry needs.
+    /// A required element of an entry.
     Field(u32),
-    /// Something right under the root that is read.
+    /// A required element right under the root.
     RootField(&'static str),
     Other,
 }
@@ -288,15 +288,15 @@ enum Open {
 /// A document as far as it was read.
 struct Checked {
     shape: Option<&'static Shape>,
-    /// The root's name.
+    /// Name of the root.
     root: Option<String>,
     open: Vec<Open>,
-    /// The text of the element that is read now.
+    /// Text of the current element.
     text: String,
-    /// What was read right under the root.
+    /// The required elements found right under the root.
     found: Vec<(&'static str, String)>,
     entries: u64,
-    /// The first entry that lacks something, and what.
+    /// The first entry that lacks an element, and the element.
     lacking: Option<(&'static str, &'static str)>,
 }
 
@@ -306,7 +306,7 @@ impl Checked {
         Self { shape, root, open: Vec::new(), text: String::new(), found: Vec::new(), entries: 0, lacking }
     }
 
-    /// Reads to the end; the error says why this is not one whole document.
+    /// Reads to the end. The error says why this is not one whole document.
     fn read(&mut self, body: &[u8]) -> Result<(), String> {
         let text = std::str::from_utf8(body).map_err(|error| format!("it is not UTF-8: {error}"))?;
         let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
@@ -314,13 +314,13 @@ impl Checked {
         loop {
             match reader.read_event().map_err(|error| error.to_string())? {
                 Event::Start(start) => self.start(&start)?,
-                // The reader has compared its name with the one that is open.
+                // The reader has compared its name with the open one.
                 Event::End(_) => self.end(),
                 Event::Text(text) => self.text(&text.decode().map_err(|error| error.to_string())?)?,
                 Event::CData(text) => self.text(&text.decode().map_err(|error| error.to_string())?)?,
                 Event::GeneralRef(reference) => {
                     refers(&reference)?;
-                    // What it stands for does not matter here, only that it is there.
+                    // Only its presence matters here, not its meaning.
                     self.text("&")?;
                 }
                 Event::DocType(_) => return Err("it has a document type".to_owned()),
@@ -416,7 +416,7 @@ impl Checked {
         Ok(())
     }
 
-    /// Whether all is there that the document must hold; the error says what is not.
+    /// Whether the document holds everything it must. The error names what is missing.
     fn complete(&self) -> Result<(), String> {
         let Some(shape) = self.shape else { return Ok(()) };
         let found = |name: &str| self.found.iter().find(|(known, _)| *known == name).map(|(_, text)| text.trim_ascii());
@@ -448,10 +448,9 @@ impl Checked {
     }
 }
 
-/// A reference to one of the five entities that XML knows by itself, or to a character by its number.
+/// Accepts a reference to one of XML's five own entities, or to a character by number.
 ///
-/// S3 writes control characters of keys as references to them, which XML 1.0 does not allow, so the number
-/// is not judged.
+/// S3 writes control characters of keys as such references, which XML 1.0 does not allow, so the number is not checked.
 fn refers(reference: &BytesRef<'_>) -> Result<(), String> {
     let name = reference.decode().map_err(|error| error.to_string())?;
     let known = match name.strip_prefix('#') {
@@ -542,7 +541,7 @@ mod tests {
                 Err(said) => assert_eq!(said, format!("the answer is not complete: {reason}"), "{from} as {to}"),
             }
         }
-        // A size that stands elsewhere is not the entry's.
+        // A size in another element is not the entry's.
         let elsewhere = PAGE.replace("<Size>0</Size><Owner>", "<Owner><Size>0</Size>");
         assert!(page(&elsewhere).unwrap_err().contains("no <Size>"));
     }

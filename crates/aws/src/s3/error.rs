@@ -1,7 +1,7 @@
 //! What an S3 answer, or the lack of one, means.
 //!
-//! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; compatible servers
-//! mostly keep to them. A HEAD has no body and so no code: there the status has to do.
+//! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; compatible servers mostly keep to
+//! them. A HEAD has no body and so no code: there the status must suffice.
 
 use std::error::Error;
 
@@ -14,18 +14,18 @@ use super::document::Unsound;
 use migrate_store::{ErrorKind, Retry, StoreError};
 
 /// A HEAD with an expired token is 400 like a GET, but without the body that would say `ExpiredToken`:
-/// <https://issues.apache.org/jira/browse/HADOOP-18353>. Other servers say the same of a key that they
-/// do not like, so it is no proof: the record fails, and the next GET or PUT tells.
+/// <https://issues.apache.org/jira/browse/HADOOP-18353>. Other servers answer the same for a key that they do not
+/// accept, so it is no proof: the record fails, and the next GET or PUT shows the cause.
 const BARE_400: &str = "; S3 answers a HEAD like this when the credentials have expired";
 
-/// What a body that is nobody's S3 answer may mean.
+/// What a body that is no S3 answer may mean.
 const FOREIGN: &str = "; what answers may be a proxy, or no S3 server: check the endpoint";
 
 /// What an object in cold storage needs. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
 const ARCHIVED: &str = "; it is in cold storage: restore it, then run again";
 
-/// What the two ends of a connection say of it when only one of them speaks TLS, or does not trust the
-/// other, with what that means for the plan. The words are those of rustls, of hyper, and of servers.
+/// Texts from the two ends of a connection if only one of them speaks TLS, or does not trust the other, with the
+/// meaning for the plan. The words are those of rustls, of hyper, and of servers.
 const MISMATCHES: [(&str, &str); 5] = [
     ("InvalidContentType", "; it does not speak TLS: write http:// in the endpoint"),
     ("UnknownIssuer", "; this machine does not know the authority of its certificate: name it with `ca_file`"),
@@ -34,12 +34,12 @@ const MISMATCHES: [(&str, &str); 5] = [
     ("HTTPS", "; it speaks TLS: write https:// in the endpoint"),
 ];
 
-/// What was tried, for the error's text and for what a lost answer means.
+/// The current operation, for the error's text and for the meaning of a lost answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation<'a> {
     pub(super) name: &'static str,
     pub(super) location: &'a str,
-    /// The operation changes the store: without an answer, nobody knows whether it did.
+    /// The operation changes the store: without an answer its outcome is unknown.
     pub(super) writes: bool,
 }
 
@@ -53,7 +53,7 @@ impl Operation<'_> {
         self.maybe_done(self.error(ErrorKind::TimedOut, format!("no answer within {seconds} s")))
     }
 
-    /// What the SDK's error means.
+    /// The meaning of an error of the SDK.
     pub(super) fn failed<E>(&self, error: SdkError<E, HttpResponse>) -> StoreError
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
@@ -78,7 +78,7 @@ impl Operation<'_> {
                     detail.push_str(ARCHIVED);
                 }
                 let answer = self.error(kind, detail);
-                // A 200 that is no success is an error inside, or an answer that the SDK cannot read.
+                // A 200 without success is an error inside, or an answer that the SDK cannot read.
                 if status >= 500 || status == 200 { self.maybe_done(answer) } else { answer }
             }
             SdkError::ResponseError(answer) => {
@@ -89,7 +89,7 @@ impl Operation<'_> {
                 };
                 let kind = match status.as_u16() {
                     _ if status.is_success() => unsound.kind,
-                    // What does not even reach S3 under this key is refused: nothing is gone by that.
+                    // A request that does not even reach S3 under this key is refused: no object is gone.
                     404 if self.writes && unsound.foreign => ErrorKind::Other,
                     code => kind_of_unsound(code, unsound),
                 };
@@ -114,7 +114,7 @@ impl Operation<'_> {
         }
     }
 
-    /// Nothing came back: no credentials, no connection, or a connection that broke.
+    /// No answer: no credentials, no connection, or a broken connection.
     fn not_answered(&self, error: impl Error + Send + Sync + 'static) -> StoreError {
         let identity = cause::<aws_credential_types::provider::error::CredentialsError>(&error).is_some();
         let connecting = cause::<hyper_util::client::legacy::Error>(&error)
@@ -136,25 +136,25 @@ impl Operation<'_> {
     }
 }
 
-/// An error and what caused it, outermost first.
+/// An error and its causes, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
-/// The cause of a type.
+/// The first cause of type `T`.
 fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     causes(error).find_map(|error| error.downcast_ref())
 }
 
-/// What a text says of two ends that do not fit together.
+/// The hint for a text that says that the two ends do not fit together.
 fn mismatch(text: &str) -> Option<&'static str> {
     MISMATCHES.into_iter().find(|(said, _)| text.contains(said)).map(|(_, hint)| hint)
 }
 
-/// What an answer that is no success means where its body is no document of S3: its status is all there is.
+/// The meaning of an answer that is no success and has no S3 document as its body: only the status is left.
 ///
-/// It is not believed where a wrong belief would lose something: that an object is gone, or that somebody
-/// else has written it. Nor is it where S3 seems to have answered, and the code that says more was cut off.
+/// The status is not believed if a wrong belief would lose something: that an object is gone, or that another
+/// writer has written it. It is not believed either if S3 seems to have answered and the code was cut off.
 fn kind_of_unsound(status: u16, unsound: &Unsound) -> ErrorKind {
     match kind_of(status, "") {
         kind if kind.retry() != Retry::Permanent => kind,
@@ -164,8 +164,8 @@ fn kind_of_unsound(status: u16, unsound: &Unsound) -> ErrorKind {
     }
 }
 
-/// Whether a refusal means that the bucket lies in another region than the one that was signed for. A HEAD
-/// has no body that would say so, only the header. Some servers call the region the scope.
+/// Whether a refusal means that the bucket lies in another region than the signed one. A HEAD has no body that
+/// would say so, only the header. Some servers call the region the scope.
 fn elsewhere(status: u16, code: &str, message: Option<&str>, region: Option<&str>) -> bool {
     let says = |word| message.is_some_and(|message| message.contains(word));
     match code {
@@ -208,7 +208,7 @@ fn kind_of(status: u16, code: &str) -> ErrorKind {
         | "UnrecognizedClientException"
         | "InvalidClientTokenId" => ErrorKind::Credentials,
         "RequestTimeTooSkewed" | "RequestExpired" => ErrorKind::ClockSkew,
-        // 403, but rights are not what it lacks.
+        // 403, but the missing thing is not a right.
         "InvalidObjectState" => ErrorKind::Other,
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => ErrorKind::Denied,
         "PreconditionFailed" => ErrorKind::Precondition,
@@ -270,7 +270,7 @@ mod tests {
     fn expired_credentials_are_told_where_the_answer_tells() {
         assert_eq!(failed(400, Some("ExpiredToken"), "<Error/>", None).kind(), ErrorKind::Credentials);
         for (body, region, kind, hints) in [
-            // Nothing is certain.
+            // The outcome is uncertain.
             ("", None, ErrorKind::Other, true),
             ("<html>bad request</html>", None, ErrorKind::Other, false),
             ("", Some("eu-central-1"), ErrorKind::WrongRegion, false),
@@ -309,7 +309,7 @@ mod tests {
         Unsound { kind: ErrorKind::Unavailable, foreign, detail: "the answer is not one whole XML document".to_owned() }
     }
 
-    /// What a body that cannot be read leaves of an error is its status, and not all of them are believed.
+    /// An error with an unreadable body leaves only its status, and not every status is believed.
     #[test]
     fn a_status_alone_makes_nothing_gone() {
         for (status, foreign, kind) in [

@@ -1,7 +1,7 @@
 //! A listing of one key range, page by page.
 //!
-//! Where the next page begins moves on only after a page was understood whole, so a page that fails is asked
-//! for again from the same place, and nothing is skipped or shown twice.
+//! The start of the next page moves only after a page was understood whole, so a failed page is requested again
+//! from the same place, and no key is skipped or shown twice.
 
 use std::collections::HashSet;
 
@@ -16,12 +16,12 @@ use super::{
 use migrate_core::model::{Key, KeyRange};
 use migrate_store::{Entry, ErrorKind, Listing, Result};
 
-/// Where the next page begins.
+/// The start of the next page.
 #[derive(Debug)]
 enum Position {
-    /// On the first page, after this key; `None` is the beginning of the prefix.
+    /// The first page, after this key; `None` is the beginning of the prefix.
     After(Option<Key>),
-    /// Where the server said.
+    /// At the server's continuation token.
     Token(String),
     /// Past the last page.
     End,
@@ -33,10 +33,10 @@ pub(super) struct S3Listing {
     wire: Wire,
     range: KeyRange,
     position: Position,
-    /// All that comes must be greater: a server that does not go on where it was told to would be followed
-    /// round and round, or show a key twice.
+    /// All later keys must be greater: a server that goes on at a wrong place would make the listing run in
+    /// circles, or show a key twice.
     last: Option<Key>,
-    /// Tokens since then: one that comes again would be followed round and round.
+    /// Tokens since then: a repeated one would make the listing run in circles.
     passed: HashSet<String>,
 }
 

@@ -2,21 +2,22 @@
 //!
 //! # Layout
 //!
+//! [`store`] is the [`ObjectStore`](migrate_store::ObjectStore) over all the others, with the cold path.
 //! [`client`] turns configuration into an SDK client; [`wire`] holds the hot path; [`listing`] pages
 //! through keys; [`read`] brings bytes; [`attest`] is what must be shown after a write; [`probe`]
-//! finds out what a server really does; [`document`] refuses answers that are not whole; [`error`] says what
-//! an answer means; [`convert`] is headers to types; [`uploads`] lists and ends what was begun in parts. This
-//! file is the [`ObjectStore`] over them, with the cold path.
+//! finds out what a server really does; [`scratch`] names its keys; [`counts`] says when a missing tag count
+//! means that there are no tags; [`document`] refuses answers that are not whole; [`error`] says what an answer
+//! means; [`convert`] is headers to types; [`uploads`] lists and ends what was begun in parts.
 //!
 //! # What is never assumed
 //!
 //! Compatible servers accept conditions, checksums and tags that they then ignore. So nothing of
-//! the kind is relied on before [`ObjectStore::probe`] (or an earlier probe, adopted) has seen it
+//! the kind is relied on before [`ObjectStore::probe`](migrate_store::ObjectStore::probe) (or an earlier probe, adopted) has seen it
 //! work; until then conditions are not sent and what was written is read back.
 //!
 //! # Retries
 //!
-//! None here: the SDK's are switched off and `store::retry` wraps the whole. A write without an
+//! None here: the SDK's are switched off and [`retry`](migrate_store::retry) wraps the whole. A write without an
 //! answer is marked as of unknown outcome.
 
 mod attest;

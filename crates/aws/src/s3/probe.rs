@@ -1,21 +1,20 @@
 //! Finds out what an endpoint really does, under scratch keys that are removed again.
 //!
-//! Servers were seen that accept a condition and ignore it, that refuse the right condition too, that
-//! accept a wrong checksum without complaint, and that do not check a signed body. So each ability is
-//! tried both ways: with a request that must fail where the ability is there, and with one that must
-//! succeed. [`conditions`] does so for conditions, [`uploads`] for what an upload keeps, [`keys`] finds the
-//! keys that are bent or refused.
+//! Some servers accept a condition and ignore it, refuse the right condition too, accept a wrong checksum without
+//! complaint, or do not check a signed body. So each ability is tested both ways: with a request that must fail if
+//! the ability exists, and with one that must succeed. [`conditions`] does so for conditions, [`uploads`] for what
+//! an upload keeps, [`keys`] finds the keys that are bent or refused.
 //!
-//! A passing failure must not be taken for an answer: what is found here holds for a day. So an error
-//! that could be either is asked about twice, and a test whose answer was lost begins again, since what
-//! it would find then is not what it has prepared.
+//! A passing failure must not be taken for an answer: the result holds for a day. So the probe repeats a request
+//! whose error could be either, and begins a test again if an answer was lost, since the store may no longer be as
+//! the test prepared it.
 //!
-//! The layer above repeats a probe as a whole. A probe is some sixty requests, though, and where one of
-//! twenty fails it would never come to its end; so requests and tests are also repeated right here, a
-//! few times. It is the one exception to the rule that only `store::retry` retries.
+//! The layer above repeats a probe as a whole. But a probe is some sixty requests, and if one of twenty fails it
+//! would never come to its end; so requests and tests are also repeated right here, a few times. This is the one
+//! exception to the rule that only `store::retry` retries.
 //!
-//! All probes of a store share one scratch name, so that a repeated one also removes what a failed one
-//! had to leave: left there, it would be an extra record of the target.
+//! All probes of a store share one scratch name, so that a repeated probe also removes the leftovers of a failed
+//! one. A leftover would be an extra record of the target.
 
 use std::{
     collections::BTreeMap,
@@ -50,19 +49,19 @@ mod uploads;
 
 const CONTENT: &[u8] = b"A scratch object of `migrate`, which asks what this endpoint can do. Safe to delete.\n";
 
-/// A tag that needs its encoding.
+/// A tag that needs encoding.
 const TAG: (&str, &str) = ("migrate-probe", "a b");
 
-/// How often one request is sent where it fails in passing.
+/// How often one request is sent if it fails in passing.
 const TRIES_MAX: u32 = 4;
-/// How often a test of several requests is begun.
+/// How often a test of several requests begins.
 const TESTS_MAX: u32 = 8;
 /// How often a refusal that may be a passing failure must come before it is believed.
 const REFUSALS_MIN: u32 = 2;
 
-/// Tries everything, then removes what it has written, whatever came of it.
+/// Tests everything, then removes what it has written, whatever the outcome.
 ///
-/// It has a task of its own: what it awaits is deep, and stands below a whole run.
+/// It runs in a task of its own, because its futures are deep and stand below a whole run.
 pub(super) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
     let (wire, key) = (wire.clone(), key.clone());
     let mut task = JoinSet::new();
@@ -93,14 +92,14 @@ struct Probe<'a> {
     body: Body,
     /// Uploads that were begun and not finished.
     uploads: Mutex<Vec<Upload>>,
-    /// Full keys under which something may be, since a listing that does not show it may be a moment behind; and
-    /// whether a write there was accepted.
+    /// Full keys that may hold an object, since a listing may be a moment behind, and whether a write there was
+    /// accepted.
     written: Mutex<BTreeMap<String, bool>>,
-    /// The bucket keeps old versions.
+    /// Whether the bucket keeps old versions.
     versioned: AtomicBool,
 }
 
-/// What the scratch object carries, so that it can be seen what survives.
+/// The properties of the scratch object, to see which of them survive.
 fn plain() -> Properties {
     Properties {
         headers: [(Header::ContentType, "text/x-migrate-probe".to_owned())].into(),
@@ -111,10 +110,10 @@ fn plain() -> Properties {
 
 impl Probe<'_> {
     async fn ask(&self) -> Result<Capabilities> {
-        // The first write takes nothing special: if it fails, the target cannot be written at all.
+        // The first write needs no special ability: if it fails, the target cannot be written at all.
         let plain = plain();
         let tag = self.write(&self.body, &plain, Guard::default(), false, &[]).await?;
-        // Looked at before anything else is written, which may carry less.
+        // Before any other write, which may carry less.
         let head = self.head().await?;
         let tags = self.keeps_tags().await?;
         let (crc_kept, wrong_crc_refused) = self.checksums(&plain).await?;
@@ -165,7 +164,7 @@ impl Probe<'_> {
     /// How metadata that is not ASCII is shown: as raw UTF-8 and as an encoded word.
     async fn metadata(&self) -> Result<MetadataForm> {
         const RAW: &str = "caf\u{e9}";
-        // Not the word that anybody would make of it: one that comes back was kept, not made again.
+        // Not the word that an encoder would make of it: if it comes back, it was kept, not made again.
         const WORD: &str = "=?utf-8?Q?ca=66=C3=A9?=";
         let refusals =
             [ErrorKind::Other, ErrorKind::Unsupported, ErrorKind::Credentials, ErrorKind::Denied, ErrorKind::Corrupt];
@@ -193,16 +192,16 @@ impl Probe<'_> {
         })
     }
 
-    /// A body that is not the one that was signed must be refused.
+    /// The endpoint must refuse a body that is not the signed one.
     async fn refuses_wrong_body(&self) -> Result<bool> {
         let wrong = self.body.with_bytes_damaged();
-        // Credentials that expire just now look like a signature that does not match.
+        // Credentials that expire just now look like a wrong signature.
         let refusals = [ErrorKind::Corrupt, ErrorKind::Credentials, ErrorKind::Other];
         self.refuses_each_time(&wrong, &Properties::default(), false, &refusals).await
     }
 
-    /// Whether a write is refused, each time it is asked: damage on the way is refused, too, but not
-    /// every time. One that is accepted settles it.
+    /// Whether a write is refused each time. Damage on the way is refused too, but not every time. One accepted
+    /// write settles it.
     async fn refuses_each_time(
         &self,
         body: &Body,
@@ -233,11 +232,11 @@ impl Probe<'_> {
         Ok((kept && wrong_refused, wrong_refused))
     }
 
-    /// Whether tags come back; and if so, whether HEAD and GET say how many there are.
+    /// Whether tags come back; if so, whether HEAD and GET show their number.
     async fn keeps_tags(&self) -> Result<Option<bool>> {
         let tagged = Properties { tags: [(TAG.0.to_owned(), TAG.1.to_owned())].into(), ..Default::default() };
         debug_assert!(tagging_header(&tagged.tags).is_some());
-        // An identity may lack the right to tag, which comes to the same.
+        // The identity may lack the right to tag, which has the same effect.
         let unable = [ErrorKind::Unsupported, ErrorKind::Other, ErrorKind::Denied];
         let answer = self.write(&self.body, &tagged, Guard::default(), false, &unable).await;
         if refused(answer.map(drop), &unable)? {
@@ -251,7 +250,7 @@ impl Probe<'_> {
         Ok(Some(output.tag_count() == Some(1) && self.looked_at().await?.tag_count() == Some(1)))
     }
 
-    /// Whether the scratch object has the tag that it was given.
+    /// Whether the scratch object has its tag.
     async fn shows_tags(&self, unable: &[ErrorKind]) -> Result<bool> {
         let request = || {
             let request = self
@@ -288,7 +287,7 @@ impl Probe<'_> {
     async fn head(&self) -> Result<Properties> {
         let (output, _) = self.read().await?;
         let mut properties = super::convert::head_of_get(&output, CONTENT.len() as u64).properties;
-        // Some servers add headers of their own accord; what counts is that ours survived.
+        // Some servers add headers of their own; only ours must have survived.
         properties.headers.retain(|header, _| *header == Header::ContentType);
         Ok(properties)
     }
@@ -297,7 +296,7 @@ impl Probe<'_> {
         patiently(&[], || self.wire.get(&self.key, None, None)).await
     }
 
-    /// The tag of the scratch object as it is now, without its quotes; `None` where there is none.
+    /// The current tag of the scratch object, without its quotes; `None` if there is no object.
     async fn tag_now(&self) -> Result<Option<Box<str>>> {
         match self.read().await {
             Ok((output, _)) => Ok(Some(bare_tag(output.e_tag()))),
@@ -331,7 +330,7 @@ impl Probe<'_> {
         self.delete_at(&self.wire.full_key(&self.key), None, guard).await
     }
 
-    /// The full keys of what there is under the scratch name, past a slash or not.
+    /// The existing full keys under the scratch name, past a slash or not.
     async fn list(&self, slash: &str) -> Result<Vec<String>> {
         let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
         let request = || {
@@ -351,15 +350,15 @@ impl Probe<'_> {
         Ok(keys.filter_map(|key| if encoded { percent_decode(key) } else { Some(key.to_owned()) }).collect())
     }
 
-    /// Removes all that was written, also what a server has put under another name and what an earlier probe had
-    /// to leave; in a versioned bucket each version and marker. One removal that fails keeps no other from being
-    /// tried.
+    /// Removes everything that was written, including objects that a server put under another name and leftovers of
+    /// an earlier probe; in a versioned bucket each version and marker. After a failed removal it still tries the
+    /// others.
     async fn remove(&self) -> Result<()> {
         let mut failed = self.abort_uploads().await.err();
         let written = held(&self.written).clone();
         for (key, accepted) in written {
             let deleted = patiently(&[], || self.delete_at(&key, None, Guard::default())).await;
-            // An endpoint that takes nothing under a key may not take this either. What is there is listed.
+            // An endpoint that accepts no write under a key may refuse the delete too. The listing shows what exists.
             failed = failed.or(deleted.err().filter(|_| accepted));
         }
         for slash in ["", "/"] {
@@ -415,8 +414,8 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs a test of several requests again, from its beginning, where it fails in passing: after a lost
-/// answer, what it has prepared is not what it would find.
+/// Runs a test of several requests again from its beginning if it fails in passing: after a lost answer the store
+/// may no longer be as the test prepared it.
 async fn afresh<T, F: Future<Output = Result<T>>>(test: impl Fn() -> F) -> Result<T> {
     let mut tries = 1;
     loop {
@@ -427,8 +426,7 @@ async fn afresh<T, F: Future<Output = Result<T>>>(test: impl Fn() -> F) -> Resul
     }
 }
 
-/// Sends a request again where it fails in passing, unless the failure is one of the `refusals` that are
-/// an answer here.
+/// Sends a request again if it fails in passing, unless the failure is one of the `refusals` that are an answer here.
 async fn patiently<T, F: Future<Output = Result<T>>>(refusals: &[ErrorKind], send: impl Fn() -> F) -> Result<T> {
     let mut tries = 1;
     loop {
@@ -445,13 +443,13 @@ async fn patiently<T, F: Future<Output = Result<T>>>(refusals: &[ErrorKind], sen
     }
 }
 
-/// `true` where the answer is a refusal of an expected kind, `false` where there is none; other
-/// errors stay errors, for they tell nothing about the ability.
+/// `true` for a refusal of an expected kind, `false` if there is no refusal. Other errors stay errors, because they
+/// say nothing about the ability.
 fn refused(answer: Result<()>, expected: &[ErrorKind]) -> Result<bool, StoreError> {
     match answer {
         Ok(()) => Ok(false),
         Err(error) if expected.contains(&error.kind()) => Ok(true),
-        // An endpoint that does not know conditions or checksums does not have the ability.
+        // An endpoint without conditions or checksums lacks the ability.
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
         Err(error) => Err(error),
     }

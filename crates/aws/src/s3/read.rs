@@ -1,4 +1,4 @@
-//! Reading: which bytes came, of which version, and whether they are those that the store holds.
+//! Reading: which bytes came, of which version, and whether they are the stored ones.
 
 use std::sync::atomic::Ordering;
 
@@ -6,10 +6,10 @@ use super::{S3Store, convert::head_of_get};
 use migrate_core::model::{Key, Token};
 use migrate_store::{ByteRange, Checksums, ErrorKind, Read, Result, hashing};
 
-/// After so many objects whose `ETag` is no MD5, and none whose is, this store's are never MD5s.
+/// After this many objects whose `ETag` is no MD5, and none with one, this store's `ETag`s are taken for no MD5s.
 const OTHER_TAGS_TO_GIVE_UP: u32 = 16;
 
-/// Which bytes an answer brings, by its own word.
+/// The bytes of an answer, by its own headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     bytes: ByteRange,
@@ -18,8 +18,8 @@ struct Span {
 }
 
 impl Span {
-    /// What `Content-Range` says (`bytes FIRST-LAST/TOTAL`, RFC 9110, 14.4); without it, what came is the
-    /// whole object. The error says why it is not believed.
+    /// The span in `Content-Range` (`bytes FIRST-LAST/TOTAL`, RFC 9110, 14.4); without it, the body is the whole
+    /// object. The error says why the header is not believed.
     fn of(content_range: Option<&str>, length: u64) -> Result<Self, String> {
         let Some(text) = content_range else {
             return Ok(Self { bytes: ByteRange { start: 0, end: length }, total: length });
@@ -34,8 +34,8 @@ impl Span {
         parse().ok_or_else(|| format!("bad Content-Range {text:?}"))
     }
 
-    /// Whether these are the bytes that were asked for: a range, or the whole object. A server that does not
-    /// know ranges answers with the whole, whose beginning must not pass for its middle.
+    /// Whether these are the requested bytes: a range, or the whole object. A server without ranges answers with
+    /// the whole, whose beginning must not pass for its middle.
     fn must_be(self, asked: Option<ByteRange>) -> Result<(), String> {
         let asked = asked.unwrap_or(ByteRange { start: 0, end: self.total });
         if self.bytes == asked {
@@ -47,7 +47,7 @@ impl Span {
 }
 
 impl S3Store {
-    /// Reads once, checks the length and the version.
+    /// Reads once and checks the length and the version.
     pub(super) async fn read_once(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
         let (output, bytes) = self.wire.get(key, range, pin).await?;
         let operation = self.wire.reads("read");
@@ -55,7 +55,7 @@ impl S3Store {
             .map_err(|detail| operation.error(ErrorKind::Corrupt, detail))?;
         let mut head = head_of_get(&output, span.total);
         self.tag_counts.complete(&mut head, &self.known());
-        // Servers that ignore If-Match on GET exist; the answer itself tells.
+        // Some servers ignore If-Match on GET; the answer itself shows the version.
         if pin.is_some_and(|pin| !pin.agrees_with(&head.token)) {
             return Err(operation.error(ErrorKind::Changed, "it is no longer the version first seen"));
         }
@@ -70,8 +70,8 @@ impl S3Store {
         Ok(Read { head, bytes })
     }
 
-    /// Guards a whole read that carried no checksum: its `ETag` is usually the MD5 of the body. If
-    /// it is not, a second read must bring the same bytes, or one of the two was damaged on its way.
+    /// Guards a whole read that carried no checksum: its `ETag` is usually the MD5 of the body. If it is not, a
+    /// second read must return the same bytes, or one of the two was damaged on its way.
     pub(super) async fn attest(&self, key: &Key, read: Read) -> Result<Read> {
         let checksums = &read.head.checksums;
         let (None, None, Some(md5)) = (checksums.crc64nvme, checksums.sha256, checksums.md5) else {

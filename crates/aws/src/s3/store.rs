@@ -1,4 +1,4 @@
-//! [`S3Store`] over what reads, writes and lists, with the cold path; [`S3Client`] makes it.
+//! [`S3Store`] over reads, writes and listings, with the cold path; [`S3Client`] makes it.
 
 use super::convert::{bare_tag, crc64_header, head_of, size, tagging_header};
 use super::counts::TagCounts;
@@ -23,9 +23,9 @@ use std::{
 };
 use tokio::sync::Mutex;
 
-/// How often a write is repeated whose bytes did not arrive as they were sent.
+/// How often a write is repeated if its bytes did not arrive as sent.
 const CORRUPT_WRITES_MAX: u32 = 3;
-/// What is wrong with a write whose bytes did not arrive as they were sent.
+/// The failure of a write whose bytes did not arrive as sent.
 pub(super) const CORRUPT: &str = "what it holds is not what was sent";
 
 /// A connection to one endpoint as one identity; cheap to clone, shared by all its stores.
@@ -37,7 +37,7 @@ pub struct S3Client {
 }
 
 impl S3Client {
-    /// Prepares the connection; talks to nobody yet.
+    /// Prepares the connection; sends nothing to S3 yet.
     pub async fn connect(config: S3Config) -> Result<Self> {
         let client = client::connect(&config).await?;
         Ok(Self { client, config: Arc::new(config), probing: Arc::default() })
@@ -68,20 +68,20 @@ impl S3Client {
 #[derive(Debug)]
 pub struct S3Store {
     pub(super) wire: Wire,
-    /// The key of what probes write.
+    /// The key that probes write.
     pub(super) scratch: Key,
-    /// Held by a probe: two stores of one place share the scratch key, and would meet there.
+    /// A probe holds it: two stores of one place share the scratch key, and would collide there.
     pub(super) probing: Arc<Mutex<()>>,
     pub(super) capabilities: RwLock<Capabilities>,
     pub(super) tag_counts: TagCounts,
-    /// How many `ETag`s were the MD5 of their object, and how many looked like one and were none.
+    /// How many `ETag`s were the MD5 of their object, and how many looked like an MD5 and were none.
     pub(super) md5_tags: AtomicU32,
     pub(super) other_tags: AtomicU32,
 }
 
 impl S3Store {
-    /// Has probes write under the scratch key of this migration, so that a later one removes what one that was
-    /// killed had to leave.
+    /// Lets probes write under the scratch key of this migration, so that a later probe removes the leftovers of a
+    /// killed one.
     #[must_use]
     pub fn probing_for(mut self, name: &str) -> Self {
         self.scratch = scratch::scratch_of(name, &self.wire.location);
@@ -92,13 +92,13 @@ impl S3Store {
         self.capabilities.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// S3 has no object without a key: that is what the empty key is where there is no prefix.
+    /// Whether the key can exist: S3 has no object without a key, which the empty key is without a prefix.
     pub(super) fn holds(&self, key: &Key) -> bool {
         !(self.wire.prefix.is_empty() && key.as_str().is_empty())
     }
 
-    /// The look that stands for a condition which this endpoint ignores, right before a write of our own is
-    /// repeated; the first one was [`conditional`](migrate_store::conditional)'s.
+    /// Looks in place of a condition that this endpoint ignores, right before our own write is repeated. The first
+    /// look was [`conditional`](migrate_store::conditional)'s.
     pub(super) async fn must_hold_still(&self, key: &Key, condition: &Condition) -> Result<()> {
         let Condition::Matches(token) = condition else { return Ok(()) };
         let shown = self.head(key).await.map_err(StoreError::with_unknown_outcome)?;
@@ -168,8 +168,7 @@ impl ObjectStore for S3Store {
         };
         let parts = head.token.tag.rsplit_once('-').and_then(|(_, count)| count.parse::<u32>().ok());
         if parts.is_some_and(|parts| parts > 1) {
-            // Some servers do not know `partNumber` on HEAD, others ignore it: then the layout of
-            // the parts stays unknown.
+            // Some servers lack `partNumber` on HEAD, others ignore it: then the layout of the parts stays unknown.
             if let Ok(first) = within(operation, 0, request(Some(1))).await {
                 head.part_size = size(first.content_length()).filter(|size| (1..head.token.size).contains(size));
             }
@@ -188,7 +187,7 @@ impl ObjectStore for S3Store {
             .set_expected_bucket_owner(self.wire.owner.clone());
         let output = match within(self.wire.reads("read tags of"), 0, request.send()).await {
             Ok(output) => output,
-            // How some servers say that there are none.
+            // Some servers say so that there are none.
             Err(error) if error.detail().starts_with("NoSuchTagSet") => return Ok(BTreeMap::new()),
             Err(error) => return Err(error.on(key)),
         };
@@ -225,7 +224,7 @@ impl ObjectStore for S3Store {
             if proved.map_err(StoreError::with_unknown_outcome)? {
                 return Ok(token);
             }
-            // What is there now is our own damaged write: replace exactly that.
+            // The object there is our own damaged write: replace exactly that.
             if condition != Condition::None {
                 condition = Condition::Matches(token);
                 if !known.on_put().keeps(&condition) {
@@ -250,7 +249,7 @@ impl ObjectStore for S3Store {
         let with_crc = known.keeps_crc64nvme;
         let metadata =
             metadata(properties, known.metadata, self.wire.writes("begin upload of")).map_err(|error| error.on(key))?;
-        // Tags that would be dropped may as well be refused: they are set once the object is there.
+        // An endpoint that drops tags may also refuse them: they are set on the finished object.
         let tags = (known.upload_tags == UploadTags::AtBegin).then(|| tagging_header(&properties.tags)).flatten();
         let header = |header| properties.headers.get(&header).cloned();
         let expires = header(Header::Expires);
@@ -290,7 +289,7 @@ impl ObjectStore for S3Store {
                 .await
                 .map_err(|error| error.on(&upload.key))?;
             let tag = bare_tag(tag.as_deref());
-            // A part cannot be read back; `finish_upload` reads the whole where nothing else proves it.
+            // A part cannot be read back; `finish_upload` reads the whole if no other proof exists.
             let arrived = known.proof != Proof::Md5Tag
                 || hashing::md5(body.bytes()).await == convert::md5_of_tag(&tag).unwrap_or_default();
             if arrived {
@@ -398,7 +397,7 @@ impl ObjectStore for S3Store {
         match within(self.wire.writes("delete"), 0, request.send()).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => must_be_gone(self, "delete", key).await,
-            // A condition does not hold either where nothing is left to delete.
+            // The condition does not hold either if the object is already gone.
             Err(error) if error.kind() == ErrorKind::Precondition && self.head(key).await?.is_none() => {
                 must_be_gone(self, "delete", key).await
             }
@@ -407,7 +406,7 @@ impl ObjectStore for S3Store {
     }
 }
 
-/// A write under `If-Match` answers 404 where the object is gone: its condition does not hold.
+/// A write under `If-Match` gets 404 if the object is gone: its condition does not hold.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>
 fn refused(error: StoreError, condition: &Condition) -> StoreError {
     match (error.kind(), condition) {

@@ -1,4 +1,4 @@
-//! Uploads that are not finished: which there are, what they have, and how they are given up.
+//! Unfinished uploads: listing them, listing their parts, and aborting them.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use migrate_core::model::{Key, Timestamp};
 use migrate_store::{ErrorKind, Part, Result, Retry, StoreError, Upload};
 
 impl Wire {
-    /// Ends an upload and drops its parts. One that is gone already is what was asked for.
+    /// Aborts an upload and drops its parts. A missing upload counts as success.
     pub(super) async fn abort_upload(&self, upload: &Upload) -> Result<()> {
         let request = self
             .client
@@ -27,8 +27,8 @@ impl Wire {
         }
     }
 
-    /// What an error of an operation on an upload means: a 404 is for the upload, not for the object. One that
-    /// does not say so itself is believed only if a list does not show the upload.
+    /// The meaning of an error of an operation on an upload: a 404 is about the upload, not the object. If it does
+    /// not say so itself, it is believed only if a list does not show the upload.
     pub(super) async fn no_upload(&self, upload: &Upload, error: StoreError) -> StoreError {
         let error = error.on(&upload.key);
         if error.kind() != ErrorKind::NotFound {
@@ -39,12 +39,12 @@ impl Wire {
                 error.of_kind(ErrorKind::Unavailable)
             }
             Err(failed) if failed.kind().retry() != Retry::Permanent => failed,
-            // A server, or an identity, that lists no uploads: nothing tells more than the 404.
+            // The server, or the identity, lists no uploads: the 404 is the only evidence.
             Ok(_) | Err(_) => error.of_kind(ErrorKind::NoUpload),
         }
     }
 
-    /// The parts that are there.
+    /// The parts that the upload holds, ascending by number.
     pub(super) async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
         let operation = self.reads("list parts of");
         let mut parts = Vec::new();
@@ -79,7 +79,7 @@ impl Wire {
         }
     }
 
-    /// The uploads of one key that are begun and not finished, with the time at which each began.
+    /// The unfinished uploads of one key, with the start time of each.
     pub(super) async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>> {
         let operation = self.reads("list uploads of");
         let full_key = self.full_key(key);

@@ -1,7 +1,7 @@
 //! The hot path: reading ranges, writing objects and parts, and listing.
 //!
-//! Four operations make up nearly all requests of a migration, so they live together behind this
-//! private seam; what they run on can change without the store noticing. Today they run on the SDK.
+//! Four operations make up nearly all requests of a migration, so they live together behind this private seam;
+//! their implementation can change without the store noticing. Today it is the SDK.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -29,9 +29,9 @@ use migrate_store::{
     ByteRange, Condition, ErrorKind, Header, Honoured, IfMatch, MetadataForm, Properties, Result, StoreError, Upload,
 };
 
-/// Slowest transfer that is still taken for one: below it a request has hung.
+/// The slowest transfer that is accepted: a slower request counts as hung.
 const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
-/// How long any request may take, whatever its size.
+/// The time that every request gets, in addition to the time for its bytes.
 const ANSWER_SECONDS_MAX: u64 = 60;
 
 /// One bucket and prefix at one endpoint.
@@ -50,11 +50,11 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// What [`Wire::get`] brings: the response without its body, and the body.
+/// The result of [`Wire::get`]: the response without its body, and the body.
 pub(super) type Got = (GetObjectOutput, Bytes);
 
 impl Wire {
-    /// The key as the bucket knows it.
+    /// The key in the bucket, prefix included.
     pub(super) fn full_key(&self, key: &Key) -> String {
         format!("{}{}", self.prefix, key.as_str())
     }
@@ -67,8 +67,8 @@ impl Wire {
         Operation { name, location: &self.location, writes: true }
     }
 
-    /// Reads an object or a range of it. The body is exactly as long as the response said, and,
-    /// for a whole object, agrees with the checksum that the response carried, if any.
+    /// Reads an object or a range of it. The body is exactly as long as the response says and, for a whole object,
+    /// agrees with the checksum in the response, if any.
     pub(super) async fn get(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Got> {
         let operation = self.reads("read");
         let changed = || operation.error(ErrorKind::Changed, "it is no longer the version first seen");
@@ -86,8 +86,8 @@ impl Wire {
             _ => error,
         })?;
         let length = output.content_length().and_then(|length| u64::try_from(length).ok());
-        // The budget has room for what was asked for. A server that ignores the range or the condition,
-        // or does not say how much it sends, must not make us hold more.
+        // The budget has room for the requested bytes. A server that ignores the range or the condition, or does
+        // not say how much it sends, must not make us hold more.
         let asked = range.map(|range| range.end - range.start).or(pin.map(|pin| pin.size));
         match (asked, length) {
             (Some(asked), Some(length)) if length > asked && range.is_some() => {
@@ -204,7 +204,7 @@ fn seconds_for(bytes: u64) -> u64 {
     ANSWER_SECONDS_MAX + bytes / BYTES_PER_SECOND_MIN
 }
 
-/// Collects a body that must be exactly `length` bytes, where the response said how many.
+/// Collects a body of exactly `length` bytes, if the response told the length.
 async fn collect(operation: Operation<'_>, mut body: ByteStream, length: Option<u64>) -> Result<Bytes> {
     let broke = |error| -> StoreError {
         operation.error(ErrorKind::Unavailable, "the body broke off, or fails its checksum").because(error)
@@ -213,8 +213,8 @@ async fn collect(operation: Operation<'_>, mut body: ByteStream, length: Option<
         return whole(operation, Bytes::new(), length);
     };
     if length == Some(first.len() as u64) {
-        // The usual small object arrives in one piece. The stream must still be driven to its end,
-        // where a checksum is compared.
+        // The usual small object arrives in one piece. The stream must still be driven to its end, which compares
+        // the checksum.
         return match body.try_next().await.map_err(broke)? {
             None => Ok(first),
             Some(_) => Err(operation.error(ErrorKind::Corrupt, "the body runs past its length")),
@@ -250,7 +250,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// The headers of a condition, in the form that the endpoint keeps. One that it does not keep is not
+    /// The headers of a condition, in the form that the endpoint keeps. A condition that it does not keep is not
     /// sent: `store::conditional` has looked.
     pub(super) fn of(condition: &Condition, honoured: Honoured) -> Self {
         match condition {
@@ -260,7 +260,7 @@ impl Guard {
         }
     }
 
-    /// The same for the tag of a version, without its quotes.
+    /// The `If-Match` header for the tag of a version, given without its quotes.
     pub(super) fn tag(tag: &str, form: IfMatch) -> Self {
         let if_match = match form {
             IfMatch::Quoted => Some(quoted(tag)),
@@ -274,19 +274,19 @@ impl Guard {
 /// What a whole write sends along with the body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
-    /// The CRC-64/NVME of the body.
+    /// Whether to send the CRC-64/NVME of the body.
     pub(super) with_crc: bool,
     /// How metadata that is not ASCII is sent.
     pub(super) metadata: MetadataForm,
 }
 
-/// The `Content-Type` to write: where the source says nothing, the one that says so. Left out, the SDK would
-/// send this very one with a body, and with the beginning of an upload none, for the server to guess.
+/// The `Content-Type` to write. If the source has none, it is the one that means "unspecified". If it were left
+/// out, the SDK would send this one with a body, but none with the begin of an upload, and the server would guess.
 pub(super) fn content_type(properties: &Properties) -> &str {
     properties.headers.get(&Header::ContentType).map_or("application/octet-stream", String::as_str)
 }
 
-/// User metadata as headers; an error where a client would read something else there.
+/// User metadata as headers; an error if a client would read something else there.
 pub(super) fn metadata(
     properties: &Properties,
     form: MetadataForm,
@@ -306,8 +306,7 @@ pub(super) fn metadata(
     sent.collect::<Result<_>>().map(Some)
 }
 
-/// Sets `Expires` as the text that the source has: the SDK would take only a well-formed date, and
-/// many stored ones are not.
+/// Sets `Expires` to the source's text: the SDK accepts only a well-formed date, and many stored ones are not.
 pub(super) fn set_expires(request: &mut aws_sdk_s3::config::http::HttpRequest, expires: Option<&str>) {
     if let Some(expires) = expires {
         // A text that is no header value was never stored as one.
@@ -315,8 +314,8 @@ pub(super) fn set_expires(request: &mut aws_sdk_s3::config::http::HttpRequest, e
     }
 }
 
-/// Signs a request with the SHA-256 that we have computed already, so that a server which checks
-/// signatures also checks the body, over http and https alike, and no byte is hashed twice.
+/// Signs a request with the SHA-256 computed earlier, so that a server which checks signatures also checks the
+/// body, over http and https alike, and no byte is hashed twice.
 #[derive(Debug)]
 struct PayloadHash(Sha256);
 

@@ -1,4 +1,4 @@
-//! What an endpoint can do, as a probe found it.
+//! The abilities of an endpoint, from a probe.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,24 +14,24 @@ pub enum Proof {
     Checksum,
     /// The tag that comes back is the MD5 of what it stored.
     Md5Tag,
-    /// None of these: what was written is read back and hashed.
+    /// None of these: every write is read back and hashed.
     ReadBack,
-    /// A local file: the kernel took every byte, and syncing the file and its directory reported no
-    /// error. What the disk then does with them is the disk's word.
+    /// A local file: the kernel took every byte, and syncing the file and its directory reported no error. Whether
+    /// the disk keeps them is up to the disk.
     Fsynced,
 }
 
 /// How an endpoint understands `If-Match` with the tag of a version.
 ///
-/// A probe asks both: whether a wrong tag is refused, and whether the right one is taken.
+/// A probe tests both: a wrong tag must be refused, and the right one taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IfMatch {
-    /// As HTTP writes it: the tag in quotes.
+    /// In the form of HTTP: the tag in quotes.
     Quoted,
-    /// The tag without its quotes; in quotes it is refused even where it matches (Ceph RGW 16.2).
+    /// The tag without its quotes; in quotes it is refused even if it matches (Ceph RGW 16.2).
     Bare,
-    /// Not to be relied on in either form. The store looks right before instead.
+    /// Unreliable in both forms. The store looks right before instead.
     Ignored,
 }
 
@@ -42,13 +42,13 @@ impl IfMatch {
     }
 }
 
-/// What becomes of the tags of an object that is written in parts.
+/// What happens to the tags of an object that is written in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadTags {
-    /// Those that an upload begins with are the object's.
+    /// The object gets the tags of the upload's begin.
     AtBegin,
-    /// They are dropped (Ceph RGW), and can be set once the object is there.
+    /// They are dropped (Ceph RGW), and can be set on the finished object.
     Afterwards,
     /// They are dropped, and cannot be set.
     Lost,
@@ -57,9 +57,9 @@ pub enum UploadTags {
 /// The conditions of one kind of write that an endpoint honours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Honoured {
-    /// `If-None-Match: *`
+    /// Whether `If-None-Match: *` is honoured.
     pub absent: bool,
-    /// `If-Match`
+    /// How `If-Match` is honoured.
     pub matches: IfMatch,
 }
 
@@ -74,37 +74,37 @@ impl Honoured {
     }
 }
 
-/// How the conditions of each kind of write are kept, for people and scripts: `native`, `bare tag`, or
-/// `look before` where the endpoint does not keep them and the object is looked at right before.
+/// How the conditions of each kind of write are kept, for people and scripts: `native`, `bare tag`, or `look
+/// before` if the endpoint does not keep them and a look at the object comes right before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Conditions {
-    /// A new object is written whole.
+    /// For a new object that is written whole.
     pub create: &'static str,
-    /// An object is replaced by one written whole.
+    /// For replacing an object by one written whole.
     pub replace: &'static str,
-    /// A new object is made of parts.
+    /// For a new object made of parts.
     pub create_in_parts: &'static str,
-    /// An object is replaced by one made of parts.
+    /// For replacing an object by one made of parts.
     pub replace_in_parts: &'static str,
-    /// An object is deleted.
+    /// For deleting an object.
     pub delete: &'static str,
 }
 
-/// What an endpoint can do, as a probe found it.
+/// The abilities of an endpoint, from a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent answer of a probe")]
 pub struct Capabilities {
-    /// How writes are proved.
+    /// How the target shows that it holds a write's bytes.
     pub proof: Proof,
     /// `If-None-Match: *` on a write is honoured: taken without an object, refused over one.
     pub put_if_absent: bool,
-    /// `If-Match` on a write.
+    /// How `If-Match` on a write is honoured.
     pub put_if_matches: IfMatch,
-    /// The same two on the finish of an upload.
+    /// `If-None-Match: *` on the finish of an upload is honoured.
     pub finish_if_absent: bool,
-    /// `If-Match` on the finish of an upload.
+    /// How `If-Match` on the finish of an upload is honoured.
     pub finish_if_matches: IfMatch,
-    /// `If-Match` on a delete.
+    /// How `If-Match` on a delete is honoured.
     pub delete_if_matches: IfMatch,
     /// A CRC-64/NVME sent with a write is kept and shown again.
     pub keeps_crc64nvme: bool,
@@ -112,15 +112,15 @@ pub struct Capabilities {
     pub properties: bool,
     /// Tags are kept.
     pub tags: bool,
-    /// A look at an object says how many tags it has, so that untagged ones need no second request.
+    /// A look at an object shows its number of tags, so that untagged objects need no second request.
     pub tag_count: bool,
-    /// What becomes of the tags of an object that is written in parts.
+    /// What happens to the tags of an object that is written in parts.
     pub upload_tags: UploadTags,
-    /// What becomes of user metadata that is not ASCII.
+    /// What happens to user metadata that is not ASCII.
     pub metadata: MetadataForm,
     /// Which keys it holds under their own name.
     pub keys: KeyRules,
-    /// What a multipart upload takes.
+    /// Sizes and number of the parts of a multipart upload.
     pub parts: PartRules,
 }
 
@@ -152,7 +152,7 @@ impl Capabilities {
         Honoured { absent: self.finish_if_absent, matches: self.finish_if_matches }
     }
 
-    /// The conditions of deletes, which have no use for `If-None-Match`.
+    /// The conditions of deletes, which cannot use `If-None-Match`.
     pub fn on_delete(&self) -> Honoured {
         Honoured { absent: false, matches: self.delete_if_matches }
     }
@@ -174,7 +174,7 @@ impl Capabilities {
         }
     }
 
-    /// What may be relied on before an endpoint was probed: nothing that must be proved.
+    /// The abilities of an unprobed endpoint: none that must be proved.
     pub const fn unproved() -> Self {
         Self {
             proof: Proof::ReadBack,

@@ -2,10 +2,10 @@
 
 use crate::model::Token;
 
-/// What must hold at the target for a write to happen.
+/// What must be true at the target for a write to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing.
+    /// No condition.
     None,
     /// No object has this key.
     Absent,

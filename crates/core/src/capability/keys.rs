@@ -1,8 +1,8 @@
-//! Keys that servers are known to bend or to refuse, and which of them a store holds.
+//! Keys that some servers bend or refuse, and which of them a store holds.
 //!
-//! S3 takes every key for what it is; servers that keep objects in files, or clean up paths, do not: one
-//! stores `/x` as `x` (Garage), another has no `a//b`. A key that is stored under another name would
-//! hide, or overwrite, the object that has this name.
+//! S3 takes every key as it is. Servers that keep objects in files, or clean up paths, do not: one stores `/x` as
+//! `x` (Garage), another has no `a//b`. A key stored under another name would hide, or overwrite, the object with
+//! that name.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,18 +28,18 @@ pub enum KeyShape {
     DotSegment,
     /// A segment has more than 255 bytes.
     LongSegment,
-    /// It has a space.
+    /// It contains a space.
     Space,
-    /// It has one of `+ % & ? # \`.
+    /// It contains one of `+ % & ? # \`.
     Sign,
-    /// It has a control character.
+    /// It contains a control character.
     Control,
-    /// It has a character beyond ASCII.
+    /// It contains a character beyond ASCII.
     NotAscii,
 }
 
 impl KeyShape {
-    /// Every shape.
+    /// Every shape, in the order of the enum.
     pub const ALL: [Self; 9] = [
         Self::LeadingSlash,
         Self::TrailingSlash,
@@ -67,8 +67,8 @@ impl KeyShape {
         }
     }
 
-    /// A key of this shape and, but for a long one, of no other, whose beginning (past a slash) and end
-    /// are `name`: so it is found again wherever a server puts it.
+    /// A key of this shape and, except for a long one, of no other. It begins (after a slash) and ends with `name`,
+    /// so that it can be found wherever a server puts it.
     pub fn example(self, name: &str) -> String {
         match self {
             Self::LeadingSlash => format!("/{name}"),
@@ -99,12 +99,12 @@ impl KeyShape {
     }
 }
 
-/// Which keys a store holds under their own name. Keys are meant without the store's prefix.
+/// Which keys a store holds under their own name. Keys do not include the store's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRules {
     /// The longest key, in bytes of UTF-8, prefix included.
     pub bytes_max: usize,
-    /// The shapes that it does not hold, in the order of [`KeyShape::ALL`].
+    /// The shapes that the store does not hold, in the order of [`KeyShape::ALL`].
     pub refused: [bool; KeyShape::ALL.len()],
 }
 
@@ -112,7 +112,7 @@ impl KeyRules {
     /// Every key that S3 can hold.
     pub const ALL: Self = Self { bytes_max: KEY_BYTES_MAX, refused: [false; KeyShape::ALL.len()] };
 
-    /// Why an object under this key cannot be held. `prefix_bytes` is the length of the store's prefix.
+    /// Why a store cannot hold an object under this key. `prefix_bytes` is the length of the store's prefix.
     pub fn refuses(&self, key: &Key, prefix_bytes: usize) -> Option<&'static str> {
         let key = key.as_str();
         if key.len() + prefix_bytes > self.bytes_max {
@@ -121,7 +121,7 @@ impl KeyRules {
         self.shapes_refused().find(|shape| shape.is_of(key)).map(KeyShape::reason)
     }
 
-    /// The shapes that it does not hold.
+    /// The shapes that the store does not hold.
     pub fn shapes_refused(&self) -> impl Iterator<Item = KeyShape> + '_ {
         KeyShape::ALL.into_iter().zip(self.refused).filter_map(|(shape, refused)| refused.then_some(shape))
     }

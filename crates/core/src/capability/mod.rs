@@ -1,4 +1,4 @@
-//! What an endpoint can do, as a probe found it: plain values, which a ledger keeps and events show.
+//! The abilities of an endpoint, from a probe: plain values for ledgers and events.
 
 mod capabilities;
 mod condition;

@@ -1,11 +1,11 @@
 //! User metadata that is not ASCII: raw UTF-8, encoded words (RFC 2047), and what servers make of them.
 //!
-//! AWS decodes encoded words before it stores a value, and makes words again of a value that is not ASCII
-//! before it shows it (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>). Other
-//! servers show exactly what they were sent: there `=?UTF-8?Q?caf=C3=A9?=` and `café` are two values, and a
-//! client reads the one or the other. So a value is kept as it is shown, and brought over so that a client
-//! of the target reads the same: words as these words everywhere; raw UTF-8 raw where it is shown raw, as
-//! words where words are how a server shows it; and not at all elsewhere.
+//! AWS decodes encoded words before it stores a value, and turns a value that is not ASCII into words again before
+//! it shows it (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>). Other servers show
+//! exactly what they were sent: there `=?UTF-8?Q?caf=C3=A9?=` and `café` are two values, and a client reads the one
+//! or the other. So a value is kept as it is shown, and copied so that a client of the target reads the same: words
+//! stay these words everywhere; raw UTF-8 is sent raw to a server that shows it raw, and as words to one that shows
+//! words; to any other server it is not sent at all.
 
 use std::borrow::Cow;
 
@@ -22,16 +22,15 @@ const WORD_BYTES_MAX: usize = 42;
 pub enum MetadataForm {
     /// It shows what it was sent: raw UTF-8 as raw UTF-8, encoded words as these words.
     Raw,
-    /// It shows values that are not ASCII as encoded words, in a form of its own: two values are the
-    /// same where they decode to the same.
+    /// It shows values that are not ASCII as encoded words, in a form of its own: two values are equal if they
+    /// decode to the same text.
     Words,
-    /// It shows ASCII as it was sent, and takes or shows nothing else as it was.
+    /// It shows ASCII as it was sent, and takes or shows nothing else unchanged.
     Ascii,
 }
 
 impl MetadataForm {
-    /// A value as a header of a write carries it, so that a client reads it as the same; `None` where
-    /// there is no such form.
+    /// The header form of a value that a client reads back as the same value; `None` if there is no such form.
     pub fn sent(self, value: &str) -> Option<Cow<'_, str>> {
         if value.chars().all(|c| matches!(c, ' '..='~')) {
             return Some(Cow::Borrowed(value));
@@ -43,8 +42,8 @@ impl MetadataForm {
         }
     }
 
-    /// Whether a client reads both values as the same, where one of two stores is of this form. The one
-    /// place where values of metadata are compared.
+    /// Whether a client reads both values as the same, if one of two stores has this form. The only comparison of
+    /// metadata values.
     pub fn reads_alike(self, one: &str, other: &str) -> bool {
         one == other || (self == Self::Words && decode(one) == decode(other))
     }
@@ -63,7 +62,7 @@ fn encode(value: &str) -> String {
     words.join(" ")
 }
 
-/// A value as a header has it, decoded if all of it is encoded-words of UTF-8; else as it is.
+/// A header's value, decoded if all of it is encoded-words of UTF-8; otherwise unchanged.
 fn decode(value: &str) -> String {
     let bytes: Option<Vec<Vec<u8>>> = value.split_ascii_whitespace().map(decode_word).collect();
     let decoded = bytes.filter(|words| !words.is_empty()).and_then(|words| String::from_utf8(words.concat()).ok());

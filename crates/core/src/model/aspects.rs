@@ -1,4 +1,4 @@
-//! The kinds of properties that can be looked at, as a set.
+//! The kinds of properties beside the bytes, as a set.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use serde::{Serialize, Serializer};
 
 /// A set of kinds of properties: what an object carries beside its bytes.
 ///
-/// The numbers of the kinds are kept in ledgers and never change their meaning.
+/// Ledgers keep the numbers of the kinds, which never change their meaning.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Aspects(u8);
 
 impl Aspects {
-    /// None of them.
+    /// The empty set.
     pub const NONE: Self = Self(0);
     /// Content-Type and the other content headers.
     pub const HEADERS: Self = Self(1);
@@ -25,10 +25,10 @@ impl Aspects {
     pub const STORAGE_CLASS: Self = Self(1 << 4);
     /// Website redirects.
     pub const REDIRECT: Self = Self(1 << 5);
-    /// All of them.
+    /// Every kind.
     pub const ALL: Self = Self((1 << 6) - 1);
 
-    /// Each kind by the name that a plan waives it by.
+    /// Each kind with its name in a plan's `waive`.
     const NAMES: [(Self, &'static str); 6] = [
         (Self::HEADERS, "content-headers"),
         (Self::METADATA, "metadata"),
@@ -38,17 +38,17 @@ impl Aspects {
         (Self::REDIRECT, "redirect"),
     ];
 
-    /// The kind of this name; none where no kind has it.
+    /// The kind with this name; the empty set if there is none.
     pub fn named(name: &str) -> Self {
         Self::NAMES.iter().find(|(_, known)| *known == name).map_or(Self::NONE, |(kind, _)| *kind)
     }
 
-    /// The names of what is in the set.
+    /// The names of the kinds in the set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.into_iter().filter(move |(kind, _)| self.holds(*kind)).map(|(_, name)| name)
     }
 
-    /// Whether everything of `other` is in the set; so is nothing, always.
+    /// Whether the set contains all of `other`; always true for an empty `other`.
     pub const fn holds(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -64,13 +64,13 @@ impl Aspects {
         Self(self.0 | other.0)
     }
 
-    /// What is in both.
+    /// The kinds in both sets.
     #[must_use]
     pub const fn both(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What is in the set and not in `other`.
+    /// The kinds in the set that are not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
@@ -81,7 +81,7 @@ impl Aspects {
         self.0
     }
 
-    /// The set of a number; `None` where it names a kind that this build does not know.
+    /// The set with this number; `None` if it contains a kind that this build does not know.
     pub fn from_bits(bits: u8) -> Option<Self> {
         Self::ALL.holds(Self(bits)).then_some(Self(bits))
     }

@@ -7,23 +7,22 @@ use serde::{Deserialize, Serialize};
 /// How many records were found equal, by what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Decided {
-    /// Digests of one kind, which both stores keep, agree.
+    /// Records with equal digests of one kind that both stores keep.
     pub digests: u64,
-    /// Both sides show the versions that were paired when the record was copied or last compared; nothing of
-    /// its bytes was looked at now.
+    /// Records whose both sides show the paired versions, from the copy or the last comparison; no bytes were read now.
     pub versions: u64,
-    /// The bytes of both sides were read.
+    /// Records whose bytes were read on both sides.
     pub bytes: u64,
 }
 
 /// What decided that one record is equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decider {
-    /// Stored digests.
+    /// Equal stored digests.
     Digests,
-    /// Recorded versions.
+    /// Equal recorded versions.
     Versions,
-    /// Its bytes.
+    /// The bytes of both sides.
     Bytes,
 }
 
@@ -46,7 +45,7 @@ impl AddAssign for Decided {
     }
 }
 
-/// Completes "equal by ...": with counts only where more than one thing decided.
+/// Completes "equal by ...": with counts only if more than one thing decided.
 impl fmt::Display for Decided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { digests, versions, bytes } = *self;

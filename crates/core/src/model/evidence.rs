@@ -1,4 +1,4 @@
-//! What is known of bytes.
+//! Evidence about bytes.
 
 use std::fmt;
 

@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 
 /// An object's key, relative to its dataset's prefix.
 ///
-/// Ordered by the bytes of its UTF-8 form, which is the order in which S3 lists. No path library
-/// ever touches a key: `a//b`, `/a` and `a/../b` are three keys like any others. The empty key is
-/// legal: it is the object whose full key is the dataset's prefix itself.
+/// Ordered by the bytes of its UTF-8 form, which is the order in which S3 lists. No path library ever touches a
+/// key: `a//b`, `/a` and `a/../b` are three keys like any others. The empty key is legal: it is the object whose
+/// full key is the dataset's prefix itself.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(Arc<str>);
 
 impl Key {
-    /// Wraps a key.
+    /// Takes any text as a key, unchanged.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 
-    /// The key as text.
+    /// The key as text, unchanged.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -37,7 +37,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Shows the key on one line: control characters and the like are escaped.
+/// Shows the key on one line, with control characters and the like escaped.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
@@ -51,7 +51,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// The keys `k` with `after < k <= until`, in byte order; an absent bound does not bind.
+/// The keys `k` with `after < k <= until`, in byte order; an absent bound does not limit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KeyRange {
     /// Exclusive lower bound.
@@ -61,12 +61,12 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
-    /// Every key there is.
+    /// The range of every key.
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// Whether the range holds `key`.
+    /// Whether `after < key <= until`.
     pub fn contains(&self, key: &Key) -> bool {
         self.after.as_ref().is_none_or(|after| key > after) && self.until.as_ref().is_none_or(|until| key <= until)
     }

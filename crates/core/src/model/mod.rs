@@ -1,7 +1,7 @@
 //! The words of the domain as types: names, keys, versions, digests.
 //!
-//! Everything here is a plain value. Nothing reads a clock, a file or a socket, so every other room
-//! can use these types and every rule that stands on them can be tested without a runtime.
+//! Everything here is a plain value. Nothing reads a clock, a file or a socket, so every other module can use these
+//! types and every rule on them can be tested without a runtime.
 
 mod aspects;
 mod decided;

@@ -4,24 +4,23 @@ use serde::{Deserialize, Serialize};
 
 /// What one side's listing shows of one version of an object: its *version token*.
 ///
-/// Tokens of two sides are never compared with each other. What `tag` means is the store's own
-/// affair: an `ETag` on S3, change time and inode in a directory.
+/// Tokens of two sides are never compared with each other. The meaning of `tag` is the store's own: an `ETag` on
+/// S3, change time and inode in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// Size in bytes.
     pub size: u64,
-    /// What the store shows to tell versions apart, beside size and time.
+    /// The store's mark of a version, beside size and time.
     pub tag: Box<str>,
-    /// Last modification, in seconds since 1970 (S3's HEAD shows no finer), where the store shows
-    /// one. `None` right after a write, because S3's PUT does not return it: the next listing
-    /// teaches it.
+    /// Last modification, in seconds since 1970 (S3's HEAD shows no finer), if the store shows one. `None` right
+    /// after a write, because S3's PUT does not return it; the next listing does.
     pub modified_s: Option<i64>,
 }
 
 impl Token {
     /// Whether `shown`, a token that the same side shows now, is still this version.
     ///
-    /// A time that was never learned agrees with any.
+    /// An unknown time agrees with any.
     pub fn agrees_with(&self, shown: &Token) -> bool {
         let same_time = match (self.modified_s, shown.modified_s) {
             (Some(ours), Some(theirs)) => ours == theirs,

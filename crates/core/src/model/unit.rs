@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct TargetIndex(pub u16);
 
 impl TargetIndex {
+    /// The target at this place of a list of targets; of at most 65,536.
+    pub fn at(place: usize) -> Self {
+        Self(u16::try_from(place).expect("a dataset has few targets"))
+    }
+
     /// The index as a `usize`, to index a list of targets.
     pub fn get(self) -> usize {
         usize::from(self.0)
@@ -21,7 +26,7 @@ impl TargetIndex {
 #[serde(transparent)]
 pub struct ShardId(pub u64);
 
-/// Counts how often the lead of a dataset has moved: 0 while it leads where the plan found it.
+/// Counts how often the lead of a dataset has moved: 0 while the plan's source leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);

@@ -1,4 +1,4 @@
-//! A checked plan, and what follows from it without a look at the world.
+//! A checked plan, and what follows from it alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,31 +14,30 @@ use crate::{
     },
 };
 
-/// A checked plan.
+/// A plan that passed every check.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Its name.
+    /// Name of the plan; it names the state directory too.
     pub name: PlanName,
     /// The directory of the plan file: relative paths in the plan start here.
     pub directory: PathBuf,
     /// Whether reports and logs show hashes in place of keys.
     pub redact_keys: bool,
-    /// The sites, by name.
+    /// The sites, by their names in the plan.
     pub sites: BTreeMap<SiteName, Site>,
     /// The residency rules.
     pub policies: Vec<Policy>,
-    /// The phases; each comes after those that it names in `after`.
+    /// In an order in which each phase comes after those in its `after`.
     pub phases: Vec<Phase>,
 }
 
 impl Plan {
-    /// A path of the plan, as seen from where the plan file's own path was given.
+    /// A path of the plan, seen from the directory in which the plan file's own path was given.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.directory.join(path)
     }
 
-    /// What a location's site stands for, as the plan writes it: the endpoint's address, the AWS region, or the
-    /// directory.
+    /// The place of a location's site, as the plan writes it: the endpoint's address, the AWS region, or the directory.
     pub fn place_of(&self, at: &Location) -> Option<String> {
         let site = self.sites.get(&at.site)?;
         let server =
@@ -50,8 +49,8 @@ impl Plan {
         }
     }
 
-    /// The datasets that write where this one reads: they come first, and until they are done its
-    /// source may not be there, or not hold everything.
+    /// The datasets that write to this one's source. They come first; until they are done, the source may be
+    /// missing or incomplete.
     pub fn filled_by(&self, dataset: &Dataset) -> Vec<&DatasetName> {
         let place = |at: &Location| Some(Place::of(at, self.sites.get(&at.site)?, &self.directory));
         let Some(source) = place(&dataset.source) else { return Vec::new() };
@@ -62,9 +61,8 @@ impl Plan {
         self.datasets().filter(writes_there).map(|other| &other.name).collect()
     }
 
-    /// What `inner` has below `outer`: the folders between the two, with a `/` after each, nothing
-    /// where both are one place. `None` where it does not lie there, by whatever names its site and
-    /// that of `outer` go.
+    /// The folders from `outer` down to `inner`, with a `/` after each, empty if both are one place. `None` if
+    /// `inner` does not lie in `outer`, whatever the names of their sites.
     pub fn below(&self, outer: &Location, inner: &Location) -> Option<String> {
         let place = |at: &Location| Some(Place::of(at, self.sites.get(&at.site)?, &self.directory));
         place(outer)?.holds(&place(inner)?)
@@ -75,7 +73,7 @@ impl Plan {
         self.phases.iter().flat_map(|phase| &phase.datasets)
     }
 
-    /// The phase of a dataset.
+    /// The phase of a dataset; `None` if the plan does not have the dataset.
     pub fn phase_of(&self, dataset: &DatasetName) -> Option<&Phase> {
         self.phases.iter().find(|phase| phase.datasets.iter().any(|one| one.name == *dataset))
     }
@@ -84,10 +82,10 @@ impl Plan {
 /// A residency rule: records of a class stay in these jurisdictions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The class.
+    /// The class of datasets that it binds.
     pub class: String,
-    /// Which records of the class; all where absent.
+    /// A CEL expression for the records of the class; absent for all.
     pub filter: Option<String>,
-    /// Where they may be.
+    /// Allowed jurisdictions.
     pub stays_in: BTreeSet<String>,
 }

@@ -31,7 +31,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// The level as in a plan.
+    /// The level as a plan writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Level::Listing => "listing",
@@ -139,7 +139,7 @@ pub enum Property {
 }
 
 impl Property {
-    /// The kinds of what an object carries that this names; none for what a copy never sees.
+    /// The kinds of properties behind this name; empty for properties that a copy never sees.
     pub fn aspects(self) -> Aspects {
         match self {
             Self::Properties => Aspects::ALL,
@@ -147,7 +147,7 @@ impl Property {
         }
     }
 
-    /// The name that a plan waives it by.
+    /// The name that a plan uses in `waive`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Acl => "acl",

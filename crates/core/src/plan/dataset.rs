@@ -18,35 +18,35 @@ use crate::{
     },
 };
 
-/// Datasets that move together.
+/// Datasets that move and cut over together.
 #[derive(Debug, Clone)]
 pub struct Phase {
-    /// Its name.
+    /// Unique in the plan.
     pub name: PhaseName,
-    /// The phases that come first.
+    /// The phases that must come first.
     pub after: Vec<PhaseName>,
-    /// Its datasets, as the plan lists them.
+    /// The datasets in the order of the plan file.
     pub datasets: Vec<Dataset>,
 }
 
 /// One body of data, its source and its targets.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// Its name.
+    /// Unique in the plan.
     pub name: DatasetName,
-    /// Its class, for the residency rules.
+    /// Data class, for the residency rules.
     pub class: Option<String>,
-    /// The dataset that it is a part of.
+    /// The parent dataset, which this one is a part of.
     pub part_of: Option<DatasetName>,
-    /// Where it leads now.
+    /// The current lead's location.
     pub source: Location,
-    /// Where it is to be; never empty.
+    /// The new locations; never empty.
     pub targets: Vec<Target>,
-    /// The site that leads after the cutover, where the plan names it.
+    /// The site that leads after the cutover, if the plan names it.
     pub lead: Option<SiteName>,
-    /// Which keys belong to it.
+    /// Globs for the keys of the dataset.
     pub select: Select,
-    /// A CEL expression: which records of the source belong to it; all where absent.
+    /// A CEL expression for the records of the dataset; absent for all.
     pub filter: Option<String>,
     /// Whether old versions are copied too.
     pub versions: Versions,
@@ -54,7 +54,7 @@ pub struct Dataset {
     pub extra: Extra,
     /// Properties that need not survive at any target.
     pub waive: BTreeSet<Property>,
-    /// How a run proves it.
+    /// How thoroughly a run verifies it.
     pub verify: Level,
     /// What `complete` does with the old lead's copy.
     pub retire: Retire,
@@ -62,37 +62,34 @@ pub struct Dataset {
     pub live: bool,
     /// Whether the old lead follows the new one until `complete`.
     pub follow_back: bool,
-    /// What must not be exceeded for it.
+    /// Limits for this dataset alone.
     pub limits: DatasetLimits,
     /// How objects in cold storage are restored.
     pub restore: Option<Restore>,
-    /// The most that may be deleted at a target without `--force`, as a share of what it holds,
-    /// in thousandths.
+    /// The most that may be deleted at a target without `--force`, as a share of what it holds, in thousandths.
     pub delete_share_permille: u16,
     /// Whether a verification that found nothing to compare is good enough to move the lead.
     pub accept_empty: bool,
-    /// Whether, and how, the lead moves.
+    /// How the lead moves; absent if it does not.
     pub cutover: Option<Cutover>,
-    /// What the plan says of it that this build cannot carry out: refused by `run`.
+    /// The keys that this build cannot carry out: `run` refuses them.
     pub unsupported: Vec<Unsupported>,
 }
 
 impl Dataset {
-    /// The first target at a site.
+    /// Index of the first target at a site.
     pub fn target_at(&self, site: &SiteName) -> Option<TargetIndex> {
         let place = self.targets.iter().position(|target| target.at.site == *site)?;
-        Some(TargetIndex(u16::try_from(place).expect("a dataset has few targets")))
+        Some(TargetIndex::at(place))
     }
 
-    /// The kinds of properties that need not survive at a target: what the plan waives for all of them, and
-    /// for this one.
+    /// The kinds of properties that may be lost at a target: what the plan waives for all targets, and for this one.
     pub fn waived_at(&self, target: &Target) -> Aspects {
         self.waive.iter().chain(&target.waive).map(|property| property.aspects()).collect()
     }
 
-    /// What the dataset means: source, targets in their order, selection and partitioning, in a
-    /// form that does not depend on how the plan is written. Where it changes, work that was done
-    /// under the old meaning no longer counts.
+    /// What the dataset means: source, targets in their order, selection and partitioning, in a form that does not
+    /// depend on how the plan is written. If it changes, work done under the old meaning no longer counts.
     pub fn meaning(&self) -> Value {
         let globs = |globs: &[String]| globs.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect::<Vec<_>>();
         let targets = self.targets.iter().map(|target| match &target.filter {
@@ -117,31 +114,31 @@ impl Dataset {
 /// One target of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Where.
+    /// Location of the target.
     pub at: Location,
-    /// Which records go there; all where absent.
+    /// The records that go there; absent for all.
     pub filter: Option<Filter>,
-    /// The KMS key that encrypts there, where the plan sets it.
+    /// The KMS key that encrypts there, if the plan sets it.
     pub kms_key: Option<String>,
-    /// The storage class of new objects, where the plan sets it.
+    /// The storage class of new objects, if the plan sets it.
     pub storage_class: Option<String>,
-    /// Size of the parts of multipart uploads, where the plan sets it, in bytes.
+    /// Size of the parts of multipart uploads in bytes, if the plan sets it.
     pub part_size: Option<u64>,
-    /// Properties that need not survive there, beside those that the dataset waives for all its targets.
+    /// Properties that may be lost there, in addition to those waived for all targets.
     pub waive: BTreeSet<Property>,
 }
 
-/// Which records go to a partition.
+/// The records of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
-    /// Those for which this CEL expression is true.
+    /// Records for which this CEL expression is true.
     Rule(String),
-    /// Those that go nowhere else.
+    /// Records that go nowhere else.
     Otherwise,
 }
 
 impl Filter {
-    /// The filter as in a plan.
+    /// The filter as a plan writes it.
     pub fn as_str(&self) -> &str {
         match self {
             Filter::Rule(rule) => rule,
@@ -150,7 +147,7 @@ impl Filter {
     }
 }
 
-/// What must not be exceeded for a dataset.
+/// Limits for one dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DatasetLimits {
     /// Read capacity of a table.
@@ -168,7 +165,7 @@ pub struct DatasetLimits {
 pub enum Capacity {
     /// Units per second.
     Units(u32),
-    /// A share of what is provisioned, in thousandths.
+    /// A share of the provisioned capacity, in thousandths.
     SharePermille(u16),
 }
 
@@ -177,7 +174,7 @@ pub enum Capacity {
 pub struct Restore {
     /// How many days the restored copy stays.
     pub days: u32,
-    /// How fast.
+    /// Speed and price of the restore.
     pub tier: Tier,
 }
 
@@ -188,17 +185,17 @@ pub struct Cutover {
     pub fence: Fence,
     /// The application's identity, which proves the fence; present for policy fences.
     pub canary: Option<Credentials>,
-    /// Where the route is.
+    /// Location of the route's document.
     pub route: Route,
     /// The age at which applications must have read the route again.
     pub route_max_age: Duration,
     /// How the data is proved equal behind the fence.
     pub final_verify: FinalVerify,
-    /// The time to wait after the last write whose outcome is unknown.
+    /// How the data is proved equal behind the fence.
     pub settle: Duration,
     /// The most that a follower may lag behind when the cutover begins.
     pub max_lag: Option<Duration>,
-    /// How long the old lead must have seen no write, where nothing fences it.
+    /// How long the old lead must have seen no write, if nothing fences it.
     pub quiet: Duration,
     /// Argument lists by name: `fence`, `unfence`, `before_*`, `after_*`.
     pub hooks: BTreeMap<String, Vec<String>>,
@@ -211,12 +208,12 @@ pub struct Cutover {
 /// A key of the plan that checks but cannot be carried out yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsupported {
-    /// The key, as `live` or `target.where`.
+    /// Path of the key, as `live` or `target.where`.
     pub key: String,
-    /// Where it stands in the plan file: line and column, from 1.
+    /// Line of the key in the plan file, from 1.
     pub line: usize,
     /// Column, from 1.
     pub column: usize,
-    /// Whether it matters only for the cutover, so that copying and verifying may go ahead.
+    /// Whether it matters only for the cutover, so that copying and verifying may go on.
     pub cutover_only: bool,
 }

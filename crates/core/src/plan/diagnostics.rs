@@ -1,9 +1,9 @@
-//! What is wrong with a plan: where, what, and how to mend it; everything at once.
+//! The problems of a plan: where, what, and how to mend it; all at once.
 //!
-//! A [`Report`] collects problems as byte spans while the checks run, and becomes [`Diagnostics`]
-//! with lines, columns and the source line in the end. Two rules keep it useful: a value that was
-//! refused already is not complained of again, and where something could not be read nothing is
-//! said to be missing for want of it. What looks like a secret is never shown.
+//! A [`Report`] collects problems as byte spans while the checks run, and becomes [`Diagnostics`] with lines,
+//! columns and the source line in the end. Two rules keep it useful: a value that was refused gets no second
+//! complaint, and if something could not be read, nothing is reported as missing because of it. Texts that look
+//! like a secret are never shown.
 
 use std::{
     fmt,
@@ -18,16 +18,16 @@ use crate::plan::{
     source::{Node, Value},
 };
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// The line, from 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// The column, in characters, from 1.
+    /// Column in characters, from 1.
     pub column: usize,
-    /// What is wrong.
+    /// The problem, in one sentence.
     pub message: String,
-    /// How to mend it, where the tool knows.
+    /// How to mend it, if the tool knows.
     pub mend: Option<String>,
     /// The place in the plan's tree, as `phase[0].dataset[1].source`; empty for the whole file.
     pub path: String,
@@ -36,7 +36,7 @@ pub struct Diagnostic {
     snippet: Option<[String; 2]>,
 }
 
-/// Everything that is wrong with a plan; at least one thing, in the order of the text.
+/// All problems of a plan; at least one, in the order of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
     file: PathBuf,
@@ -49,7 +49,7 @@ impl Diagnostics {
         &self.file
     }
 
-    /// The diagnostics; never empty.
+    /// The problems, in the order of the text; never empty.
     pub fn list(&self) -> &[Diagnostic] {
         &self.list
     }
@@ -93,7 +93,7 @@ impl Serialize for Diagnostics {
     }
 }
 
-/// A place in the tree: the bytes to point at, and the path to name it.
+/// A place in the tree: the bytes to point at, and its path.
 #[derive(Debug, Clone)]
 pub(super) struct Spot<'t> {
     node: Option<&'t Node>,
@@ -107,11 +107,11 @@ impl<'t> Spot<'t> {
         Self { node: Some(tree), span: tree.span.clone(), path: String::new() }
     }
 
-    /// The value of a key; where it is absent, the place that lacks it.
+    /// The value of a key; if it is absent, the place that lacks it.
     pub(super) fn key(&self, key: &str) -> Self {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         match self.node.and_then(|node| node.get(key)) {
-            // A table that only its own sub-tables bring about has no text of its own.
+            // A table that exists only through its sub-tables has no text of its own.
             Some(entry) if entry.node.span.is_empty() => {
                 Self { node: Some(&entry.node), span: entry.key_span.clone(), path }
             }
@@ -120,7 +120,7 @@ impl<'t> Spot<'t> {
         }
     }
 
-    /// The key itself, and not its value.
+    /// The key itself, not its value.
     pub(super) fn name_of(&self, key: &str) -> Self {
         let mut spot = self.key(key);
         if let Some(entry) = self.node.and_then(|node| node.get(key)) {
@@ -138,24 +138,24 @@ impl<'t> Spot<'t> {
         }
     }
 
-    /// The bytes.
+    /// The bytes to point at.
     pub(super) fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
-    /// The path.
+    /// Path in the tree, as `phase[0].dataset[1].source`.
     pub(super) fn path(&self) -> &str {
         &self.path
     }
 
-    /// The place of `offset` bytes into the text that stands here, as near as can be told.
+    /// The place `offset` bytes into the text of this value, as exactly as possible.
     pub(super) fn inside(&self, text: &str, offset: usize) -> Self {
         let mut spot = self.clone();
         let (Some(Node { value: Value::String(value), .. }), Some(raw)) = (self.node, text.get(self.span.clone()))
         else {
             return spot;
         };
-        // Only where nothing is escaped do the bytes of the value stand in the text as they are.
+        // The bytes of the value stand in the text unchanged only if nothing is escaped.
         if let Some(start) = raw.find(value.as_str()) {
             let at = (self.span.start + start + offset).min(self.span.end);
             spot.span = at..at;
@@ -176,34 +176,34 @@ struct Problem {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: Vec<Problem>,
-    /// Paths of values that could not be read: what is missing there may only be misread.
+    /// Paths of unreadable values: what seems missing there may only be misread.
     unread: Vec<String>,
-    /// Where secrets stand.
+    /// The places of secrets.
     secrets: Vec<Range<usize>>,
 }
 
 impl Report {
-    /// Something is wrong at a place.
+    /// Reports a problem at a place.
     pub(super) fn at(&mut self, spot: &Spot<'_>, message: impl Into<String>, mend: impl Into<Option<String>>) {
         self.push(spot.span(), spot.path.clone(), message.into(), mend.into());
     }
 
-    /// A problem of the text itself.
+    /// Reports a problem of the text itself.
     pub(super) fn syntax(&mut self, span: Range<usize>, message: String) {
         self.push(span, String::new(), message, None);
     }
 
-    /// A value could not be read: nothing more is to be said of it.
+    /// Notes a value that could not be read: it gets no further complaint.
     pub(super) fn unread(&mut self, path: &str) {
         self.unread.push(path.to_owned());
     }
 
-    /// Something is wrong at `span`, whose place in the tree is `path`.
+    /// Reports a problem at `span`, whose place in the tree is `path`.
     pub(super) fn raw(&mut self, span: Range<usize>, path: &str, message: String, mend: Option<String>) {
         self.push(span, path.to_owned(), message, mend);
     }
 
-    /// A secret stands in the text. Whatever else is wrong with it is not told, lest it be quoted.
+    /// Reports a secret in the text. Its other problems are not reported, because they might quote it.
     pub(super) fn secret(&mut self, path: &str, span: Range<usize>, message: &str, mend: String) {
         self.secrets.push(span.clone());
         self.push(span, path.to_owned(), message.to_owned(), Some(mend));
@@ -225,7 +225,7 @@ impl Report {
         self.unread.iter().any(|path| ["name", "phase", "dataset"].iter().any(|word| ends(path, word)))
     }
 
-    /// Whether exactly this could not be read.
+    /// Whether exactly this path could not be read.
     pub(super) fn is_unread(&self, path: &str) -> bool {
         self.unread.iter().any(|unread| unread == path)
     }
@@ -236,7 +236,7 @@ impl Report {
         }
     }
 
-    /// `Ok` if nothing is wrong.
+    /// `Ok` if there is no problem.
     pub(super) fn finish(mut self, text: &str, file: &Path) -> Result<(), Diagnostics> {
         if self.problems.is_empty() {
             return Ok(());
@@ -276,7 +276,7 @@ pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-/// The most characters of a line that are shown: a JSON plan may be one long line.
+/// The most characters shown of a line: a JSON plan may be one long line.
 const SHOWN_CHARS_MAX: usize = 120;
 
 fn snippet(text: &str, start: usize, end: usize, secrets: &[Range<usize>]) -> Option<[String; 2]> {
@@ -303,7 +303,7 @@ fn snippet(text: &str, start: usize, end: usize, secrets: &[Range<usize>]) -> Op
     Some([shown.trim_end().to_owned(), format!("{}{}", " ".repeat(column - from), "^".repeat(marked))])
 }
 
-/// The candidate that `word` may be meant to be, if one is near enough.
+/// The candidate nearest to `word`, if one is near enough.
 pub(super) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let (word, far) = (plain(word), 1 + word.chars().count() / 4);
@@ -315,7 +315,7 @@ pub(super) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
         .map(|(_, candidate)| candidate)
 }
 
-/// `did you mean "x"?`, or else a sentence with what there is.
+/// `did you mean "x"?`, or else a sentence with all candidates.
 pub(super) fn did_you_mean(word: &str, candidates: &[&str], kind: &str) -> String {
     match closest(word, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean {candidate:?}?"),

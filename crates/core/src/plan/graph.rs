@@ -1,7 +1,7 @@
 //! The order of phases.
 
-/// The order of `count` phases such that each comes after those that `after` names, and phases that
-/// may come in any order stay as the plan lists them. `after[i]` holds indices.
+/// The order of `count` phases in which each comes after those that `after` names. Phases that may come in any
+/// order stay as the plan lists them. `after[i]` holds indices.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ pub fn comes_after(after: &[Vec<usize>], phase: usize, before: usize) -> bool {
     false
 }
 
-/// Every phase that is left waits for one that is left, so walking along them comes round.
+/// Every remaining phase waits for a remaining one, so following them finds a cycle.
 fn cycle(after: &[Vec<usize>], placed: &[bool]) -> Vec<usize> {
     let mut path: Vec<usize> = Vec::new();
     let mut phase = placed.iter().position(|placed| !placed).expect("a phase is left");

@@ -1,20 +1,20 @@
-//! Limits as a command gives them: the keys and values of a plan's `limits`, one by one.
+//! Limits from a command: the keys and values of a plan's `limits`, one by one.
 
 use crate::plan::{site::Window, values};
 
 /// The keys of a site's limits.
 pub const SITE_KEYS: [&str; 3] = ["bandwidth", "requests_per_second", "window"];
-/// The keys of a dataset's limits that hold for objects.
+/// The keys of a dataset's limits that apply to objects.
 pub const DATASET_KEYS: [&str; 2] = ["bandwidth", "requests_per_second"];
 
-/// One limit.
+/// One limit with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Limit {
     /// Bytes per second, read and written together.
     Bandwidth(u64),
     /// Requests per second.
     RequestsPerSecond(u32),
-    /// The hours of the day when work may be done.
+    /// The hours of the day in which work may be done.
     Window(Window),
 }
 
@@ -22,7 +22,7 @@ pub enum Limit {
 ///
 /// # Errors
 ///
-/// What is wrong with it, and how to mend it, in one sentence.
+/// The problem, and how to mend it, in one sentence.
 pub fn limit(key: &str, text: &str) -> Result<Limit, String> {
     let told = |bad: values::Bad| format!("{}; {}", bad.message, bad.mend);
     match key {

@@ -13,19 +13,19 @@ use crate::{
     },
 };
 
-/// What kind of place a location is.
+/// The kind of place of a location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scheme {
-    /// A bucket.
+    /// A bucket of S3 or a compatible server.
     S3,
-    /// A table.
+    /// A table of `DynamoDB` or a compatible server.
     DynamoDb,
-    /// A directory.
+    /// A directory of this machine.
     File,
 }
 
 impl Scheme {
-    /// The scheme as in a location.
+    /// The scheme as a location writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Scheme::S3 => "s3",
@@ -38,9 +38,9 @@ impl Scheme {
 /// `scheme://SITE/CONTAINER[/PREFIX]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
-    /// What kind of place.
+    /// The kind of place.
     pub scheme: Scheme,
-    /// Whose place.
+    /// The site that holds it.
     pub site: SiteName,
     /// Bucket, table, or the path below the site's directory.
     pub container: String,
@@ -58,12 +58,12 @@ impl fmt::Display for Location {
     }
 }
 
-/// The document that tells applications who leads: one object, one file, or an item of a table.
+/// The document that tells applications the lead: one object, one file, or an item of a table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
-    /// What kind of place.
+    /// The kind of place.
     pub scheme: Scheme,
-    /// Whose place.
+    /// The site that holds it.
     pub site: SiteName,
     /// Bucket, table, or the file's path below the site's directory.
     pub container: String,
@@ -95,7 +95,7 @@ impl Location {
 }
 
 impl Route {
-    /// The folder that the route's document lies in, as a location, and its name there.
+    /// The folder of the route's document, as a location, and the document's name there.
     pub fn folder_and_name(&self) -> (Location, Key) {
         let path = if self.scheme == Scheme::File { &self.container } else { &self.key };
         let (folder, name) = path.rsplit_once('/').map_or(("", path.as_str()), |(folder, name)| (folder, name));
@@ -122,7 +122,7 @@ impl Route {
 
 const SHAPE: &str = "write s3://SITE/BUCKET[/PREFIX], dynamodb://SITE/TABLE or file://SITE/PATH";
 
-/// Scheme, site, container, and what follows a bucket.
+/// Scheme, site, container, and the rest after a bucket.
 fn split(text: &str) -> Result<(Scheme, SiteName, String, &str), Bad> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return bad(format!("{text:?} is not a location"), SHAPE);
@@ -186,12 +186,12 @@ fn directory(text: &str, path: &str) -> Result<String, Bad> {
     Ok(path.to_owned())
 }
 
-/// Where a location really is, so that two names of the same data are seen to be one.
+/// The real place of a location, so that two names of the same data are recognised as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Which server, or nothing for a directory of this machine.
+    /// The server; empty for a directory of this machine.
     server: String,
-    /// What contains what: path components, or bucket and prefix.
+    /// What decides about containment: path components, or bucket and prefix.
     path: PlacePath,
 }
 
@@ -203,7 +203,7 @@ enum PlacePath {
 }
 
 impl Place {
-    /// The place of a dataset's location; `plan_directory` is where relative directories start.
+    /// The place of a dataset's location. Relative directories start at `plan_directory`.
     pub(super) fn of(location: &Location, site: &Site, plan_directory: &Path) -> Self {
         Self::at(location.scheme, &location.container, &location.prefix, site, plan_directory)
     }
@@ -224,7 +224,7 @@ impl Place {
                     .map_or("aws".to_owned(), server),
                 path: PlacePath::Bucket { bucket: container.to_owned(), prefix: prefix.to_owned() },
             },
-            // A table's name is unique in a region of an account, and credentials tell the account.
+            // A table's name is unique in a region of an account; credentials identify the account.
             Scheme::DynamoDb => Self {
                 server: match &site.dynamodb {
                     Some(endpoint) => format!("{} {:?}", server(endpoint), site.credentials),
@@ -253,8 +253,7 @@ impl Place {
             }
     }
 
-    /// What the other place has below this one: nothing where it is the same, `None` where it does
-    /// not lie in it.
+    /// The path of the other place below this one: empty if it is the same, `None` if it does not lie in it.
     pub(super) fn holds(&self, other: &Self) -> Option<String> {
         if self.server != other.server {
             return None;
@@ -276,8 +275,7 @@ fn server(endpoint: &Endpoint) -> String {
     endpoint.url.to_ascii_lowercase()
 }
 
-/// The components of a path, with `.` and `..` taken away as far as the text allows; symbolic
-/// links are the store's concern.
+/// The components of a path, with `.` and `..` removed as far as the text allows; symbolic links are the store's task.
 fn components(path: &Path) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for component in path.components() {

@@ -4,10 +4,9 @@
 //! text ─source→ spanned tree ─structure, against the schema→ PlanFile ─check→ Plan
 //! ```
 //!
-//! [`Plan`] is what the rest of the tool works with: names resolved, sizes parsed, phases in an
-//! order that respects `after`. A value of this type has passed every check that needs no network.
-//! What fails comes back as [`Diagnostics`]: all problems of a file at once, each with its line,
-//! column and, where the tool knows one, a mend.
+//! [`Plan`] is the form that the rest of the tool works with: names resolved, sizes parsed, phases in an order that
+//! respects `after`. A value of this type has passed every check that needs no network. Failures come back as
+//! [`Diagnostics`]: all problems of a file at once, each with its line, column and, if the tool knows one, a mend.
 //!
 //! The language itself is defined once, by the types of [`syntax`]; see there. Nothing here reads a
 //! file or a clock: the caller brings the text.
@@ -44,11 +43,11 @@ pub mod syntax;
 mod tests;
 mod values;
 
-/// Reads and checks a plan: JSON if `file` ends in `.json` or the text begins with `{`, else TOML.
+/// Reads and checks a plan: JSON if `file` ends in `.json` or the text begins with `{`, otherwise TOML.
 ///
 /// # Errors
 ///
-/// Everything that is wrong, as far as it can be told without a network.
+/// All problems that can be found without a network.
 pub fn parse(text: &str, file: &Path) -> Result<Plan, Diagnostics> {
     let mut report = diagnostics::Report::default();
     let read = read_tree(text, file, &mut report);
@@ -57,11 +56,11 @@ pub fn parse(text: &str, file: &Path) -> Result<Plan, Diagnostics> {
     Ok(plan.expect("a plan without problems was built"))
 }
 
-/// Reads a plan's structure, without checking what it means; the first half of [`parse`].
+/// Reads a plan's structure, without checking its meaning; the first half of [`parse`].
 ///
 /// # Errors
 ///
-/// Everything that is wrong with keys, types and choices.
+/// All problems of keys, types and choices.
 pub fn read(text: &str, file: &Path) -> Result<syntax::PlanFile, Diagnostics> {
     let mut report = diagnostics::Report::default();
     let read = read_tree(text, file, &mut report);

@@ -1,7 +1,7 @@
-//! Data residency: which places the policies allow a dataset's records to be written to.
+//! Data residency: the places in which the policies allow a dataset's records.
 //!
-//! The verdict is given twice: when the plan is checked, and by the guard in front of every store,
-//! so that no code path can write where the plan forbids it.
+//! The verdict is given twice: when the plan is checked, and by the guard in front of every store, so that no code
+//! path can write to a place that the plan forbids.
 
 use std::collections::BTreeMap;
 
@@ -28,24 +28,24 @@ pub fn verdict(plan: &Plan, dataset: &Dataset, target: &Target) -> Result<(), St
 /// Why a site must not hold a class.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// No jurisdiction is known for the site, and a rule asks for one.
+    /// A rule applies, and the site has no jurisdiction in the plan.
     #[error("site {site:?} has no jurisdiction, and a policy says where records of class {class:?} may be")]
     NoJurisdiction {
-        /// The site.
+        /// The site's name in the plan.
         site: String,
-        /// The class.
+        /// The dataset's class.
         class: String,
     },
-    /// A rule forbids it.
+    /// A rule forbids the site.
     #[error("class {class:?} must stay in {stays_in}, and site {site:?} is in {jurisdiction}")]
     Forbidden {
-        /// The class.
+        /// The dataset's class.
         class: String,
-        /// The jurisdictions that are allowed.
+        /// The allowed jurisdictions.
         stays_in: String,
-        /// The site.
+        /// The site's name in the plan.
         site: String,
-        /// Where it is.
+        /// The site's jurisdiction.
         jurisdiction: String,
     },
 }
@@ -74,7 +74,7 @@ pub(super) fn judge(
     Ok(())
 }
 
-/// Whether `policy` forbids some records of `class` at `site`, so that each must be looked at.
+/// Whether `policy` forbids some records of `class` at `site`, so that each record must be judged.
 pub(super) fn judges_records(policy: &Policy, class: Option<&str>, site: Option<&Site>) -> bool {
     let allowed = site.and_then(|site| site.jurisdiction.as_ref()).is_some_and(|held| policy.stays_in.contains(held));
     policy.filter.is_some() && class == Some(policy.class.as_str()) && !allowed

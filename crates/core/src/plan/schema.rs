@@ -6,8 +6,8 @@ use crate::plan::syntax::PlanFile;
 
 /// The JSON Schema (draft 2020-12) of a plan.
 ///
-/// A key that may be left out is left out: `null` is not among its values, since TOML has none and
-/// one way to say nothing is enough.
+/// A plan that does not set a key leaves it out: `null` is not among its values, since TOML has none and one way to
+/// say nothing is enough.
 pub fn schema() -> Value {
     let settings = schemars::generate::SchemaSettings::draft2020_12();
     let mut schema = settings.into_generator().into_root_schema_for::<PlanFile>().to_value();
@@ -15,7 +15,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// Takes `null` out of every type that schemars derived from an `Option`.
+/// Removes `null` from every type that schemars derived from an `Option`.
 fn drop_null(schema: &mut Value) {
     match schema {
         Value::Array(elements) => elements.iter_mut().for_each(drop_null),

@@ -1,8 +1,8 @@
-//! What looks like a secret. A plan is committed, mailed and pasted: no secret may be written in it.
+//! Texts that look like a secret. A plan is committed, mailed and pasted: it must contain no secret.
 //!
-//! Nothing can tell a secret from a text with certainty; these rules catch the ones that people
-//! paste: keys by their names, AWS access keys by their form, secret keys in the place of
-//! credentials, passwords and signatures in URLs.
+//! No rule can tell a secret from a text with certainty; these rules catch the ones that people paste: keys by
+//! their names, AWS access keys by their form, secret keys in the place of credentials, passwords and signatures in
+//! URLs.
 
 /// The prefixes of AWS access key ids, long-lived and temporary.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids>
@@ -16,7 +16,7 @@ pub(super) fn is_secret_name(name: &str) -> bool {
         .any(|word| plain.contains(word))
 }
 
-/// What a text looks like, if it looks like a secret.
+/// The kind of secret that a text looks like, if it looks like one.
 pub(super) fn in_text(text: &str) -> Option<&'static str> {
     if has_access_key(text) {
         return Some("an AWS access key");
@@ -33,7 +33,7 @@ pub(super) fn in_text(text: &str) -> Option<&'static str> {
     signed.then_some("a signed URL")
 }
 
-/// What the value of a credentials key looks like, if it looks like a secret.
+/// The kind of secret that the value of a credentials key looks like, if it looks like one.
 pub(super) fn in_credentials(text: &str) -> Option<&'static str> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '+' | '=');
     in_text(text).or_else(|| (text.len() == 40 && text.chars().all(legal)).then_some("a secret access key"))

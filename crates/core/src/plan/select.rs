@@ -22,15 +22,15 @@ struct Globs {
     set: GlobSet,
 }
 
-/// A glob that is not one.
+/// A text that is not a glob.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{glob:?} is not a glob: {detail}")]
 pub struct BadGlob {
-    /// The glob.
+    /// The text as the plan has it.
     pub glob: String,
-    /// Which of its list it is, from 0.
+    /// Index in its list, from 0.
     pub index: usize,
-    /// What is wrong.
+    /// The error of the glob parser.
     pub detail: String,
 }
 
@@ -52,13 +52,12 @@ impl Globs {
 }
 
 impl Select {
-    /// Takes lists of globs; an error names the first glob that is none, of `include` before
-    /// `exclude`.
+    /// Takes lists of globs. The error names the first bad glob, those of `include` before those of `exclude`.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, BadGlob> {
         Ok(Self { include: Globs::new(include)?, exclude: Globs::new(exclude)? })
     }
 
-    /// Every key.
+    /// Selects every key.
     pub fn all() -> Self {
         let none = || Globs { patterns: Vec::new(), set: GlobSet::empty() };
         Self { include: none(), exclude: none() }
@@ -70,7 +69,7 @@ impl Select {
         (self.include.patterns.is_empty() || self.include.set.is_match(key)) && !self.exclude.set.is_match(key)
     }
 
-    /// The globs that let keys in; all keys where there are none.
+    /// The globs that let keys in; empty for all keys.
     pub fn include(&self) -> &[String] {
         &self.include.patterns
     }
@@ -81,7 +80,7 @@ impl Select {
     }
 }
 
-/// Every key.
+/// Selects every key.
 impl Default for Select {
     fn default() -> Self {
         Self::all()

@@ -7,11 +7,11 @@ use crate::model::SiteName;
 /// A place that holds data.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// Its name.
+    /// Unique in the plan.
     pub name: SiteName,
-    /// Whose law holds there: an upper-case country code, usually.
+    /// The jurisdiction of the place: usually an upper-case country code.
     pub jurisdiction: Option<String>,
-    /// The AWS region, for a site that is one.
+    /// The AWS region, for a site in AWS.
     pub region: Option<String>,
     /// The S3-compatible endpoint, for a site that has one of its own.
     pub s3: Option<Endpoint>,
@@ -21,14 +21,14 @@ pub struct Site {
     pub directory: Option<PathBuf>,
     /// Where its credentials come from.
     pub credentials: Credentials,
-    /// What must not be exceeded there.
+    /// Limits for all work at this site.
     pub limits: Limits,
     /// The AWS account that must own its buckets.
     pub expected_bucket_owner: Option<String>,
 }
 
 impl Site {
-    /// A site of which nothing is known but its name.
+    /// A site without any setting.
     pub fn empty(name: SiteName) -> Self {
         Self {
             name,
@@ -51,7 +51,7 @@ pub struct Endpoint {
     pub url: String,
     /// The region that requests are signed for.
     pub region: String,
-    /// The bucket is in the path, not in the host name.
+    /// Whether the bucket is in the path, not in the host name.
     pub path_style: bool,
     /// A PEM file with the authorities to trust instead of the system's; absolute, or relative to
     /// the plan file.
@@ -61,45 +61,45 @@ pub struct Endpoint {
 /// Where a site's credentials come from; never the secrets themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// AWS's usual chain; only for AWS's own endpoints.
+    /// The AWS credential chain; only for AWS's own endpoints.
     Ambient,
     /// `PREFIX_ACCESS_KEY_ID`, `PREFIX_SECRET_ACCESS_KEY` and, if set, `PREFIX_SESSION_TOKEN`.
     Env {
-        /// The prefix.
+        /// The `PREFIX` of these variables.
         prefix: String,
     },
     /// A profile of the AWS configuration files.
     Profile {
-        /// Its name.
+        /// Name of the profile.
         name: String,
     },
-    /// A role that the ambient identity assumes.
+    /// A role that the identity of the AWS credential chain assumes.
     Role {
-        /// The role.
+        /// ARN of the role.
         arn: String,
-        /// The external id, if the role asks for one.
+        /// The external id, if the role requires one.
         external_id: Option<String>,
     },
 }
 
-/// What must not be exceeded.
+/// Limits of a site.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Limits {
     /// Bytes per second, read and written together.
     pub bandwidth: Option<u64>,
     /// Requests per second.
     pub requests_per_second: Option<u32>,
-    /// The hours of the day when work may be done.
+    /// The hours of the day in which work may be done.
     pub window: Option<Window>,
 }
 
-/// Hours of the day in a time zone; where `start` is after `end` the window spans midnight.
+/// Hours of the day in a time zone; if `start` is after `end` the window spans midnight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// Minutes after midnight.
+    /// Start in minutes after midnight.
     pub start_min: u16,
-    /// Minutes after midnight; up to 24 × 60.
+    /// End in minutes after midnight; up to 24 × 60.
     pub end_min: u16,
-    /// IANA name.
+    /// IANA name of the time zone.
     pub zone: String,
 }

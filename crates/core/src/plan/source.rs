@@ -1,7 +1,7 @@
-//! Text to a tree that remembers where everything stands.
+//! Reads text into a tree that keeps the position of every value.
 //!
-//! TOML and JSON become the same [`Node`]s, each with the bytes of the text that it came from, so
-//! that every later check can point at its cause, whatever the format.
+//! TOML and JSON become the same [`Node`]s, each with the bytes of the text that it came from, so that every later
+//! check can point at its cause in either format.
 
 use std::ops::Range;
 
@@ -16,11 +16,11 @@ use toml::{
 pub struct Node {
     /// Byte offsets into the text.
     pub span: Range<usize>,
-    /// What stands there.
+    /// The value, without its position.
     pub value: Value,
 }
 
-/// What a plan's text may hold.
+/// A value of a plan's text.
 #[derive(Debug, Clone)]
 pub enum Value {
     /// `true` or `false`.
@@ -35,27 +35,27 @@ pub enum Value {
     Array(Vec<Node>),
     /// Keys and values, in the order of the text.
     Table(Vec<Entry>),
-    /// What no key of the language takes: "a date", "null".
+    /// A value that no key of the language takes: "a date", "null".
     Foreign(&'static str),
 }
 
 /// A key with its value.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The key.
+    /// The key as written.
     pub key: String,
-    /// Where the key stands.
+    /// Byte offsets of the key.
     pub key_span: Range<usize>,
-    /// Its value.
+    /// The value with its position.
     pub node: Node,
 }
 
 /// Why a text is not TOML or JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {
-    /// Where.
+    /// Byte offsets into the text.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The parser's message.
     pub message: String,
 }
 
@@ -76,7 +76,7 @@ impl Node {
         }
     }
 
-    /// The text, if this is one.
+    /// The text, if the value is one.
     pub fn as_str(&self) -> Option<&str> {
         match &self.value {
             Value::String(text) => Some(text),
@@ -102,7 +102,7 @@ impl Node {
     }
 }
 
-/// Reads TOML. All syntax errors come at once.
+/// Reads TOML. The error holds all syntax errors.
 pub fn from_toml(text: &str) -> Result<Node, Vec<SyntaxError>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
@@ -157,7 +157,7 @@ pub fn from_json(text: &str) -> Result<Node, Vec<SyntaxError>> {
     let parsed = jsonc_parser::parse_to_ast(text, &CollectOptions::default(), &strict).map_err(|error| {
         let range = error.range();
         let mut message = error.kind().to_string();
-        // The parser begins its sentences with a capital; ours go on after "FILE:LINE:COL: ".
+        // The parser begins its sentences with a capital; ours follow "FILE:LINE:COL: ".
         if let Some(first) = message.get_mut(..1) {
             first.make_ascii_lowercase();
         }

@@ -1,11 +1,10 @@
 //! The tree against the JSON Schema: keys, types and choices, all problems at once.
 //!
-//! serde stops at the first problem and knows no columns, so the tree is checked before serde sees
-//! it, against the very schema that is derived from serde's types: there is no second description
-//! of the language that could disagree. The answer is a tree that serde takes: a misspelt key or
-//! choice is replaced by what it most likely means, and what cannot be read is replaced by a
-//! stand-in and noted in the [`Report`], so that the checks of meaning can go on without
-//! complaining of what follows from it.
+//! serde stops at the first problem and knows no columns, so the tree is checked before serde reads it, against the
+//! very schema that is derived from serde's types: there is no second description of the language that could
+//! disagree. The result is a tree that serde accepts: the most likely meaning replaces a misspelt key or choice,
+//! and a stand-in, noted in the [`Report`], replaces an unreadable value, so that the checks of meaning can go on
+//! without follow-up complaints.
 
 use std::ops::Range;
 
@@ -18,13 +17,13 @@ use crate::plan::{
     source::{Entry, Node, Value},
 };
 
-/// The tree as serde takes it; `None` if it is no plan at all. Problems go into `report`.
+/// The tree in a form that serde accepts; `None` if it is no plan at all. Problems go into `report`.
 pub(super) fn check(tree: &Node, schema: &Schema, report: &mut Report) -> Option<Node> {
     find_secrets(tree, "", false, report);
     Checker { root: schema, report }.fit(tree, schema, "")
 }
 
-/// Looks for secrets in every text of the tree, in keys that the language does not know too.
+/// Looks for secrets in every text of the tree, unknown keys included.
 fn find_secrets(node: &Node, path: &str, in_credentials: bool, report: &mut Report) {
     match &node.value {
         Value::Table(entries) => {
@@ -69,7 +68,7 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    /// The node as the schema wants it, or `None` if there is nothing to make of it.
+    /// The node in the form that the schema wants; `None` if it cannot be made.
     fn fit(&mut self, node: &Node, schema: &'a Schema, path: &str) -> Option<Node> {
         let schema = resolve(self.root, schema);
         let choices = choices(schema);
@@ -155,7 +154,7 @@ impl<'a> Checker<'a> {
         Value::Table(fitted)
     }
 
-    /// Reports a key that the language does not have; the answer is the key that is meant.
+    /// Reports a key that the language does not have; returns the key that is meant.
     fn unknown_key<'n>(
         &mut self,
         entry: &Entry,
@@ -170,8 +169,7 @@ impl<'a> Checker<'a> {
         meant
     }
 
-    /// Reports required keys that are missing, and puts stand-ins in the place of those that are
-    /// missing or were dropped.
+    /// Reports missing required keys, and puts stand-ins in the place of missing or dropped values.
     fn fill_required(
         &mut self,
         fitted: &mut Vec<Entry>,
@@ -328,7 +326,7 @@ fn example(schema: &Schema) -> Option<String> {
     schema.get("examples")?.get(0).map(|example| format!("for example {example}"))
 }
 
-/// A value that serde takes in the place of one that is missing.
+/// A value that serde accepts in the place of a missing one.
 fn stand_in(schema: &Schema) -> Option<Value> {
     if let Some(first) = choices(schema).first() {
         return Some(Value::String((*first).to_owned()));

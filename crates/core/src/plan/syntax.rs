@@ -1,4 +1,4 @@
-//! The plan's language as types: what may be written, before anything is known of what it means.
+//! The plan's language as types: what a plan may contain, before its meaning is known.
 //!
 //! These types are the one source of the language. The JSON Schema is derived from them (the doc
 //! comments become its descriptions, which editors show), the structural check reads that schema,
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::choices::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions};
 
-/// A list of one, for examples: the derive macro parses no array by itself.
+/// A list of one, for examples: the derive macro parses no array.
 fn one(text: &'static str) -> [&'static str; 1] {
     [text]
 }
@@ -58,9 +58,9 @@ pub struct Site {
     /// The directory below which `file://` locations lie; relative to the plan file.
     #[schemars(example = "../data/beijing", length(min = 1))]
     pub directory: Option<String>,
-    /// Where credentials come from. Left out, AWS's usual chain signs, for AWS's own endpoints only.
+    /// Where credentials come from. If left out, the AWS credential chain is used, but only for AWS endpoints.
     pub credentials: Option<Credentials>,
-    /// What must not be exceeded there.
+    /// Limits for all work at this site.
     pub limits: Option<SiteLimits>,
     /// The AWS account that must own the buckets: 12 digits.
     #[schemars(example = "111122223333")]
@@ -76,7 +76,7 @@ pub struct Endpoint {
     pub endpoint: String,
     /// The region that requests are signed for; the site's region, or "us-east-1", if left out.
     pub region: Option<String>,
-    /// Whether the bucket's name goes into the path and not into the host name.
+    /// Whether the bucket's name goes into the path, not into the host name.
     pub path_style: Option<bool>,
     /// A PEM file with the authorities to trust in place of the system's; relative to the plan file.
     #[schemars(length(min = 1))]
@@ -95,14 +95,14 @@ pub struct Credentials {
     /// A profile of the AWS configuration files.
     #[schemars(example = &"beijing")]
     pub profile: Option<String>,
-    /// A role that the ambient AWS identity assumes.
+    /// A role that the identity of the AWS credential chain assumes.
     #[schemars(example = "arn:aws:iam::111122223333:role/migrator")]
     pub role_arn: Option<String>,
-    /// The external id, if the role asks for one.
+    /// The external id, if the role requires one.
     pub external_id: Option<String>,
 }
 
-/// What must not be exceeded at a site.
+/// Limits of a site.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SiteLimits {
@@ -170,7 +170,7 @@ pub struct Dataset {
     /// Where it must be, in the long form: with a partition's rule or options.
     #[serde(default)]
     pub target: Vec<Target>,
-    /// The site that leads after the cutover; needed where several targets hold the whole.
+    /// The site that leads after the cutover; needed if several targets hold the whole.
     pub lead: Option<String>,
     /// Globs over the key; only keys that match one belong to the dataset. All keys if left out.
     #[serde(default)]
@@ -200,14 +200,14 @@ pub struct Dataset {
     pub live: Option<bool>,
     /// Whether the old lead follows the new one until `complete`; without it there is no rollback.
     pub follow_back: Option<bool>,
-    /// What must not be exceeded for this dataset.
+    /// Limits for this dataset alone.
     pub limits: Option<DatasetLimits>,
     /// How objects in cold storage are restored before they are read.
     pub restore: Option<Restore>,
     /// The most that may be deleted at a target without `--force`, as a share of what it holds.
     #[schemars(example = "10%")]
     pub delete_share: Option<String>,
-    /// Whether the lead may move although nothing was there to compare; else 0 records prove nothing.
+    /// Whether the lead may move although nothing was there to compare; otherwise 0 records prove nothing.
     pub accept_empty: Option<bool>,
     /// How the lead moves. Without it the dataset is copied and verified, and no route is touched.
     pub cutover: Option<Cutover>,
@@ -246,7 +246,7 @@ pub struct Encryption {
     pub kms_key: String,
 }
 
-/// What must not be exceeded for a dataset.
+/// Limits for one dataset.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetLimits {
@@ -294,7 +294,7 @@ pub struct Cutover {
     pub accept_unfenced: Option<bool>,
     /// The application's identity, which proves the fence; needed for policy fences.
     pub canary: Option<Credentials>,
-    /// The document that tells applications who leads: `file://SITE/PATH`, `s3://SITE/BUCKET/KEY` or
+    /// The document that tells applications the current lead: `file://SITE/PATH`, `s3://SITE/BUCKET/KEY` or
     /// `dynamodb://SITE/TABLE`.
     #[schemars(example = "s3://singapore/control/routes/storefront.json")]
     pub route: String,
@@ -336,7 +336,7 @@ macro_rules! hooks {
         }
 
         impl Hooks {
-            /// The hooks that are set, by name.
+            /// The hooks that the plan sets, by name.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[String])> {
                 [$((stringify!($name), self.$name.as_deref()),)*]
                     .into_iter()
@@ -420,7 +420,7 @@ impl PlanFile {
         toml::to_string(self)
     }
 
-    /// The plan as JSON; keys that are left out are left out.
+    /// The plan as JSON, without unset keys.
     pub fn to_json(&self) -> serde_json::Value {
         let mut tree = serde_json::to_value(self).expect("a plan has string keys and no fallible parts");
         drop_nulls(&mut tree);

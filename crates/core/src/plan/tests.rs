@@ -6,7 +6,7 @@ use proptest::{option, prelude::*, sample::select};
 
 use super::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions, parse, read, syntax::*};
 
-/// Texts with what formats stumble over; `/` is missing, so that no URL with a password comes about.
+/// Texts that are difficult for formats; without `/`, so that no URL with a password comes about.
 fn text() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9 \"'\\\\#={}\\[\\],.:é中\n\t*-]{1,12}"
 }
@@ -199,7 +199,7 @@ const EXAMPLE: &str = include_str!("../../../../tests/it/data/global-expansion.t
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Whatever a plan is damaged into, the answer is a plan or diagnostics that point into it.
+    /// However a plan is damaged, the answer is a plan or diagnostics that point into it.
     #[test]
     fn a_damaged_plan_is_answered(
         cuts in prop::collection::vec((0.0..1.0_f64, 0..40_usize, "[\"'\\[\\]{}=.\n#0-9a-z中,]{0,4}"), 1..4)

@@ -1,12 +1,12 @@
 //! Sizes, rates, durations, shares and windows as a plan writes them.
 //!
-//! Each function returns what is wrong and, where it can be told, how to mend it.
+//! Each function returns the problem and, if possible, how to mend it.
 
 use std::time::Duration;
 
 use crate::plan::site::Window;
 
-/// What is wrong with a value, and how to mend it.
+/// The problem of a value, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bad {
     pub(super) message: String,
@@ -17,7 +17,7 @@ fn bad<T>(message: impl Into<String>, mend: impl Into<String>) -> Result<T, Bad>
     Err(Bad { message: message.into(), mend: mend.into() })
 }
 
-/// Decimal and binary units in bytes. A lower-case `b` could be bits, so it is not taken.
+/// Decimal and binary units in bytes. A lower-case `b` could mean bits, so it is not accepted.
 const UNITS: [(&str, u64); 11] = [
     ("B", 1),
     ("kB", 1_000),
@@ -122,7 +122,7 @@ pub(super) fn window(text: &str) -> Result<Window, Bad> {
         return bad(format!("the window {hours:?} is empty"), "leave the window out to work at all hours");
     }
     let zone = zone.trim();
-    // The bundled database, so that the answer is the same on every machine.
+    // The bundled database, so that every machine gives the same answer.
     match jiff::tz::TimeZoneDatabase::bundled().get(zone) {
         Ok(found) => Ok(Window { start_min, end_min, zone: found.iana_name().unwrap_or(zone).to_owned() }),
         Err(_) => {
@@ -143,7 +143,7 @@ fn split_unit(text: &str) -> Option<(&str, &str)> {
     Some((&text[..at], text[at..].trim_start()))
 }
 
-/// `number × factor` without floating point; `None` where it is no number, too large or not whole.
+/// `number × factor` without floating point; `None` if it is no number, too large or not whole.
 fn scaled(number: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |text: &str| !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! [`Event`]: what the engine tells while it works.
+//! [`Event`]: the messages of the engine while it works.
 
 use crate::{
     lifecycle::{self, State},
@@ -7,196 +7,196 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Something that happened during a run or a verification. Serialises to one NDJSON line.
+/// An event of a run or a verification. Serialises to one NDJSON line.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A run began, or goes on.
     RunBegan {
-        /// The plan.
+        /// The plan's name.
         plan: PlanName,
-        /// A ledger of an earlier run was found.
+        /// Whether the ledger of an earlier run was found.
         resumed: bool,
     },
-    /// An endpoint answered to a probe.
+    /// An endpoint answered a probe.
     Probed {
-        /// Where.
+        /// Location of the store: `scheme://SITE/CONTAINER[/PREFIX]`.
         location: String,
         /// How writes there are proved.
         proof: crate::capability::Proof,
-        /// What the endpoint cannot do and this tool makes up for.
+        /// Abilities that the endpoint lacks and this tool makes up for.
         lacks: Vec<&'static str>,
     },
-    /// How far a survey is.
+    /// The progress of a survey.
     Surveying {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
         /// Records of the source seen so far.
         records: u64,
-        /// How much of the key space is done, from 0 to 1: an estimate.
+        /// Estimated share of the key space that is done, from 0 to 1.
         fraction: f64,
     },
     /// A phase began.
     PhaseBegan {
-        /// The phase.
+        /// The phase's name in the plan.
         phase: PhaseName,
     },
-    /// A dataset came into a new state.
+    /// A dataset reached a new state.
     DatasetState {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The state.
+        /// The new state.
         #[serde(flatten)]
         state: State,
-        /// What it was verified by, where it was just now.
+        /// The proof, if the dataset was verified just now.
         #[serde(flatten)]
         proved: Option<Proved>,
     },
-    /// How far a dataset is; sent a few times a second.
+    /// The progress of a dataset; sent a few times a second.
     Progress {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// What is done in this pass, per target.
+        /// The work of this pass, per target.
         targets: Vec<TargetProgress>,
-        /// How much of the key space is done, from 0 to 1: an estimate.
+        /// Estimated share of the key space that is done, from 0 to 1.
         fraction: f64,
         /// Bytes read from the source in this run, to copy them.
         source_bytes_read: u64,
         /// Bytes written to all targets in this run.
         target_bytes_written: u64,
-        /// Why it is slower than it could be, where there is a reason.
+        /// Why it is slower than it could be, if there is a reason.
         waits_for: Option<String>,
     },
-    /// A record could not be brought over; the run goes on.
+    /// A record could not be copied; the run goes on.
     RecordFailed {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target's location.
+        /// The target's location: `scheme://SITE/CONTAINER[/PREFIX]`.
         target: String,
-        /// The record.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
-        /// Why.
+        /// Why, for people.
         reason: String,
     },
-    /// Something that the operator should know.
+    /// A message that the operator should know.
     Warning {
-        /// The dataset, where it is about one.
+        /// The dataset, if it is about one.
         dataset: Option<DatasetName>,
-        /// The record, where it is about one.
+        /// The record, if it is about one.
         #[serde(skip_serializing_if = "Option::is_none")]
         key: Option<Key>,
-        /// What.
+        /// One sentence, for people.
         message: String,
     },
-    /// An upload may be left at a target whose beginning was not answered: it is this run's, another's, or
-    /// not there at all.
+    /// An upload whose begin got no answer may be left at a target: it belongs to this run or another one, or does
+    /// not exist.
     UploadUnclaimed {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target's location.
+        /// The target's location: `scheme://SITE/CONTAINER[/PREFIX]`.
         target: String,
-        /// The record.
+        /// The record's key, relative to the dataset's prefix.
         key: Key,
-        /// The uploads that may be it; empty where the store lists none.
+        /// The ids of uploads that may be it; empty if the store lists none.
         ids: Vec<String>,
-        /// When it was asked for.
+        /// When it was asked for, in milliseconds since 1970 UTC.
         asked_for: Timestamp,
     },
-    /// How far a verification is; sent a few times a second.
+    /// The progress of a verification; sent a few times a second.
     Verifying {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
         /// Records compared so far, over all targets.
         compared: u64,
-        /// How much of the key space is done, from 0 to 1: an estimate.
+        /// Estimated share of the key space that is done, from 0 to 1.
         fraction: f64,
     },
     /// A verification found a difference.
     Differs {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The target's location.
+        /// The target's location: `scheme://SITE/CONTAINER[/PREFIX]`.
         target: String,
-        /// What differs.
+        /// The record, and how it differs.
         #[serde(flatten)]
         difference: Difference,
-        /// The plan keeps it: a record that only the target has, and that breaks no equality.
+        /// Whether the plan keeps it: a record that only the target has, and that breaks no equality.
         kept: bool,
     },
-    /// What a pass of a dataset did in the end.
+    /// The result of a dataset's pass.
     DatasetEnded {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// Per target.
+        /// The work of this pass, per target.
         targets: Vec<TargetProgress>,
         /// Bytes read from the source in this run, to copy them.
         source_bytes_read: u64,
     },
-    /// A phase is proved and waits for somebody to approve its cutover.
+    /// A phase is proved and waits for the approval of its cutover.
     NeedsApproval {
-        /// The phase.
+        /// The phase's name in the plan.
         phase: PhaseName,
-        /// What would move, and how each was proved.
+        /// The datasets that would move, and the proof of each.
         datasets: Vec<ProvedDataset>,
     },
     /// A phase may be cut over.
     Approved {
-        /// The phase.
+        /// The phase's name in the plan.
         phase: PhaseName,
-        /// Who said so.
+        /// The operator who approved.
         by: String,
     },
     /// A step of a cutover begins.
     CutoverStep {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The step.
+        /// The step's name.
         step: &'static str,
-        /// What it does, for people.
+        /// What the step does, for people.
         detail: String,
     },
     /// A cutover waits.
     Waiting {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// For what.
+        /// What it waits for, for people.
         reason: String,
-        /// How long.
+        /// Length of the wait in seconds.
         seconds: u64,
     },
     /// Records were written at the old lead after the final verification: the new lead lacks them.
     LateWrites {
-        /// The dataset.
+        /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// The old lead.
+        /// The old lead's name in the plan.
         site: SiteName,
-        /// How many.
+        /// How many records.
         records: u64,
-        /// The first of them.
+        /// The first of them, at most [`LATE_KEYS_MAX`](lifecycle::LATE_KEYS_MAX).
         keys: Vec<Key>,
     },
     /// The run is over.
     RunEnded {
-        /// Everything asked for is done and equal.
+        /// Whether everything requested is done and equal.
         complete: bool,
-        /// What has to be mended before the next command, if anything.
+        /// What the operator has to mend before the next command, if anything.
         mend: Option<String>,
         /// The next command; `None` if nothing is left to do.
         next: Option<String>,
     },
 }
 
-/// What a proof says beside that all is equal.
+/// A proof that all is equal, with its limits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Proved {
-    /// What decided it.
+    /// How many records were found equal, by what.
     pub decided: Decided,
     /// What was not compared, and why.
     pub blind_spots: Vec<String>,
 }
 
 impl Proved {
-    /// What an event of a dataset proves; `None` where it is none of a proof.
+    /// The proof in a dataset's event; `None` if the event is no proof.
     pub fn by(event: &lifecycle::Event) -> Option<Self> {
         match event {
             lifecycle::Event::Verified { decided, blind_spots, .. } => {
@@ -210,39 +210,39 @@ impl Proved {
 /// The proof of one dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProvedDataset {
-    /// Its name.
+    /// The dataset's name in the plan.
     pub name: DatasetName,
-    /// The proof.
+    /// The proof of its last verification.
     #[serde(flatten)]
     pub proved: Proved,
 }
 
-/// One target's share of a dataset's progress.
+/// The progress of one target of a dataset.
 #[derive(Debug, Clone, Serialize)]
 pub struct TargetProgress {
-    /// The target's location.
+    /// The target's location: `scheme://SITE/CONTAINER[/PREFIX]`.
     pub target: String,
-    /// What is done in this pass.
+    /// The work of this pass.
     #[serde(flatten)]
     pub tally: Tally,
-    /// Records left for later.
+    /// Records left for later in this pass.
     pub deferred: u64,
-    /// Records that failed.
+    /// Records that failed in this pass.
     pub failed: u64,
 }
 
 /// One difference that a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The record.
+    /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// What kind.
+    /// Missing, extra, different, or not judged.
     pub kind: DifferenceKind,
-    /// What exactly, for people.
+    /// The exact difference, for people.
     pub detail: String,
 }
 
-/// What kind of difference it is.
+/// The kind of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
@@ -252,16 +252,16 @@ pub enum DifferenceKind {
     Extra,
     /// Both have it, and they are not equal.
     Different,
-    /// It could not be read, so nothing is known.
+    /// It could not be read, so nothing is known about it.
     Unreadable,
     /// Looks at it disagree: neither equal nor known to be different.
     Unstable,
-    /// This level cannot tell.
+    /// The level cannot decide.
     Undecided,
 }
 
 impl DifferenceKind {
-    /// The word, as in JSON.
+    /// The name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",

@@ -1,6 +1,6 @@
-//! What the engine tells the world: [`Event`]s, for progress bars, logs and NDJSON alike.
+//! The messages of the engine: [`Event`]s, for progress bars, logs and NDJSON alike.
 //!
-//! The engine sends and never waits for a display; nothing it does depends on who listens.
+//! The engine sends and never waits for a display; its work does not depend on any listener.
 
 mod event;
 mod redact;

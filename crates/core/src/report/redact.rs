@@ -1,12 +1,12 @@
-//! Hides keys, which may be personal data, where the plan asks for it (`redact_keys`).
+//! Hides keys, which may be personal data, if the plan asks for it (`redact_keys`).
 //!
-//! A key becomes `key:` and the first 16 hexadecimal digits of its SHA-256: the same key always looks
-//! the same, so that two reports can be compared, and who knows a key can find it again.
+//! A key becomes `key:` and the first 16 hexadecimal digits of its SHA-256: the same key always looks the same, so
+//! that two reports can be compared, and an operator who knows a key can find it again.
 
 use super::{Difference, Event};
 use crate::{digest::sha256, model::Key};
 
-/// What a hidden key begins with.
+/// Prefix of a hidden key.
 const HIDDEN: &str = "key:";
 
 /// Shows keys, or hides them.
@@ -16,7 +16,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// Hides keys where `hides`, and changes nothing otherwise.
+    /// Hides keys if `hides` is true; otherwise changes nothing.
     pub fn new(hides: bool) -> Self {
         Self { hides }
     }
@@ -26,12 +26,12 @@ impl Redactor {
         if self.hides { Key::new(hashed(key)) } else { key.clone() }
     }
 
-    /// Whether a word may stand for a key that is hidden.
+    /// Whether a word may stand for a hidden key.
     pub fn is_hidden(self, word: &str) -> bool {
         self.hides && word.starts_with(HIDDEN)
     }
 
-    /// A text about a record, with its key hidden wherever it stands.
+    /// A text about a record, with every occurrence of its key hidden.
     pub fn text(self, text: &str, key: &Key) -> String {
         if !self.hides || key.as_str().is_empty() {
             return text.to_owned();
@@ -68,7 +68,7 @@ impl Redactor {
             Event::Warning { dataset, key: Some(key), message } => {
                 Event::Warning { dataset, key: Some(self.key(&key)), message: self.text(&message, &key) }
             }
-            // Named one by one, so that nobody adds an event without a thought of the keys that it names.
+            // Listed one by one, so that a new event does not compile before its keys are considered.
             Event::RunBegan { .. }
             | Event::Probed { .. }
             | Event::Surveying { .. }
@@ -91,8 +91,7 @@ fn hashed(key: &Key) -> String {
     format!("{HIDDEN}{}", &sha256(key.as_str().as_bytes()).to_string()[..16])
 }
 
-/// Replaces `word` where no letter or digit touches it, so that hiding the key `a` leaves a sentence
-/// readable.
+/// Replaces `word` if no letter or digit touches it, so that hiding the key `a` leaves a sentence readable.
 fn replace_words(text: &str, word: &str, by: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;

@@ -172,23 +172,14 @@ impl Copier {
 
     /// Leaves for later what a slow or silent target has no room for while another has.
     fn defer_crowded(&self, job: &mut Job, outcomes: &mut Outcomes) {
-        if job.last_chance {
-            return;
-        }
         let crowded = |target: TargetIndex| {
             let follower = self.follower(target);
             follower.is_down() || follower.is_crowded(self.lane_max)
         };
-        if job.wants.iter().all(|(target, _)| crowded(*target)) {
-            return;
-        }
-        job.wants.retain(|(target, _)| {
-            let defer = crowded(*target);
-            if defer {
-                outcomes.push((*target, Outcome::Deferred));
-            }
-            !defer
-        });
+        let wanted = job.wants.iter().map(|(target, _)| (*target, crowded(*target)));
+        let deferred = to_defer(&wanted.collect::<Vec<_>>(), job.last_chance);
+        job.wants.retain(|(target, _)| !deferred.contains(target));
+        outcomes.extend(deferred.into_iter().map(|target| (target, Outcome::Deferred)));
     }
 
     /// One attempt with one version of the source. Errors are the source's; what goes wrong at a
@@ -351,6 +342,15 @@ impl Follower {
     }
 }
 
+/// The targets for which a record is left for later: those that hold the others back, unless all do or there is no
+/// later pass.
+fn to_defer(wanted: &[(TargetIndex, bool)], last_chance: bool) -> Vec<TargetIndex> {
+    if last_chance || wanted.iter().all(|(_, crowded)| *crowded) {
+        return Vec::new();
+    }
+    wanted.iter().filter(|(_, crowded)| *crowded).map(|(target, _)| *target).collect()
+}
+
 /// Gives every want that has no outcome yet this one.
 fn all(job: Job, mut outcomes: Outcomes, outcome: impl Fn() -> Outcome) -> Outcomes {
     let done: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
@@ -411,5 +411,15 @@ mod tests {
         assert_eq!(in_flight(), 0, "a target must not count as crowded for good");
         follower.counted(async {}).await;
         assert_eq!(in_flight(), 0);
+    }
+
+    #[test]
+    fn only_what_holds_others_back_is_deferred() {
+        let (a, b) = (TargetIndex(0), TargetIndex(1));
+        assert_eq!(to_defer(&[(a, false), (b, true)], false), [b]);
+        assert!(to_defer(&[(a, true), (b, true)], false).is_empty(), "nothing waits for them");
+        assert!(to_defer(&[(b, true)], false).is_empty());
+        assert!(to_defer(&[(a, false), (b, true)], true).is_empty(), "there is no later pass");
+        assert!(to_defer(&[], false).is_empty());
     }
 }

@@ -30,14 +30,15 @@
 //! tells which ([`switch::settle`]). Before the switch a failure takes back what the steps did; after
 //! it a dataset only goes forward.
 //!
-//! A switch needs a [`SwitchProof`](crate::SwitchProof), which is made of a [`Verified`], which only
+//! A switch needs a [`SwitchProof`](crate::SwitchProof), which is made of a [`Verified`](crate::Verified), which only
 //! a verification can make: a cutover without one does not compile. One that compared nothing makes no
 //! such proof, unless the plan accepts that there is nothing.
 //!
 //! # Who does what
 //!
-//! This room knows routes and the order of steps. What steps need of the engine (to verify, to wait,
-//! to write the ledger) they ask of a [`Hand`]. The dispatcher begins a cutover, and owns the state.
+//! This folder knows routes and the order of steps. What steps need of the engine (to verify, to wait,
+//! to write the ledger) they ask of a [`Hand`]. `run::cutovers` begins a cutover; `run::means` is the hand that
+//! acts, `run::dry_run` the one that refuses to.
 
 pub(crate) mod hand;
 pub(crate) mod moves;

@@ -4,6 +4,8 @@ use std::pin::pin;
 
 use futures::future::{Either, join_all, select};
 
+use migrate_core::model::DatasetName;
+
 use crate::cutover::{
     hand::{Cut, Halt},
     moves::Move,
@@ -74,16 +76,22 @@ pub async fn together(cuts: &[Cut<'_>]) -> Vec<Result<(), Halt>> {
             }
         }
         final_step_began |= lists.iter().any(|list| list.get(number).is_some_and(|step| step.is_final()));
-        let first = cuts.iter().zip(&ended).find(|(_, ended)| ended.is_err()).map(|(cut, _)| cut.what.dataset.clone());
-        if let Some(first) = first.filter(|_| !final_step_began) {
+        if !final_step_began && ended.iter().any(Result::is_err) {
             undo(cuts, number, &mut ended).await;
-            for ended in ended.iter_mut().filter(|ended| ended.is_ok()) {
-                *ended = Err(Halt::WithOthers(first.clone()));
-            }
+            halt_with_others(cuts.iter().map(|cut| &cut.what.dataset), &mut ended);
             return ended;
         }
     }
     ended
+}
+
+/// Has the datasets that came through a step halt too, because of the first one that did not.
+fn halt_with_others<'a>(names: impl Iterator<Item = &'a DatasetName>, ended: &mut [Result<(), Halt>]) {
+    let first = names.zip(ended.iter()).find(|(_, ended)| ended.is_err()).map(|(name, _)| name.clone());
+    let Some(first) = first else { return };
+    for ended in ended.iter_mut().filter(|ended| ended.is_ok()) {
+        *ended = Err(Halt::WithOthers(first.clone()));
+    }
 }
 
 /// Does it, unless requests are to be dropped.
@@ -103,5 +111,25 @@ async fn undo(cuts: &[Cut<'_>], number: usize, ended: &mut [Result<(), Halt>]) {
                 *ended = Err(halt);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_halts_halts_those_that_came_through_and_no_other() {
+        let names = ["a", "b", "c", "d"].map(|name| DatasetName::new(name).unwrap());
+        let moved_on = || Err(Halt::MovedOn("2 records".to_owned()));
+        let mut ended = [Ok(()), moved_on(), Ok(()), Err(Halt::Interrupted)];
+        halt_with_others(names.iter(), &mut ended);
+        let with_b = |ended: &Result<(), Halt>| matches!(ended, Err(Halt::WithOthers(name)) if *name == names[1]);
+        assert!(with_b(&ended[0]) && with_b(&ended[2]), "{ended:?}");
+        assert!(matches!(ended[1], Err(Halt::MovedOn(_))) && matches!(ended[3], Err(Halt::Interrupted)), "{ended:?}");
+
+        let mut ended = [Ok(()), Ok(())];
+        halt_with_others(names.iter(), &mut ended);
+        assert!(ended.iter().all(Result::is_ok));
     }
 }

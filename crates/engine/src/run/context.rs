@@ -8,6 +8,7 @@ use std::{
 use tokio::sync::{Mutex, mpsc};
 
 use crate::sink::Sink;
+use crate::state::state_of;
 use crate::{
     asked::{AbortOptions, RunOptions},
     budget::Budget,
@@ -119,8 +120,7 @@ impl Run<'_> {
     }
 
     pub(crate) async fn state(&self, dataset: &DatasetName) -> Result<State, EngineError> {
-        let events = self.journal.ledger.events(dataset).await?;
-        Ok(State::replay(events.iter().map(|(event, _)| event))?)
+        state_of(&self.journal.ledger, dataset).await
     }
 
     /// Refuses a dataset that means something else than when it began.
@@ -152,7 +152,7 @@ impl Run<'_> {
             source: Arc::clone(&stores.source),
             targets: followers
                 .map(|(place, (target, store))| Follower {
-                    index: TargetIndex(u16::try_from(place).expect("a dataset has few targets")),
+                    index: TargetIndex::at(place),
                     store: Arc::clone(store),
                     part_size: target.part_size,
                     waived: dataset.waived_at(target),

@@ -28,7 +28,7 @@ const PAGE: usize = 256;
 
 /// Goes through what waits.
 #[derive(Debug, Clone)]
-pub(crate) struct Redo {
+pub(crate) struct Leftovers {
     pub(crate) copier: Arc<Copier>,
     /// A shard of the pass, all of which have ended: what is done here is counted there. `None`
     /// outside of a pass.
@@ -72,13 +72,13 @@ pub(crate) fn exceeds_share(doomed: u64, paired: u64, permille: u16) -> Option<(
     exceeds.then_some((doomed, held))
 }
 
-impl Redo {
+impl Leftovers {
     /// Runs to the end, or until the run is asked to stop: then `false`.
     pub(crate) async fn run(self) -> Result<bool, EngineError> {
         let mut targets = JoinSet::new();
         for follower in &self.copier.targets {
-            let (redo, target) = (self.clone(), follower.index);
-            targets.spawn(async move { redo.target(target).await });
+            let (leftovers, target) = (self.clone(), follower.index);
+            targets.spawn(async move { leftovers.target(target).await });
         }
         let mut complete = Ok(true);
         // Every target is awaited: one that cannot go on must not cut the others off.
@@ -137,8 +137,8 @@ impl Redo {
         let mut page = Page { keys: rows.iter().map(|row| row.key.clone()).collect(), copied: 0, interrupted: false };
         let mut jobs = JoinSet::new();
         for row in rows {
-            let redo = self.clone();
-            jobs.spawn(async move { redo.record(target, why, doing, row).await });
+            let leftovers = self.clone();
+            jobs.spawn(async move { leftovers.record(target, why, doing, row).await });
         }
         while let Some(done) = jobs.join_next().await {
             let done = done??;

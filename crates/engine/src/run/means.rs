@@ -49,11 +49,11 @@ pub(crate) struct EngineHand<'a> {
     pub(crate) route: RouteStore,
     /// Which of its targets leads afterwards.
     lead: TargetIndex,
-    standing: Mutex<Standing>,
+    standing: Mutex<Moment>,
 }
 
 #[derive(Debug, Clone)]
-struct Standing {
+struct Moment {
     state: State,
     verified: Option<Verified>,
 }
@@ -82,11 +82,11 @@ impl<'a> EngineHand<'a> {
             what,
             route,
             lead,
-            standing: Mutex::new(Standing { state, verified: None }),
+            standing: Mutex::new(Moment { state, verified: None }),
         }))
     }
 
-    fn standing(&self) -> MutexGuard<'_, Standing> {
+    fn standing(&self) -> MutexGuard<'_, Moment> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

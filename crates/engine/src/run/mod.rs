@@ -6,6 +6,7 @@ mod abort;
 pub(crate) mod approval;
 mod context;
 mod cutovers;
+mod decide;
 pub(crate) mod dry_run;
 pub(crate) mod late;
 pub(crate) mod leftovers;

@@ -151,7 +151,7 @@ pub(crate) async fn judge(
     let mut lead_moved = of(|found| found.broken_omitted) > 0;
     let mut first = None;
     let found = targets.iter().enumerate().flat_map(|(place, found)| {
-        let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+        let target = TargetIndex::at(place);
         found.differences.iter().map(move |difference| (target, difference))
     });
     let looks = found.map(|(target, difference)| async move {
@@ -160,9 +160,9 @@ pub(crate) async fn judge(
     let mut looks = stream::iter(looks.collect::<Vec<_>>()).buffered(LOOKS);
     while let Some((difference, standing)) = looks.next().await {
         match standing? {
-            Standing::LeadMoved => lead_moved = true,
-            Standing::Stays => _ = first.get_or_insert(difference),
-            Standing::Kept => {}
+            WhyDifferent::LeadMoved => lead_moved = true,
+            WhyDifferent::Stays => _ = first.get_or_insert(difference),
+            WhyDifferent::Kept => {}
         }
         if lead_moved || run.shutdown.is_draining() {
             break;
@@ -180,7 +180,7 @@ pub(crate) async fn judge(
 }
 
 /// What another pass would do about a difference.
-enum Standing {
+enum WhyDifferent {
     /// Bring it over: the lead shows another version than the one that the pass has paired.
     LeadMoved,
     /// Find it again.
@@ -196,11 +196,11 @@ async fn standing_of(
     stores: &DatasetStores,
     target: TargetIndex,
     key: &Key,
-) -> Result<Standing, EngineError> {
+) -> Result<WhyDifferent, EngineError> {
     let pair = run.journal.ledger.pair(&dataset.name, target, key).await?;
-    let Ok(shown) = stores.source.head(key).await else { return Ok(Standing::Stays) };
+    let Ok(shown) = stores.source.head(key).await else { return Ok(WhyDifferent::Stays) };
     let moved = match (pair, shown) {
-        (None, None) if dataset.extra == Extra::Keep => return Ok(Standing::Kept),
+        (None, None) if dataset.extra == Extra::Keep => return Ok(WhyDifferent::Kept),
         (None, shown) => shown.is_some(),
         (Some(pair), Some(shown)) => !pair.source.agrees_with(&shown.token),
         // Deleted since; a pass follows that where the target still shows what was written there, and never
@@ -210,5 +210,5 @@ async fn standing_of(
             Ok(Some(shown)) if pair.target.agrees_with(&shown.token)
         ),
     };
-    Ok(if moved { Standing::LeadMoved } else { Standing::Stays })
+    Ok(if moved { WhyDifferent::LeadMoved } else { WhyDifferent::Stays })
 }

@@ -2,16 +2,14 @@
 //!
 //! Phases go in the plan's order; a phase waits until those that it names in `after` are where they
 //! were asked to be. Within a phase all datasets move at once, and their shards share the workers:
-//! that is the [`floor`](crate::run::shards)'s affair. Where everything of a phase is proved and its lead is
-//! to move, that is [`leads`](crate::run::cutovers)'s.
+//! [`shards`](crate::run::shards) does that. If everything of a phase is proved and its lead is to move,
+//! [`cutovers`](crate::run::cutovers) moves it.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::run::decide::{self, PhaseDue};
 use crate::sink::Sink;
 use crate::{
     asked::{DatasetOutcome, RunOptions, RunOutcome},
@@ -21,7 +19,7 @@ use crate::{
     rows::Inputs,
     run::{
         context::{Run, with_run},
-        shards::{Active, CopyReads, Floor},
+        shards::{Active, CopyReads, PhaseWork},
         worker::Worker,
     },
     shutdown::{self, Shutdown},
@@ -35,10 +33,6 @@ use migrate_core::{
     report::Event,
 };
 use migrate_ledger::{Ledger, Record};
-
-/// How often a dataset that moves on, before its verification ends or before its cutover, is copied
-/// again within a run.
-const ROUNDS_MAX: u32 = 8;
 
 /// Runs the plan.
 pub(crate) async fn run(
@@ -91,25 +85,10 @@ impl Run<'_> {
         for phase in &self.plan.phases {
             let asked: Vec<_> =
                 phase.datasets.iter().filter(|dataset| self.is_asked(phase, dataset)).cloned().collect();
-            let waits = phase.after.iter().find(|before| short.contains(before)).cloned();
-            let waits = match waits {
-                Some(before) => Some(before),
-                None => self.unfinished_before(phase).await?,
-            };
-            let complete = if let Some(before) = waits {
-                for dataset in &asked {
-                    let state = self.state(&dataset.name).await?;
-                    let waits_for = Some(WaitsFor::Phase(before.clone()));
-                    outcome.datasets.push(self.outcome_of(dataset, phase, state, waits_for));
-                }
-                false
-            } else if self.shutdown.is_draining() {
-                for dataset in &asked {
-                    let state = self.state(&dataset.name).await?;
-                    outcome.datasets.push(self.outcome_of(dataset, phase, state, None));
-                }
-                false
-            } else {
+            let is_short = phase.after.iter().any(|before| short.contains(before));
+            let elsewhere = if is_short { None } else { self.unfinished_before(phase).await? };
+            let due = decide::phase_due(&phase.after, &short, elsewhere, self.shutdown.is_draining());
+            let complete = if due == PhaseDue::Begins {
                 match self.phase(phase, asked, &mut outcome).await {
                     Ok(complete) => complete,
                     // Asked to stop twice: what was under way was dropped.
@@ -121,6 +100,16 @@ impl Run<'_> {
                     }
                     Err(error) => return Err(error),
                 }
+            } else {
+                let waits_for = match due {
+                    PhaseDue::WaitsFor(before) => Some(WaitsFor::Phase(before)),
+                    PhaseDue::LeftAlone | PhaseDue::Begins => None,
+                };
+                for dataset in &asked {
+                    let state = self.state(&dataset.name).await?;
+                    outcome.datasets.push(self.outcome_of(dataset, phase, state, waits_for.clone()));
+                }
+                false
             };
             if !complete {
                 short.push(phase.name.clone());
@@ -169,20 +158,21 @@ impl Run<'_> {
         }
         let mut rounds = 0;
         loop {
-            let mut floor = Floor::new(self, active);
-            floor.work().await?;
-            let stopped = floor.stopped.take();
-            active = floor.active;
+            let mut work = PhaseWork::new(self, active);
+            work.work().await?;
+            let stopped = work.stopped.take();
+            active = work.active;
             if stopped.is_some() {
                 outcome.stopped = outcome.stopped.take().or(stopped);
                 break;
             }
             rounds += 1;
-            let mut again = moved_on(&active);
-            if again.is_empty() {
-                again = Box::pin(self.cut_over(phase, &mut active, outcome)).await?;
+            let mut moved_on = moved_on(&active);
+            if moved_on.is_empty() {
+                moved_on = Box::pin(self.cut_over(phase, &mut active, outcome)).await?;
             }
-            if again.is_empty() || rounds >= ROUNDS_MAX || self.shutdown.is_draining() {
+            let again = decide::again(moved_on, rounds, self.shutdown.is_draining());
+            if again.is_empty() {
                 break;
             }
             for place in again {
@@ -249,9 +239,8 @@ impl Run<'_> {
             worker,
             stores,
             state,
-            queue: VecDeque::new(),
+            queue: BTreeMap::new(),
             running: BTreeMap::new(),
-            busy: false,
             ended: false,
             verified: None,
             waits_for: None,
@@ -301,7 +290,7 @@ impl Run<'_> {
         let shards = self.journal.ledger.shards(&dataset).await?;
         self.board.enter(&dataset, active.plan.targets.len(), &shards);
         if matches!(active.state, State::Copying { .. }) {
-            active.queue = shards.into();
+            active.queue = shards.into_iter().map(|shard| (shard.id, shard)).collect();
         }
         self.sink.tell(Event::DatasetState { dataset, state: active.state.clone(), proved: None });
         Ok(())

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::state::state_of;
 use crate::{
     asked::{AbortOptions, Aborted},
     clock::now,
@@ -168,8 +169,7 @@ impl Run<'_> {
 pub async fn withdrawal(plan: &Plan, ledger: &Ledger, phase: &PhaseName) -> Result<(Answer, Vec<Record>), EngineError> {
     let datasets = plan.phases.iter().filter(|one| one.name == *phase).flat_map(|one| &one.datasets);
     for dataset in datasets {
-        let events = ledger.events(&dataset.name).await?;
-        let state = State::replay(events.iter().map(|(event, _)| event))?;
+        let state = state_of(ledger, &dataset.name).await?;
         if let Some(Lead { lead, epoch }) = state.moved_to() {
             let moved = format!("it is too late: {lead} leads dataset {} since epoch {epoch}", dataset.name);
             return Ok((refused(moved), Vec::new()));

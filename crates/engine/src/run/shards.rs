@@ -1,19 +1,16 @@
 //! The work of one phase: tasks handed out and taken back, shards split, steps begun.
 //!
-//! One loop owns all of it. Nothing here waits for a single task; whatever ends is looked at, and
-//! what has become due is begun.
+//! One loop owns all of it. It waits for no single task: whatever ends is given to the
+//! [`decider`](super::decide), and what that decides is done.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     task::{JoinError, JoinSet},
     time::MissedTickBehavior,
 };
 
+use crate::run::decide::{Decider, Decision, Due, Ended};
 use crate::{
     clock::now,
     copy::copier::{Copier, Follower},
@@ -21,7 +18,7 @@ use crate::{
     journal::Report,
     run::{
         context::Run,
-        leftovers::Redo,
+        leftovers::Leftovers,
         moved_on::{self, Differs},
         verification,
         worker::{Control, ShardEnd, Worker},
@@ -35,7 +32,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Event as Happened, State, Step},
+    lifecycle::{Event as Happened, State},
     model::{Key, KeyRange, ShardId},
     plan::Dataset,
     report::{Event, Proved, Redactor, TargetProgress},
@@ -54,10 +51,9 @@ pub(crate) struct Active {
     pub(crate) worker: Worker,
     pub(crate) stores: Arc<DatasetStores>,
     pub(crate) state: State,
-    pub(crate) queue: VecDeque<ShardRow>,
+    /// The shards that are not handed out yet.
+    pub(crate) queue: BTreeMap<ShardId, ShardRow>,
     pub(crate) running: BTreeMap<ShardId, Arc<Control>>,
-    /// Work other than shards is under way: what is left over, or a verification.
-    pub(crate) busy: bool,
     /// It came to its end in this run, one way or the other.
     pub(crate) ended: bool,
     pub(crate) verified: Option<Verified>,
@@ -104,14 +100,15 @@ impl Active {
 }
 
 /// What a task brings back.
-enum Ended {
+enum Brought {
     Shard(usize, ShardId, Result<ShardEnd, EngineError>),
     Scout(usize, ShardId, Result<Scouted, EngineError>),
-    Redo(usize, Result<bool, EngineError>),
-    Verify(usize, Result<Verification, EngineError>),
+    Leftovers(usize, Result<bool, EngineError>),
+    Verification(usize, Result<Verification, EngineError>),
 }
 
 /// What a search for a key to split at found.
+#[derive(Default)]
 struct Scouted {
     at: Option<Key>,
     /// The source has nothing above this.
@@ -119,17 +116,26 @@ struct Scouted {
 }
 
 /// The work of one phase.
-pub(crate) struct Floor<'a> {
+pub(crate) struct PhaseWork<'a> {
     run: &'a Run<'a>,
     pub(crate) active: Vec<Active>,
-    tasks: JoinSet<Ended>,
+    tasks: JoinSet<Brought>,
+    decider: Decider,
     /// Why the phase ended before its time.
     pub(crate) stopped: Option<EngineError>,
 }
 
-impl<'a> Floor<'a> {
+impl<'a> PhaseWork<'a> {
     pub(super) fn new(run: &'a Run<'a>, active: Vec<Active>) -> Self {
-        Self { run, active, tasks: JoinSet::new(), stopped: None }
+        let limits = &run.options.limits;
+        let mut decider = Decider::new(limits.shards, limits.split_rows_min);
+        for (place, active) in active.iter().enumerate() {
+            decider.enter(place, Due::of(&active.state, run.options.goal), active.queue.keys().copied());
+            if active.ended {
+                decider.end(place);
+            }
+        }
+        Self { run, active, tasks: JoinSet::new(), decider, stopped: None }
     }
 
     /// Works until every dataset has come to its end, or the run is asked to stop.
@@ -137,161 +143,150 @@ impl<'a> Floor<'a> {
         let mut tick = tokio::time::interval(PROGRESS_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            for place in 0..self.active.len() {
-                self.next_step(place).await?;
-            }
-            self.hand_out();
+            self.begin().await?;
             if self.tasks.is_empty() {
                 // Whoever stopped the run half way learns how far it came.
                 self.tell_progress();
-                return Ok(());
+                break;
             }
             tokio::select! {
-                ended = self.tasks.join_next() => {
-                    if let Some(ended) = ended {
-                        self.take(ended).await?;
+                brought = self.tasks.join_next() => {
+                    if let Some(brought) = brought {
+                        self.take(brought).await?;
                     }
                 }
                 _ = tick.tick() => self.tell_progress(),
                 () = self.run.shutdown.cancelled() => {
                     self.tasks.shutdown().await;
-                    return Ok(());
+                    break;
                 }
             }
         }
-    }
-
-    /// Gives queued shards to idle workers; what is idle then looks for a shard to split.
-    fn hand_out(&mut self) {
-        if self.run.shutdown.is_draining() {
-            return;
-        }
-        while self.tasks.len() < self.run.options.limits.shards {
-            let Some(place) = self.active.iter().position(|active| !active.queue.is_empty()) else { break };
-            let active = &mut self.active[place];
-            let shard = active.queue.pop_front().expect("it is not empty");
-            let control = Arc::new(Control::new(shard.range.clone()));
-            active.running.insert(shard.id, Arc::clone(&control));
-            let worker = active.worker.clone();
-            self.tasks.spawn(async move { Ended::Shard(place, shard.id, worker.run(shard, control).await) });
-        }
-        while self.tasks.len() < self.run.options.limits.shards {
-            let Some((place, id, rest)) = self.splittable() else { break };
-            self.active[place].busy = true;
-            let source = Arc::clone(&self.active[place].stores.source);
-            let ceiling = self.active[place].ceiling.clone();
-            self.tasks.spawn(async move { Ended::Scout(place, id, scout(&*source, rest, ceiling).await) });
-        }
-    }
-
-    /// The running shard that has seen most rows and nobody looks at: it is the likeliest to have
-    /// much left.
-    fn splittable(&self) -> Option<(usize, ShardId, KeyRange)> {
-        let rows_min = self.run.options.limits.split_rows_min;
-        let candidates =
-            self.active.iter().enumerate().filter(|(_, active)| !active.busy).flat_map(|(place, active)| {
-                active.running.iter().map(move |(id, control)| {
-                    let (rest, rows) = control.rest();
-                    (rows, place, *id, rest)
-                })
-            });
-        let (_, place, id, rest) = candidates.filter(|(rows, ..)| *rows >= rows_min).max_by_key(|(rows, ..)| *rows)?;
-        Some((place, id, rest))
-    }
-
-    async fn take(&mut self, ended: Result<Ended, JoinError>) -> Result<(), EngineError> {
-        match ended? {
-            Ended::Shard(place, id, end) => {
-                self.active[place].running.remove(&id);
-                match end {
-                    Ok(ShardEnd::Done) => {}
-                    // Why is known to whoever asked to drain; nobody did is a defect.
-                    Ok(ShardEnd::Interrupted) if self.run.shutdown.is_draining() => {}
-                    Ok(ShardEnd::Interrupted) => {
-                        let dataset = self.active[place].plan.name.clone();
-                        self.stop(place, EngineError::Unfinished { dataset });
-                    }
-                    Err(error) => self.stop(place, error),
-                }
-            }
-            Ended::Scout(place, id, found) => {
-                self.active[place].busy = false;
-                // Where the listing failed, the shard itself will tell.
-                let at = found.ok().and_then(|found| {
-                    if found.ceiling.is_some() {
-                        self.active[place].ceiling = found.ceiling;
-                    }
-                    found.at
-                });
-                match (at, self.active[place].running.get(&id)) {
-                    (Some(at), _) => self.split(place, id, &at).await?,
-                    (None, Some(control)) => control.rest_for_now(),
-                    (None, None) => {}
-                }
-            }
-            Ended::Redo(place, end) => {
-                self.active[place].busy = false;
-                match end {
-                    Ok(true) => self.end_pass(place).await?,
-                    Ok(false) => self.active[place].ended = true,
-                    Err(error) => self.stop(place, error),
-                }
-            }
-            Ended::Verify(place, end) => {
-                self.active[place].busy = false;
-                match end {
-                    Ok(verification) => self.end_verification(place, verification).await?,
-                    Err(error) => self.stop(place, error),
-                }
-            }
+        for (place, active) in self.active.iter_mut().enumerate() {
+            active.ended = self.decider.has_ended(place);
         }
         Ok(())
     }
 
-    /// A dataset cannot go on; the others finish what they have in flight.
-    fn stop(&mut self, place: usize, error: EngineError) {
+    /// Begins what can be begun.
+    async fn begin(&mut self) -> Result<(), EngineError> {
+        let draining = self.run.shutdown.is_draining();
+        let active = &self.active;
+        let rows =
+            |place: usize, id| active[place].running.get(&id).map_or(0, |control: &Arc<Control>| control.rest().1);
+        for (place, decision) in self.decider.begin(draining, rows) {
+            self.follow(place, decision).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what was decided for a dataset.
+    async fn follow(&mut self, place: usize, decision: Decision) -> Result<(), EngineError> {
+        let active = &mut self.active[place];
+        match decision {
+            Decision::Hand(id) => {
+                let shard = active.queue.remove(&id).expect("a queued shard is known");
+                let control = Arc::new(Control::new(shard.range.clone()));
+                active.running.insert(id, Arc::clone(&control));
+                let worker = active.worker.clone();
+                self.tasks.spawn(async move { Brought::Shard(place, id, worker.run(shard, control).await) });
+            }
+            Decision::Search(id) => {
+                let rest = active.running.get(&id).expect("a running shard has a control").rest().0;
+                let (source, ceiling) = (Arc::clone(&active.stores.source), active.ceiling.clone());
+                self.tasks.spawn(async move { Brought::Scout(place, id, scout(&*source, rest, ceiling).await) });
+            }
+            Decision::Split(id, at) => self.split(place, id, &at).await?,
+            Decision::LetRest(id) => {
+                if let Some(control) = active.running.get(&id) {
+                    control.rest_for_now();
+                }
+            }
+            Decision::BeginLeftovers => self.begin_leftovers(place).await?,
+            Decision::BeginVerification => {
+                let verify = verification::in_run(self.run, &active.plan, &active.stores);
+                self.tasks.spawn(async move { Brought::Verification(place, verify.await) });
+            }
+            Decision::EndPass => self.end_pass(place).await?,
+            Decision::Unfinished => {
+                let dataset = active.plan.name.clone();
+                self.note(place, EngineError::Unfinished { dataset });
+            }
+            Decision::Drain => self.run.shutdown.drain(),
+            Decision::TakeVerification => unreachable!("a verification is taken with what it brought"),
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, brought: Result<Brought, JoinError>) -> Result<(), EngineError> {
+        let (place, ended) = match brought? {
+            Brought::Shard(place, id, end) => {
+                self.active[place].running.remove(&id);
+                match end {
+                    Ok(ShardEnd::Done) => (place, Ended::Shard(id)),
+                    Ok(ShardEnd::Interrupted) => (place, Ended::ShardStopped(id)),
+                    Err(error) => return self.stop(place, Some(id), error).await,
+                }
+            }
+            Brought::Scout(place, id, found) => {
+                // If the listing failed, the shard itself will tell.
+                let Scouted { at, ceiling } = found.unwrap_or_default();
+                if ceiling.is_some() {
+                    self.active[place].ceiling = ceiling;
+                }
+                (place, Ended::Search(id, at))
+            }
+            Brought::Leftovers(place, Ok(done)) => (place, Ended::Leftovers(done)),
+            Brought::Verification(place, Ok(verification)) => {
+                let done = !verification.interrupted;
+                let decisions = self.decider.take(place, Ended::Verification(done), self.run.shutdown.is_draining());
+                if decisions.contains(&Decision::TakeVerification) {
+                    self.end_verification(place, verification).await?;
+                }
+                return Ok(());
+            }
+            Brought::Leftovers(place, Err(error)) | Brought::Verification(place, Err(error)) => {
+                return self.stop(place, None, error).await;
+            }
+        };
+        for decision in self.decider.take(place, ended, self.run.shutdown.is_draining()) {
+            self.follow(place, decision).await?;
+        }
+        Ok(())
+    }
+
+    /// A dataset cannot go on: `shard`, or what it did beside its shards, failed.
+    async fn stop(&mut self, place: usize, shard: Option<ShardId>, error: EngineError) -> Result<(), EngineError> {
+        let failed = Ended::Failed { shard, blocking: error.is_blocking() };
+        self.note(place, error);
+        for decision in self.decider.take(place, failed, self.run.shutdown.is_draining()) {
+            Box::pin(self.follow(place, decision)).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes why a dataset cannot go on; the first reason is the one that the run ends with.
+    fn note(&mut self, place: usize, error: EngineError) {
         let shown = error.shown(Redactor::new(self.run.plan.redact_keys));
         self.active[place].waits_for = Some(WaitsFor::Failure(shown));
-        self.active[place].ended = true;
-        self.active[place].queue.clear();
-        if !error.is_blocking() {
-            self.run.shutdown.drain();
-        }
         if !matches!(error, EngineError::LedgerClosed) {
             self.stopped.get_or_insert(error);
         }
     }
 
-    /// Begins what is due for a dataset once its shards have ended.
-    async fn next_step(&mut self, place: usize) -> Result<(), EngineError> {
-        let active = &mut self.active[place];
-        let idle = active.queue.is_empty() && active.running.is_empty() && !active.busy;
-        if !idle || active.ended || self.run.shutdown.is_draining() {
-            return Ok(());
-        }
-        match &active.state {
-            State::Copying { .. } => {
-                active.busy = true;
-                // What the shards left over must be on disk before it is looked for.
-                self.run.commit(Vec::new()).await?;
-                let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
-                let redo = Redo {
-                    copier: Arc::clone(&active.copier),
-                    shard: shards.first().map(|shard| shard.id),
-                    extra: active.plan.extra,
-                    delete_permille: (!self.run.options.force).then_some(active.plan.delete_share_permille),
-                };
-                self.tasks.spawn(async move { Ended::Redo(place, redo.run().await) });
-            }
-            state => match state.next_step(self.run.options.goal) {
-                Some(Step::Verify) => {
-                    active.busy = true;
-                    let verify = verification::in_run(self.run, &active.plan, &active.stores);
-                    self.tasks.spawn(async move { Ended::Verify(place, verify.await) });
-                }
-                _ => active.ended = true,
-            },
-        }
+    /// Begins what the shards of a pass left over.
+    async fn begin_leftovers(&mut self, place: usize) -> Result<(), EngineError> {
+        // It must be on disk before it is looked for.
+        self.run.commit(Vec::new()).await?;
+        let active = &self.active[place];
+        let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
+        let leftovers = Leftovers {
+            copier: Arc::clone(&active.copier),
+            shard: shards.first().map(|shard| shard.id),
+            extra: active.plan.extra,
+            delete_permille: (!self.run.options.force).then_some(active.plan.delete_share_permille),
+        };
+        self.tasks.spawn(async move { Brought::Leftovers(place, leftovers.run().await) });
         Ok(())
     }
 
@@ -301,8 +296,7 @@ impl<'a> Floor<'a> {
         let (ledger, dataset) = (&self.run.journal.ledger, &active.plan.name);
         if !all_ended(&ledger.shards(dataset).await?, active.copier.targets.len()) {
             let dataset = dataset.clone();
-            self.stop(place, EngineError::Unfinished { dataset });
-            return Ok(());
+            return self.stop(place, None, EngineError::Unfinished { dataset }).await;
         }
         let pass = active.state.pass();
         let mut targets = progress(&self.run.board, active);
@@ -328,10 +322,6 @@ impl<'a> Floor<'a> {
     }
 
     async fn end_verification(&mut self, place: usize, verification: Verification) -> Result<(), EngineError> {
-        if verification.interrupted {
-            self.active[place].ended = true;
-            return Ok(());
-        }
         let dataset = &self.active[place].plan;
         let event = recorded::ended(dataset, dataset.verify, &verification);
         let active = &mut self.active[place];
@@ -348,6 +338,7 @@ impl<'a> Floor<'a> {
     async fn happened(&mut self, place: usize, event: Happened) -> Result<(), EngineError> {
         let active = &mut self.active[place];
         active.state = active.state.apply(&event)?;
+        self.decider.came_to(place, Due::of(&active.state, self.run.options.goal));
         let dataset = active.plan.name.clone();
         let (state, proved) = (active.state.clone(), Proved::by(&event));
         self.run.sink.tell(Event::DatasetState { dataset: dataset.clone(), state, proved });
@@ -366,7 +357,10 @@ impl<'a> Floor<'a> {
             self.run.commit(Vec::new()).await?;
             // The ledger knows which targets are done with the upper part already.
             let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
-            active.queue.extend(shards.into_iter().filter(|shard| shard.id == new));
+            for shard in shards.into_iter().filter(|shard| shard.id == new) {
+                self.decider.queue(place, shard.id);
+                active.queue.insert(shard.id, shard);
+            }
         }
         Ok(())
     }
@@ -376,7 +370,7 @@ impl<'a> Floor<'a> {
             let dataset = active.plan.name.clone();
             self.run.sink.tell(Event::Progress {
                 targets: progress(&self.run.board, active),
-                fraction: self.run.board.read(&dataset, scribe::Standing::fraction).unwrap_or(0.0),
+                fraction: self.run.board.read(&dataset, scribe::PassProgress::fraction).unwrap_or(0.0),
                 source_bytes_read: active.reads.of(active.source_bytes_read()),
                 target_bytes_written: active
                     .stores

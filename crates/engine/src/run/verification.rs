@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc};
 use tokio::sync::mpsc;
 
 use crate::sink::Sink;
+use crate::state::state_of;
 use crate::{
     asked::{RunOptions, VerifyOptions, asked, refuse_unsupported},
     budget::Budget,
@@ -16,7 +17,7 @@ use crate::{
     rows::Inputs,
     run::{
         context::{Run, with_run},
-        leftovers::Redo,
+        leftovers::Leftovers,
     },
     shutdown::Shutdown,
     sites::opening::{DatasetStores, Sites},
@@ -109,8 +110,7 @@ pub(crate) async fn verify(
         }
         if let Some(ledger) = &known {
             stores.adopt_known(ledger).await?;
-            let events = ledger.events(&dataset.name).await?;
-            let state = State::replay(events.iter().map(|(event, _)| event))?;
+            let state = state_of(ledger, &dataset.name).await?;
             led_by = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
         } else {
             stores.assume();
@@ -241,13 +241,14 @@ async fn repair_one(
         record_outcome(run, dataset, level, &first).await?;
         return Ok((first, 0));
     }
-    let redo = Redo { copier, shard: None, extra: dataset.extra, delete_permille: Some(dataset.delete_share_permille) };
+    let leftovers =
+        Leftovers { copier, shard: None, extra: dataset.extra, delete_permille: Some(dataset.delete_share_permille) };
     // The records that are copied again are looked at as in a run, so that their pairs learn what they lack.
     let mend = |verifier| async {
         let (mut again, mut mended) = (Again::new(verifier, &first), 0);
-        for follower in &redo.copier.targets {
+        for follower in &leftovers.copier.targets {
             let mut after = None;
-            while let Some(page) = redo.mend(follower.index, after.as_ref()).await? {
+            while let Some(page) = leftovers.mend(follower.index, after.as_ref()).await? {
                 mended += page.copied;
                 if page.interrupted {
                     return Ok((None, mended));
@@ -276,8 +277,7 @@ async fn record_outcome(
     if verification.interrupted {
         return Ok(());
     }
-    let events = run.journal.ledger.events(&dataset.name).await?;
-    let state = State::replay(events.iter().map(|(event, _)| event))?;
+    let state = run.state(&dataset.name).await?;
     let event = ended(dataset, level, verification);
     // A lower level than the plan's proves less than the plan asks for.
     let proves_enough = level >= dataset.verify || verification.verified.is_none();

@@ -213,7 +213,7 @@ impl Running {
         let Row { key, source, targets, pairs } = row;
         let (mut wants, mut open): (Vec<_>, Tickets) = (Vec::new(), Vec::new());
         for (place, (shown, pair)) in targets.into_iter().zip(pairs).enumerate() {
-            let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+            let target = TargetIndex::at(place);
             if passed(&self.cursors[place], &key) {
                 continue;
             }
@@ -374,7 +374,7 @@ impl Running {
     async fn flush(&mut self) -> Result<(), EngineError> {
         let mut records = std::mem::take(&mut self.records);
         for (place, window) in self.windows.iter_mut().enumerate() {
-            let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+            let target = TargetIndex::at(place);
             if let Some((cursor, done)) = window.advance()
                 && self.cursors[place] != Cursor::End
             {

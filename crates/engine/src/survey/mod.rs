@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::sink::Sink;
+use crate::state::state_of;
 use crate::{
     asked,
     cutover::{
@@ -281,11 +282,10 @@ impl Surveyor<'_> {
     }
 
     async fn state(&self, dataset: &DatasetName) -> Result<State, EngineError> {
-        let events = match self.ledger {
-            Some(ledger) => ledger.events(dataset).await?,
-            None => Vec::new(),
-        };
-        Ok(State::replay(events.iter().map(|(event, _)| event))?)
+        match self.ledger {
+            Some(ledger) => state_of(ledger, dataset).await,
+            None => Ok(State::default()),
+        }
     }
 
     fn with_mend(&self, error: &EngineError) -> String {

@@ -10,6 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::state::state_of;
 use crate::{
     asked,
     cutover::moves::Move,
@@ -165,11 +166,11 @@ impl Look<'_> {
     }
 
     async fn lead(&self, dataset: &DatasetName) -> Result<LeadBinding, EngineError> {
-        let events = match self.ledger {
-            Some(ledger) => ledger.events(dataset).await?,
-            None => Vec::new(),
+        let state = match self.ledger {
+            Some(ledger) => state_of(ledger, dataset).await?,
+            None => State::default(),
         };
-        Ok(match State::replay(events.iter().map(|(event, _)| event))? {
+        Ok(match state {
             State::Switching { lead, attempt, .. } => LeadBinding::Switching { to: lead, attempt },
             state => match state.moved_to() {
                 Some(lead) => LeadBinding::Moved { to: lead.clone() },

@@ -7,7 +7,7 @@ use crate::verify::{
 use migrate_core::model::{Key, TargetIndex};
 use migrate_store::{StoreError, is_listed};
 
-/// The old lead among the followers of the one that the lead has moved to: see [`Star`](crate::verify::Star).
+/// The old lead among the followers of the one that the lead has moved to: see [`Star`](crate::verify::star::Star).
 pub(crate) const OLD_LEAD: TargetIndex = TargetIndex(0);
 
 impl Verifier {

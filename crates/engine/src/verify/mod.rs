@@ -16,7 +16,7 @@
 //! different. It needs no ledger: what another tool copied can be
 //! proved too, except that `listing` can then decide nothing but presence and size.
 //!
-//! [`Verified`] is the only witness of a clean verification, and only this file can make one.
+//! [`Verified`] is the only proof of a clean verification, and only [`witness`] can make one.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -107,7 +107,7 @@ impl Verifier {
             return Ok(());
         };
         for (place, found) in targets.iter_mut().enumerate() {
-            let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+            let target = TargetIndex::at(place);
             let named: BTreeSet<_> = found.differences.iter().map(|difference| difference.key.clone()).collect();
             let mut after = None;
             loop {
@@ -128,7 +128,7 @@ impl Verifier {
         let mut expected = 0;
         if let Some(ledger) = &self.inputs.ledger {
             for target in 0..self.inputs.targets.len() {
-                let target = TargetIndex(u16::try_from(target).expect("a dataset has few targets"));
+                let target = TargetIndex::at(target);
                 expected += ledger.counts(&self.inputs.dataset, target).await?.paired;
             }
         }
@@ -155,7 +155,7 @@ impl Verifier {
     ) -> Result<(), EngineError> {
         let Row { key, source, targets: shown, pairs } = row;
         for (place, (shown, pair)) in shown.into_iter().zip(pairs).enumerate() {
-            let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+            let target = TargetIndex::at(place);
             let found = &mut targets[place];
             if let Some(source) = &source {
                 found.compared += 1;

@@ -81,7 +81,7 @@ impl Star {
             waived: moved.waived,
         });
         let row_of = |(place, pair): (usize, Option<Pair>)| {
-            let target = TargetIndex(u16::try_from(place).expect("a dataset has few targets"));
+            let target = TargetIndex::at(place);
             pair.map(|pair| PairRow { key: key.clone(), target, pair })
         };
         let pairs = std::iter::once(back).chain(others).enumerate().map(row_of).collect();

@@ -1,4 +1,4 @@
-//! The file: whose it is, what shape it is in, how large it grows, and what a person sees in it.
+//! The file: its owner, its shape, its growth, and its view for a person.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -129,7 +129,7 @@ async fn a_missing_table_is_damage() {
     }
 }
 
-/// Damage further in is met when it is read, as an error and not as fewer records.
+/// Damage further in shows when it is read, as an error and not as fewer records.
 #[tokio::test]
 async fn damage_further_in_is_met_when_read() {
     let (_directory, path) = closed().await;
@@ -158,7 +158,7 @@ async fn reading_only_sees_what_the_writer_commits_and_creates_nothing() {
     let path = directory.path().join("ledger.sqlite");
     assert!(Ledger::open_read_only(&path, &plan()).unwrap().is_none());
     assert!(!path.exists());
-    // As a crash between creating the file and its tables would leave it.
+    // The state after a crash between creating the file and its tables.
     std::fs::write(&path, "").unwrap();
     assert!(Ledger::open_read_only(&path, &plan()).unwrap().is_none());
 

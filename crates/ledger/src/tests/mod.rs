@@ -34,7 +34,7 @@ impl Bench {
         Self { directory, ledger: Arc::new(ledger) }
     }
 
-    /// One that has begun the datasets `d` and `e`.
+    /// A bench that has begun the datasets `d` and `e`.
     async fn begun() -> Self {
         let bench = Self::new();
         bench.ledger.append(vec![begin("d"), begin("e")]).await.unwrap();
@@ -49,7 +49,7 @@ impl Bench {
         self.ledger.append(batch).await.unwrap();
     }
 
-    /// Appends what must be refused; why it was.
+    /// Appends a batch that must be refused; returns why it was.
     async fn refused(&self, batch: Vec<Record>) -> String {
         let error = self.ledger.append(batch).await.unwrap_err();
         let LedgerError::Other { action: "write", source, .. } = error else { panic!("{error:?}") };

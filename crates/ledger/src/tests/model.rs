@@ -1,5 +1,5 @@
-//! The ledger against maps: whatever is appended, in batches of any size, with batches that fail
-//! and reopenings in between, both show the same.
+//! The ledger against maps: for any records in batches of any size, with failing batches and reopenings in between,
+//! both show the same.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ impl Model {
         }
     }
 
-    /// What is damaged stays so until it is written, deleted or settled.
+    /// A damaged record stays damaged until it is written, deleted or settled.
     fn wait(&mut self, place: (TargetIndex, Key), why: Open, reason: Option<String>) {
         let damaged = self.waiting.get(&place).is_some_and(|(before, _)| *before == Open::Damaged);
         let stays = damaged && matches!(why, Open::Deferred | Open::Failed);
@@ -109,7 +109,7 @@ fn any_record() -> impl Strategy<Value = Record> {
             8 | 9 => Record::Failed { dataset, target, key, reason: size.to_string(), at: Timestamp(0) },
             10 => Record::Settled { dataset, target, key },
             11 => Record::Learned { dataset, target, key, pair: pair_of(size) },
-            // Ids are never given again, so they are numbered when they are appended.
+            // Ids are never given again, so they are numbered on append.
             _ => Record::ShardsPlanned { dataset, shards: vec![(ShardId(0), KeyRange::all())] },
         }
     })

@@ -143,8 +143,8 @@ async fn a_record_waits_once_and_a_pair_ends_it() {
     assert_eq!(counts, Counts { paired: 1, paired_bytes: 3, ..Counts::default() });
 }
 
-/// Whatever a record waits for replaces what it waited for before, and each kind is counted. Only
-/// what is damaged is not forgotten for being deferred, or for failing to be mended.
+/// What a record waits for replaces what it waited for before, and each kind is counted. Only a damaged record is
+/// not forgotten by a deferral or a failed repair.
 #[tokio::test]
 async fn a_record_waits_for_one_thing_of_any_kind() {
     let bench = Bench::begun().await;
@@ -378,7 +378,7 @@ async fn an_unclaimed_upload_is_kept_until_it_is_gone() {
     bench
         .append(vec![unclaimed(upload(1, &[])), unclaimed(upload(2, &["x"])), unclaimed(upload(1, &["y", "z"]))])
         .await;
-    // What is known of the key's own upload is another matter.
+    // A record about the key's own upload does not touch it.
     bench.append(vec![intended("k", 3), Record::UploadEnded { dataset: name("d"), target, key: "k".into() }]).await;
     let kept = async || bench.ledger.unclaimed(&name("d")).await.unwrap();
     let row = |upload| UnclaimedRow { target, upload };
@@ -431,7 +431,7 @@ async fn a_request_is_taken_up_or_taken_back() {
     let answer = async |id: &str| bench.ledger.answer_to(id).await.unwrap();
     bench.append(vec![asked("first"), taken("first"), back("first")]).await;
     assert!(bench.ledger.request_taken("first").await.unwrap() && answer("first").await.is_none(), "it is too late");
-    // A second answer changes nothing, and stops nobody.
+    // A second answer changes nothing, and is no error.
     bench.append(vec![done("first", "one"), done("first", "two")]).await;
     assert_eq!(answer("first").await.unwrap().detail, "one");
     bench.append(vec![asked("second"), back("second"), taken("second"), done("second", "one")]).await;

@@ -13,13 +13,13 @@ async fn a_batch_is_written_whole_or_not_at_all() {
     let illegal = paired("never", 0, "k", 1);
     bench.refused(vec![paired("d", 0, "a", 5), failed("d", 0, "b"), illegal]).await;
     assert_eq!(keys(&bench.ledger, &KeyRange::all(), 9).await, [("before".into(), 0)]);
-    // What the writer remembers was taken back too.
+    // The rollback also reached the writer's memory.
     bench.append(vec![paired("d", 0, "after", 2)]).await;
     let counts = bench.ledger.counts(&name("d"), TargetIndex(0)).await.unwrap();
     assert_eq!(counts, Counts { paired: 2, paired_bytes: 3, ..Counts::default() });
 }
 
-/// Batches that share a commit with an illegal one are written all the same.
+/// Batches that share a commit with an illegal one are still written.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_illegal_batch_fails_alone() {
     let (release, gate) = std::sync::mpsc::channel::<()>();
@@ -28,7 +28,7 @@ async fn an_illegal_batch_fails_alone() {
     let hook: CommitHook = Arc::new(move |number| {
         *seen.lock().unwrap() = number;
         if number == 2 {
-            // Until the batches behind this commit have queued up.
+            // Waits until the batches behind this commit have queued up.
             gate.lock().unwrap().recv().unwrap();
         }
         CommitFate::Go
@@ -141,8 +141,7 @@ async fn a_ledger_can_be_stopped_at_any_commit() {
     }
 }
 
-/// The process lock belongs to others; should two processes write all the same, neither hangs and
-/// the counts hold.
+/// The process lock is another room's task. If two processes write in spite of it, neither hangs and the counts hold.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_writers_take_turns() {
     let bench = Bench::begun().await;
@@ -159,7 +158,7 @@ async fn two_writers_take_turns() {
     }
 }
 
-/// An operator's open transaction in another program holds reading up not at all.
+/// An operator's open transaction in another program does not delay reading.
 #[tokio::test]
 async fn a_reader_elsewhere_blocks_nothing() {
     let bench = Bench::begun().await;

@@ -1,4 +1,4 @@
-//! What goes wrong when, shared by the stores of one run: rules, counts and the crash.
+//! The faults of one run, shared by its stores: rules, counts and the crash.
 
 use std::{
     collections::BTreeMap,
@@ -16,10 +16,10 @@ use migrate_fault::{Counted, Rule, Rules, Strike, When};
 /// How the text of an error after a crash begins.
 const CRASHED: &str = "crashed on purpose";
 
-/// One kind of fault, when it strikes and whom.
+/// One kind of fault, and which calls it strikes.
 pub type FaultRule = Rule<Fault>;
 
-/// Where a run crashes.
+/// The moment at which a run crashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crash {
     /// Right before the n-th durable write, counted from 1, acts.
@@ -28,7 +28,7 @@ pub enum Crash {
     After(u64),
 }
 
-/// What goes wrong when; shared by the stores of one run.
+/// The faults of one run, shared by its stores.
 #[derive(Debug)]
 pub struct Faults {
     rules: RwLock<Counted<Fault>>,
@@ -41,7 +41,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// What these rules say; the first one that strikes decides.
+    /// Faults by these rules; the first rule that strikes decides.
     pub fn with_rules(seed: u64, rules: Vec<FaultRule>) -> Self {
         Self {
             rules: RwLock::new(Counted::new(Rules { seed, rules })),
@@ -53,8 +53,8 @@ impl Faults {
         }
     }
 
-    /// Fails about `rate_permille` of a thousand calls, picked by `seed`, each in one of the ways
-    /// that pass by themselves.
+    /// Fails about `rate_permille` of a thousand calls, picked by `seed`, each in one of the ways that pass without
+    /// help.
     pub fn new(seed: u64, rate_permille: u16) -> Self {
         use Fault::{
             CutAnswer, ErrorInside, FlippedBit, FlippedBitSent, InternalError, OverlongBody, ResetAfter, ResetBefore,
@@ -73,7 +73,7 @@ impl Faults {
         Self::with_rules(0, Vec::new())
     }
 
-    /// Crashes at a write.
+    /// Crashes at this write.
     #[must_use]
     pub fn with_crash(mut self, crash: Crash) -> Self {
         self.crash = Some(crash);
@@ -95,25 +95,25 @@ impl Faults {
         self.struck.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many durable writes came by.
+    /// How many durable writes were asked for.
     pub fn writes(&self) -> u64 {
         self.writes.load(SeqCst)
     }
 
-    /// Whether the crash has come.
+    /// Whether the run has crashed.
     pub fn crashed(&self) -> bool {
         self.crashed.load(SeqCst)
     }
 
-    /// Counts a durable write that is not a store's (a ledger commit); the error says that the
-    /// process is dead. `act` is the write itself.
+    /// Counts a durable write outside the stores (a ledger commit). `act` is the write itself; an error says that
+    /// the process is dead.
     pub fn durable_write<T>(&self, act: impl FnOnce() -> T) -> Result<T, StoreError> {
         let after = self.begin_write("write", "elsewhere", None)?;
         let done = act();
         if after { Err(self.crash_now("write", "elsewhere", None)) } else { Ok(done) }
     }
 
-    /// What happens to a call that begins now.
+    /// The fault of a call that begins now, if one strikes.
     pub(super) fn fate(&self, operation: Operation) -> Option<Strike<Fault>> {
         let strike = self.rules.read().unwrap_or_else(PoisonError::into_inner).next(operation);
         let expired = |fault| Strike { fault, draw: 0 };
@@ -132,7 +132,7 @@ impl Faults {
         strike
     }
 
-    /// The error that a call fails with where it is struck; `None` where the fault is none.
+    /// The error of a struck call; `None` if the fault is no error.
     pub(super) fn error(
         &self,
         fault: Fault,
@@ -146,7 +146,7 @@ impl Faults {
         Some(if operation.writes() && fault.hides_outcome() { error.with_unknown_outcome() } else { error })
     }
 
-    /// Counts a write; whether the crash comes right after it.
+    /// Counts a write. The answer says whether the crash comes right after it.
     pub(super) fn begin_write(&self, verb: &'static str, location: &str, key: Option<&Key>) -> Result<bool> {
         self.check_alive(verb, location, key)?;
         let number = self.writes.fetch_add(1, SeqCst) + 1;
@@ -176,7 +176,7 @@ fn with_key(error: StoreError, key: Option<&Key>) -> StoreError {
     }
 }
 
-/// Whether an error is that of a crash on purpose.
+/// Whether an error comes from a crash on purpose.
 pub fn is_crash(error: &StoreError) -> bool {
     error.detail().starts_with(CRASHED)
 }

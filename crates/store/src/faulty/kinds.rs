@@ -1,6 +1,6 @@
-//! What can go wrong with a call of the trait, and what a careful backend makes of it.
+//! The faults of a call of the trait, and the error that a careful backend makes of each.
 //!
-//! The errors are those that [`s3`](migrate_aws::s3) returns when a server or the network does the
+//! The errors are those that `migrate_aws::s3` returns when a server or the network does the
 //! same to it: same kind, and same word on whether a write may have happened all the same.
 
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The verb of its errors.
+    /// The verb in the operation's errors.
     pub(super) fn verb(self) -> &'static str {
         match self {
             Self::Probe => "probe",
@@ -64,27 +64,27 @@ impl Operation {
         }
     }
 
-    /// Whether S3 answers it with a document; the others are told by status, headers and body.
+    /// Whether S3 answers with a document. Other operations answer by status, headers and body.
     fn answers_in_a_document(self) -> bool {
         use Operation::{BeginUpload, FinishUpload, List, ListParts, ListUploads, Tags};
         matches!(self, List | Tags | BeginUpload | ListParts | FinishUpload | ListUploads)
     }
 
-    /// Whether it changes the store.
+    /// Whether the operation changes the store.
     pub(super) fn writes(self) -> bool {
         use Operation::{AbortUpload, BeginUpload, Delete, FinishUpload, Put, PutPart, SetTags};
         matches!(self, Put | BeginUpload | PutPart | FinishUpload | SetTags | AbortUpload | Delete)
     }
 }
 
-/// What goes wrong with one call.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// 500: nothing was done, but a status from 500 up does not promise that.
     InternalError,
     /// 503 `SlowDown`; nothing was done.
     SlowDown,
-    /// No connection comes about: nothing was sent, and whoever asked knows.
+    /// No connection comes about: nothing was sent, and the caller knows it.
     Unreachable,
     /// No answer in time; nothing was done.
     TimedOut,
@@ -92,8 +92,8 @@ pub enum Fault {
     ResetBefore,
     /// The connection breaks after the store acted: the answer is lost.
     ResetAfter,
-    /// The answer is a document that is cut and framed as if it were whole, which the store notices: what
-    /// it tells is lost, as if none had come. A listing goes on where it was.
+    /// The answer is a cut document, framed as if it were whole. The store notices; the content is lost as if no
+    /// answer had come. A listing goes on at the same place.
     CutAnswer,
     /// The body of a read ends early, which the store notices.
     TruncatedBody,
@@ -101,19 +101,19 @@ pub enum Fault {
     OverlongBody,
     /// A bit of a read's body flips, and a checksum shows it.
     FlippedBit,
-    /// A bit of a range's body flips, and nothing shows it: over plain HTTP only TCP guards ranges.
-    /// Never part of [`Faults::new`](super::Faults::new), because the bytes that come back are wrong.
+    /// A bit of a range's body flips unnoticed: over plain HTTP only TCP guards ranges. Never part of
+    /// [`Faults::new`](super::Faults::new), because the read returns wrong bytes.
     FlippedBitUnnoticed,
     /// A bit of a write's body flips on its way, and the store refuses it.
     FlippedBitSent,
-    /// 200 with an error inside: nothing was done. Of the trait's operations only a finish can.
+    /// 200 with an error inside: nothing was done. Of the trait's operations only a finish can answer so.
     ErrorInside,
     /// A page of a listing does not show the key that was written last through the same store.
     StaleListing,
-    /// The answer is right and begins so much later.
+    /// The right answer begins later by this duration.
     SlowFirstByte(Duration),
-    /// The credentials have expired: this call fails and so do those after it, this many in all or
-    /// until [`Faults::renew`](super::Faults::renew).
+    /// The credentials have expired: this call and the following ones fail, this many in all or until
+    /// [`Faults::renew`](super::Faults::renew).
     ExpiredCredentials(u64),
 }
 
@@ -140,7 +140,7 @@ impl Fault {
         }
     }
 
-    /// The error that comes of it, where one does.
+    /// The error that the fault causes, if it causes one.
     pub(super) fn error(self) -> Option<ErrorKind> {
         Some(match self {
             Self::InternalError | Self::ResetBefore | Self::ResetAfter | Self::CutAnswer | Self::ErrorInside => {
@@ -155,12 +155,12 @@ impl Fault {
         })
     }
 
-    /// Whether the call is carried out all the same.
+    /// Whether the store carries out the call in spite of the fault.
     pub(super) fn acts(self) -> bool {
         matches!(self, Self::ResetAfter | Self::CutAnswer) || self.error().is_none()
     }
 
-    /// Whether a write that fails so may have happened, as far as whoever asked can know.
+    /// Whether the caller must assume that a write with this fault may have happened.
     pub(super) fn hides_outcome(self) -> bool {
         use Fault::{CutAnswer, ErrorInside, InternalError, ResetAfter, ResetBefore, SlowDown, TimedOut};
         matches!(self, InternalError | SlowDown | TimedOut | ResetBefore | ResetAfter | CutAnswer | ErrorInside)

@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //!
-//! [`kinds`] is what can go wrong with a call, and what a careful backend would make of it;
-//! [`faults`] is what goes wrong when, shared by the stores of one run; this file does it to a store.
+//! [`kinds`] holds the faults of a call and the error that a careful backend makes of each; [`faults`] decides when
+//! each strikes, shared by the stores of one run; this file applies them to a store.
 //!
 //! # Replay
 //!
@@ -12,11 +12,11 @@
 //!
 //! # Crashes
 //!
-//! A *crash* stops the world at the n-th durable write: this write and everything after it fails, as
-//! if the process had died, either just before the write acted or just after. A test that makes its
-//! decorated stores and its ledger count in one [`Faults`] can so sweep over every write of a run.
+//! A *crash* stops the world at the n-th durable write: this write and everything after it fails, as if the process
+//! had died, either just before the write acted or just after. If a test counts its decorated stores and its ledger
+//! in one [`Faults`], it can sweep over every write of a run.
 
-// A method that is added to the trait must be thought of here.
+// The lint asks for an explicit decision about every method that the trait gains.
 #![deny(clippy::missing_trait_methods)]
 
 use std::{
@@ -52,11 +52,11 @@ pub struct Faulty {
     last_written: LastWritten,
 }
 
-/// The key that was written last, which a stale listing does not show.
+/// The key that was written last; a stale listing hides it.
 type LastWritten = Arc<Mutex<Option<Key>>>;
 
 impl Faulty {
-    /// Makes a store fail as `faults` says.
+    /// Makes a store fail by the rules of `faults`.
     pub fn new(inner: Arc<dyn ObjectStore>, faults: Arc<Faults>) -> Self {
         Self { inner, faults, last_written: Arc::default() }
     }
@@ -97,13 +97,13 @@ impl Faulty {
         done
     }
 
-    /// Remembers what a stale listing leaves out: a key that was written, answered or not.
+    /// Remembers the key that a stale listing hides: the last one written, answered or not.
     fn wrote(&self, key: &Key) {
         *self.last_written.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
     }
 }
 
-/// Reads, unless a fault strikes; what struck without failing comes along.
+/// Reads, unless a fault is an error. A fault that is no error comes back with the result.
 async fn reading<T>(
     faults: &Faults,
     location: &str,

@@ -1,4 +1,4 @@
-//! Each kind of fault, striking, and the crash.
+//! Every kind of fault, and the crash.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::{ErrorKind, StoreError, memory::MemoryStore};
 use migrate_core::digest::Parts;
 
-/// A store with the object `there` that this rule strikes.
+/// A store with the object `there` and this rule.
 fn struck(rule: FaultRule) -> (MemoryStore, Faulty, Arc<Faults>) {
     let memory = MemoryStore::new("memory");
     memory.put_raw("there", "the body", Properties::default());
@@ -61,7 +61,7 @@ async fn what_fails_before_the_store_acted_changes_nothing() {
         assert!(memory.bytes("k").is_none(), "{fault:?}");
         put(&store, "k").await.unwrap();
         assert_eq!(faults.struck(), [(fault.name(), 1)].into());
-        // A read tells no outcome, because it has none.
+        // A read has no outcome to be unknown.
         let (_, store, _) = once(fault);
         assert_says(&read(&store).await.unwrap_err(), kind, false, fault.name());
         assert_eq!(read(&store).await.unwrap().bytes, "the body");
@@ -233,8 +233,7 @@ async fn a_crash_after_a_write_lets_it_in_and_loses_the_answer() {
     assert_eq!(faults.writes(), 2);
 }
 
-/// What a real store does with a listing that is cut: the page is an error, and comes whole when it is asked
-/// for again.
+/// As in a real store with a cut listing: the page is an error, and the same call returns it whole the next time.
 #[tokio::test]
 async fn a_cut_answer_is_an_error_and_a_listing_goes_on_where_it_was() {
     let memory = MemoryStore::new("memory").with_page_size(2);

@@ -1,4 +1,4 @@
-//! The directory itself: opening without following links, looking, reading, and error meaning.
+//! The directory itself: opening without following links, looking, reading, and the meaning of errors.
 //!
 //! Everything here blocks and runs on tokio's blocking threads.
 
@@ -20,24 +20,24 @@ use super::{disk::Disk, path};
 use crate::{ByteRange, Checksums, Entry, ErrorKind, Head, Properties, Read, Result, StoreError};
 use migrate_core::model::{Key, Token};
 
-/// How many directories are remembered as durable; beyond it the memory starts afresh, which costs
-/// one more sync a directory.
+/// How many durable directories are remembered. Beyond it the set starts afresh, at the cost of one more sync per
+/// directory.
 const DURABLE_MAX: usize = 65_536;
 
 /// An open root directory.
 #[derive(Debug)]
 pub(super) struct Directory {
-    /// Held open: should the root be renamed or unmounted, writes still go where they went before
-    /// or fail, never to what took its place.
+    /// Held open: if the root is renamed or unmounted, writes go to the old directory or fail. They never go to a
+    /// new one at its path.
     pub(super) root: OwnedFd,
     pub(super) location: Box<str>,
     /// Directories whose own entries, up to the root, are known to be on disk.
     durable: Mutex<HashSet<Box<str>>>,
-    /// What it lies on.
+    /// The file system of the root.
     pub(super) disk: Arc<Disk>,
-    /// Where names are sorted that are too many to be held.
+    /// The directory for sorting names that do not fit into memory.
     pub(super) spill: PathBuf,
-    /// Whether listings remove what processes that are gone have left.
+    /// Whether listings remove the leftovers of dead processes.
     pub(super) sweeps: bool,
 }
 
@@ -47,7 +47,7 @@ impl Directory {
         Self { root, location, durable: Mutex::default(), disk, spill: std::env::temp_dir(), sweeps: false }
     }
 
-    /// Whether leftovers are removed; never on a file system of which a sync has failed.
+    /// Whether leftovers are removed: never on a file system with a failed sync.
     pub(super) fn sweeps(&self) -> bool {
         self.sweeps && self.disk.failure().is_none()
     }
@@ -61,9 +61,9 @@ impl Directory {
         Ok(fd)
     }
 
-    /// Opens a directory below the root, making it and its parents where they are missing. What it
-    /// returns is linked durably: the first time this process meets a directory, its parent is
-    /// synced, also where the directory was there, because whoever made it may have died before.
+    /// Opens a directory below the root. Creates it and its parents if they are missing. The result is linked
+    /// durably: the first time this process meets a directory, it syncs the parent, even if the directory exists,
+    /// because its creator may have died before the sync.
     pub(super) fn make(&self, directory: &str) -> Result<OwnedFd, Errno> {
         let mut fd = open_directory(&self.root, ".")?;
         let mut end = 0;
@@ -92,7 +92,7 @@ impl Directory {
         Ok(fd)
     }
 
-    /// Forgets that a directory is durable, because it is being removed.
+    /// Forgets that a directory is durable, before its removal.
     pub(super) fn forget(&self, directory: &str) {
         self.durable().remove(directory);
     }
@@ -119,7 +119,7 @@ impl Directory {
         Ok(stat.and_then(|stat| entry_of(key.clone(), &stat)))
     }
 
-    /// What is at a key, link or not; `None` where there is nothing.
+    /// What is at a key, without following a link; `None` if nothing is there.
     fn stat(&self, key: &Key) -> Result<Option<Stat>, Errno> {
         if path::unholdable(key.as_str()).is_some() {
             return Ok(None);
@@ -154,8 +154,8 @@ impl Directory {
         Ok(Read { head, bytes: Bytes::from(buffer) })
     }
 
-    /// Looks again at a file that was just read: a write meanwhile has changed its times, so where
-    /// they are the same, what was read is of one version.
+    /// Looks again at a file after reading it. A write changes the times, so with equal times all bytes are of one
+    /// version.
     fn still(&self, key: &Key, file: &File, token: &Token) -> Result<Head> {
         let stat = rustix::fs::fstat(file).map_err(|errno| self.failed("read", Some(key), errno))?;
         if token_of(&stat) == *token {
@@ -171,11 +171,11 @@ impl Directory {
             return Err(not_found());
         }
         let (directory, name) = path::split(key.as_str());
-        // NONBLOCK, or opening a named pipe would wait for a writer.
+        // Without NONBLOCK, opening a named pipe would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = self.open(directory).and_then(|fd| openat(&fd, name, flags, Mode::empty()));
         if matches!(opened, Err(Errno::LOOP | Errno::NXIO)) {
-            // A link, or a socket: say what it is.
+            // A link or a socket: report its kind.
             self.head(key)?;
         }
         let fd = absent_is_none(opened).map_err(|errno| self.failed("read", Some(key), errno))?;
@@ -203,7 +203,7 @@ impl Directory {
         }
     }
 
-    /// Refuses a write to a file system of which a sync has failed.
+    /// Refuses a write to a file system with a failed sync.
     pub(super) fn must_be_trusted(&self, operation: &'static str, key: &Key) -> Result<()> {
         match self.disk.failure() {
             Some(errno) => Err(self.failed(operation, Some(key), errno)),
@@ -211,7 +211,7 @@ impl Directory {
         }
     }
 
-    /// A failed system call as an error; where a sync has failed, that is the reason.
+    /// A failed system call as an error. If a sync has failed, that is the reason.
     pub(super) fn failed(&self, operation: &'static str, key: Option<&Key>, errno: Errno) -> StoreError {
         let (kind, detail) = match self.disk.failure() {
             Some(failure) if failure == errno => (
@@ -229,8 +229,8 @@ pub(super) fn open_directory(at: &OwnedFd, name: &str) -> Result<OwnedFd, Errno>
     openat(at, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Makes `None` of the errors that say that nothing has this path. A file or a link on the way
-/// means that nothing lies below it.
+/// Turns an error that says "nothing has this path" into `None`. A file or a link on the way means that nothing
+/// lies below it.
 pub(super) fn absent_is_none<T>(found: Result<T, Errno>) -> Result<Option<T>, Errno> {
     match found {
         Ok(found) => Ok(Some(found)),
@@ -239,7 +239,7 @@ pub(super) fn absent_is_none<T>(found: Result<T, Errno>) -> Result<Option<T>, Er
     }
 }
 
-/// What an error number means for the operator and for trying again.
+/// What an error number means for the operator and for a retry.
 fn meaning(errno: Errno) -> (ErrorKind, &'static str) {
     match errno {
         Errno::NOENT => (ErrorKind::NotFound, "it is not there"),
@@ -265,8 +265,8 @@ fn meaning(errno: Errno) -> (ErrorKind, &'static str) {
 
 /// A file's version token: size, times of last change of content and inode, and the inode itself.
 ///
-/// The kernel's clock ticks every few milliseconds: two writes in place of equal size within one
-/// tick cannot be told apart. Whoever replaces files by renaming gives them a new inode.
+/// The kernel's clock ticks every few milliseconds: within one tick, two writes in place of equal size cannot be
+/// told apart. A program that replaces files by renaming gives them a new inode.
 pub(super) fn token_of(stat: &Stat) -> Token {
     let nanoseconds = |seconds: i128, rest: i128| seconds * 1_000_000_000 + rest;
     let modified = nanoseconds(stat.st_mtime.into(), stat.st_mtime_nsec.into());
@@ -290,7 +290,7 @@ fn head_of(stat: &Stat) -> Head {
     }
 }
 
-/// A file as a listing shows it; a directory is none.
+/// A file as a listing shows it; `None` for a directory.
 pub(super) fn entry_of(key: Key, stat: &Stat) -> Option<Entry> {
     let token = token_of(stat);
     match FileType::from_raw_mode(stat.st_mode) {
@@ -300,7 +300,7 @@ pub(super) fn entry_of(key: Key, stat: &Stat) -> Option<Entry> {
     }
 }
 
-/// Why what is not a regular file cannot be copied.
+/// Why a non-regular file cannot be copied.
 pub(super) fn problem(kind: FileType) -> &'static str {
     match kind {
         FileType::Symlink => "is a symbolic link; links are not followed, and an object cannot be one",
@@ -311,7 +311,7 @@ pub(super) fn problem(kind: FileType) -> &'static str {
     }
 }
 
-/// Runs blocking work on tokio's blocking threads. A panic there goes on here.
+/// Runs blocking work on tokio's blocking threads. A panic of the work goes on in the caller.
 pub(super) async fn run_blocking<T: Send + 'static>(
     directory: &Directory,
     operation: &'static str,

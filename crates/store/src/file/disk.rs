@@ -1,10 +1,9 @@
 //! Syncing, and what a failed sync means for everything that comes after it.
 //!
-//! A sync that fails is reported once. The kernel may then take the pages for clean, so that a second sync
-//! succeeds although nothing was written, and a look at the file shows what is in memory and not what is on
-//! the disk (<https://wiki.postgresql.org/wiki/Fsync_Errors>). So nothing is settled by looking or by trying
-//! again: from the first failed sync on, nothing more is written to that file system by this process, through
-//! whichever store. The next process looks afresh.
+//! The kernel reports a failed sync once. It may then mark the pages clean: a second sync succeeds although nothing
+//! was written, and a read shows the memory, not the disk (<https://wiki.postgresql.org/wiki/Fsync_Errors>). So
+//! neither a look nor a retry settles anything: after the first failed sync this process writes nothing more to
+//! that file system, through any store. The next process looks afresh.
 
 use std::{
     collections::BTreeMap,
@@ -20,24 +19,24 @@ use rustix::{
 /// The file systems that this process writes to, by device number.
 static DISKS: Mutex<BTreeMap<u64, Arc<Disk>>> = Mutex::new(BTreeMap::new());
 
-/// One file system, and whether it can still be trusted.
+/// One file system, and whether its syncs can still be trusted.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     /// The first sync that failed.
     failed: OnceLock<Errno>,
-    /// Fails the sync of this number, counted from 1.
+    /// The sync with this number fails, counted from 1.
     #[cfg(test)]
     pub(super) fails_at: std::sync::atomic::AtomicU64,
 }
 
 impl Disk {
-    /// The file system with this device number. A number is given to one at a time.
+    /// The file system with this device number. Two mounted file systems never share a number.
     pub(super) fn of(device: u64) -> Arc<Self> {
         let mut disks = DISKS.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(disks.entry(device).or_default())
     }
 
-    /// Why nothing more is written there.
+    /// Why nothing more is written to this file system.
     pub(super) fn failure(&self) -> Option<Errno> {
         self.failed.get().copied()
     }
@@ -59,11 +58,11 @@ impl Disk {
         #[cfg(test)]
         let sync = || if self.strikes() { Err(Errno::IO) } else { sync() };
         let synced = sync();
-        // What cannot be synced at all has lost nothing by that.
+        // A file that cannot be synced at all has lost nothing by the failure.
         if let Err(errno) = synced
             && !matches!(errno, Errno::INVAL | Errno::ROFS)
         {
-            // The first one to fail is kept; the others fail for the same reason.
+            // The first failure is kept; later ones have the same cause.
             let _ = self.failed.set(errno);
         }
         synced
@@ -78,7 +77,7 @@ impl Disk {
         left == 1
     }
 
-    /// One whose sync of this number fails.
+    /// A disk whose sync with this number fails.
     #[cfg(test)]
     pub(super) fn failing_at(number: u64) -> Arc<Self> {
         Arc::new(Self { fails_at: number.into(), ..Self::default() })
@@ -152,7 +151,7 @@ mod tests {
         let failed = store.put(&key, &body("new"), &none, &Condition::Absent).await.unwrap_err();
         assert!(failed.outcome_unknown(), "it may be there after a crash, or not: {failed}");
         assert_eq!(failed.kind(), ErrorKind::Unsynced);
-        // In memory it is there, equal to what was to be written.
+        // In memory the object is there and equals the body of the write.
         assert_eq!(fs::read(root.path().join("k")).unwrap(), b"new");
         let again = store.put(&key, &body("new"), &none, &Condition::Absent).await.unwrap_err();
         assert_eq!(again.kind(), ErrorKind::Unsynced, "{again}");

@@ -1,16 +1,16 @@
-//! Which directory it is: whether what is found at a path is what was found there before.
+//! The identity of a directory: whether the directory at a path is the one that was there before.
 //!
 //! # What is compared, and why
 //!
-//! - The **type of the file system**. A mount that is missing shows the directory below it, which is often
-//!   on another kind of file system.
-//! - The **inode number** and the **time of birth** of the directory. Both stay through a remount and a
-//!   reboot. The root of a file system usually has the same number on every disk of one kind (2 on ext4), and
-//!   numbers are given again; the time of birth tells those apart, where the file system keeps it.
+//! - The **type of the file system**. If a mount is missing, the directory below it shows, which is often on
+//!   another kind of file system.
+//! - The **inode number** and the **time of birth** of the directory. Both stay through a remount and a reboot. The
+//!   root of a file system usually has the same number on every disk of one kind (2 on ext4), and numbers are given
+//!   again; the time of birth tells those apart, if the file system keeps it.
 //!
-//! The device number is not compared: it depends on the order in which disks were found, so that it changes
-//! by a reboot and says nothing. On file systems that make inode numbers up at each mount (FUSE, CIFS, 9p) the
-//! type alone is compared: an identity that changes without harm would stop every later run.
+//! The device number is not compared: it depends on the order in which the kernel finds disks, changes with a
+//! reboot, and says nothing. On file systems that invent inode numbers at each mount (FUSE, CIFS, 9p) only the type
+//! is compared: an identity that changes without harm would stop every later run.
 
 use std::{fmt, fs::File, os::unix::fs::MetadataExt as _, time::SystemTime};
 
@@ -21,22 +21,22 @@ use serde::{Deserialize, Serialize};
 /// SMB 2 and 9p (`linux/magic.h`, `fs/smb/client/cifsglob.h`).
 const PASSING: [u64; 5] = [0x6573_5546, 0xff53_4d42, 0x517b, 0xfe53_4d42, 0x0102_1997];
 
-/// Which directory it is. Survives remounts and reboots, see the module.
+/// The identity of a directory. Survives remounts and reboots, see the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
-    /// The type of its file system, as `statfs` has it.
+    /// Type of the file system, from `statfs`.
     pub kind: u64,
-    /// Its inode number, where that outlives a mount.
+    /// Inode number of the directory, if it outlives a mount.
     pub inode: Option<u64>,
-    /// When it was made, in nanoseconds since 1970, where the file system keeps that.
+    /// Time of birth, in nanoseconds since 1970, if the file system keeps it.
     pub born_ns: Option<u64>,
 }
 
 impl Identity {
     /// The identity of an open directory.
     pub(super) fn of(directory: &File) -> std::io::Result<Self> {
-        // `f_type` is signed on some machines, and its magic numbers are of 32 bits.
+        // `f_type` is signed on some machines; its magic numbers have 32 bits.
         #[expect(clippy::cast_sign_loss, reason = "it is cut to the bits of the number")]
         let kind = fstatfs(directory)?.f_type as u64 & 0xffff_ffff;
         if PASSING.contains(&kind) {
@@ -48,7 +48,7 @@ impl Identity {
         Ok(Self { kind, inode: Some(metadata.ino()), born_ns })
     }
 
-    /// Whether the two can be one directory: what both know is the same.
+    /// Whether both can be one directory: they agree on every value that both know.
     pub fn agrees_with(&self, other: &Self) -> bool {
         let agree = |a: Option<u64>, b: Option<u64>| a.zip(b).is_none_or(|(a, b)| a == b);
         self.kind == other.kind && agree(self.inode, other.inode) && agree(self.born_ns, other.born_ns)

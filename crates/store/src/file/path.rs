@@ -1,20 +1,19 @@
 //! Keys and paths: which keys a directory can hold, and where they are.
 //!
-//! A key is split at `/` and nothing else is done to it. What the file system would read in its
-//! own way (`.`, `..`, an empty segment) is refused rather than normalised, so a key and its path
-//! determine each other.
+//! A key is only split at `/`. Segments with a meaning for the file system (`.`, `..`, an empty one) are refused,
+//! not normalised, so a key and its path determine each other.
 
 use rand::{TryRngCore as _, rngs::OsRng};
 use sha2::Digest as _;
 
-/// Names that begin so are this tool's own: they are in no listing and no key may have them.
-/// Below the root it is also the name of the directory that holds unfinished uploads.
+/// Names with this prefix are this tool's own: no listing shows them and no key may have them. Below the root it is
+/// also the name of the directory that holds unfinished uploads.
 pub(super) const RESERVED: &str = ".migrate-partial~";
 
 /// The longest name that Linux file systems take, in bytes (`NAME_MAX`).
 const SEGMENT_MAX: usize = 255;
 
-/// Why a directory cannot hold `key`; `None` where it can.
+/// Why a directory cannot hold `key`; `None` if it can.
 pub(super) fn unholdable(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         return Some("a directory cannot hold the empty key");
@@ -37,16 +36,16 @@ pub(super) fn split(key: &str) -> (&str, &str) {
     key.rsplit_once('/').unwrap_or(("", key))
 }
 
-/// The name under which the file `name` is written before it is renamed.
+/// The name under which the file `name` is written before the rename.
 ///
-/// The same name gives the same staging name: when a process dies in the middle, the next write of
-/// that key takes the leftover up and renames it away. What no write takes up is swept ([`is_staging`]).
+/// The same name gives the same staging name: if a process dies in the middle, the next write of that key takes the
+/// leftover up and renames it away. A leftover that no write takes up is swept ([`is_staging`]).
 pub(super) fn staging(name: &str) -> String {
     format!("{RESERVED}{}", hex::encode(&sha2::Sha256::digest(name.as_bytes())[..16]))
 }
 
-/// A staging name that no other writer has: two machines that share no lock must not write one file, where
-/// only the name that it gets decides who was first.
+/// A staging name that no other writer has. Two machines that share no lock must not write one file: only the
+/// rename to the final name decides which machine was first.
 pub(super) fn staging_alone() -> std::io::Result<String> {
     let mut bytes = [0; 16];
     OsRng.try_fill_bytes(&mut bytes).map_err(std::io::Error::other)?;

@@ -1,8 +1,8 @@
-//! The names of a directory that are too many to be held: sorted in runs, written down, and merged.
+//! Sorts the names of a directory that do not fit into memory: in runs, written to disk, and merged.
 //!
-//! They go to a file that loses its own name as soon as it is made, so that nothing is left whatever ends the
-//! process. What is held does not grow with the number of names: one run while they come in, and a buffer for
-//! each of at most [`FAN_IN`] runs while they go out.
+//! The runs go to a file that is unlinked right after its creation, so no end of the process leaves anything
+//! behind. The memory does not grow with the number of names: one run while names come in, and a buffer for each of
+//! at most [`FAN_IN`] runs while names go out.
 
 use std::{
     cmp::Reverse,
@@ -15,7 +15,7 @@ use std::{
 
 use rand::{TryRngCore as _, rngs::OsRng};
 
-/// A name in a directory; directories have a `/` at their end, which puts them where they sort.
+/// A name in a directory. A directory's name ends in `/`, so it sorts at its place among keys.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name(pub(super) Box<[u8]>);
 
@@ -29,12 +29,12 @@ impl Name {
     }
 }
 
-/// Runs that are merged at once.
+/// Runs per merge.
 const FAN_IN: usize = 128;
-/// Bytes of each run that are held while runs are merged, and of the file while it is written.
+/// Bytes in memory per run during a merge, and of the file while it is written.
 const BUFFER: usize = 16 << 10;
 
-/// Where one run is in the file.
+/// The place of one run in the file.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     at: u64,
@@ -51,11 +51,11 @@ pub(super) struct Sorter {
     fan_in: usize,
 }
 
-/// Gives them back ascending.
+/// Returns the names in ascending order.
 pub(super) struct Sorted {
     file: File,
     runs: Vec<Reader>,
-    /// The next name of each run that has one.
+    /// The next name of each run that has one left.
     next: BinaryHeap<Reverse<(Name, usize)>>,
 }
 
@@ -66,7 +66,7 @@ struct Reader {
 }
 
 impl Sorter {
-    /// Sorts in a file of this directory, holding at most so many names.
+    /// Sorts in a file of this directory, with at most `held_max` names in memory.
     pub(super) fn new(directory: &Path, held_max: usize) -> io::Result<Self> {
         Ok(Self {
             file: nameless(directory)?,
@@ -169,7 +169,7 @@ impl Sorted {
         Ok(Some(name))
     }
 
-    /// Puts the next name of a run among those that are next.
+    /// Adds the next name of a run to `next`.
     fn load(&mut self, place: usize) -> io::Result<()> {
         if let Some(name) = self.runs[place].next(&self.file)? {
             self.next.push(Reverse((name, place)));
@@ -201,7 +201,7 @@ impl Reader {
         self.buffer.len() - self.used >= bytes
     }
 
-    /// Reads on, keeping what is not used yet.
+    /// Reads on and keeps the unused rest.
     fn fill(&mut self, file: &File) -> io::Result<()> {
         self.buffer.drain(..self.used);
         self.used = 0;
@@ -215,7 +215,7 @@ impl Reader {
     }
 }
 
-/// A file that only this process can reach, and that is gone when it is closed.
+/// A file that only this process can reach. It disappears when it is closed.
 fn nameless(directory: &Path) -> io::Result<File> {
     let mut bytes = [0; 16];
     OsRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;

@@ -27,7 +27,7 @@ use std::{
 pub struct FileStore {
     pub(super) directory: Arc<Directory>,
     pub(super) identity: Identity,
-    /// A probe has seen that a name is replaced where it must be new, or cannot be made.
+    /// A probe saw that the file system replaces an existing name or cannot create a new one.
     pub(super) replaces: AtomicBool,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Debug for FileStore {
 }
 
 impl FileStore {
-    /// What a directory can do. A probe finds out whether its file system really makes new names without
+    /// The abilities of a directory. A probe tests whether the file system really creates new names without
     /// replacing, which a route depends on.
     pub const CAPABILITIES: Capabilities = Capabilities {
         proof: Proof::Fsynced,
@@ -53,22 +53,21 @@ impl FileStore {
         tag_count: true,
         upload_tags: UploadTags::Lost,
         metadata: MetadataForm::Ascii,
-        // It knows its own: see `refuses`.
+        // Not the rules of this store: see `refuses`.
         keys: KeyRules::ALL,
         // Larger than any file (`off_t` is signed).
         parts: PartRules { size_min: 1, size_max: 1 << 62, count_max: 1_000_000 },
     };
 
-    /// Opens a directory that is there. `location` names it for people.
+    /// Opens an existing directory. `location` names it for people.
     ///
-    /// Fails with [`ErrorKind::NoContainer`] where it is not there or is no directory. Blocks for
-    /// the few system calls that it takes.
+    /// Fails with [`ErrorKind::NoContainer`] if it does not exist or is no directory. Blocks for a few system calls.
     #[expect(clippy::needless_pass_by_value, reason = "the store is made of them")]
     pub fn open(root: PathBuf, location: String) -> Result<Self> {
         Self::open_at(&root, &location)
     }
 
-    /// Opens a directory, making it and its parents where they are missing.
+    /// Opens a directory. Creates it and its parents if they are missing.
     #[expect(clippy::needless_pass_by_value, reason = "the store is made of them")]
     pub fn open_or_create(root: PathBuf, location: String) -> Result<Self> {
         create_durably(&root).map_err(|cause| open_error(&location, &root, cause))?;
@@ -76,7 +75,7 @@ impl FileStore {
     }
 
     fn open_at(root: &Path, location: &str) -> Result<Self> {
-        // The root itself may be a link: the operator has named it.
+        // The root itself may be a link, because the operator named it.
         let opened = std::fs::File::open(root).and_then(|file| {
             if file.metadata()?.is_dir() { Ok(file) } else { Err(std::io::ErrorKind::NotADirectory.into()) }
         });
@@ -89,7 +88,7 @@ impl FileStore {
         })
     }
 
-    /// Sorts names that are too many to be held in files of this directory, not in the system's temporary one.
+    /// Sorts names that do not fit into memory in files of this directory, not in the system's temporary one.
     #[must_use]
     pub fn sorting_in(mut self, directory: &Path) -> Self {
         if let Some(opened) = Arc::get_mut(&mut self.directory) {
@@ -98,9 +97,8 @@ impl FileStore {
         self
     }
 
-    /// Has listings remove, in passing, what earlier processes of this tool had to leave: staged files whose
-    /// writer is gone, and what belongs to no upload. For a directory that is written, never for one that is
-    /// only looked at.
+    /// Lets listings remove, in passing, the leftovers of earlier processes of this tool: staged files without a
+    /// writer, and files of no upload. For a directory that is written, never for one that is only looked at.
     #[must_use]
     pub fn sweeping(mut self) -> Self {
         if let Some(opened) = Arc::get_mut(&mut self.directory) {
@@ -109,7 +107,7 @@ impl FileStore {
         self
     }
 
-    /// Which directory it is.
+    /// The identity of the open directory.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -124,8 +122,8 @@ impl FileStore {
     }
 }
 
-/// Makes a directory and its parents, each synced into the one above. So is one that is there: who made it may
-/// have died before.
+/// Makes a directory and its parents and syncs each into the one above, even if it exists: its creator may have
+/// died before the sync.
 fn create_durably(path: &Path) -> std::io::Result<()> {
     use std::io::ErrorKind as Cause;
 
@@ -134,7 +132,8 @@ fn create_durably(path: &Path) -> std::io::Result<()> {
         let synced =
             std::fs::File::open(parent).and_then(|parent| Ok(disk::Disk::of(parent.metadata()?.dev()).sync(&parent)?));
         return match synced.as_ref().map_err(std::io::Error::kind) {
-            // Another user's, or of a file system that holds nothing back: it is read-only, or cannot sync at all.
+            // The directory belongs to another user, or its file system has nothing to sync: it is read-only, or
+            // cannot sync at all.
             Err(Cause::PermissionDenied | Cause::ReadOnlyFilesystem | Cause::InvalidInput) => Ok(()),
             _ => synced,
         };

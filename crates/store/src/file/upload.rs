@@ -1,10 +1,10 @@
 //! Multipart uploads into a directory.
 //!
-//! An upload is two files in the reserved directory below the root: `<id>.data`, where every part
-//! is written at its own offset, and `<id>.parts`, a journal with one JSON line for the upload and
-//! one for each part. A part's data is synced before its line is written and synced, so that after a
-//! crash the journal claims nothing that is not on disk. A line that a crash tore does not parse and
-//! is passed over; every line begins with a line feed too, so that it spoils no later one.
+//! An upload is two files in the reserved directory below the root: `<id>.data`, with every part at its own offset,
+//! and `<id>.parts`, a journal with one JSON line for the upload and one for each part. A part's data is synced
+//! before its line is written and synced, so after a crash the journal claims nothing that is not on disk. A line
+//! that a crash tore does not parse and is skipped; every line also begins with a line feed, so a torn line spoils
+//! no later one.
 
 use std::{
     collections::BTreeMap,
@@ -47,7 +47,7 @@ enum Line {
 struct Journal {
     key: Key,
     begun: Timestamp,
-    /// Offset, size and tag of each part; the last line of a number holds.
+    /// Offset, size and tag of each part; of several lines with one number the last counts.
     parts: BTreeMap<u32, (u64, Part)>,
 }
 
@@ -66,7 +66,7 @@ impl Directory {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let begun_ms = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
         let line = line_text(&Line::Begun { key: key.clone(), begun_ms });
-        // The end of the last upload removes the directory; then it is made once more.
+        // The end of the last upload removes the directory; then this loop creates it again.
         for _ in 0..16 {
             match self.create_upload(&id, &line) {
                 Ok(()) => return Ok(Upload { key: key.clone(), id }),
@@ -85,7 +85,7 @@ impl Directory {
         let uploads = open_directory(&self.root, path::RESERVED)?;
         self.disk.sync(&self.root)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // Locked until the journal is there: a data file without one, that can be locked, has no writer.
+        // Locked until the journal exists: an unlocked data file without a journal has no writer.
         let _data = open_staged(&uploads, &data_name(id))?;
         let mut journal: File = openat(&uploads, journal_name(id), flags, Mode::from_raw_mode(0o666))?.into();
         journal.write_all(line.as_bytes()).map_err(|cause| errno_of(&cause))?;
@@ -106,7 +106,7 @@ impl Directory {
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let journal = absent_is_none(openat(&uploads, journal_name(&upload.id), flags, Mode::empty()));
         let journal = journal.map_err(failed)?.ok_or_else(|| self.no_upload("write part of", upload))?;
-        // One write for one line: lines of parts that end at the same time do not mix.
+        // One write per line: lines of parts that end at the same time do not mix.
         let mut journal = File::from(journal);
         journal.write_all(line.as_bytes()).map_err(|cause| failed(errno_of(&cause)).with_unknown_outcome())?;
         self.disk.sync_data(&journal).map_err(|errno| failed(errno).with_unknown_outcome())?;
@@ -155,7 +155,7 @@ impl Directory {
         let target = self.make(directory).map_err(failed)?;
         self.name_staged(OPERATION, key, (&uploads, &data_name(&upload.id)), (&target, name), condition)?;
         let token = self.token_of_named(OPERATION, key, &data)?;
-        // The journal is worth nothing without its data; one that stays is removed by an abort.
+        // The journal is useless without its data. If it stays, an abort removes it.
         let _ = unlinkat(&uploads, journal_name(&upload.id), AtFlags::empty());
         self.drop_uploads_if_empty();
         Ok(token)
@@ -170,7 +170,7 @@ impl Directory {
             Err(error) if error.kind() == ErrorKind::NoUpload => return Ok(()),
             Err(error) => return Err(error),
         };
-        // The journal goes last: while it is there, the upload is still found and aborted again.
+        // The journal goes last: while it exists, the upload is still found and aborted again.
         for name in [data_name(&upload.id), journal_name(&upload.id)] {
             absent_is_none(unlinkat(&uploads, name, AtFlags::empty())).map_err(failed)?;
         }
@@ -192,7 +192,7 @@ impl Directory {
             let upload = Upload { key: key.clone(), id: id.to_owned() };
             match self.journal("list uploads of", &uploads, &upload) {
                 Ok(journal) => found.push((upload, Some(journal.begun))),
-                // Of another key, torn at its birth, or just ended.
+                // Of another key, torn at its creation, or just ended.
                 Err(error) if error.kind() == ErrorKind::NoUpload => {}
                 Err(error) => return Err(error),
             }
@@ -201,9 +201,9 @@ impl Directory {
         Ok(found)
     }
 
-    /// Removes what no upload can go on with: data without a journal, whose writer died at its birth; and
-    /// journals without data, of an upload that was finished or aborted. Uploads themselves stay: they outlive
-    /// their process, and another migration may go on with them.
+    /// Removes files that no upload can use: data without a journal, whose writer died at the start, and journals
+    /// without data, of a finished or aborted upload. Uploads themselves stay: they outlive their process, and
+    /// another migration may go on with them.
     pub(super) fn sweep_uploads(&self) {
         let Ok(uploads) = open_directory(&self.root, path::RESERVED) else { return };
         let Ok(entries) = Dir::read_from(&uploads) else { return };
@@ -233,7 +233,7 @@ impl Directory {
         self.error(ErrorKind::NoUpload, operation, Some(&upload.key), format!("there is no upload {:?}", upload.id))
     }
 
-    /// Opens the directory of uploads, for an id that could be one.
+    /// Opens the directory of uploads, if the id has the form of one.
     fn uploads_of(&self, operation: &'static str, upload: &Upload) -> Result<OwnedFd> {
         if upload.id.is_empty() || !upload.id.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(self.no_upload(operation, upload));
@@ -268,8 +268,7 @@ impl Directory {
     }
 }
 
-/// Checks that the parts are those of the journal and of the evidence and tile the file; returns
-/// its size.
+/// Checks that the parts match the journal and the evidence and tile the file; returns its size.
 fn check_parts(journal: &Journal, parts: &[Part], evidence: &Evidence) -> Result<u64, String> {
     let mut end = 0_u64;
     for part in parts {
@@ -311,7 +310,7 @@ fn line_text(line: &Line) -> String {
     format!("\n{}\n", serde_json::to_string(line).expect("strings and numbers serialise"))
 }
 
-/// Whether there is no journal, or one that was torn before it said what it is of.
+/// Whether there is no journal, or a journal that a crash tore in its first line.
 fn is_without_journal(uploads: &OwnedFd, id: &str) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(uploads, journal_name(id), flags, Mode::empty()) {
@@ -422,7 +421,7 @@ mod tests {
         std::fs::write(file(&torn, "parts"), "\n{\"key\":").unwrap();
         std::fs::copy(file(&alive.id, "parts"), file(&finished, "parts")).unwrap();
         std::fs::write(file("somebody's", "data"), "").unwrap();
-        // One that is just being born.
+        // An upload that is just being created.
         let writer = open_staged(&open_directory(&store.root, path::RESERVED).unwrap(), &data_name(&birth)).unwrap();
         store.sweep_uploads();
         let left = || std::fs::read_dir(root.path().join(path::RESERVED)).unwrap().count();

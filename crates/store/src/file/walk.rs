@@ -1,13 +1,13 @@
 //! Listing a directory tree in byte order of the full key, in bounded memory.
 //!
-//! In that order a directory stands where `name/` stands, so that its keys come where they belong:
-//! `a-b`, `a/x`, `a0`. Of each directory on the path at most [`WINDOW_NAMES`] names are held. A first scan
-//! keeps the smallest ones and throws the others away: most directories are smaller, and who asks for one
-//! page should not pay for all. If they are used up and there are more, a second scan sorts all the others
-//! in a file without a name ([`spill`](super::spill)). So a directory is read once or twice, however large it
-//! is. What lies outside the range is skipped in the scan; it is neither held nor looked at.
+//! In that order a directory sorts as `name/`, so its keys come at their place: `a-b`, `a/x`, `a0`. Of each
+//! directory on the path at most [`WINDOW_NAMES`] names are held. A first scan keeps the smallest ones and drops
+//! the others: most directories are smaller, and a caller that asks for one page should not pay for all. When these
+//! are used up and there are more, a second scan sorts all the others in a file without a name
+//! ([`spill`](super::spill)). So a directory of any size is read once or twice. The scan skips names outside the
+//! range; it neither holds nor looks at them.
 //!
-//! Files that come or go while the listing is under way may or may not be seen, as with any store.
+//! A listing under way may or may not show files that come or go meanwhile, as with any store.
 
 use std::{ffi::CStr, io, os::fd::OwnedFd, path::Path, sync::Arc};
 
@@ -29,8 +29,7 @@ use migrate_core::{
     shard,
 };
 
-/// The most names held of one directory (twice as many during a scan): at some 48 bytes each, 6 MB;
-/// at worst 35 MB.
+/// The most names held per directory (twice as many during a scan): at some 48 bytes each, 6 MB; at worst 35 MB.
 const WINDOW_NAMES: usize = 131_072;
 
 /// Entries in a page.
@@ -41,8 +40,8 @@ pub(super) struct FileListing {
     directory: Arc<Directory>,
     range: KeyRange,
     window: usize,
-    /// Absent at the start, after an error and where a call was cancelled; it is then built anew
-    /// from the last key that was handed out.
+    /// Absent at the start, after an error and after a cancelled call; then rebuilt from the last key that was
+    /// handed out.
     walk: Option<Walk>,
     ended: bool,
 }
@@ -52,8 +51,8 @@ impl FileListing {
         Self { directory, range, window: WINDOW_NAMES, walk: None, ended: false }
     }
 
-    /// The one name that is asked for, if it is one: whether it is there need not be asked of the whole
-    /// directory, which may have very many.
+    /// The key, if the range holds only one: the walk then looks at this name, not at the whole directory, which
+    /// may be very large.
     fn name(&self) -> Option<Key> {
         self.range.until.clone().filter(|key| shard::only(key) == self.range)
     }
@@ -82,7 +81,7 @@ impl Listing for FileListing {
             Ok((page, walk))
         })
         .await?;
-        // After an error within the page, what came before it is handed out first.
+        // After an error within the page, the entries before it are handed out first.
         self.walk = if walk.failed { None } else { Some(walk) };
         let Some(last) = page.last() else {
             self.ended = true;
@@ -93,7 +92,7 @@ impl Listing for FileListing {
     }
 }
 
-/// Where a walk stands: the directories from the root to the one being listed.
+/// The position of a walk: the directories from the root to the one being listed.
 struct Walk {
     directory: Arc<Directory>,
     range: KeyRange,
@@ -105,20 +104,20 @@ struct Walk {
 /// A directory on the path.
 struct Level {
     fd: OwnedFd,
-    /// Its path as the beginning of keys: empty, or ending in `/`.
+    /// Its path as a prefix of keys: empty, or ending in `/`.
     prefix: String,
     names: Names,
-    /// Names at or before this are done.
+    /// Names up to and including this one are done.
     floor: Option<Box<[u8]>>,
 }
 
-/// The names of a directory that are left.
+/// The remaining names of a directory.
 enum Names {
-    /// It was not read yet.
+    /// The directory was not read yet.
     Unread,
-    /// The smallest ones, descending, so that the next one is at the end; and whether there are more.
+    /// The smallest ones, descending, so the next one is at the end; and whether there are more.
     Window(Vec<Name>, bool),
-    /// All the others.
+    /// All names after the first window.
     Spilled(Sorted),
 }
 
@@ -167,7 +166,7 @@ impl Walk {
         Ok(page)
     }
 
-    /// One name forward.
+    /// Goes forward by one name.
     fn step(&mut self) -> Result<Option<Entry>> {
         let Some(level) = self.levels.last_mut() else { return Ok(None) };
         let name = match level.next(&self.range, self.window, &self.directory) {
@@ -192,7 +191,7 @@ impl Walk {
                     let prefix = format!("{}{text}/", level.prefix);
                     self.levels.push(Level { fd, prefix, names: Names::Unread, floor: None });
                 }
-                // It vanished, or is no directory any more.
+                // The directory vanished, or is no directory any more.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(errno) => {
                     let path = Key::new(format!("{}{text}/", level.prefix));
@@ -251,7 +250,7 @@ impl Level {
                 return Ok(());
             }
             names.push(Name(name.into()));
-            // Cut at twice the window, so that the cut costs a constant for each name.
+            // Cut at twice the window, so the cost per name is constant.
             if names.len() >= window * 2 {
                 ceiling = Some(cut(&mut names, window));
             }
@@ -265,7 +264,7 @@ impl Level {
         Ok(Names::Window(names, more))
     }
 
-    /// All names in the range that are left.
+    /// All remaining names in the range.
     fn sort_rest(&self, range: &KeyRange, window: usize, spill: &Path) -> Result<Sorted, Unread> {
         let mut sorter = Sorter::new(spill, window)?;
         self.scan(range, false, |name| Ok(sorter.push(Name(name.into()))?))?;
@@ -281,7 +280,7 @@ impl Level {
     ) -> Result<(), Unread> {
         #[cfg(test)]
         tests::count_read();
-        // Most names of a large directory are looked at and thrown away, so that is kept cheap.
+        // The loop drops most names of a large directory, so it is kept cheap.
         let mut name = Vec::new();
         for found in Dir::read_from(&self.fd)? {
             let found = match found {
@@ -296,7 +295,7 @@ impl Level {
         Ok(())
     }
 
-    /// Puts a name as it sorts into `name`; false where it is not ours to list.
+    /// Puts a name into `name` in the form that sorts; `false` if a listing must not show it.
     fn take_name(&self, found: &CStr, kind: FileType, sweeps: bool, name: &mut Vec<u8>) -> Result<bool, Errno> {
         let bytes = found.to_bytes();
         if bytes == b"." || bytes == b".." {
@@ -313,7 +312,7 @@ impl Level {
             return Ok(false);
         }
         let kind = match kind {
-            // Some file systems do not say in the directory itself.
+            // Some file systems do not tell the type in the directory itself.
             FileType::Unknown => match statat(&self.fd, found, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                 Err(Errno::NOENT) => return Ok(false),
@@ -329,14 +328,14 @@ impl Level {
         Ok(true)
     }
 
-    /// Whether a name is above the floor and it, or anything below it, may lie in the range.
+    /// Whether a name is above the floor and the range may hold it or anything below it.
     fn wanted(&self, name: &[u8], range: &KeyRange) -> bool {
         if self.floor.as_ref().is_some_and(|floor| *name <= **floor) {
             return false;
         }
         let prefix = self.prefix.as_bytes();
         let above = range.after.as_ref().is_none_or(|after| match after.as_str().as_bytes().strip_prefix(prefix) {
-            // `after` lies below this directory: what is above it, or on the way to it.
+            // `after` lies below this directory: names above it, or directories on the way to it.
             Some(rest) => name > rest || (name.ends_with(b"/") && rest.starts_with(name)),
             None => prefix > after.as_str().as_bytes(),
         });
@@ -457,7 +456,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
-        /// Whatever the names, the range and the window, the walk lists what a sorted set would.
+        /// For any names, range and window, the walk lists what a sorted set would.
         #[test]
         fn a_walk_lists_the_range_in_byte_order(
             made in proptest::collection::btree_set("[a-c!0é]{1,2}(/[a-c!0é]{1,2}){0,3}", 0..40),
@@ -469,7 +468,7 @@ mod tests {
             let mut held = Vec::new();
             for key in &made {
                 let path = root.path().join(key);
-                // `a` beside `a/b` cannot be; the first to come stays.
+                // `a` and `a/b` cannot coexist; the first one stays.
                 if fs::create_dir_all(path.parent().unwrap()).is_ok() && !path.exists() && fs::write(&path, "x").is_ok() {
                     held.push(key.clone());
                 }
@@ -507,7 +506,7 @@ mod tests {
             let error = listed.next().await.unwrap_err();
             assert!(error.detail().contains('b') && error.kind().retry() == crate::Retry::Permanent, "{error}");
         }
-        // Outside the range it does no harm.
+        // Outside the range the name does no harm.
         assert_eq!(keys(root.path(), KeyRange { until: Some("a".into()), after: None }, 8), ["a"]);
         assert!(keys(root.path(), KeyRange { until: None, after: Some("c".into()) }, 8).is_empty());
     }

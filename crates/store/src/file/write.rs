@@ -1,19 +1,18 @@
 //! Writing and deleting files so that a crash at any instant leaves the old file or the new one.
 //!
-//! A file is staged under a reserved name in its own directory, synced, renamed, and its directory
-//! synced, in this order: when `put` returns, data and name are on disk. The condition of a write is
-//! the rename itself where that can be (`RENAME_NOREPLACE`, or a hard link, which never replaces): a probe
-//! tells whether the file system keeps that, see [`Directory::refuses_to_replace`]. Then the staged file has a
-//! name of its own too, so that nothing depends on a lock. For [`Condition::Matches`] it is a look right before
-//! the rename. Writers of this process exclude each other by a lock on the key and other processes of this tool
-//! by `flock` on the staged file, so the race that is left is with a foreign program, or a machine that shares
-//! no locks, that writes between look and rename.
+//! A file is staged under a reserved name in its own directory, synced, renamed, and its directory synced, in this
+//! order: when `put` returns, data and name are on disk. If possible, the rename itself is the condition of the
+//! write (`RENAME_NOREPLACE`, or a hard link, which never replaces): a probe tests whether the file system keeps
+//! that, see [`Directory::refuses_to_replace`]. Then the staged file also has a name of its own, so nothing depends
+//! on a lock. For [`Condition::Matches`] the condition is a look right before the rename. Writers of this process
+//! exclude each other by a lock on the key, and other processes of this tool by `flock` on the staged file. One
+//! race is left: a foreign program, or a machine that shares no locks, writes between look and rename.
 //!
 //! # Leftovers
 //!
-//! A process that is killed leaves staged files. Who stages holds `flock` on the file, so one that can be locked
-//! has no writer any more: listings of a store that [sweeps](super::FileStore::sweeping) remove it in passing.
-//! Where the file system knows no locks nothing can be told, and nothing is removed.
+//! A killed process leaves staged files. The writer holds `flock` on the file it stages, so a file that can be
+//! locked has no writer any more: listings of a store that [sweeps](super::FileStore::sweeping) remove it in
+//! passing. If the file system has no locks, a writer cannot be detected and nothing is removed.
 
 use std::{
     fs::File,
@@ -41,11 +40,10 @@ use migrate_core::{
     model::{Key, Token},
 };
 
-/// How often a step is done again because another process came between.
+/// How often a step is repeated because another process came in between.
 const ROUNDS_MAX: usize = 16;
 
-/// One lock for each of these many classes of keys: few enough to be cheap, many enough that two of
-/// the keys in flight seldom share one.
+/// One lock per class of keys: few enough classes to be cheap, and enough that two keys in flight seldom share one.
 static KEY_LOCKS: [Mutex<()>; 1024] = [const { Mutex::new(()) }; 1024];
 
 pub(super) fn lock_key(key: &Key) -> MutexGuard<'static, ()> {
@@ -56,7 +54,7 @@ pub(super) fn lock_key(key: &Key) -> MutexGuard<'static, ()> {
     KEY_LOCKS[class].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Why a staged file did not get its name.
+/// Why a staged file did not get its final name.
 enum Refused {
     Condition,
     DirectoryInTheWay,
@@ -84,7 +82,7 @@ impl Directory {
         };
         for _ in 0..ROUNDS_MAX {
             let fd = self.make(directory).map_err(failed)?;
-            // Checked again at the rename; this look spares writing a large body in vain.
+            // The rename checks again; this look avoids writing a large body in vain.
             if !holds(&fd, name, condition).map_err(failed)? {
                 return Err(self.precondition("write", key));
             }
@@ -96,7 +94,7 @@ impl Directory {
                     }
                     return named.and_then(|()| self.token_of_named("write", key, &file));
                 }
-                // A delete pruned the directory that was just opened.
+                // A delete pruned the directory right after it was opened.
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(failed(errno)),
             }
@@ -104,8 +102,7 @@ impl Directory {
         Err(self.error(ErrorKind::Conflict, "write", Some(key), "the directory keeps vanishing"))
     }
 
-    /// Whether a name that is new is made, and one that is there is not replaced: tried with three files, both
-    /// ways.
+    /// Whether the file system creates a new name and refuses to replace an existing one: three files test both ways.
     pub(super) fn refuses_to_replace(&self) -> Result<bool> {
         self.refuses_to_replace_by(rename_new)
     }
@@ -149,8 +146,8 @@ impl Directory {
         Ok(file)
     }
 
-    /// Gives a staged and synced file its name, durably. Where it fails with a known outcome, the
-    /// staged file is still there.
+    /// Gives a staged and synced file its final name, durably. If this fails with a known outcome, the staged file
+    /// is still there.
     pub(super) fn name_staged(
         &self,
         operation: &'static str,
@@ -167,13 +164,13 @@ impl Directory {
         self.disk.sync(to.0).map_err(|errno| self.failed(operation, Some(key), errno).with_unknown_outcome())
     }
 
-    /// The token of a file that has just got its name, which changed its inode's time.
+    /// The token of a file right after its rename, which changed its inode's time.
     pub(super) fn token_of_named(&self, operation: &'static str, key: &Key, file: &File) -> Result<Token> {
         let stat = fstat(file).map_err(|errno| self.failed(operation, Some(key), errno).with_unknown_outcome())?;
         Ok(token_of(&stat))
     }
 
-    /// Deletes a file and the directories that this leaves empty.
+    /// Deletes a file and the directories that become empty.
     pub(super) fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
         self.must_be_trusted("delete", key)?;
         let failed = |errno| self.failed("delete", Some(key), errno);
@@ -206,9 +203,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes a directory and its parents as long as they are empty; never the root. `rmdir` itself
-    /// refuses a directory that has just got a file. What fails stays: an empty directory is no
-    /// object.
+    /// Removes a directory and its parents as long as they are empty; never the root. `rmdir` itself refuses a
+    /// directory that just got a file. After a failure the directory stays: an empty directory is no object.
     fn prune(&self, directory: &str) {
         let mut directory = directory;
         while !directory.is_empty() {
@@ -235,13 +231,13 @@ impl Directory {
     }
 }
 
-/// Opens a staged file for this process alone, empty, whether or not a dead process left one.
+/// Opens a staged file for this process alone, empty, even if a dead process left one.
 pub(super) fn open_staged(directory: &OwnedFd, staging: &str) -> Result<File, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     for _ in 0..ROUNDS_MAX {
         let fd = openat(directory, staging, flags, Mode::from_raw_mode(0o666))?;
         match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            // Some network file systems know no locks; writers in other processes then go unnoticed.
+            // Some network file systems have no locks; then writers in other processes go unnoticed.
             Ok(()) | Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::INVAL) => {}
             Err(errno) => return Err(errno),
         }
@@ -252,7 +248,7 @@ pub(super) fn open_staged(directory: &OwnedFd, staging: &str) -> Result<File, Er
         if !same {
             continue;
         }
-        // A second link: its last owner died after it had linked the file to its final name.
+        // A second link: its last owner died after linking the file to its final name.
         if opened.st_nlink > 1 || FileType::from_raw_mode(opened.st_mode) != FileType::RegularFile {
             unlinkat(directory, staging, AtFlags::empty())?;
             continue;
@@ -265,7 +261,7 @@ pub(super) fn open_staged(directory: &OwnedFd, staging: &str) -> Result<File, Er
     Err(Errno::AGAIN)
 }
 
-/// Whether the condition holds now. A directory counts as nothing here.
+/// Whether the condition holds now. A directory counts as no object.
 fn holds(directory: &OwnedFd, name: &str, condition: &Condition) -> Result<bool, Errno> {
     if *condition == Condition::None {
         return Ok(true);
@@ -280,8 +276,7 @@ fn holds(directory: &OwnedFd, name: &str, condition: &Condition) -> Result<bool,
     })
 }
 
-/// Renames a staged file under a condition. An empty directory in the way is removed: it is no
-/// object.
+/// Renames a staged file under a condition. Removes an empty directory in the way, because it is no object.
 fn rename(from: (&OwnedFd, &str), to: (&OwnedFd, &str), condition: &Condition) -> Result<(), Refused> {
     for _ in 0..ROUNDS_MAX {
         let renamed = match condition {
@@ -315,7 +310,7 @@ fn rename(from: (&OwnedFd, &str), to: (&OwnedFd, &str), condition: &Condition) -
 /// Renames without replacing.
 fn rename_new(from: (&OwnedFd, &str), to: (&OwnedFd, &str)) -> Result<(), Errno> {
     match renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
-        // Not every file system knows the flag. A hard link does not replace either.
+        // Some file systems lack the flag. A hard link does not replace either.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_new(from, to),
         renamed => renamed,
     }
@@ -323,25 +318,25 @@ fn rename_new(from: (&OwnedFd, &str), to: (&OwnedFd, &str)) -> Result<(), Errno>
 
 fn link_new(from: (&OwnedFd, &str), to: (&OwnedFd, &str)) -> Result<(), Errno> {
     match linkat(from.0, from.1, to.0, to.1, AtFlags::empty()) {
-        // Over NFS a repeated request finds the link that the first one made.
+        // Over NFS a repeated request finds the link of the first one.
         Err(Errno::EXIST) if is_same(from, to)? => {}
         linked => linked?,
     }
     unlinkat(from.0, from.1, AtFlags::empty())
 }
 
-/// Whether two names are of one file.
+/// Whether two names belong to one file.
 fn is_same(one: (&OwnedFd, &str), other: (&OwnedFd, &str)) -> Result<bool, Errno> {
     let of = |at: (&OwnedFd, &str)| absent_is_none(statat(at.0, at.1, AtFlags::SYMLINK_NOFOLLOW));
     let (one, other) = (of(one)?, of(other)?);
     Ok(one.zip(other).is_some_and(|(a, b)| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)))
 }
 
-/// Removes a staged file whose writer is gone; whether it did. One that is being written is locked.
+/// Removes a staged file that has no writer; `true` if it did. A file that is being written is locked.
 pub(super) fn sweep_staged(directory: &OwnedFd, name: &str) -> bool {
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Ok(fd) = openat(directory, name, flags, Mode::empty()) else { return false };
-    // Only a lock that is granted proves that no writer holds it; a file system without locks proves nothing.
+    // Only a granted lock proves that there is no writer; a file system without locks proves nothing.
     if flock(&fd, FlockOperation::NonBlockingLockExclusive).is_err() {
         return false;
     }
@@ -379,7 +374,7 @@ mod tests {
         assert!(!store.refuses_to_replace_by(replaces).unwrap());
         assert!(!store.refuses_to_replace_by(|_, _| Err(Errno::EXIST)).unwrap(), "it refuses what is right, too");
         assert!(!store.refuses_to_replace_by(|_, _| Err(Errno::NOTSUP)).unwrap());
-        // What it answers and what it does must both be right.
+        // Both the answer and the effect must be right.
         let renamed = |from: (&OwnedFd, &str), to: (&OwnedFd, &str)| rename_new(from, to).is_ok();
         assert!(!store.refuses_to_replace_by(|from, to| Ok(_ = renamed(from, to))).unwrap(), "nothing is refused");
         let exists = |from: (&OwnedFd, &str), to: (&OwnedFd, &str)| renamed(from, to).then_some(()).ok_or(Errno::EXIST);
@@ -483,7 +478,7 @@ mod tests {
         std::fs::write(root.path().join("old"), "old").unwrap();
         assert_eq!(link_new((&fd, "new"), (&fd, "old")), Err(Errno::EXIST));
         assert_eq!(std::fs::read(root.path().join("old")).unwrap(), b"old");
-        // A request that was repeated by the network finds its own link.
+        // A request that the network repeated finds its own link.
         std::fs::hard_link(root.path().join("new"), root.path().join("free")).unwrap();
         link_new((&fd, "new"), (&fd, "free")).unwrap();
         assert!(!root.path().join("new").exists() && root.path().join("free").exists());

@@ -1,18 +1,18 @@
-//! A rate as a debt: what is taken is owed, and time pays it off.
+//! A rate as a debt: taking units makes a debt, and time pays it off.
 
 use tokio::time::{Duration, Instant};
 
-/// How much may be saved up while nothing is asked for, in seconds of the rate.
+/// The largest saving while idle, in seconds of the rate.
 const BURST_SECONDS: f64 = 0.1;
 
 /// A debt that is paid off at a rate.
 #[derive(Debug)]
 pub(super) struct Bucket {
-    /// Units a second; `None` for no limit.
+    /// Units per second; `None` for no limit.
     rate: Option<f64>,
-    /// The smallest burst, in units: below it a single unit could not be taken at once.
+    /// The smallest burst, in units. Without it a single unit could not be taken at once.
     burst_min: f64,
-    /// What may be taken; negative while something is owed.
+    /// Units that may be taken; negative during a debt.
     balance: f64,
     paid_until: Instant,
 }
@@ -22,7 +22,7 @@ impl Bucket {
         Self { rate, burst_min, balance: burst_min, paid_until: now }
     }
 
-    /// Changes the rate; debts to the old one are forgotten.
+    /// Changes the rate and forgets debts to the old one.
     pub(super) fn set_rate(&mut self, rate: Option<f64>, now: Instant) {
         if self.rate != rate {
             *self = Self::new(rate, self.burst_min, now);
@@ -33,14 +33,14 @@ impl Bucket {
         self.rate
     }
 
-    /// Takes `units` where nothing is owed; else says how long it takes to pay.
+    /// Takes `units` if nothing is owed; otherwise the error is the time until the debt is paid.
     pub(super) fn take(&mut self, units: f64, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.rate else { return Ok(()) };
         self.pay(rate, now);
-        // What a request at least takes must be there, so that one unit a request is exact.
+        // The least that a request takes must be available, so that one unit per request is exact.
         let missing = units.min(self.burst_min) - self.balance;
         if missing > 0.0 {
-            // Rounded up, so that who wakes finds it paid.
+            // Rounded up, so that the debt is paid when the task wakes.
             return Err(Duration::from_secs_f64(missing / rate) + Duration::from_micros(10));
         }
         self.balance -= units;

@@ -1,8 +1,8 @@
 //! How many requests run at once: additive increase, multiplicative decrease.
 //!
-//! A store that is overloaded refuses whatever comes. One that refuses the same thing again, although it has
-//! served others since, says something about that thing and nothing about its load: it does not slow the
-//! others down. Some servers answer for ever so to keys that they cannot hold.
+//! An overloaded store refuses any request. If a store refuses the same thing again although it has served other
+//! requests since, this says something about that thing and nothing about the load: it does not slow the others
+//! down. Some servers answer so for ever to keys that they cannot hold.
 
 use std::{
     collections::HashMap,
@@ -14,10 +14,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::ErrorKind;
 use migrate_core::model::Key;
 
-/// Things refused of which it is remembered; beyond them all are forgotten.
+/// How many refused things are remembered; beyond it all are forgotten.
 const REFUSED_MAX: usize = 1024;
 
-/// What a request is about: an object, or one of its parts, by number.
+/// The subject of a request: an object, or one of its parts, by number.
 pub(super) type About<'a> = Option<(&'a Key, u32)>;
 
 /// The gate of an endpoint.
@@ -30,21 +30,21 @@ pub(super) struct Gate {
 #[derive(Debug)]
 struct State {
     max: usize,
-    /// How many may run at once now.
+    /// How many requests may run at once now.
     current: usize,
-    /// Permits that are out and are to vanish when they come back.
+    /// Permits in use that must vanish when they come back.
     surplus: usize,
-    /// Counts halvings: a request that began before the last one says nothing about the state after.
+    /// Counts halvings: a request from before the last one says nothing about the state after it.
     epoch: u64,
     successes: usize,
     /// Requests served so far.
     served: u64,
-    /// What was refused and not served since, with `served` at that time.
+    /// Refused things that were not served since, with `served` at that time.
     refused: HashMap<(Key, u32), u64>,
 }
 
 impl State {
-    /// Remembers what is refused; whether that says anything about the load.
+    /// Remembers a refusal; `true` if it says something about the load.
     fn is_overload(&mut self, about: About<'_>) -> bool {
         let Some((key, part)) = about else { return true };
         if self.refused.len() >= REFUSED_MAX {
@@ -78,7 +78,7 @@ impl Gate {
         Self { permits: Semaphore::new(max), state: Mutex::new(state) }
     }
 
-    /// A slot, where one is free.
+    /// A slot, if one is free.
     pub(super) fn try_enter(&self) -> Option<Slot<'_>> {
         self.permits.try_acquire().ok().map(|permit| self.slot(permit))
     }

@@ -1,21 +1,21 @@
 //! Limits of a site: bandwidth, requests, working hours, and as many requests at once as it bears.
 //!
-//! [`SiteLimits`] is shared by all stores of one site; [`Limited`] makes a store keep them. Each
-//! request waits, in this order, for the working hours, the request rate, the bandwidth and a slot.
+//! [`SiteLimits`] is shared by all stores of one site; [`Limited`] makes a store keep them. Each request waits, in
+//! this order, for the working hours, the request rate, the bandwidth and a slot.
 //!
-//! - **Rates are debts.** A request is let through as soon as nothing is owed and is then charged in
-//!   full, so a body larger than any burst waits its time off afterwards and never blocks for good.
-//!   A read of unknown size is charged when it has arrived. Who waits is served in order of arrival.
-//! - **Concurrency** starts at the maximum, halves when the store asks for fewer requests, at most
-//!   once a round trip (requests sent before the halving do not halve again), and grows by one for
-//!   every full window of successes. What a store refuses again although it serves others does not halve
-//!   it: that is no load. It must therefore sit *below* the layer that retries.
+//! - **Rates are debts.** A request passes as soon as nothing is owed and is then charged in full, so a body larger
+//!   than any burst waits its time off afterwards and never blocks for good. A read of unknown size is charged
+//!   after its arrival. Waiting requests are served in order of arrival.
+//! - **Concurrency** starts at the maximum, halves when the store asks for fewer requests, at most once a round
+//!   trip (requests sent before the halving do not halve again), and grows by one for every full window of
+//!   successes. A thing that the store refuses again while it serves others does not halve it: that is no load. It
+//!   must therefore sit *below* the layer that retries.
 //! - **Working hours** hold back new requests; those under way end.
 //!
-//! Every limit can be changed while the store works; who waits notices at once. Time is tokio's, so
-//! that tests can pause it; the wall clock of the working hours is injected.
+//! Every limit can be changed while the store works; waiting requests notice at once. Time is tokio's, so that
+//! tests can pause it; the wall clock of the working hours is injected.
 
-// A method that is added to the trait must be thought of here.
+// The lint asks for an explicit decision about every method that the trait gains.
 #![deny(clippy::missing_trait_methods)]
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
@@ -55,7 +55,7 @@ impl Limited {
     }
 }
 
-/// Runs one request under the limits, whose body has `bytes`.
+/// Runs one request with a body of `bytes` under the limits.
 async fn limited<T>(
     limits: &SiteLimits,
     about: About<'_>,
@@ -221,7 +221,7 @@ mod tests {
         assert!((2.8..3.2).contains(&waited), "3 MB at 1 MB/s took {waited} s");
     }
 
-    /// Notes when it is told.
+    /// Notes the time of the call.
     #[derive(Default)]
     struct Noted(std::sync::Mutex<Option<tokio::time::Instant>>);
 
@@ -289,7 +289,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn outside_working_hours_requests_wait_until_they_open() {
         let begun = tokio::time::Instant::now();
-        // 1970-01-01T00:00Z plus what has passed in the paused clock.
+        // 1970-01-01T00:00Z plus the time that passed in the paused clock.
         let clock: WallClock = Arc::new(move || jiff::Timestamp::UNIX_EPOCH + begun.elapsed());
         let window = Window::new(22 * 60, 6 * 60, "Europe/Paris").unwrap();
         let limits = SiteLimits::new("paris", Limits { window: Some(window), ..Limits::default() }, clock);

@@ -19,22 +19,22 @@ use super::{
     window::Window,
 };
 
-/// Gives the time of day.
+/// The current time of day.
 pub type WallClock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
 
-/// The longest sleep before the wall clock is looked at again: it may be set meanwhile.
+/// The longest sleep before the next look at the wall clock, because it may be set meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
-/// What must not be exceeded at a site.
+/// The limits of a site.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Body bytes a second, read and written together.
+    /// Body bytes per second, read and written together.
     pub bandwidth: Option<u64>,
-    /// Requests a second.
+    /// Requests per second.
     pub requests_per_second: Option<u32>,
-    /// When work may be done.
+    /// The hours in which requests may begin.
     pub window: Option<Window>,
-    /// Most requests at once.
+    /// The most requests at once.
     pub concurrency_max: usize,
 }
 
@@ -44,7 +44,7 @@ impl Default for Limits {
     }
 }
 
-/// The limits of one site and how far they are used.
+/// The limits of one site and their use.
 pub struct SiteLimits {
     name: Box<str>,
     clock: WallClock,
@@ -56,13 +56,13 @@ pub struct SiteLimits {
     waiting: [AtomicUsize; 4],
 }
 
-/// A rate with the queue before it: only its head looks at the bucket, so nobody is overtaken.
+/// A rate with a queue: only the head of the queue looks at the bucket, so no request overtakes another.
 struct Rate {
     queue: tokio::sync::Mutex<()>,
     bucket: Mutex<Bucket>,
 }
 
-/// What a request waits for; the first that anybody waits for is told.
+/// What a request waits for; `reason` tells the first of these that any request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
     Window,
@@ -100,7 +100,7 @@ impl Rate {
 }
 
 impl SiteLimits {
-    /// The limits of the site called `name`. `clock` tells the working hours.
+    /// The limits of the site called `name`. `clock` decides the working hours.
     pub fn new(name: &str, limits: Limits, clock: WallClock) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
@@ -120,7 +120,7 @@ impl SiteLimits {
         self.lock().clone()
     }
 
-    /// Changes the limits; who waits sees the new ones at once.
+    /// Changes the limits; waiting requests see the new ones at once.
     pub fn set(&self, limits: Limits) {
         let now = Instant::now();
         self.bandwidth.bucket().set_rate(bytes_rate(&limits), now);
@@ -130,8 +130,7 @@ impl SiteLimits {
         self.changed.notify_waiters();
     }
 
-    /// Why requests wait now, for people: "california: bandwidth limit 400 MB/s". `None` while none
-    /// waits for a limit.
+    /// Why requests wait now, for people: "california: bandwidth limit 400 MB/s". `None` if none waits for a limit.
     pub fn reason(&self) -> Option<String> {
         let name = &self.name;
         let wait = WAITS.into_iter().find(|wait| self.waiting[*wait as usize].load(Relaxed) > 0)?;
@@ -145,7 +144,7 @@ impl SiteLimits {
             }
             Wait::Bandwidth => format!("{name}: bandwidth limit {}", rate_text(limits.bandwidth.unwrap_or_default())),
             Wait::Slot if self.gate.is_narrowed() => format!("{name} asked for fewer requests"),
-            // All slots in use is how a busy site looks, not a limit that anybody set for it.
+            // A busy site uses all its slots. The operator set no such limit.
             Wait::Slot => return None,
         })
     }
@@ -159,12 +158,12 @@ impl SiteLimits {
         }
     }
 
-    /// Charges a body whose size was not known before.
+    /// Charges a body of previously unknown size.
     pub(super) fn charge(&self, bytes: u64) {
         self.bandwidth.bucket().charge(as_units(bytes), Instant::now());
     }
 
-    /// Waits until fewer requests run than the site bears.
+    /// Waits for one of the slots that the site bears.
     pub(super) async fn slot(&self) -> Slot<'_> {
         if let Some(slot) = self.gate.try_enter() {
             return slot;
@@ -176,7 +175,7 @@ impl SiteLimits {
     async fn wait_for_window(&self) {
         let mut waiting = None;
         loop {
-            // Registered before the look, so that a change between look and sleep is not missed.
+            // Registered before the look, so that no change between look and sleep is missed.
             let changed = self.changed.notified();
             let Some(window) = self.lock().window.clone() else { return };
             let opens_in = window.opens_in((self.clock)());
@@ -220,7 +219,7 @@ impl SiteLimits {
 }
 
 fn bytes_rate(limits: &Limits) -> Option<f64> {
-    // A limit of nothing would wait for ever; one byte a second is as good as nothing.
+    // A limit of 0 would wait for ever; one byte per second comes close enough.
     limits.bandwidth.map(|bytes| as_units(bytes.max(1)))
 }
 

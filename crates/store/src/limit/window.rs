@@ -9,8 +9,8 @@ use jiff::{
 };
 use tokio::time::Duration;
 
-/// Hours of the day in a time zone when work may be done. Where `start` is after `end` they span
-/// midnight; where they are equal, it is always open.
+/// Hours of the day in a time zone in which work may be done. If `start` is after `end` they span midnight; if both
+/// are equal, the window is always open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
     start_min: u16,
@@ -20,10 +20,9 @@ pub struct Window {
 }
 
 impl Window {
-    /// Hours from `start_min` up to `end_min`, in minutes after midnight (0 to 1,440), in the zone of
-    /// an IANA name.
+    /// Hours from `start_min` up to `end_min`, in minutes after midnight (0 to 1,440), in the zone of an IANA name.
     ///
-    /// Fails with a phrase where a minute is too large or the zone unknown.
+    /// Fails with a phrase if a minute is too large or the zone unknown.
     pub fn new(start_min: u16, end_min: u16, zone: &str) -> Result<Self, String> {
         if start_min > 1440 || end_min > 1440 {
             return Err(format!("{start_min} to {end_min} are not minutes of a day: 0 to 1440"));
@@ -32,7 +31,7 @@ impl Window {
         Ok(Self { start_min, end_min, zone_name: zone.into(), zone: found })
     }
 
-    /// How long until it opens; zero while it is open.
+    /// The time until it opens; zero while it is open.
     pub(super) fn opens_in(&self, now: jiff::Timestamp) -> Duration {
         let here = now.to_zoned(self.zone.clone());
         let minute = u16::try_from(here.hour()).unwrap_or(0) * 60 + u16::try_from(here.minute()).unwrap_or(0);
@@ -44,7 +43,7 @@ impl Window {
         if open {
             return Duration::ZERO;
         }
-        // Found by the calendar, not by adding minutes: a day has 23 to 25 hours.
+        // By the calendar, not by adding minutes: a day has 23 to 25 hours.
         let start = self.start_min % 1440;
         let opening = Time::constant(0, 0, 0, 0) + i64::from(start).minutes();
         let day = if minute < start { Ok(here.date()) } else { here.date().tomorrow() };

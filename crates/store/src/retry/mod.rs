@@ -1,22 +1,20 @@
 //! The one layer that retries.
 //!
-//! Everything that fails for a reason that may pass ([`ErrorKind::retry`]) is tried again, with
-//! full-jitter exponential pauses, a bounded number of times. Below this layer nothing retries, or
-//! attempts would multiply.
+//! It repeats every operation that fails for a passing reason ([`ErrorKind::retry`]), with full-jitter exponential
+//! pauses, a bounded number of times. No layer below retries, or attempts would multiply.
 //!
 //! # Writes whose answer was lost
 //!
-//! An attempt can fail after the store acted ([`StoreError::outcome_unknown`]). The next attempt may
-//! then be refused because of that very success; it is settled by looking at what is there. A
-//! failure that is returned after such an attempt says that the outcome is unknown, whatever the
-//! last attempt failed of, unless a look has settled it.
+//! An attempt can fail after the store acted ([`StoreError::outcome_unknown`]). The store may then refuse the next
+//! attempt because of that very success; a look at the object settles it. After such an attempt every returned
+//! failure says that the outcome is unknown, whatever the last attempt failed of, unless a look has settled it.
 //!
-//! An upload whose beginning was not answered may be there without anybody knowing its id; it is not
-//! begun again here, but left to whoever keeps the record of intents.
+//! If the begin of an upload got no answer, the upload may exist and its id is unknown. This layer does not begin
+//! it again; the caller, which keeps the record of intents, decides.
 //!
-//! A call that is cancelled leaves no state behind: a listing goes on where it was.
+//! A cancelled call leaves no state behind: a listing goes on at the same place.
 
-// A method that is added to the trait must be thought of here.
+// The lint asks for an explicit decision about every method that the trait gains.
 #![deny(clippy::missing_trait_methods)]
 
 use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
@@ -38,7 +36,7 @@ mod settle;
 use policy::Pacer;
 pub use policy::{RetryBudget, RetryPolicy};
 
-/// A store whose failures are tried again.
+/// A store whose failed requests are repeated.
 #[derive(Debug)]
 pub struct Retrying {
     inner: Arc<dyn ObjectStore>,
@@ -49,9 +47,9 @@ pub struct Retrying {
 struct Attempts<'a> {
     pacer: &'a Pacer,
     made: u32,
-    /// An attempt may have acted although it failed.
+    /// A failed attempt may have acted.
     unknown: bool,
-    /// Shows what the next attempt is made for, until it has ended: it may take a minute to fail.
+    /// Shows the next attempt as waiting until it has ended: it may take a minute to fail.
     waiting: Option<Paused<'a>>,
 }
 
@@ -60,7 +58,7 @@ impl<'a> Attempts<'a> {
         Self { pacer, made: 0, unknown: false, waiting: None }
     }
 
-    /// Pauses before the next attempt; fails where there is to be none.
+    /// Pauses before the next attempt; fails if there is none.
     async fn failed(&mut self, error: StoreError) -> Result<()> {
         self.made += 1;
         self.unknown |= error.outcome_unknown();
@@ -77,14 +75,14 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// As an error, not as a text: so that a log which hides keys knows which one it names.
+/// Logs the error as a value, not as text, so that a log which hides keys knows the key in it.
 fn log_failure(error: &(dyn Error + 'static), attempt: u32, pause: Duration) {
     let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(error, attempt, pause_ms, "trying again");
 }
 
-/// Repeats an attempt. A macro, because a closure that returns a borrowing future cannot yet say
-/// that the future is `Send`.
+/// Repeats an attempt. A macro, because a closure that returns a borrowing future cannot yet say that the future is
+/// `Send`.
 macro_rules! repeat {
     ($pacer:expr, $attempt:expr) => {{
         let mut attempts = Attempts::new($pacer);
@@ -101,13 +99,13 @@ macro_rules! repeat {
 }
 
 impl Retrying {
-    /// Tries what fails at a store again.
+    /// Repeats the failed requests of a store by this policy.
     pub fn new(inner: Arc<dyn ObjectStore>, policy: RetryPolicy) -> Self {
         Self { inner, pacer: Arc::new(Pacer::new(policy)) }
     }
 
-    /// What a look at the object says after a refusal: our own success, or the refusal stands. A
-    /// look that fails leaves the outcome unknown.
+    /// The result of a look after a refusal: our own success, or the refusal stands. A failed look leaves the
+    /// outcome unknown.
     fn settled(looked: Result<Option<Token>>, refusal: StoreError) -> Result<Token> {
         match looked {
             Ok(Some(token)) => Ok(token),
@@ -193,8 +191,8 @@ impl ObjectStore for Retrying {
                     attempts.pacer.succeeded();
                     return Ok(upload);
                 }
-                // Asked again, the store would begin a second upload beside one that nobody can
-                // name: whoever keeps the record of intents looks for that one first.
+                // A repeated request would begin a second upload beside one of unknown id: the caller, which keeps
+                // the record of intents, looks for that one first.
                 Err(error) if error.outcome_unknown() => return Err(error),
                 Err(error) => attempts.failed(error).await?,
             }
@@ -226,8 +224,8 @@ impl ObjectStore for Retrying {
                 }
                 Err(error) => error,
             };
-            // Seen on a server that calls the document of a finished upload by another name: it may be done, and
-            // asked again it would say the same.
+            // Seen on a server that calls the document of a finished upload by another name. The upload may be
+            // done, and a repeated request would get the same answer.
             let garbled = error.kind() == ErrorKind::Garbled && error.outcome_unknown();
             let refused = matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::Precondition);
             if garbled || attempts.unknown && refused {
@@ -237,7 +235,7 @@ impl ObjectStore for Retrying {
                     looked => {
                         let token = Self::settled(looked, error)?;
                         if !used_up {
-                            // The very object may have been there before: then no attempt used up the upload.
+                            // The same object may have existed before: then no attempt used up the upload.
                             self.abort_upload(upload).await.map_err(StoreError::with_unknown_outcome)?;
                         }
                         return Ok(token);
@@ -272,7 +270,7 @@ impl ObjectStore for Retrying {
                 Err(error) => error,
             };
             if attempts.unknown && error.kind() == ErrorKind::Precondition {
-                // Gone is what was asked for; what is there now was written after the delete.
+                // The old object is gone, as requested; the object that is there now was written after the delete.
                 return match self.head(key).await {
                     Ok(None) => must_be_gone(self, "delete", key).await.map_err(StoreError::with_unknown_outcome),
                     Ok(Some(_)) => Err(error),

@@ -17,25 +17,25 @@ use crate::{
     meter::{Meter, Paused, Waiting},
 };
 
-/// After fewer attempts a failure is a hiccup, of which nobody need hear.
+/// After fewer attempts a failure is a hiccup, and the display does not show it.
 const ATTEMPTS_UNSHOWN: u32 = 3;
 
-/// How attempts are repeated.
+/// How failed attempts are repeated.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
     /// Attempts in all, the first included; at least one.
     pub attempts_max: u32,
     /// The longest first pause after a transient failure; it doubles with each attempt.
     pub pause: Duration,
-    /// The same where the store asked for fewer requests.
+    /// The longest first pause if the store asked for fewer requests.
     pub pause_throttled: Duration,
-    /// No pause is longer.
+    /// The longest pause of all.
     pub pause_max: Duration,
-    /// Seeds the jitter; from the system where absent.
+    /// Seed of the jitter; from the system if absent.
     pub seed: Option<u64>,
     /// Shared with other stores: together they repeat no more than it holds.
     pub budget: Option<Arc<RetryBudget>>,
-    /// Where repeated attempts are counted.
+    /// Counts repeated attempts.
     pub meter: Option<Arc<Meter>>,
 }
 
@@ -54,8 +54,8 @@ impl Default for RetryPolicy {
     }
 }
 
-/// How many repeated attempts are left. An endpoint that fails on everything is so given up after a
-/// bounded number of requests, whatever the number of workers; every success earns a tenth back.
+/// How many repeated attempts are left. So an endpoint that fails on everything is given up after a bounded number
+/// of requests, whatever the number of workers; every success earns a tenth back.
 #[derive(Debug)]
 pub struct RetryBudget {
     /// In tenths of an attempt.
@@ -92,7 +92,7 @@ impl Pacer {
         Self { policy, random: Mutex::new(SmallRng::seed_from_u64(seed)) }
     }
 
-    /// The pause before the next attempt, after `attempts` of them; `None` where there is none.
+    /// The pause before the next attempt, after `attempts` of them; `None` if there is none.
     pub(super) fn pause_after(&self, attempts: u32, error: &StoreError) -> Option<Duration> {
         let first = match error.kind().retry() {
             Retry::Permanent => return None,
@@ -112,8 +112,8 @@ impl Pacer {
         Some(longest.mul_f64(share))
     }
 
-    /// Shows a display that a request waits, once that is more than a hiccup: no answer at all is more from the
-    /// first time on.
+    /// Shows on a display that a request waits, once it is more than a hiccup. A missing answer is more than that
+    /// from the first time on.
     pub(super) fn waits(&self, error: &StoreError, attempts: u32) -> Option<Paused<'_>> {
         let meter = self
             .policy

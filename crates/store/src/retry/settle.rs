@@ -1,8 +1,8 @@
-//! Was it us? Settles a write whose answer was lost by looking at what is there.
+//! Settles a write whose answer was lost by looking at the object.
 //!
-//! After a lost answer the repeated write can be refused because of our own success: its condition
-//! no longer holds, or its upload is used up. What is there is then compared with what was to be
-//! written, properties included. Somebody else may have written the very same; that is as good.
+//! After a lost answer the store can refuse the repeated write because of our own success: its condition no longer
+//! holds, or its upload is used up. A look then compares the object with the intended one, properties included. If
+//! another writer wrote an equal object, that counts as success too.
 
 use crate::{
     ByteRange, ErrorKind, Head, ObjectStore, Properties, Result, hashing,
@@ -13,7 +13,7 @@ use migrate_core::{
     model::{Aspects, Evidence, Key, Sha256, Token},
 };
 
-/// The token of the object at `key` where it is exactly `body` with `properties`.
+/// The token of the object at `key` if it is exactly `body` with `properties`.
 pub(super) async fn written(
     store: &dyn ObjectStore,
     key: &Key,
@@ -31,7 +31,7 @@ pub(super) async fn written(
     Ok(same.then_some(head.token))
 }
 
-/// The token of the object at `key` where it is what the parts of `evidence` make, with `properties`.
+/// The token of the object at `key` if it equals the parts of `evidence`, with `properties`.
 pub(super) async fn finished(
     store: &dyn ObjectStore,
     key: &Key,
@@ -57,7 +57,7 @@ pub(super) async fn finished(
     Ok(Some(head.token))
 }
 
-/// Reads back and hashes. What changed or vanished meanwhile is not what we wrote.
+/// Reads back and hashes. An object that changed or vanished meanwhile does not match.
 async fn matches(
     store: &dyn ObjectStore,
     key: &Key,
@@ -73,7 +73,7 @@ async fn matches(
     Ok(hashing::sha256(&read.bytes).await == expected)
 }
 
-/// Whether the object carries what was to be written, as far as the store keeps it.
+/// Whether the object has the requested properties, as far as the store keeps them.
 async fn same_properties(store: &dyn ObjectStore, key: &Key, head: &Head, asked: &Properties) -> Result<bool> {
     let can = store.capabilities();
     let scope = Scope::new(&can, &can, Aspects::NONE);

@@ -1,4 +1,4 @@
-//! Each guard of the layer that retries, made to fire by a store that follows a script.
+//! Every guard of the layer that retries, triggered by a store that follows a script.
 
 use std::{
     collections::VecDeque,
@@ -9,14 +9,14 @@ use super::*;
 use crate::{faulty, memory::MemoryStore, meter::Meter};
 use migrate_core::digest::Parts;
 
-/// What the next request meets.
+/// What happens to the next request.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     /// It fails and nothing happens.
     Fail(ErrorKind),
-    /// It fails, nothing happens, and whoever asked cannot know.
+    /// It fails, nothing happens, and the caller cannot know that.
     FailUnknown,
-    /// Nothing happens, and what is answered is no answer of this operation.
+    /// Nothing happens, and the answer is none of this operation.
     Garble,
     /// It happens, and the answer is lost.
     Lose,
@@ -24,7 +24,7 @@ enum Act {
     Pass,
 }
 
-/// A store whose next requests follow a script; then it works.
+/// A store whose next requests follow a script; after the script it works.
 #[derive(Debug)]
 struct Scripted {
     inner: MemoryStore,
@@ -219,7 +219,7 @@ async fn a_refusal_by_our_own_lost_success_is_a_success() {
     let token = stage.put("mine", Condition::Absent).await.unwrap();
     let shown = stage.memory.head(&"k".into()).await.unwrap().unwrap().token;
     assert!(token.agrees_with(&shown));
-    // The same where a version is replaced.
+    // The same for a replaced version.
     stage.script(&[Act::Lose]);
     stage.put("mine again", Condition::Matches(token)).await.unwrap();
     assert_eq!(stage.memory.bytes("k").unwrap(), "mine again");
@@ -262,7 +262,7 @@ async fn an_outcome_that_stays_unknown_is_said_to_be() {
     stage.script(&[Act::Fail(ErrorKind::Denied)]);
     let error = stage.put("mine", Condition::None).await.unwrap_err();
     assert!(!error.outcome_unknown());
-    // A look that fails settles nothing.
+    // A failed look settles nothing.
     stage.script(&[Act::Lose, Act::Fail(ErrorKind::Precondition), Act::Fail(ErrorKind::Denied)]);
     let error = stage.put("mine", Condition::Absent).await.unwrap_err();
     assert!(error.outcome_unknown() && error.kind() == ErrorKind::Denied);
@@ -286,7 +286,7 @@ async fn a_finish_whose_answer_was_lost_is_settled_by_checksum_or_by_reading_bac
     }
 }
 
-/// The same bytes with other properties are somebody else's.
+/// The same bytes with other properties belong to another writer.
 #[tokio::test(start_paused = true)]
 async fn a_finish_whose_answer_was_lost_is_not_settled_by_an_object_with_other_properties() {
     let asked = Properties { tags: [("team".into(), "shop".into())].into(), ..Properties::default() };
@@ -308,7 +308,7 @@ async fn an_upload_that_is_refused_because_its_object_is_there_already_does_not_
     stage.script(&[Act::FailUnknown]);
     stage.store.finish_upload(&upload, &parts, &evidence, &Properties::default(), &Condition::Absent).await.unwrap();
     assert_eq!(stage.memory.unfinished_uploads(), 0);
-    // Where it cannot be dropped, nobody may believe that it has ended.
+    // If the upload cannot be dropped, the caller must not believe that it has ended.
     let (upload, parts, evidence) = stage.upload().await;
     stage.script(&[Act::FailUnknown]);
     stage.memory.put_raw("k", "first second", Properties::default());
@@ -338,7 +338,7 @@ async fn an_upload_that_is_gone_without_its_object_is_a_failure() {
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoUpload);
     }
-    // Without an unknown attempt nothing is looked at.
+    // Without an unknown attempt there is no look.
     let stage = Stage::new().await;
     let (upload, parts, evidence) = stage.upload().await;
     stage.memory.finish_upload(&upload, &parts, &evidence, &Properties::default(), &Condition::None).await.unwrap();
@@ -350,7 +350,7 @@ async fn an_upload_that_is_gone_without_its_object_is_a_failure() {
     assert_eq!(error.kind(), ErrorKind::NoUpload);
 }
 
-/// The very bytes are there already, without the properties that were asked for: that is not what was written.
+/// The same bytes are there already, without the requested properties: that is not the object to write.
 #[tokio::test(start_paused = true)]
 async fn a_finish_that_is_answered_with_something_else_is_not_taken_for_done() {
     let stage = Stage::new().await;
@@ -360,7 +360,8 @@ async fn a_finish_that_is_answered_with_something_else_is_not_taken_for_done() {
     let asked = Properties { tags: [("a".to_owned(), "b".to_owned())].into(), ..Properties::default() };
     stage.script(&[Act::Garble]);
     let done = stage.store.finish_upload(&upload, &parts, &evidence, &asked, &Condition::None).await;
-    // Asked again, it is done; had the bytes alone decided, the upload would be left, and the object be the old one.
+    // The repeated request is done. If the bytes alone decided, the upload would be left and the object would be
+    // the old one.
     let head = stage.memory.head(&upload.key).await.unwrap().unwrap();
     assert_eq!((done.unwrap().tag, stage.memory.unfinished_uploads()), (head.token.tag, 0));
 }

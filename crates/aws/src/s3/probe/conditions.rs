@@ -1,4 +1,4 @@
-//! Which conditions are kept, and in which form: what does not hold must be refused, and what holds taken.
+//! Which conditions are kept, and in which form: a false one must be refused, a true one taken.
 
 use super::{Probe, REFUSALS_MIN, TRIES_MAX, afresh, patiently, plain};
 use crate::s3::wire::Guard;
@@ -12,11 +12,11 @@ const NO_TAG: &str = "00000000000000000000000000000000";
 enum Act {
     Put,
     Finish,
-    /// One that is answered as done and leaves the object was refused.
+    /// A delete that is answered as done and leaves the object counts as refused.
     Delete,
 }
 
-/// What a server that keeps conditions does with a request.
+/// The answer of a server that keeps conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     Refused,
@@ -75,14 +75,15 @@ impl Probe<'_> {
         Ok(IfMatch::Ignored)
     }
 
-    /// Makes sure that the scratch object is there.
+    /// Writes the scratch object anew.
     async fn prepare(&self) -> Result<()> {
         self.write(&self.body, &plain(), Guard::default(), false, &[]).await.map(drop)
     }
 
-    /// Whether a request under a condition is carried out. It is repeated where it fails in passing, and a
-    /// refusal must come twice: one alone may come from something in between. One that holds, and is refused after an answer was lost, may have been refused because of its own
-    /// success: then nothing is known, and the test begins again.
+    /// Whether a request under a condition is carried out. It is repeated if it fails in passing, and a refusal
+    /// must come twice, because a single one may come from a proxy in between. A request whose condition holds,
+    /// refused after a lost answer, may be refused because of its own success: then nothing is known, and the test
+    /// begins again.
     async fn taken(&self, act: Act, guard: Guard, expected: Expected) -> Result<bool> {
         let (mut tries, mut lost, mut refusals) = (1, false, 0);
         loop {
@@ -90,7 +91,7 @@ impl Probe<'_> {
                 Ok(taken) => return Ok(taken),
                 Err(error) => error,
             };
-            // An endpoint that does not know the condition, or its form, says so in its own way.
+            // An endpoint that lacks the condition, or its form, says so in its own way.
             if matches!(error.kind(), ErrorKind::Precondition | ErrorKind::Unsupported | ErrorKind::Other) {
                 if lost && expected == Expected::Taken {
                     return Err(error.of_kind(ErrorKind::Unavailable));

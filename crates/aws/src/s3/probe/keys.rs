@@ -1,7 +1,7 @@
 //! Which keys are held under their own name.
 //!
-//! One key that has every shape and the greatest length, and one that begins with a slash, tell it all of a
-//! server that bends nothing. Only where one of them does not come back are the shapes tried one by one.
+//! One key with every shape and the greatest length, and one with a leading slash, suffice for a server that bends
+//! nothing. Only if one of them does not come back are the shapes tested one by one.
 
 use super::{Probe, REFUSALS_MIN, held, patiently, plain};
 use crate::s3::wire::{Guard, How};
@@ -26,7 +26,7 @@ impl Probe<'_> {
         Ok(rules)
     }
 
-    /// A key of every shape but that of a leading slash, as long as a key may be.
+    /// A key of every shape except a leading slash, as long as a key may be.
     fn of_every_shape(&self) -> String {
         let name = self.key.as_str();
         let long = "s".repeat(256);
@@ -36,7 +36,7 @@ impl Probe<'_> {
         key
     }
 
-    /// The greatest length of a full key that is held, where [`KEY_BYTES_MAX`] may be too much.
+    /// The greatest length of a full key that is held, if [`KEY_BYTES_MAX`] is too much.
     async fn longest(&self) -> Result<usize> {
         let of = |bytes| {
             let mut key = format!("{}/", self.key.as_str());
@@ -46,7 +46,7 @@ impl Probe<'_> {
         if self.holds(&of(KEY_BYTES_MAX)).await? {
             return Ok(KEY_BYTES_MAX);
         }
-        // What is as long as the scratch key itself is held: it was written before.
+        // The length of the scratch key itself is held, because it was written before.
         let (mut held, mut refused) = (self.wire.full_key(&self.key).len() + 1, KEY_BYTES_MAX);
         while held + 1 < refused {
             let middle = held.midpoint(refused);
@@ -59,7 +59,7 @@ impl Probe<'_> {
         Ok(held)
     }
 
-    /// Appends short segments until the full key has so many bytes.
+    /// Appends short segments until the full key has this many bytes.
     fn lengthen(&self, key: &mut String, bytes: usize) {
         let mut segment = 0;
         while key.len() + self.wire.prefix.len() < bytes {
@@ -69,7 +69,7 @@ impl Probe<'_> {
         }
     }
 
-    /// Whether an object under this key is taken, and shown under it.
+    /// Whether an object under this key is accepted, and listed under it.
     async fn holds(&self, key: &str) -> Result<bool> {
         if !self.takes(key).await? {
             return Ok(false);
@@ -85,8 +85,8 @@ impl Probe<'_> {
         Ok(false)
     }
 
-    /// Whether a write under this key is accepted. An endpoint that fails for this key only, each time,
-    /// refuses it (seen: 503 for every key above 511 bytes); one that fails for others too tells nothing.
+    /// Whether a write under this key is accepted. An endpoint that fails each time for this key only refuses it
+    /// (seen: 503 for every key above 511 bytes). One that fails for other keys too says nothing.
     async fn takes(&self, key: &str) -> Result<bool> {
         let key = Key::new(key);
         let full_key = self.wire.full_key(&key);

@@ -1,4 +1,4 @@
-//! What an upload in parts keeps of what it began with, and how its finish is asked about.
+//! What a multipart upload keeps of its begin, and how the conditions of its finish are tested.
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
@@ -9,24 +9,24 @@ use crate::s3::{
 };
 use migrate_store::{ErrorKind, Header, MetadataForm, Properties, Result, Upload, UploadTags};
 
-/// Errors that say that tags are not for this endpoint, or not for this identity.
+/// Errors of an endpoint without tags, or of an identity without the right.
 const UNABLE: [ErrorKind; 3] = [ErrorKind::Unsupported, ErrorKind::Other, ErrorKind::Denied];
 
-/// What survives of an upload's beginning.
+/// The properties that survive from an upload's begin.
 pub(super) struct UploadKeeps {
-    /// Headers and user metadata.
+    /// Whether headers and user metadata survive.
     pub(super) properties: bool,
     pub(super) tags: UploadTags,
 }
 
 impl Probe<'_> {
-    /// Writes the scratch object once: a lost answer is the caller's to deal with.
+    /// Writes the scratch object once; the caller handles a lost answer.
     pub(super) async fn write_once(&self, guard: Guard) -> Result<Option<String>> {
         let how = How { with_crc: false, metadata: MetadataForm::Raw };
         self.wire.put(&self.key, &self.body, &plain(), guard, how).await
     }
 
-    /// Whether uploads in parts can be begun at all.
+    /// Whether multipart uploads can be begun at all.
     pub(super) async fn takes_uploads(&self) -> Result<bool> {
         match self.begin_plain().await {
             Ok(_) => Ok(true),
@@ -58,8 +58,8 @@ impl Probe<'_> {
         Ok(upload)
     }
 
-    /// Finishes an upload of one part under a condition. One that is refused is left for the next finish, or
-    /// for the end of the probe; one that is gone is no longer counted, and the next finish begins another.
+    /// Finishes an upload of one part under a condition. A refused upload is left for the next finish, or for the
+    /// end of the probe. An upload that is gone no longer counts, and the next finish begins another.
     pub(super) async fn finish(&self, guard: Guard) -> Result<()> {
         let open = held(&self.uploads).last().cloned();
         let upload = match open {
@@ -67,7 +67,7 @@ impl Probe<'_> {
             None => self.begin_plain().await?,
         };
         match self.complete(&upload, guard).await {
-            // A refusal, or an earlier answer that was lost, has used it up.
+            // A refusal, or an earlier lost answer, has used it up.
             Err(error) if matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::NotFound) => {
                 self.forget(&upload);
                 Err(error.of_kind(ErrorKind::Unavailable))
@@ -92,7 +92,7 @@ impl Probe<'_> {
             .set_if_none_match(guard.if_none_match);
         match within(self.wire.writes("finish upload of"), CONTENT.len() as u64, request.send()).await {
             Ok(_) => {}
-            // Done, and told in a form that is not understood.
+            // Done, with an answer in a form that is not understood.
             Err(error) if error.kind() == ErrorKind::Garbled => {}
             Err(error) => return Err(error),
         }
@@ -104,14 +104,14 @@ impl Probe<'_> {
         held(&self.uploads).retain(|open| open.id != upload.id);
     }
 
-    /// Ends the uploads that were not finished. One whose beginning lost its answer is known to the endpoint alone,
-    /// and so is one of a probe that was cut off.
+    /// Aborts the unfinished uploads. Only the endpoint knows the uploads whose begin lost its answer, and those of
+    /// an interrupted probe.
     pub(super) async fn abort_uploads(&self) -> Result<()> {
         let mut uploads = held(&self.uploads).clone();
         let mut failed = None;
         match patiently(&[], || self.wire.list_uploads(&self.key)).await {
             Ok(listed) => uploads.extend(listed.into_iter().map(|(upload, _)| upload)),
-            // An endpoint, or an identity, that cannot list them.
+            // The endpoint does not list uploads, or the identity may not.
             Err(error) if UNABLE.contains(&error.kind()) => {}
             Err(error) => failed = Some(error),
         }
@@ -124,7 +124,7 @@ impl Probe<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// What an object of parts has of what its upload began with.
+    /// The properties that an object of parts has from its upload's begin.
     pub(super) async fn what_an_upload_keeps(&self, tags: bool) -> Result<UploadKeeps> {
         let mut begun_with = plain();
         if tags {
@@ -146,7 +146,7 @@ impl Probe<'_> {
         Ok(UploadKeeps { properties, tags })
     }
 
-    /// Makes the scratch object of one part; `false` where that is not for this endpoint.
+    /// Writes the scratch object as one part; `false` if this endpoint cannot.
     async fn make(&self, begun_with: &Properties) -> Result<bool> {
         let upload = match patiently(&UNABLE, || self.begin(begun_with)).await {
             Ok(upload) => upload,
@@ -156,7 +156,7 @@ impl Probe<'_> {
         self.complete(&upload, Guard::default()).await.map(|()| true)
     }
 
-    /// Whether tags can be set on an object that is there.
+    /// Whether tags can be set on an existing object.
     async fn sets_tags(&self, tagged: &Properties) -> Result<bool> {
         let request = || {
             let request = self

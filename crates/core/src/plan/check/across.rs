@@ -1,5 +1,4 @@
-//! What only shows when datasets are seen together: overlapping places, order, parts, routes and
-//! residency.
+//! Checks that need all datasets together: overlapping places, order, parts, routes and residency.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ use crate::{
     },
 };
 
-/// A dataset with where its data really is.
+/// A dataset with the real places of its data.
 struct Placed<'b, 't> {
     built: &'b Built<'t>,
     source: Place,
@@ -54,7 +53,7 @@ pub(super) fn check(
     check_residency(context, sites, policies, built);
 }
 
-/// A dataset does not write where it reads, nor twice to one place.
+/// A dataset must not write to the place that it reads, nor twice to one place.
 fn check_own_places(context: &mut Context<'_>, placed: &[Placed<'_, '_>]) {
     for Placed { built, source, targets } in placed {
         for (index, (target, spot)) in targets.iter().zip(&built.targets).enumerate() {
@@ -70,8 +69,7 @@ fn check_own_places(context: &mut Context<'_>, placed: &[Placed<'_, '_>]) {
     }
 }
 
-/// What one dataset reads and another one writes must be written first: `reader` comes after
-/// `writer`.
+/// If one dataset reads what another one writes, the writing comes first: `reader` must come after `writer`.
 fn check_pair(context: &mut Context<'_>, after: &[Vec<usize>], writer: &Placed<'_, '_>, reader: &Placed<'_, '_>) {
     let meet = writer.targets.iter().any(|target| target.overlaps(&reader.source));
     let (first, then) = (writer.built.phase, reader.built.phase);
@@ -99,8 +97,8 @@ fn check_pair(context: &mut Context<'_>, after: &[Vec<usize>], writer: &Placed<'
     context.report.at(&reader.built.spot.key("source"), message, mend);
 }
 
-/// Once the lead of `writer` has moved, its other targets stay behind: what is read from one of them
-/// lacks all that was written since.
+/// Once the lead of `writer` has moved, its other targets stay behind: a dataset that reads from one of them misses
+/// all later writes.
 fn check_reads_from_lead(context: &mut Context<'_>, writer: &Placed<'_, '_>, reader: &Placed<'_, '_>) {
     let dataset = &writer.built.dataset;
     let mut leads = dataset.lead.iter().chain(dataset.targets.iter().map(|target| &target.at.site));
@@ -155,7 +153,7 @@ fn check_parts(context: &mut Context<'_>, after: &[Vec<usize>], placed: &[Placed
     }
 }
 
-/// A route is nobody's data, and no other dataset's route, unless it is an item of a table.
+/// A route must lie in no dataset's data, and must not be another dataset's route, unless it is an item of a table.
 fn check_routes(context: &mut Context<'_>, sites: &BTreeMap<SiteName, Site>, placed: &[Placed<'_, '_>]) {
     let mut routes: Vec<(Place, &str)> = Vec::new();
     for dataset in placed {
@@ -178,7 +176,7 @@ fn check_routes(context: &mut Context<'_>, sites: &BTreeMap<SiteName, Site>, pla
     }
 }
 
-/// Policies: what they forbid is an error; what they ask of single records is noted.
+/// Policies: a forbidden target is an error; a rule for single records is noted as unsupported.
 fn check_residency(
     context: &mut Context<'_>,
     sites: &BTreeMap<SiteName, Site>,
@@ -213,8 +211,8 @@ fn check_residency(
     }
 }
 
-/// A class that no policy names may be on purpose; one that nearly is a policy's class is misspelt,
-/// and would go unprotected.
+/// A class without a policy may be on purpose. A class that is nearly a policy's is a typo, and its records would
+/// go unprotected.
 fn near_class(context: &mut Context<'_>, spot: &Spot<'_>, class: Option<&str>, policies: &[Policy]) {
     let Some(class) = class.filter(|class| policies.iter().all(|policy| policy.class != *class)) else { return };
     if let Some(meant) = closest(class, policies.iter().map(|policy| policy.class.as_str())) {

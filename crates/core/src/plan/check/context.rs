@@ -1,4 +1,4 @@
-//! What all checks of a plan share.
+//! The common context of all checks of a plan.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What all checks need.
+/// The common input of all checks, and their report.
 pub(super) struct Context<'t> {
     pub(super) text: &'t str,
     pub(super) root: Spot<'t>,
@@ -29,8 +29,7 @@ impl Context<'_> {
         value.map_err(|bad| self.report.at(spot, bad.message, bad.mend)).ok()
     }
 
-    /// Something is wrong because one of `keys` is missing in `item`; said at `spot`, and only if
-    /// none of them was there and could not be read.
+    /// Reports at `spot` that one of `keys` is missing in `item`, unless one of them is there and could not be read.
     pub(super) fn lacks(
         &mut self,
         item: &Spot<'_>,
@@ -72,7 +71,7 @@ pub(super) struct Built<'t> {
     pub(super) dataset: Dataset,
 }
 
-/// The site, if it has what the scheme needs.
+/// Checks that the site has what the scheme needs.
 pub(super) fn reachable(
     context: &mut Context<'_>,
     sites: &BTreeMap<SiteName, Site>,
@@ -102,7 +101,7 @@ pub(super) fn reachable(
     Some(())
 }
 
-/// The site of a name, or a report with what may be meant.
+/// The site with this name, or a report with a suggestion.
 pub(super) fn known_site<'s>(
     context: &mut Context<'_>,
     sites: &'s BTreeMap<SiteName, Site>,

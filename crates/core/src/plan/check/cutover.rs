@@ -112,7 +112,7 @@ fn check_fence(context: &mut Context<'_>, spot: &Spot<'_>, written: &syntax::Cut
     }
 }
 
-/// Where nothing stops writes, the plan must say that it knows, and everything is compared.
+/// If nothing stops writes, the plan must accept that, and the final verification must be full.
 fn check_unfenced(context: &mut Context<'_>, spot: &Spot<'_>, written: &syntax::Cutover) {
     if written.fence != Fence::None {
         if written.accept_unfenced == Some(true) {

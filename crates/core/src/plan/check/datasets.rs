@@ -1,4 +1,4 @@
-//! Datasets, each by itself: locations, selection, partitions, limits, and what is not built yet.
+//! Datasets, each by itself: locations, selection, partitions, limits, and unsupported keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,15 +19,15 @@ use crate::{
     },
 };
 
-/// The share of a target that may be deleted where the plan says nothing: 10 %.
+/// The share of a target that may be deleted if the plan says nothing: 10 %.
 const DELETE_SHARE_PERMILLE: u16 = 100;
 
-/// What S3 takes as the size of a part.
+/// S3's limits on the size of a part.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 const PART_SIZE_MIN: u64 = 5 << 20;
 const PART_SIZE_MAX: u64 = 5 << 30;
 
-/// Checks every dataset; those that could be built come back, in the order of the text.
+/// Checks every dataset; returns those that could be built, in the order of the text.
 pub(super) fn check<'t>(context: &mut Context<'t>, sites: &BTreeMap<SiteName, Site>) -> Vec<Built<'t>> {
     let mut names: Vec<&str> = Vec::new();
     let mut built = Vec::new();
@@ -108,7 +108,7 @@ fn check_dataset<'t>(
     Some(Built { spot, targets: target_spots, phase, dataset })
 }
 
-/// Reads a location, finds its site, and sees that the site can be reached that way.
+/// Reads a location, finds its site, and checks that the scheme can reach the site.
 fn location(
     context: &mut Context<'_>,
     sites: &BTreeMap<SiteName, Site>,
@@ -120,7 +120,7 @@ fn location(
     Some(location)
 }
 
-/// The targets, short form first, each with its place; those that could not be read are left out.
+/// The targets, short form first, each with its place; unreadable ones are left out.
 fn check_targets<'t>(
     context: &mut Context<'t>,
     sites: &BTreeMap<SiteName, Site>,
@@ -209,7 +209,7 @@ fn check_kinds(
     }
 }
 
-/// Either every target takes all records, or each says which ones; none twice.
+/// Either every target takes all records, or each names its own; no two take the same.
 fn check_partitions(context: &mut Context<'_>, spots: &[Spot<'_>], targets: &[Target], subject: &[&str]) {
     let partitioned = targets.iter().any(|target| target.filter.is_some());
     let rules = || targets.iter().filter_map(|target| target.filter.as_ref());
@@ -238,7 +238,7 @@ fn check_partitions(context: &mut Context<'_>, spots: &[Spot<'_>], targets: &[Ta
     }
 }
 
-/// Where several targets hold the whole, the plan says who leads.
+/// If several targets hold the whole, the plan must name the lead.
 fn check_lead(
     context: &mut Context<'_>,
     spot: &Spot<'_>,
@@ -329,7 +329,7 @@ fn check_limits(
     }
 }
 
-/// What the plan says of a dataset that checks but cannot be carried out yet, with its place.
+/// Keys of a dataset that check but cannot be carried out yet, with their places.
 fn unsupported(
     context: &Context<'_>,
     spot: &Spot<'_>,
@@ -347,7 +347,7 @@ fn unsupported(
     };
     let table = |location: &Location| location.scheme == Scheme::DynamoDb;
     add(source.is_some_and(table), "dynamodb://", &spot.key("source"), false);
-    // Tables have change streams, which nothing reads yet; objects are looked at again.
+    // Tables have change streams, which this build does not read; objects are looked at again.
     let is_table = is_table(source, targets);
     add(written.live == Some(true) && is_table, "live", &spot.key("live"), false);
     add(written.filter.is_some(), "where", &spot.key("where"), false);

@@ -1,4 +1,4 @@
-//! CEL expressions: whether they parse, and whether they look at a record at all.
+//! CEL expressions: whether they parse, and whether they use a record at all.
 
 use crate::plan::{
     check::context::Context,
@@ -13,7 +13,7 @@ pub(super) fn check(context: &mut Context<'_>, spot: &Spot<'_>, text: &str, subj
             for error in &errors.errors {
                 let at = spot.inside(context.text, offset(text, error.pos));
                 let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg).replace('\n', " ");
-                // What follows is the parser's whole list of tokens.
+                // The rest is the parser's whole list of tokens.
                 let message = message.split(" expecting ").next().unwrap_or_default();
                 let message = message.replace("mismatched input '<EOF>'", "it ends too early");
                 let mend = "write a CEL expression, such as item.country == \"IN\"".to_owned();

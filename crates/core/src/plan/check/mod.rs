@@ -1,4 +1,4 @@
-//! What a plan means, and whether it makes sense: a [`PlanFile`] with positions becomes a [`Plan`].
+//! What a plan means, and whether it makes sense: turns a [`PlanFile`] with positions into a [`Plan`].
 //!
 //! ```text
 //! sites, policies, names and order of phases     each by itself
@@ -6,8 +6,8 @@
 //! across                                         places that overlap, parts, routes, residency
 //! ```
 //!
-//! Every check goes on after a problem, so that all come at once; what could not be read is left
-//! out of the checks that would need it.
+//! Every check goes on after a problem, so that all problems come at once. Checks leave out values that could not
+//! be read.
 
 use std::path::Path;
 
@@ -31,8 +31,7 @@ mod datasets;
 mod expression;
 mod sites;
 
-/// Checks the meaning of a plan. Problems go into `report`; the plan is whole only if there are
-/// none.
+/// Checks the meaning of a plan. Problems go into `report`; there is a plan only without problems.
 pub(super) fn check(text: &str, path: &Path, tree: &Node, file: &PlanFile, report: &mut Report) -> Option<Plan> {
     let directory = path.parent().unwrap_or(Path::new(""));
     let mut context = Context { text, root: Spot::root(tree), file, directory, report };
@@ -64,7 +63,7 @@ fn phase(phase: &syntax::Phase) -> Option<Phase> {
     Some(Phase { name: PhaseName::new(&phase.name).ok()?, after, datasets: Vec::new() })
 }
 
-/// The policies; a class that no dataset has is most likely misspelt, and would protect nothing.
+/// The policies. A class that no dataset has is most likely a typo, and would protect nothing.
 fn policies(context: &mut Context<'_>) -> Vec<Policy> {
     let datasets = || context.file.phase.iter().flat_map(|phase| &phase.dataset);
     let mut classes: Vec<&str> = datasets().filter_map(|dataset| dataset.class.as_deref()).collect();
@@ -97,9 +96,9 @@ fn policies(context: &mut Context<'_>) -> Vec<Policy> {
 }
 
 struct PhaseOrder {
-    /// Per phase of the file, those that must come first.
+    /// For each phase of the file, the phases that must come first.
     after: Vec<Vec<usize>>,
-    /// `None` where there is a cycle.
+    /// `None` if there is a cycle.
     order: Option<Vec<usize>>,
 }
 

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// The region that S3-compatible servers expect where none is set.
+/// The region that S3-compatible servers expect if none is set.
 const REGION_DEFAULT: &str = "us-east-1";
 
 /// Checks every site.
@@ -71,7 +71,7 @@ fn check_region(context: &mut Context<'_>, spot: &Spot<'_>, region: Option<&str>
     }
 }
 
-/// AWS's chain must not sign for a server that is not AWS's: a session token would travel there.
+/// The AWS credential chain must not sign for a foreign server: it would receive the session token.
 fn own_credentials(
     context: &mut Context<'_>,
     spot: &Spot<'_>,
@@ -110,7 +110,7 @@ fn check_endpoint(
     }
 }
 
-/// Checks where credentials come from; `None` where that cannot be told.
+/// Checks where credentials come from; `None` if it cannot be determined.
 pub(super) fn check_credentials(
     context: &mut Context<'_>,
     spot: &Spot<'_>,

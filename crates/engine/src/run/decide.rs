@@ -1,0 +1,430 @@
+//! What a phase does next. Decided here; done by [`shards`](super::shards), [`phases`](super::phases) and
+//! [`cutovers`](super::cutovers).
+//!
+//! A decider takes an [`Ended`] and returns what follows from it, and says what can be begun. It awaits nothing and
+//! knows no store, task or ledger, so every decision has a test of its own.
+//!
+//! # Rules
+//!
+//! - A shard is handed out before one is split, and shards of all datasets share the workers.
+//! - A dataset does one thing beside its shards at a time: a search for a key to split at, its leftovers, or a
+//!   verification. Leftovers and verifications begin when no shard is queued or running.
+//! - While the run drains, nothing is begun.
+//! - A dataset that cannot go on ends; if the reason is not of its own, the run drains.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use migrate_core::{
+    lifecycle::{Goal, State, Step},
+    model::{Key, PhaseName, ShardId},
+};
+
+/// What is due for a dataset once its shards have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// What the shards of its pass left over.
+    Leftovers,
+    /// A verification.
+    Verification,
+    /// Nothing in this phase.
+    Nothing,
+}
+
+impl Due {
+    /// What the state of a dataset asks for.
+    pub(crate) fn of(state: &State, goal: Goal) -> Self {
+        match state {
+            State::Copying { .. } => Self::Leftovers,
+            state if state.next_step(goal) == Some(Step::Verify) => Self::Verification,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// How a task ended, as far as it decides anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// A shard is done for every target.
+    Shard(ShardId),
+    /// A shard stopped before its end.
+    ShardStopped(ShardId),
+    /// A search for a key to split a shard at; `None` if there was none.
+    Search(ShardId, Option<Key>),
+    /// The leftovers are done with; `false` if the run stopped them.
+    Leftovers(bool),
+    /// A verification came to an answer; `false` if the run stopped it.
+    Verification(bool),
+    /// A shard, the leftovers or a verification failed. `blocking` if trying again changes nothing.
+    Failed {
+        /// The shard, if it was one.
+        shard: Option<ShardId>,
+        /// The reason is the dataset's own: a plan or data that block it.
+        blocking: bool,
+    },
+}
+
+/// What follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// A worker takes this shard.
+    Hand(ShardId),
+    /// A key is searched at which to split this shard.
+    Search(ShardId),
+    /// The shard is split at this key.
+    Split(ShardId, Key),
+    /// The shard is not searched again before it has seen as many rows again.
+    LetRest(ShardId),
+    /// What the shards left over is begun.
+    BeginLeftovers,
+    /// A verification is begun.
+    BeginVerification,
+    /// The pass ends.
+    EndPass,
+    /// What the verification found is taken.
+    TakeVerification,
+    /// A shard stopped although nothing asked it to: the dataset cannot end its pass.
+    Unfinished,
+    /// The run takes no new work.
+    Drain,
+}
+
+/// What a dataset does in its phase.
+#[derive(Debug, Clone)]
+struct Lane {
+    due: Due,
+    queue: VecDeque<ShardId>,
+    /// The shards under way.
+    running: Vec<ShardId>,
+    /// Something beside its shards is under way.
+    busy: bool,
+    ended: bool,
+}
+
+/// Decides for the datasets of one phase, each under its number.
+#[derive(Debug)]
+pub(crate) struct Decider {
+    /// Tasks at once.
+    tasks_max: usize,
+    /// Rows that a shard must have seen before it is split.
+    split_rows_min: u64,
+    lanes: BTreeMap<usize, Lane>,
+}
+
+impl Decider {
+    /// No dataset yet.
+    pub(crate) fn new(tasks_max: usize, split_rows_min: u64) -> Self {
+        Self { tasks_max, split_rows_min, lanes: BTreeMap::new() }
+    }
+
+    /// A dataset comes in, or into a new state, with these shards to do.
+    pub(crate) fn enter(&mut self, dataset: usize, due: Due, shards: impl IntoIterator<Item = ShardId>) {
+        let queue = shards.into_iter().collect();
+        self.lanes.insert(dataset, Lane { due, queue, running: Vec::new(), busy: false, ended: false });
+    }
+
+    /// A dataset has come into a state in which this is due.
+    pub(crate) fn came_to(&mut self, dataset: usize, due: Due) {
+        self.lane(dataset).due = due;
+    }
+
+    /// A part of a running shard was split off.
+    pub(crate) fn queue(&mut self, dataset: usize, shard: ShardId) {
+        self.lane(dataset).queue.push_back(shard);
+    }
+
+    /// A dataset does nothing more in this phase.
+    pub(crate) fn end(&mut self, dataset: usize) {
+        let lane = self.lane(dataset);
+        lane.ended = true;
+        lane.queue.clear();
+    }
+
+    /// Whether a dataset has come to its end.
+    pub(crate) fn has_ended(&self, dataset: usize) -> bool {
+        self.lanes.get(&dataset).is_some_and(|lane| lane.ended)
+    }
+
+    fn lane(&mut self, dataset: usize) -> &mut Lane {
+        self.lanes.get_mut(&dataset).expect("a dataset enters before anything happens to it")
+    }
+
+    /// What can be begun now. `rows` says how many rows a running shard has seen.
+    pub(crate) fn begin(&mut self, draining: bool, rows: impl Fn(usize, ShardId) -> u64) -> Vec<(usize, Decision)> {
+        if draining {
+            return Vec::new();
+        }
+        let mut begun = Vec::new();
+        for (dataset, lane) in &mut self.lanes {
+            let idle = lane.queue.is_empty() && lane.running.is_empty() && !lane.busy;
+            if lane.ended || !idle {
+                continue;
+            }
+            match lane.due {
+                Due::Leftovers => begun.push((*dataset, Decision::BeginLeftovers)),
+                Due::Verification => begun.push((*dataset, Decision::BeginVerification)),
+                Due::Nothing => lane.ended = true,
+            }
+            lane.busy = lane.due != Due::Nothing;
+        }
+        while self.tasks() < self.tasks_max {
+            let Some((dataset, lane)) = self.lanes.iter_mut().find(|(_, lane)| !lane.queue.is_empty()) else { break };
+            let shard = lane.queue.pop_front().expect("it is not empty");
+            lane.running.push(shard);
+            begun.push((*dataset, Decision::Hand(shard)));
+        }
+        while self.tasks() < self.tasks_max {
+            let Some((dataset, shard)) = self.splittable(&rows) else { break };
+            self.lane(dataset).busy = true;
+            begun.push((dataset, Decision::Search(shard)));
+        }
+        begun
+    }
+
+    fn tasks(&self) -> usize {
+        self.lanes.values().map(|lane| lane.running.len() + usize::from(lane.busy)).sum()
+    }
+
+    /// The running shard that has seen most rows: it is the likeliest to have much left.
+    fn splittable(&self, rows: &impl Fn(usize, ShardId) -> u64) -> Option<(usize, ShardId)> {
+        let idle = self.lanes.iter().filter(|(_, lane)| !lane.busy);
+        let running = idle.flat_map(|(dataset, lane)| lane.running.iter().map(move |shard| (*dataset, *shard)));
+        let seen = running.map(|(dataset, shard)| (rows(dataset, shard), dataset, shard));
+        let most = seen.filter(|(rows, ..)| *rows >= self.split_rows_min).max_by_key(|(rows, ..)| *rows)?;
+        Some((most.1, most.2))
+    }
+
+    /// What follows from the end of a task of a dataset.
+    pub(crate) fn take(&mut self, dataset: usize, ended: Ended, draining: bool) -> Vec<Decision> {
+        let lane = self.lane(dataset);
+        match ended {
+            Ended::Shard(shard) => {
+                lane.running.retain(|running| *running != shard);
+                Vec::new()
+            }
+            Ended::ShardStopped(shard) => {
+                lane.running.retain(|running| *running != shard);
+                if draining { Vec::new() } else { self.cannot_go_on(dataset, true, Some(Decision::Unfinished)) }
+            }
+            Ended::Search(shard, at) => {
+                lane.busy = false;
+                match at {
+                    _ if !lane.running.contains(&shard) => Vec::new(),
+                    Some(at) => vec![Decision::Split(shard, at)],
+                    None => vec![Decision::LetRest(shard)],
+                }
+            }
+            Ended::Leftovers(done) => {
+                lane.busy = false;
+                lane.ended |= !done;
+                if done { vec![Decision::EndPass] } else { Vec::new() }
+            }
+            Ended::Verification(done) => {
+                lane.busy = false;
+                lane.ended |= !done;
+                if done { vec![Decision::TakeVerification] } else { Vec::new() }
+            }
+            Ended::Failed { shard, blocking } => {
+                match shard {
+                    Some(shard) => lane.running.retain(|running| *running != shard),
+                    None => lane.busy = false,
+                }
+                self.cannot_go_on(dataset, !blocking, None)
+            }
+        }
+    }
+
+    /// A dataset ends; the others finish what they have under way.
+    fn cannot_go_on(&mut self, dataset: usize, drains: bool, told: Option<Decision>) -> Vec<Decision> {
+        self.end(dataset);
+        told.into_iter().chain(drains.then_some(Decision::Drain)).collect()
+    }
+}
+
+/// What becomes of a phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PhaseDue {
+    /// It begins.
+    Begins,
+    /// It waits for this phase.
+    WaitsFor(PhaseName),
+    /// It is left for the next run.
+    LeftAlone,
+}
+
+/// What becomes of a phase that comes after others. `short` are the phases of this run that are not where they must
+/// be; `elsewhere` is one of the others that is not, if there is one.
+pub(crate) fn phase_due(
+    after: &[PhaseName],
+    short: &[PhaseName],
+    elsewhere: Option<PhaseName>,
+    draining: bool,
+) -> PhaseDue {
+    match after.iter().find(|before| short.contains(before)).cloned().or(elsewhere) {
+        Some(before) => PhaseDue::WaitsFor(before),
+        None if draining => PhaseDue::LeftAlone,
+        None => PhaseDue::Begins,
+    }
+}
+
+/// How often a dataset that moves on, before its verification ends or before its cutover, is copied
+/// again within a run.
+pub(crate) const ROUNDS_MAX: u32 = 8;
+
+/// Which datasets begin another pass after `rounds` of them; `moved_on` are those that have moved on.
+pub(crate) fn again(moved_on: Vec<usize>, rounds: u32, draining: bool) -> Vec<usize> {
+    if rounds >= ROUNDS_MAX || draining { Vec::new() } else { moved_on }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ShardId = ShardId(1);
+    const B: ShardId = ShardId(2);
+    const C: ShardId = ShardId(3);
+
+    fn none(_: usize, _: ShardId) -> u64 {
+        0
+    }
+
+    /// One dataset under the number 0 that copies, with one shard that runs.
+    fn running(tasks_max: usize) -> Decider {
+        let mut decider = Decider::new(tasks_max, 10);
+        decider.enter(0, Due::Leftovers, [A]);
+        assert_eq!(decider.begin(false, none), [(0, Decision::Hand(A))]);
+        decider
+    }
+
+    #[test]
+    fn shards_of_all_datasets_share_the_workers_and_wait_for_one() {
+        let mut decider = Decider::new(2, 10);
+        decider.enter(0, Due::Leftovers, [A]);
+        decider.enter(1, Due::Leftovers, [B, C]);
+        assert_eq!(decider.begin(false, none), [(0, Decision::Hand(A)), (1, Decision::Hand(B))]);
+        assert_eq!(decider.begin(false, none), []);
+        assert_eq!(decider.take(0, Ended::Shard(A), false), []);
+        // Its leftovers are a task too.
+        assert_eq!(decider.begin(false, none), [(0, Decision::BeginLeftovers)]);
+        assert_eq!(decider.take(1, Ended::Shard(B), false), []);
+        assert_eq!(decider.begin(false, none), [(1, Decision::Hand(C))]);
+    }
+
+    #[test]
+    fn an_idle_worker_splits_the_shard_that_has_seen_most() {
+        let mut decider = Decider::new(4, 10);
+        decider.enter(0, Due::Leftovers, [A, B]);
+        decider.begin(false, none);
+        assert_eq!(decider.begin(false, |_, _| 9), [], "none has seen enough");
+        let rows = |_, shard| if shard == B { 30 } else { 20 };
+        // One search at a time in a dataset.
+        assert_eq!(decider.begin(false, rows), [(0, Decision::Search(B))]);
+        assert_eq!(decider.begin(false, rows), []);
+        assert_eq!(decider.take(0, Ended::Search(B, None), false), [Decision::LetRest(B)]);
+        assert_eq!(decider.begin(false, rows), [(0, Decision::Search(B))]);
+        assert_eq!(decider.take(0, Ended::Search(B, Some("k".into())), false), [Decision::Split(B, "k".into())]);
+        decider.queue(0, C);
+        assert_eq!(decider.begin(false, none), [(0, Decision::Hand(C))]);
+    }
+
+    #[test]
+    fn a_shard_that_has_ended_meanwhile_is_not_split() {
+        let mut decider = running(2);
+        assert_eq!(decider.begin(false, |_, _| 10), [(0, Decision::Search(A))]);
+        decider.take(0, Ended::Shard(A), false);
+        assert_eq!(decider.begin(false, none), [], "the search is still under way");
+        assert_eq!(decider.take(0, Ended::Search(A, Some("k".into())), false), []);
+        assert_eq!(decider.begin(false, none), [(0, Decision::BeginLeftovers)]);
+    }
+
+    #[test]
+    fn a_pass_ends_after_its_leftovers_and_a_verification_follows() {
+        let mut decider = running(2);
+        decider.take(0, Ended::Shard(A), false);
+        assert_eq!(decider.begin(false, none), [(0, Decision::BeginLeftovers)]);
+        assert_eq!(decider.begin(false, none), [], "they are begun once");
+        assert_eq!(decider.take(0, Ended::Leftovers(true), false), [Decision::EndPass]);
+        decider.came_to(0, Due::Verification);
+        assert_eq!(decider.begin(false, none), [(0, Decision::BeginVerification)]);
+        assert_eq!(decider.take(0, Ended::Verification(true), false), [Decision::TakeVerification]);
+        decider.came_to(0, Due::Nothing);
+        assert!(!decider.has_ended(0));
+        assert_eq!(decider.begin(false, none), []);
+        assert!(decider.has_ended(0));
+    }
+
+    #[test]
+    fn nothing_is_begun_while_the_run_drains() {
+        let mut decider = Decider::new(4, 10);
+        decider.enter(0, Due::Leftovers, [A, B]);
+        decider.enter(1, Due::Verification, []);
+        assert_eq!(decider.begin(true, |_, _| 100), []);
+        assert!(!decider.has_ended(1), "what is due stays due");
+        // What was under way ends, and nothing follows.
+        let mut decider = running(2);
+        assert_eq!(decider.take(0, Ended::ShardStopped(A), true), []);
+        assert_eq!(decider.begin(true, none), []);
+        assert!(!decider.has_ended(0));
+    }
+
+    #[test]
+    fn what_the_run_stopped_has_ended_without_an_answer() {
+        for ended in [Ended::Leftovers(false), Ended::Verification(false)] {
+            let mut decider = Decider::new(1, 10);
+            decider.enter(0, Due::Leftovers, []);
+            decider.begin(false, none);
+            assert_eq!(decider.take(0, ended, true), []);
+            assert!(decider.has_ended(0));
+        }
+    }
+
+    #[test]
+    fn a_shard_that_stops_unasked_ends_its_dataset_and_drains_the_run() {
+        let mut decider = running(1);
+        assert_eq!(decider.take(0, Ended::ShardStopped(A), false), [Decision::Unfinished, Decision::Drain]);
+        assert!(decider.has_ended(0));
+    }
+
+    #[test]
+    fn a_dataset_that_is_blocked_ends_alone_and_another_failure_drains_the_run() {
+        let mut decider = Decider::new(1, 10);
+        decider.enter(0, Due::Leftovers, [A, B]);
+        decider.enter(1, Due::Leftovers, [C]);
+        decider.begin(false, none);
+        let blocked = Ended::Failed { shard: Some(A), blocking: true };
+        assert_eq!(decider.take(0, blocked, false), []);
+        assert!(decider.has_ended(0));
+        // What it had queued is not handed out; the other goes on.
+        assert_eq!(decider.begin(false, none), [(1, Decision::Hand(C))]);
+        let failed = Ended::Failed { shard: Some(C), blocking: false };
+        assert_eq!(decider.take(1, failed, false), [Decision::Drain]);
+    }
+
+    #[test]
+    fn a_phase_waits_for_those_that_it_names_and_that_are_short() {
+        let name = |text: &str| PhaseName::new(text).unwrap();
+        let after = [name("a"), name("b")];
+        assert_eq!(phase_due(&after, &[], None, false), PhaseDue::Begins);
+        assert_eq!(phase_due(&after, &[name("c")], None, false), PhaseDue::Begins, "it does not come after c");
+        assert_eq!(phase_due(&after, &[name("b")], None, false), PhaseDue::WaitsFor(name("b")));
+        assert_eq!(phase_due(&after, &[], Some(name("a")), false), PhaseDue::WaitsFor(name("a")));
+        // Why it waits is told while the run drains, too.
+        assert_eq!(phase_due(&after, &[name("b")], None, true), PhaseDue::WaitsFor(name("b")));
+        assert_eq!(phase_due(&after, &[], None, true), PhaseDue::LeftAlone);
+    }
+
+    #[test]
+    fn a_dataset_is_copied_again_a_few_times_and_not_while_the_run_drains() {
+        assert_eq!(again(vec![0, 2], 1, false), [0, 2]);
+        assert_eq!(again(vec![0], ROUNDS_MAX - 1, false), [0]);
+        assert!(again(vec![0], ROUNDS_MAX, false).is_empty());
+        assert!(again(vec![0], 1, true).is_empty());
+    }
+
+    #[test]
+    fn a_state_says_what_is_due() {
+        let copied = State::Copied { pass: 1 };
+        assert_eq!(Due::of(&copied, Goal::Verified), Due::Verification);
+        assert_eq!(Due::of(&copied, Goal::Copied), Due::Nothing);
+        assert_eq!(Due::of(&State::Copying { pass: 1 }, Goal::Copied), Due::Leftovers);
+    }
+}
