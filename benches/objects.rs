@@ -1,16 +1,16 @@
 //! Copies many small objects between two S3 servers, proves them equal, runs again, and prints objects a
 //! second, CPU time an object and peak memory.
 //!
-//! The proof is the first one at level `listing`: S3 tells no time when it takes a write, so it looks at each
-//! object once, at both sides. What follows finds nothing to do and lists alone.
+//! The proof is the first one at level `listing`: S3 tells no time when it takes a write, so the proof looks at
+//! each object once, on both sides. The second run finds nothing to do and only lists.
 //!
 //! ```text
 //! cargo bench --bench objects                  # 20,000 and 200,000 objects of 4 KiB
 //! cargo bench --bench objects -- 50000         # another number
 //! ```
 //!
-//! The servers are a process of their own and so is each copy, so that the figures are the copying
-//! side's alone. All three share the machine, and CPU time is the steadier figure of the two.
+//! The servers are a process of their own and so is each copy, so that the figures are those of the copying
+//! side only. All processes share the machine, so CPU time is a steadier figure than objects a second.
 #![expect(clippy::print_stdout, reason = "printing figures is what it is for")]
 
 use std::{
@@ -100,7 +100,7 @@ async fn serve(count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Copies and proves, then runs again to see what a pass costs that finds nothing to do.
+/// Copies and proves, then runs again for the cost of a pass that finds nothing to do.
 async fn copy(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
     let mut stores: BTreeMap<String, Arc<dyn ObjectStore>> = BTreeMap::new();
     stores.insert("from".to_owned(), store("from", from).await?);

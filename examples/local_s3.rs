@@ -5,14 +5,14 @@
 //! ```
 //!
 //! prints one line a name, `NAME ENDPOINT`, each server with an empty bucket `data`, and serves until
-//! its standard input ends. The keys are `local` and `local-secret`. `NAME=LIKE` gives a server the ways
-//! of one that is not AWS: `rgw`, `garage` or `strict`.
+//! its standard input ends. The keys are `local` and `local-secret`. With `NAME=LIKE` a server behaves like
+//! one that is not AWS: `rgw`, `garage` or `strict`.
 //!
-//! Lines on standard input change objects behind every tool's back, to see what a verification says:
+//! Lines on standard input change objects behind a tool's back, to see what a verification finds:
 //! `flip NAME KEY`, `delete NAME KEY`, `put NAME KEY TEXT`, and `dress NAME KEY`, which gives an object
-//! tags and metadata that are not ASCII; each is answered with `done` or `no such object`, and `count
-//! NAME` with a number. `show NAME PREFIX` is answered with one line of JSON: all that the objects under
-//! a prefix hold and carry, by their keys without it.
+//! tags and metadata that are not ASCII. The answer to each is `done` or `no such object`; that to `count
+//! NAME` is a number. `show NAME PREFIX` answers with one line of JSON: all that the objects under a prefix
+//! hold and carry, by their keys without it.
 
 use std::{collections::BTreeMap, io::BufRead as _};
 
@@ -53,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The ways of a server.
+/// The quirks of a server.
 fn quirks(like: &str) -> Option<Quirks> {
     let aws = Quirks::default();
     Some(match like {
@@ -74,7 +74,7 @@ fn quirks(like: &str) -> Option<Quirks> {
             errors_without_message: true,
             ..aws
         },
-        // It keeps no condition, and takes none for kept.
+        // A server whose conditions cannot be relied on.
         "strict" => Quirks {
             if_match: IfMatchQuirk::NeverMatches,
             ignore_conditions_on_complete: true,

@@ -53,7 +53,7 @@ impl Connect for Real {
             Scheme::File => Ok(Opened::Directory),
             Scheme::S3 => {
                 let store = self.client(plan, site).await?.store(&at.container, &at.prefix);
-                // A mere look, beside which a run may be under way, has a scratch key of its own.
+                // A look has a scratch key of its own: a run may be under way beside it.
                 Ok(Opened::Store(Arc::new(match migration {
                     Some(migration) => store.probing_for(migration),
                     None => store,
@@ -90,7 +90,7 @@ fn s3_config(plan: &Plan, site: &Site) -> Result<S3Config, EngineError> {
     })
 }
 
-/// Reads the keys of `credentials = { env = ... }`; names what is missing, never what is there.
+/// Reads the keys of `credentials = { env = ... }`; an error names what is missing, never a value.
 fn s3_credentials(credentials: &Credentials) -> Result<S3Credentials, String> {
     Ok(match credentials {
         Credentials::Ambient => S3Credentials::Ambient,

@@ -1,5 +1,5 @@
-//! `migrate abort`: gives datasets up before their lead has moved. It deletes only what a person has confirmed,
-//! with counts before him, also if another process then carries it out.
+//! `migrate abort`: gives datasets up before their lead has moved. It deletes only what a person has confirmed
+//! after seeing the counts, also if another process then carries it out.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -38,8 +38,8 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
         confirm(&session, args, &deletions)?;
     }
     drop(ledger);
-    // By name, and with what each means: a process that drives another plan must not give up what it has in place
-    // of what was confirmed.
+    // By name and meaning: a process that drives another plan must not give up what that plan has in place of what
+    // was confirmed.
     let datasets = engine::asked(&session.plan, &[], &options.datasets);
     let datasets = datasets.map(|dataset| (dataset.name.clone(), engine::meaning_of(&session.plan, dataset))).collect();
     let request = Request::Abort { datasets, discard: options.discard };
@@ -79,12 +79,12 @@ struct Deletion {
     bytes: u64,
 }
 
-/// What a discard would delete, by the ledger. Objects that were written over since count as well, though they
-/// will be kept: only a look at each tells.
+/// What a discard would delete, by the ledger. Objects that were written over since count too, though they will be
+/// kept: only a look at each tells.
 async fn deletions(session: &Session, ledger: &Ledger, options: &AbortOptions) -> Result<Vec<Deletion>, Failure> {
     let failed = |error: &EngineError| Failure::engine(error, session.redactor);
     let standing = session.standing(Some(ledger), session.goal(), 0).await.map_err(|error| failed(&error))?;
-    // Those whose lead has moved, and those that mean something else now, are refused.
+    // An abort refuses datasets whose lead has moved and those that mean something else now.
     let refused = |one: &DatasetStanding| {
         one.lifecycle.moved_to().is_some() || matches!(one.waits_for, Some(WaitsFor::Meaning(_)))
     };
@@ -105,7 +105,7 @@ async fn deletions(session: &Session, ledger: &Ledger, options: &AbortOptions) -
     Ok(found)
 }
 
-/// Asks whether this is to be deleted; a failure unless a person says so.
+/// Asks whether to delete this; fails unless a person agrees.
 fn confirm(session: &Session, args: &AbortArgs, deletions: &[Deletion]) -> Result<(), Failure> {
     let driven = session.state.holder().is_some();
     if deletions.is_empty() && !driven {

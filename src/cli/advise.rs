@@ -1,11 +1,11 @@
-//! What is next: the one place that answers it, for every command and every way in which one ends.
+//! What is next: the one place that decides it, for every command and every way in which one ends.
 //!
-//! A command says in which [`Situation`] it has ended, and `advise` says what follows. Three rules hold, and
-//! the tests hold them:
+//! A command says in which [`Situation`] it has ended, and `advise` says what follows. The tests hold three
+//! rules:
 //!
-//! - A command that is next leads forward: no chain of them comes back to where it was.
-//! - If the same command would only fail again, the mend that has to come first is named before it.
-//! - If nothing is left to do, that is said, and no command is named.
+//! - The next command leads forward: no chain of them comes back to where it was.
+//! - If the same command would only fail again, the answer first names what to correct.
+//! - If nothing is left to do, the answer says so and names no command.
 
 use std::{borrow::Cow, path::Path};
 
@@ -27,35 +27,35 @@ pub(super) enum Situation<'a> {
     Saved(&'a Path),
     /// Something stands in the plan's way, and the answer names it.
     Blocked,
-    /// A saved plan no longer holds; with the words that save it anew.
+    /// A saved plan is stale; with the words that save it anew.
     Stale(Vec<&'a str>),
     /// The plan asks for more than this build can carry out.
     Unsupported,
     /// The same, but only for its cutovers; with the command and its words up to them.
     UnsupportedCutover(&'static str, Vec<&'a str>),
-    /// Names that fit nothing together.
+    /// The given phases and datasets have nothing in common.
     NothingSelected,
-    /// A rehearsal came to its end.
+    /// A rehearsal has ended.
     Rehearsed,
     /// The command was stopped, and the same one goes on.
     Stopped(&'a str),
-    /// The command broke off, and the failure names the mend: then the same one goes on.
+    /// The command broke off; once the cause that the failure names is corrected, the same one goes on.
     BrokeOff(&'a str),
     /// Another process drives the migration.
     Driven,
-    /// What was asked for is done, and changes what `status` tells.
+    /// The command is done, and `status` shows the change.
     Changed,
-    /// A limit that cannot be.
+    /// An impossible limit.
     WrongLimit,
     /// Nothing has begun that could be given up.
     NotBegun,
-    /// Objects would be deleted, and no one has confirmed it; with the command that does.
+    /// Objects would be deleted, and no person has confirmed it; with the command that does.
     Unconfirmed(&'a str),
-    /// A run has something to do; for these datasets only, unless there are none.
+    /// A run has something to do: for these datasets only, or for all if none is named.
     Unfinished(Vec<&'a str>),
-    /// Everything that was asked for is copied and not proved yet; with the selection.
+    /// Everything selected is copied and not proved yet; with the selection.
     Copied(Vec<&'a str>),
-    /// Nothing but an approval is missing; with the selection, and the phase.
+    /// Only an approval is missing; with the selection, and the phase.
     NeedsApproval(Vec<&'a str>, &'a str),
     /// A cutover was asked for of a phase that is not proved.
     NotProved(&'a str),
@@ -71,29 +71,29 @@ pub(super) enum Situation<'a> {
     RecordsFailed(Option<&'a str>),
     /// Records differ; with the words of the verification.
     Differs(Vec<&'a str>),
-    /// The level of the verification cannot tell of some records; with the datasets.
+    /// The level of the verification cannot decide about some records; with the datasets.
     Undecided(Vec<&'a str>),
-    /// Records differ that were copied again just now.
+    /// Records still differ after they were copied again.
     StillDiffers,
     /// A run has copied and proved everything.
     Proved,
     /// Everything is done.
     Done,
-    /// The lead has moved, and what is written there since is not at the others.
+    /// The lead has moved, and the others lack what was written there since.
     Behind,
     /// Nothing was there to compare, and the plan does not accept that.
     NothingCompared,
-    /// Only targets have what differs, and somebody wrote it there: neither a pass nor a repair takes it away.
+    /// Only targets have what differs, and a foreign writer wrote it there: neither a pass nor a repair removes it.
     OnlyStrays,
     /// Records were written at the old lead too late to be brought over.
     Late,
     /// The same, and the answer has listed them.
     LateListed,
-    /// It was given up.
+    /// The datasets were given up.
     GivenUp,
 }
 
-/// What follows from a situation, before it is known how the commands of this migration are typed.
+/// What follows from a situation, still without the plan's file and state in its command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Advice<'a> {
     mend: Option<&'static str>,
@@ -106,28 +106,29 @@ enum Then<'a> {
     Type(&'static str, Vec<&'a str>),
     /// A run of everything, as far as this build can take it.
     RunAll,
-    /// The same, from this file.
+    /// The same, with this file in place of the plan's.
     RunAllOf(&'a Path),
-    /// What was typed before.
+    /// A command as it was typed before.
     Same(Cow<'a, str>),
     Nothing(Option<&'static str>),
 }
 
 const LOOK_AGAIN: &str = "change what is named above; look again before you run";
-const LET_REST: &str = "let nothing be written at the old lead until its lead has moved";
+const LET_REST: &str = "let nothing write at the old lead until the lead has moved";
 const PUT_BACK: &str = "put back what the plan said, or give the dataset another name to begin it anew; if another plan \
                         of the same name began it here, rename one of the two plans";
 const LOOK_AT_SOURCE: &str = "look at the source, and bring back what must not be gone; if the deletions are right, add \
                               --force to the command below";
 const MEND_RECORDS: &str =
-    "mend what the records that failed are named with: at the source, at the target or in the plan";
-const SEE_WHAT_DIFFERS: &str = "a copy did not make them equal: see what each differs in; what a target cannot hold needs \
+    "correct the cause that each failed record is listed with: at the source, at the target or in the plan";
+const SEE_WHAT_DIFFERS: &str = "copying did not make them equal: look at how each differs; what a target cannot hold needs \
                                 another target, or `waive`";
-const LOOK_AT_STRAYS: &str = "look at what is extra at the target, as `migrate verify` names it: whose it is nobody can \
-                              tell, so nothing deletes it; move it away, or put it back at the lead";
-const CARRY_OVER: &str = "carry what is named LATE over to the new lead by hand, if it is newer than what is there; a run \
+const LOOK_AT_STRAYS: &str = "look at what is extra at the target, as `migrate verify` lists it: migrate cannot tell whose \
+                              it is, and does not delete it; move it away, or put it back at the lead";
+const CARRY_OVER: &str = "carry over to the new lead by hand what is named LATE, if it is newer than what is there; a run \
                           settles what both leads hold alike";
-const DECIDE: &str = "carry over by hand what is to stand at the new lead, and run again; name the rest, or all of it";
+const DECIDE: &str =
+    "carry over by hand what the new lead is to hold, and run again; then resolve the rest by key, or with --all";
 
 /// The table: what follows from each situation. `stops_short` says that this build cannot carry out the
 /// plan's cutovers.
@@ -146,7 +147,7 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::NothingSelected => (Some("leave out --phase or --dataset"), Type("status", vec![])),
         S::Rehearsed => (None, Type("plan", vec![])),
         S::Stopped(again) => (None, Same((*again).into())),
-        S::BrokeOff(again) => (Some("mend what the message names"), Same((*again).into())),
+        S::BrokeOff(again) => (Some("correct what the message names"), Same((*again).into())),
         S::Driven => (None, Type("status", vec!["--watch"])),
         S::Changed => (None, Type("status", vec![])),
         S::WrongLimit => (None, Type("limits", vec![])),
@@ -186,7 +187,7 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
 }
 
 impl<'a> Situation<'a> {
-    /// Where a migration stands that nobody drives at the moment.
+    /// The situation of a migration that no process drives at the moment.
     pub(super) fn of_standing(phases: &'a [PhaseStanding]) -> Self {
         let all = || phases.iter().flat_map(|phase| &phase.datasets);
         let waits = |holds: &dyn Fn(&WaitsFor) -> bool| all().any(|one| one.waits_for.as_ref().is_some_and(holds));
@@ -195,7 +196,7 @@ impl<'a> Situation<'a> {
             return Self::MeaningChanged;
         }
         if waits(&|waits| waits.for_a_run()) {
-            // To run what was given up would bring it back.
+            // A run of what was given up would bring it back.
             let only = all().filter(|one| given_up && !matches!(one.waits_for, Some(WaitsFor::Anew) | None));
             return Self::Unfinished(only.map(|one| one.name.as_str()).collect());
         }
@@ -214,7 +215,7 @@ impl<'a> Situation<'a> {
         if waits(&|waits| matches!(waits, WaitsFor::Proof)) {
             return Self::NothingCompared;
         }
-        // As a run says it: what came late is settled before any other lead moves.
+        // As a run does it: late writes are settled before any other lead moves.
         if all().any(|one| one.late_writes > 0) {
             return Self::Late;
         }
@@ -231,7 +232,7 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// What blocked a command: trying again changes nothing.
+    /// The situation after an error that blocks: trying again changes nothing.
     pub(super) fn of_block(error: &EngineError) -> Self {
         match error {
             EngineError::MeaningChanged { .. } => Self::MeaningChanged,
@@ -258,7 +259,7 @@ impl Session {
     }
 }
 
-/// Gives a failure the command that goes on after it, as its exit code promises.
+/// Adds the command that goes on after a failure, as the exit code promises.
 pub(super) fn completed(failure: Failure) -> Failure {
     if failure.code != Code::Incomplete {
         return failure;
@@ -268,7 +269,7 @@ pub(super) fn completed(failure: Failure) -> Failure {
     failure.then(Next::Command { mend: mend.map(str::to_owned), command: typed })
 }
 
-/// Answers with a document where a command that answers with JSON failed; the failure goes on.
+/// Answers with a document if a command that answers with JSON failed; returns the failure.
 pub(super) fn documented(failure: Failure, json: bool) -> Failure {
     let failure = completed(failure);
     if json {
@@ -283,8 +284,8 @@ mod tests {
 
     const AGAIN: &str = "migrate again";
 
-    /// Every situation, with the command that ends in it, and what must follow: a mend or none, and the
-    /// words of the next command.
+    /// Every situation, with the command that ends in it, whether a mend must follow, and the words of the
+    /// next command.
     fn table() -> Vec<(Situation<'static>, &'static str, bool, Option<&'static str>)> {
         use Situation as S;
         let saved = Path::new("saved.json");
@@ -348,8 +349,7 @@ mod tests {
         }
     }
 
-    /// The same command after the same command would end as it did, unless something was mended or the
-    /// command was only stopped.
+    /// The same command would end as it did, unless something was corrected or the command was only stopped.
     #[test]
     fn no_command_names_itself_without_a_mend() {
         for (situation, typed, ..) in table() {
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn a_failure_that_can_be_mended_names_the_command_that_goes_on() {
         let failure = completed(Failure::new(Code::Incomplete, "the endpoint did not answer"));
-        assert!(failure.to_text().contains("\nmend: mend what the message names\nnext: "), "{}", failure.to_text());
+        assert!(failure.to_text().contains("\nhelp: correct what the message names\nnext: "), "{}", failure.to_text());
         let failure = completed(Failure::new(Code::Wrong, "no such plan").mended_by("name another"));
         assert!(!failure.to_text().contains("next: "), "the same command line stays wrong");
     }

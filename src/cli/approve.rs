@@ -1,4 +1,4 @@
-//! Who approves a cutover: what was typed with the command, or whoever sits at the terminal.
+//! The approval of a cutover: from the command line, or from the operator at the terminal.
 
 use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{args::RunArgs, error::Failure, session::Session, state, term};
 use migrate_engine::{Approver, ByFlag, Ready};
 
-/// The approver of a run, as its arguments have it.
+/// The approver that the arguments of a run ask for.
 pub(super) fn approver(session: &Session, args: &RunArgs) -> Result<Arc<dyn Approver>, Failure> {
     let all = args.approve.iter().any(|phase| phase == "all");
     let named: Vec<_> = args.approve.iter().filter(|phase| *phase != "all").cloned().collect();
@@ -20,7 +20,7 @@ pub(super) fn approver(session: &Session, args: &RunArgs) -> Result<Arc<dyn Appr
     Ok(Arc::new(flags))
 }
 
-/// Asks whoever sits at the terminal.
+/// Asks the operator at the terminal.
 #[derive(Debug)]
 struct Asking;
 
@@ -30,7 +30,7 @@ impl Approver for Asking {
         let question = question(ready);
         let word = ready.phase.to_string();
         let (told, answer) = tokio::sync::oneshot::channel();
-        // A thread of its own: the end of the program must not wait for somebody to press Enter.
+        // A thread of its own: the end of the program must not wait until a person presses Enter.
         std::thread::spawn(move || {
             let _unheard = told.send(term::asked_to_type(&question, &word));
         });
@@ -46,7 +46,7 @@ fn question(ready: &Ready) -> String {
     }
     let _ = write!(
         text,
-        "There is no way back before a later version. Type {:?} to approve it, or Enter to leave it: ",
+        "This version cannot move a lead back. Type {:?} to approve it, or Enter to leave it: ",
         ready.phase.as_str()
     );
     text

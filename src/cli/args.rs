@@ -1,4 +1,4 @@
-//! The command line, as clap reads it. What it says here is the manual.
+//! The command line, as clap reads it. Its help texts are the manual.
 
 use std::path::PathBuf;
 
@@ -21,13 +21,13 @@ Where the plan moves leads, `run` stops before each cutover until it is approved
 What `plan` showed can be kept and carried out later, exactly or not at all:
 
   migrate plan plan.toml --out saved.json    keep it
-  migrate run  saved.json                    refused where what it stands on has changed
+  migrate run  saved.json                    refused if what it depends on has changed
 
 STATE
   What was done is kept beside the plan file, in .migrate/<plan name>/, or in DIR/<plan name>/ with
-  --state DIR or the environment variable MIGRATE_STATE, readable by its owner only. It holds the keys
+  --state DIR or the environment variable MIGRATE_STATE. Only its owner can read it. It holds the keys
   of records, which may be personal data; `redact_keys = true` in the plan hashes them in all output.
-  One process at a time drives a migration, from whichever directory it is started.
+  One process at a time drives a migration, from whatever directory it is started.
 
 OUTPUT
   The answer goes to stdout, progress and logs to stderr. With --json, stdout carries only JSON:
@@ -53,7 +53,7 @@ The exit codes of every command:
   2  The command line, the plan file or the saved plan is wrong, or cannot be read. Nothing was done.
   3  Incomplete: interrupted, some records failed, an endpoint or credentials did not work, the
      ledger's disk is full, the ledger is damaged or newer than this program, or another process
-     drives the migration. Mend what the message names; the same command goes on.";
+     drives the migration. Correct what the message names; the same command goes on.";
 
 /// Moves a company's data from one place to many, phase by phase, and proves at every moment what has moved.
 #[derive(Debug, Parser)]
@@ -66,7 +66,7 @@ pub(super) struct Cli {
     pub(super) command: Command,
 }
 
-/// What holds for every command.
+/// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Global {
     /// Keep the state in DIR/<plan name>/, not beside the plan file; `MIGRATE_STATE` does the same
@@ -82,7 +82,7 @@ pub(super) struct Global {
     pub(super) quiet: bool,
 }
 
-/// What is logged, and how.
+/// The level of logs, and whether they are JSON lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogFormat {
     pub(super) level: tracing::Level,
@@ -117,9 +117,9 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Cut over a phase that is proved, and nothing else
     Cutover(CutoverArgs),
-    /// Give datasets up before their lead has moved: take back what was added for them
+    /// Give datasets up before their lead has moved: abort uploads, withdraw approvals
     Abort(AbortArgs),
-    /// Show late writes, or record what was decided of them
+    /// Show late writes, or record what was decided about them
     Resolve(ResolveArgs),
     /// Show or change limits, also of a run that is under way
     Limits(LimitsArgs),
@@ -153,7 +153,7 @@ pub(super) struct PlanArgs {
     /// Only this dataset (may be given again)
     #[arg(long = "dataset", short, value_name = "NAME")]
     pub(super) datasets: Vec<String>,
-    /// Do not ask endpoints what they can do: that takes a scratch key, which is cleaned up
+    /// Do not probe what endpoints can do: a probe writes scratch keys and removes them
     #[arg(long)]
     pub(super) no_probe: bool,
     /// Keep what was seen in this file, for `migrate run SAVED`; nothing is kept of a plan that is blocked
@@ -169,13 +169,13 @@ pub(super) struct PlanArgs {
   migrate run plans/quickstart.toml
   migrate run plan.toml --until verified --phase e-commerce
   migrate run plan.toml --approve e-commerce   # move the lead of this phase, once everything is proved
-  migrate run saved.json   # what `migrate plan --out saved.json` showed; refused where that has changed
+  migrate run saved.json   # what `migrate plan --out saved.json` showed; refused if that has changed
   migrate run plan.toml --json > events.ndjson")]
 pub(super) struct RunArgs {
     /// The plan file, or a saved plan
     #[arg(value_name = "PLAN|SAVED")]
     pub(super) plan: PathBuf,
-    /// How far to go; as far as the plan says where left out
+    /// How far to go; without it, as far as the plan says
     #[arg(long, value_name = "STEP")]
     pub(super) until: Option<Until>,
     /// Only this phase (may be given again)
@@ -184,7 +184,7 @@ pub(super) struct RunArgs {
     /// Only this dataset (may be given again)
     #[arg(long = "dataset", short, value_name = "NAME")]
     pub(super) datasets: Vec<String>,
-    /// Cut this phase over, or `all` that are ready, once everything is proved (may be given again)
+    /// Cut this phase over once everything is proved; `all` for every phase (may be given again)
     #[arg(long, value_name = "PHASE|all")]
     pub(super) approve: Vec<String>,
     /// Delete more at a target than the plan's `delete_share` allows
@@ -210,7 +210,7 @@ pub(super) struct VerifyArgs {
     /// Only this dataset (may be given again)
     #[arg(long = "dataset", short, value_name = "NAME")]
     pub(super) datasets: Vec<String>,
-    /// How thoroughly; as the plan says where left out
+    /// How thoroughly to look; without it, as the plan says
     #[arg(long, value_name = "LEVEL")]
     pub(super) level: Option<LevelArg>,
     /// Copy again exactly what is missing or different, and verify once more; deletes nothing
@@ -248,8 +248,8 @@ pub(super) struct StatusArgs {
   migrate cutover plan.toml --phase e-commerce --withdraw   # its approval no longer holds
 
 The phase must be proved: `migrate run plan.toml` brings it there. To name it here is to approve it.
-If another process drives the migration, the approval is left with it. An approval is kept until the
-phase is cut over; `migrate status` shows it. To withdraw one stops a run that is about to act on it.")]
+If another process drives the migration, that process gets the approval. An approval is kept until the
+phase is cut over; `migrate status` shows it. Withdrawing one stops a run that is about to act on it.")]
 pub(super) struct CutoverArgs {
     /// The plan file
     #[arg(value_name = "PLAN")]
@@ -275,8 +275,8 @@ pub(super) struct CutoverArgs {
   migrate abort plan.toml --discard --yes   # the same, without a question
 
 Unfinished uploads are aborted and approvals withdrawn. What was copied stays, unless --discard is
-given: then what this migration wrote is deleted where nobody else has written over it since. It asks
-first, with the number of objects and bytes at each target; without a terminal it needs --yes.")]
+given: then what this migration wrote is deleted, unless another writer has written over it since. It
+asks first, with the number of objects and bytes at each target; without a terminal it needs --yes.")]
 pub(super) struct AbortArgs {
     /// The plan file
     #[arg(value_name = "PLAN")]
@@ -301,9 +301,9 @@ pub(super) struct AbortArgs {
   migrate resolve plan.toml 2026/07/a.json --reason 'the shop wrote it again'
   migrate resolve plan.toml --dataset storefront --all
 
-A late write came to the old lead after the final verification: the new lead lacks it. Carry over what is
-to stand there, and run again: what both leads hold alike is settled. What is not to be carried over is
-for a person to decide; that is recorded with who and when, and nothing is copied or deleted.")]
+A late write came to the old lead after the final verification: the new lead lacks it. Carry over what
+the new lead is to hold, and run again: that settles what both leads hold alike. A person decides about
+the rest; `resolve` records the decision, the operator and the time, and copies and deletes nothing.")]
 pub(super) struct ResolveArgs {
     /// The plan file
     #[arg(value_name = "PLAN")]
@@ -311,13 +311,13 @@ pub(super) struct ResolveArgs {
     /// Which records, as `migrate resolve PLAN` lists them
     #[arg(value_name = "KEY", conflicts_with = "all")]
     pub(super) keys: Vec<String>,
-    /// All that are open
+    /// All late writes that are open
     #[arg(long)]
     pub(super) all: bool,
-    /// Only of this dataset (may be given again)
+    /// Only late writes of this dataset (may be given again)
     #[arg(long = "dataset", short, value_name = "NAME")]
     pub(super) datasets: Vec<String>,
-    /// Why, to be kept with the decision
+    /// Why; kept with the decision
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
     /// Print one JSON document
@@ -327,21 +327,21 @@ pub(super) struct ResolveArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  migrate limits plan.toml                                  # what holds in place of the plan's
+  migrate limits plan.toml                                  # the limits that replace the plan's
   migrate limits plan.toml beijing bandwidth=50MB/s requests_per_second=200
   migrate limits plan.toml beijing bandwidth=none           # no limit
   migrate limits plan.toml beijing bandwidth=plan           # what the plan says again
 
-A run that is under way keeps the new limits at once, later runs keep them too. NAME is a site's or
-a dataset's; where both have it, write site:NAME or dataset:NAME.")]
+A run that is under way keeps the new limits at once, later runs keep them too. The name is a site's or
+a dataset's; if both have it, write site:NAME or dataset:NAME.")]
 pub(super) struct LimitsArgs {
     /// The plan file
     #[arg(value_name = "PLAN")]
     pub(super) plan: PathBuf,
-    /// Whose limits
+    /// The site or dataset whose limits these are
     #[arg(value_name = "SITE|DATASET")]
     pub(super) of: Option<String>,
-    /// Which: `bandwidth`, `requests_per_second`, `window` (sites only)
+    /// The limits: `bandwidth`, `requests_per_second`, `window` (sites only)
     #[arg(value_name = "KEY=VALUE", requires = "of")]
     pub(super) settings: Vec<String>,
     /// Print one JSON document
@@ -355,19 +355,19 @@ pub(super) struct LimitsArgs {
   migrate rehearse plan.toml --seed 7 --scale 3      # other data, three times as much
   migrate rehearse plan.toml --until verified        # no cutover
 
-Every endpoint, directory, route, credential, hook, CDN and probe of the plan is replaced by a local
-stand-in. The same plan, seed and scale end in the same state, which the answer names by a digest.")]
+A local stand-in replaces every endpoint, directory, route, credential, hook, CDN and probe of the plan.
+The same plan, seed and scale end in the same state; the answer names its digest.")]
 pub(super) struct RehearseArgs {
     /// The plan file
     #[arg(value_name = "PLAN")]
     pub(super) plan: PathBuf,
-    /// What the sample data is made of
+    /// The seed of the sample data
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
-    /// How much of it: 1 is about a thousand objects
+    /// How much sample data: 1 is about a thousand objects
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = scale)]
     pub(super) scale: f64,
-    /// How far to go; as far as the plan says where left out
+    /// How far to go; without it, as far as the plan says
     #[arg(long, value_name = "STEP")]
     pub(super) until: Option<Until>,
     /// Print events, one JSON object a line; the last is `rehearsal_ended`
@@ -375,7 +375,7 @@ pub(super) struct RehearseArgs {
     pub(super) json: bool,
 }
 
-/// More would not fit into memory, where the local cloud keeps its data.
+/// The local cloud keeps its data in memory, and more would not fit.
 const SCALE_MAX: f64 = 100.0;
 
 fn scale(text: &str) -> Result<f64, String> {
@@ -392,7 +392,7 @@ pub(super) enum Until {
     Copied,
     /// Copied and proved equal
     Verified,
-    /// Cut over where the plan says so: the lead moves, once the phase is approved
+    /// Cut over, if the plan says so: the lead moves, once the phase is approved
     Cutover,
 }
 

@@ -12,17 +12,17 @@ use migrate_core::model::Timestamp;
 use migrate_ledger::{Answer, Record, Request, RequestRow};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How often a lock is tried that nobody says he holds.
+/// How often to try a taken lock whose file names no holder.
 const TRIES: u32 = 20;
 
-/// What is said of a request that is being carried out.
+/// The answer about a request that is being carried out.
 const TAKEN: &str = "the running process carries it out, and `migrate status` will show what came of it";
 
-/// Who carries a command out.
+/// The process that carries a command out.
 pub(super) enum Driver {
     /// This process, for as long as it holds the lock.
     Ourselves(Lock),
-    /// Another one, and this is what it said.
+    /// Another one, with its answer.
     Other(Answer),
 }
 
@@ -36,7 +36,7 @@ pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<
             Err(held) => held,
         };
         tried += 1;
-        // A process that is just ending has taken its name out of the lock, and not yet let go of it.
+        // A process that is just ending has removed its name from the lock file and still holds the lock.
         match session.state.holder() {
             Some(holder) => break holder,
             None if tried < TRIES => {}
@@ -68,12 +68,12 @@ pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<
         if session.state.holder().is_some() {
             continue;
         }
-        // It has ended without an answer: the request is taken back and carried out here.
+        // It ended without an answer: take the request back and carry it out here.
         let lock = session.state.lock(&session::typed())?;
         if let Some(answer) = ledger.answer_to(&id).await.map_err(failed)? {
             return Ok(Driver::Other(answer));
         }
-        let answer = Answer { done: false, detail: "nobody was there to carry it out".to_owned() };
+        let answer = Answer { done: false, detail: "no process was there to carry it out".to_owned() };
         ledger.append(vec![Record::Answered { id, answer, at: now() }]).await.map_err(failed)?;
         return Ok(Driver::Ourselves(lock));
     }

@@ -24,12 +24,12 @@ pub(super) fn cutover(args: &CutoverArgs, global: &Global) -> Result<Code, Failu
     let begun = begin(&session, args).map_err(|failure| documented(failure, args.json))?;
     match begun {
         Some(code) => Ok(code),
-        // Nobody else drives the migration.
+        // No other process drives the migration.
         None => run::run(&as_run(args), global),
     }
 }
 
-/// Looks, or asks who drives the migration; `None` where the cutover is to be carried out here.
+/// Looks, or asks the process that drives the migration; `None` if this process is to carry the cutover out.
 fn begin(session: &Session, args: &CutoverArgs) -> Result<Option<Code>, Failure> {
     let phase = session.phases(std::slice::from_ref(&args.phase))?.remove(0);
     if args.dry_run {
@@ -43,7 +43,7 @@ fn begin(session: &Session, args: &CutoverArgs) -> Result<Option<Code>, Failure>
         let found = session.plan.phases.iter().find(|one| one.name == phase);
         let binds = engine::approval_binds(&session.plan, found.expect("the plan has the phase"));
         match drive_or_ask(session, Request::Approve { phase: phase.clone(), binds }).await? {
-            // The run takes it again, and says itself who holds it if somebody was faster.
+            // The run takes the lock again, and names its holder if another process was faster.
             Driver::Ourselves(_lock) => Ok(None),
             Driver::Other(Answer { done, detail }) => {
                 let next = session.next(&Situation::Driven);
@@ -60,7 +60,7 @@ fn begin(session: &Session, args: &CutoverArgs) -> Result<Option<Code>, Failure>
     })
 }
 
-/// Withdraws the approval of a phase, here or in the process that drives the migration.
+/// Withdraws the approval of a phase, here or through the process that drives the migration.
 fn withdraw(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failure> {
     let Answer { done, detail } = session::block_on(async {
         if session.ledger_to_read()?.is_none() {
@@ -90,8 +90,7 @@ fn withdraw(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Fa
     Ok(if done { Code::Done } else { Code::Differs })
 }
 
-/// The same as a run of the phase with its approval: what has changed since it was proved is brought
-/// over first.
+/// The same as a run of the phase with its approval: it first brings over what has changed since the proof.
 fn as_run(args: &CutoverArgs) -> RunArgs {
     RunArgs {
         plan: args.plan.clone(),
@@ -119,7 +118,7 @@ fn of_phase<'a>(standing: &'a [PhaseStanding], phase: &PhaseName) -> impl Iterat
     standing.iter().filter(|one| one.name == *phase).flat_map(|phase| &phase.datasets)
 }
 
-/// A run proves the phase, but for what was given up: nothing that is named brings that back.
+/// A run proves the phase, except for what was given up: no command that is named brings that back.
 fn not_proved<'a>(standing: &[PhaseStanding], phase: &'a PhaseName) -> Situation<'a> {
     let given_up = of_phase(standing, phase).any(DatasetStanding::is_given_up);
     if given_up { Situation::GivenUp } else { Situation::NotProved(phase.as_str()) }
@@ -155,13 +154,13 @@ fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failur
     Ok(if ready { Code::Done } else { Code::Differs })
 }
 
-/// What the steps of a phase came to when each was checked.
+/// The steps of a phase, each with the result of its check.
 fn checked<'a>(phase: &'a PhaseName, runs: &[DryRun], standing: &'a [PhaseStanding]) -> Situation<'a> {
     let of_phase = || of_phase(standing, phase);
     match () {
         () if !of_phase().all(DatasetStanding::is_proved) => not_proved(standing, phase),
         () if of_phase().any(DatasetStanding::lacks_proof) => Situation::NothingCompared,
-        // The answer names what refused a step.
+        // The answer says what refused a step.
         () if !runs.iter().all(|run| run.ready) => Situation::Blocked,
         () if runs.iter().all(|run| run.steps.is_empty()) => Situation::of_standing(standing),
         () => Situation::StepsChecked(phase.as_str()),
@@ -186,6 +185,6 @@ fn text(phase: &PhaseName, runs: &[DryRun]) -> String {
         }
     }
     let datasets = render::count(runs.len() as u64, "dataset moves", "datasets move");
-    let _ = writeln!(text, "{datasets} together: none begins a step before all are through the one before it");
+    let _ = writeln!(text, "{datasets} together: none begins a step before all have finished the one before it");
     text
 }

@@ -16,6 +16,7 @@ use migrate_store::ErrorKind;
 /// What to do about a directory that cannot be written.
 pub(super) const UNWRITABLE: &str =
     "make the state directory yours and writable, or name another place with --state DIR or MIGRATE_STATE";
+
 /// What a command's end means to the shell. `migrate help exit-codes` documents it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
@@ -53,7 +54,7 @@ pub(super) struct Failure {
 enum Details {
     /// What is wrong with the plan.
     Diagnostics(Value),
-    /// What a saved plan was bound to and is no longer so.
+    /// What has changed since a plan was saved.
     Changes(Value),
     /// What would be deleted.
     Deletions(Value),
@@ -94,7 +95,7 @@ impl Failure {
         }
         let changes = serde_json::to_value(changes).expect("changes are plain data");
         Self { details: Some(Details::Changes(changes)), ..Self::new(Code::Differs, message) }
-            .mended_by("look at what has changed; where it is right, save the plan anew")
+            .mended_by("look at what has changed; if it is right, save the plan anew")
     }
 
     /// A deletion that no one has confirmed.
@@ -160,7 +161,7 @@ impl Failure {
             _ => format!("error: {}", self.message),
         };
         if let Some(mend) = self.mend().filter(|mend| !self.message.contains(mend)) {
-            let _ = write!(text, "\nmend: {mend}");
+            let _ = write!(text, "\nhelp: {mend}");
         }
         match self.next.as_deref() {
             Some(Next::Command { command, .. }) => _ = write!(text, "\nnext: {command}"),
@@ -229,6 +230,6 @@ mod tests {
         let error = StoreError::new(ErrorKind::Denied, "read", "s3://a/b", "no").on(&"ann.json".into());
         let failure = Failure::engine(&EngineError::Store(error), Redactor::new(true));
         assert!(!failure.to_text().contains("ann.json"), "{}", failure.to_text());
-        assert!(failure.to_text().contains("mend: give"), "{}", failure.to_text());
+        assert!(failure.to_text().contains("help: give"), "{}", failure.to_text());
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use migrate_engine::Shutdown;
 
-/// Listens for as long as what it returns lives.
+/// Listens until the returned set is dropped.
 pub(super) fn listen(shutdown: &Shutdown) -> Result<JoinSet<()>, Failure> {
     let failed = |error| Failure::new(Code::Incomplete, format!("failed to listen for signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! `migrate limits`: shows or changes what must not be exceeded.
+//! `migrate limits`: shows or changes limits.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -26,7 +26,7 @@ fn limited(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
     let of = args.of.as_deref().map(|name| owner(&session, name)).transpose()?;
     if let Some(of) = of.filter(|_| !args.settings.is_empty()) {
         let settings = settings(&args.settings)?;
-        // What could never hold is refused before anybody is asked.
+        // Refuse an impossible limit before asking another process.
         let (checked, _) = limits_set(&session.plan, &of, &settings.clone().into_iter().collect::<Vec<_>>());
         if !checked.done {
             return Err(Failure::new(Code::Wrong, checked.detail).then(session.next(&Situation::WrongLimit)));

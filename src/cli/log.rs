@@ -1,9 +1,8 @@
 //! Logs, to stderr.
 //!
-//! Where keys are to be hidden, every line goes through [`Hiding`], which shows of a line only what it knows
-//! to hold no key: its fixed text, numbers, and keys and errors once they are hidden. A value of any other
-//! type is left out, so that a line that is written without a thought of this shows too little, never too
-//! much. Other crates' lines, of whose texts nothing is known, are off.
+//! If the plan hides keys, every line goes through [`Hiding`], which shows only the parts that hold no key: the
+//! fixed text, numbers, and keys and errors in their hidden form. It leaves out a value of any other type, so a
+//! careless line shows too little, never too much. Lines of other crates are off: their texts are unknown.
 
 use std::{
     error::Error,
@@ -31,10 +30,10 @@ use migrate_core::{model::Key, report::Redactor};
 use migrate_engine::EngineError;
 use migrate_store::StoreError;
 
-/// What stands in place of a value that may name a key.
+/// Shown in place of a value that may name a key.
 const LEFT_OUT: &str = "(hidden)";
 
-/// Starts to log. Libraries never log below `warn`: what they say there may hold signed requests.
+/// Starts to log. Libraries never log below `warn`: their lines there may hold signed requests.
 pub(super) fn start(format: LogFormat, hides_keys: bool) {
     let filter = EnvFilter::new(directives(format, hides_keys));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
@@ -53,8 +52,8 @@ fn directives(format: LogFormat, hides_keys: bool) -> String {
     }
     let others = format.level.min(tracing::Level::WARN);
     let mut text = format!("{others},migrate={}", format.level).to_lowercase();
-    // A rehearsal's server calls an error what its client has provoked on purpose; the SDK calls a bug of its own
-    // what a server answers that is no S3. We say both in our own words.
+    // A rehearsal's server logs as errors what its client has provoked on purpose; the SDK logs as its own bug an
+    // answer that is not S3's. We report both in our own words.
     if format.level < tracing::Level::DEBUG {
         text.push_str(",s3s=off,aws_smithy_runtime=off");
     }
@@ -119,7 +118,7 @@ impl Visit for Shown {
         self.show(field, value);
     }
 
-    /// A text is a key, or nobody knows what it holds.
+    /// A text is a key, or its content is unknown.
     fn record_str(&mut self, field: &Field, value: &str) {
         let hidden = Redactor::new(true).key(&Key::from(value));
         self.show(field, if field.name() == "key" { hidden.as_str() } else { LEFT_OUT });
@@ -139,7 +138,7 @@ impl Visit for Shown {
         self.show(field, text);
     }
 
-    /// The fixed text of a line, which names no key: `tests/it/tidy.rs` sees to that.
+    /// The fixed text of a line, which names no key: `tests/it/tidy.rs` enforces that.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let text = if field.name() == "message" { format!("{value:?}") } else { LEFT_OUT.to_owned() };
         self.show(field, text);

@@ -1,11 +1,11 @@
-//! The command line: reads arguments, starts what is asked for, shows what comes of it, and turns
-//! it into an exit code.
+//! The command line: reads arguments, starts the command, shows its answer, and turns its end into an
+//! exit code.
 //!
 //! # What goes where
 //!
 //! The answer goes to stdout, progress and complaints to stderr. With `--json` stdout carries only
-//! JSON: one document, or for `run` one event a line of which the last is `run_ended`; a command that
-//! fails still answers with a document, `{"error": ...}`.
+//! JSON: one document, or for `run` one event a line, `run_ended` last. A command that fails still answers
+//! with a document, `{"error": ...}`.
 //!
 //! # Who does what
 //!
@@ -48,7 +48,7 @@ mod verify;
 use args::{Cli, Command};
 use error::Code;
 
-/// Runs the command that the process was started with.
+/// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

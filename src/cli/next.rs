@@ -1,4 +1,4 @@
-//! [`Next`]: what is next, as an answer ends with it.
+//! [`Next`]: what is next, at the end of an answer.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use serde_json::Value;
 pub(super) enum Next {
     /// This command.
     Command {
-        /// What has to be mended first; without it the command would end as the last one did.
+        /// What to correct first; until then the command would end as the last one did.
         mend: Option<String>,
-        /// As one types it.
+        /// As an operator types it.
         command: String,
     },
-    /// Nothing, and what there is to know of that.
+    /// Nothing, and perhaps the reason.
     Nothing(Option<String>),
 }
 
@@ -28,7 +28,7 @@ impl Next {
         }
     }
 
-    /// What has to be mended first.
+    /// What to correct first.
     pub(super) fn mend(&self) -> Option<&str> {
         match self {
             Self::Command { mend, .. } => mend.as_deref(),
@@ -47,7 +47,7 @@ impl Next {
 impl fmt::Display for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Command { mend: Some(mend), command } => write!(f, "mend: {mend}\nnext: {command}"),
+            Self::Command { mend: Some(mend), command } => write!(f, "help: {mend}\nnext: {command}"),
             Self::Command { mend: None, command } => write!(f, "next: {command}"),
             Self::Nothing(Some(why)) => write!(f, "next: nothing is left to do; {why}"),
             Self::Nothing(None) => f.write_str("next: nothing is left to do"),

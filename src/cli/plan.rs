@@ -30,10 +30,10 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let options = SurveyOptions { datasets: session.datasets(&args.datasets)?, probe: !args.no_probe };
     if let Some(out) = &args.out {
         if args.no_probe {
-            return Err(Failure::new(Code::Wrong, "a saved plan is bound to what a probe finds, and there is none")
+            return Err(Failure::new(Code::Wrong, "a saved plan needs what a probe finds, and --no-probe sends none")
                 .mended_by("leave out --no-probe, or --out"));
         }
-        // Better now than after a long survey.
+        // Check now, not after a long survey.
         saved::may_write(out)?;
     }
     let Looked { preview, bindings } = session::block_on(look(&session, &options, args))?;
@@ -44,7 +44,7 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let typed = session::typed();
     let next = session.next(&match out {
         _ if preview.stopped => Situation::Stopped(&typed),
-        // A run would copy and prove nothing, and refuse the cutover.
+        // A run would have nothing to copy or prove, and would refuse the cutover.
         _ if preview.runnable && lacks_proof(&preview) => Situation::NothingCompared,
         Some(out) => Situation::Saved(out),
         None if preview.runnable => Situation::Runnable,
@@ -82,10 +82,10 @@ fn lacks_proof(preview: &Preview) -> bool {
     datasets().any(|dataset| dataset.cutover.is_some() && dataset.nothing_to_compare)
 }
 
-/// What a survey came to.
+/// The result of a survey.
 struct Looked {
     preview: Preview,
-    /// What a saved plan is bound to, where one is asked for.
+    /// What a saved plan is bound to, if one was asked for.
     bindings: Option<Result<Bindings, Failure>>,
 }
 
@@ -98,8 +98,8 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let display = progress::show(events, show, session.redactor);
     let sites = crate::connect::sites();
     let failure = |error| Failure::engine(&error, session.redactor);
-    // Before the survey: what changes between the two is then found by the run. Where it fails, the survey
-    // shows what stands in the way.
+    // Before the survey, so that the run finds what changes between the two. If it fails, the survey shows what
+    // stands in the way.
     let bindings = if args.out.is_some() {
         let bound = survey::bindings(&session.plan, &sites, ledger.clone(), &options.datasets, &shutdown).await;
         Some(bound.map_err(failure))

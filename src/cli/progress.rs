@@ -1,6 +1,6 @@
-//! Shows events as they come: bars on a terminal, one plain line every few seconds elsewhere, NDJSON
-//! where asked. It decides nothing, and runs on a thread of its own: a slow terminal or pipe never
-//! holds up the engine.
+//! Shows events as they come: bars on a terminal, one plain line every few seconds elsewhere, NDJSON on
+//! request. It decides nothing, and runs on a thread of its own: a slow terminal or pipe never holds up the
+//! engine.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,38 +20,38 @@ use migrate_core::{
 };
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
-/// Rates are of this last stretch of time.
+/// The time that rates are measured over.
 const RATE_OVER: Duration = Duration::from_secs(15);
-/// Failed records that are told as they come; the answer lists them again.
+/// Failed records that are shown as they come; the answer lists them again.
 const FAILURES_TOLD: u64 = 10;
 const STEPS: u64 = 1000;
-/// Differences of each kind that are kept for the answer.
+/// The number of differences of each kind kept for the answer.
 pub(super) const DIFFERENCES_SEEN: usize = 10;
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Show {
-    /// Bars or lines on stderr, as it is a terminal or not.
+    /// Bars on stderr if it is a terminal, else lines.
     Progress,
-    /// The same, but nothing of what the answer of a survey holds.
+    /// The same, without what the answer of a survey holds.
     Survey,
-    /// Nothing but warnings.
+    /// Only warnings.
     Quiet,
     /// Events on stdout, one a line.
     Json,
 }
 
-/// What was seen of a dataset that the ledger does not hold.
+/// What events told about a dataset and the ledger does not hold.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
-    /// Bytes read from its source in this run, to copy them.
+    /// Bytes that this run has read from its source to copy them.
     pub(super) source_bytes_read: u64,
-    /// Bytes that the passes of this run have copied, by target. Of one that an earlier run began, all.
+    /// Bytes that the passes of this run have copied, by target. A pass that an earlier run began counts whole.
     copied: Vec<u64>,
-    /// Those of the pass under way.
+    /// The same for the pass under way.
     copying: Vec<u64>,
-    /// The first differences that the last verification found, with their targets: those that both sides
-    /// should agree on, then records that only the target has.
+    /// The first differences of the last verification, with their targets: first where both sides should agree,
+    /// then records that only the target has.
     pub(super) broken: Vec<(String, Difference)>,
     pub(super) extra: Vec<(String, Difference)>,
 }
@@ -76,7 +76,7 @@ impl Seen {
                     *copied += target.tally.copied_bytes;
                 }
             }
-            // What was found before no longer counts.
+            // Earlier findings no longer count.
             Event::DatasetState { state: State::Copying { .. } | State::Verified { .. }, .. } => {
                 self.broken.clear();
                 self.extra.clear();
@@ -103,7 +103,7 @@ fn about(event: &Event) -> Option<&DatasetName> {
     }
 }
 
-/// Starts to show. Ends, with what was seen, when nobody tells events any more.
+/// Shows events until their sender is gone, then returns what was seen.
 pub(super) fn show(
     mut events: UnboundedReceiver<Event>,
     show: Show,
@@ -167,7 +167,7 @@ impl Display {
                 self.end_bar(&dataset);
                 self.paces.remove(&dataset);
                 self.told.insert(dataset.clone(), now);
-                // The steps of a cutover tell these.
+                // The steps of a cutover show these.
                 if !matches!(state, State::Switching { .. } | State::Switched { .. }) {
                     self.line(&format!("{dataset}: {}", state.name()));
                 }
@@ -201,7 +201,7 @@ impl Display {
             Event::NeedsApproval { phase, .. } => self.line(&format!("phase {phase}: everything is proved")),
             Event::Approved { phase, by } => self.line(&format!("phase {phase}: the cutover is approved by {by}")),
             Event::CutoverStep { dataset, step, detail } => self.line(&format!("{dataset}: {step}: {detail}")),
-            // A second is over before it is read.
+            // A wait of a second is over before a person has read the line.
             Event::Waiting { dataset, reason, seconds } if seconds > 1 => {
                 self.line(&format!("{dataset}: waits up to {seconds} s for {reason}"));
             }
@@ -257,7 +257,7 @@ impl Display {
     }
 }
 
-/// The text of an event that is shown however little is to be shown.
+/// The text of an event that even `--quiet` shows.
 fn warned(event: &Event) -> Option<String> {
     Some(match event {
         Event::Warning { dataset: Some(dataset), message, .. } => format!("warning: {dataset}: {message}"),
@@ -291,13 +291,13 @@ fn eta(speed: &Speed) -> String {
     speed.left.map_or_else(String::new, |left| format!(", about {} left", render::duration(left)))
 }
 
-/// What of a dataset was done when, over the last stretch of time.
+/// How far a dataset was at each moment of the last stretch of time.
 #[derive(Debug, Default)]
 struct Pace {
     samples: VecDeque<(Instant, f64, u64)>,
 }
 
-/// How fast it goes, as far as it can be told.
+/// How fast it goes, as far as that is known.
 #[derive(Debug, Default, PartialEq)]
 struct Speed {
     bytes_per_second: Option<u64>,
@@ -318,7 +318,7 @@ impl Pace {
         #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
         let rate = bytes.saturating_sub(bytes_then) as f64 / seconds;
         let per_second = (fraction - fraction_then) / seconds;
-        // A fraction is an estimate: where it hardly moves, it says nothing about the end.
+        // A fraction is an estimate: if it hardly moves, it says nothing about the end.
         let left = (per_second > 1e-7).then(|| ((1.0 - fraction) / per_second).max(0.0));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is a positive number")]
         let bytes_per_second = (rate > 0.0).then_some(rate as u64);
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(pace.add(start, 0.0, 0), Speed::default());
         let speed = pace.add(start + Duration::from_secs(10), 0.5, 1000);
         assert_eq!(speed, Speed { bytes_per_second: Some(100), left: Some(Duration::from_secs(10)) });
-        // What was done at first no longer counts.
+        // The oldest entries no longer count.
         let _between = pace.add(start + Duration::from_secs(40), 0.5, 1000);
         let stalled = pace.add(start + Duration::from_secs(61), 0.5, 1000);
         assert_eq!(stalled, Speed::default());

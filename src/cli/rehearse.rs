@@ -107,7 +107,7 @@ impl Rehearsal<'_> {
         let running = Running { session: self.session, args: &run_args, options, again: again.clone() };
         let mut worked = self.run(&running, &writers, &shutdown).await?;
         if worked.outcome.datasets.iter().all(|dataset| dataset.reached) && goal == Goal::CutOver {
-            // Those whose lead has moved go on at the new one, to the end of what they have to write.
+            // Writers whose lead has moved go on at the new one until they have written everything.
             while !shutdown.is_draining()
                 && let Some(ended) = writing.join_next().await
             {
@@ -150,8 +150,7 @@ impl Rehearsal<'_> {
         })
     }
 
-    /// Runs; where no approval waits for the writers to come to rest, runs again when they have, as
-    /// anybody would.
+    /// Runs. If no approval waits until the writers rest, runs again once they do, as an operator would.
     async fn run(
         &self,
         running: &Running<'_>,
@@ -190,7 +189,7 @@ impl Rehearsal<'_> {
         Ok(())
     }
 
-    /// What `migrate plan` would show.
+    /// Surveys the plan as `migrate plan` does.
     async fn preview(&self, shutdown: &Shutdown) -> Result<Preview, Failure> {
         let sites = Sites::new(self.cloud.connect(), RetryPolicy::default());
         let options = SurveyOptions { datasets: Vec::new(), probe: true };
@@ -281,8 +280,7 @@ fn broke_off(error: &WriterError) -> Failure {
     Failure::new(Code::Incomplete, format!("the rehearsal's application broke off: {cause}"))
 }
 
-/// Approves a phase once its applications have come to rest, as an operator would who makes them
-/// read-only first.
+/// Approves a phase once its applications rest, like an operator who makes them read-only first.
 #[derive(Debug)]
 struct AtRest {
     writers: Vec<Arc<Writer>>,

@@ -55,12 +55,11 @@ pub(super) fn duration(time: Duration) -> String {
     }
 }
 
-/// One thing or several.
+/// A number with its noun, in the singular or the plural.
 pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// How writes are proved, as a phrase.
 /// How the conditions of writes and deletes are kept.
 pub(super) fn conditions(conditions: &Conditions) -> String {
     let Conditions { create, replace, create_in_parts, replace_in_parts, delete } = conditions;
@@ -74,6 +73,7 @@ pub(super) fn conditions(conditions: &Conditions) -> String {
     )
 }
 
+/// How writes are proved, as a phrase.
 pub(super) fn proof(proof: Proof) -> &'static str {
     match proof {
         Proof::SignedPayload => "it refuses what does not match the signed SHA-256",
@@ -84,7 +84,7 @@ pub(super) fn proof(proof: Proof) -> &'static str {
     }
 }
 
-/// An upload that nobody can tell for this migration's own.
+/// An upload that may or may not be this migration's own.
 pub(super) fn unclaimed(key: &Key, target: &str, ids: &[String], asked_for: &str) -> String {
     let which = match ids {
         [] => "its id is not known".to_owned(),
@@ -93,11 +93,11 @@ pub(super) fn unclaimed(key: &Key, target: &str, ids: &[String], asked_for: &str
     };
     format!(
         "an upload of {key} to {target} was asked for at {asked_for} without an answer, and may be left there \
-         ({which}): abort it if nobody else uploads there"
+         ({which}): abort it if no other program uploads there"
     )
 }
 
-/// How often the source was read for what was copied: the target of the design is once.
+/// How often the source was read for what was copied: the design aims at once.
 pub(super) fn source_read(read: u64, copied: u64) -> String {
     let shown = ByteCount(read);
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]

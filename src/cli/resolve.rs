@@ -1,4 +1,4 @@
-//! `migrate resolve`: records what a person has decided of late writes.
+//! `migrate resolve`: records what a person has decided about late writes.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -21,12 +21,12 @@ use migrate_core::{
 use migrate_engine::{self as engine, EngineError};
 use migrate_ledger::{Answer, Ledger, Request};
 
-/// Late writes that the answer lists of each dataset.
+/// Late writes of each dataset that the answer lists.
 const SHOWN: usize = 100;
 /// Late writes read from the ledger at once.
 const PAGE: usize = 1000;
 
-/// Which late writes, by dataset: these keys, or all that are open.
+/// A selection of late writes, by dataset: these keys, or all that are open.
 type Late = Vec<(DatasetName, Option<Vec<Key>>)>;
 
 pub(super) fn resolve(args: &ResolveArgs, global: &Global) -> Result<Code, Failure> {
@@ -47,7 +47,7 @@ fn resolved(args: &ResolveArgs, global: &Global) -> Result<Code, Failure> {
     Ok(if is_left { Code::Differs } else { Code::Done })
 }
 
-/// Records the decision, or has the process record it that drives the migration; what was done.
+/// Records the decision, or has the process that drives the migration record it; returns what was done.
 async fn decide(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) -> Result<String, Failure> {
     let late = named(session, args, asked).await?;
     let request = Request::Resolve { late: late.clone(), reason: args.reason.clone() };
@@ -69,8 +69,8 @@ async fn decide(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) ->
     }
 }
 
-/// Finds what was named among the late writes that are open; one that is not there is a typing error, and
-/// nothing is recorded.
+/// Finds the named records among the open late writes. A name that is not there is a typing error, and nothing
+/// is recorded.
 async fn named(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) -> Result<Late, Failure> {
     let ledger = session.ledger_to_read()?;
     if args.all {
@@ -97,7 +97,7 @@ async fn named(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) -> 
     Ok(late)
 }
 
-/// The late write of this name, which may be that of a hidden key.
+/// The late write of this name, which may be the shown form of a hidden key.
 async fn find(
     ledger: &Ledger,
     dataset: &DatasetName,
@@ -120,7 +120,7 @@ async fn find(
     Ok(None)
 }
 
-/// The late writes of one dataset that are open.
+/// The open late writes of one dataset.
 struct Left {
     dataset: DatasetName,
     count: u64,

@@ -52,7 +52,7 @@ fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
     session::block_on(run.begin())
 }
 
-/// The datasets that are asked for: of a saved plan, those that it is for.
+/// The selected datasets; a saved plan selects those that it is for.
 fn datasets(session: &Session, args: &RunArgs) -> Result<Vec<DatasetName>, Failure> {
     let Some((file, saved)) = session.saved.as_ref().filter(|(_, saved)| !saved.datasets.is_empty()) else {
         return session.datasets(&args.datasets);
@@ -74,7 +74,7 @@ fn datasets(session: &Session, args: &RunArgs) -> Result<Vec<DatasetName>, Failu
     }
 }
 
-/// How far a run is to go; as far as the plan says where nothing was said.
+/// How far a run is to go; without a flag, as far as the plan says.
 pub(super) fn goal(until: Option<Until>) -> Goal {
     match until {
         Some(Until::Copied) => Goal::Copied,
@@ -88,7 +88,7 @@ fn refuse(session: &Session, args: &RunArgs, options: &RunOptions) -> Result<(),
     let to_cutover = options.goal == Goal::CutOver;
     let mut asked = engine::asked(&session.plan, &options.phases, &options.datasets).peekable();
     if asked.peek().is_none() {
-        return Err(Failure::new(Code::Wrong, "no dataset is in the phases and has the name that you asked for")
+        return Err(Failure::new(Code::Wrong, "no dataset that you named is in a phase that you named")
             .then(session.next(&Situation::NothingSelected)));
     }
     for dataset in asked {
@@ -107,17 +107,17 @@ fn refuse(session: &Session, args: &RunArgs, options: &RunOptions) -> Result<(),
 }
 
 impl Running<'_> {
-    /// Refuses what must be refused, then runs.
+    /// Checks a saved plan for changes and takes the lock, then runs.
     async fn begin(&self) -> Result<Code, Failure> {
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
-        // The same for the look and the run, which then need not ask again.
+        // One value for the look and the run, so that the run need not probe again.
         let sites = crate::connect::sites();
         if self.args.accept_places {
             sites.accept_places();
         }
-        // What another process is about to change must not seem stale. Where nothing has begun there is
-        // nobody to wait for, and nothing is made before it is known that something will.
+        // What another process is about to change must not seem stale, so take the lock before the look. If
+        // nothing has begun there is no such process, and nothing is made before the look allows it.
         let early = self.session.saved.is_some() && self.session.state.is_there();
         let early = early.then(|| self.hold()).transpose()?;
         if let Some((file, saved)) = &self.session.saved {
@@ -144,7 +144,7 @@ impl Running<'_> {
         session.state.lock(&session::typed()).map_err(|failure| failure.then(session.next(&Situation::Driven)))
     }
 
-    /// Refuses a saved plan where what it is bound to has changed.
+    /// Refuses a saved plan if what it is bound to has changed.
     async fn refuse_stale(
         &self,
         file: &Path,
@@ -189,7 +189,7 @@ impl Running<'_> {
         Ok(code)
     }
 
-    /// Runs, with the display that was asked for.
+    /// Runs, with progress or events as the flags say.
     pub(super) async fn work(&self, sites: &Sites, shutdown: Shutdown) -> Result<Worked, Failure> {
         let ledger = Arc::new(self.session.ledger_to_write()?);
         let before = self.standing(&ledger).await?;

@@ -1,4 +1,4 @@
-//! A run as it was asked for, and as it is asked for again.
+//! A run as it was typed, and as it is typed again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,16 +11,16 @@ use super::{
 use migrate_core::model::{DatasetName, PhaseName};
 use migrate_engine::{RunOptions, RunOutcome, standing::PhaseStanding};
 
-/// Failed records that the answer lists.
+/// The most failed records that the answer lists.
 pub(super) const FAILURES_SHOWN: usize = 10;
 
-/// The words that name what a run is asked to take.
+/// The words that select phases and datasets.
 pub(super) fn selection(args: &RunArgs) -> Vec<&str> {
     let phases = args.phases.iter().flat_map(|name| ["--phase", name]);
     phases.chain(args.datasets.iter().flat_map(|name| ["--dataset", name])).collect()
 }
 
-/// The same command again; but what was withdrawn meanwhile, it must not approve anew.
+/// The same command again, without the approvals that were withdrawn meanwhile.
 pub(super) fn again(session: &Session, args: &RunArgs, withdrawn: &BTreeSet<PhaseName>) -> String {
     let mut more = selection(args);
     match args.until {
@@ -50,13 +50,13 @@ pub(super) struct Running<'a> {
     pub(super) again: String,
 }
 
-/// What a run came to, before anybody is told.
+/// The result of a run, before it is shown.
 pub(super) struct Worked {
     pub(super) outcome: RunOutcome,
     /// Where everything stood before and stands now.
     pub(super) before: Vec<PhaseStanding>,
     pub(super) after: Vec<PhaseStanding>,
     pub(super) seen: BTreeMap<DatasetName, Seen>,
-    /// Whether the ledger was closed as it should be.
+    /// Whether the ledger closed without an error.
     pub(super) closed: Result<(), Failure>,
 }

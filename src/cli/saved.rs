@@ -5,7 +5,7 @@
 //! no secrets, since plans hold none; it is its owner's alone, since a preview may name keys.
 //!
 //! It is no copy of the plan: a run reads the plan file anew, and goes on only where the bindings say that
-//! both mean the same. Nor is it sealed: whoever may write it may also run the plan without it.
+//! both mean the same. Nor is it sealed: a person with the right to write it may also run the plan without it.
 //!
 //! It is written beside its place, synced, and renamed, so a crash leaves the old file or the new one, and
 //! it replaces nothing but another saved plan.
@@ -51,10 +51,10 @@ pub(super) struct SavedPlan {
     /// By which version of this program.
     made_by: String,
     pub(super) plan: PlanPath,
-    /// The datasets that it is for; all where empty.
+    /// The datasets that it is for; all if empty.
     pub(super) datasets: Vec<DatasetName>,
     pub(super) bindings: Bindings,
-    /// What was shown, for whoever reads the file.
+    /// What was shown, for people that read the file.
     preview: Value,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct SavedPlan {
 pub(super) struct PlanPath {
     /// As it was typed.
     file: String,
-    /// From the root on, for whoever stands in another directory.
+    /// From the root on, for a command in another directory.
     absolute: String,
 }
 
@@ -79,8 +79,8 @@ impl PlanPath {
         Ok(Self { file: text(file)?, absolute: text(&absolute)? })
     }
 
-    /// The plan file: as it was typed where that is still the same file, which reads best in what is shown;
-    /// else from the root on; and where it has moved along with the saved plan, as it was typed again.
+    /// The plan file: as it was typed if that is still the same file, which reads best in what is shown; else from
+    /// the root on; and if it has moved along with the saved plan, as it was typed again.
     pub(super) fn file(&self) -> PathBuf {
         let (typed, absolute) = (PathBuf::from(&self.file), PathBuf::from(&self.absolute));
         if !absolute.exists() || std::path::absolute(&typed).is_ok_and(|here| here == absolute) {
@@ -90,7 +90,7 @@ impl PlanPath {
     }
 }
 
-/// Whether a text is, or was, a saved plan. One that was cut off is seen by how it begins.
+/// Whether a text is, or was, a saved plan. The beginning tells, also if the rest was cut off.
 pub(super) fn is_saved(text: &str) -> bool {
     if begins_as_saved(text) {
         return true;
@@ -105,7 +105,7 @@ fn begins_as_saved(text: &str) -> bool {
     after.is_some_and(|after| after.trim_start().starts_with(':'))
 }
 
-/// Refuses a saved plan where a plan file is wanted.
+/// Refuses a saved plan in place of a plan file.
 pub(super) fn only_run(file: &Path, text: &str) -> Failure {
     let failure = Failure::new(Code::Wrong, format!("{} is a saved plan, and only `run` takes one", file.display()));
     match SavedPlan::parse(text, file) {
@@ -115,7 +115,7 @@ pub(super) fn only_run(file: &Path, text: &str) -> Failure {
 }
 
 impl SavedPlan {
-    /// What was seen just now of the plan of a file.
+    /// Makes a saved plan of what was seen just now.
     pub(super) fn new(
         file: &Path,
         datasets: &[DatasetName],
@@ -157,7 +157,7 @@ impl SavedPlan {
                         "the saved plan {} was made by an older migrate: it has format {older}, and this one reads {FORMAT}",
                         file.display()
                     ),
-                    _ => format!("the saved plan {} has no format that was ever written", file.display()),
+                    _ => format!("the saved plan {} has a format that no version of migrate writes", file.display()),
                 },
             )
             .mended_by(format!("save it anew with `{}`", term::quoted(anew(file))))),
@@ -176,7 +176,7 @@ impl SavedPlan {
         let staged = staged(out);
         let written = stage(&staged, &text).and_then(|()| place(&staged, out, replaces));
         if written.is_err() {
-            // What is left of it is no saved plan.
+            // The rest of it is no saved plan.
             let _gone = fs::remove_file(&staged);
         }
         written.map_err(|error| failed(&error))
@@ -187,7 +187,7 @@ fn anew(file: &Path) -> [&str; 5] {
     ["migrate", "plan", "PLAN", "--out", file.to_str().unwrap_or("SAVED")]
 }
 
-/// Whether there is a saved plan at `out` that may be replaced. Everything else that is there stays.
+/// Whether there is a saved plan at `out` that may be replaced. Anything else there stays.
 pub(super) fn may_write(out: &Path) -> Result<bool, Failure> {
     let wrong = |why: String| Failure::new(Code::Wrong, why).mended_by("name another file with --out");
     let shown = out.display();
@@ -229,7 +229,7 @@ fn stage(staged: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Gives a staged file its name. Where nothing was there, nothing that came meanwhile is replaced.
+/// Gives a staged file its name. If nothing was there before, it does not replace what came meanwhile.
 fn place(staged: &Path, out: &Path, replaces: bool) -> io::Result<()> {
     if replaces {
         fs::rename(staged, out)?;

@@ -1,4 +1,4 @@
-//! A plan that was read, with its state directory: what every command begins with.
+//! A plan that was read, with its state directory: every command begins with it.
 
 use std::{
     path::{Path, PathBuf},
@@ -39,7 +39,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Reads and checks the plan, and starts to log as it allows.
+    /// Reads and checks the plan, and starts to log, with hidden keys if the plan says so.
     pub(super) fn load(file: &Path, global: &Global) -> Result<Self, Failure> {
         let text = read(file)?;
         if saved::is_saved(&text) {
@@ -106,7 +106,7 @@ impl Session {
         &self.file
     }
 
-    /// A command on the same plan and state, as one types it. Only `run` takes a saved plan.
+    /// A command on the same plan and state, as an operator types it. Only `run` takes a saved plan.
     pub(super) fn command(&self, verb: &str, more: &[&str]) -> String {
         match &self.saved {
             Some((saved, _)) if verb == "run" => self.command_on(saved, verb, more),
@@ -130,7 +130,7 @@ impl Session {
     pub(super) fn run_command(&self) -> String {
         match &self.saved {
             Some((saved, plan)) if plan.datasets.is_empty() => self.run_command_on(saved),
-            // One that was saved for some datasets does not get to the others.
+            // A plan that was saved for some datasets does not reach the others.
             _ => self.run_command_on(&self.file),
         }
     }
@@ -150,8 +150,8 @@ impl Session {
         if self.cannot_cut_over() { Goal::Verified } else { Goal::CutOver }
     }
 
-    /// The plan moves a lead that is not there yet, and this build can move it. One whose route is switched is
-    /// not there before every client has read it, and the old lead was looked at once more.
+    /// The plan moves a lead that is not there yet, and this build can move it. After the switch of its route a
+    /// lead is there once every client has read the route and the old lead was looked at once more.
     pub(super) fn leads_to_move(&self, phases: &[PhaseStanding]) -> bool {
         let moves = |one: &DatasetStanding| {
             self.plan.datasets().any(|dataset| dataset.name == one.name && dataset.cutover.is_some())
@@ -194,12 +194,12 @@ impl Session {
         standing::standing(&self.plan, ledger, goal, failures_max, &self.run_command()).await
     }
 
-    /// The ledger, to be read only; `None` where nothing has begun.
+    /// The ledger, read-only; `None` if nothing has begun.
     pub(super) fn ledger_to_read(&self) -> Result<Option<Ledger>, Failure> {
         Ledger::open_read_only(&self.state.ledger(), &self.plan.name).map_err(|error| Failure::ledger(&error))
     }
 
-    /// The ledger, to be written; the lock must be held.
+    /// The ledger for writing; the caller must hold the lock.
     pub(super) fn ledger_to_write(&self) -> Result<Ledger, Failure> {
         Ledger::open(&self.state.ledger(), &self.plan.name).map_err(|error| Failure::ledger(&error))
     }
@@ -216,7 +216,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     runtime.block_on(work)
 }
 
-/// Closes a ledger that nobody else uses any more.
+/// Closes a ledger that is no longer in use.
 pub(super) async fn close(ledger: Arc<Ledger>) -> Result<(), Failure> {
     match Arc::try_unwrap(ledger) {
         Ok(ledger) => ledger.close().await.map_err(|error| Failure::ledger(&error)),
@@ -225,7 +225,7 @@ pub(super) async fn close(ledger: Arc<Ledger>) -> Result<(), Failure> {
     }
 }
 
-/// What was typed, for whoever finds the lock taken.
+/// What was typed, for the next process that finds the lock taken.
 pub(super) fn typed() -> String {
     let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     term::quoted(std::iter::once("migrate").chain(words.iter().map(String::as_str)))

@@ -1,12 +1,12 @@
-//! The state directory of a migration: its place, its mode, and the lock of who drives it.
+//! The state directory of a migration: its place, its mode, and the lock of the process that drives it.
 //!
 //! It stands beside the plan file, so a plan that is run from two directories is one migration with one
 //! lock. A plan file that is a symbolic link is followed first, for the same reason. `--state`, or else the
 //! environment variable `MIGRATE_STATE`, names another place.
 //!
-//! The lock is the operating system's, on the file `lock`: it goes with the process, however that
-//! ends, so no stale lock ever has to be broken by hand. What stands in the file only says who holds
-//! it, and counts only while somebody does.
+//! The lock is the operating system's, on the file `lock`: it goes with the process, however that ends, so an
+//! operator never has to break a stale lock. The text in the file only names the holder, and counts only while
+//! the lock is held.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -27,14 +27,14 @@ const ROOT: &str = ".migrate";
 const VARIABLE: &str = "MIGRATE_STATE";
 const LEDGER: &str = "ledger.sqlite";
 const MODE: u32 = 0o700;
-/// `status` asks for the lock too, for an instant; who wants to keep it tries again.
+/// `status` takes the lock too, for an instant; a process that wants to keep it tries again.
 const TRIES: u32 = 10;
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
-/// Who drives a migration.
+/// The process that drives a migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Holder {
-    /// Its process.
+    /// Its process id.
     pub(super) pid: u32,
     /// The machine it runs on.
     pub(super) host: String,
@@ -59,14 +59,14 @@ pub(super) struct Lock {
 /// Where all state of a command is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Root {
-    /// The operator has named it.
+    /// The operator named it.
     Named(PathBuf),
     /// It is beside the plan file.
     BesidePlan(PathBuf),
 }
 
 impl Root {
-    /// What `--state` names, or else the environment, or else the place beside the plan file.
+    /// What `--state` names, else what the environment names, else the place beside the plan file.
     pub(super) fn find(flag: Option<&Path>, plan_file: &Path) -> Result<Self, Failure> {
         let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
         match flag.map(Path::to_owned).or(variable) {
@@ -77,7 +77,7 @@ impl Root {
 
     fn beside(plan_file: &Path) -> Result<Self, Failure> {
         let unknown = |why: &str| {
-            let message = format!("where the state of {} is cannot be told: {why}", plan_file.display());
+            let message = format!("cannot tell where the state of {} is: {why}", plan_file.display());
             Failure::new(Code::Wrong, message)
                 .mended_by(format!("name a directory with --state DIR or {VARIABLE}, or write the plan to a file"))
         };
@@ -93,7 +93,7 @@ impl Root {
         Ok(Self::BesidePlan(real.parent().unwrap_or(Path::new("")).join(ROOT)))
     }
 
-    /// What an operator has to type to get there again, if anything.
+    /// What to type to get there again, if anything.
     pub(super) fn named(&self) -> Option<&Path> {
         match self {
             Self::Named(root) => Some(root),
@@ -109,7 +109,7 @@ impl Root {
 }
 
 impl StateDir {
-    /// Where the state of `plan` is; nothing is made.
+    /// Where the state of `plan` is; makes nothing.
     pub(super) fn new(root: &Root, plan: &PlanName) -> Self {
         Self { path: root.path().join(plan.as_str()) }
     }
@@ -120,8 +120,8 @@ impl StateDir {
         Self { path: root.path().join(".rehearsal").join(plan.as_str()) }
     }
 
-    /// What to know of a state in the current directory, where earlier versions kept it, while there is none
-    /// beside the plan file.
+    /// A note about a state in the current directory, where earlier versions kept it, while there is none beside
+    /// the plan file.
     pub(super) fn left_behind(&self, root: &Root, plan: &PlanName) -> Option<String> {
         let old = Path::new(ROOT).join(plan.as_str());
         if root.named().is_some() || self.is_there() || !old.join(LEDGER).is_file() {
@@ -140,7 +140,7 @@ impl StateDir {
         &self.path
     }
 
-    /// Removes all that an earlier rehearsal has left; the lock must be held, and stays.
+    /// Removes all that an earlier rehearsal has left; the caller must hold the lock, which stays.
     pub(super) fn clear(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
@@ -166,7 +166,7 @@ impl StateDir {
         self.path.join("lock")
     }
 
-    /// Makes the directory, or takes from others what they may not see of one that exists.
+    /// Makes the directory, or takes other users' rights from one that exists.
     pub(super) fn prepare(&self) -> Result<(), Failure> {
         self.make().map_err(|error| {
             Failure::new(
@@ -186,7 +186,7 @@ impl StateDir {
         Ok(())
     }
 
-    /// Takes the lock, or says who holds it.
+    /// Takes the lock, or names its holder.
     pub(super) fn lock(&self, command: &str) -> Result<Lock, Failure> {
         let failed = |error: &io::Error| {
             let mend = match error.kind() {
@@ -211,13 +211,13 @@ impl StateDir {
         Ok(Lock { file })
     }
 
-    /// Who drives the migration now, if anybody.
+    /// The process that drives the migration now, if any.
     pub(super) fn holder(&self) -> Option<Holder> {
         let holder = self.read_holder()?;
         let file = File::open(self.lock_file()).ok()?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(holder),
-            // Whoever wrote it is gone.
+            // The process that wrote it is gone.
             _ => None,
         }
     }
@@ -247,7 +247,7 @@ impl std::fmt::Display for Holder {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The lock itself goes with the file; an old name in it does no harm.
+        // Closing the file ends the lock; an old name in it does no harm.
         let _unheard = self.file.set_len(0);
     }
 }
@@ -267,7 +267,7 @@ fn refused(holder: Option<&Holder>) -> Failure {
     Failure::new(Code::Incomplete, message).mended_by("let it finish, or stop it; watch it with `migrate status`")
 }
 
-/// Who asks: the user and the machine. If the environment has no name of the user, the list of users has one,
+/// The operator: the user and the machine. If the environment has no name of the user, the list of users has one,
 /// or at least there is the number.
 pub(super) fn me() -> String {
     let named = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(Root::beside(&root.join("link.toml")).unwrap(), beside);
         let stream = Root::beside(Path::new("/dev/null")).unwrap_err();
         assert_eq!(stream.code, Code::Wrong);
-        assert!(stream.to_text().contains("mend: name a directory with --state"), "{}", stream.to_text());
+        assert!(stream.to_text().contains("help: name a directory with --state"), "{}", stream.to_text());
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) fn status(args: &StatusArgs, global: &Global) -> Result<Code, Failure
 struct Status<'a> {
     plan: &'a PlanName,
     phases: Vec<PhaseStanding>,
-    /// Who drives the migration now.
+    /// The process that drives the migration now.
     holder: Option<Holder>,
     #[serde(flatten)]
     next: Next,
@@ -152,7 +152,7 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
     text
 }
 
-/// Uploads that may be left at targets, with what is to be done about them.
+/// Uploads that may be left at targets, with what to do about them.
 fn unclaimed(dataset: &DatasetStanding) -> String {
     let mut text = String::new();
     for upload in &dataset.unclaimed {

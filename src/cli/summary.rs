@@ -1,4 +1,4 @@
-//! What a run came to: its exit code, the next command, and the answer for people.
+//! The result of a run: its exit code, the next command, and the answer for people.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -18,7 +18,7 @@ use migrate_core::{
 use migrate_engine::standing::{DatasetStanding, PhaseStanding};
 use migrate_engine::{self as engine, RunOutcome};
 
-/// What a run came to.
+/// The result of a run.
 pub(super) struct Summary<'a> {
     pub(super) run: &'a Running<'a>,
     /// The same command again.
@@ -49,7 +49,7 @@ impl Summary<'_> {
             .as_ref()
             .is_some_and(|error| Failure::engine(error, self.run.session.redactor).code == Code::Differs);
         if !self.outcome.aborted.is_empty() {
-            // Whoever obeys "the same command goes on" would bring back what was just given up.
+            // "The same command goes on" would bring back what was just given up.
             return Code::Differs;
         }
         if self.outcome.interrupted && !blocked {
@@ -61,7 +61,7 @@ impl Summary<'_> {
         if self.outcome.stopped.is_some() {
             return Code::Incomplete;
         }
-        // Before the approval: a word that is missing elsewhere settles no late write.
+        // Before the approval: an approval that is missing elsewhere settles no late write.
         if self.is_late() {
             return Code::Differs;
         }
@@ -75,18 +75,18 @@ impl Summary<'_> {
         }
     }
 
-    /// Late writes are open of what was asked for, and nothing else of it went wrong.
+    /// Selected datasets have open late writes, and nothing else went wrong with them.
     fn is_late(&self) -> bool {
         self.asked().any(|(_, one)| one.late_writes > 0)
             && self.short().all(|one| one.waits_for_phase() || one.is_ready())
     }
 
-    /// Something is missing or different at a target, which a repair copies again.
+    /// A record is missing or different at a target, and a repair would copy it again.
     fn is_repairable(&self) -> bool {
         self.outcome.datasets.iter().any(|one| !one.reached && one.repairable)
     }
 
-    /// Nothing but somebody's word is missing.
+    /// Only the operator's approval is missing.
     pub(super) fn waits_for_approval(&self) -> bool {
         let waits =
             |outcome: &engine::DatasetOutcome, one: &DatasetStanding| outcome.needs_approval() || one.waits_for_phase();
@@ -94,7 +94,7 @@ impl Summary<'_> {
             && self.asked().filter(|(outcome, _)| !outcome.reached).all(|(outcome, one)| waits(outcome, one))
     }
 
-    /// How it has ended, as far as it decides what is next.
+    /// How the run has ended, as far as that decides what is next.
     pub(super) fn situation(&self, code: Code) -> Situation<'_> {
         let (session, again) = (self.run.session, self.again);
         let words = || selection(self.run.args);
@@ -109,7 +109,7 @@ impl Summary<'_> {
             (Code::Done, ..) if goal < Goal::CutOver && session.leads_to_move(self.after) => {
                 Situation::Unfinished(Vec::new())
             }
-            // Of what was not asked for, since the code says that the rest is settled.
+            // Of datasets that were not selected: the exit code says that the selected ones are settled.
             (Code::Done, ..) if all().any(|one| one.late_writes > 0) => Situation::Late,
             (Code::Done, ..) if all().any(moved) => Situation::Done,
             (Code::Done, ..) => Situation::Proved,
@@ -216,7 +216,7 @@ impl Summary<'_> {
         text
     }
 
-    /// Bytes of the records that this run copied: of a pass that an earlier run began, the rest.
+    /// Bytes of the records that this run copied; of a pass that an earlier run began, only the rest.
     fn copied(&self, standing: &DatasetStanding, seen: &Seen) -> u64 {
         let before = find(self.before, &standing.name).filter(|one| matches!(one.lifecycle, State::Copying { .. }));
         let earlier = |place: usize| {
@@ -225,7 +225,7 @@ impl Summary<'_> {
         (0..standing.targets.len()).map(|place| seen.copied(place).saturating_sub(earlier(place))).max().unwrap_or(0)
     }
 
-    /// The first records that differ, where that is how a dataset ended.
+    /// The first records that differ, if a dataset ended different.
     fn differences(&self) -> String {
         let mut text = String::new();
         for (_, standing) in self.asked() {

@@ -1,4 +1,4 @@
-//! Writes to the terminal. A reader that went away ends no migration.
+//! Writes to the terminal. A reader that goes away does not end a migration.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Writes a part of the answer, and a line end.
 pub(super) fn answer(text: &str) {
     let mut out = io::stdout().lock();
-    // Whoever closed the pipe does not want the rest.
+    // A reader that closed the pipe does not want the rest.
     let _unheard = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
@@ -21,17 +21,17 @@ pub(super) fn answer_line(document: &impl Serialize) {
     answer(&serde_json::to_string(document).expect("a document is plain data"));
 }
 
-/// Writes what is not the answer.
+/// Writes a line that is not part of the answer.
 pub(super) fn tell(text: &str) {
     let _unheard = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Whether a person can be asked: one sits at the terminal.
+/// Whether a person sits at the terminal and can be asked.
 pub(super) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks whoever sits at the terminal to type this word; whether that was done. A terminal that cannot be read
+/// Asks the person at the terminal to type this word; whether the person did. A terminal that cannot be read
 /// agrees to nothing.
 pub(super) fn asked_to_type(question: &str, word: &str) -> bool {
     tell(question);

@@ -27,20 +27,20 @@ pub(super) fn verify(args: &VerifyArgs, global: &Global) -> Result<Code, Failure
     verified(args, global).map_err(|failure| documented(failure, args.json))
 }
 
-/// What came of a verification: the document of `--json`.
+/// The result of a verification: the document of `--json`.
 #[derive(Debug, Serialize)]
 struct Answer {
     equal: bool,
-    /// `listing`, `checksum`, `bytes`, or `mixed` where the plan asks for different ones.
+    /// `listing`, `checksum`, `bytes`, or `mixed` if the plan asks for different ones.
     level: &'static str,
     /// Everything was looked at.
     complete: bool,
-    /// It was stopped before its end: nothing is claimed of what was not compared.
+    /// It was stopped before its end: it claims nothing about what it did not compare.
     stopped: bool,
-    /// Records that were copied again; `None` where nothing was to be repaired, or nobody knows how many were.
+    /// Records that were copied again; `None` without `--repair`, or if their number is unknown.
     repaired: Option<u64>,
     datasets: Vec<Row>,
-    /// Datasets that were asked for and not begun, since it was stopped before.
+    /// Selected datasets that it did not begin, since it was stopped before.
     not_looked_at: Vec<DatasetName>,
     /// Datasets that were given up.
     #[serde(skip)]
@@ -54,7 +54,7 @@ struct Row {
     #[serde(flatten)]
     found: Found,
     equal: bool,
-    /// All of it was looked at.
+    /// The whole dataset was looked at.
     complete: bool,
     level: &'static str,
     /// Nothing was there to compare, and the plan does not accept that.
@@ -62,10 +62,10 @@ struct Row {
     empty: bool,
 }
 
-/// What a verification came to.
+/// The outcome of a verification.
 struct Looked {
     verifications: Vec<Verification>,
-    /// Records that were copied again; `None` if nothing was to be, or requests were dropped meanwhile.
+    /// Records that were copied again; `None` without `--repair`, or if requests were dropped meanwhile.
     repaired: Option<u64>,
     /// Where everything stands now, by the ledger.
     standing: Vec<PhaseStanding>,
@@ -105,7 +105,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
     };
     let display = progress::show(events, show, session.redactor);
-    // Stopped twice: requests were dropped, and what had been compared went with them.
+    // Stopped twice: requests were dropped, and what was compared is lost with them.
     let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
         let ledger = Arc::new(session.ledger_to_write()?);
@@ -174,15 +174,15 @@ impl Answer {
         answer
     }
 
-    /// How it has ended, as far as it decides what is next.
+    /// How the verification has ended, as far as that decides what is next.
     fn situation<'a>(
         &self,
         options: &'a VerifyOptions,
         standing: &'a [PhaseStanding],
         typed: &'a str,
     ) -> Situation<'a> {
-        // Nothing keeps what a moved lead has left behind, or what was given up, equal to its lead: it is looked
-        // at, and no command that is named brings it back.
+        // Nothing keeps followers of a moved lead, or what was given up, equal to the lead: a verification looks at
+        // them, and names no command that brings them back.
         let given_up = |row: &Row| self.given_up.iter().any(|name| name.as_str() == row.found.name);
         let kept = || self.datasets.iter().filter(|row| !row.found.moved && !given_up(row));
         let mendable = kept().any(|row| row.found.missing + row.found.different > 0);
@@ -195,8 +195,8 @@ impl Answer {
         if kept().all(|row| row.equal) {
             return match Situation::of_standing(standing) {
                 Situation::Done if !self.equal => Situation::Behind,
-                // What the ledger holds of differences and failures is older than what was seen just now, and a
-                // run finds out the rest.
+                // The differences and failures in the ledger are older than what was seen just now; a run finds out
+                // the rest.
                 Situation::Differs(_) | Situation::OnlyStrays | Situation::RecordsFailed(_) => {
                     Situation::Unfinished(Vec::new())
                 }
@@ -215,7 +215,7 @@ impl Answer {
             () if untold => Situation::RecordsFailed(Some(typed)),
             () if mendable => Situation::StillDiffers,
             () if kept().any(|row| row.found.strays > 0) => Situation::OnlyStrays,
-            // What a repair leaves over, a pass settles: it deletes.
+            // A pass settles what a repair leaves over, since a pass deletes.
             () => Situation::Unfinished(Vec::new()),
         }
     }
@@ -293,7 +293,7 @@ impl Answer {
     }
 }
 
-/// Counts that are seldom anything but none.
+/// Counts that are mostly 0.
 fn untold(found: &Found) -> String {
     let mut text = String::new();
     for (count, what) in [(found.unstable, "unstable"), (found.undecided, "undecided")] {

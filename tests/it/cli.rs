@@ -1,5 +1,5 @@
-//! The program itself, as a shell sees it: exit codes, what goes to stdout and stderr, and that the
-//! same command goes on after anything.
+//! The program as a shell sees it: exit codes, what goes to stdout and stderr, and that the same command
+//! goes on after anything.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -49,7 +49,7 @@ impl Bench {
         let bench = Self { root: tempfile::tempdir().unwrap() };
         bench.plan("", "");
         fs::create_dir_all(bench.path("source/data")).unwrap();
-        // A route's directory has to be there: nothing makes it.
+        // A route's directory has to be there: the program does not make it.
         fs::create_dir_all(bench.path("target/routes")).unwrap();
         for (key, body) in files {
             bench.write(&format!("source/data/{key}"), body);
@@ -248,7 +248,7 @@ fn the_state_is_its_owners_alone_and_where_it_was_asked_to_be() {
 fn a_wrong_plan_or_command_line_is_2() {
     let bench = Bench::new(THREE);
     let missing = bench.expect(2, &["run", "nowhere.toml"]);
-    assert!(missing.err.contains("nowhere.toml") && missing.err.contains("mend:"), "{}", missing.err);
+    assert!(missing.err.contains("nowhere.toml") && missing.err.contains("help:"), "{}", missing.err);
     bench.expect(2, &["run"]);
     bench.expect(2, &["run", "plan.toml", "--until", "later"]);
     let near = bench.expect(2, &["run", "plan.toml", "--dataset", "fils"]);
@@ -335,7 +335,7 @@ fn a_record_that_fails_is_3_and_is_named_and_the_same_command_goes_on() {
     assert_eq!((&dataset["failures"][0]["key"]), "link");
     assert_eq!(status["next"], "migrate run plan.toml");
 
-    // What cannot be read is not equal, and not different either.
+    // A record that cannot be read is neither equal nor different.
     let unread = bench.json(3, &["verify", "plan.toml", "--json"]);
     assert_eq!((&unread["equal"], &unread["datasets"][0]["unreadable"]), (&false.into(), &1.into()), "{unread}");
 
@@ -431,7 +431,7 @@ fn deleting_more_than_the_plan_allows_is_1_unless_forced() {
     let refused = bench.expect(1, &["run", "plan.toml"]);
     assert!(refused.err.contains("delete_share"), "{}", refused.err);
     assert_eq!(refused.next_commands(), ["migrate run plan.toml"]);
-    assert!(refused.out.contains("\nmend: look at the source"), "{}", refused.out);
+    assert!(refused.out.contains("\nhelp: look at the source"), "{}", refused.out);
     assert!(bench.path("target/data/a.txt").exists());
     bench.expect(0, &["run", "plan.toml", "--force"]);
     assert!(!bench.path("target/data/a.txt").exists());
@@ -453,7 +453,7 @@ fn a_phase_that_has_to_wait_for_another_is_1() {
     bench.expect(0, &["run", "plan.toml"]);
 }
 
-/// A cutover of the bench's dataset that waits for nothing.
+/// A cutover of the bench's dataset without waits.
 const CUTOVER: &str = "[phase.dataset.cutover]\nfence = \"none\"\naccept_unfenced = true\nquiet = \"0s\"\nsettle = \"0s\"\n\
      route_max_age = \"0s\"\nroute = \"file://there/routes/files.json\"";
 
@@ -509,7 +509,7 @@ fn a_lead_moves_only_with_approval_and_status_tells_who_gave_it() {
     bench.write("source/data/a.txt", "a writer who reads no routes");
     bench.expect(0, &["run", "plan.toml"]);
     assert_eq!(fs::read_to_string(bench.path("target/data/a.txt")).unwrap(), "alpha", "the new lead is never written");
-    // Unnamed it is looked at and left alone; named, a repair of it is refused.
+    // If it is not named, a repair only looks at it; if it is named, the repair is refused.
     let looked = bench.json(1, &["verify", "plan.toml", "--repair", "--json"]);
     assert_eq!((&looked["repaired"], &looked["datasets"][0]["different"]), (&0.into(), &1.into()), "{looked}");
     let refused = bench.expect(1, &["verify", "plan.toml", "--repair", "--dataset", "files"]);
@@ -547,7 +547,7 @@ fn an_interrupted_run_is_3_and_the_same_command_finishes() {
     assert!((1..300).contains(&done), "{dataset}");
     assert_eq!((&dataset["state"], &dataset["total_known"]), (&"copying".into(), &false.into()));
 
-    // What must not be exceeded is no part of what a dataset means.
+    // Limits are no part of a dataset's meaning.
     bench.plan("", "");
     let events = bench.expect(0, &["run", "plan.toml", "--json"]).events();
     assert_eq!(events[0]["resumed"], true);

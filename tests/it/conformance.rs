@@ -1,7 +1,7 @@
 //! One suite over the `ObjectStore` trait, one line a backend.
 //!
-//! A backend calls [`conforms`] with how to make an empty store and a [`Holds`] that says what it
-//! cannot hold. What it does not claim to hold must be refused, never bent.
+//! A backend calls [`conforms`] with a function that makes an empty store, and with a [`Holds`] that says
+//! what the store holds. It must refuse everything else, never change it.
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
@@ -22,8 +22,8 @@ mod uploads;
 pub(crate) struct Holds {
     /// Whether it can hold this key, of those in [`NASTY_KEYS`] and the like.
     pub(crate) key: fn(&str) -> bool,
-    /// Others wrote it: beyond `key` nobody knows which keys it holds, and what it refuses it must refuse
-    /// for good, but may call by another name.
+    /// Others wrote it: beyond `key` it is unknown which keys it holds. It must refuse a key for good, but may
+    /// name the refusal differently.
     pub(crate) foreign: bool,
     /// Whether it can hold `a` beside `a/b`.
     pub(crate) object_beside_its_prefix: bool,
@@ -174,7 +174,7 @@ async fn keys(store: &dyn ObjectStore, range: KeyRange) -> Vec<Key> {
     list(store, range).await.into_iter().map(|entry| entry.key).collect()
 }
 
-/// Begins an upload. Where the answer is lost this is the caller's to settle, so it asks again.
+/// Begins an upload. If the answer is lost the caller has to settle it, so this asks again.
 async fn begin(store: &dyn ObjectStore, key: &str) -> Result<Upload, StoreError> {
     begin_with(store, key, &Properties::default()).await
 }

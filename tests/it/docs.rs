@@ -1,5 +1,5 @@
-//! The documents against what they speak of: plans parse, keys and flags exist and none is left
-//! out, links lead somewhere.
+//! The documents against what they describe: plans parse, keys and flags exist and none is left out,
+//! links lead somewhere.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -66,7 +66,7 @@ fn plans_in_the_documents_are_plans() {
     assert!(plans >= 3, "only {plans} plans were found");
 }
 
-/// Every key of the plan language, wherever it may stand.
+/// Every key of the plan language, at every level.
 fn keys(schema: &Value, found: &mut BTreeSet<String>) {
     match schema {
         Value::Object(entries) => {

@@ -1,11 +1,11 @@
-//! A server that somebody else wrote: the conformance suite, and a whole migration there and back.
+//! A server that others wrote: the conformance suite, and a whole migration there and back.
 //!
 //! `MIGRATE_INTEROP_S3` names an endpoint, `MIGRATE_INTEROP_ACCESS_KEY_ID` and
 //! `MIGRATE_INTEROP_SECRET_ACCESS_KEY` the identity, whose buckets may be made and are not removed.
-//! `tests/interop/run` starts such a server. Without them the same tests run against our own, as they
-//! must pass there, too.
+//! `tests/interop/run` starts such a server. Without them the same tests run against our own server,
+//! where they must pass too.
 //!
-//! Nothing here knows which server it is. What one cannot do, a probe finds out, and the suite asks
+//! No test here knows which server it is. A probe finds out what the server cannot do, and the suite asks
 //! no more of it.
 
 use std::{
@@ -37,9 +37,9 @@ use crate::{
 struct Endpoint {
     client: S3Client,
     buckets: aws_sdk_s3::Client,
-    /// Where nobody named another one.
+    /// The server of these tests, if the environment names no other.
     own: Option<S3Server>,
-    /// Tells apart what several runs leave on one server.
+    /// Separates what several runs leave on one server.
     run: u64,
     made: AtomicU32,
 }
@@ -137,7 +137,7 @@ fn plant(tree: &Path) {
     fs::write(tree.join("large.bin"), noise((12 << 20) + 345)).unwrap();
 }
 
-/// The files below a directory, with their bytes, but for the tool's own.
+/// The files below a directory, with their bytes, except the tool's own.
 fn files(root: &Path) -> Vec<(String, Bytes)> {
     let (mut open, mut found) = (vec![root.to_owned()], Vec::new());
     while let Some(directory) = open.pop() {
@@ -181,7 +181,7 @@ fn directory(path: &Path) -> Arc<dyn ObjectStore> {
     Arc::new(FileStore::open_or_create(path.to_owned(), "file://interop".into()).unwrap())
 }
 
-/// Objects under odd keys, with headers, metadata and tags where the server keeps them.
+/// Objects under odd keys, with headers, metadata and tags if the server keeps them.
 async fn enrich(store: &S3Store) -> u64 {
     let can = store.probe().await.unwrap();
     let mut properties = Properties::default();
@@ -198,7 +198,7 @@ async fn enrich(store: &S3Store) -> u64 {
         let body = Body::new(format!("the body of {key:?}").into());
         match store.put(&(*key).into(), &body, &properties, &Condition::None).await {
             Ok(_) => held += 1,
-            // Not every server holds every key: the suite sees to it that it is refused for good.
+            // Not every server holds every key: the suite checks that it refuses such a key for good.
             Err(error) => assert_eq!(error.kind().retry(), Retry::Permanent, "{error}"),
         }
     }

@@ -45,7 +45,7 @@ pub(crate) struct Rig {
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
 }
 
-/// Retries without the waiting.
+/// Retries without waits.
 pub(crate) fn quick() -> RetryPolicy {
     RetryPolicy {
         pause: Duration::from_millis(1),
@@ -169,7 +169,7 @@ impl Rig {
         read.expect("a pass ended")
     }
 
-    /// Has a survey probe the targets, before faults begin.
+    /// Lets a survey probe the targets before faults begin.
     pub(crate) async fn sites_probe(&self) -> bool {
         let options = migrate::survey::SurveyOptions { datasets: Vec::new(), probe: true };
         let (ledger, sink) = (Some(Arc::clone(&self.ledger)), Sink::none());

@@ -1,4 +1,4 @@
-//! The plans that ship, the example of the language, and what a wrong plan is told.
+//! The plans that ship, the example of the language, and the diagnostics of wrong plans.
 
 use std::{
     fs,
@@ -162,17 +162,17 @@ waive = [\"properties\"]
 plans/p.toml:1:8: \"two problems\" is not a name: 1 to 64 letters, digits, '-' or '_', starting with a letter or digit
   | name = \"two problems\"
   |        ^^^^^^^^^^^^^^
-  mend: for example \"two-problems\"
+  help: for example \"two-problems\"
 
 plans/p.toml:8:10: there is no site \"b\"
   | source = \"file://b/x\"
   |          ^^^^^^^^^^^^
-  mend: known: a
+  help: known: a
 
 plans/p.toml:9:1: unknown key \"tragets\"
   | tragets = [\"file://a/x\"]
   | ^^^^^^^
-  mend: did you mean \"targets\"?";
+  help: did you mean \"targets\"?";
     assert_eq!(wrong.to_string(), expected);
     let json = serde_json::to_value(&wrong).unwrap();
     assert_eq!(json[1]["path"], "phase[0].dataset[0].source");

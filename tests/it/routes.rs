@@ -16,12 +16,12 @@ use tempfile::tempdir;
 
 use crate::running::Running;
 
-/// Set for a process that switches: the folder of the route.
+/// The environment variable of a switching process: the folder of the route.
 const RACER: &str = "MIGRATE_TEST_RACER";
 const EPOCHS: u64 = 40;
 const RACERS: usize = 3;
 
-/// Moves the lead on and on, and prints each epoch that it has won.
+/// Moves the lead again and again, and prints each epoch that it wins.
 #[expect(clippy::print_stdout, reason = "the process that began this one reads what it has won")]
 async fn race(folder: &Path) {
     let site = SiteName::new("control").unwrap();

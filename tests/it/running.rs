@@ -1,4 +1,4 @@
-//! The program while it runs: it ends with the test, however the test ends.
+//! A running program, which ends with the test, however the test ends.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -13,7 +13,7 @@ impl Running {
         Self(Some(command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"))))
     }
 
-    /// What it says until it ends by itself.
+    /// Its output until it ends by itself.
     pub(crate) fn output(mut self) -> Output {
         self.0.take().expect("it is here until its output is taken").wait_with_output().expect("it can be waited for")
     }
@@ -36,7 +36,7 @@ impl DerefMut for Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
-            // One that has ended can be neither killed nor waited for in vain: both do nothing then.
+            // If it has ended already, kill and wait do nothing.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,12 +1,12 @@
 //! The soak: whole migrations at many seeds, with faults of every kind, that must all end equal.
 //!
-//! A seed draws where it happens (stores in memory behind the decorator that fails, or S3 servers that
-//! fail, over HTTP), how many followers there are, what objects, which faults at which rates, where
-//! runs are stopped, and what applications change between them. Then the same command is given again
-//! and again, as an operator would; a bounded number of tries must bring every follower to equality,
-//! and no run may ever say that it is there when it is not.
+//! A seed draws the place (stores in memory behind the decorator that fails, or S3 servers that fail, over
+//! HTTP), the number of followers, the objects, the faults and their rates, the stops of runs, and the changes
+//! by applications between them. Then the same command is given again and again, as an operator would: a
+//! bounded number of tries must bring every follower to equality, and no run may ever say that it is there
+//! when it is not.
 //!
-//! By default a few seeds are tried. `tests/soak/run` tries hundreds and prints what came of them:
+//! By default it tries a few seeds. `tests/soak/run` tries hundreds and prints the results:
 //!
 //! - `MIGRATE_SOAK_SEEDS`: how many seeds; `MIGRATE_SOAK_FIRST`: the first one, to replay a failure.
 //! - `MIGRATE_SOAK_TWENTIETH_SEEDS` and `MIGRATE_SOAK_OBJECTS`: the same for the migrations in which
@@ -35,12 +35,12 @@ use self::{
 };
 use crate::migration::{Rig, Stores, one_dataset, quick};
 
-/// How often the same command is given at most.
+/// The most tries of the same command.
 const TRIES_MAX: u32 = 40;
-/// Migrations under way at once: they mostly wait.
+/// The number of migrations under way at once: they mostly wait.
 const AT_ONCE: usize = 4;
 
-/// What one or many migrations came to.
+/// The result of one or many migrations.
 #[derive(Debug, Default)]
 struct Totals {
     migrations: u64,
@@ -92,7 +92,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
     env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")))
 }
 
-/// Tries seeds side by side; a failure does not stop the others, and says how it is replayed.
+/// Tries seeds side by side; a failure does not stop the others, and says how to replay it.
 async fn soak<F: Future<Output = Totals> + Send + 'static>(test: &str, count: (&str, u64), one: fn(u64) -> F) {
     let (seeds, first) = (setting(count.0, count.1), setting("MIGRATE_SOAK_FIRST", 1));
     let mut waiting = first..first + seeds;
@@ -122,7 +122,7 @@ async fn soak<F: Future<Output = Totals> + Send + 'static>(test: &str, count: (&
     assert!(seeds > 0 && totals.faults.values().sum::<u64>() > seeds, "faults came: {totals:?}");
 }
 
-/// What a task that panicked said.
+/// The message of a task that panicked.
 fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
     let text = panic.downcast::<String>().map(|text| *text);
     text.or_else(|panic| panic.downcast::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
@@ -155,8 +155,8 @@ fn rig(places: &[Place], directory: &Path, retries: &Arc<Meter>, stop: Option<In
     rig
 }
 
-/// Whether a run says that everything is there and equal. What stopped it must be something that may
-/// pass: a store that failed, or the operator.
+/// Whether a run says that everything is there and equal. Only a cause that may pass may have stopped it: a
+/// store that failed, or the operator.
 fn reached(outcome: Result<RunOutcome, EngineError>) -> bool {
     let may_pass = |error: &EngineError| matches!(error, EngineError::Store(_) | EngineError::Cancelled);
     match outcome {
@@ -207,7 +207,7 @@ async fn run_until_equal(places: &[Place], draw: &mut Draw, directory: &Path, re
     unreachable!("the last try returns or panics")
 }
 
-/// When nothing fails any more: proved byte by byte, and nothing is left lying about.
+/// The end, when nothing fails any more: proved byte by byte, and nothing is left behind.
 async fn assert_proved(places: &[Place], directory: &Path, retries: &Arc<Meter>) {
     places.iter().for_each(Place::calm);
     let rig = rig(places, directory, retries, None);
@@ -245,8 +245,7 @@ async fn migrate_at(seed: u64) -> Totals {
     Totals::of(&places, runs, retries.snapshot().retries)
 }
 
-/// One migration between servers that each fail every 20th request, and in what concerns bodies and
-/// finishes every 20th of those too.
+/// One migration between servers that each fail every 20th request, and every 20th body and finish too.
 async fn migrate_with_every_twentieth_failing(seed: u64) -> Totals {
     const GENERAL: [Fault; 4] = [Fault::InternalError, Fault::SlowDown, Fault::ResetBefore, Fault::ResetAfter];
     let mut draw = Draw::new(seed);

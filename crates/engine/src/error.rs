@@ -67,7 +67,7 @@ pub enum EngineError {
         refused: &'static str,
     },
     /// It was given up, and what was asked for would bring it back.
-    #[error("dataset {dataset} was given up, and a repair would copy it again: a run begins it anew, if that is meant")]
+    #[error("dataset {dataset} was given up, and a repair would copy it again; `migrate run` begins it anew")]
     GivenUp {
         /// The dataset.
         dataset: DatasetName,

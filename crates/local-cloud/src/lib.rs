@@ -20,29 +20,29 @@
 //!                            └─ objects, upload, settings, locks, condition: what it consists of
 //! ```
 //!
-//! No file imports itself by way of others: what several of them need stands in a file of its own
+//! No file imports itself by way of others: what several of them need is in a file of its own
 //! (headers, errors, arrived, caller, identity, quirks, checksums, faults, operation).
 //!
-//! # Who may do what
+//! # Rights
 //!
 //! An identity of the account may do all that no bucket policy denies, another account's only what
-//! one allows. Policies are evaluated on every request, before its input is read; what this server
-//! does not understand of one is refused when it is put, never ignored, so a fence that is accepted
-//! holds. ACLs are kept and grant nothing.
+//! one allows. The server evaluates policies on every request, before it reads the input. It refuses to
+//! take a policy with a part that it does not understand, and never ignores one, so a fence that is
+//! accepted holds. ACLs are kept and grant nothing.
 //!
 //! # Honesty
 //!
 //! Without [`Quirks`] it answers as AWS does, as far as a client can tell: conditions hold, wrong
 //! checksums are refused, times have whole seconds, parts below 5 MiB do not complete, locked
 //! versions stay, archived objects must be restored (which takes no time here). Each quirk switches
-//! one such thing off, the way some real server does. [`Faults`] break single requests; a fault is a
+//! one of these off, as some real server does. [`Faults`] break single requests; a fault is a
 //! function of a seed and of how many requests came before, so a failure replays. Lifecycle rules
 //! and CORS are kept and given back; nothing expires by them.
 //!
 //! # What happens behind a client's back
 //!
-//! [`Buckets`] is the state itself, for tests: it can write, delete and silently corrupt without a
-//! request, and show all that a bucket holds.
+//! [`Buckets`] is the state itself, for tests: they can write, delete and silently corrupt through it
+//! without a request, and see all that a bucket holds.
 
 mod s3;
 

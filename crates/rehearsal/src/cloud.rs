@@ -2,15 +2,15 @@
 //!
 //! # What runs where
 //!
-//! Each site that a `s3://` location names gets an [`S3Server`] on a free port of 127.0.0.1; sites
-//! that name one bucket share one. All of them run on a runtime of their own, on threads of their own,
-//! so that whoever drives a migration cannot starve them, nor they it. Directories lie below one that
-//! the caller gives, and are the caller's to remove.
+//! Each site that an `s3://` location names gets an [`S3Server`] on a free port of 127.0.0.1; sites
+//! that name one bucket share a server. All of them run on a runtime of their own, on threads of their own,
+//! so that they and the migration cannot starve each other. Directories lie below one that the caller gives
+//! and later removes.
 //!
 //! # Nothing leaves it
 //!
 //! [`Cloud::plan`] names nothing real ([`standin`]); [`Cloud::connect`] opens stores at
-//! these servers alone, with their own keys: no environment, no profile, no file of credentials is read.
+//! these servers alone, with their own keys: it reads no environment, no profile, no file of credentials.
 //!
 //! # The end
 //!
@@ -55,7 +55,7 @@ use migrate_store::{
 const ACCESS_KEY: &str = "rehearsal";
 const SECRET_KEY: &str = "rehearsal-opens-nothing-real";
 
-/// What our server does, so that filling it need not ask.
+/// The capabilities of our server, so that filling it needs no probe.
 const SERVER: Capabilities = Capabilities {
     proof: Proof::SignedPayload,
     put_if_absent: true,
@@ -73,19 +73,19 @@ const SERVER: Capabilities = Capabilities {
     parts: PartRules::S3,
 };
 
-/// The size of the parts in which the large object is uploaded, in bytes: another than the engine would
-/// choose, so that keeping the source's layout matters.
+/// The size in bytes of the parts of the large object: not the size that the engine would choose, so that
+/// keeping the source's layout matters.
 const PART_BYTES: usize = 8 << 20;
 
-/// Samples that are written at once.
+/// How many samples are written at once.
 const WRITES_AT_ONCE: usize = 16;
 
-/// What a cloud is made of.
+/// How to make a cloud.
 #[derive(Debug, Clone)]
 pub struct CloudOptions {
-    /// What the sample data is made of.
+    /// The seed of the sample data.
     pub seed: u64,
-    /// How much there is: 1 is about a thousand objects.
+    /// How much sample data: 1 is about a thousand objects.
     pub scale: f64,
     /// The longest time that a cutover waits.
     pub wait_max: Duration,
@@ -97,7 +97,7 @@ impl Default for CloudOptions {
     }
 }
 
-/// Why there is no cloud.
+/// Why a cloud did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum CloudError {
     /// A thread, a port or a directory.
@@ -108,7 +108,7 @@ pub enum CloudError {
         /// Why it failed.
         source: io::Error,
     },
-    /// A store that was to be filled.
+    /// A store that could not be filled.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A task panicked: a defect of this tool.
@@ -121,7 +121,7 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> CloudError {
     move |source| CloudError::Io { what, source }
 }
 
-/// What a source was filled with.
+/// The sample data of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Filled {
     /// Objects that the dataset's globs select.
@@ -137,7 +137,7 @@ pub struct Cloud {
     stand_in: StandIn,
     clients: BTreeMap<SiteName, S3Client>,
     filled: BTreeMap<DatasetName, Filled>,
-    /// Which of the servers is a site's.
+    /// The index of each site's server.
     places: BTreeMap<SiteName, usize>,
     servers: Vec<S3Server>,
     // Dropped last: the servers' tasks live on it.
@@ -151,8 +151,8 @@ impl fmt::Debug for Cloud {
 }
 
 impl Cloud {
-    /// Starts the servers, makes every container that the plan names, and fills the sources. `root`
-    /// is made where it is missing; what it holds already stays.
+    /// Starts the servers, makes every container that the plan names, and fills the sources. Makes `root` if
+    /// it is missing; what it holds already stays.
     pub async fn start(plan: &Plan, root: &Path, options: &CloudOptions) -> Result<Self, CloudError> {
         let root = std::path::absolute(root).map_err(io_error(format!("find {}", root.display())))?;
         let ground = Ground::lay()?;
@@ -182,22 +182,22 @@ impl Cloud {
         &self.stand_in.plan
     }
 
-    /// What the plan no longer has.
+    /// What the stand-in plan leaves out.
     pub fn notes(&self) -> &[Note] {
         &self.stand_in.notes
     }
 
-    /// What the sources were filled with.
+    /// The sample data of each source.
     pub fn filled(&self) -> &BTreeMap<DatasetName, Filled> {
         &self.filled
     }
 
-    /// The server that stands for a site; `None` where no `s3://` location names the site.
+    /// The server that stands for a site; `None` if no `s3://` location names the site.
     pub fn server(&self, site: &SiteName) -> Option<&S3Server> {
         self.places.get(site).map(|at| &self.servers[*at])
     }
 
-    /// The directory that stands for a site's own; `None` where it has none.
+    /// The directory that stands for a site's own; `None` if it has none.
     pub fn directory(&self, site: &SiteName) -> Option<&Path> {
         self.plan().sites.get(site)?.directory.as_deref()
     }
@@ -213,7 +213,7 @@ impl Cloud {
         open(&self.clients, self.plan().sites.get(&at.site)?, at, role).ok()
     }
 
-    /// A store at a stand-in that an application writes to, as an application knows its own store.
+    /// A store at a stand-in, as an application opens it to write.
     pub(super) fn store_to_write(&self, at: &Location) -> Option<Arc<dyn ObjectStore>> {
         let store = self.store(at, Role::Target)?;
         if at.scheme == Scheme::S3 {
@@ -222,7 +222,7 @@ impl Cloud {
         Some(store)
     }
 
-    /// What the cloud holds now. While something writes, it is the state of no one moment.
+    /// What the cloud holds now. While something writes, this is not the state of one moment.
     pub async fn end_state(&self) -> Result<EndState, StoreError> {
         let buckets = standin::buckets(self.plan());
         let mut digests = BTreeMap::new();
@@ -247,7 +247,7 @@ impl Cloud {
         for server in std::mem::take(&mut self.servers) {
             server.stop().await;
         }
-        // Nothing is left on the runtime, so that its end takes no time to speak of.
+        // Nothing is left on the runtime, so it ends at once.
         self.ground.end();
     }
 
@@ -275,7 +275,7 @@ impl Cloud {
     }
 
     /// Fills the sources, one dataset after the other: two may share a place, and then the later one
-    /// has the last word, always.
+    /// always wins.
     async fn fill(&mut self, options: &CloudOptions) -> Result<(), CloudError> {
         let mut all = BTreeMap::new();
         for (dataset, samples) in sample::samples(self.plan(), options.seed, options.scale) {
@@ -412,7 +412,7 @@ impl Ground {
         let handle = runtime.handle().clone();
         let ending = CancellationToken::new();
         let told = ending.clone();
-        // A runtime must not be dropped where somebody else's is running, so it has a thread to end on.
+        // A runtime must not be dropped inside another one, so it has a thread to end on.
         let thread = thread::Builder::new()
             .name("rehearsal-ground".to_owned())
             .spawn(move || runtime.block_on(told.cancelled()))

@@ -1,13 +1,12 @@
-//! What a cloud holds, in one line: a digest that is equal where all that matters is.
+//! The end state of a cloud in one line: two digests are equal if all that matters is equal.
 //!
 //! It covers, per site, every container, key, SHA-256 of the bytes, header, item of metadata, tag and
-//! storage class.
-//! It leaves out what differs between two runs that did the same: times, version and upload ids,
+//! storage class. It leaves out what differs between two runs that did the same: times, version and upload ids,
 //! `ETag`s (they tell how an object was cut into parts), and the keys of probes. Of a route's document
-//! only `dataset`, `epoch`, `lead` and `followers` count; it also says when, and perhaps more one day.
+//! only `dataset`, `epoch`, `lead` and `followers` count: it also holds times, and perhaps more one day.
 //!
-//! Every field goes into the digest with its length before it, so that no two states can run together
-//! into the same bytes.
+//! Every field goes into the digest with its length before it, so that two states never give the same
+//! bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,22 +18,22 @@ use migrate_engine::cutover::number_in_series;
 use migrate_local_cloud::{Buckets, HeldObject};
 use migrate_store::{ObjectStore, StoreError, file::FileStore};
 
-/// How the last part of a key begins that a probe made and would have removed.
+/// The beginning of the last part of a probe's key. A probe removes its keys unless it is killed.
 const PROBE: &str = ".migrate-probe-";
 
-/// What counts of a route.
+/// The fields of a route that count.
 const ROUTE_FIELDS: [&str; 4] = ["dataset", "epoch", "lead", "followers"];
 
-/// What a cloud holds, as hexadecimal SHA-256.
+/// The end state of a cloud, as hexadecimal SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndState {
-    /// Each site by itself.
+    /// The digest of each site.
     pub sites: BTreeMap<SiteName, String>,
-    /// All of them.
+    /// The digest of all sites.
     pub all: String,
 }
 
-/// Where the routes of one site are: container and key, the container of a file being empty.
+/// The places of one site's routes: container and key. The container of a file is empty.
 pub(super) type Routes = BTreeSet<(String, String)>;
 
 /// The digest of one site, in the making.
@@ -73,7 +72,7 @@ impl<'a> SiteState<'a> {
     /// Adds a directory.
     pub(super) async fn directory(&mut self, store: &FileStore) -> Result<(), StoreError> {
         self.fields(&["directory"]);
-        // In a directory a route is a series of files, of which the last one counts.
+        // In a directory a route is a series of files, and only the last one counts.
         let mut routes = BTreeMap::new();
         let mut listing = store.list(KeyRange::all());
         while let Some(page) = listing.next().await? {
@@ -105,7 +104,7 @@ impl<'a> SiteState<'a> {
         self.routes.contains(&(container.to_owned(), key.to_owned()))
     }
 
-    /// What is no JSON object counts as it is: it is no route yet, or no longer one.
+    /// Adds a route. A document that is no JSON object counts byte by byte.
     fn route(&mut self, container: &str, key: &str, bytes: &[u8]) {
         match serde_json::from_slice::<Value>(bytes) {
             Ok(Value::Object(document)) => {
@@ -145,7 +144,7 @@ fn is_probe(key: &str) -> bool {
     key.rsplit('/').next().is_some_and(|name| name.starts_with(PROBE))
 }
 
-/// A value as text, with the keys of objects in order whatever the map keeps.
+/// A value as text, with the keys of objects in order, whatever order the map has.
 fn canonical(value: &Value) -> String {
     match value {
         Value::Object(entries) => {

@@ -1,9 +1,9 @@
-//! The rehearsal of a plan: everything that is real in it is replaced, and the migration runs against that.
+//! The rehearsal of a plan: the migration runs against stand-ins for everything that is real.
 //!
 //! [`standin`] takes all that is real out of a plan, [`sample`] makes data that the plan would move,
 //! [`Cloud`] puts servers of the [`local_cloud`](migrate_local_cloud), directories and data together, and a
-//! [`Writer`] goes on writing as an application would. [`EndState`] is one digest of what the cloud holds
-//! that depends on the end alone, not on the way there.
+//! [`Writer`] goes on writing as an application would. [`EndState`] is a digest of what the cloud holds. It
+//! depends on the end alone, not on the way there.
 
 pub mod cloud;
 mod end_state;

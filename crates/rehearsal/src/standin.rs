@@ -2,15 +2,15 @@
 //!
 //! # What stays
 //!
-//! Names, phases and their order, locations, selection, residency, levels, shares and rates: what is
-//! rehearsed is this plan, and not one like it.
+//! Names, phases and their order, locations, selection, residency, levels, shares and rates: the rehearsal is
+//! of this plan, not of one like it.
 //!
-//! # What does not
+//! # What goes
 //!
-//! Every address, directory, identity and account, everything that runs a program or asks a host of
-//! the world, and the waiting. What is taken out is listed, so that nobody takes a rehearsal for a
-//! proof of it. The result is built from nothing and filled with what is known to be harmless, so
-//! that a field that is added to a site later is left out until somebody thinks of it here.
+//! Every address, directory, identity and account, everything that runs a program or asks a host of the
+//! world, and the waiting. A list names what was taken out, so that a rehearsal is not mistaken for a proof
+//! of it. The result begins empty and gets only what is known to be harmless, so a field that a later version
+//! adds to a site is left out until it is added here.
 //!
 //! # One place stays one place
 //!
@@ -32,8 +32,8 @@ use migrate_core::{
     },
 };
 
-/// What a site's credentials are called in a rehearsal: nobody sets such variables, and whoever
-/// would read them by mistake finds nothing.
+/// The prefix of a site's credentials in a rehearsal: no environment sets such variables, so code that read
+/// them by mistake would find nothing.
 const NO_CREDENTIALS: &str = "MIGRATE_REHEARSAL_HAS_NONE";
 
 /// The region of every stand-in.
@@ -58,7 +58,7 @@ pub struct Stage {
 pub struct StandIn {
     /// The plan.
     pub plan: Plan,
-    /// What it no longer has.
+    /// What was left out of it.
     pub notes: Vec<Note>,
 }
 
@@ -66,9 +66,9 @@ pub struct StandIn {
 /// rehearsal`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// What it is, and whose.
+    /// The thing, and what it belongs to.
     pub what: String,
-    /// What becomes of it.
+    /// What happens instead.
     pub instead: &'static str,
 }
 
@@ -122,13 +122,13 @@ fn replaced_site(site: &Site, endpoint: Option<&String>, directory: Option<&Path
     }
 }
 
-/// Takes out of a dataset what runs a program or asks a host, and shortens its waits.
+/// Removes from a dataset all that runs a program or asks a host, and shortens its waits.
 fn without_the_world(dataset: &mut Dataset, wait_max: Duration, notes: &mut Vec<Note>) {
     let name = dataset.name.clone();
     let Some(cutover) = &mut dataset.cutover else { return };
     let mut gone: BTreeSet<&str> = TAKEN_OUT.into();
     if cutover.fence == Fence::Hook {
-        // The fence is a program of the plan's owner, and the only thing that can stand for it is none.
+        // The fence is a program of the plan's owner: only the fence `none` can stand for it.
         cutover.fence = Fence::None;
         cutover.final_verify = FinalVerify::Full;
         gone.insert("cutover.fence");
@@ -164,8 +164,8 @@ fn note_what_goes(cutover: &Cutover, dataset: &DatasetName, notes: &mut Vec<Note
     }
 }
 
-/// Where the directory of each site that has one lies below `root`: a directory that lies in another
-/// site's does so again, the others each have one of their own.
+/// The place below `root` for the directory of each site that has one. A directory inside another site's
+/// directory is inside its stand-in again; the others each have one of their own.
 fn directories(plan: &Plan, root: &Path) -> BTreeMap<SiteName, PathBuf> {
     let at = |name: &SiteName| Location {
         scheme: Scheme::File,
@@ -175,9 +175,9 @@ fn directories(plan: &Plan, root: &Path) -> BTreeMap<SiteName, PathBuf> {
     };
     let named = || plan.sites.values().filter(|site| site.directory.is_some()).map(|site| &site.name);
     let directory = |inner: &SiteName| {
-        // The outermost is the one below which most is: the longest way down leads from there. Of
-        // two names for one directory the first stands.
-        // A way that leads up again, as from "." to "../data", would lead out of the stage.
+        // The outermost directory is the one with the longest way down to this one. Of two names for one
+        // directory the first counts. A way that leads up again, as from "." to "../data", would lead out of
+        // the root.
         let up = |below: &String| below.split('/').any(|folder| folder == "..");
         let ways =
             named().filter_map(|outer| Some((plan.below(&at(outer), &at(inner)).filter(|way| !up(way))?, outer)));
@@ -188,7 +188,7 @@ fn directories(plan: &Plan, root: &Path) -> BTreeMap<SiteName, PathBuf> {
     named().filter_map(|name| Some((name.clone(), directory(name)?))).collect()
 }
 
-/// The buckets of a plan, routes' too, by site; a site without any is left out.
+/// The buckets of a plan by site, those of routes too; a site without buckets is left out.
 pub(super) fn buckets(plan: &Plan) -> BTreeMap<SiteName, BTreeSet<String>> {
     let mut found: BTreeMap<SiteName, BTreeSet<String>> = BTreeMap::new();
     for place in places(plan).into_iter().filter(|place| place.scheme == Scheme::S3) {
@@ -197,7 +197,7 @@ pub(super) fn buckets(plan: &Plan) -> BTreeMap<SiteName, BTreeSet<String>> {
     found
 }
 
-/// Every place that a plan names: sources, targets, and what holds the routes.
+/// Every place that a plan names: sources, targets, and the containers of routes.
 pub(super) fn places(plan: &Plan) -> Vec<Location> {
     let mut found = Vec::new();
     for dataset in plan.datasets() {
@@ -205,7 +205,7 @@ pub(super) fn places(plan: &Plan) -> Vec<Location> {
         found.extend(dataset.targets.iter().map(|target| target.at.clone()));
         let Some(route) = dataset.cutover.as_ref().map(|cutover| &cutover.route) else { continue };
         let container = match route.scheme {
-            // What holds a file is the directory above it: the site's own where there is none.
+            // The container of a file is the directory above it, or the site's own directory.
             Scheme::File => route.container.rsplit_once('/').map_or(".", |(folder, _)| folder),
             Scheme::S3 | Scheme::DynamoDb => &route.container,
         };
@@ -219,7 +219,7 @@ pub(super) fn places(plan: &Plan) -> Vec<Location> {
     found
 }
 
-/// The sites that need an S3 server, those that name a bucket in common together.
+/// The sites that need an S3 server; sites that name the same bucket are grouped.
 pub(super) fn servers(plan: &Plan) -> Vec<Vec<SiteName>> {
     let buckets = buckets(plan);
     let at = |site: &SiteName, bucket: &String| Location {

@@ -1,13 +1,13 @@
 //! An application that goes on writing while its data moves.
 //!
-//! A dataset that is `live` gets one. It writes numbered values over some of its objects and deletes
-//! a few, first at the old lead: one half while everything is copied, the other when its phase is about
-//! to be cut over, so that the migration must notice and bring them over too. Then it comes to rest, as
-//! the fence `none` asks, follows the route and goes on at the new lead. In the end the last operation
-//! that was acknowledged for each key must be what the lead holds.
+//! Every dataset that is `live` gets one. It writes numbered values over some of the dataset's objects and
+//! deletes a few, first at the old lead: one half while everything is copied, the other when the phase is
+//! about to be cut over, so that the migration must notice and bring them over too. Then it rests, as the
+//! fence `none` demands, follows the route and goes on at the new lead. In the end the lead must hold the
+//! last acknowledged operation for each key.
 //!
-//! What it does is a function of plan and seed, and not of how fast anything goes: so a rehearsal ends
-//! the same every time, although writer and migration run side by side.
+//! Its operations depend on plan and seed, not on timing: so a rehearsal ends the same every time, although
+//! writer and migration run side by side.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -27,19 +27,19 @@ use migrate_engine::{
 use migrate_fault::mix;
 use migrate_store::{Condition, Header, ObjectStore, Properties, StoreError};
 
-/// Objects that a writer writes to, at most.
+/// The most objects that a writer writes to.
 const KEYS_MAX: usize = 12;
-/// Writes at the old lead, and at the new one.
+/// The number of writes at the old lead, and at the new one.
 const BEFORE: usize = 40;
 const AFTER: usize = 20;
-/// Of so many objects that a dataset has, a writer deletes one: far below any share that a plan allows.
+/// A writer deletes one of this many objects of a dataset: far below any share that a plan allows.
 const OBJECTS_PER_DELETE: usize = 50;
-/// Between two writes.
+/// The time between two writes.
 const PAUSE: Duration = Duration::from_millis(15);
-/// Between two looks at the route.
+/// The time between two looks at the route.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What is done to one key.
+/// An operation on one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Operation {
     Put(String),
@@ -56,13 +56,13 @@ pub struct Writer {
     from: SiteName,
     route: Option<RouteStore>,
     operations: Vec<(Key, Operation)>,
-    /// How many operations were acknowledged.
+    /// The number of acknowledged operations.
     acknowledged: watch::Sender<usize>,
-    /// It is to write what is left for the old lead.
+    /// Tells it to write the rest at the old lead.
     closing: watch::Sender<bool>,
 }
 
-/// What came of a writer.
+/// The result of a writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promise {
     /// The dataset.
@@ -89,7 +89,7 @@ impl Cloud {
     }
 }
 
-/// Whether a key belongs to another dataset too, which begins below a target of this one.
+/// Whether a key also belongs to another dataset, which begins below a target of this one.
 fn moves_on(plan: &Plan, dataset: &Dataset, key: &Key) -> bool {
     let others = plan.datasets().filter(|other| other.name != dataset.name);
     others.flat_map(|other| dataset.targets.iter().map(move |target| (target, other))).any(|(target, other)| {
@@ -134,8 +134,8 @@ impl Writer {
         self.operations.len().min(BEFORE)
     }
 
-    /// Writes at the old lead, then follows the route to the new one and goes on there. Does not end
-    /// where the lead does not move.
+    /// Writes at the old lead, then follows the route to the new one and goes on there. Never ends if the
+    /// lead does not move.
     pub async fn write(&self) -> Result<(), WriterError> {
         let (before, after) = self.operations.split_at(self.before());
         let (early, late) = before.split_at(before.len() / 2);
@@ -151,7 +151,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Has it write what is left for the old lead, and waits until it has come to rest.
+    /// Lets it write the rest at the old lead, and waits until it rests.
     pub async fn rest(&self) {
         self.closing.send_replace(true);
         let mut acknowledged = self.acknowledged.subscribe();
@@ -160,7 +160,7 @@ impl Writer {
         let _done = acknowledged.wait_for(|done| *done >= before).await;
     }
 
-    /// Whether it has come to rest.
+    /// Whether it rests.
     pub fn is_at_rest(&self) -> bool {
         *self.acknowledged.borrow() >= self.before()
     }
@@ -220,7 +220,7 @@ impl Writer {
     }
 }
 
-/// What a writer does, in order.
+/// The operations of a writer, in order.
 fn operations(mut keys: Vec<Key>, seed: u64) -> Vec<(Key, Operation)> {
     let mut deletes = keys.len() / OBJECTS_PER_DELETE;
     keys.truncate(KEYS_MAX);

@@ -81,7 +81,7 @@ impl ErrorKind {
         Some(match self {
             Self::NoContainer => "create it, or correct the location in the plan",
             Self::Denied => {
-                "give the site's identity the right to do this; at a directory it is the user who runs migrate, and \
+                "give the site's identity the right to do this; for a directory, that is the user who runs migrate, and \
                  the file system has to be mounted for writing"
             }
             Self::Credentials => "check the credentials of the site; expired ones must be renewed",

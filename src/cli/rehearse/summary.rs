@@ -1,4 +1,4 @@
-//! What a rehearsal came to, for people and for programs.
+//! The result of a rehearsal, for people and for programs.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use migrate_core::model::{ByteCount, DatasetName, SiteName};
 use migrate_engine::standing::DatasetStanding;
 use migrate_rehearsal::Promise;
 
-/// How it was proved last, as a phrase.
+/// The last proof, as a phrase.
 pub(super) fn proof(one: &DatasetStanding) -> Option<String> {
     let proof = one.verification.as_ref().filter(|proof| proof.equal)?;
     Some(match proof.compared {
@@ -22,7 +22,7 @@ pub(super) fn proof(one: &DatasetStanding) -> Option<String> {
     })
 }
 
-/// What a rehearsal came to.
+/// The result of a rehearsal.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     pub(super) complete: bool,
@@ -30,9 +30,9 @@ pub(super) struct Summary {
     /// Objects at the sources before anything moved.
     pub(super) to_move: u64,
     pub(super) datasets: Vec<Row>,
-    /// What applications wrote meanwhile, and whether it was kept.
+    /// What applications wrote meanwhile, and whether the leads hold it.
     pub(super) promises: Vec<Told>,
-    /// What the plan has and a rehearsal does not.
+    /// What the plan has and a rehearsal leaves out.
     pub(super) left_out: Vec<String>,
     pub(super) end_state: String,
     pub(super) state: String,

@@ -1,4 +1,4 @@
-//! A person's word: deletions are confirmed, approvals are shown and can be taken back.
+//! A person decides: deletions need a confirmation, approvals are shown and can be withdrawn.
 
 use std::{
     fs::{self, File},
@@ -25,7 +25,7 @@ fn interrupt(child: &Child, with: &str) {
     assert!(Command::new("kill").args([with, &child.id().to_string()]).status().unwrap().success());
 }
 
-/// Runs at a terminal at which this is typed; its exit code, and what it showed there.
+/// Runs at a terminal and types this there; returns the exit code and the text of the terminal.
 fn at_a_terminal(bench: &Bench, args: &[&str], typed: &str) -> (i32, String) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -41,7 +41,7 @@ fn at_a_terminal(bench: &Bench, args: &[&str], typed: &str) -> (i32, String) {
     writeln!(ours, "{typed}").unwrap();
     let mut shown = Vec::new();
     let mut part = [0; 4096];
-    // It ends with an error once the other side is closed.
+    // Reading ends with an error once the other side is closed.
     while let Ok(read @ 1..) = ours.read(&mut part) {
         shown.extend_from_slice(&part[..read]);
     }
@@ -55,7 +55,7 @@ fn a_discard_is_confirmed_or_nothing_is_changed() {
     let before = dataset(&bench);
     let refused = bench.expect(2, &["abort", "plan.toml", "--discard"]);
     assert!(refused.err.contains("\n  files at file://there/data: 3 objects, 14 B\n"), "{}", refused.err);
-    assert!(refused.err.contains("\nmend: make sure that no one needs these objects"), "{}", refused.err);
+    assert!(refused.err.contains("\nhelp: make sure that no one needs these objects"), "{}", refused.err);
     assert!(refused.err.ends_with("\nnext: migrate abort plan.toml --discard --yes\n"), "{}", refused.err);
     let document = bench.json(2, &["abort", "plan.toml", "--discard", "--json"]);
     let would = json!([{"dataset": "files", "target": "file://there/data", "objects": 3, "bytes": 14}]);
@@ -102,7 +102,7 @@ fn after_an_abort_nothing_is_claimed_any_more() {
     assert_eq!((&standing["verification"], &standing["records_done"]), (&Value::Null, &0.into()), "{standing}");
 }
 
-/// What was proved is not claimed from the first deletion on, wherever the abort is cut.
+/// From the first deletion on `status` claims no proof, wherever the abort is cut off.
 #[test]
 fn an_abort_that_is_killed_half_way_claims_nothing_and_goes_on() {
     let bench = many("");
@@ -124,7 +124,7 @@ fn an_abort_that_is_killed_half_way_claims_nothing_and_goes_on() {
     assert_eq!(files(&bench), 0);
 }
 
-/// A run that was approved and waits for its source to stay at rest.
+/// An approved run that waits until its source has been at rest.
 fn approved() -> (Bench, Running) {
     let bench = Bench::new(THREE);
     bench.plan("", &CUTOVER.replace("quiet = \"0s\"", "quiet = \"1h\""));
@@ -139,7 +139,7 @@ fn approved() -> (Bench, Running) {
     (bench, run)
 }
 
-/// Its exit code, once it has said the rest.
+/// Its exit code, once its output has ended.
 fn end(mut run: Running) -> i32 {
     let mut rest = String::new();
     run.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
@@ -165,7 +165,7 @@ fn an_approval_that_outlives_a_run_is_shown_and_can_be_withdrawn() {
     assert_eq!(dataset(&bench)["approved"], Value::Null);
     let again = bench.json(0, &["cutover", "plan.toml", "--phase", "first", "--withdraw", "--json"]);
     assert!(again["detail"].as_str().unwrap().contains("nothing to withdraw"), "{again}");
-    // The next run asks anew.
+    // The next run asks again.
     bench.plan("", CUTOVER);
     let waits = bench.expect(0, &["run", "plan.toml"]);
     assert_eq!(waits.next_commands(), ["migrate run plan.toml --approve first"]);
@@ -188,7 +188,7 @@ fn an_approval_that_is_withdrawn_stops_the_run_that_acts_on_it() {
     assert_eq!((&standing["approved"], &standing["lead"]), (&Value::Null, &"here".into()), "{standing}");
 }
 
-/// Neither what was approved before is approved anew, nor what a run was to approve itself.
+/// A withdrawal holds for earlier approvals and for those of the run's own `--approve`.
 #[test]
 fn a_withdrawal_holds_for_the_whole_run() {
     let bench = many("");
@@ -204,13 +204,13 @@ fn a_withdrawal_holds_for_the_whole_run() {
     assert!(!bench.path("target/routes/files.json").exists(), "no lead has moved");
 }
 
-/// What a process that drives the migration would give up is what was confirmed, or nothing.
+/// A process that drives the migration gives up exactly what was confirmed, or nothing.
 #[test]
 fn a_discard_beside_a_run_gives_up_what_was_confirmed() {
     let bench = many("");
     bench.plan_with("", "limits = { requests_per_second = 40 }", "");
     let run = Slow::begin(&bench, &[]);
-    // In the plan that is confirmed the dataset is another one.
+    // In the plan of the confirmation the dataset means something else.
     let plan = fs::read_to_string(bench.path("plan.toml")).unwrap();
     bench.write("plan.toml", &plan.replace("file://there/data", "file://there/elsewhere"));
     let unasked = bench.expect(2, &["abort", "plan.toml", "--discard"]);

@@ -1,4 +1,4 @@
-//! Cutovers as a shell sees them: what stops one, and what it leaves.
+//! Cutovers as a shell sees them: what stops one, and what a stop leaves.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ struct OnServers {
     bench: Bench,
     from: S3Server,
     to: S3Server,
-    /// The servers live on it.
+    /// The servers' runtime.
     _runtime: Runtime,
 }
 
@@ -82,8 +82,8 @@ impl OnServers {
         status["phases"][0]["datasets"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect()
     }
 
-    /// Begins a run that would move both leads, and that hangs in the last look: a pass, a verification
-    /// and the final one list each source once before it.
+    /// Begins a run that would move both leads and hangs in the last look. Before it, a pass, a verification
+    /// and the final verification list each source once.
     fn begin_and_hang_in_the_last_look(&self) -> Running {
         let before = 3 * DATASETS.len() as u64;
         let hangs = FaultRule::new(Fault::SlowFirstByte(Duration::from_hours(1)), When::Only(before + 1));
@@ -101,7 +101,7 @@ impl OnServers {
             assert!(begun.elapsed() < Duration::from_mins(1), "the last look lists nothing");
             std::thread::sleep(Duration::from_millis(5));
         }
-        // What it tells from here on is read, so that it never waits for a reader.
+        // Read the rest of its output, so that it never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         child
     }
@@ -148,8 +148,7 @@ fn an_abort_in_the_last_look_moves_no_lead_of_the_phase() {
     servers.goes_on(["aborted"; 2]);
 }
 
-/// A look at an object of a bucket that is not there answers a bare 404, like that at a route that was never
-/// written.
+/// A look at an object in a missing bucket gets a bare 404, like a look at a route that was never written.
 #[test]
 fn a_route_bucket_that_is_missing_is_an_error_and_not_epoch_0() {
     let servers = OnServers::without_route_bucket();
@@ -170,7 +169,7 @@ fn a_route_bucket_that_is_missing_is_an_error_and_not_epoch_0() {
     servers.to.state().create_bucket("control");
     run(0, &["run", "plan.toml", "--approve", "all"]);
     servers.to.state().put("one", "0.txt", "written at the new lead");
-    // The same plan with a ledger that knows nothing, where the route's bucket does not answer for itself.
+    // The same plan with an empty ledger, while the route's bucket is missing.
     servers.to.state().drop_bucket("control");
     run(3, &["run", "plan.toml", "--state", "another"]);
     assert_eq!(servers.to.state().get("one", "0.txt").unwrap(), "written at the new lead");
@@ -196,13 +195,13 @@ fn a_route_directory_that_is_missing_is_an_error_and_is_not_made() {
     }
     assert!(!bench.path("target/routes").exists(), "it was not made");
     assert_eq!(fs::read_to_string(bench.path("target/data/a.txt")).unwrap(), "written at the new lead");
-    // Where the ledger knows of a switch that was begun, only the route tells what became of it.
+    // If the ledger knows of a switch that was begun, only the route tells whether it happened.
     fs::rename(bench.path("away"), bench.path("target/routes")).unwrap();
     bench.expect(1, &["run", "plan.toml", "--state", "another"]);
 }
 
-/// A source that shows nothing: a mount that is not there, a prefix with a typing error, or one whose every
-/// record is deselected.
+/// A source that shows nothing: a mount that is not there, a mistyped prefix, or a selection that takes no
+/// record.
 #[test]
 fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
     for (files, more) in [(&[][..], ""), (THREE, "exclude = [\"**\"]\n")] {
@@ -210,7 +209,7 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
         bench.plan("", &format!("{more}{CUTOVER}"));
         let said = "0 records: nothing was compared";
         let preview = bench.expect(0, &["plan", "plan.toml"]);
-        assert!(preview.out.contains(&format!("\nmend: {said}")), "{}", preview.out);
+        assert!(preview.out.contains(&format!("\nhelp: {said}")), "{}", preview.out);
         assert!(preview.out.contains("accept_empty = true"), "{}", preview.out);
         assert_eq!(preview.next_commands(), ["migrate plan plan.toml"], "a run would only name it again");
         let refused = bench.expect(1, &["run", "plan.toml", "--approve", "all"]);
@@ -237,7 +236,7 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
         bench.expect(1, &["cutover", "plan.toml", "--phase", "first"]);
         assert_eq!(fs::read_dir(bench.path("target/routes")).unwrap().count(), 0, "no lead has moved");
 
-        // To accept it is a part of what is approved.
+        // Accepting it is part of what is approved.
         bench.plan("", &format!("{more}accept_empty = true\n{CUTOVER}"));
         let asks = bench.expect(0, &["run", "plan.toml"]);
         assert_eq!(asks.next_commands(), ["migrate run plan.toml --approve first"]);
@@ -249,7 +248,7 @@ fn nothing_compared_moves_no_lead_unless_the_plan_accepts_it() {
     }
 }
 
-/// Without a lead that is to move an empty dataset is no obstacle, and is not called equal.
+/// An empty dataset whose lead does not move is no obstacle, and is not called equal.
 #[test]
 fn an_empty_dataset_without_a_cutover_is_told_as_such() {
     let bench = Bench::new(&[]);
@@ -257,7 +256,7 @@ fn an_empty_dataset_without_a_cutover_is_told_as_such() {
     assert!(ran.out.contains("0 records: nothing was compared") && !ran.out.contains("equal by"), "{}", ran.out);
 }
 
-/// Verifications of a run, by what each ended with.
+/// The verifications of a run, by their results.
 fn verifications(events: &[Value]) -> Vec<&str> {
     let states = events.iter().filter(|event| event["event"] == "dataset_state");
     states
@@ -266,8 +265,8 @@ fn verifications(events: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// Somebody wrote over a copy, and the source deleted the record: nothing deletes what somebody wrote, and no
-/// number of passes changes that.
+/// A foreign writer wrote over a copy, and the source deleted the record: nothing deletes the foreign object, and
+/// no number of passes changes that.
 #[test]
 fn a_stray_at_the_target_of_a_live_dataset_is_verified_once_and_named() {
     for cutover in ["", CUTOVER] {
@@ -290,7 +289,7 @@ fn a_stray_at_the_target_of_a_live_dataset_is_verified_once_and_named() {
     }
 }
 
-/// A dataset that was cut over while an application that reads no routes wrote these at the old lead.
+/// A dataset that was cut over while an application that ignores the route wrote these at the old lead.
 fn with_late_writes(top: &str, late: &[&str]) -> Bench {
     let bench = Bench::new(THREE);
     bench.plan(top, &CUTOVER.replace("route_max_age = \"0s\"", "route_max_age = \"1s\""));
@@ -299,7 +298,7 @@ fn with_late_writes(top: &str, late: &[&str]) -> Bench {
     let mut last = Value::Null;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        // The route shows the new lead, and its clients have a second to read it again.
+        // The route shows the new lead, and clients have a second to read it again.
         if event["event"] == "dataset_state" && event["state"] == "switched" {
             for key in late {
                 bench.write(&format!("source/data/{key}"), "late");
@@ -312,7 +311,7 @@ fn with_late_writes(top: &str, late: &[&str]) -> Bench {
     bench
 }
 
-/// A late write is a dead end until somebody decides, whatever else waits for something.
+/// A late write stays open until a person decides, whatever else waits.
 #[test]
 fn a_late_write_is_told_although_another_phase_waits_for_its_approval() {
     let bench = with_late_writes("", &["a.txt"]);
@@ -328,7 +327,7 @@ fn a_late_write_is_told_although_another_phase_waits_for_its_approval() {
     let resolve = ["migrate resolve plan.toml"];
     assert_eq!(run.next_commands(), resolve);
     assert_eq!(bench.expect(0, &["status", "plan.toml"]).next_commands(), resolve);
-    // What was asked for is done, and that is not all.
+    // What was asked for is done, but late writes are open.
     let other = bench.expect(0, &["run", "plan.toml", "--dataset", "more", "--approve", "second"]);
     assert_eq!(other.next_commands(), resolve);
 }
@@ -340,15 +339,15 @@ fn a_dry_run_is_ready_only_for_what_it_has_looked_at() {
     bench.expect(0, &["run", "plan.toml"]);
     let dry = ["cutover", "plan.toml", "--phase", "first", "--dry-run"];
     assert_eq!(bench.expect(0, &dry).next_commands(), ["migrate cutover plan.toml --phase first"]);
-    // Another source, whose records nobody has compared.
+    // Another source, whose records were never compared.
     bench.write("source/other/a.txt", "alpha");
     let plan = fs::read_to_string(bench.path("plan.toml")).unwrap();
     bench.write("plan.toml", &plan.replace("file://here/data", "file://here/other"));
     let other = bench.expect(1, &dry);
     assert!(other.err.contains("means something else than when it began"), "{}", other.err);
-    assert!(other.err.contains("mend: put back what the plan said"), "{}", other.err);
+    assert!(other.err.contains("help: put back what the plan said"), "{}", other.err);
     bench.write("plan.toml", &plan);
-    // Another directory in the place of one of the two, or none.
+    // Another directory in place of either, or none.
     for place in ["source/data", "target/data"] {
         fs::rename(bench.path(place), bench.path("away")).unwrap();
         let gone = bench.expect(3, &dry);
@@ -358,7 +357,7 @@ fn a_dry_run_is_ready_only_for_what_it_has_looked_at() {
         fs::remove_dir(bench.path(place)).unwrap();
         fs::rename(bench.path("away"), bench.path(place)).unwrap();
     }
-    // A proof of less than the plan asks for now.
+    // A proof at a lower level than the plan now asks for.
     bench.plan("", &format!("verify = \"bytes\"\n{CUTOVER}"));
     let less = bench.expect(1, &dry);
     assert!(less.out.contains("REFUSED: files was verified by less than the plan asks for now"), "{}", less.out);
@@ -415,7 +414,7 @@ fn late_writes_that_were_carried_over_are_settled_by_the_next_run() {
     );
     let status = bench.expect(0, &["status", "plan.toml"]);
     assert_eq!(status.next_commands(), ["migrate resolve plan.toml"]);
-    // One is carried over, and the other is not what came late: only what is equal is settled.
+    // One is carried over, and the other differs from the late write: only what is equal is settled.
     bench.write("target/data/a.txt", "late");
     bench.write("target/data/new.txt", "LATE");
     let run = bench.expect(1, &["run", "plan.toml"]);
@@ -464,8 +463,8 @@ fn a_decision_on_late_writes_is_kept_with_who_made_it_and_when() {
     assert_eq!(fs::read_to_string(bench.path("target/data/a.txt")).unwrap(), "alpha", "the new lead was not touched");
 }
 
-/// Every one of them is in the ledger, also where there are more than are told; and keys that are hidden are
-/// found by the name under which they are shown.
+/// All late writes are in the ledger, also those beyond the shown ones; and hidden keys are found by the names
+/// under which they are shown.
 #[test]
 fn all_late_writes_are_kept_and_found_by_their_hidden_names() {
     let keys: Vec<_> = (0..300).map(|n| format!("n/{n:03}")).collect();

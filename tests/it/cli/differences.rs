@@ -1,4 +1,4 @@
-//! What a run, a verification and a repair say of records that differ, and how little a repair reads again.
+//! Records that differ, as a run, a verification and a repair report them, and how little a repair reads again.
 
 use migrate::local_cloud::Operation;
 
@@ -6,7 +6,7 @@ use super::uploads::Uploads;
 
 const RECORDS: usize = 40;
 
-/// A copied dataset of which the disk of the server has rotted two records.
+/// A copied dataset with two records that rotted on the server's disk.
 async fn rotten() -> Uploads {
     let uploads = Uploads::start("", "verify = \"bytes\"").await;
     for n in 1..RECORDS {
@@ -48,11 +48,11 @@ async fn a_repair_looks_again_at_what_it_has_written_and_at_nothing_else() {
     let whole = format!("equal by bytes; {RECORDS} records compared, 0 missing, 0 extra, 0 different, 0 unreadable");
     assert!(repaired.out.contains(&whole), "{}", repaired.out);
     let read = uploads.server.stats().of(Operation::GetObject) - before;
-    // Each record once, what differs a second time before that is believed, and once more when it is mended.
+    // Each record once, what differs a second time before it is believed, and once more after the repair.
     assert_eq!(read, RECORDS as u64 + 2 + 2);
     uploads.expect(0, &["verify", "plan.toml"]);
 
-    // What it could not write is no proof.
+    // A repair proves nothing about what it could not write.
     for key in ["07", "small"] {
         assert!(uploads.server.state().corrupt("data", key, 1));
     }

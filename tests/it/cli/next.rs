@@ -7,19 +7,19 @@ use serde_json::Value;
 
 use super::{Bench, CUTOVER, THREE};
 
-/// No chain is longer. Each verification is a new one, so the ledger never tells quite the same after it.
+/// The longest chain allowed. Each verification changes the ledger a little, so comparing it may miss a circle.
 const STEPS_MAX: usize = 8;
 
-/// What a chain of commands, each the `next` of the one before, came to.
+/// The end of a chain of commands, each the `next` of the one before.
 #[derive(Debug, PartialEq, Eq)]
 enum Came {
     /// Nothing is left to do.
     ToItsEnd,
-    /// To a mend that only a person can make.
+    /// A mend that only a person can make.
     ToAMend(String),
 }
 
-/// Follows `next`, mending nothing. No command may come twice while the ledger tells the same.
+/// Follows `next` until a mend or the end. No command may come twice while the ledger tells the same.
 #[track_caller]
 fn follow(bench: &Bench, first: &str) -> (Vec<String>, Came) {
     let (mut typed, mut seen, mut stood) = (first.to_owned(), Vec::new(), Vec::new());
@@ -37,7 +37,7 @@ fn follow(bench: &Bench, first: &str) -> (Vec<String>, Came) {
         let here = (next.clone(), standing);
         assert!(!stood.contains(&here) && seen.len() < STEPS_MAX, "in a circle: {seen:?}, then {next}");
         stood.push(here);
-        if let Some(mend) = last("mend: ") {
+        if let Some(mend) = last("help: ") {
             return (seen, Came::ToAMend(mend));
         }
         typed = next;
@@ -50,7 +50,7 @@ fn ends(bench: &Bench, first: &str, chain: &[&str]) {
     assert_eq!((seen.iter().map(String::as_str).collect::<Vec<_>>(), came), (chain.to_vec(), Came::ToItsEnd));
 }
 
-/// A mend is named at the end of this chain.
+/// The chain ends with this mend.
 #[track_caller]
 fn needs(bench: &Bench, first: &str, chain: &[&str], mend: &str) {
     let (seen, came) = follow(bench, first);
@@ -67,7 +67,7 @@ fn from_the_first_look_to_the_last_proof() {
     let bench = Bench::new(THREE);
     let all = ["migrate plan plan.toml", "migrate run plan.toml", "migrate verify plan.toml"];
     ends(&bench, all[0], &all);
-    // All is done: there is no circle of looks.
+    // All is done: the chain does not look in circles.
     for command in ["status", "verify"] {
         let typed = format!("migrate {command} plan.toml");
         ends(&bench, &typed, &[&typed]);
@@ -84,7 +84,7 @@ fn through_an_approval_to_the_end() {
     ends(&bench, "migrate status plan.toml", &["migrate status plan.toml", "migrate run plan.toml", approved]);
     ends(&bench, "migrate run plan.toml", &["migrate run plan.toml"]);
     ends(&bench, "migrate status plan.toml", &["migrate status plan.toml"]);
-    // The old lead is left behind, and no command brings it along.
+    // The old lead stays behind, and no command brings it along.
     bench.write("target/data/new.txt", "written at the new lead");
     ends(&bench, "migrate verify plan.toml", &["migrate verify plan.toml"]);
 }
@@ -120,7 +120,7 @@ fn a_run_that_would_delete_too_much_asks_for_a_decision_everywhere() {
     let waits = status(&bench)["phases"][0]["datasets"][0]["waits_for"].clone();
     let known = "a decision: 1 of 3 records would be deleted at file://there/data, more than delete_share allows (10%)";
     assert_eq!(waits, known);
-    // Mended, it goes on to the end.
+    // After the mend the chain goes on to the end.
     fs::rename(bench.path("a.txt"), bench.path("source/data/a.txt")).unwrap();
     ends(&bench, run, &[run, "migrate verify plan.toml"]);
 }
@@ -130,7 +130,7 @@ fn records_that_cannot_be_read_are_mended_first() {
     let bench = Bench::new(THREE);
     std::os::unix::fs::symlink("a.txt", bench.path("source/data/link")).unwrap();
     for typed in ["migrate run plan.toml", "migrate status plan.toml", "migrate verify plan.toml"] {
-        needs(&bench, typed, &[typed], "mend what the records that failed are named with");
+        needs(&bench, typed, &[typed], "correct the cause that each failed record is listed with");
     }
     let document = bench.json(3, &["verify", "plan.toml", "--json"]);
     assert!(document["mend"].is_string(), "{document}");
@@ -147,13 +147,13 @@ fn what_differs_is_repaired_and_then_nothing_is_left() {
     bench.write("target/data/d.txt", "other");
     let verify = ["migrate verify plan.toml", "migrate verify plan.toml --repair"];
     ends(&bench, verify[0], &verify);
-    // A proof that is less than the plan asks for leaves the rest to a run.
+    // If a proof is less than the plan asks for, a run does the rest.
     bench.write("target/data/d.txt", "other");
     bench.expect(0, &["verify", "plan.toml", "--level", "listing", "--repair"]);
     ends(&bench, verify[0], &verify[..1]);
 }
 
-/// A copy that somebody wrote over, and whose record the source then deleted: nothing deletes it.
+/// A foreign writer wrote over a copy, and the source then deleted the record: nothing deletes the object.
 #[test]
 fn a_stray_that_was_a_copy_once_is_for_a_person() {
     let bench = Bench::new(THREE);
@@ -193,7 +193,7 @@ fn what_was_given_up_is_not_brought_back() {
     let abort = "migrate abort plan.toml";
     ends(&bench, abort, &[abort, "migrate status plan.toml"]);
     assert_eq!(status(&bench)["next"], Value::Null);
-    // Also where a look finds that it is gone.
+    // Also if a look finds that it is gone.
     let abort = "migrate abort plan.toml --discard --yes";
     ends(&bench, abort, &[abort, "migrate status plan.toml"]);
     for verify in ["migrate verify plan.toml", "migrate verify plan.toml --repair"] {
@@ -212,7 +212,7 @@ fn a_failure_names_the_command_that_goes_on() {
     fs::write(bench.ledger(), "this is not a ledger at all, ".repeat(200)).unwrap();
     for typed in ["migrate verify plan.toml --level bytes", "migrate status plan.toml", "migrate run plan.toml"] {
         let ran = bench.expect(3, &typed.split(' ').skip(1).collect::<Vec<_>>());
-        assert!(ran.err.contains("\nmend: restore the file"), "{}", ran.err);
+        assert!(ran.err.contains("\nhelp: restore the file"), "{}", ran.err);
         assert!(ran.err.ends_with(&format!("\nnext: {typed}\n")), "{}", ran.err);
     }
     let document = bench.json(3, &["status", "plan.toml", "--json"]);

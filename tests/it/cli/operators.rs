@@ -1,4 +1,4 @@
-//! What operators say to a migration: limits, aborts, cutovers, also to a process that drives it.
+//! Operators' commands during a migration: limits, aborts, cutovers, also to a process that drives it.
 
 use std::{
     fs,
@@ -10,15 +10,15 @@ use serde_json::Value;
 
 use super::{Bench, CUTOVER, Running, THREE};
 
-/// A run that goes slowly, and its events.
+/// A slow run, and its events.
 pub(super) struct Slow {
     child: Running,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Slow {
-    /// Begins a run of three hundred files at so few requests a second that it takes minutes, and waits
-    /// until it copies.
+    /// Begins a run of three hundred files with a request limit that makes it take minutes, and waits until it
+    /// copies.
     pub(super) fn begin(bench: &Bench, more: &[&str]) -> Self {
         let args = [&["run", "plan.toml", "--json"], more].concat();
         let mut child = Running::start(bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()));
@@ -161,7 +161,7 @@ fn a_dry_run_takes_no_step_and_the_cutover_takes_the_same_ones() {
 fn an_approval_given_while_another_process_runs_is_kept_by_it() {
     let bench = many(CUTOVER);
     let mut slow = Slow::begin(&bench, &[]);
-    // It is not proved yet, and so nothing may be cut over: an approval is no way around that.
+    // It is not proved yet, so nothing may be cut over: an approval does not replace the proof.
     let early = bench.expect(1, &["cutover", "plan.toml", "--phase", "first"]);
     assert!(early.err.contains("is not proved"), "{}", early.err);
     for site in ["here", "there"] {
@@ -177,7 +177,7 @@ fn a_state_directory_that_is_deleted_under_a_run_ends_it() {
     let bench = many("");
     let mut slow = Slow::begin(&bench, &[]);
     fs::remove_dir_all(bench.path(".migrate")).unwrap();
-    // At 20 requests a second the rest would take minutes, and be recorded nowhere.
+    // At 20 requests a second the rest would take minutes, and the ledger would not record it.
     let error = slow.until(|event| event["event"] == "error");
     let message = error["error"]["message"].as_str().unwrap();
     assert!(message.contains("was removed, moved or replaced under this process"), "{message}");

@@ -1,7 +1,7 @@
-//! Which directories a migration is about: not only a path, and never what has taken a directory's place.
+//! The directories of a migration: a directory is more than its path, and another one in its place is refused.
 //!
-//! A disk that is not mounted leaves an empty folder at its path, or none. Both are played here by moving the
-//! directory away.
+//! A disk that is not mounted leaves an empty folder at its path, or none. These tests imitate both by moving
+//! the directory away.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ const COMMANDS: &[(i32, &[&str])] = &[
     (3, &["abort", "plan.toml"]),
 ];
 
-/// Every command refuses, says what is wrong, and how it is mended.
+/// Every command refuses, and says what is wrong and how to mend it.
 #[track_caller]
 fn all_refuse(bench: &Bench, said: &str) {
     for (code, args) in COMMANDS {
@@ -64,7 +64,7 @@ fn one_directory_by_two_names_is_one_place() {
     bench.expect(0, &["run", &plan, "--state", &state]);
 }
 
-/// What was never met is not made in the place of a disk that is not mounted.
+/// A directory that the migration has not used yet is not made in place of a disk that is not mounted.
 #[test]
 fn nothing_new_is_made_below_a_directory_that_is_another_one() {
     let bench = Bench::new(THREE);
@@ -115,7 +115,7 @@ fn a_target_whose_disk_is_not_mounted_is_not_made_anew() {
     all_refuse(&bench, "it is another one");
     assert_eq!(fs::read_dir(bench.path("target/data")).unwrap().count(), 0, "nothing was written in its place");
 
-    // The operator may mean it all the same, once.
+    // The operator can accept it, once.
     bench.expect(0, &["run", "plan.toml", "--accept-places"]);
     assert_eq!(fs::read_to_string(bench.path("target/data/d.txt")).unwrap(), "delta");
     bench.expect(0, &["run", "plan.toml"]);
@@ -183,7 +183,7 @@ fn a_saved_plan_is_bound_to_its_directories() {
     assert!(!bench.path(".migrate").exists(), "nothing was begun");
 }
 
-/// A process that was killed leaves staged files: a run removes them where it writes, and nothing else does.
+/// A killed process leaves staged files: a run removes them in places that it writes to, and nothing else does.
 #[test]
 fn what_a_dead_process_has_staged_is_swept_by_a_run_at_its_target_alone() {
     let bench = Bench::new(THREE);

@@ -1,4 +1,4 @@
-//! What a proof says: what must survive, what decided, what was not compared, and what could not be told.
+//! The content of a proof: what must survive, what decided, what was not compared, what is undecided.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -92,7 +92,7 @@ async fn a_type_that_says_nothing_is_equal_to_none_in_both_directions() {
     buckets.expect(0, &["run", "plan.toml"]);
     let again = buckets.expect(0, &["run", "plan.toml", "--json"]).events();
     assert_eq!(ended(&again)["targets"][0]["copied"], 0);
-    // And the other way round, as after a cutover.
+    // And in the other direction, as after a cutover.
     buckets.plan("copy", "lead", "");
     buckets.expect(0, &["verify", "plan.toml", "--state", "other", "--level", "bytes"]);
     buckets.put("lead", "page", object("two"));
@@ -100,7 +100,7 @@ async fn a_type_that_says_nothing_is_equal_to_none_in_both_directions() {
     buckets.server.stop().await;
 }
 
-/// A bit that flips on its way in the first look, and another one in the third: each look reads both sides.
+/// One bit flips on the way in the first look, another one in the third: each look reads both sides.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_difference_that_comes_and_goes_is_unstable_and_one_that_went_is_none() {
     let buckets = Buckets::new("").await;
@@ -133,7 +133,7 @@ async fn a_waiver_that_is_withdrawn_brings_over_what_was_left() {
     assert!(tags().is_empty());
 
     buckets.plan("lead", "copy", "");
-    // What was proved is less than what is asked for now.
+    // The proof is less than the plan now asks for.
     let status = buckets.json(0, &["status", "plan.toml", "--json"]);
     assert_eq!(status["phases"][0]["datasets"][0]["waits_for"], "its verification", "{status}");
     assert_eq!(status["next"], "migrate run plan.toml");
@@ -151,7 +151,7 @@ async fn a_waiver_that_is_withdrawn_brings_over_what_was_left() {
     assert_eq!(tags(), BTreeMap::from([("team".to_owned(), "shop".to_owned())]));
     buckets.expect(0, &["verify", "plan.toml", "--level", "listing"]);
 
-    // One that is added is no reason for anything.
+    // An added waiver changes nothing.
     buckets.plan("lead", "copy", "waive = [\"tags\", \"metadata\"]");
     assert_eq!(buckets.json(0, &["status", "plan.toml", "--json"])["next"], Value::Null);
     let events = buckets.expect(0, &["run", "plan.toml", "--json"]).events();
@@ -203,15 +203,15 @@ async fn every_proof_says_what_was_waived_and_a_waiver_for_one_target_strips_no_
     let dry = buckets.expect(0, &["cutover", "plan.toml", "--phase", "first", "--dry-run"]);
     assert!(dry.out.contains(&format!("not seen: {waived}\n")), "{}", dry.out);
 
-    // Nor does it hide what another target lacks. Equal bytes have an equal tag, so a listing can show by its
-    // time alone that this is another version, and it shows whole seconds.
+    // Nor does it hide what another target lacks. Equal bytes have an equal tag, so in a listing only the time, in
+    // whole seconds, can show that this is another version.
     buckets.put("copy", "k", object("bytes"));
     assert!(buckets.server.state().postdate("copy", "k", Duration::from_secs(90)));
     let different = buckets.expect(1, &["verify", "plan.toml"]);
     assert!(different.out.contains("different k at s3://there/copy"), "{}", different.out);
     buckets.expect(0, &["run", "plan.toml"]);
 
-    // Without the waiver nothing passes for equal because its bytes are there.
+    // Without the waiver equal bytes alone do not make a record equal.
     buckets.plan("lead", "copy", &more.replace("waive = [\"tags\"]\n", ""));
     let different = buckets.expect(1, &["verify", "plan.toml"]);
     assert!(different.out.contains("different k at s3://far/data"), "{}", different.out);
@@ -274,7 +274,7 @@ fn a_proof_names_what_decided() {
     let found = bench.json(0, &["verify", "plan.toml", "--state", "other", "--json"]);
     assert_eq!(found["datasets"][0]["decided"]["bytes"], 3, "{found}");
 
-    // A run says it with every proof, and where it asks for an approval.
+    // A run says it with every proof, and when it asks for an approval.
     bench.plan("", CUTOVER);
     let events = bench.expect(0, &["run", "plan.toml", "--state", "moves", "--json"]).events();
     let of = |name: &str, state: Option<&str>| {
@@ -289,7 +289,7 @@ fn a_proof_names_what_decided() {
     assert!(of("dataset_state", Some("copying")).get("decided").is_none());
 }
 
-/// The proof with which a lead moves says so as well.
+/// The proof that moves a lead says so too.
 #[test]
 fn the_proof_of_a_cutover_names_what_it_did_not_see() {
     let bench = Bench::new(THREE);

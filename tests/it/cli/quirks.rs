@@ -1,4 +1,4 @@
-//! Migrations from and to servers that keep to S3 in their own way.
+//! Migrations from and to servers that differ from S3.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +61,7 @@ impl Two {
         Ran { code, out, err }
     }
 
-    /// What a run of it says of its failed records.
+    /// The failed records that a run of it names.
     #[track_caller]
     fn failures(&self) -> String {
         let ran = self.run(3, &["run", "plan.toml", "--json"]);
@@ -138,7 +138,7 @@ async fn conditions_that_are_ignored_are_named_for_each_kind_of_write() {
     two.stop().await;
 }
 
-/// What an older build has found says nothing of what is asked today.
+/// Answers that an older build recorded do not cover today's questions.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_answer_of_a_probe_is_not_taken_for_a_new_one() {
     let two = Two::new(Quirks::default(), Quirks::default()).await;
@@ -161,7 +161,7 @@ async fn an_old_answer_of_a_probe_is_not_taken_for_a_new_one() {
     two.stop().await;
 }
 
-/// A cutover's table whose route is in the target's server.
+/// A cutover's table with its route on the target's server.
 const ROUTE: &str = "[phase.dataset.cutover]\nfence = \"none\"\naccept_unfenced = true\nquiet = \"0s\"\nsettle = \"0s\"\n\
                      route_max_age = \"0s\"\nroute = \"s3://there/routes/files.json\"";
 
@@ -220,7 +220,7 @@ async fn tags_of_objects_in_parts_are_set_where_the_upload_drops_them() {
     two.put("untagged", large(b'b', [].into()));
     two.run(0, &["run", "plan.toml"]);
 
-    // What a crash between the finish and the tags leaves: the object, and nothing that claims it.
+    // A crash between the finish and the tags leaves the object, and no record of it.
     two.put("large", large(b'a', tags.clone()));
     let rule = FaultRule::new(Fault::ExpiredToken, When::Every(1)).on([Operation::PutObjectTagging]);
     two.to.set_faults(Faults::one(1, rule));
@@ -253,7 +253,8 @@ async fn tags_that_no_upload_can_have_fail_their_record_until_they_are_waived() 
     two.stop().await;
 }
 
-/// In parts, by an upload that began before and ended after, and by being there already.
+/// For records in parts, for an upload that began before the withdrawal and ended after, and for objects that
+/// were there already.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiver_that_is_withdrawn_is_noticed_however_a_record_came_over() {
     let two = Two::new(Quirks::default(), Quirks::default()).await;
@@ -286,7 +287,7 @@ async fn metadata_is_read_at_the_target_as_it_is_read_at_the_source() {
     let kept = map([("plain", "value"), ("raw", "caf\u{e9}"), ("word", WORD)]);
     for (from, to, arrives) in [
         (Raw, Raw, Some(kept.clone())),
-        // Kept decoded there, and shown as words, which is how that server shows such values.
+        // The server keeps it decoded and shows it as words, as it shows all such values.
         (Raw, None, Some(map([("plain", "value"), ("raw", "caf\u{e9}"), ("word", "caf\u{e9}")]))),
         (Raw, AsciiOnly, Option::None),
     ] {
@@ -306,7 +307,7 @@ async fn metadata_is_read_at_the_target_as_it_is_read_at_the_source() {
         two.run(0, &["run", "plan.toml"]);
         assert_eq!(two.arrived("k").metadata, arrives, "{from:?} to {to:?}");
         two.run(0, &["verify", "plan.toml", "--level", "bytes"]);
-        // A word that only means the same is another value where words are shown as they are.
+        // A word with the same meaning is another value if the server shows words as they are.
         let other = map([("plain", "value"), ("raw", WORD), ("word", WORD)]);
         two.to.state().put_object("data", "k", NewObject { metadata: other, ..text("body") });
         two.run(i32::from(to == Raw), &["verify", "plan.toml", "--level", "checksum"]);

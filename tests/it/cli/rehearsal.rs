@@ -1,4 +1,4 @@
-//! `migrate rehearse`: the whole plan, with everything but what is real.
+//! `migrate rehearse`: the whole plan, with nothing real.
 
 use std::{
     fs,
@@ -31,8 +31,8 @@ fn ended(ran: &Ran) -> Value {
     last
 }
 
-/// The mission ends with every lead where the plan wants it, twice in the same state; another seed ends
-/// in another.
+/// Every lead ends where the plan wants it; two rehearsals end in the same state, and another seed ends in
+/// another.
 #[test]
 fn the_mission_ends_with_all_leads_where_the_plan_wants_them_and_a_seed_ends_alike() {
     let bench = mission();
@@ -83,7 +83,7 @@ fn the_quickstart_and_the_template_rehearse_as_far_as_they_are_built() {
     bench.expect(0, &["rehearse", template, "--scale", "0.05", "--until", "verified"]);
 }
 
-/// Nothing asks an application to come to rest whose lead stays; the rehearsal ends all the same.
+/// No application has to rest if its lead stays; the rehearsal ends all the same.
 #[test]
 fn a_live_dataset_whose_lead_stays_is_rehearsed_to_its_end() {
     let bench = Bench::new(&[]);
@@ -94,7 +94,7 @@ fn a_live_dataset_whose_lead_stays_is_rehearsed_to_its_end() {
     assert_eq!(promise["broken"], Value::Array(Vec::new()));
 }
 
-/// Counts connections: nobody who rehearses has any business there.
+/// Counts connections: a rehearsal must make none here.
 struct Tripwire {
     address: String,
     touched: Arc<AtomicU64>,
@@ -120,7 +120,7 @@ impl Tripwire {
         Self { address, touched, over, thread: Some(thread) }
     }
 
-    /// How often it was touched; ends it.
+    /// Ends it; returns the number of connections.
     fn touched(&mut self) -> u64 {
         let touched = self.touched.load(Ordering::SeqCst);
         self.over.store(true, Ordering::SeqCst);
@@ -130,7 +130,7 @@ impl Tripwire {
     }
 }
 
-/// A program that leaves a trace where it is run.
+/// A program that leaves a trace if it runs.
 fn trap(bench: &Bench, name: &str, trace: &Path) -> String {
     let path = bench.path(name);
     bench.write(name, &format!("#!/bin/sh\necho touched >> '{}'\n", trace.display()));
@@ -138,7 +138,7 @@ fn trap(bench: &Bench, name: &str, trace: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Everything that a plan can name and that a rehearsal must not touch leaves a trace here if it is:
+/// Everything that a plan can name and a rehearsal must not touch leaves a trace here when touched:
 /// endpoints, directories, routes, credentials of every kind, hooks, a CDN, probes, proxies.
 #[test]
 fn a_rehearsal_touches_nothing_real() {
@@ -216,7 +216,7 @@ fn a_rehearsal_touches_nothing_real() {
     }
 }
 
-/// The wires themselves: real runs of the same kind of plan do touch them.
+/// The traces themselves work: a real run of the same kind of plan leaves them.
 #[test]
 fn the_tripwires_can_be_tripped() {
     let bench = Bench { root: tempfile::tempdir().unwrap() };

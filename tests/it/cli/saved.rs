@@ -24,7 +24,7 @@ fn edit(bench: &Bench, change: impl FnOnce(&mut Value)) {
     bench.write("saved.json", &document.to_string());
 }
 
-/// A refusal of `run saved.json` for just these changes, before anything was begun.
+/// `run saved.json` refuses for exactly these changes, and begins nothing.
 #[track_caller]
 fn stale(bench: &Bench, changes: &[&str]) {
     let begun = bench.path(".migrate").exists();
@@ -36,7 +36,7 @@ fn stale(bench: &Bench, changes: &[&str]) {
     assert_eq!(bench.path(".migrate").exists(), begun, "nothing was begun");
 }
 
-/// How many documents the route has shown, in numbered files.
+/// The number of the route's documents, in numbered files.
 fn shown(bench: &Bench) -> usize {
     fs::read_dir(bench.path("target/routes")).map_or(0, Iterator::count)
 }
@@ -100,7 +100,7 @@ fn counts_limits_waits_and_levels_may_change() {
     bench.plan_with("", "limits = { bandwidth = \"1GB/s\" }", &format!("verify = \"bytes\"\n{cutover}"));
     bench.expect(0, &["run", "saved.json"]);
     assert!(bench.path("target/data/new.txt").exists() && !bench.path("target/data/a.txt").exists());
-    // And so they may after it has begun, with nothing but its own traces left behind.
+    // They may change after the run has begun, too: it left only its own traces.
     bench.expect(0, &["run", "saved.json"]);
 }
 
@@ -126,7 +126,7 @@ fn a_changed_meaning_is_refused_and_named() {
     bench.write("plan.toml", &plan);
     bench.expect(0, &["run", "saved.json"]);
 
-    // What has changed is told to programs too.
+    // JSON names the changes too.
     bench.plan("", "delete_share = \"90%\"");
     let events = bench.expect(1, &["run", "saved.json", "--json"]).events();
     let changes = &events[0]["error"]["changes"];
@@ -142,7 +142,7 @@ fn a_route_that_somebody_else_moved_is_refused() {
     save(&bench);
     move_route(&bench, 1, "there");
     stale(&bench, &["route of files: epoch 1 led by there, was epoch 0 led by here"]);
-    // A route that says what the plan says is no change: it is as if there were none.
+    // A route that shows the plan's own lead is no change: it counts as none.
     move_route(&bench, 0, "here");
     bench.expect(0, &["run", "saved.json"]);
     move_route(&bench, 2, "here");
@@ -164,7 +164,7 @@ fn a_run_goes_on_after_its_own_cutover() {
     move_route(&bench, 2, "here");
     stale(&bench, &["route of files: epoch 2 led by here, was epoch 1 led by there"]);
 
-    // Without the ledger nobody knows that it was this migration.
+    // Without the ledger it is unknown that this migration moved it.
     let unknown = bench.expect(1, &["run", "saved.json", "--state", "elsewhere"]);
     assert!(unknown.err.contains("next: migrate plan plan.toml --out saved.json --state elsewhere"), "{}", unknown.err);
     assert!(!bench.path("elsewhere").exists());
@@ -178,7 +178,7 @@ fn a_place_that_is_gone_is_refused() {
     stale(&bench, &["file://here/data: not there, was there"]);
     fs::rename(bench.path("source/away"), bench.path("source/data")).unwrap();
     bench.expect(0, &["run", "saved.json"]);
-    // Now the target is there as well: it is missed only by a plan that has seen it.
+    // Now the target is there as well: only a plan that has seen it misses it.
     fs::remove_dir_all(bench.path("target/data")).unwrap();
     let gone = bench.expect(3, &["run", "saved.json"]);
     assert!(gone.err.contains("is not the one that this migration has used so far: it is not there"), "{}", gone.err);
@@ -260,7 +260,7 @@ fn one_saved_for_some_datasets_runs_just_these() {
     assert!(other.err.contains("saved.json is for more, and not for dataset files"), "{}", other.err);
     bench.expect(0, &["run", "saved.json", "--dataset", "more"]);
 
-    // What it leaves out may change; what it holds may not, nor may what moves with it.
+    // Datasets that it leaves out may change; those that it holds may not, nor may those that move with them.
     bench.write("plan.toml", &plan.replacen("file://there/data", "file://there/elsewhere", 1));
     bench.expect(0, &["run", "saved.json"]);
     bench.write("plan.toml", &plan.replace("\"files\"", "\"renamed\""));
@@ -288,24 +288,24 @@ fn what_is_no_saved_plan_is_2_and_says_so() {
     refused("what is this?\n", "saved.json:1:1");
     refused("{\"name\": 7}", "saved.json:1:");
     let newer = refused(&text.replacen("\"saved_plan\": 2", "\"saved_plan\": 3", 1), "made by a newer migrate");
-    assert!(newer.contains("format 3") && newer.contains("mend: use the newer migrate"), "{newer}");
+    assert!(newer.contains("format 3") && newer.contains("help: use the newer migrate"), "{newer}");
     let older = refused(&text.replacen("\"saved_plan\": 2", "\"saved_plan\": 1", 1), "made by an older migrate");
-    assert!(older.contains("mend: save it anew"), "{older}");
+    assert!(older.contains("help: save it anew"), "{older}");
     for length in [20, text.len() / 2, text.len() - 3] {
         let cut = refused(&text[..length], "the saved plan saved.json cannot be read");
-        assert!(cut.contains("mend: save it anew"), "{cut}");
+        assert!(cut.contains("help: save it anew"), "{cut}");
     }
     let unknown = text.replacen("\"bindings\": {", "\"bindings\": { \"tables\": [],", 1);
     refused(&unknown, "unknown field `tables`");
     fs::write(bench.path("saved.json"), [0xff, 0xfe, 0]).unwrap();
     bench.expect(2, &["run", "saved.json"]);
 
-    // One that was formatted by another tool is still one.
+    // A file that another tool has formatted is still a saved plan.
     let document: Value = serde_json::from_str(&text).unwrap();
     bench.write("saved.json", &document.to_string());
     for command in ["plan", "verify", "status"] {
         let wrong = bench.expect(2, &[command, "saved.json"]);
-        assert!(wrong.err.contains("mend: name its plan file: plan.toml"), "{}", wrong.err);
+        assert!(wrong.err.contains("help: name its plan file: plan.toml"), "{}", wrong.err);
     }
     bench.write("plan.toml", "name = \n");
     bench.expect(2, &["run", "saved.json"]);
@@ -322,12 +322,12 @@ fn what_is_no_saved_plan_is_never_replaced() {
     std::os::unix::fs::symlink("elsewhere.json", bench.path("link")).unwrap();
     for out in ["notes.txt", "empty", "plan.toml", "source", "link", "nowhere/saved.json"] {
         let refused = bench.expect(2, &["plan", "plan.toml", "--out", out]);
-        assert!(refused.err.contains("mend: name another file with --out"), "{out}: {}", refused.err);
+        assert!(refused.err.contains("help: name another file with --out"), "{out}: {}", refused.err);
     }
     assert_eq!(fs::read_to_string(bench.path("notes.txt")).unwrap(), "mine");
     assert!(!bench.path("elsewhere.json").exists());
     let asked = bench.expect(2, &["plan", "plan.toml", "--no-probe", "--out", "saved.json"]);
-    assert!(asked.err.contains("mend: leave out --no-probe, or --out"), "{}", asked.err);
+    assert!(asked.err.contains("help: leave out --no-probe, or --out"), "{}", asked.err);
 
     save(&bench);
     let cut = fs::read_to_string(bench.path("saved.json")).unwrap();
@@ -366,7 +366,7 @@ fn it_works_from_another_directory_and_not_on_other_ones() {
     let moved = Bench::new(THREE);
     edit(&bench, |document| document["plan"]["absolute"] = "/nowhere/plan.toml".into());
     fs::copy(bench.path("saved.json"), moved.path("saved.json")).unwrap();
-    // The plan file is found beside it; the directories that it names are others.
+    // It finds the plan file beside it; but the directories that the plan names are others.
     let stale = moved.expect(1, &["run", "saved.json"]);
     let other = format!("places.here of files: {}", moved.path("source").display());
     assert!(stale.err.contains(&other), "{}", stale.err);

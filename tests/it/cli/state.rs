@@ -1,4 +1,4 @@
-//! Where the state is: beside the plan file, so that one plan is one migration from wherever it is run.
+//! The place of the state: beside the plan file, so that one plan is one migration from every directory.
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Bench, Ran, THREE, operators::Slow, operators::many};
 
-/// Runs from another directory, with more in the environment.
+/// Runs from another directory, with more variables in the environment.
 fn far(bench: &Bench, args: &[&str], env: &[(&str, &str)]) -> Ran {
     fs::create_dir_all(bench.path("elsewhere")).unwrap();
     let mut command = bench.command(args);
@@ -65,7 +65,7 @@ fn a_plan_from_a_stream_needs_a_place_for_its_state() {
     };
     let (code, said) = piped(&[]);
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains("/dev/stdin") && said.contains("mend: name a directory with --state DIR"), "{said}");
+    assert!(said.contains("/dev/stdin") && said.contains("help: name a directory with --state DIR"), "{said}");
     assert!(!bench.path(".migrate").exists() && !bench.path("target/data").exists());
 }
 
@@ -94,8 +94,8 @@ fn two_plans_of_one_name_are_told_apart_by_what_they_mean() {
     assert!(!bench.path("target/other").exists(), "nothing was done");
 }
 
-/// A place that cannot be written is named with its cause, its mend and the next command. A privileged user may
-/// write everywhere, so here a file is in the way.
+/// An unwritable place is named with the cause, the mend and the next command. A privileged user may write
+/// everywhere, so here a file is in the way.
 #[test]
 fn a_state_that_cannot_be_made_says_what_why_and_how() {
     let bench = Bench::new(THREE);
@@ -110,7 +110,7 @@ fn a_state_that_cannot_be_made_says_what_why_and_how() {
         assert!(refused.err.contains("failed to prepare the state directory .migrate/"), "{}", refused.err);
         assert!(
             refused.err.contains(
-                "\nmend: make the state directory yours and writable, or name another place with --state DIR"
+                "\nhelp: make the state directory yours and writable, or name another place with --state DIR"
             )
         );
         assert!(refused.err.ends_with(&format!("\nnext: {next}\n")), "{}", refused.err);

@@ -1,4 +1,4 @@
-//! What was stopped says so: it is neither blocked nor different, and what was not looked at has no counts.
+//! A stopped command says so: it is neither blocked nor different, and what it did not look at has no counts.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Bench, Running, THREE};
 
-/// Two datasets of 300 objects each, from a server that is asked slowly.
+/// Two datasets of 300 objects each, from a server with a request limit.
 async fn slow(requests_per_second: u32) -> (Bench, S3Server) {
     let server = S3Server::start(S3ServerConfig::new("local", "local-secret")).await.unwrap();
     server.state().create_bucket("data");
@@ -86,7 +86,7 @@ async fn a_verification_that_was_stopped_is_not_unequal() {
     server.stop().await;
 }
 
-/// The second time requests are dropped, and what had been compared with them.
+/// A second stop drops requests, and with them what was compared.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verification_that_was_stopped_twice_is_stopped_and_no_error() {
     let (bench, server) = slow(100_000).await;

@@ -1,4 +1,4 @@
-//! Objects in parts: what a stop, a lost answer and the hiding of keys make of them.
+//! Objects in parts: the effects of a stop, of a lost answer and of hidden keys.
 
 use std::{
     process::Child,
@@ -13,12 +13,12 @@ use migrate::local_cloud::{Fault, FaultRule, Faults, Operation, S3Server, S3Serv
 
 use super::*;
 
-/// Parts of the large file, of 5 MiB each.
+/// The number of parts of the large file, of 5 MiB each.
 const PARTS: usize = 6;
-/// Much longer than anything here takes, and much shorter than for ever.
+/// A timeout, much longer than anything here takes.
 const LONG: Duration = Duration::from_secs(90);
 
-/// A directory that is moved to a server in this process.
+/// A directory, and a server in this process that it moves to.
 pub(super) struct Uploads {
     pub(super) bench: Bench,
     pub(super) server: S3Server,
@@ -42,7 +42,7 @@ impl Uploads {
         Self { bench, server }
     }
 
-    /// Puts a file of several parts at the source, before all others in the order of keys.
+    /// Puts a file of several parts at the source, the first in the order of keys.
     fn add_large(&self) -> Vec<u8> {
         let body: Vec<u8> = (0..PARTS * (5 << 20)).map(|at| (at / 4096 % 251).to_le_bytes()[0]).collect();
         fs::write(self.bench.path("source/data/a large one"), &body).unwrap();
@@ -102,8 +102,8 @@ async fn ends(child: &mut Child) -> Option<i32> {
     None
 }
 
-/// The first record is a large one; behind it more rows are finished than a window holds, so that nothing
-/// goes on before it does. A stop gives it up half way.
+/// The first record is large, and more rows behind it are finished than a window holds, so nothing goes on
+/// before it does. A stop gives it up half way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_a_run_whose_window_is_full_behind_a_large_record() {
     let uploads = Uploads::start("", "").await;
@@ -111,7 +111,7 @@ async fn a_stop_ends_a_run_whose_window_is_full_behind_a_large_record() {
     for n in 0..10_000 {
         uploads.server.state().put("data", &format!("extra/{n:05}"), "x");
     }
-    // One part passes, and holds up those behind it for hours.
+    // One part passes, and the limit holds up those behind it for hours.
     let plan = fs::read_to_string(uploads.bench.path("plan.toml")).unwrap();
     let slow = plan.replace("[sites.there]\n", "[sites.there]\nlimits = { bandwidth = \"1kB/s\" }\n");
     uploads.bench.write("plan.toml", &slow);
@@ -142,7 +142,7 @@ async fn a_stop_ends_a_run_whose_window_is_full_behind_a_large_record() {
     uploads.server.stop().await;
 }
 
-/// The second word drops requests where they stand, also before anything is copied.
+/// The second stop drops requests at once, also before anything is copied.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_stopped_twice_ends_whatever_it_waits_for() {
     let uploads = Uploads::start("", "").await;
@@ -161,7 +161,7 @@ async fn a_run_that_is_stopped_twice_ends_whatever_it_waits_for() {
     uploads.server.stop().await;
 }
 
-/// An upload that began although its answer was lost, where the server does not say which uploads there are.
+/// An upload that began although its answer was lost, on a server that does not list uploads.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_nobody_can_claim_is_told_until_it_is_gone() {
     for hides in [false, true] {
@@ -191,7 +191,7 @@ async fn an_upload_that_nobody_can_claim_is_told_until_it_is_gone() {
         let text = uploads.expect(0, &["status", "plan.toml"]).out;
         assert!(text.contains("unclaimed: ") && text.contains("`migrate run plan.toml` looks again"), "{text}");
 
-        // Now the uploads can be seen, but not whose they are.
+        // Now the uploads can be seen, but not which tool began them.
         client.delete_bucket_policy().bucket("data").send().await.unwrap();
         let ran = uploads.expect(0, &["run", "plan.toml", "--quiet"]);
         assert!(ran.err.contains(&left[0].id) && names(&ran.err) != hides, "{}", ran.err);
@@ -207,7 +207,7 @@ async fn an_upload_that_nobody_can_claim_is_told_until_it_is_gone() {
     }
 }
 
-/// One that can be told for ours is aborted at once, and nobody has to hear of it.
+/// An upload that is certainly ours is aborted at once, without a message.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_ours_is_aborted_without_a_word() {
     let uploads = Uploads::start("", "").await;
@@ -225,7 +225,7 @@ async fn an_upload_that_is_ours_is_aborted_without_a_word() {
     uploads.server.stop().await;
 }
 
-/// Lines of the log name keys as everything else does: hidden, and not left out with all that they say.
+/// Log lines hide keys as all output does, and keep the rest of the line.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_hides_keys_and_says_the_rest() {
     for format in ["debug", "debug,json"] {

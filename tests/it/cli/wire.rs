@@ -1,5 +1,5 @@
-//! What a server says is not believed before it is whole: the program against servers whose answers are cut,
-//! although HTTP frames them well, and against servers that refuse.
+//! The program believes only whole answers: here it meets servers whose answers are cut, although HTTP frames
+//! them well, and servers that refuse.
 
 use migrate::local_cloud::{Fault, FaultRule, Faults, Operation, Quirks, S3Server, S3ServerConfig, When};
 
@@ -86,7 +86,7 @@ fn cut(server: &S3Server, fault: Fault, when: When) {
 }
 
 /// Objects that a cut listing does not show must be neither taken for absent nor left out of a proof. Both
-/// commands give up only after their last try, so they do it side by side.
+/// commands give up only after their last try, so they run side by side.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_that_is_cut_is_never_taken_for_its_end() {
     let (copied, proved) = (Servers::start(Quirks::default()).await, Servers::start(Quirks::default()).await);
@@ -119,7 +119,7 @@ async fn a_listing_that_is_cut_is_never_taken_for_its_end() {
     }
 }
 
-/// One that is cut now and then is asked for again.
+/// A listing that is cut now and then is asked for again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_that_is_cut_now_and_then_is_asked_for_again() {
     for fault in [Fault::CutXml, Fault::CutEntry, Fault::UnclosedXml, Fault::LostEntry] {
@@ -143,7 +143,7 @@ async fn tags_in_a_document_that_is_cut_are_not_lost() {
     servers.from.state().put_object("data", "tagged", tagged.clone());
     servers.expect(0, &["run", "plan.toml"]);
     for fault in [Fault::CutXml, Fault::CutEntry, Fault::UnclosedXml] {
-        // The first to be asked for are those that are copied.
+        // The first requests for tags are those of the copy.
         let rule = FaultRule::new(fault, When::Only(1)).on([Operation::GetObjectTagging]);
         servers.from.set_faults(Faults::one(3, rule));
         servers.to.state().delete("data", "tagged");
@@ -154,7 +154,7 @@ async fn tags_in_a_document_that_is_cut_are_not_lost() {
     servers.stop().await;
 }
 
-/// The first hour with a new endpoint: each mistake is named with its mend.
+/// Mistakes with a new endpoint: each is named with its mend.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_bucket_and_a_wrong_region_are_named_with_their_mend() {
     let servers = Servers::start(Quirks::default()).await;
@@ -167,10 +167,10 @@ async fn a_wrong_bucket_and_a_wrong_region_are_named_with_their_mend() {
     let endpoint = servers.from.endpoint();
 
     let bucket = refused(&endpoint, "nowhere", "");
-    assert!(bucket.contains("NoSuchBucket") && bucket.contains("mend: create it, or correct the location"), "{bucket}");
+    assert!(bucket.contains("NoSuchBucket") && bucket.contains("help: create it, or correct the location"), "{bucket}");
 
     let region = refused(&endpoint, "data", ", region = \"eu-north-9\"");
     assert!(region.contains("us-east-1"), "it says the right one: {region}");
-    assert!(region.contains("mend: set the site's `region`"), "{region}");
+    assert!(region.contains("help: set the site's `region`"), "{region}");
     servers.stop().await;
 }

@@ -46,7 +46,7 @@ fn decorated(store: Arc<dyn ObjectStore>, faults: Option<Faults>, meter: &Arc<Me
     Arc::new(Retrying::new(store, policy))
 }
 
-/// A suite behind faults that met none has shown nothing.
+/// A suite behind faults proves nothing unless a fault struck.
 fn assert_faults_came(meter: &Meter) {
     let counts = meter.snapshot();
     assert!(counts.retries > counts.requests / 20, "{counts:?}");
@@ -56,7 +56,7 @@ fn memory() -> Arc<dyn ObjectStore> {
     Arc::new(MemoryStore::new("memory://test").with_page_size(7))
 }
 
-/// A directory for as long as the store is tested, and a fresh one for each call.
+/// A root for the whole test of a store, and a fresh directory in it for each call.
 struct Directories(tempfile::TempDir, std::sync::atomic::AtomicUsize);
 
 impl Directories {
@@ -70,7 +70,7 @@ impl Directories {
         Arc::new(FileStore::open_or_create(root, "file://test".into()).expect("it is made"))
     }
 
-    /// What is left in all roots that should be empty of our own names.
+    /// No file with one of our own names is left in any root.
     fn assert_no_leftovers(&self) {
         let mut open = vec![self.0.path().to_owned()];
         while let Some(directory) = open.pop() {

@@ -56,7 +56,7 @@ async fn put_parts(store: &dyn ObjectStore, upload: &Upload, holds: Holds, bodie
     parts
 }
 
-/// Asserts that an upload's parts are listed, or that the list is no list at all: never a wrong one.
+/// Asserts that an upload's parts are listed, or that listing them fails: the list is never wrong.
 async fn assert_parts(store: &dyn ObjectStore, upload: &Upload, holds: Holds, parts: &[Part]) {
     match store.list_parts(upload).await {
         Ok(listed) => assert_eq!(listed, parts),
@@ -76,7 +76,7 @@ pub(super) async fn uploads_make_objects(store: &dyn ObjectStore, holds: Holds) 
     assert_eq!(ended.kind(), ErrorKind::NoUpload, "{ended}");
     let bodies = three_bodies(holds);
     let late = store.put_part(&upload, 1, 0, &bodies[0]).await.expect_err("it has ended");
-    // Seen: 500 for it.
+    // A server was seen that answers 500.
     assert!(holds.foreign || late.kind() == ErrorKind::NoUpload, "{late}");
 }
 

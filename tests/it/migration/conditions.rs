@@ -1,4 +1,4 @@
-//! Nothing is written or deleted over what somebody else has written, on servers that ignore conditions too.
+//! Nothing is written or deleted over a foreign writer's objects, on servers that ignore conditions too.
 
 use std::{
     collections::BTreeMap,

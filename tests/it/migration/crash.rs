@@ -21,15 +21,15 @@ use super::{Rig, dynamic, memory};
 
 type Memory = BTreeMap<String, Arc<MemoryStore>>;
 
-/// Where data comes from: never written, so never crashed.
+/// The source's site: never written, so never crashed.
 const SOURCES: [&str; 2] = ["shop-src", "mail-src"];
-/// Where it goes, and where the routes are.
+/// The sites of targets and routes.
 const TARGETS: [&str; 5] = ["shop-a", "shop-b", "mail-a", "local", "control"];
-/// The dataset, its source, its targets, the lead that it gets.
+/// Each dataset with its source, its targets and its new lead.
 const DATASETS: [(&str, &str, &[&str], &str); 3] = [
     ("shop", "shop-src", &["shop-a", "shop-b"], "shop-a"),
     ("mail", "mail-src", &["mail-a"], "mail-a"),
-    // What the second phase filled goes on.
+    // The second phase fills its source.
     ("mail-local", "mail-a", &["local"], "local"),
 ];
 const PARTS: u64 = 64 << 10;
@@ -93,7 +93,7 @@ fn rig(stores: &Memory, directory: &Path, faults: &Arc<Faults>) -> Rig {
     };
     let options = Options { on_commit: Some(Arc::new(on_commit)), ..Options::default() };
     let mut rig = Rig::with_ledger(&plan(), shared, directory, options);
-    // Each row is told to the ledger by itself, so that there is an instant between any two writes.
+    // The ledger commits each row by itself, so that a crash can come between any two writes.
     rig.limits.batch_rows = 1;
     for phase in &mut rig.plan.phases {
         for target in phase.datasets.iter_mut().flat_map(|dataset| &mut dataset.targets) {
@@ -109,12 +109,12 @@ fn route(stores: &Memory, dataset: &str) -> Option<RouteDocument> {
     Some(serde_json::from_slice(&object.bytes).expect("a route is never half written"))
 }
 
-/// The lead that the route shows, where the crash has left it.
+/// The lead that the route shows after the crash.
 fn lead(stores: &Memory, dataset: &str, source: &str) -> (Epoch, String) {
     route(stores, dataset).map_or((Epoch(0), source.to_owned()), |shown| (shown.epoch, shown.lead.as_str().to_owned()))
 }
 
-/// Runs to the end; `None` where everything is as it must be, else what is not.
+/// Runs to the end; `None` if everything is as it must be, else what is wrong.
 async fn finish(stores: &Memory, rig: &Rig) -> Option<String> {
     let outcome = match rig.try_run(Goal::CutOver).await {
         Ok(outcome) => outcome,
@@ -150,14 +150,14 @@ async fn finish(stores: &Memory, rig: &Rig) -> Option<String> {
     None
 }
 
-/// How many durable writes a run without a crash makes.
+/// The number of durable writes of a run without a crash.
 async fn writes() -> u64 {
     let (counting, stores, directory) = (Arc::new(Faults::none()), fill(), tempdir().unwrap());
     assert_eq!(finish(&stores, &rig(&stores, directory.path(), &counting)).await, None);
     counting.writes()
 }
 
-/// Crashes at one write; what then stands in the way of the same command, after `meanwhile`.
+/// Crashes at one write; returns what then stands in the way of the same command, after `meanwhile`.
 async fn crashed_at(crash: Crash, meanwhile: impl Fn(&Memory)) -> Option<String> {
     let faults = Arc::new(Faults::none().with_crash(crash));
     let (stores, directory) = (fill(), tempdir().unwrap());
@@ -187,7 +187,7 @@ async fn crashed_at(crash: Crash, meanwhile: impl Fn(&Memory)) -> Option<String>
 async fn a_crash_at_any_write_loses_nothing_and_the_same_command_goes_on() {
     let writes = writes().await;
     assert!(writes > 60, "only {writes} writes were counted");
-    // Writes run side by side, so that a run may have a few more or fewer than the one counted.
+    // Writes run side by side, so a run may make a few more or fewer than the one counted.
     for at in 1..=writes {
         for crash in [Crash::Before(at), Crash::After(at)] {
             assert_eq!(crashed_at(crash, |_| {}).await, None, "{crash:?}");
@@ -196,8 +196,8 @@ async fn a_crash_at_any_write_loses_nothing_and_the_same_command_goes_on() {
     println!("crash sweep: {writes} durable writes, {} crashes, none lost anything", 2 * writes);
 }
 
-/// The sweep must be able to fail: with a target that loses at the crash what it had acknowledged, which
-/// is what a ledger written before its target would look like, it does.
+/// The sweep must be able to fail. It does with a target that loses acknowledged writes at the crash: that
+/// looks like a ledger written before its target.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sweep_sees_a_target_that_is_behind_the_ledger() {
     let writes = writes().await;

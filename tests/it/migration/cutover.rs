@@ -1,4 +1,4 @@
-//! Cutovers: the lead moves once, with proof, and never on anybody's guess.
+//! Cutovers: the lead moves once, with proof, and never by a guess.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -20,8 +20,8 @@ use tempfile::tempdir;
 
 use super::{Rig, Stores, conditions::Racing, dynamic, memory};
 
-/// A plan of two phases: `shop` goes from `src` to `a` and `b` and is led by `a` then, `part` goes on
-/// from `a` to `c`. Both routes are at the site `control`.
+/// A plan of two phases: `shop` goes from `src` to `a` and `b`, and `a` leads it then; `part` goes on from
+/// `a` to `c`. Both routes are at the site `control`.
 fn plan(more: &str) -> String {
     let site = |name: &str| {
         format!(
@@ -82,8 +82,8 @@ async fn both_leads_move_phase_by_phase_and_stay_there() {
     for level in [Level::Listing, Level::Bytes] {
         assert!(rig.verify(level).await.verified.is_some(), "all that moved is equal at {level:?}");
     }
-    // The application writes at the new lead, and the old one is left behind: no later run brings the
-    // old data back.
+    // The application writes at the new lead, and the old one stays behind: no later run brings the old
+    // data back.
     stores["a"].put_raw("page/00", "written by the shop", Properties::default());
     stores["src"].put_raw("page/01", "written by nobody who reads routes", Properties::default());
     let again = rig.try_run(Goal::CutOver).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_stop_at_any_moment_never_parts_the_leads_of_a_phase() {
     let text = plan("").replace("[[phase]]\nname = \"second\"\nafter = [\"first\"]\n", "");
     let text = text.replace("source = \"s3://a/data/\"", "source = \"s3://src/data/\"");
     let (mut moved, mut stayed) = (0, 0);
-    // Commits are grouped as they happen to come, so one sweep does not stop between all of them.
+    // The ledger groups commits by chance, so one sweep does not stop between all of them.
     for stop_at in (0..6).flat_map(|_| 12..24) {
         let (stores, directory) = (filled(), tempdir().unwrap());
         let shutdown = Shutdown::new();
@@ -265,7 +265,7 @@ async fn a_write_at_the_old_lead_after_the_switch_is_found() {
     assert_eq!(held, "value 7", "it is not copied over what may have been written at the new lead");
 }
 
-/// The ledger may be lost, or another operator's: the route says who leads, and it is read first.
+/// The ledger may be lost, or another operator's: a run first reads the route, which names the lead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_ledger_does_not_write_the_old_leads_data_over_the_new_ones() {
     let (stores, directory) = (filled(), tempdir().unwrap());
@@ -282,7 +282,7 @@ async fn a_new_ledger_does_not_write_the_old_leads_data_over_the_new_ones() {
     assert_eq!(stores["a"].snapshot()[&Key::from("page/00")].bytes, "written by the shop");
 }
 
-/// Only the route at which a switch was begun tells whether it happened.
+/// Only the route of a switch that was begun tells whether it happened.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_is_settled_at_its_own_route_and_nowhere_else() {
     let (stores, directory) = (filled(), tempdir().unwrap());
@@ -304,7 +304,7 @@ async fn a_switch_is_settled_at_its_own_route_and_nowhere_else() {
     assert_eq!(route(&stores, "shop"), None, "it was not sealed at another place");
 }
 
-/// Clients obey the age of the document that they have read, not the one that the plan names now.
+/// Clients obey the maximal age in the document that they have read, not the one in the plan now.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_watch_lasts_as_long_as_the_older_document_allows() {
     let (stores, directory) = (filled(), tempdir().unwrap());
@@ -329,7 +329,7 @@ async fn the_watch_lasts_as_long_as_the_older_document_allows() {
     assert_eq!(waits.count(), 1, "the plan alone would not wait at all");
 }
 
-/// What was at a target before, and was found equal, is not ours to delete.
+/// An object that was at a target before, and was found equal, is not ours to delete.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_discard_keeps_what_was_there_before() {
     let (stores, directory) = (memory(&["src", "a"]), tempdir().unwrap());
@@ -355,7 +355,7 @@ async fn a_lead_that_has_moved_is_not_called_done_where_the_plan_wants_another()
     assert!(error.to_string().contains("the plan wants another lead"), "{error}");
 }
 
-/// Somebody else moves the lead while this run waits: its switch is refused by the store.
+/// Another tool moves the lead while this run waits: the store refuses the run's switch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_that_moves_meanwhile_loses_the_switch() {
     let (stores, directory) = (filled(), tempdir().unwrap());
@@ -400,7 +400,7 @@ async fn a_follower_that_is_down_delays_no_switch() {
     rig.try_run(Goal::Verified).await.unwrap();
     let before = asked();
     rig.try_run(Goal::Verified).await.unwrap();
-    // That was a pass and a verification. The next run comes to the final verification beside.
+    // That was a pass and a verification. The next run adds the final verification.
     let answers = (asked() - before) / 2 * 3;
     let down = (answers + 1..answers + 100).map(|nth| on_listings(Fault::Unreachable, When::Only(nth)));
     faults.set_rules(1, down.collect());
@@ -409,8 +409,8 @@ async fn a_follower_that_is_down_delays_no_switch() {
     assert!(outcome.datasets.iter().all(|dataset| dataset.reached), "{outcome:?}");
 }
 
-/// What the new lead shows is looked at too: something writes there before the lead has moved. By its
-/// digest what was written is equal, so the final verification finds nothing.
+/// The last look includes the new lead: something writes there before the lead has moved. The digest of what it
+/// writes is equal, so the final verification finds nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_at_the_new_lead_before_the_switch_stops_it() {
     let (stores, directory) = (filled(), tempdir().unwrap());
@@ -432,8 +432,8 @@ async fn a_write_at_the_new_lead_before_the_switch_stops_it() {
     assert_eq!(route(&stores, "shop"), None, "the lead has not moved");
 }
 
-/// A store that refuses what holds, although its probe said otherwise: nobody is accused, and what may still be
-/// on its way is not given up.
+/// A store refuses a condition that holds, although its probe said otherwise: the error accuses no other writer,
+/// and a request that may still be on its way is not given up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_that_is_refused_while_the_route_is_as_it_was_read_accuses_nobody() {
     let (stores, directory) = (filled(), tempdir().unwrap());
@@ -456,7 +456,7 @@ async fn a_switch_that_is_refused_while_the_route_is_as_it_was_read_accuses_nobo
     let stopped = rig.try_run(Goal::CutOver).await.unwrap().stopped.expect("the store refuses").to_string();
     assert!(stopped.contains("still shows just what was read") && !stopped.contains("somebody"), "{stopped}");
 
-    // The same for one that a crash has cut off: its request may come yet, and finds what it asks for.
+    // The same for a switch that a crash has cut off: its request may still come, and its condition holds.
     rig.try_run(Goal::Verified).await.unwrap();
     let event = migrate::lifecycle::Event::SwitchIntended {
         lead: migrate::lifecycle::Lead { epoch: Epoch(5), lead: migrate::model::SiteName::new("a").unwrap() },

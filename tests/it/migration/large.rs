@@ -89,7 +89,7 @@ async fn an_upload_that_was_stopped_goes_on_with_the_parts_that_are_there() {
     assert!(rig.ledger.uploads(&dataset).await.unwrap().is_empty());
 }
 
-/// Damage on the way that only the checksum of the whole shows: the parts are read again, all of them.
+/// Damage on the way that only the checksum of the whole shows: all parts are read again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bit_that_flips_unnoticed_in_a_part_is_mended_within_the_run() {
     let stores = memory(&["src", "a"]);
@@ -108,7 +108,7 @@ async fn a_bit_that_flips_unnoticed_in_a_part_is_mended_within_the_run() {
     assert_eq!(stores["a"].unfinished_uploads(), 0);
 }
 
-/// Where nobody can tell which parts are there, the upload begins anew within the same run.
+/// If the parts that are there cannot be listed, the upload begins anew within the same run.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_parts_cannot_be_listed_begins_anew() {
     let from = server(|_| {}).await;
@@ -123,7 +123,7 @@ async fn an_upload_whose_parts_cannot_be_listed_begins_anew() {
     };
     let stopped = rig().await;
     let stop = async {
-        // Not the probe's own.
+        // This upload, not the probe's own.
         while !to.state().uploads("data").iter().any(|upload| upload.key == "large") {
             tokio::task::yield_now().await;
         }
@@ -139,7 +139,7 @@ async fn an_upload_whose_parts_cannot_be_listed_begins_anew() {
     assert!(to.state().uploads("data").is_empty(), "the old upload is dropped");
 }
 
-/// The end of a pass sweeps what nothing will go on with, and not what waits for its next try.
+/// The end of a pass sweeps uploads that nothing will go on with, not those that wait for the next try.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_waits_keeps_the_parts_that_are_there() {
     let (from, to) = (server(small_parts).await, server(small_parts).await);
@@ -169,7 +169,7 @@ async fn a_record_that_waits_keeps_the_parts_that_are_there() {
     assert!(to.state().uploads("data").is_empty());
 }
 
-/// Every answer of every write operation is lost once, one after the other.
+/// Each answer of each write operation is lost once, one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_answers_are_settled_by_looking() {
     use Operation::{CompleteMultipartUpload, CreateMultipartUpload, PutObject, UploadPart};
@@ -181,7 +181,7 @@ async fn lost_answers_are_settled_by_looking() {
             let directory = tempdir().unwrap();
             let mut rig = Rig::new(&one_dataset(&["to"], ""), stores(&from, &[("to", &to)]).await, directory.path());
             rig.plan.phases[0].datasets[0].targets[0].part_size = Some(5 << 20);
-            // The probe's requests come first and are left alone.
+            // The probe's requests come first; no fault strikes them.
             let rule = FaultRule::new(fault, When::Every(2)).on([operation]);
             let probed = rig.sites_probe().await;
             assert!(probed);

@@ -65,7 +65,7 @@ async fn more_deletes_than_the_plan_allows_are_refused_until_forced() {
         assert_eq!(stores["a"].snapshot().len(), 100, "nothing was deleted");
         assert!(!outcome.datasets[0].reached);
     }
-    // Ten come back: they are not deleted, whatever was planned before.
+    // Ten records come back: they are not deleted, whatever was planned before.
     for n in 0..10 {
         stores["src"].put_raw(&format!("{n:03}"), "x again", Properties::default());
     }
@@ -286,7 +286,7 @@ async fn a_source_that_was_emptied_by_accident_deletes_nothing_and_can_come_back
     assert!(matches!(outcome.stopped, Some(EngineError::DeleteShare { doomed: 50, .. })), "{:?}", outcome.stopped);
     assert_eq!(stores["a"].snapshot().len(), 50);
     fill();
-    // The pass that was refused is ended without a force, and the next one brings what changed.
+    // The refused pass ends without `--force`, and the next one brings what changed.
     assert!(rig.try_run(Goal::Copied).await.unwrap().stopped.is_none());
     rig.run().await;
     assert_equal(&stores["src"], &stores["a"]);
@@ -301,7 +301,7 @@ async fn a_split_shard_goes_on_with_the_cursors_that_the_ledger_knows() {
     let directory = tempdir().unwrap();
     let text = one_dataset(&["a", "b"], "verify = \"listing\"");
     let mut rig = Rig::new(&text, dynamic(&stores), directory.path());
-    // As after a run in which one target was held up: the other one's cursor is far ahead.
+    // As after a run that held up one target: the other one's cursor is far ahead.
     let dataset = rig.plan.phases[0].datasets[0].name.clone();
     let begun = Record::DatasetBegun {
         dataset: dataset.clone(),
@@ -320,7 +320,7 @@ async fn a_split_shard_goes_on_with_the_cursors_that_the_ledger_knows() {
     let outcome = rig.try_run(Goal::Copied).await.unwrap();
     assert!(outcome.stopped.is_none(), "{:?}", outcome.stopped);
     assert_equal(&stores["src"], &stores["b"]);
-    // What the cursor said was done at the other one is missing, which the next pass puts right.
+    // Records are missing that the cursor of the other target calls done; the next pass brings them.
     assert_eq!(stores["a"].snapshot().len(), 999);
     rig.run().await;
     assert_equal(&stores["src"], &stores["a"]);

@@ -143,7 +143,7 @@ async fn a_probe_tells_what_a_server_really_does() {
     }
 }
 
-/// What a probe finds is relied on for a day: no single failure may change it, nor leave anything.
+/// The answers of a probe hold for a day: no single failure may change them, nor leave anything behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probe_takes_no_passing_failure_for_an_answer() {
     let calm = server(|_| {}).await;
@@ -173,7 +173,7 @@ async fn a_probe_takes_no_passing_failure_for_an_answer() {
     struck.join_all().await;
 }
 
-/// A process that is killed in a probe leaves its scratch object: here by a server that refuses the deletion.
+/// A process that is killed in a probe leaves its scratch object; here the server refuses the deletion instead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_probe_of_the_same_migration_removes_what_an_earlier_one_had_to_leave() {
     let server = server(|_| {}).await;
@@ -216,7 +216,7 @@ async fn deny(server: &S3Server, policy: &str) {
     client.put_bucket_policy().bucket("data").policy(policy).send().await.unwrap();
 }
 
-/// A server that refuses the keys of one shape is found to hold all others; a policy plays it.
+/// A server that refuses the keys of one shape is found to hold all others; a policy imitates it.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_shape_of_key_that_a_server_refuses_is_found() {
     let server = server(|_| {}).await;
@@ -262,7 +262,7 @@ async fn a_scratch_key_that_was_left_is_no_extra_record() {
     to.stop().await;
 }
 
-/// A probe is many requests: repeated only as a whole, it would never end where one of ten fails.
+/// A probe is many requests: repeated only as a whole, it would never end if one of ten requests fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probe_comes_to_its_end_although_every_tenth_request_fails() {
     let calm = server(|_| {}).await;
@@ -340,7 +340,7 @@ async fn a_storage_class_that_cannot_travel_yet_blocks_until_it_is_waived() {
     assert_servers_equal(&from, &to);
 }
 
-/// What stands between us and a server can say 404 to anything.
+/// A proxy between us and a server can answer 404 to anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_404_alone_is_not_believed() {
     let server = server(|config| config.quirks.ignore_conditions = true).await;
@@ -394,7 +394,7 @@ async fn one_refusal_is_no_answer_to_a_probe() {
         for nth in 1..=server.stats().of(operation) - before {
             let rule = FaultRule::new(Fault::NotImplemented, When::Only(nth)).on([operation]);
             server.set_faults(Faults::one(1, rule));
-            // A probe that failed says nothing, which is no wrong answer.
+            // A failed probe gives no answer, so no wrong one.
             let Ok(found) = store.probe().await else { continue };
             for (name, found, expected) in [
                 ("put", found.put_if_absent, expected.put_if_absent),
@@ -411,7 +411,7 @@ async fn one_refusal_is_no_answer_to_a_probe() {
     server.stop().await;
 }
 
-/// A condition that is refused over an object may be refused without one too: then it is of no use.
+/// A server that refuses a condition over an object may refuse it without one too: then it is of no use.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_condition_that_is_never_taken_is_not_relied_on() {
     let server = server(|config| config.quirks.no_if_none_match = true).await;
@@ -421,7 +421,7 @@ async fn a_condition_that_is_never_taken_is_not_relied_on() {
     server.stop().await;
 }
 
-/// A write that arrived damaged is repeated over that very write, and over nothing that came since.
+/// The repeat of a damaged write may replace exactly that write, and nothing that came since.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_write_is_not_repeated_over_somebody_elses() {
     let server = server(|config| {
@@ -512,7 +512,7 @@ async fn a_size_that_is_not_told_is_not_zero() {
     answered.await.unwrap();
 }
 
-/// A server that forgets where a listing was would be followed for ever.
+/// Without the check, a server that forgets its place in a listing would be followed for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_that_does_not_go_on_is_an_error() {
     let page = |entry: &str, count| {
@@ -579,7 +579,7 @@ async fn errors_say_what_is_wrong_with_an_endpoint() {
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
     assert!(error.to_string().contains("it does not speak TLS: write http://"), "{error}");
 
-    // What a server that speaks TLS answers to plain HTTP: an alert, and the end.
+    // A server that speaks TLS answers plain HTTP with an alert, and closes.
     let (url, alert) = answering(vec![b"\x15\x03\x01\x00\x02\x02\x46".to_vec()]);
     let plain = S3Endpoint { url, path_style: true, ca_pem: None };
     let client = S3Client::connect(S3Config { endpoint: Some(plain), ..config.clone() }).await.unwrap();
@@ -664,8 +664,8 @@ async fn a_range_that_was_not_asked_for_is_refused() {
     server.stop().await;
 }
 
-/// Tags are asked for one object at a time, and only where there may be some: where a probe has seen that
-/// this endpoint counts them, those of an object without a count are not asked for.
+/// Tags take a request for each object, sent only if there may be some: if a probe has seen that the endpoint
+/// counts tags, an object without a count needs no request.
 #[tokio::test(flavor = "multi_thread")]
 async fn tags_are_asked_for_only_where_there_may_be_some() {
     const OBJECTS: u64 = 20;
@@ -682,7 +682,7 @@ async fn tags_are_asked_for_only_where_there_may_be_some() {
         let directory = tempdir().unwrap();
         let stores = stores(&from, &[("to", &to)]).await;
         if counts {
-            // What AWS itself is believed, after it has shown this identity the tags of one object.
+            // As for AWS itself, after it has shown this identity the tags of one object.
             stores["src"].adopt(Capabilities { tag_count: true, ..stores["src"].capabilities() });
         }
         let rig = Rig::new(&one_dataset(&["to"], ""), stores, directory.path());
@@ -700,8 +700,8 @@ async fn tags_are_asked_for_only_where_there_may_be_some() {
     }
 }
 
-/// A server that counts tags for GET and not for HEAD counts none as far as a look is concerned: believed, it
-/// would hide tags from every proof.
+/// For a look, a server that counts tags for GET and not for HEAD counts none: to believe it would hide tags
+/// from every proof.
 #[tokio::test]
 async fn a_count_that_only_one_kind_of_look_shows_is_no_count() {
     let server = server(|config| config.quirks.no_tag_count_on_head = true).await;

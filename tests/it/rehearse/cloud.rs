@@ -152,7 +152,7 @@ async fn a_seed_gives_the_same_cloud_and_another_does_not() {
     }
 }
 
-/// Directories, which stand for directories, take the same way.
+/// The same for directories, whose stand-ins are directories.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_of_directories_is_rehearsed_below_the_given_one() {
     let plan = read("plans/quickstart.toml");
@@ -165,8 +165,8 @@ async fn a_plan_of_directories_is_rehearsed_below_the_given_one() {
     cloud.stop().await;
 }
 
-/// What the environment says of proxies is not for servers of this machine: a rehearsal behind one
-/// would neither work nor be harmless.
+/// The environment's proxies do not apply to servers of this machine: a rehearsal through one would neither
+/// work nor be harmless.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_proxy_hears_of_a_server_on_this_machine() {
     let (cloud, root) = cloud(&mission(), 5).await;
@@ -196,7 +196,7 @@ async fn no_proxy_hears_of_a_server_on_this_machine() {
     cloud.stop().await;
 }
 
-/// Whoever forgets to stop a cloud does not hang, and leaves no thread.
+/// A caller that forgets to stop a cloud does not hang, and leaves no thread.
 #[tokio::test]
 async fn a_cloud_that_is_dropped_ends() {
     let (cloud, _root) = cloud(&mission(), 4).await;

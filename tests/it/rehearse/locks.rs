@@ -1,4 +1,4 @@
-//! Object Lock: retention, legal hold, and what they keep from being deleted.
+//! Object Lock: retention, legal hold, and the versions that they protect.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +19,7 @@ use super::{BUCKET, checksumming, code, config, start};
 const LOCKED: &str = "vault";
 const DAY: Duration = Duration::from_hours(24);
 
-/// A server with a bucket that knows locks, and a client that sends checksums, as locked writes must.
+/// A server with a bucket with locks, and a client that sends checksums, as locked writes must.
 async fn start_locked() -> (S3Server, Client) {
     let (server, client) = start(config()).await;
     client.create_bucket().bucket(LOCKED).object_lock_enabled_for_bucket(true).send().await.unwrap();

@@ -75,7 +75,7 @@ fn strike(server: &S3Server, rule: FaultRule) {
     server.set_faults(Faults::one(42, rule));
 }
 
-/// The error's code, or what kind of failure it was where the server said nothing.
+/// The error's code, or the kind of failure if the server said nothing.
 fn code<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
     result: Result<T, SdkError<E, aws_sdk_s3::config::http::HttpResponse>>,
 ) -> String {

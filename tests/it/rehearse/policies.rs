@@ -11,7 +11,7 @@ use super::{BUCKET, client_as, code, config, start};
 
 const MOVER: &str = "arn:aws:iam::111122223333:user/mover";
 const STRANGER: &str = "arn:aws:iam::999988887777:role/stranger";
-/// What a fence denies.
+/// The actions that a fence denies.
 const WRITES: &str = r#"["s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"]"#;
 
 fn with_identities() -> S3ServerConfig {

@@ -143,7 +143,7 @@ async fn no_tag_ever_matches() {
     server.stop().await;
 }
 
-/// Uploads `k` in one part, under a condition where there is one, with a tag.
+/// Uploads `k` in one part, with a tag, under a condition if there is one.
 async fn upload(client: &aws_sdk_s3::Client, condition: Option<&str>) -> String {
     let begun = client.create_multipart_upload().bucket(BUCKET).key("k").tagging("a=b").send().await.unwrap();
     let id = begun.upload_id().unwrap();

@@ -1,4 +1,4 @@
-//! What a seed draws: places, objects, faults, interruptions and changes.
+//! The draws of a seed: places, objects, faults, interruptions and changes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,11 +23,11 @@ pub(super) const TARGETS: [&str; 3] = ["a", "b", "c"];
 pub(super) struct Interruption {
     /// At this commit of the ledger.
     pub(super) at_commit: u64,
-    /// 1 drains, 2 drops requests where they stand.
+    /// 1 drains, 2 drops requests at once.
     pub(super) asks: u32,
 }
 
-/// Chance, of one seed.
+/// The random choices of one seed.
 pub(super) struct Draw {
     random: StdRng,
     /// Keys that a change has given another version.
@@ -96,7 +96,7 @@ impl Draw {
         }
     }
 
-    /// How runs are stopped: the first ones, each with even odds.
+    /// The stops of the first runs, each with even odds.
     pub(super) fn interruptions(&mut self) -> Vec<Option<Interruption>> {
         let runs = self.random.random_range(0..=3);
         let mut drawn = || {
@@ -112,10 +112,10 @@ impl Draw {
         self.random.random_range(0..=2)
     }
 
-    /// Changes the source behind everybody's back: some objects are replaced, some deleted, some new.
+    /// Changes the source behind the tool's back: some objects are replaced, some deleted, some new.
     ///
-    /// What was replaced is not deleted later: where its new version was written to a target and the
-    /// answer got lost, the target holds what no pair knows. Once the source has deleted it, that is a
+    /// A replaced object is not deleted later: if its new version was written to a target and the answer got
+    /// lost, the target holds a version that no pair knows. Once the source has deleted the object, that is a
     /// stray, which is never deleted.
     pub(super) fn change(&mut self, source: &Place) {
         let objects = source.objects();
@@ -142,7 +142,7 @@ impl Draw {
         }
     }
 
-    /// Has a place fail in some ways, now and then.
+    /// Makes a place fail in some ways, now and then.
     pub(super) fn trouble(&mut self, place: &Place) {
         let seed = self.random.next_u64();
         match place {
@@ -226,7 +226,7 @@ impl Draw {
         all.into_iter().filter(|_| self.random.random_bool(0.4)).collect()
     }
 
-    /// When a kind strikes. What ends a run by itself comes once, or no run would ever end well.
+    /// When a kind strikes. A fault that ends a run by itself strikes once, or no run would ever end well.
     fn when(&mut self, lasting: bool) -> When {
         match self.random.random_range(0..3) {
             _ if lasting => When::Only(self.random.random_range(1..300)),

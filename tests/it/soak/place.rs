@@ -1,5 +1,5 @@
-//! Where a soaked migration happens: stores in memory behind the decorator that fails, or S3 servers
-//! that fail, over HTTP.
+//! The places of a soaked migration: stores in memory behind the decorator that fails, or S3 servers that
+//! fail, over HTTP.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -67,7 +67,7 @@ impl Place {
         }
     }
 
-    /// The size of parts in which it takes what is larger.
+    /// The size of parts for larger objects.
     pub(super) fn part_size(&self) -> u64 {
         match self {
             Self::Memory { .. } => 64 << 10,
@@ -127,7 +127,7 @@ impl Place {
         }
     }
 
-    /// Nothing fails any more.
+    /// Ends all faults.
     pub(super) fn calm(&self) {
         match self {
             Self::Memory { faults, .. } => {
@@ -138,7 +138,7 @@ impl Place {
         }
     }
 
-    /// What the operator does between two tries: expired credentials are renewed.
+    /// The operator's work between two tries: renewing expired credentials.
     pub(super) fn renew(&self) {
         if let Self::Memory { faults, .. } = self {
             faults.renew();
@@ -153,7 +153,7 @@ impl Place {
         }
     }
 
-    /// What it was asked, in all: 0 where nobody counts.
+    /// The number of requests in all: 0 if they are not counted.
     pub(super) fn requests(&self) -> u64 {
         match self {
             Self::Memory { .. } => 0,

@@ -16,7 +16,7 @@ use migrate_store::{ErrorKind, Retry, StoreError};
 /// A HEAD with an expired token is 400 like a GET, but without the body that would say `ExpiredToken`:
 /// <https://issues.apache.org/jira/browse/HADOOP-18353>. Other servers answer the same for a key that they do not
 /// accept, so it is no proof: the record fails, and the next GET or PUT shows the cause.
-const BARE_400: &str = "; S3 answers a HEAD so when the credentials have expired";
+const BARE_400: &str = "; S3 answers a HEAD like this when the credentials have expired";
 
 /// What a body that is no S3 answer may mean.
 const FOREIGN: &str = "; what answers may be a proxy, or no S3 server: check the endpoint";

@@ -67,7 +67,7 @@ impl fmt::Display for Diagnostics {
                 write!(f, "\n  | {source}\n  | {caret}")?;
             }
             if let Some(mend) = mend {
-                write!(f, "\n  mend: {mend}")?;
+                write!(f, "\n  help: {mend}")?;
             }
         }
         Ok(())
@@ -338,7 +338,7 @@ mod tests {
         let mut report = Report::default();
         let start = text.find("'bé'").unwrap();
         report.push(start..start + 5, "x".into(), "is wrong".into(), Some("write b".into()));
-        assert_eq!(rendered(report, text), "p.toml:2:5: is wrong\n  | ä = 'bé' # c\n  |     ^^^^\n  mend: write b");
+        assert_eq!(rendered(report, text), "p.toml:2:5: is wrong\n  | ä = 'bé' # c\n  |     ^^^^\n  help: write b");
     }
 
     #[test]

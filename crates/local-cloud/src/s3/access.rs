@@ -1,7 +1,7 @@
-//! Who may do what: which actions a request needs, and what the buckets' policies say to them.
+//! Rights: the actions that a request needs, and what the buckets' policies say about them.
 //!
-//! Asked before anything else is looked at. So an `UploadPart` with a made-up upload id is
-//! `AccessDenied` to who is denied, and `NoSuchUpload` to who is not.
+//! They are checked before anything else. So an `UploadPart` with a made-up upload id is `AccessDenied` to a
+//! caller without the right, and `NoSuchUpload` to one with it.
 
 use std::sync::Arc;
 
@@ -50,16 +50,16 @@ impl Access {
                 let action = if version_id.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
                 may(&bucket, Some(&key), &[action])
             }
-            // What is no source is refused by the operation.
+            // The operation refuses a source that cannot be read as one.
             _ => true,
         };
         if allowed && copies { Ok(()) } else { Err(denied()) }
     }
 
-    /// Whether a caller may do one thing. Where its policy is silent, a bucket is open to all
-    /// identities of the account that owns it, and closed to others.
+    /// Whether a caller may do one thing. If its policy is silent, a bucket is open to all identities of the
+    /// account that owns it, and closed to others.
     ///
-    /// The account's root cannot be kept from its policies, or nobody could ever mend a wrong one:
+    /// The account's root always has access to its policies; else a wrong one could never be corrected:
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html>
     pub(super) fn permits(
         &self,
@@ -90,7 +90,7 @@ impl Access {
     }
 }
 
-/// Who may not list a bucket does not learn that a key is missing:
+/// A caller that may not list a bucket does not learn that a key is missing:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>, "Permissions".
 fn hides_nothing(
     state: &State,

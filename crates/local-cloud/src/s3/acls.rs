@@ -1,6 +1,6 @@
-//! ACLs: stored and given back, never evaluated. Policies decide who may do what.
+//! ACLs: stored and given back, never evaluated. Only policies grant and deny.
 //!
-//! Like a bucket whose objects belong to their writers, this server takes ACLs. A new bucket of AWS
+//! This server takes ACLs, like a bucket whose objects belong to their writers. A new bucket of AWS
 //! refuses most with `AccessControlListNotSupported`:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html>
 
@@ -28,7 +28,7 @@ const GRANTS: [(&str, &str); 5] = [
     ("x-amz-grant-write-acp", "WRITE_ACP"),
 ];
 
-/// The ACL that the headers of a request ask for; `None` where they ask for none.
+/// The ACL that the headers of a request ask for; `None` if they ask for none.
 pub(super) fn of_headers(headers: &HeaderMap, owner: &Owner) -> S3Result<Option<Vec<Grant>>> {
     let mut named = Vec::new();
     for (name, permission) in GRANTS {
@@ -97,7 +97,7 @@ fn grantee_of(text: &str) -> S3Result<Grantee> {
     }
 }
 
-/// What a request puts: in its headers or in its body, and not in both.
+/// The ACL that a request puts, in its headers or in its body, not in both.
 fn asked(headers: &HeaderMap, body: Option<AccessControlPolicy>, owner: &Owner) -> S3Result<Vec<Grant>> {
     let grants = body.and_then(|body| body.grants);
     match (of_headers(headers, owner)?, grants) {

@@ -1,4 +1,4 @@
-//! Archived objects: they are restored at once, and not read before.
+//! Archived objects: a restore takes no time, and before it they cannot be read.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,8 +17,8 @@ use super::{
 const DAY: Duration = Duration::from_hours(24);
 
 impl Service {
-    /// Restores an archived object at once, where AWS would take minutes or hours. 202 when it begins,
-    /// 200 when it only lasts longer: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html>
+    /// Restores an archived object at once; AWS would take minutes or hours. 202 for a new restore,
+    /// 200 for one that only lasts longer: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html>
     pub(super) fn restore(&self, request: S3Request<RestoreObjectInput>) -> S3Result<S3Response<RestoreObjectOutput>> {
         let input = request.input;
         let days = input.restore_request.and_then(|asked| asked.days).and_then(|days| u32::try_from(days).ok());
@@ -39,13 +39,13 @@ impl Service {
     }
 }
 
-/// A copy lasts until the midnight after its days.
+/// The end of a restored copy: the midnight after its days.
 fn end_of_day(time: SystemTime) -> SystemTime {
     let days = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / DAY.as_secs();
     SystemTime::UNIX_EPOCH + Duration::from_secs((days + 1) * DAY.as_secs())
 }
 
-/// Refuses to read what is archived and not restored.
+/// Refuses to read an object that is archived and not restored.
 pub(super) fn check_restored(content: &Content) -> S3Result<()> {
     let restored = content.restored_until.is_some_and(|until| until > SystemTime::now());
     if !content.is_archived() || restored {
@@ -54,7 +54,7 @@ pub(super) fn check_restored(content: &Content) -> S3Result<()> {
     Err(s3_error!(InvalidObjectState, "The operation is not valid for the object's storage class"))
 }
 
-/// The value of `x-amz-restore`, where the object was restored.
+/// The value of `x-amz-restore`, if the object was restored.
 pub(super) fn restored(stored: &Stored) -> Option<String> {
     let until = stored.content.as_ref()?.restored_until.filter(|until| *until > SystemTime::now())?;
     let mut date = Vec::new();

@@ -5,7 +5,7 @@ use s3s::S3Request;
 
 use super::faults::{Fault, Strike};
 
-/// What the front gives along with a request.
+/// What the front adds to a request.
 #[derive(Debug, Clone)]
 pub(super) struct Arrived {
     /// The body as it came over the wire.
@@ -15,7 +15,7 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    /// What arrived with a request; the front gives it to each.
+    /// What arrived with a request; the front adds it to every request.
     pub(super) fn with<T>(request: &S3Request<T>) -> &Self {
         request.extensions.get().expect("the front adds it to every request")
     }
@@ -24,7 +24,7 @@ impl Arrived {
         self.strike.is_some_and(|strike| strike.fault == Fault::StaleListing)
     }
 
-    /// The range that is read where this one is asked for.
+    /// The range that is read when this one is asked for.
     pub(super) fn range(&self, asked: Option<s3s::dto::Range>) -> Option<s3s::dto::Range> {
         use s3s::dto::Range;
 

@@ -74,7 +74,7 @@ impl Service {
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
         let bucket = request.input.bucket;
         self.buckets.read().bucket(&bucket)?;
-        // The oldest region says nothing.
+        // The oldest region has no constraint.
         let region = Some(self.config.region.clone()).filter(|region| region != "us-east-1");
         let location_constraint = region.map(BucketLocationConstraint::from);
         Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))

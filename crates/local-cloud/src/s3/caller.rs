@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use s3s::S3Request;
 
-/// Who sent a request.
+/// The principal that sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) arn: String,
@@ -13,7 +13,7 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Reads an identity's ARN; `None` where it is none of a root, a user or a role.
+    /// Reads an identity's ARN; `None` unless it is that of a root, a user or a role.
     pub(super) fn parse(arn: &str) -> Option<Self> {
         let (account, name) = arn.strip_prefix("arn:aws:iam::")?.split_once(':')?;
         let named = ["user/", "role/"].iter().any(|kind| name.strip_prefix(kind).is_some_and(|rest| !rest.is_empty()));
@@ -22,7 +22,7 @@ impl Caller {
             .then(|| Self { arn: arn.to_owned(), account: account.to_owned() })
     }
 
-    /// Who sent a request; the gate says it of each.
+    /// The caller of a request; the gate adds it to every request.
     pub(super) fn of<T>(request: &S3Request<T>) -> Arc<Self> {
         request.extensions.get::<Arc<Self>>().expect("the gate adds it to every request").clone()
     }

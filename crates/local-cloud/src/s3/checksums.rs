@@ -1,4 +1,4 @@
-//! The five checksums of S3: of a whole body, combined over parts, and as headers say them.
+//! The five checksums of S3: of a whole body, combined over parts, and in headers.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -65,7 +65,7 @@ impl Kind {
         }
     }
 
-    /// The checksum of what the segments make together.
+    /// The checksum of the segments joined.
     pub(super) fn digest(self, segments: &[Bytes]) -> Vec<u8> {
         use crypto::Checksum as _;
         fn all<C: crypto::Checksum>(segments: &[Bytes]) -> Vec<u8> {
@@ -93,7 +93,7 @@ impl Kind {
 pub(super) struct Checksum {
     pub(super) kind: Kind,
     pub(super) value: Vec<u8>,
-    /// The number of parts whose checksums it covers; `None` where it covers the full object.
+    /// The number of parts whose checksums it covers; `None` if it covers the full object.
     pub(super) composite_of: Option<usize>,
 }
 
@@ -117,7 +117,7 @@ impl Checksum {
         if self.composite_of.is_some() { "COMPOSITE" } else { "FULL_OBJECT" }
     }
 
-    /// The checksum of an object made of parts, of each its size and checksum.
+    /// The checksum of an object made of parts, from the size and checksum of each.
     pub(super) fn of_parts(kind: Kind, composite: bool, parts: &[(u64, &[u8])]) -> Self {
         match kind.crc() {
             Some(algorithm) if !composite => {
@@ -178,7 +178,7 @@ pub(super) fn verify_md5(text: &str, body: &[u8]) -> S3Result<()> {
     }
 }
 
-/// The MD5 of what the segments make together.
+/// The MD5 of the segments joined.
 pub(super) fn md5(segments: &[Bytes]) -> [u8; 16] {
     let mut hasher = md5::Md5::new();
     for segment in segments {
@@ -187,7 +187,7 @@ pub(super) fn md5(segments: &[Bytes]) -> [u8; 16] {
     hasher.finalize().into()
 }
 
-/// Runs hashing of `size` bytes where it does not hold up other requests.
+/// Hashes `size` bytes on a thread where that does not hold up other requests.
 pub(super) async fn aside<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
     const WORTH_A_THREAD: usize = 256 << 10;
     if size < WORTH_A_THREAD {
@@ -199,7 +199,7 @@ pub(super) async fn aside<T: Send + 'static>(size: usize, work: impl FnOnce() ->
     }
 }
 
-/// Fills the checksum fields, which many of `s3s`'s answers share without a common type.
+/// Fills the checksum fields: many of `s3s`'s answers have them without a common type.
 macro_rules! fill_checksum {
     ($output:expr, $checksum:expr) => {{
         let checksum: &$crate::s3::checksums::Checksum = $checksum;

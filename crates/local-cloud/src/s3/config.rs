@@ -1,30 +1,30 @@
-//! What one server is: its identities, its limits and where it departs from AWS.
+//! The configuration of one server: its identities, its limits and its differences from AWS.
 
 use std::{fmt, time::Duration};
 
 use super::{faults::Faults, identity::Identity, quirks::Quirks};
 
-/// What a server is started with.
+/// The configuration of a server.
 #[derive(Clone)]
 pub struct S3ServerConfig {
     /// The access key of the root of the account that owns all buckets.
     pub access_key: String,
     /// Its secret; never shown by `Debug`.
     pub secret_key: String,
-    /// Who else may sign. Those of the owning account may do all that no policy denies, those of
-    /// others only what a policy allows.
+    /// The other identities. Those of the owning account may do all that no policy denies, those of other
+    /// accounts only what a policy allows.
     pub identities: Vec<Identity>,
     /// The region that buckets are in.
     pub region: String,
     /// The account that owns all buckets, compared with `x-amz-expected-bucket-owner`.
     pub account_id: String,
-    /// Smallest part but the last of a multipart upload, in bytes. S3's own limit is 5 MiB.
+    /// The smallest part of a multipart upload, except the last, in bytes. S3's own limit is 5 MiB.
     pub part_size_min: u64,
-    /// Added to every request, to stand for a distance. None by default.
+    /// The delay of every request, as over a distance. None by default.
     pub latency: Option<Duration>,
     /// What goes wrong with single requests.
     pub faults: Faults,
-    /// Where the server departs from AWS.
+    /// How the server differs from AWS.
     pub quirks: Quirks,
 }
 

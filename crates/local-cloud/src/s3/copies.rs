@@ -1,4 +1,4 @@
-//! Copies on the server: the source of one, and a copy of a whole object.
+//! Server-side copies: the source of a copy, and a copy of a whole object.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::{
     versions::find,
 };
 
-/// Server-side copies and single writes go up to 5 GiB.
+/// The largest server-side copy and single write: 5 GiB.
 const COPY_SIZE_MAX: u64 = 5 << 30;
 
 impl Service {

@@ -1,4 +1,4 @@
-//! Direct access to the state: what tests look at, and what happens behind a tool's back.
+//! Direct access to the state: tests look at it, and change it behind a tool's back.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,12 +29,12 @@ pub struct NewObject {
 }
 
 impl Buckets {
-    /// Makes a bucket; no effect where it exists.
+    /// Makes a bucket; no effect if it exists.
     pub fn create_bucket(&self, bucket: &str) {
         self.write().create_bucket(bucket);
     }
 
-    /// Takes a bucket away with all that it holds; no effect where it is not there.
+    /// Removes a bucket with all that it holds; no effect if it is not there.
     pub fn drop_bucket(&self, bucket: &str) {
         self.write().buckets.remove(bucket);
     }
@@ -44,17 +44,17 @@ impl Buckets {
         self.read().buckets.keys().cloned().collect()
     }
 
-    /// Switches versioning. The bucket is made where it is missing.
+    /// Switches versioning. Makes the bucket if it is missing.
     pub fn set_versioning(&self, bucket: &str, versioning: Versioning) {
         self.write().create_bucket(bucket).versioning = versioning;
     }
 
-    /// Writes an object without a request. The bucket is made where it is missing.
+    /// Writes an object without a request. Makes the bucket if it is missing.
     pub fn put(&self, bucket: &str, key: &str, data: impl Into<Bytes>) {
         self.put_object(bucket, key, NewObject { data: data.into(), ..NewObject::default() });
     }
 
-    /// Writes an object with all it carries. The bucket is made where it is missing.
+    /// Writes an object with all its properties. Makes the bucket if it is missing.
     pub fn put_object(&self, bucket: &str, key: &str, object: NewObject) {
         let segments = vec![object.data];
         let content_type = object.content_type.as_deref().unwrap_or("binary/octet-stream");
@@ -73,7 +73,7 @@ impl Buckets {
         state.put(bucket, key, content, &Condition::None).expect("the bucket exists and nothing is demanded");
     }
 
-    /// The bytes of the current version; `None` where there is no object.
+    /// The bytes of the current version; `None` if there is no object.
     pub fn get(&self, bucket: &str, key: &str) -> Option<Bytes> {
         let state = self.read();
         let content = state.buckets.get(bucket)?.current(key)?.content.as_ref()?;
@@ -98,7 +98,7 @@ impl Buckets {
         })
     }
 
-    /// Deletes an object as a request would; whether there was one.
+    /// Deletes an object as a request would; returns whether there was one.
     pub fn delete(&self, bucket: &str, key: &str) -> bool {
         let existed = self.get(bucket, key).is_some();
         self.write().delete(bucket, key, None, &Condition::None, Bypass::No).is_ok() && existed
@@ -120,7 +120,7 @@ impl Buckets {
         versions.filter(|versions| versions.last().is_some_and(|stored| stored.content.is_some())).count()
     }
 
-    /// Makes the current version look as if it were written so much later. Whether there is one.
+    /// Makes the current version look as if it were written so much later; returns whether there is one.
     pub fn postdate(&self, bucket: &str, key: &str, later: Duration) -> bool {
         let mut state = self.write();
         let stored = state.buckets.get_mut(bucket).and_then(|bucket| bucket.version_mut(key, None));
@@ -131,7 +131,7 @@ impl Buckets {
     }
 
     /// Flips a bit of the current version at `offset` in place: `ETag`, time and stored checksums
-    /// stay, as when a disk rots. Whether there was such a byte.
+    /// stay, as when a disk rots. Returns whether there was such a byte.
     pub fn corrupt(&self, bucket: &str, key: &str, offset: u64) -> bool {
         let mut state = self.write();
         let stored = state.buckets.get_mut(bucket).and_then(|bucket| bucket.version_mut(key, None));

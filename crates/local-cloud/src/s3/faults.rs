@@ -1,5 +1,5 @@
-//! Faults: what can go wrong with a request. When it does is [`fault`]'s affair: seeded, so that a
-//! failure replays.
+//! Faults: what can go wrong with a request. [`fault`] decides when, by a seed, so that a failure
+//! replays.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ pub enum Fault {
     TruncateResponse,
     /// The body of the answer is one byte longer than what was asked for, and says so.
     OverlongResponse,
-    /// The XML of the answer is cut somewhere, and its framing is whole: what a proxy or a server that
-    /// fails in the middle can do.
+    /// The XML of the answer is cut somewhere, and its framing is whole, as from a proxy or a server that
+    /// fails in the middle.
     CutXml,
     /// The XML of the answer is cut inside its last entry, and its framing is whole.
     CutEntry,
@@ -47,7 +47,7 @@ pub enum Fault {
     StaleListing,
     /// 400 `ExpiredToken`; nothing was done.
     ExpiredToken,
-    /// 404 without a body, as something in between may say; nothing was done.
+    /// 404 without a body, as a proxy may answer; nothing was done.
     BareNotFound,
     /// 501 `NotImplemented`; nothing was done.
     NotImplemented,
@@ -85,7 +85,7 @@ impl fault::Kind for Fault {
     type Operation = Operation;
 
     /// Flipped bits and bodies of a wrong length strike object data alone: nothing in S3 protects the
-    /// letters of an XML answer over plain HTTP, so no client could notice. That it is whole, a client can.
+    /// letters of an XML answer over plain HTTP, so no client could notice. A client can notice a cut answer.
     fn applies_to(self, operation: Operation) -> bool {
         use Operation::{
             CompleteMultipartUpload, CopyObject, GetObject, ListObjectsV2, PutObject, UploadPart, UploadPartCopy,
@@ -106,7 +106,7 @@ impl fault::Kind for Fault {
     }
 }
 
-/// One kind of fault, when it strikes and whom.
+/// One kind of fault, with when and what it strikes.
 pub type FaultRule = fault::Rule<Fault>;
 
 /// All that goes wrong with a server's requests. The first rule that strikes decides.

@@ -1,7 +1,7 @@
 //! The front: takes a request off the wire, counts it, lets faults strike, and hands it to `s3s`.
 //!
-//! The whole body is collected before anything else happens. So a fault that does nothing has still
-//! read the request, as a real server would have, and the signed hash is checked at once.
+//! It first collects the whole body. So even a request that a fault leaves undone was read, as a real
+//! server would have read it, and the signed hash is checked at once.
 
 use std::{
     collections::BTreeMap,
@@ -117,7 +117,7 @@ impl Front {
         Ok(answer)
     }
 
-    /// What is answered in place of carrying the request out.
+    /// The answer in place of carrying the request out.
     fn instead(&self, strike: Option<Strike>) -> Option<Result<Response<Body>, Dropped>> {
         if self.config.quirks.clock_skew {
             let text = "The difference between the request time and the current time is too large.";
@@ -142,7 +142,7 @@ impl Front {
         }
     }
 
-    /// Does to an answer what quirks and faults demand.
+    /// Changes an answer as quirks and faults demand.
     async fn spoil(
         &self,
         answer: Response<Body>,

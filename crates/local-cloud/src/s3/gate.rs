@@ -1,4 +1,4 @@
-//! What is checked of every request once its signature holds, before the operation.
+//! The checks of every request between its signature and its operation.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(super) struct Gate {
 #[async_trait::async_trait]
 impl S3Access for Gate {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
-        // Unsigned requests are denied whatever a policy says, as where public access is blocked:
+        // Unsigned requests are denied whatever a policy says, as in a bucket that blocks public access:
         // the default. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html>
         let credentials = cx.credentials().ok_or_else(denied)?;
         let caller = self.access.identities.caller(&credentials.access_key).ok_or_else(denied)?;
@@ -98,8 +98,8 @@ impl Gate {
         Ok(())
     }
 
-    /// Checks `x-amz-checksum-*` where it covers the body as it came. Object and part writes are
-    /// checked where they are stored, and a completion's checksum covers the object instead.
+    /// Checks `x-amz-checksum-*` if it covers the body as it came. Object and part writes are checked where
+    /// they are stored, and a completion's checksum covers the object instead.
     fn check_checksum(&self, operation: &str, headers: &HeaderMap, body: &Bytes) -> S3Result<()> {
         if self.config.quirks.ignore_checksums
             || matches!(operation, "PutObject" | "UploadPart" | "CompleteMultipartUpload")
@@ -119,8 +119,8 @@ impl Gate {
     }
 }
 
-/// Compares the body with the hash that was signed. `s3s` would do so while the body is read, but
-/// answers 500; it is never asked to read object bodies here.
+/// Compares the body with the signed hash. `s3s` would do so while it reads the body, but answers 500;
+/// here it never reads object bodies.
 async fn check_payload_hash(headers: &HeaderMap, body: &Bytes) -> S3Result<()> {
     let Some(signed) = header(headers, "x-amz-content-sha256").filter(|value| value.len() == 64) else {
         return Ok(());

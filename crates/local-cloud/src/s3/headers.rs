@@ -1,9 +1,9 @@
-//! Headers: the value of one, the form of a body, and an entity tag as answers carry it.
+//! Headers: a header's value, the form of a body, and an entity tag as answers carry it.
 
 use hyper::HeaderMap;
 use s3s::dto::ETag;
 
-/// A header's value, where it is text.
+/// A header's value, if it is text.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }

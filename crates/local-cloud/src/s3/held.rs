@@ -33,7 +33,7 @@ pub struct HeldVersion {
     pub metadata: BTreeMap<String, String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
-    /// `STANDARD` where nothing else was asked for.
+    /// `STANDARD` unless a write asked for another.
     pub storage_class: String,
 }
 
@@ -52,8 +52,8 @@ impl HeldVersion {
 }
 
 impl Buckets {
-    /// All that a bucket holds, by key; nothing where there is no such bucket. The bytes are hashed as
-    /// the iterator goes on, and it shows the bucket as it was when it began.
+    /// All that a bucket holds, by key; nothing if there is no such bucket. The iterator hashes bytes as it
+    /// goes on, and shows the bucket as it was when it began.
     pub fn held(&self, bucket: &str) -> impl Iterator<Item = HeldObject> {
         let state = self.read();
         let keys = state.buckets.get(bucket).into_iter().flat_map(|bucket| &bucket.keys);

@@ -1,4 +1,4 @@
-//! The identities of one server: whose access key is which, and with which secret it signs.
+//! The identities of one server, with their access keys and secrets.
 
 use std::{collections::BTreeMap, fmt, io, sync::Arc};
 
@@ -19,7 +19,7 @@ pub(super) struct Identities {
 }
 
 impl Identities {
-    /// Fails where an ARN is none, or two identities share an access key.
+    /// Fails if an ARN is malformed, or two identities share an access key.
     pub(super) fn of(config: &S3ServerConfig) -> io::Result<Self> {
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let root = format!("arn:aws:iam::{}:root", config.account_id);
@@ -36,13 +36,13 @@ impl Identities {
         Ok(Self { account: config.account_id.clone(), known })
     }
 
-    /// Who has this access key.
+    /// The identity with this access key.
     pub(super) fn caller(&self, access_key: &str) -> Option<Arc<Caller>> {
         self.known.get(access_key).map(|(_, caller)| caller.clone())
     }
 
-    /// Whether a principal may be named: one of the own account must exist, and what other accounts
-    /// hold cannot be seen from here.
+    /// Whether a policy may name a principal: one of the own account must exist; those of other accounts
+    /// cannot be seen from here.
     pub(super) fn may_name(&self, principal: &Caller) -> bool {
         principal.account != self.account || self.known.values().any(|(_, caller)| caller.arn == principal.arn)
     }

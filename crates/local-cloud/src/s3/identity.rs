@@ -1,15 +1,15 @@
-//! An identity: a key pair, and whose it is.
+//! An identity: a key pair and its principal.
 
 use std::fmt;
 
-/// A key pair and whose it is.
+/// A key pair and its principal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The access key.
     pub access_key: String,
     /// Its secret; never shown by `Debug`.
     pub secret_key: String,
-    /// Whose it is, as policies name it: `arn:aws:iam::111122223333:user/NAME`.
+    /// Its principal, as policies name it: `arn:aws:iam::111122223333:user/NAME`.
     pub arn: String,
 }
 

@@ -8,7 +8,7 @@ use super::{objects::Stored, state::Bucket, upload::Upload};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Query<'a> {
     pub(super) prefix: &'a str,
-    /// Keys that share what comes before its next occurrence are rolled up. Never empty.
+    /// Keys that share the text before its next occurrence are rolled up. Never empty.
     pub(super) delimiter: Option<&'a str>,
     pub(super) start: Start<'a>,
     pub(super) max: usize,
@@ -35,7 +35,7 @@ pub(super) enum Line {
     Prefix(String),
 }
 
-/// A page; `more` where lines follow it.
+/// A page; `more` if lines follow it.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     pub(super) lines: Vec<Line>,
@@ -57,7 +57,7 @@ pub(super) enum UploadLine<'a> {
     },
 }
 
-/// A page of uploads; `more` where lines follow it.
+/// A page of uploads; `more` if lines follow it.
 #[derive(Debug)]
 pub(super) struct UploadPage<'a> {
     pub(super) lines: Vec<UploadLine<'a>>,
@@ -90,7 +90,7 @@ impl Query<'_> {
         }
     }
 
-    /// What `key` is rolled up into.
+    /// The prefix that `key` is rolled up into.
     pub(super) fn rolled_up<'k>(&self, key: &'k str) -> Option<&'k str> {
         let delimiter = self.delimiter?;
         let rest = key.strip_prefix(self.prefix)?;
@@ -128,8 +128,8 @@ impl Bucket {
         })
     }
 
-    /// A page of unfinished uploads, by key and then in the order in which they began. There are few
-    /// at a time, so this does scan from the beginning.
+    /// A page of unfinished uploads, by key and then in the order in which they began. There are few at a
+    /// time, so this one scans from the beginning.
     pub(super) fn list_uploads(&self, query: Query<'_>) -> UploadPage<'_> {
         let mut page = UploadPage { lines: Vec::new(), more: false };
         for ((key, id), upload) in &self.uploads {
@@ -185,7 +185,7 @@ impl Bucket {
                     Some(prefix) if query.skips(prefix) => {}
                     Some(prefix) => {
                         show(key, versions, &mut lines);
-                        // Keys of which nothing is shown do not show their prefix either.
+                        // A key without a line to show does not show its prefix either.
                         if lines.is_empty() {
                             continue;
                         }

@@ -19,7 +19,7 @@ use super::{
     storage_class,
 };
 
-/// S3 never shows more on a page.
+/// The most lines that S3 shows on a page.
 const MAX_KEYS: i32 = 1000;
 
 /// Whether keys are shown percent-encoded.
@@ -39,7 +39,7 @@ fn page_size(asked: Option<i32>) -> S3Result<(i32, usize)> {
     }
 }
 
-/// A continuation token: what the page ended with, in hexadecimal behind a letter.
+/// A continuation token: a letter, then the end of the page in hexadecimal.
 fn token_after(line: &Line) -> String {
     match line {
         Line::Object { key, .. } => format!("k{}", hex::encode(key.as_bytes())),

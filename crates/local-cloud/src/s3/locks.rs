@@ -1,7 +1,7 @@
-//! Object Lock: what keeps a version from being deleted. Pure logic.
+//! Object Lock: it keeps versions from being deleted. Pure logic.
 //!
 //! A version is locked by a legal hold, or by a retention that has not run out. A retention in
-//! `GOVERNANCE` mode can be bypassed by who says so, one in `COMPLIANCE` mode by nobody.
+//! `GOVERNANCE` mode can be bypassed by a request that says so, one in `COMPLIANCE` mode never.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html>
 
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use s3s::{
 
 use super::headers::header;
 
-/// Header that says what [`Bypass::Yes`] does.
+/// The header of [`Bypass::Yes`].
 pub(super) const BYPASS_HEADER: &str = "x-amz-bypass-governance-retention";
 const HOLD_HEADER: &str = "x-amz-object-lock-legal-hold";
 const MODE_HEADER: &str = "x-amz-object-lock-mode";
@@ -71,7 +71,7 @@ pub(super) struct Retention {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Lock {
     pub(super) retention: Option<Retention>,
-    /// `None` where none was ever put.
+    /// `None` if none was ever put.
     pub(super) legal_hold: Option<bool>,
 }
 
@@ -130,7 +130,7 @@ impl Lock {
 }
 
 impl Retention {
-    /// Reads the body of a `PutObjectRetention`; an empty one takes the retention away.
+    /// Reads the body of a `PutObjectRetention`; an empty one removes the retention.
     pub(super) fn read(asked: Option<ObjectLockRetention>) -> S3Result<Option<Self>> {
         let Some(asked) = asked else { return Err(malformed()) };
         match (asked.mode, asked.retain_until_date) {
@@ -148,7 +148,7 @@ impl Retention {
     }
 }
 
-/// What a bucket does to new objects: its configuration, and the retention that it gives them.
+/// The lock configuration of a bucket, and the retention that it gives new objects.
 #[derive(Debug, Clone)]
 pub(super) struct LockSettings {
     pub(super) configuration: ObjectLockConfiguration,
@@ -181,7 +181,7 @@ impl LockSettings {
         Ok(Self { configuration, default })
     }
 
-    /// Whether objects are retained that do not ask for it.
+    /// Whether it retains objects that do not ask for it.
     pub(super) fn retains(&self) -> bool {
         self.default.is_some()
     }
@@ -194,7 +194,7 @@ impl LockSettings {
     }
 }
 
-/// The answer to a delete, or to a shorter retention, of what is locked.
+/// The answer to a delete, or to a shorter retention, of a locked version.
 pub(super) fn protected() -> S3Error {
     s3_error!(AccessDenied, "Access Denied because object protected by object lock.")
 }

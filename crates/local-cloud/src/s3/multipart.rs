@@ -61,7 +61,7 @@ impl State {
         let sequence = self.next_sequence();
         let id = format!("{sequence:016x}{:016x}", mix(sequence));
         let bucket = self.bucket_mut(bucket)?;
-        // The bucket's own retention begins when the object is there, the upload's is checked now.
+        // The bucket's own retention begins once the object is there; the upload's is checked now.
         bucket.settings.lock_new(&mut template.lock.clone())?;
         let upload = Upload { initiated: now(), template, declared, parts: BTreeMap::new() };
         bucket.uploads.insert((key.into(), id.clone()), upload);

@@ -43,8 +43,8 @@ pub(super) fn bucket_action(operation: &str) -> Option<&'static str> {
         "PutBucketPolicy" => "s3:PutBucketPolicy",
         "PutBucketVersioning" => "s3:PutBucketVersioning",
         "PutObjectLockConfiguration" => "s3:PutBucketObjectLockConfiguration",
-        // `DeleteObjects` needs nothing of the bucket, and each key is asked for by itself. What else
-        // there is, is not implemented, which is what the answer will be.
+        // `DeleteObjects` needs no right on the bucket: each key is checked by itself. All other operations
+        // are not implemented, and the answer will say so.
         _ => return None,
     })
 }
@@ -86,7 +86,7 @@ pub(super) fn object_actions(asked: Asked<'_>) -> Vec<&'static str> {
     }
 }
 
-/// A write needs more for what its headers ask for.
+/// The further actions that the headers of a write need.
 fn write_actions(headers: &HeaderMap) -> Vec<&'static str> {
     let has = |prefix: &str| headers.keys().any(|name| name.as_str().starts_with(prefix));
     let mut actions = vec!["s3:PutObject"];
@@ -106,7 +106,7 @@ fn write_actions(headers: &HeaderMap) -> Vec<&'static str> {
     actions
 }
 
-/// What a request to bypass a retention needs.
+/// The action that a request to bypass a retention needs.
 pub(super) fn bypass_action(headers: &HeaderMap) -> Option<&'static str> {
     headers.contains_key(BYPASS_HEADER).then_some("s3:BypassGovernanceRetention")
 }

@@ -19,7 +19,7 @@ use super::{
 };
 
 impl Service {
-    /// The lock of a version, in a bucket that knows locks.
+    /// The lock of a version, in a bucket with locks.
     fn lock_of(&self, bucket: &str, key: &str, version: Option<&str>) -> S3Result<Lock> {
         let state = self.buckets.read();
         state.bucket(bucket)?.settings.need_locks()?;

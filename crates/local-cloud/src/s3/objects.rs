@@ -1,4 +1,4 @@
-//! What an object is: its versions, their bytes, and all that they carry.
+//! Objects: their versions, the bytes, and all that these carry.
 
 use std::{
     borrow::Borrow,
@@ -46,7 +46,7 @@ pub(super) struct Stored {
     pub(super) content: Option<Content>,
 }
 
-/// What an object is.
+/// The content and properties of an object.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Content {
     pub(super) data: Data,
@@ -61,7 +61,7 @@ pub(super) struct Content {
     /// Until when an archived object can be read.
     pub(super) restored_until: Option<SystemTime>,
     pub(super) lock: Lock,
-    /// `None` where the owner alone may do all.
+    /// `None` if only the owner may do anything.
     pub(super) grants: Option<Vec<Grant>>,
     pub(super) checksum: Option<Checksum>,
     /// Sizes of the parts it was completed from, with their checksums; empty if written whole.

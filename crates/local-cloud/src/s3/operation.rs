@@ -1,4 +1,4 @@
-//! Which S3 operation a request is, told before `s3s` sees it: faults and counts go by operation.
+//! The S3 operation of a request, known before `s3s` sees it: faults and counts go by operation.
 
 use hyper::{HeaderMap, Method, Uri};
 
@@ -75,7 +75,7 @@ operations!(
 );
 
 impl Operation {
-    /// Tells the operation from a path-style request.
+    /// The operation of a path-style request.
     pub(super) fn of(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
         let path = uri.path().trim_start_matches('/');
         let query = uri.query().unwrap_or_default();
@@ -159,7 +159,7 @@ impl Operation {
         }
     }
 
-    /// Whether its success is an XML document, of the operations that data moves by.
+    /// Whether it is an operation that moves data and answers success with an XML document.
     pub(super) fn answers_in_xml(self) -> bool {
         use Operation::{
             CompleteMultipartUpload, CopyObject, CreateMultipartUpload, GetObjectTagging, ListMultipartUploads,

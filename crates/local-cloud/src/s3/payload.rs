@@ -21,8 +21,8 @@ pub(super) struct Payload {
 
 /// Takes the body of an object or part write.
 ///
-/// A plain body was collected and checked against its signed hash before. An `aws-chunked` one is
-/// decoded by `s3s`, which checks the chunks' signatures; its checksum follows in the trailer.
+/// A plain body was collected and checked against its signed hash before. `s3s` decodes an
+/// `aws-chunked` one and checks the chunks' signatures; its checksum follows in the trailer.
 pub(super) async fn payload(
     arrived: &Arrived,
     headers: &HeaderMap,
@@ -46,8 +46,8 @@ pub(super) async fn payload(
     Ok(Payload { data: data.freeze(), declared })
 }
 
-/// A write that locks proves its bytes: S3 asks for it in the bucket's name too, where that retains
-/// whatever comes. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>
+/// A write that locks must prove its bytes. S3 demands it also if the bucket retains every new object.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>
 pub(super) fn check_locked_write(locks: bool, what: &str, headers: &HeaderMap, payload: &Payload) -> S3Result<()> {
     if !locks || payload.declared.is_some() || headers.contains_key("content-md5") {
         return Ok(());
@@ -69,14 +69,14 @@ impl Service {
         format!("{:016x}{:016x}", spread(high), spread(low))
     }
 
-    /// Verifies what was declared of a body and gives the checksum to store.
+    /// Verifies what the request declared about a body and returns the checksum to store.
     pub(super) fn check(&self, payload: &Payload, otherwise: Kind) -> S3Result<Option<Checksum>> {
         if self.config.quirks.ignore_checksums {
             return Ok(None);
         }
         match &payload.declared {
             Some((kind, text)) => checksums::verify(*kind, text, &payload.data).map(Some),
-            // S3 computes CRC-64/NVME where nothing else was sent.
+            // S3 computes CRC-64/NVME if no checksum was sent.
             None => Ok(Some(Checksum::full(otherwise, std::slice::from_ref(&payload.data)))),
         }
     }

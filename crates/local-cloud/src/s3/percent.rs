@@ -17,7 +17,7 @@ pub(super) fn url_encode(text: &str) -> String {
     out
 }
 
-/// Decodes one name or value of a form-encoded text; `None` where it is not UTF-8 or malformed.
+/// Decodes one name or value of a form-encoded text; `None` if it is not UTF-8 or malformed.
 pub(super) fn form_decode(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();

@@ -1,4 +1,4 @@
-//! The effects of quirks: what they make of conditions, contents, metadata and keys.
+//! The effects of quirks on conditions, contents, metadata and keys.
 
 use hyper::{
     HeaderMap, StatusCode,
@@ -44,7 +44,7 @@ impl Quirks {
         if self.ignore_conditions_on_complete { Ok(Condition::None) } else { self.condition(headers) }
     }
 
-    /// Gives what is to be stored the form that this server keeps.
+    /// Changes a template to the form that this server keeps.
     pub(super) fn bend_content(&self, content: &mut Content, headers: &HeaderMap) -> S3Result<()> {
         if !content.headers.iter().any(|(name, _)| *name == CONTENT_TYPE) {
             let shown = match self.untyped {
@@ -69,8 +69,8 @@ impl Quirks {
         Ok(())
     }
 
-    /// The metadata that an answer carries: `s3s` encodes what it is given; what is to be shown as it
-    /// is kept goes among the headers.
+    /// The metadata that an answer carries. `s3s` encodes the metadata that it gets; values to be shown as they
+    /// are kept go among the headers.
     pub(super) fn shown_metadata(&self, content: &Content, headers: &mut HeaderMap) -> Option<s3s::dto::Metadata> {
         if self.metadata == MetadataQuirk::None {
             return Some(content.metadata.clone().into_iter().collect());

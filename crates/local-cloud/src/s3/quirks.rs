@@ -1,4 +1,4 @@
-//! Where a server departs from AWS: each departure was seen on a server that others run.
+//! Differences from AWS: each was seen on a server that others run.
 
 /// Ways in which servers that call themselves S3-compatible differ from AWS. All off by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,14 +41,14 @@ pub struct Quirks {
     pub listing_unordered: bool,
     /// Every request is refused with `RequestTimeTooSkewed`.
     pub clock_skew: bool,
-    /// A policy that denies everybody (`"Principal": "*"`) under a condition is accepted and given
+    /// A policy that denies every principal (`"Principal": "*"`) under a condition is accepted and given
     /// back, but does not hold: some servers know no `aws:PrincipalArn`.
     pub ignore_conditional_deny: bool,
-    /// What becomes of user metadata that is not ASCII.
+    /// The treatment of user metadata that is not ASCII.
     pub metadata: MetadataQuirk,
     /// The type of an object that was written without one.
     pub untyped: Untyped,
-    /// Slashes that a key begins with are swallowed: `/x` is stored as `x`.
+    /// Leading slashes of a key are swallowed: `/x` is stored as `x`.
     pub swallow_leading_slash: bool,
     /// Requests on keys above 511 bytes are answered with 503, for ever.
     pub busy_above_511_bytes: bool,
@@ -62,7 +62,7 @@ pub enum IfMatchQuirk {
     /// As AWS: with and without quotes.
     #[default]
     None,
-    /// The quotes are compared too, and no object has them: a quoted tag never matches, a bare one
+    /// The quotes are compared too, and stored tags have none: a quoted tag never matches, a bare one
     /// does. Ceph RGW 16.2.
     BareOnly,
     /// No tag ever matches.

@@ -34,7 +34,7 @@ use super::{
     versions::find,
 };
 
-/// Which object is asked for, and on what conditions; the same for GET and HEAD.
+/// The object that GET or HEAD asks for, and the conditions.
 struct Ask<'a> {
     bucket: &'a str,
     key: &'a str,
@@ -63,7 +63,7 @@ macro_rules! ask {
     };
 }
 
-/// What was found.
+/// The object that was found.
 struct Found {
     stored: Arc<Stored>,
     shown_version: Option<String>,
@@ -241,7 +241,7 @@ impl Service {
     }
 }
 
-/// 206 also where no byte can be named.
+/// 206, also if no byte can be named.
 fn partial(found: &Found) -> Option<StatusCode> {
     found.range.as_ref().map(|_| StatusCode::PARTIAL_CONTENT)
 }

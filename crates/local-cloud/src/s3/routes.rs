@@ -31,8 +31,8 @@ use s3s::{
 
 use super::service::Service;
 
-/// Implements operations by handing them to functions, some of which need not wait. Those that name a
-/// `key` get the one that this server makes of it.
+/// Implements operations by handing them to functions, some of which need not wait. Functions with a
+/// `key` get the form that this server makes of it.
 macro_rules! operations {
     ($($name:ident: $input:ident => $output:ident, $call:ident $(.$wait:ident)? $(, $key:ident)?;)*) => {
         #[async_trait::async_trait]

@@ -34,13 +34,13 @@ pub struct S3Server {
 }
 
 impl S3Server {
-    /// Binds a free port of 127.0.0.1 and serves it from the current tokio runtime. Fails where no
-    /// port can be bound, or the identities of the configuration make no sense.
+    /// Binds a free port of 127.0.0.1 and serves it from the current tokio runtime. Fails if no port can
+    /// be bound, or the identities of the configuration make no sense.
     pub async fn start(config: S3ServerConfig) -> io::Result<Self> {
         Self::start_with(config, Arc::default()).await
     }
 
-    /// Serves buckets that exist already, of another endpoint for one: two servers, same data.
+    /// Serves buckets that exist already, for example those of another endpoint: two servers, same data.
     pub async fn start_with(config: S3ServerConfig, buckets: Arc<Buckets>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -69,7 +69,7 @@ impl S3Server {
         &self.buckets
     }
 
-    /// What it was started with.
+    /// Its configuration.
     pub fn config(&self) -> &S3ServerConfig {
         &self.front.config
     }
@@ -84,8 +84,8 @@ impl S3Server {
         self.front.set_faults(faults);
     }
 
-    /// Takes no more connections, lets requests in flight finish and joins all tasks. A panic in one
-    /// of them goes on here.
+    /// Takes no more connections, lets requests in flight finish and joins all tasks. Resumes the panic of
+    /// a task.
     pub async fn stop(mut self) {
         self.stopping.cancel();
         while let Some(ended) = self.tasks.join_next().await {
@@ -114,7 +114,7 @@ fn carry_on(ended: Result<(), JoinError>) {
 async fn accept(listener: TcpListener, front: Arc<Front>, stopping: CancellationToken) {
     let mut connections = JoinSet::new();
     while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
-        // A connection that broke before it was accepted says nothing of the next.
+        // A connection that broke before it was accepted says nothing about the next.
         if let Ok((stream, _)) = accepted {
             connections.spawn(serve(stream, front.clone(), stopping.clone()));
         }

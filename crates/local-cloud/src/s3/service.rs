@@ -6,7 +6,7 @@ use s3s::dto::Owner;
 
 use super::{access::Access, config::S3ServerConfig, state::Buckets};
 
-/// The state with the settings that shape its answers. Each file of operations adds its own to it.
+/// The state with the settings that shape its answers. Each file of operations adds its methods.
 #[derive(Debug, Clone)]
 pub(super) struct Service {
     pub(super) buckets: Arc<Buckets>,

@@ -1,7 +1,7 @@
 //! The settings of a bucket: its policy, locks, lifecycle, CORS and ACL.
 //!
 //! Lifecycle, CORS and ACLs are kept and given back. Nothing expires, no origin is checked, and no
-//! ACL grants anything: policies and accounts decide alone who may do what.
+//! ACL grants anything: only policies and accounts decide.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -22,7 +22,7 @@ pub(super) struct Settings {
     pub(super) locks: Option<LockSettings>,
     pub(super) lifecycle: Option<BucketLifecycleConfiguration>,
     pub(super) cors: Option<CORSConfiguration>,
-    /// `None` where the owner alone may do all.
+    /// `None` if only the owner may do anything.
     pub(super) grants: Option<Vec<Grant>>,
 }
 
@@ -34,8 +34,8 @@ pub(super) struct StoredPolicy {
 }
 
 impl Settings {
-    /// Settles the lock of a new object: refused where the bucket knows no locks, and the bucket's
-    /// own where it asks for none.
+    /// The lock of a new object: refused if the bucket has no locks, and the bucket's own if the write asks
+    /// for none.
     pub(super) fn lock_new(&self, lock: &mut Lock) -> S3Result<()> {
         match &self.locks {
             Some(locks) => locks.lock_new(lock, SystemTime::now()),
@@ -50,12 +50,12 @@ impl Settings {
         !lock.is_empty() || self.locks.as_ref().is_some_and(LockSettings::retains)
     }
 
-    /// Refuses who asks about locks where there are none.
+    /// Refuses a request about locks in a bucket without them.
     pub(super) fn need_locks(&self) -> S3Result<()> {
         self.locks.as_ref().map(drop).ok_or_else(locks::no_locks)
     }
 
-    /// What `CreateBucket` with `x-amz-bucket-object-lock-enabled` gives.
+    /// The settings that `CreateBucket` with `x-amz-bucket-object-lock-enabled` makes.
     pub(super) fn enable_locks(&mut self) {
         let enabled = Some("Enabled".to_owned().into());
         let configuration = ObjectLockConfiguration { object_lock_enabled: enabled, rule: None };

@@ -27,7 +27,7 @@ pub struct Buckets(RwLock<State>);
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) buckets: BTreeMap<String, Bucket>,
-    /// Counts writes of all kinds; version and upload ids are made of it.
+    /// The number of writes of all kinds; version and upload ids are made of it.
     sequence: u64,
 }
 
@@ -67,7 +67,7 @@ impl State {
         self.sequence
     }
 
-    /// Writes an object under a condition; gives what was stored.
+    /// Writes an object under a condition; returns what was stored.
     pub(super) fn put(
         &mut self,
         bucket: &str,
@@ -123,7 +123,7 @@ impl Bucket {
         self.keys.get(key.as_bytes())?.iter().find(|stored| &*stored.version == version)
     }
 
-    /// The version id that an answer shows: none where versioning was never on.
+    /// The version id that an answer shows: none if versioning was never on.
     pub(super) fn shown_version(&self, stored: &Stored) -> Option<String> {
         (self.versioning != Versioning::Off).then(|| stored.version.to_string())
     }

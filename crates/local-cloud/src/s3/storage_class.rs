@@ -1,4 +1,4 @@
-//! Storage classes: what a write asks for, and what answers show.
+//! Storage classes: those that writes ask for and answers show.
 
 use hyper::HeaderMap;
 use s3s::{S3Result, s3_error};

@@ -1,4 +1,4 @@
-//! What a write stores beside its bytes: headers, metadata, tags, class, lock and grants.
+//! All that a write stores beside its bytes: headers, metadata, tags, class, lock and grants.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use s3s::{
 use super::{acls, headers::header, locks::Lock, objects::Content, service::Service, storage_class, tags::parse_tags};
 
 impl Service {
-    /// What a write stores beside its bytes, as this server keeps it.
+    /// All that a write stores beside its bytes, as this server keeps it.
     pub(super) fn template(&self, headers: &HeaderMap, metadata: Option<dto::Metadata>) -> S3Result<Content> {
         let mut content = template(headers, metadata, &self.owner())?;
         self.config.quirks.bend_content(&mut content, headers)?;

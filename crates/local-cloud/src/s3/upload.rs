@@ -30,7 +30,7 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    /// Reads `x-amz-checksum-algorithm` and `-type`, with S3's defaults and what it refuses.
+    /// Reads `x-amz-checksum-algorithm` and `-type`, with S3's defaults and refusals.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html>
     pub(super) fn parse(algorithm: &str, kind_of_checksum: Option<&str>) -> S3Result<Self> {
         let kind = Kind::parse(algorithm)?;
@@ -62,7 +62,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Hashes a part. `kind` is `None` where no checksums are kept.
+    /// Hashes a part. `kind` is `None` if no checksums are kept.
     pub(super) fn new(segments: Vec<Bytes>, kind: Option<Kind>) -> Self {
         let md5 = checksums::md5(&segments);
         let checksum = kind.map(|kind| Checksum::full(kind, &segments));
@@ -79,15 +79,15 @@ pub(super) struct ListedPart {
     pub(super) checksum: Option<(Kind, String)>,
 }
 
-/// What a completion asks for.
+/// The request of a completion.
 #[derive(Debug)]
 pub(super) struct Completion {
     /// The parts as the client listed them.
     pub(super) parts: Vec<ListedPart>,
     pub(super) condition: Condition,
-    /// The object's checksum, where the client says it.
+    /// The object's checksum, if the client sends it.
     pub(super) checksum: Option<(Kind, String)>,
-    /// The object's size, where the client says it.
+    /// The object's size, if the client sends it.
     pub(super) size: Option<u64>,
     pub(super) part_size_min: u64,
     /// Made up in place of the MD5 of MD5s.

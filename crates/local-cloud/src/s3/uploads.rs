@@ -48,7 +48,7 @@ impl Service {
         }))
     }
 
-    /// The kind of checksum that an upload's parts are given; `None` where none are kept.
+    /// The kind of checksum that an upload's parts get; `None` if none are kept.
     fn kind_of_parts(&self, bucket: &str, key: &str, id: &str) -> S3Result<(Option<Kind>, Option<Declared>)> {
         let state = self.buckets.read();
         let declared = state.upload(bucket, key, id)?.declared;

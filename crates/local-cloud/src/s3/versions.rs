@@ -38,7 +38,7 @@ pub(super) fn find(state: &State, bucket: &str, key: &str, version: Option<&str>
 }
 
 impl Service {
-    /// Changes a version in place, and gives it.
+    /// Changes a version in place, and returns it.
     pub(super) fn change<T>(
         &self,
         bucket: &str,

@@ -1,11 +1,11 @@
-//! What is done to the XML of an answer before it goes out: escapes that `s3s` leaves out, quirks, faults.
+//! Changes to the XML of an answer before it goes out: escapes that `s3s` leaves out, quirks, faults.
 
 use bytes::Bytes;
 
 use super::faults::{Fault, Strike};
 
-/// Writes control characters as references, as S3 does: `s3s` leaves them as they are, which no XML
-/// parser takes. References to them are not legal XML 1.0 either, but many parsers read them.
+/// Writes control characters as references, as S3 does. `s3s` leaves them as they are, and no XML parser
+/// takes that. References to them are not legal XML 1.0 either, but many parsers read them.
 pub(super) fn escape_controls(xml: Bytes) -> Bytes {
     let must_escape = |byte: u8| byte < b' ' && byte != b'\n' && byte != b'\t';
     if !xml.iter().copied().any(must_escape) {
@@ -32,10 +32,10 @@ pub(super) fn without(xml: &Bytes, name: &str) -> Bytes {
     }
 }
 
-/// What a fault leaves of a document.
+/// The rest of a document after a fault.
 pub(super) fn spoiled(xml: &Bytes, strike: Strike) -> Bytes {
     let text = String::from_utf8_lossy(xml);
-    // White space behind the root may be missing from a whole document.
+    // A document without the white space behind its root is still whole.
     let end = text.rfind("</").unwrap_or(text.len());
     let cut = |at: usize| xml.slice(..at.min(xml.len()));
     match strike.fault {

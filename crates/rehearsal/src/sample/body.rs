@@ -1,6 +1,6 @@
-//! Bytes that look like what a key's extension promises. All of it is invented: names are made of
-//! words that no person has, addresses lie in domains that RFC 2606 reserves for examples, numbers
-//! in the range that is never given out.
+//! Bytes that look like what a key's extension promises. All of it is invented: names are made of words
+//! that no person is called, addresses lie in domains that RFC 2606 reserves for examples, numbers in the
+//! range that is never given out.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use super::{
     random::{Random, wrapped},
 };
 
-/// What an object is about, as far as its bytes show it.
+/// The traits of an object that its bytes show.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) kind: Kind,
@@ -19,13 +19,13 @@ pub(super) struct Subject<'a> {
     pub(super) key: &'a str,
 }
 
-/// The extension of a key, in lower case; empty where there is none.
+/// The extension of a key, in lower case; empty if there is none.
 pub(super) fn extension(key: &str) -> String {
     let name = key.rsplit('/').next().unwrap_or(key);
     name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default()
 }
 
-/// What a web server would say of an extension.
+/// The type that a web server would give an extension.
 pub(super) fn content_type(extension: &str) -> &'static str {
     match extension {
         "html" | "htm" => "text/html; charset=utf-8",
@@ -45,7 +45,7 @@ pub(super) fn content_type(extension: &str) -> &'static str {
     }
 }
 
-/// How large such an object is: a little above `min`, seldom near `max`, in bytes.
+/// The size range of such an object, in bytes: mostly a little above `min`, seldom near `max`.
 pub(super) fn sizes(extension: &str) -> (u64, u64) {
     match extension {
         "html" | "htm" | "js" | "mjs" => (2 << 10, 32 << 10),
@@ -55,7 +55,7 @@ pub(super) fn sizes(extension: &str) -> (u64, u64) {
     }
 }
 
-/// The bytes of an object, of about `size`; none where `size` is 0.
+/// The bytes of an object, of about `size`; none if `size` is 0.
 pub(super) fn body(about: Subject<'_>, size: u64, random: &mut Random) -> Bytes {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size == 0 {
@@ -134,7 +134,7 @@ fn json(size: usize, random: &mut Random) -> String {
     format!("{{\n  \"version\": 1,\n  \"items\": [\n{rows}\n  ]\n}}\n")
 }
 
-/// A customer who is nobody. The country is the one that the key names, where it names one.
+/// An invented customer. The country is the one that the key names, if it names one.
 fn account(key: &str, size: usize, random: &mut Random) -> String {
     let named = key.split('/').find(|folder| COUNTRIES.contains(folder));
     let country = named.unwrap_or_else(|| random.of_these(&COUNTRIES)).to_uppercase();

@@ -16,15 +16,15 @@ use migrate_core::{
 };
 use migrate_store::Properties;
 
-/// Objects of a plan at scale 1, about; shared by its datasets within these bounds.
+/// About how many objects a plan gets at scale 1. Its datasets share them within these bounds.
 const OBJECTS: usize = 1000;
 const OBJECTS_OF_DATASET: (usize, usize) = (30, 300);
-/// Objects that the globs leave out, where there are any globs.
+/// How many objects the globs leave out, if there are any globs.
 const LEFT_OUT: u32 = 5;
 /// The size of the object that is to travel in parts, in bytes: above
 /// [`WHOLE_BYTES_MAX`](migrate_engine::layout::WHOLE_BYTES_MAX), and not a whole number of parts.
 const LARGE_BYTES: u64 = (32 << 20) + 123_457;
-/// Names that tools stumble over, in the place of a key's last part, without the extension.
+/// Names that are hard for tools: they replace a key's last part, without the extension.
 const ODD_NAMES: [&str; 6] = [
     "price list + terms (final)",
     "größe-日本語",
@@ -34,7 +34,7 @@ const ODD_NAMES: [&str; 6] = [
     "🧭 compass",
 ];
 
-/// The datasets whose sources are to be filled, with what fills them.
+/// The datasets whose sources get samples, each with its samples.
 pub fn samples(plan: &Plan, seed: u64, scale: f64) -> Vec<(&Dataset, Samples)> {
     let is_object = |dataset: &&Dataset| dataset.source.scheme != Scheme::DynamoDb;
     let first = |dataset: &&Dataset| plan.filled_by(dataset).is_empty();
@@ -44,7 +44,7 @@ pub fn samples(plan: &Plan, seed: u64, scale: f64) -> Vec<(&Dataset, Samples)> {
     let each = scaled(u32::try_from(each).expect("it is clamped"), scale);
     let of = |dataset| (dataset, Samples::new(plan, dataset, seed, each, scaled(LEFT_OUT, scale)));
     let mut all: Vec<(&Dataset, Samples)> = roots.into_iter().map(of).collect();
-    // Pictures and documents are what is large; where there are none, anything may be.
+    // Pictures and documents are large; if there are none, any object may be.
     let preferred = [Kind::Images, Kind::Documents, Kind::Generic, Kind::Pages, Kind::Messages, Kind::Accounts];
     let places = |kind| all.iter().enumerate().filter(move |(_, (_, samples))| samples.shape.kind == kind);
     let large = preferred.into_iter().flat_map(places).find_map(|(at, (_, samples))| Some((at, samples.large_key()?)));
@@ -62,7 +62,7 @@ pub struct Samples {
     /// Objects of the usual kind, and of those that are left out.
     usual: u64,
     left_out: u64,
-    /// The next, in the order: usual, left out, particular.
+    /// The next number, in the order: usual, left out, particular.
     next: u64,
     particular: Vec<String>,
     /// The key of the object without bytes, if the globs take it.
@@ -87,7 +87,7 @@ impl Samples {
         Some(format!("{folder}master-copy{extension}")).filter(|key| self.shape.takes(key))
     }
 
-    /// The sample of this number; `None` where no key was found or somebody has it.
+    /// The sample of this number; `None` if no key was found or another sample has it.
     fn sample(&mut self, number: u64, large: bool, key: Option<String>) -> Option<Sample> {
         let key = key?;
         let mut random = self.random.part(number);
@@ -148,8 +148,8 @@ impl Iterator for Samples {
     }
 }
 
-/// Keys that every dataset gets, as far as its globs take them: those that globs name word for word,
-/// the odd ones, and that of the empty object, which is given by itself too.
+/// Keys that every dataset gets, as far as its globs take them: those that globs name literally, the odd
+/// ones, and that of the empty object, which is also returned by itself.
 fn particular(shape: &Shape, random: &Random) -> (Option<String>, Vec<String>) {
     let mut keys = shape.keys_named();
     let mut empty = None;

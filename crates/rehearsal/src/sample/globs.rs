@@ -3,9 +3,9 @@
 use super::random::Random;
 
 /// A key that `glob` most likely matches: `**` becomes folders, `*` a name, `?` and `[...]` a
-/// character, `{...}` one of its choices. Whoever needs to know for certain asks the selection.
+/// character, `{...}` one of its choices. Only the selection tells for certain.
 ///
-/// Two calls with other names give other keys, unless the glob has no `*`.
+/// Two calls with different names give different keys, unless the glob has no `*`.
 pub(super) fn key_of(glob: &str, name: &str, folders: &str, random: &mut Random) -> String {
     let mut key = String::new();
     let mut rest = glob;
@@ -14,7 +14,7 @@ pub(super) fn key_of(glob: &str, name: &str, folders: &str, random: &mut Random)
         match sign {
             '*' if rest.starts_with('*') => {
                 rest = rest.trim_start_matches('*');
-                // At the end `**` is all that is below, a name too.
+                // At the end `**` covers all that is below, so it needs a name too.
                 key.push_str(folders);
                 if !rest.starts_with('/') {
                     key.push('/');
@@ -31,7 +31,7 @@ pub(super) fn key_of(glob: &str, name: &str, folders: &str, random: &mut Random)
             '[' => {
                 let (class, after) = rest.split_once(']').unwrap_or((rest, ""));
                 rest = after;
-                // A character that few classes leave out.
+                // For a negated class, a character that few classes exclude.
                 let negated = class.starts_with(['!', '^']);
                 key.push(if negated { 'x' } else { class.chars().next().unwrap_or('x') });
             }
@@ -48,12 +48,12 @@ pub(super) fn key_of(glob: &str, name: &str, folders: &str, random: &mut Random)
     key
 }
 
-/// Whether the glob stands for one key alone.
+/// Whether the glob matches only one key.
 pub(super) fn is_literal(glob: &str) -> bool {
     !glob.contains(['*', '?', '[', '{', '\\'])
 }
 
-/// Where the brace that is open closes; the end where it does not.
+/// The place where the open brace closes; the end of the text if it does not.
 fn closing(text: &str) -> usize {
     let mut depth = 1;
     text.find(|sign| {
@@ -63,7 +63,7 @@ fn closing(text: &str) -> usize {
     .unwrap_or(text.len())
 }
 
-/// The parts between the commas that lie in no further brace.
+/// The parts between the commas outside inner braces.
 fn choices(text: &str) -> Vec<&str> {
     let mut depth = 0;
     text.split(|sign| {

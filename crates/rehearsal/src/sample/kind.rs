@@ -1,4 +1,4 @@
-//! What kind of data a dataset most likely holds, and how its keys look.
+//! The kind of data that a dataset most likely holds, and the keys of that kind.
 
 use super::random::Random;
 use migrate_core::plan::Dataset;
@@ -20,7 +20,7 @@ pub(super) enum Kind {
     Generic,
 }
 
-/// How words begin that tell a kind; the first kind that fits is taken.
+/// Beginnings of words that suggest a kind; the first kind that fits wins.
 const WORDS: [(Kind, &[&str]); 5] = [
     (Kind::Documents, &["order", "invoice", "document", "receipt", "contract", "report", "billing", "pdf"]),
     (Kind::Images, &["image", "img", "photo", "picture", "thumbnail", "gallery", "media", "catalog", "jpg", "webp"]),
@@ -49,8 +49,8 @@ impl Kind {
         WORDS.iter().find(|(_, stems)| told(stems)).map(|(kind, _)| *kind)
     }
 
-    /// The `number`th key, with no other's; below a folder that another dataset reads, what the
-    /// folder says already is left out.
+    /// The `number`th key, different from all others. Below a folder that another dataset reads, it leaves out
+    /// what the folder says already.
     pub(super) fn key(self, number: u64, in_folder: bool, random: &mut Random) -> String {
         let name = self.name(number, random);
         let folders = self.folders(in_folder, random);
@@ -98,7 +98,7 @@ impl Kind {
     }
 }
 
-/// What is sold.
+/// Products.
 pub(super) const PRODUCTS: [&str; 12] = [
     "bamboo-tray",
     "tea-pot",

@@ -1,14 +1,14 @@
-//! Sample data shaped like a plan: what its sources might hold, invented.
+//! Sample data shaped like a plan: invented contents for its sources.
 //!
 //! # What is made
 //!
 //! For each dataset that no other dataset fills: objects that its globs select, of the kind that its
 //! name suggests; a few that they do not select; names that are hard to get right (spaces, `+`,
-//! letters of other scripts, `a//b` where only buckets are concerned); an empty object. One object a
-//! plan is large enough to travel in parts. Where another dataset begins below a target of this one,
-//! a share of the keys lies there, and so on down the phases: everything that the plan moves exists.
+//! letters of other scripts, `a//b` if the keys meet only buckets); an empty object. One object a plan is
+//! large enough to travel in parts. If another dataset begins below a target of this one, a share of the
+//! keys lies there, and so on down the phases: everything that the plan moves exists.
 //!
-//! # The same again
+//! # Repeatable
 //!
 //! Plan, seed and scale determine every key, byte and header. Each object has a generator of its own,
 //! made of the seed, the dataset's name and the object's number, so that neither order nor machine
@@ -16,8 +16,8 @@
 //!
 //! # Memory
 //!
-//! Samples are made one by one, their bytes only when asked for. What grows with their number is
-//! eight bytes each, by which keys are kept apart.
+//! Samples are made one by one, and their bytes only on request. Memory grows by eight bytes a sample, which
+//! keep keys apart.
 
 mod body;
 mod filling;

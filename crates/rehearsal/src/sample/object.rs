@@ -1,4 +1,4 @@
-//! One object to be made: its key, its properties, and its bytes when they are asked for.
+//! One object to be made: its key, its properties, and its bytes on request.
 
 use bytes::Bytes;
 
@@ -15,11 +15,11 @@ use migrate_store::Properties;
 pub struct Sample {
     /// Its key, below the prefix or directory of the dataset's source.
     pub key: Key,
-    /// Headers, metadata and tags; empty where the source is a directory, which holds none.
+    /// Headers, metadata and tags; empty if the source is a directory, which holds none.
     pub properties: Properties,
     /// Whether the dataset's globs select it.
     pub selected: bool,
-    /// Whether it is the one that is to travel in parts.
+    /// Whether it is the large one, which travels in parts.
     pub large: bool,
     pub(super) kind: Kind,
     pub(super) size: u64,

@@ -1,9 +1,9 @@
-//! The properties that an object is given: headers, metadata and tags.
+//! The properties of a sample: headers, metadata and tags.
 
 use super::{body, random::Random};
 use migrate_store::{Header, Properties};
 
-/// What a shop's uploader would have set.
+/// The properties that a shop's uploader would set.
 pub(super) fn properties(key: &str, extension: &str, random: &mut Random) -> Properties {
     let mut found = Properties::default();
     found.headers.insert(Header::ContentType, body::content_type(extension).to_owned());

@@ -13,7 +13,7 @@ use migrate_core::digest;
 pub(super) struct Random(u64);
 
 impl Random {
-    /// A generator for one thing: the seed of the whole, and what names the thing.
+    /// A generator for one thing, from the seed of the whole and the name of the thing.
     pub(super) fn of(seed: u64, name: &str) -> Self {
         let digest = digest::sha256(&[&seed.to_le_bytes(), name.as_bytes()].concat());
         let first = digest.0.first_chunk().expect("a SHA-256 has 32 bytes");
@@ -34,18 +34,18 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`, which is not 0. That some come a little more often than others matters
-    /// nowhere here.
+    /// A number below `end`, which is not 0. Some come a little more often than others, which does not matter
+    /// here.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// Whether something happens that happens `permille` times of 1000.
+    /// True in `permille` of 1000 cases.
     pub(super) fn chance(&mut self, permille: u64) -> bool {
         self.below(1000) < permille
     }
 
-    /// One of these, of which there is at least one.
+    /// One of these; there must be at least one.
     pub(super) fn of_these<'a, T: ?Sized>(&mut self, these: &[&'a T]) -> &'a T {
         let at = self.below(these.len() as u64);
         these[usize::try_from(at).expect("it is below a length")]
@@ -60,7 +60,7 @@ impl Random {
         least + self.below(least)
     }
 
-    /// So many bytes that do not compress.
+    /// This many bytes that do not compress.
     pub(super) fn noise(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(len + 8);
         while bytes.len() < len {
@@ -77,7 +77,7 @@ pub(super) fn scaled(count: u32, scale: f64) -> u64 {
     ((f64::from(count) * scale).round() as u64).max(1)
 }
 
-/// Bytes with a beginning and an end as a format has them, and noise between.
+/// Bytes with the beginning and the end of a format, and noise between.
 pub(super) fn wrapped(start: &[u8], noise: &[u8], end: &[u8]) -> Bytes {
     [start, noise, end].concat().into()
 }
@@ -86,7 +86,7 @@ pub(super) fn wrapped(start: &[u8], noise: &[u8], end: &[u8]) -> Bytes {
 mod tests {
     use super::*;
 
-    /// Fixed, so that a change is noticed: a seed that somebody wrote down must give the same again.
+    /// Fixed values, to notice a change: a seed from an old note must give the same data again.
     #[test]
     fn numbers_stay_what_they_are() {
         let mut random = Random::of(7, "storefront");

@@ -1,28 +1,28 @@
-//! The shape of a dataset's keys: where they lie, and which of them its globs take.
+//! The shape of a dataset's keys: the folders they lie in, and the keys that its globs take.
 
 use super::{globs, kind::Kind, random::Random};
 use migrate_core::plan::{Dataset, Plan, Scheme, Select};
 
-/// How often a key is sought before it is given up: globs can be hard to meet, or contradict.
+/// The most tries to find a key: globs can be hard to match, or contradict each other.
 const TRIES: u64 = 8;
-/// Of 1000 keys, how many lie where each other dataset begins; together no more than 600.
+/// Of 1000 keys, how many lie in the place where each other dataset begins; together no more than 600.
 const SHARE_PERMILLE: u64 = 200;
 
-/// What keys of a dataset look like.
+/// The shape of a dataset's keys.
 #[derive(Debug)]
 pub(super) struct Shape {
     pub(super) kind: Kind,
     pub(super) select: Select,
     /// The source is a bucket: objects have properties.
     pub(super) in_bucket: bool,
-    /// A directory comes somewhere on the way, so keys must be paths.
+    /// A directory is somewhere on the way, so keys must be paths.
     pub(super) paths_only: bool,
-    /// Datasets that begin below a target of this one, each with the folders in between.
+    /// The shapes of datasets that begin below a target of this one, each with the folders in between.
     pub(super) branches: Vec<(String, Shape)>,
 }
 
 impl Shape {
-    /// `depth` bounds the way through the phases, which a checked plan does not need.
+    /// `depth` bounds the recursion through the phases; a checked plan has no cycle anyway.
     pub(super) fn of(plan: &Plan, dataset: &Dataset, depth: usize) -> Self {
         let mut branches = Vec::new();
         for other in plan.datasets().filter(|other| other.name != dataset.name && depth > 0) {
@@ -50,7 +50,7 @@ impl Shape {
     }
 
     /// A key that the selection takes, for object `number`: of a branch, of the kind, or of a glob.
-    /// The first ones take `turn`s, so that no branch is empty however few there are.
+    /// The first objects take `turn`s, so that no branch is empty however few objects there are.
     pub(super) fn key(&self, number: u64, turn: u64, in_folder: bool, random: &mut Random) -> Option<String> {
         (0..TRIES).find_map(|_| {
             let of_branch = self.key_of_branch(number, turn, random);
@@ -68,7 +68,7 @@ impl Shape {
         })
     }
 
-    /// How many turns it takes until every branch, and every branch of theirs, has had one.
+    /// The number of turns until every branch, at every depth, has had one.
     pub(super) fn turns(&self) -> u64 {
         let deepest = self.branches.iter().map(|(_, shape)| shape.turns()).max().unwrap_or(0);
         self.branches.len() as u64 * deepest.max(1)
@@ -82,12 +82,12 @@ impl Shape {
         Some(format!("{below}{}", shape.key(number, turn / count, !below.is_empty(), random)?))
     }
 
-    /// The globs that let keys in: those that stand for one key alone, or the others.
+    /// The globs that include keys: those that match only one key, or the others.
     fn globs(&self, literal: bool) -> impl Iterator<Item = &str> {
         self.select.include().iter().map(String::as_str).filter(move |glob| globs::is_literal(glob) == literal)
     }
 
-    /// The keys that globs name word for word, those of the branches too.
+    /// The keys that globs name literally, with those of the branches.
     pub(super) fn keys_named(&self) -> Vec<String> {
         let of_branch = |(below, shape): &(String, Shape)| {
             shape.keys_named().into_iter().map(|key| format!("{below}{key}")).collect::<Vec<_>>()

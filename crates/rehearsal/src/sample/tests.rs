@@ -63,7 +63,7 @@ fn all(plan: &Plan, seed: u64, scale: f64) -> BTreeMap<String, Vec<Sample>> {
     samples(plan, seed, scale).into_iter().map(|(of, samples)| (of.name.to_string(), samples.collect())).collect()
 }
 
-/// All that a sample is, in bytes that can be compared.
+/// A whole sample, in bytes that can be compared.
 fn digest(all: &BTreeMap<String, Vec<Sample>>) -> String {
     let line = |dataset: &String, sample: &Sample| {
         let Properties { headers, metadata, tags } = &sample.properties;
@@ -90,7 +90,7 @@ fn a_seed_gives_the_same_again_and_another_differs() {
     assert_eq!(made, digest(&all(&plan, 1, 0.1)));
     assert_ne!(made, digest(&all(&plan, 2, 0.1)));
     assert_ne!(made, digest(&all(&plan, 1, 0.2)));
-    // Fixed, so that a platform or a change that makes other bytes of the same seed is noticed.
+    // A fixed digest, to notice a platform or a change that makes other bytes from the same seed.
     assert_eq!(made, "32e630842619d14f66f45985cd96dbdfd6e845961e74e05424f995f0fcfff801");
 }
 

@@ -70,7 +70,7 @@ fn check_dataset<'t>(
     let share = written.delete_share.as_deref().map(values::share);
     let share = share.and_then(|share| context.take(&spot.key("delete_share"), share));
     if written.retire == Some(Retire::Delete) && written.cutover.is_none() {
-        let message = "nothing is retired where no lead moves".to_owned();
+        let message = "nothing is retired if no lead moves".to_owned();
         context.lacks(
             &spot,
             &["cutover"],
@@ -288,7 +288,7 @@ fn check_select(context: &mut Context<'_>, spot: &Spot<'_>, written: &syntax::Da
                 good = false;
             } else if glob.starts_with('/') {
                 let mend =
-                    format!("write {:?}; where a key does begin with it, \"\\\\/\"", glob.trim_start_matches('/'));
+                    format!("write {:?}; if a key begins with \"/\", write \"\\\\/\"", glob.trim_start_matches('/'));
                 let message = "keys are relative to the dataset's prefix, and do not begin with \"/\"";
                 context.report.at(&spot.key(key).index(index), message, mend);
                 good = false;

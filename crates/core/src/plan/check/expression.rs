@@ -16,7 +16,7 @@ pub(super) fn check(context: &mut Context<'_>, spot: &Spot<'_>, text: &str, subj
                 // The rest is the parser's whole list of tokens.
                 let message = message.split(" expecting ").next().unwrap_or_default();
                 let message = message.replace("mismatched input '<EOF>'", "it ends too early");
-                let mend = "write a CEL expression, as item.country == \"IN\"".to_owned();
+                let mend = "write a CEL expression, such as item.country == \"IN\"".to_owned();
                 context.report.at(&at, format!("this is no expression: {message}"), mend);
             }
             return;

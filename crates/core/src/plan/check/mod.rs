@@ -82,7 +82,7 @@ fn policies(context: &mut Context<'_>) -> Vec<Policy> {
         }
         for (at, jurisdiction) in policy.stays_in.iter().enumerate() {
             if jurisdiction.trim().is_empty() {
-                let mend = "name a jurisdiction, as \"SG\"".to_owned();
+                let mend = "name a jurisdiction, such as \"SG\"".to_owned();
                 context.report.at(&spot.key("stays_in").index(at), "this must not be empty", mend);
             }
         }

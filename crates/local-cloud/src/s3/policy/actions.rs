@@ -1,9 +1,9 @@
-//! The actions that a bucket policy can name, and what they act on.
+//! The actions that a bucket policy can name, and the resources that they act on.
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_s3.html>
 
 use super::patterns::matches_action;
 
-/// What an action acts on.
+/// The kind of resource that an action acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     Bucket,
@@ -98,7 +98,7 @@ const OBJECT: [&str; 33] = [
     "s3:RestoreObject",
 ];
 
-/// What the actions act on that fit a pattern; empty where none does.
+/// The resources of the actions that fit a pattern; empty if none does.
 pub(super) fn levels(pattern: &str) -> Vec<Level> {
     let fits = |actions: &[&str]| actions.iter().any(|action| matches_action(pattern, action));
     let found = [(Level::Bucket, fits(&BUCKET)), (Level::Object, fits(&OBJECT))];

@@ -1,11 +1,12 @@
-//! Bucket policies: what a policy says to one question. Pure logic.
+//! Bucket policies: the verdict of a policy on one question. Pure logic.
 //!
 //! A question is a caller, an action and a resource. A statement that covers all three, and whose
-//! conditions hold, allows or denies; one denial outweighs everything. Where nothing covers the
-//! question the policy is silent, and accounts decide.
+//! conditions hold, allows or denies; one denial outweighs everything. If no statement covers
+//! the question, the policy is silent, and accounts decide.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
 //!
-//! What is not understood is refused when it is put ([`text`]), so nothing here is ever skipped.
+//! A policy with a part that is not understood is refused when it is put ([`text`]), so evaluation skips
+//! nothing.
 
 mod actions;
 mod patterns;

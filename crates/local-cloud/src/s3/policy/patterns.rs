@@ -9,7 +9,7 @@ pub(super) fn matches_action(pattern: &str, action: &str) -> bool {
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut from) = (0, 0);
-    // Where the last star was, and how far it reached.
+    // The place of the last star, and how far it reached.
     let mut star: Option<(usize, usize)> = None;
     while from < text.len() {
         match pattern.get(at) {

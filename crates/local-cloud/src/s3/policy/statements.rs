@@ -1,4 +1,4 @@
-//! Statements of a policy, and what they say to a question.
+//! Statements of a policy, and their verdict on a question.
 
 use super::{
     super::caller::Caller,
@@ -21,7 +21,7 @@ pub(super) struct Statement {
     pub(super) conditions: Vec<Condition>,
 }
 
-/// Whom a statement is about.
+/// The principals that a statement is about.
 #[derive(Debug)]
 pub(super) enum Who {
     Only(Vec<Principal>),
@@ -47,14 +47,14 @@ pub(super) enum What {
 #[derive(Debug)]
 pub(super) struct Condition {
     pub(super) test: Test,
-    /// A negated test holds where none of the values fits.
+    /// A negated test holds if none of the values fits.
     pub(super) negated: bool,
     pub(super) values: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Test {
-    /// Exactly.
+    /// The exact text.
     Equals,
     /// With wildcards over the whole.
     Like,
@@ -63,7 +63,7 @@ pub(super) enum Test {
     Arn,
 }
 
-/// What is asked of a policy.
+/// A question to a policy.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Question<'a> {
     pub(crate) caller: &'a Caller,
@@ -71,12 +71,12 @@ pub(crate) struct Question<'a> {
     pub(crate) action: &'a str,
     /// `arn:aws:s3:::bucket/key`
     pub(crate) resource: &'a str,
-    /// Denials of everybody with a condition do not hold: see
+    /// Denials of every principal with a condition do not hold: see
     /// [`Quirks::ignore_conditional_deny`](super::super::quirks::Quirks::ignore_conditional_deny).
     pub(crate) ignores_conditional_deny: bool,
 }
 
-/// What a policy says.
+/// The verdict of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allowed,
@@ -114,8 +114,8 @@ impl Statement {
 }
 
 impl Who {
-    /// A caller is two principals at once, itself and its account. So `NotPrincipal` spares it only
-    /// where it names both.
+    /// A caller is two principals at once, itself and its account. So `NotPrincipal` spares it only if it
+    /// names both.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html>
     fn includes(&self, caller: &Caller) -> bool {
         match self {

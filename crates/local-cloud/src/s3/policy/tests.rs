@@ -26,8 +26,8 @@ fn ask(policy: &Policy, caller: &str, action: &str, resource: &str) -> Verdict {
     policy.decide(Question { caller, action, resource, ignores_conditional_deny: false })
 }
 
-/// One statement that denies, and who is denied `s3:PutObject` on `b/k` by it: of root, mover, app
-/// and stranger, in this order.
+/// One statement that denies, and whether it denies `s3:PutObject` on `b/k` to root, mover, app and
+/// stranger, in this order.
 #[track_caller]
 fn denies(who_and_conditions: &str, expected: [bool; 4]) {
     let policy = policy(&format!(

@@ -1,5 +1,5 @@
-//! From a policy's text to what it means. What is not known is refused with its reason, also what
-//! AWS knows and this server does not: a fence that is half understood is no fence.
+//! From a policy's text to its meaning. An unknown part is refused with a reason, also one that AWS knows
+//! and this server does not: a fence that is half understood is no fence.
 
 use std::fmt;
 
@@ -81,7 +81,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
     }
 }
 
-/// A map that keeps what a map type would drop without a word: the same name twice.
+/// A map that keeps duplicate names, which a map type would drop without a word.
 struct Pairs<T>(Vec<(String, T)>);
 
 impl<T> Default for Pairs<T> {
@@ -170,7 +170,7 @@ fn statement(text: StatementText, bucket: &str, identities: &Identities) -> Resu
     };
     let who = match (text.principal, text.not_principal) {
         (Some(named), None) => Who::Only(principals(&named, identities)?),
-        // Whoever is not named would be allowed, anonymous callers too; AWS knows it with Deny alone.
+        // Every caller that is not named would be allowed, anonymous ones too; AWS knows it with Deny alone.
         (None, Some(_)) if allows => return Err("Allow with NotPrincipal is not allowed".to_owned()),
         (None, Some(named)) => Who::AllBut(principals(&named, identities)?),
         (None, None) => return Err("Missing required field Principal".to_owned()),
