@@ -1,4 +1,4 @@
-//! Who says that a phase may be cut over.
+//! The approval of a phase's cutover: how a run asks for it.
 
 use std::{collections::BTreeSet, fmt::Debug};
 
@@ -7,32 +7,32 @@ use async_trait::async_trait;
 use crate::cutover::moves::Move;
 use migrate_core::model::PhaseName;
 
-/// A phase of which everything is proved, and what its cutover would do.
+/// A phase whose datasets are all proved, and what its cutover would do.
 #[derive(Debug, Clone)]
 pub struct Ready {
-    /// The phase.
+    /// The phase's name in the plan.
     pub phase: PhaseName,
     /// The leads that would move.
     pub moves: Vec<Move>,
-    /// For each of them, what decided that its targets are equal, and what was not compared.
+    /// For each move, what decided that the targets are equal, and what was not compared.
     pub proofs: Vec<String>,
 }
 
-/// Says whether a phase that is ready may be cut over.
+/// Decides whether a ready phase may be cut over.
 #[async_trait]
 pub trait Approver: Debug + Send + Sync {
-    /// Who approves it; `None` where nobody does now.
+    /// The approver's name; `None` if the phase is not approved now.
     async fn approve(&self, ready: &Ready) -> Option<String>;
 }
 
-/// Approves what was named when the run began.
+/// Approves the phases that the operator named when the run began.
 #[derive(Debug, Clone, Default)]
 pub struct ByFlag {
-    /// Every phase.
+    /// Approve every phase.
     pub all: bool,
-    /// These.
+    /// Approve these phases.
     pub phases: BTreeSet<PhaseName>,
-    /// In whose name.
+    /// The approver's name.
     pub by: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the engine is asked to do, and what came of it.
+//! What the engine is asked to do, and the outcome.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -11,18 +11,18 @@ use migrate_core::{
     plan::{Dataset, Level, Plan},
 };
 
-/// What bounds a run, whatever the number of records.
+/// The bounds of a run, whatever the number of records.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Shards that are worked on at once.
+    /// Shards worked on at once, less the other tasks of the datasets.
     pub shards: usize,
-    /// Records that are copied at once.
+    /// Records copied at once.
     pub records: usize,
     /// Bytes of bodies held at once.
     pub bytes: u64,
     /// Rows that a shard must have seen before it is split.
     pub split_rows_min: u64,
-    /// Rows of a shard whose records go to the ledger together, at most: so many are compared again
+    /// Most rows of a shard whose records go to the ledger together: so many are compared again
     /// after a crash.
     pub batch_rows: usize,
 }
@@ -36,41 +36,41 @@ impl Default for Limits {
 /// What a run is asked to do.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// How far.
+    /// How far to bring each dataset.
     pub goal: Goal,
-    /// Only these phases; all where empty.
+    /// Only these phases; all if empty.
     pub phases: Vec<PhaseName>,
-    /// Only these datasets; all where empty.
+    /// Only these datasets; all if empty.
     pub datasets: Vec<DatasetName>,
-    /// Delete more than the plan's `delete_share`.
+    /// Whether to delete even more than the plan's `delete_share`.
     pub force: bool,
-    /// What bounds it.
+    /// The bounds of the run.
     pub limits: Limits,
-    /// Who approves cutovers.
+    /// Decides whether a phase is cut over.
     pub approver: Arc<dyn Approver>,
 }
 
 /// What a verification is asked to do.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
-    /// Only these datasets; all where empty.
+    /// Only these datasets; all if empty.
     pub datasets: Vec<DatasetName>,
-    /// How thoroughly; the plan's level of each dataset where absent.
+    /// How thoroughly; `None` for the plan's level of each dataset.
     pub level: Option<Level>,
-    /// What bounds it.
+    /// The bounds of the verification.
     pub limits: Limits,
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug, Default)]
 pub struct RunOutcome {
-    /// Each dataset that was asked for, in the plan's order.
+    /// The datasets of the run, phase by phase.
     pub datasets: Vec<DatasetOutcome>,
-    /// The run was asked to stop.
+    /// Whether the run was asked to stop, or drained because of an error.
     pub interrupted: bool,
-    /// Why the run ended before its time.
+    /// The error that ended the run early.
     pub stopped: Option<EngineError>,
-    /// What was given up because another command asked for it.
+    /// The datasets that were given up because another command asked for it.
     pub aborted: Vec<Aborted>,
     /// Phases whose approval another command withdrew.
     pub withdrawn: BTreeSet<PhaseName>,
@@ -79,63 +79,63 @@ pub struct RunOutcome {
 /// Where a dataset stands after a run.
 #[derive(Debug)]
 pub struct DatasetOutcome {
-    /// The dataset.
+    /// The dataset's name.
     pub dataset: DatasetName,
-    /// Its phase.
+    /// The name of its phase.
     pub phase: PhaseName,
-    /// Its state.
+    /// The state at the end of the run.
     pub state: State,
-    /// It is where it was asked to be.
+    /// Whether it reached the goal of the run.
     pub reached: bool,
-    /// A repair can mend what its verification found; what only a target has it leaves alone.
+    /// Whether a repair can mend what its verification found; a repair leaves alone what only a target has.
     pub repairable: bool,
-    /// Why not.
+    /// What must happen before it goes further, if the run knows it.
     pub waits_for: Option<WaitsFor>,
-    /// The witness of its verification in this run.
+    /// The proof from its verification in this run.
     pub verified: Option<Verified>,
 }
 
 impl DatasetOutcome {
-    /// Nothing but an approval is missing.
+    /// Whether only the approval of its phase is missing.
     pub fn needs_approval(&self) -> bool {
         matches!(self.waits_for, Some(WaitsFor::Approval(_)))
     }
 
-    /// Its cutover halted, since something was written at the old lead meanwhile.
+    /// Whether its cutover halted because the old lead was written to meanwhile.
     pub fn not_at_rest(&self) -> bool {
         !self.reached && matches!(self.waits_for, Some(WaitsFor::Rest { .. }))
     }
 }
 
-/// What is given up.
+/// What an abort is asked to give up.
 #[derive(Debug, Clone)]
 pub struct AbortOptions {
-    /// Only these datasets; all where empty.
+    /// Only these datasets; all if empty.
     pub datasets: Vec<DatasetName>,
-    /// Delete what was written at their targets.
+    /// Whether to delete the objects that this migration wrote at their targets.
     pub discard: bool,
 }
 
-/// What became of one dataset.
+/// The outcome of an abort for one dataset.
 #[derive(Debug, Clone, Serialize)]
 pub struct Aborted {
-    /// The dataset.
+    /// The dataset's name.
     pub name: DatasetName,
-    /// It is given up.
+    /// Whether it is given up.
     pub done: bool,
     /// Unfinished uploads that were aborted.
     pub uploads: u64,
-    /// Uploads that may be left there and that nobody can tell for this migration's.
+    /// Uploads that may be left at targets and cannot be told from those of other writers.
     pub unclaimed: u64,
     /// Objects that were deleted at targets.
     pub discarded: u64,
-    /// Objects that were gone from the targets before.
+    /// Objects that were already gone from the targets.
     pub gone: u64,
-    /// Objects at targets that were there already, or that somebody else has written over: they stay.
+    /// Objects that stay: they were at the target before, or another writer has replaced them.
     pub kept: u64,
-    /// Why it is not given up.
+    /// Why it is not given up; `None` if it is.
     pub refused: Option<String>,
-    /// Trying again changes nothing of that.
+    /// Whether another try would be refused alike.
     #[serde(skip)]
     pub blocked: bool,
 }
@@ -185,7 +185,7 @@ impl fmt::Display for Aborted {
     }
 }
 
-/// The datasets that were asked for, in the plan's order.
+/// The datasets of these phases and names, in the plan's order; an empty list selects all.
 pub fn asked<'a>(
     plan: &'a Plan,
     phases: &'a [PhaseName],
@@ -198,13 +198,13 @@ pub fn asked<'a>(
         .filter(|dataset| datasets.is_empty() || datasets.contains(&dataset.name))
 }
 
-/// How far a dataset is to come where `goal` is asked for: where no lead moves, a proof is all there is
-/// to reach.
+/// How far a dataset is to come if `goal` is asked for: if its lead does not move, no further than
+/// [`Goal::Verified`].
 pub(crate) fn goal_of(dataset: &Dataset, goal: Goal) -> Goal {
     if dataset.cutover.is_some() { goal } else { goal.min(Goal::Verified) }
 }
 
-/// Refuses a dataset whose plan asks for more than this build can do: nothing is ever ignored.
+/// Refuses a dataset whose plan uses a key that this build does not support: no key is ever ignored.
 pub fn refuse_unsupported(dataset: &Dataset, with_cutover: bool) -> Result<(), EngineError> {
     match dataset.unsupported.iter().find(|key| with_cutover || !key.cutover_only) {
         None => Ok(()),

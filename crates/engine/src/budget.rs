@@ -1,13 +1,13 @@
-//! What may be in flight at once: records and bytes, whatever their number in all.
+//! Bounds the records and bytes in flight at once.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes are counted in pages, for a semaphore counts to 2^29 at most on some machines.
+/// The unit in which bytes are counted: a semaphore counts to 2^29 at most on some machines.
 const PAGE_BYTES: u64 = 4096;
 
-/// Two bounds, taken in this order by everybody: a record's slot, then bytes for each of its bodies.
+/// Two bounds. Every task takes them in this order: a record's slot, then bytes for each of its bodies.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     records: Arc<Semaphore>,
@@ -15,13 +15,13 @@ pub(crate) struct Budget {
     pages_max: u32,
 }
 
-/// Bytes taken from the budget; given back on drop, so it travels with the body.
+/// Bytes taken from the budget; returned on drop, so the permit must live as long as the body.
 #[derive(Debug)]
 pub(crate) struct Bytes {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A record's slot; given back on drop.
+/// A record's slot; returned on drop.
 #[derive(Debug)]
 pub(crate) struct Slot {
     _permit: OwnedSemaphorePermit,
@@ -44,8 +44,8 @@ impl Budget {
         Slot { _permit: permit.expect("the budget is never closed") }
     }
 
-    /// Waits for room for `size` bytes. A body above the whole budget takes all of it, alone, rather
-    /// than wait for ever.
+    /// Waits for room for `size` bytes. A body larger than the whole budget takes all of it, so that
+    /// it does not wait forever.
     pub(crate) async fn bytes(&self, size: u64) -> Bytes {
         let pages = u32::try_from(size.div_ceil(PAGE_BYTES)).unwrap_or(u32::MAX).min(self.pages_max);
         let permit = Arc::clone(&self.pages).acquire_many_owned(pages).await;

@@ -1,8 +1,8 @@
-//! The one place of the engine that reads the wall clock.
+//! The wall clock, for the ledger.
 
 use migrate_core::model::Timestamp;
 
-/// The moment, for the ledger.
+/// The current time, in milliseconds since the Unix epoch.
 pub(crate) fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }

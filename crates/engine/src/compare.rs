@@ -2,18 +2,18 @@
 
 use migrate_store::{Head, survive::Scope};
 
-/// What a look at both sides tells.
+/// What a look at both sides shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Comparable digests agree, and so do the properties that must survive.
     Equal,
-    /// They differ, in this.
+    /// They differ; the text says in what.
     Differs(String),
-    /// The sizes agree, but there is no digest that both sides keep: only the bytes can tell.
+    /// The sizes agree, but no digest is comparable: only the bytes can decide.
     Undecided,
 }
 
-/// Compares two objects by size, stored digests and properties. Never by time, never by size alone.
+/// Compares two objects by size, stored digests and properties; never by time, never by size alone.
 pub fn compare(source: &Head, target: &Head, scope: Scope) -> Verdict {
     if source.token.size != target.token.size {
         return Verdict::Differs(format!("{} bytes instead of {}", target.token.size, source.token.size));
@@ -28,7 +28,7 @@ pub fn compare(source: &Head, target: &Head, scope: Scope) -> Verdict {
     if bytes == Some(true) { Verdict::Equal } else { Verdict::Undecided }
 }
 
-/// `None` where no digest is comparable: of the same kind, over the same bytes.
+/// Whether the digests agree; `None` if the sides keep no comparable ones, of the same kind over the same bytes.
 fn digests_agree(source: &Head, target: &Head) -> Option<bool> {
     let (ours, theirs) = (&source.checksums, &target.checksums);
     if let (Some(ours), Some(theirs)) = (ours.sha256, theirs.sha256) {
@@ -39,10 +39,10 @@ fn digests_agree(source: &Head, target: &Head) -> Option<bool> {
     }
     match (ours.md5, theirs.md5) {
         (Some(ours), Some(theirs)) if ours == theirs => Some(true),
-        // A tag that looks like an MD5 may be none: unequal ones prove nothing.
+        // A tag that looks like an MD5 may not be one, so unequal tags prove nothing.
         (Some(_), Some(_)) => None,
-        // The digest of the parts' digests: equal ones mean equal parts, unequal ones perhaps only
-        // another layout.
+        // A multipart tag is the digest of the parts' digests: equal tags mean equal parts, unequal tags may mean
+        // only another layout.
         _ => (source.token.tag == target.token.tag && source.token.tag.contains('-') && ours.md5.is_none())
             .then(|| source.token.tag.rsplit_once('-').is_some_and(|(digest, _)| digest.len() == 32))
             .filter(|agree| *agree),
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(compare(&plain, &archived, waiving(Aspects::STORAGE_CLASS)), Verdict::Equal);
     }
 
-    /// What servers show of an object that was written without a type, and of one with an empty one.
+    /// What servers show for an object that was written without a type, or with an empty one.
     #[test]
     fn a_type_that_says_nothing_equals_none_both_ways_round() {
         let crc = Checksums { crc64nvme: Some(1), ..Checksums::default() };

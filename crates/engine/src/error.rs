@@ -1,4 +1,4 @@
-//! Why the engine cannot go on.
+//! Errors of the engine.
 
 use crate::route::RouteError;
 use migrate_core::{
@@ -10,97 +10,97 @@ use migrate_core::{
 use migrate_ledger::LedgerError;
 use migrate_store::StoreError;
 
-/// Why the engine cannot go on.
+/// An error that keeps the engine from going on.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The ledger.
+    /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// A store, in a way that concerns more than one record.
+    /// A store failed in a way that concerns more than one record.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A listing that cannot be trusted.
+    /// An input of a merge-join breaks its order, its range or its targets.
     #[error("a listing cannot be trusted: {0}")]
     Listing(#[from] JoinError),
     /// A listing ended without saying so: the task that read it is gone.
     #[error("a listing was cut off, which is a defect of migrate")]
     ListingLost,
-    /// A pass came to its end although a shard had not.
+    /// All tasks of a pass ended, but one of its shards did not reach its end.
     #[error("a shard of dataset {dataset} did not come to its end: run again to go on")]
     Unfinished {
-        /// The dataset.
+        /// The dataset's name.
         dataset: DatasetName,
     },
-    /// It was asked to drop what it was doing.
+    /// The engine was asked to drop its requests.
     #[error("it was cancelled")]
     Cancelled,
-    /// A task panicked: a defect of this tool.
+    /// A task panicked: a defect of this program.
     #[error("a task panicked, which is a defect of migrate: {0}")]
     Panicked(#[from] tokio::task::JoinError),
-    /// A route.
+    /// A route cannot be used.
     #[error(transparent)]
     Route(#[from] RouteError),
-    /// A cutover did not come through.
+    /// A cutover was refused.
     #[error("dataset {dataset} is not cut over: {reason}")]
     NotCutOver {
-        /// The dataset.
+        /// The dataset's name.
         dataset: DatasetName,
-        /// Why not.
+        /// The reason, as text.
         reason: String,
     },
-    /// No answer came when a route was switched.
+    /// The store gave no answer when a route was switched.
     #[error("whether the route {route} was switched is not known yet: the next run finds out first")]
     Unsettled {
-        /// The route.
+        /// The route's location.
         route: String,
     },
-    /// The lead has moved: what was the source no longer says what the targets are to hold.
+    /// The lead has moved: the former source no longer decides what the targets are to hold.
     #[error("{lead} leads dataset {dataset} since epoch {epoch}: {refused}")]
     LeadMoved {
-        /// The dataset.
+        /// The dataset's name.
         dataset: DatasetName,
-        /// The site that leads.
+        /// The site that leads now.
         lead: SiteName,
-        /// Since when.
+        /// The epoch since which it leads.
         epoch: Epoch,
-        /// What was refused.
+        /// What is refused, and why.
         refused: &'static str,
     },
-    /// It was given up, and what was asked for would bring it back.
+    /// The dataset was given up, and a repair would copy it again.
     #[error("dataset {dataset} was given up, and a repair would copy it again; `migrate run` begins it anew")]
     GivenUp {
-        /// The dataset.
+        /// The dataset's name.
         dataset: DatasetName,
     },
-    /// The ledger holds events in an order that cannot be.
+    /// The ledger holds a dataset's events in an impossible order.
     #[error("the ledger's events make no sense: {0}")]
     Illegal(#[from] IllegalEvent),
-    /// The scribe has stopped; its own error says why.
+    /// The scribe no longer writes; its own error says why.
     #[error("the ledger is no longer written")]
     LedgerClosed,
-    /// The meaning of a dataset that has begun was changed in the plan.
+    /// The plan changed the meaning of a dataset that has begun.
     #[error(
         "dataset {dataset} means something else than when it began: {difference}; \
          give it another name, or another --state directory, to begin anew"
     )]
     MeaningChanged {
-        /// The dataset.
+        /// The dataset's name.
         dataset: DatasetName,
-        /// What changed, for people.
+        /// What changed, as text.
         difference: String,
     },
-    /// The plan asks for what this build cannot carry out.
+    /// The plan asks for a feature that this build does not have.
     #[error("dataset {dataset} asks for {what} (line {line}, column {column}), which is not supported yet")]
     Unsupported {
-        /// The dataset.
+        /// The dataset's name.
         dataset: DatasetName,
-        /// The plan's key.
+        /// The key in the plan.
         what: String,
-        /// Where it stands in the plan file.
+        /// Line of the key in the plan file, from 1.
         line: usize,
-        /// Column, from 1.
+        /// Column of the key, from 1.
         column: usize,
-        /// Only the cutover needs it.
+        /// Whether only the cutover needs it.
         cutover_only: bool,
     },
     /// More would be deleted than the plan allows.
@@ -110,7 +110,7 @@ pub enum EngineError {
         f64::from(*permille) / 10.0
     )]
     DeleteShare {
-        /// The dataset.
+        /// The dataset's name.
         dataset: DatasetName,
         /// The target's location.
         target: String,
@@ -121,7 +121,7 @@ pub enum EngineError {
         /// The most that may be deleted, in thousandths.
         permille: u16,
     },
-    /// A directory is not the one that the migration has used so far: a disk that is not mounted, often.
+    /// A directory is not the one that the migration has used so far, often because a disk is not mounted.
     #[error(
         "the directory {path} of {location} is not the one that this migration has used so far: {found}; it was {known}: \
          mount the disk, or put the directory back; if it was moved or made anew on purpose, \
@@ -132,15 +132,15 @@ pub enum EngineError {
         location: String,
         /// The resolved path.
         path: String,
-        /// What is there now.
+        /// The directory that is there now, or that there is none.
         found: String,
-        /// What was there.
+        /// The directory that was used so far.
         known: String,
     },
     /// A site's configuration cannot be used.
     #[error("site {site}: {detail}")]
     Site {
-        /// The site.
+        /// The site's name.
         site: String,
         /// What is wrong, and how to mend it.
         detail: String,
@@ -148,7 +148,7 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// The plan or the data block the run; trying again changes nothing.
+    /// Whether the plan or the data block the run, so that another try fails alike.
     pub fn is_blocking(&self) -> bool {
         match self {
             Self::MeaningChanged { .. }
@@ -162,12 +162,12 @@ impl EngineError {
         }
     }
 
-    /// Its text, with the keys that it names hidden where the plan asks for it.
+    /// The error's text; its keys are hidden if the plan asks for it.
     pub fn shown(&self, redactor: Redactor) -> String {
         self.hidden(&self.to_string(), redactor)
     }
 
-    /// A text about it, with the keys that it names hidden where the plan asks for it.
+    /// A text about the error; the error's keys are hidden in it if the plan asks for it.
     pub fn hidden(&self, text: &str, redactor: Redactor) -> String {
         let keys: Vec<&Key> = match self {
             Self::Store(error) | Self::Route(RouteError::Store(error)) => error.key().into_iter().collect(),
@@ -177,7 +177,7 @@ impl EngineError {
         keys.into_iter().fold(text.to_owned(), |text, key| redactor.text(&text, key))
     }
 
-    /// What the operator can do about it, where the text does not say so already.
+    /// What the operator can do about the error, if its text does not say so.
     pub fn mend(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) | Self::Route(RouteError::Store(error)) => error.kind().mend(),

@@ -1,4 +1,4 @@
-//! How work in progress speaks to the scribe, the only writer of the ledger.
+//! How tasks report to the scribe, the only writer of the ledger.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,11 +11,11 @@ use migrate_ledger::{Ledger, Record};
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) records: Vec<Record>,
-    /// Told once the records are on disk; dropped untold where they could not be written.
+    /// Sent once the records are on disk; dropped unsent if they could not be written.
     pub(crate) committed: Option<oneshot::Sender<()>>,
 }
 
-/// The ledger could not be written; the scribe knows why, and the run ends.
+/// The ledger could not be written; the scribe keeps the reason and drains the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotWritten;
 
@@ -25,7 +25,7 @@ impl From<NotWritten> for EngineError {
     }
 }
 
-/// One worker's way to the ledger: reads go straight to it, records through the scribe.
+/// A task's access to the ledger: it reads directly, and its records go through the scribe.
 #[derive(Debug, Clone)]
 pub(crate) struct Journal {
     pub(crate) ledger: Arc<Ledger>,
@@ -39,26 +39,26 @@ impl Journal {
         Self { ledger, reports, shutdown, fatal: Arc::default() }
     }
 
-    /// Hands records over; they are written in order, soon. The channel is bounded, so this waits
+    /// Queues records, which are written soon and in order. The queue is bounded, so this waits
     /// while the ledger is behind.
     pub(crate) async fn note(&self, records: Vec<Record>) -> Result<(), NotWritten> {
         self.reports.send(Report { records, committed: None }).await.map_err(|_| NotWritten)
     }
 
-    /// Hands records over and waits until they are on disk.
+    /// Queues records and waits until they are on disk.
     pub(crate) async fn commit(&self, records: Vec<Record>) -> Result<(), NotWritten> {
         let (told, committed) = oneshot::channel();
         self.reports.send(Report { records, committed: Some(told) }).await.map_err(|_| NotWritten)?;
         committed.await.map_err(|_| NotWritten)
     }
 
-    /// Room for one report, for those who must hand it over without waiting.
+    /// Reserves room for one report, which the caller can then queue without waiting.
     pub(crate) async fn reserve(&self) -> Result<mpsc::Permit<'_, Report>, NotWritten> {
         self.reports.reserve().await.map_err(|_| NotWritten)
     }
 
     /// Ends the run because of an error that concerns more than one record: what is in flight is
-    /// finished, nothing new is begun. The first such error is the one that is told.
+    /// finished, nothing new is begun. The first such error is kept.
     pub(crate) fn fatal(&self, error: impl Into<EngineError>) {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.into());
         self.shutdown.drain();

@@ -2,20 +2,20 @@
 
 use migrate_store::{ByteRange, PartRules};
 
-/// Largest part that is held in memory, unless the plan says otherwise.
+/// Largest part size, in bytes, that is taken over from the source.
 pub const PART_BYTES_MAX: u64 = 64 << 20;
-/// Part size where the source's own layout is unknown, unless the plan says otherwise.
+/// Part size in bytes, if the source's own is not taken over and the plan names none.
 pub const PART_BYTES: u64 = 16 << 20;
-/// Objects up to this size are read and written whole.
+/// Objects of up to this many bytes go whole, unless the source's layout or the plan cuts them.
 pub const WHOLE_BYTES_MAX: u64 = 32 << 20;
 
-/// Part sizes are whole multiples of this, as most uploaders choose them.
+/// Computed part sizes are whole multiples of this, as with most uploaders.
 const MIB: u64 = 1 << 20;
 
-/// Chooses the size of every part but the last; `None` where the object goes whole.
+/// Chooses the size in bytes of every part but the last; `None` if the object goes whole.
 ///
-/// `source_part` is the source's own layout, which is kept where it fits: equal layouts keep
-/// `ETag`s comparable. `wish` is the plan's. `rules` are what the targets all take.
+/// `source_part` is the source's own part size, which is kept if it fits: equal layouts keep
+/// `ETag`s comparable. `wish` is the plan's. `rules` are those that all targets accept.
 pub fn part_size(size: u64, source_part: Option<u64>, wish: Option<u64>, rules: PartRules) -> Option<u64> {
     let fits = |part: u64| {
         part >= rules.size_min && part <= rules.size_max && size.div_ceil(part) <= u64::from(rules.count_max)
@@ -34,13 +34,13 @@ pub fn part_size(size: u64, source_part: Option<u64>, wish: Option<u64>, rules: 
     (part < size).then_some(part)
 }
 
-/// The byte range of part `number` (from 1).
+/// The byte range of part `number`, from 1.
 pub fn part_range(size: u64, part_size: u64, number: u32) -> ByteRange {
     let start = u64::from(number - 1) * part_size;
     ByteRange { start, end: size.min(start + part_size) }
 }
 
-/// How many parts there are.
+/// The number of parts, with the last one.
 pub fn part_count(size: u64, part_size: u64) -> u32 {
     u32::try_from(size.div_ceil(part_size)).expect("part_size keeps to the rules' count")
 }
@@ -60,7 +60,7 @@ mod tests {
         ) {
             let rules = PartRules::S3;
             let Some(part) = part_size(size, source, wish, rules) else {
-                // A plan that asks for larger parts has room for them.
+                // If the plan asks for larger parts, larger objects go whole.
                 prop_assert!(size <= WHOLE_BYTES_MAX.max(wish.unwrap_or(0)));
                 return Ok(());
             };

@@ -1,32 +1,32 @@
-//! Carries a plan out.
+//! Carries out a plan.
 //!
 //! # Who owns what
 //!
-//! `run::phases` owns the state of the run: it asks [`lifecycle`](migrate_core::lifecycle) what is next for
-//! each dataset. `run::shards` hands the shards of a phase to workers and splits them while workers idle. A
-//! *worker* joins both sides' listings of one shard and copies what differs. The *scribe* writes the ledger,
-//! alone, in the order in which reports reach it. The display listens to events and decides nothing.
+//! *Phases* (`run/phases.rs`) owns the state of the run: it asks [`lifecycle`](migrate_core::lifecycle) what is next
+//! for each dataset. *Shards* (`run/shards.rs`) hands shards to workers and splits them while workers idle, as
+//! `run/decide.rs` decides. A *worker* joins both sides' listings of one shard and copies what differs. The *scribe*
+//! alone writes the ledger, in the order in which reports reach it. The display listens to events and decides nothing.
 //!
 //! ```text
-//! phases ──▶ shards ──▶ worker ──rows──▶ copy ──▶ stores
-//!    │         │          │               │
-//!    └─────────┴─records──┴───────────────┴──▶ scribe ──▶ ledger
+//! phases ─▶ shards ──shards──▶ worker ──rows──▶ copy ──▶ stores
+//!   │         │                  │               │
+//!   └─────────┴──── records ─────┴───────────────┴──▶ scribe ──▶ ledger
 //! ```
 //!
 //! # Consistency
 //!
-//! A record is written at the target before it is told to the scribe, and its cursor moves in the
-//! same batch. Starting afresh is resuming from nothing: there is no other recovery.
+//! A record is written at the target before it is reported to the scribe, and its cursor moves in the
+//! same batch. A first run is a resumed run with an empty ledger: there is no other recovery.
 //!
 //! # Stopping
 //!
 //! [`Shutdown`] first drains: no new record is begun, those under way are finished and committed.
-//! Asked again, requests are dropped where they stand; multipart uploads keep their ids.
+//! Asked again, it drops requests where they stand; multipart uploads keep their ids.
 //!
 //! # Memory
 //!
-//! Bounded by [`Limits`]: pages ahead per listing, records and bytes in flight, windows per shard.
-//! Nothing grows with the number of records.
+//! Memory is bounded: by [`Limits`] for records and bytes in flight, by constants for pages ahead per listing and
+//! windows per shard. It does not grow with the number of records.
 
 mod approver;
 mod asked;

@@ -1,4 +1,4 @@
-//! What a dataset means: bound to the ledger when it begins, and refused where it has changed since.
+//! What a dataset means: the ledger keeps it when the dataset begins, and a changed meaning is refused.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -10,10 +10,10 @@ use migrate_core::{
     plan::{Dataset, Location, Plan, Scheme},
 };
 
-/// How many symbolic links are followed in one path, as Linux has it (`MAXSYMLINKS`).
+/// How many symbolic links are followed in one path, as in Linux (`MAXSYMLINKS`).
 const LINKS_MAX: u32 = 40;
 
-/// What a location stands for: the endpoint's address, the AWS region, or the resolved path of the directory.
+/// The place of a location: the endpoint's address, the AWS region, or the resolved path of the directory.
 pub(crate) fn place_of(plan: &Plan, at: &Location) -> Option<String> {
     if at.scheme != Scheme::File {
         return plan.place_of(at);
@@ -25,8 +25,8 @@ pub(crate) fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// What a dataset means, with the places that its sites stand for: what was done to one server or directory
-/// says nothing of another, whatever the name of the site and however the plan writes the path.
+/// What a dataset means, with the places of its sites: what was done to one server or directory
+/// does not hold for another, even if the plan uses the same site name or path for it.
 pub fn meaning_of(plan: &Plan, dataset: &Dataset) -> Value {
     let mut meaning = dataset.meaning();
     let mut places = serde_json::Map::new();
@@ -34,7 +34,7 @@ pub fn meaning_of(plan: &Plan, dataset: &Dataset) -> Value {
         let site =
             if at.scheme == Scheme::File { base_of(plan, at).map(|base| shown(&base)) } else { plan.place_of(at) };
         places.insert(at.site.to_string(), site.clone().into());
-        // A link below the site's directory leads elsewhere.
+        // A link below the site's directory leads elsewhere, so the dataset's own place counts too.
         let place = place_of(plan, at);
         if at.scheme == Scheme::File && place != site.map(|base| shown(&Path::new(&base).join(&at.container))) {
             places.insert(at.to_string(), place.into());
@@ -44,7 +44,7 @@ pub fn meaning_of(plan: &Plan, dataset: &Dataset) -> Value {
     meaning
 }
 
-/// The resolved path of a directory; `None` where its site has none.
+/// The resolved path of a directory; `None` if its site has none.
 pub(crate) fn directory_of(plan: &Plan, at: &Location) -> Option<PathBuf> {
     Some(resolved(&base_of(plan, at)?.join(&at.container)))
 }
@@ -54,8 +54,8 @@ pub(crate) fn base_of(plan: &Plan, at: &Location) -> Option<PathBuf> {
     Some(resolved(&plan.resolve(plan.sites.get(&at.site)?.directory.as_ref()?)))
 }
 
-/// The absolute path with every symbolic link followed; unlike that of the standard library also where the
-/// path, or its end, is not there.
+/// The absolute path with every symbolic link followed. Unlike the standard library's, it works also if the
+/// path, or its end, does not exist.
 fn resolved(path: &Path) -> PathBuf {
     let mut left = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for _ in 0..LINKS_MAX {
@@ -81,7 +81,7 @@ fn resolved(path: &Path) -> PathBuf {
     left
 }
 
-/// Refuses a dataset that means something else than when it began, and says what.
+/// Refuses a dataset that means something else than when it began, and says what differs.
 pub(crate) fn same_meaning(dataset: &DatasetName, begun: &str, now: &Value) -> Result<(), EngineError> {
     let begun: Value = serde_json::from_str(begun).unwrap_or(Value::Null);
     if begun == *now {

@@ -1,25 +1,25 @@
-//! Routes: the small documents that tell applications which site leads a dataset.
+//! Routes: small documents that tell applications which site leads a dataset.
 //!
-//! A route is one JSON object in a bucket. It changes only by compare-and-swap: written under the condition
-//! that what is there is still what was read. On a store that ignores such conditions two writers could both
-//! believe that they won, so a route there is refused.
+//! A route is one JSON object in a bucket. It changes only by compare-and-swap: it is written under the condition
+//! that the store still holds the version that was read. On a store that ignores such conditions two writers could
+//! both believe that they won, so a route there is refused.
 //!
 //! # In a directory
 //!
-//! A file system can replace a file, and it can make a name that is new, but it cannot replace a file under the
-//! condition that it is still the one that was read. A lock would help only those that share it, which two
-//! machines with one network mount may not. So a route in a directory is a *series* of files,
-//! `PATH.000000000001`, `PATH.000000000002` and so on: the one with the highest number is the route. A swap makes
-//! the next number, whole and under a name that is new, or fails; no file of a series is ever changed, replaced
-//! or removed. Where a file system replaces what must not be replaced, a probe finds out, and the route is
-//! refused.
+//! A file system can replace a file, and it can create a new name, but it cannot replace a file under the
+//! condition that it is still the one that was read. A lock helps only processes that share it; two
+//! machines with one network mount may not share one. So a route in a directory is a *series* of files,
+//! `PATH.000000000001`, `PATH.000000000002` and so on: the file with the highest number is the route. A swap creates
+//! the whole file of the next number under a new name, or fails; no file of a series is ever changed, replaced
+//! or removed. A probe finds out whether the file system replaces a file that it must not replace; if so, the route
+//! is refused.
 //!
 //! # Attempts
 //!
-//! Every document carries the name of the attempt that wrote it. So an answer that was lost is settled
-//! by reading: a route that shows our attempt was written by us. One that does not may still change,
-//! because the request may be on its way; [`RouteStore::swap`] says so, and whoever wants to be sure
-//! that it never arrives writes the route anew (see [`crate::cutover::switch`]).
+//! Every document carries the name of the attempt that wrote it. So a read settles a lost answer:
+//! if the route shows our attempt, we wrote it. If not, it may still change,
+//! because the request may be on its way; [`RouteStore::swap`] then says so, and a caller that must be sure
+//! that the request never takes effect writes the route anew (see [`crate::cutover::switch`]).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,69 +33,69 @@ use migrate_core::{
 };
 use migrate_store::{self, Capabilities, Condition, ErrorKind, Header, ObjectStore, Properties, StoreError};
 
-/// A document above this size is no route.
+/// A document of more bytes is no route.
 const BYTES_MAX: u64 = 1 << 20;
-/// How often a route that is listed and not found is read: it may be written between the two.
+/// How often a route that is listed but not found is read: it may be written between the two requests.
 const READS_MAX: u32 = 3;
 
-/// What applications read. Fields that this build does not know are left to those that do.
+/// The document that applications read. Fields that this build does not know are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteDocument {
-    /// The dataset that it is about.
+    /// The dataset whose lead it shows.
     pub dataset: DatasetName,
     /// How often the lead has moved.
     pub epoch: Epoch,
     /// The name of the attempt that wrote it.
     pub attempt: String,
-    /// The site where applications write.
+    /// The site to which applications write.
     pub lead: SiteName,
-    /// The sites that are kept equal to it, or were when it was written.
+    /// The sites that were equal to the lead when the document was written.
     pub followers: Vec<SiteName>,
-    /// Seconds after which a client must have read the route again, and must not write before it has.
+    /// Seconds after which a client must read the route again before it writes.
     pub max_age_s: u64,
-    /// When it was written: RFC 3339, in UTC.
+    /// When it was written, in RFC 3339 and UTC.
     pub since: String,
 }
 
 impl RouteDocument {
-    /// The text that is stored.
+    /// The document as stored.
     fn text(&self) -> String {
         serde_json::to_string_pretty(self).expect("a route of names and numbers is JSON") + "\n"
     }
 
-    /// Now, as documents write it.
+    /// A time as documents hold it.
     pub(crate) fn moment(at: Timestamp) -> String {
         at.to_string()
     }
 }
 
-/// A route as it was read, with the version that a swap must find.
+/// A route as it was read, and the version that a swap must find.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// What it says.
+    /// The document of the route.
     pub document: RouteDocument,
     version: Version,
 }
 
-/// The version of a route that a swap must find.
+/// The version of a route, which a swap must find.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Version {
-    /// Of a document.
+    /// The version of a single object.
     Token(Token),
-    /// The last of a series.
+    /// The highest number of a series.
     Number(u64),
 }
 
-/// How a route is kept.
+/// How a route is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// One object, replaced under a condition.
+    /// One object, which a swap replaces under a condition.
     Document,
-    /// Files that are numbered and stay.
+    /// Numbered files, to which a swap adds one.
     Series,
 }
 
-/// What the route shows now that is not as it was read; `None` where nothing differs.
+/// What differs between the route now and the route that was read; `None` if nothing differs.
 pub(crate) fn differs(read: Option<&Shown>, now: Option<&Shown>) -> Option<String> {
     let (read, now) = match (read, now) {
         (None, None) => return None,
@@ -121,74 +121,74 @@ pub(crate) fn differs(read: Option<&Shown>, now: Option<&Shown>) -> Option<Strin
     (!told.is_empty()).then(|| told.join(", "))
 }
 
-/// What became of a swap.
+/// The result of a swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swapped {
     /// The route shows the new document.
     Done,
-    /// The store refused the condition; this is what the route shows.
+    /// The store refused the condition; this is what the route shows now.
     Lost(Option<Box<Shown>>),
-    /// No answer came, and the route does not show the new document: it may still come to.
+    /// No answer came, and the route does not show the new document yet, but still may.
     Unsettled,
 }
 
 /// Why a route cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
-    /// Its store.
+    /// Its store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store does not keep the conditions of writes: it ignores them, or refuses also what holds.
+    /// The store does not keep the conditions of writes: it ignores them, or refuses those that hold.
     #[error(
         "the route {location} cannot be switched safely: its store ignores conditional writes, or refuses those \
          whose condition holds; keep the route in a store that honours If-Match and If-None-Match"
     )]
     NoConditions {
-        /// The route.
+        /// The route's location.
         location: String,
     },
-    /// What is there is no route of the dataset.
+    /// The object at the route's location is no route of the dataset.
     #[error(
         "what is at {location} is not a route of dataset {dataset}: {detail}; correct the plan's route, or move it away"
     )]
     Foreign {
-        /// The route.
+        /// The route's location.
         location: String,
-        /// The dataset.
+        /// The dataset whose route was expected.
         dataset: DatasetName,
-        /// What is wrong.
+        /// What is wrong, as text.
         detail: String,
     },
 }
 
 impl RouteError {
-    /// Whether the route may have been written all the same.
+    /// Whether the route may have been written in spite of the error.
     pub fn outcome_unknown(&self) -> bool {
         matches!(self, Self::Store(error) if error.outcome_unknown())
     }
 }
 
-/// The place of one dataset's route.
+/// Reads and writes the route of one dataset.
 #[derive(Debug, Clone)]
 pub struct RouteStore {
     store: Arc<dyn ObjectStore>,
     key: Key,
     location: String,
-    /// The place that the location stands for: the endpoint's address, or the directory.
+    /// The location, and the endpoint's address or the directory that it stands for.
     place: String,
     dataset: DatasetName,
     layout: Layout,
 }
 
-/// Digits of a number in a series: with leading zeros, so that names sort as numbers do.
+/// Digits of a number in a series, with leading zeros, so that names sort like numbers.
 const DIGITS: usize = 12;
 
-/// The name of a series' document of this number; the first one is 1.
+/// The key of the document with this number in a series; the first number is 1.
 fn numbered(name: &str, number: u64) -> Key {
     Key::new(format!("{name}.{number:0DIGITS$}"))
 }
 
-/// The number of a document, where the key is one of the series of this name.
+/// The number of a document; `None` if the key is not of the series with this name.
 pub fn number_in_series(name: &str, key: &str) -> Option<u64> {
     let digits = key.strip_prefix(name)?.strip_prefix('.')?;
     let fits = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -196,7 +196,7 @@ pub fn number_in_series(name: &str, key: &str) -> Option<u64> {
 }
 
 impl RouteStore {
-    /// The route of a dataset under a key of a store. `location` names it for people.
+    /// The route of a dataset as a single object under a key of a store. `location` names it for people.
     pub fn new(store: Arc<dyn ObjectStore>, key: Key, location: String, dataset: DatasetName) -> Self {
         Self { store, key, place: location.clone(), location, dataset, layout: Layout::Document }
     }
@@ -208,29 +208,29 @@ impl RouteStore {
         Self { layout, ..Self::new(store, key, route.to_string(), dataset) }
     }
 
-    /// The same, where the location stands for this place.
+    /// The same route, whose location stands for this place.
     #[must_use]
     pub fn at_place(mut self, place: &str) -> Self {
         self.place = format!("{} ({place})", self.location);
         self
     }
 
-    /// Where it is, with the place that this stands for: a route of the same name elsewhere is another.
+    /// The location with the place that it stands for: a route of the same name at another place is another route.
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// Where it is, for people.
+    /// The location in the plan, for people.
     pub fn location(&self) -> &str {
         &self.location
     }
 
-    /// What its store can do, as far as a probe has told.
+    /// What the route's store can do, as far as a probe has shown.
     pub fn capabilities(&self) -> Capabilities {
         self.store.capabilities()
     }
 
-    /// Refuses a store where a swap would not be one, as far as a probe has told.
+    /// Refuses a store on which a swap is not atomic, as far as a probe has shown.
     pub fn check(&self) -> Result<(), RouteError> {
         let can = self.store.capabilities();
         let matches = can.put_if_matches.is_honoured() || self.layout == Layout::Series;
@@ -240,20 +240,20 @@ impl RouteStore {
         Err(RouteError::NoConditions { location: self.location.clone() })
     }
 
-    /// Asks the store anew, under a scratch key beside the route, whether a swap works there: what an
-    /// earlier probe has told may no longer be so, and at the switch it would be too late.
+    /// Probes the store anew, under a scratch key beside the route, and checks that a swap works: the result
+    /// of an earlier probe may no longer hold, and the switch would find out too late.
     pub async fn prove(&self) -> Result<(), RouteError> {
         self.store.probe().await?;
         self.check()
     }
 
-    /// Reads it; `None` where there is none yet: then the dataset leads where the plan found it. Every
-    /// question for the lead comes through here.
+    /// Reads the route; `None` if there is none yet: then the site of the plan's source leads. Every
+    /// look at the lead uses this function.
     ///
     /// # Errors
     ///
-    /// Where it cannot be known whether there is one: the bucket or directory is not there, or cannot be
-    /// listed. A route that is not found is no answer by itself; see [`is_listed`](Self::is_listed).
+    /// If it is unknown whether there is a route: the bucket or directory is missing, or cannot be
+    /// listed. "Not found" alone is no answer; see [`is_listed`](Self::is_listed).
     pub async fn read(&self) -> Result<Option<Shown>, RouteError> {
         if self.layout == Layout::Series {
             return self.read_last().await;
@@ -268,7 +268,7 @@ impl RouteStore {
         Err(StoreError::new(ErrorKind::Unavailable, "read route", &self.location, detail).into())
     }
 
-    /// What is under the key of the document; `None` where the store says that nothing is.
+    /// Reads the document under the route's key; `None` if the store says that there is none.
     async fn read_document(&self) -> Result<Option<Shown>, RouteError> {
         let Some(head) = self.store.head(&self.key).await? else { return Ok(None) };
         if head.token.size > BYTES_MAX {
@@ -286,7 +286,7 @@ impl RouteStore {
     /// Reads the last document of a series.
     async fn read_last(&self) -> Result<Option<Shown>, RouteError> {
         let name = self.key.as_str();
-        // All names that begin with this one: '.' comes before '/', and '0' right after it.
+        // All names that begin with "NAME.": '/' comes right after '.'.
         let range = KeyRange { after: Some(Key::new(format!("{name}."))), until: Some(Key::new(format!("{name}/"))) };
         let (mut listing, mut last) = (self.store.list(range), None);
         while let Some(page) = listing.next().await? {
@@ -300,7 +300,7 @@ impl RouteStore {
             )));
         }
         let Some(number) = last else { return Ok(None) };
-        // No file of a series goes away or changes, so one that is listed is there.
+        // No file of a series is removed or changed, so a listed one exists.
         let read = self.store.read(&numbered(name, number), None, None).await?;
         Ok(Some(Shown { document: self.parse(&read.bytes)?, version: Version::Number(number) }))
     }
@@ -318,13 +318,13 @@ impl RouteStore {
         RouteError::Foreign { location: self.location.clone(), dataset: self.dataset.clone(), detail }
     }
 
-    /// Whether a listing shows the route that a look did not find: then it was perhaps written since, and is to
+    /// Whether a listing shows the route that a look did not find: it was perhaps written since, and must
     /// be read again.
     async fn is_listed(&self) -> Result<bool, RouteError> {
         Ok(migrate_store::is_listed(&*self.store, &self.key).await?)
     }
 
-    /// Writes `to` where the route still is `from`. Doing it twice is doing it once.
+    /// Writes `to` if the route still is `from`. A second call with the same `to` changes nothing.
     pub async fn swap(&self, from: Option<&Shown>, to: &RouteDocument) -> Result<Swapped, RouteError> {
         self.check()?;
         let (key, condition) = match from.map(|shown| &shown.version) {
@@ -336,7 +336,7 @@ impl RouteStore {
         let body = Body::new(Bytes::from(to.text()));
         let headers = [
             (Header::ContentType, "application/json".to_owned()),
-            // A cache between the route and its readers would serve an older one.
+            // A cache between the route and its readers would serve an old document.
             (Header::CacheControl, "no-store".to_owned()),
         ];
         let properties = Properties { headers: headers.into(), metadata: BTreeMap::new(), tags: BTreeMap::new() };
@@ -349,7 +349,7 @@ impl RouteStore {
         }
         let shown = match self.read().await {
             Ok(shown) => shown,
-            // Without a look nothing is known.
+            // Without this read the outcome stays unknown.
             Err(RouteError::Store(error)) if unknown => return Err(error.with_unknown_outcome().into()),
             Err(error) => return Err(error),
         };
@@ -428,8 +428,8 @@ mod tests {
         RouteStore { layout: Layout::Series, ..known(store) }
     }
 
-    /// Two machines with one network mount: each can make a new name, and neither sees the other's lock, so
-    /// that both may replace what they have read.
+    /// Two machines with one network mount: each can create a new name, and neither sees the other's lock, so
+    /// that both could replace the file that they have read.
     #[tokio::test]
     async fn of_two_machines_that_share_no_lock_one_wins() {
         let store = Arc::new(MemoryStore::new("file://c/"));
@@ -509,7 +509,7 @@ mod tests {
             store.probe().await.unwrap();
             let broken: Arc<dyn ObjectStore> =
                 Arc::new(Faulty::new(store.clone(), Arc::new(Faults::none().with_crash(crash))));
-            // The one who wrote can no longer ask; whoever comes next reads.
+            // The writer can no longer ask, so the next process reads.
             assert!(known(broken).swap(None, &document(1, "singapore", "a")).await.is_err());
             let shown = known(store).read().await.unwrap();
             assert_eq!(shown.is_some_and(|shown| shown.document.attempt == "a"), expected);

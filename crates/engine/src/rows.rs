@@ -1,4 +1,4 @@
-//! The inputs of a merge-join: both sides' listings and the ledger's pairs, fetched ahead.
+//! The inputs of a merge-join: listings of both sides and pairs of the ledger, fetched ahead.
 
 use std::sync::Arc;
 
@@ -13,48 +13,48 @@ use migrate_core::{
 use migrate_ledger::{Ledger, PairRow};
 use migrate_store::{Entry, ObjectStore};
 
-/// Pages that wait per input; each holds about 1,000 entries.
+/// Pages that may queue per input; each holds about 1,000 entries.
 const PAGES_AHEAD: usize = 2;
-/// Pairs a page.
+/// Pairs per page.
 const PAIRS_PAGE: usize = 1000;
 
-/// How an input says that it has come to its end. An input that ends without a word was cut off,
-/// and what it did not show is not absent.
+/// The page with which a listing tells its end. An input that ends without an empty page was cut off,
+/// and records that it did not show may exist.
 const END: Vec<Entry> = Vec::new();
 
 type Pages<T> = mpsc::Receiver<Result<Vec<T>, EngineError>>;
 
-/// One row of the join: a key, and what each side and the ledger know of it.
+/// One row of the join: a key with its entry on each side and its pairs in the ledger.
 pub(crate) type Row = migrate_core::diff::Joined<Entry, PairRow>;
 
-/// A merge-join over a range of a dataset, with its inputs fetched ahead by tasks of its own.
+/// A merge-join over a range of a dataset, whose tasks fetch its inputs ahead.
 #[derive(Debug)]
 pub(crate) struct Rows {
     join: Join<Entry, PairRow>,
     source: Pages<Entry>,
     targets: Vec<Pages<Entry>>,
     pairs: Option<Pages<PairRow>>,
-    /// Dropping the set ends the tasks.
+    /// The tasks, which end when the set is dropped.
     _tasks: JoinSet<()>,
 }
 
-/// What rows are made from.
+/// The inputs of a dataset's rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Inputs {
     pub(crate) dataset: DatasetName,
     pub(crate) source: Arc<dyn ObjectStore>,
     pub(crate) targets: Vec<Arc<dyn ObjectStore>>,
-    /// What need not survive at each target.
+    /// The waived properties, per target.
     pub(crate) waived: Arc<[Aspects]>,
     pub(crate) select: Arc<Select>,
-    /// A verification may do without.
+    /// The ledger with the pairs; a verification can do without.
     pub(crate) ledger: Option<Arc<Ledger>>,
-    /// The one target whose pairs are read; those of every target where absent.
+    /// The only target whose pairs are read; `None` for all targets.
     only: Option<TargetIndex>,
 }
 
 impl Inputs {
-    /// What a dataset's rows are made from.
+    /// All inputs of a dataset.
     pub(crate) fn new(dataset: &Dataset, stores: &DatasetStores, ledger: Option<&Arc<Ledger>>) -> Self {
         Self {
             dataset: dataset.name.clone(),
@@ -67,27 +67,27 @@ impl Inputs {
         }
     }
 
-    /// What need not survive at each target.
+    /// The waived properties, per target.
     pub(crate) fn waived(&self) -> Arc<[Aspects]> {
         Arc::clone(&self.waived)
     }
 
-    /// The same with one target alone, which is the first and only one of each row: what the others show
-    /// is not asked, nor does it matter whether they answer.
+    /// The same inputs with one target, the only one of each row: the others are not listed, so it does not
+    /// matter whether they answer.
     pub(crate) fn with_only(mut self, target: TargetIndex) -> Self {
         self.targets = vec![self.targets.swap_remove(target.get())];
         self.only = Some(target);
         self
     }
 
-    /// The source against the pairs of one target, which is not asked itself.
+    /// The source and the pairs of one target, which is not listed itself.
     pub(crate) fn against_pairs_of(mut self, target: TargetIndex) -> Self {
         self.targets.clear();
         self.only = Some(target);
         self
     }
 
-    /// Begins to list.
+    /// Begins to list a range.
     pub(crate) fn rows(&self, range: &KeyRange) -> Rows {
         let mut tasks = JoinSet::new();
         let source = self.listing(&self.source, range, &mut tasks);
@@ -155,7 +155,7 @@ async fn read_pairs(
                 continue;
             }
         }
-        // An empty page is the end, which is said, like any other.
+        // An empty page tells the end, so it is sent like any other.
         if sender.send(page).await.is_err() || last.is_none() {
             return;
         }
@@ -164,7 +164,7 @@ async fn read_pairs(
 }
 
 impl Rows {
-    /// The next row, `None` at the end. Waits for a page where one is due.
+    /// The next row; `None` at the end. Waits for a page if the join needs one.
     pub(crate) async fn next(&mut self) -> Result<Option<Row>, EngineError> {
         loop {
             match self.join.next() {

@@ -1,7 +1,7 @@
-//! Writes the ledger, for everybody, and keeps the board that the display reads.
+//! Writes the ledger for all tasks, and keeps the board that the display reads.
 //!
-//! One task takes all reports in the order they come, gathers what has queued up into one batch, and
-//! commits it. What the board shows is therefore always durable.
+//! One task takes all reports in their order, gathers those that have queued up into one batch, and commits it. The
+//! board shows a record only after that, so what it shows is durable.
 
 use std::{
     collections::BTreeMap,
@@ -17,19 +17,19 @@ use migrate_core::{
 };
 use migrate_ledger::{Ledger, LedgerError, Open, Record};
 
-/// Reports that wait before workers have to.
+/// Reports that may queue before workers wait.
 pub(crate) const REPORTS_QUEUED: usize = 256;
 
-/// What is durably done, per dataset. Cloning shares it.
+/// What is durably done, per dataset; clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Board(Arc<Mutex<BTreeMap<DatasetName, PassProgress>>>);
 
-/// One dataset's standing.
+/// How far the pass of one dataset has come.
 #[derive(Debug, Default)]
 pub(crate) struct PassProgress {
-    /// Per target: what was done in this pass.
+    /// What this pass has done, per target.
     pub(crate) tallies: BTreeMap<TargetIndex, Tally>,
-    /// Shards with their ranges and the least of their cursors.
+    /// Each shard's range, and its cursor at each target.
     shards: BTreeMap<ShardId, (KeyRange, BTreeMap<TargetIndex, Cursor>)>,
     /// Records that failed or were deferred since the run began, per target.
     pub(crate) failed: BTreeMap<TargetIndex, u64>,
@@ -42,7 +42,7 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads a dataset's standing.
+    /// Reads a dataset's progress; `None` if it is not on the board.
     pub(crate) fn read<T>(&self, dataset: &DatasetName, read: impl FnOnce(&PassProgress) -> T) -> Option<T> {
         self.lock().get(dataset).map(read)
     }
@@ -104,8 +104,8 @@ impl PassProgress {
         }
     }
 
-    /// How much of the key space is done, from 0 to 1, each shard counting for an equal part: their
-    /// true sizes are not known before they end.
+    /// How much of the key space is done, from 0 to 1. Each shard counts for an equal part: a shard's
+    /// true size is not known before it ends.
     pub(crate) fn fraction(&self) -> f64 {
         if self.shards.is_empty() || self.targets == 0 {
             return 0.0;
@@ -124,7 +124,7 @@ impl PassProgress {
 }
 
 /// Writes until every sender is gone. After a failed write nothing more is written: the run drains,
-/// and whoever waits for a commit learns that it will not come.
+/// and tasks that wait for a commit learn that it will not come.
 pub(crate) async fn write(
     ledger: Arc<Ledger>,
     mut reports: mpsc::Receiver<Report>,
@@ -148,7 +148,7 @@ pub(crate) async fn write(
             Ok(()) => {
                 board.observe(&records);
                 for told in waiting {
-                    // Whoever waited may have been cancelled.
+                    // The task that waited may have been cancelled.
                     let _ = told.send(());
                 }
             }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
 
-/// Tells all parts of the engine to stop. Cloning shares it.
+/// Tells all parts of the engine to stop; clones share its state.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     drain: CancellationToken,
@@ -15,13 +15,13 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Nobody asked to stop yet.
+    /// A shutdown that was not asked for yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks once more: first to take no new work, finish what is in flight and commit; then to drop
-    /// requests where they stand. Returns how often it was asked.
+    /// Asks to stop: first to take no new work, finish what is in flight and commit; if that was asked before, to drop
+    /// requests where they stand. Returns which of the two it asked for: 1 or 2.
     pub fn ask(&self) -> u32 {
         if !self.drain.is_cancelled() {
             self.drain.cancel();
@@ -31,33 +31,33 @@ impl Shutdown {
         2
     }
 
-    /// Takes no new work from now on.
+    /// Asks to take no new work from now on.
     pub fn drain(&self) {
         self.drain.cancel();
     }
 
-    /// No new work is to be taken.
+    /// Whether the engine is to take no new work.
     pub fn is_draining(&self) -> bool {
         self.drain.is_cancelled()
     }
 
-    /// Requests are to be dropped.
+    /// Whether the engine is to drop its requests.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
     }
 
-    /// Waits until no new work is to be taken.
+    /// Waits until the engine is to take no new work.
     pub async fn draining(&self) {
         self.drain.cancelled().await;
     }
 
-    /// Waits until requests are to be dropped.
+    /// Waits until the engine is to drop its requests.
     pub async fn cancelled(&self) {
         self.cancel.cancelled().await;
     }
 }
 
-/// Gives up on work once requests are to be dropped.
+/// Does the work, unless requests are to be dropped before it ends.
 pub(crate) async fn cancellable<T>(
     shutdown: &Shutdown,
     work: impl Future<Output = Result<T, EngineError>>,

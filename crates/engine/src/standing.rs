@@ -1,4 +1,4 @@
-//! Where a migration stands, from the ledger alone: what `status` shows, and what `run` ends with.
+//! The standing of a migration, from the ledger alone: `status` shows it, and `run` ends with it.
 
 use serde::Serialize;
 
@@ -19,223 +19,223 @@ use migrate_core::{
 };
 use migrate_ledger::{Counts, LateCounts, Ledger, Open, Resolved, ShardRow};
 
-/// Failed records that are listed; more are counted.
+/// Failed records that are listed; all are counted.
 pub const FAILURES_SHOWN: usize = 20;
-/// Failed records that are read at once.
+/// Failed records read from the ledger at once.
 const FAILURES_PAGE: usize = 1000;
 
-/// One phase.
+/// The standing of one phase.
 #[derive(Debug, Serialize)]
 pub struct PhaseStanding {
-    /// The phase.
+    /// The phase's name.
     pub name: PhaseName,
-    /// The least of its datasets' states.
+    /// The least of its datasets' states; a phase that has begun is never pending.
     pub state: &'static str,
-    /// Its datasets, as the plan lists them.
+    /// Its datasets, in the plan's order.
     pub datasets: Vec<DatasetStanding>,
 }
 
-/// One dataset.
+/// The standing of one dataset.
 #[derive(Debug, Serialize)]
 pub struct DatasetStanding {
-    /// The dataset.
+    /// The dataset's name.
     pub name: DatasetName,
-    /// Its state, as JSON has it.
+    /// The name of its state, as in JSON.
     pub state: &'static str,
-    /// The site where applications write.
+    /// The site to which applications write.
     pub lead: SiteName,
-    /// Counts how often the lead has moved.
+    /// How often the lead has moved.
     pub epoch: Epoch,
     /// Records that every target is known to hold.
     pub records_done: u64,
-    /// Records that the last pass has seen at the source; `None` before the first.
+    /// Records that the last pass has seen at the source; `None` before the first pass.
     pub records_total: Option<u64>,
-    /// Bytes of these records.
+    /// Bytes that every target is known to hold.
     pub bytes_done: u64,
-    /// Bytes of these records.
+    /// Bytes that the last pass has seen at the source; `None` before the first pass.
     pub bytes_total: Option<u64>,
-    /// The totals are of a whole pass; while one is under way they still grow.
+    /// Whether the totals are those of a whole pass; while a pass is under way they grow.
     pub total_known: bool,
     /// The first records that failed.
     pub failures: Vec<Failed>,
-    /// How many failed, over all targets.
+    /// Number of failed records, over all targets.
     pub failures_total: u64,
-    /// Uploads that may be left at targets and that nobody can tell for this migration's.
+    /// The first uploads that may be left at targets and cannot be told from those of other writers.
     pub unclaimed: Vec<UnclaimedUpload>,
-    /// How many there are.
+    /// Number of such uploads.
     pub unclaimed_total: u64,
-    /// How far the targets are behind, in seconds; `None` if nothing measures it.
+    /// Seconds by which the targets lag behind; `None` if nothing measures it.
     pub lag_seconds: Option<u64>,
-    /// What it waits for, if it waits.
+    /// What must happen before it goes further; `None` if it has reached its goal.
     pub waits_for: Option<WaitsFor>,
-    /// The last verification since the last pass began.
+    /// The last verification, unless a pass, an abandoned switch or an abort came after it.
     pub verification: Option<Proof>,
-    /// Who approved the cutover of its phase, and when.
+    /// The approval of its phase's cutover, if it still holds.
     pub approved: Option<Approved>,
-    /// Records that were written at the old lead after the final verification, and that are open: nobody has
-    /// decided of them, and the leads were not found equal.
+    /// Open late writes: records written at the old lead after the final verification that no operator has
+    /// decided on and that the leads were not found to hold alike.
     pub late_writes: u64,
-    /// The first of them.
+    /// The first keys of the open late writes, redacted if the plan says so.
     pub late_keys: Vec<String>,
-    /// Late writes of which both leads were found equal.
+    /// Late writes that both leads were found to hold alike.
     pub late_equal: u64,
-    /// Late writes of which somebody has decided.
+    /// Late writes that an operator has decided on.
     pub late_resolved: u64,
-    /// The last of these decisions.
+    /// The last decisions on late writes.
     pub late_decisions: Vec<Decision>,
-    /// Its targets, in the plan's order.
+    /// The standing of its targets, in the plan's order.
     pub targets: Vec<TargetStanding>,
-    /// How far it is to come, as the plan and the command have it.
+    /// How far the plan and the command want it to come.
     #[serde(skip)]
     pub goal: Goal,
-    /// Its state.
+    /// Its state in the lifecycle.
     #[serde(skip)]
     pub lifecycle: State,
-    /// It is verified, but by less than the plan asks for now.
+    /// Whether it is verified, but by less than the plan asks for now.
     #[serde(skip)]
     pub asks_more: bool,
-    /// The plan accepts that there is nothing to compare.
+    /// Whether the plan accepts that there is nothing to compare.
     #[serde(skip)]
     pub accepts_empty: bool,
 }
 
-/// One target of a dataset.
+/// The standing of one target of a dataset.
 #[derive(Debug, Serialize)]
 pub struct TargetStanding {
     /// The target's location.
     pub target: String,
-    /// Records that it is known to hold.
+    /// Records that the target is known to hold.
     pub records_done: u64,
     /// Bytes of these records.
     pub bytes_done: u64,
-    /// Records that wait for a pass of their own.
+    /// Records that wait until the shards of the pass have ended.
     pub deferred: u64,
-    /// Records that could not be brought over.
+    /// Records that could not be copied.
     pub failed: u64,
-    /// Records that are to be deleted.
+    /// Records to delete.
     pub to_delete: u64,
-    /// Records that are to be copied again.
+    /// Records to copy again, since a verification found them damaged.
     pub damaged: u64,
-    /// What the last pass did.
+    /// Counts of the last pass.
     pub pass: Tally,
 }
 
 /// An approval that holds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Approved {
-    /// Who.
+    /// The approver's name.
     pub by: String,
-    /// When, RFC 3339.
+    /// The time of the approval, in RFC 3339.
     pub at: String,
 }
 
 impl DatasetStanding {
-    /// It is where it is to be.
+    /// Whether it has reached its goal.
     pub fn is_done(&self) -> bool {
         self.lifecycle.reached(self.goal) && !(self.asks_more && self.goal >= Goal::Verified)
     }
 
-    /// Everything is proved; only the lead has not moved yet.
+    /// Whether everything is proved and only the lead has not moved yet.
     pub fn is_ready(&self) -> bool {
         let verified = matches!(self.lifecycle, State::Verified { .. }) && !self.asks_more;
         self.goal == Goal::CutOver && verified && !self.lacks_proof()
     }
 
-    /// It is proved, or its lead moves or has moved on a proof.
+    /// Whether it is proved, or its lead moves or has moved on a proof.
     pub fn is_proved(&self) -> bool {
         let moves = matches!(self.lifecycle, State::Switching { .. });
         moves || self.lifecycle.reached(Goal::Verified) && !self.asks_more
     }
 
-    /// It was given up, and no run has begun it anew.
+    /// Whether it was given up, and no run has begun it anew.
     pub fn is_given_up(&self) -> bool {
         matches!(self.lifecycle, State::Aborted { .. })
     }
 
-    /// It waits for another phase, not for something of its own.
+    /// Whether it waits only for another phase.
     pub fn waits_for_phase(&self) -> bool {
         matches!(self.waits_for, Some(WaitsFor::Phase(_)))
     }
 
-    /// Its lead is to move, and nothing was there to compare.
+    /// Whether its lead is to move, but its proof compared nothing, which the plan does not accept.
     pub fn lacks_proof(&self) -> bool {
         let empty = matches!(self.lifecycle, State::Verified { compared: 0, .. });
         self.goal == Goal::CutOver && empty && !self.accepts_empty
     }
 }
 
-/// What somebody has decided of a late write.
+/// An operator's decision on a late write.
 #[derive(Debug, Serialize)]
 pub struct Decision {
-    /// The key, as it may be shown.
+    /// The key, redacted if the plan says so.
     pub key: String,
-    /// Who.
+    /// The operator's name.
     pub by: String,
-    /// When, RFC 3339.
+    /// The time of the decision, in RFC 3339.
     pub at: String,
-    /// Why, if a reason was given.
+    /// The reason, if the operator gave one.
     pub reason: Option<String>,
 }
 
-/// A record that could not be brought over.
+/// A record that could not be copied.
 #[derive(Debug, Serialize)]
 pub struct Failed {
-    /// The key, as it may be shown.
+    /// The key, redacted if the plan says so.
     pub key: String,
     /// The target's location.
     pub target: String,
-    /// Why.
+    /// Why it failed, as text.
     pub reason: String,
 }
 
-/// An upload that was asked for and whose answer was lost. It stays here until it is known to be gone.
+/// An upload that was requested and whose answer was lost. It is listed until it is known to be gone.
 #[derive(Debug, Serialize)]
 pub struct UnclaimedUpload {
-    /// The key, as it may be shown.
+    /// The key, redacted if the plan says so.
     pub key: String,
     /// The target's location.
     pub target: String,
-    /// When it was asked for, RFC 3339.
+    /// The time of the request, in RFC 3339.
     pub asked_for: String,
-    /// The uploads that may be it; empty where the store lists none.
+    /// The ids of the uploads that may be it; empty if the store lists none.
     pub upload_ids: Vec<String>,
-    /// The command that looks again.
+    /// The command that looks for it again.
     pub next: String,
 }
 
-/// What a verification came to.
+/// The result of a verification.
 #[derive(Debug, Clone, Serialize)]
 pub struct Proof {
-    /// All targets equal their lead.
+    /// Whether all targets equal their lead; `false` also if nothing was compared and the plan does not accept that.
     pub equal: bool,
-    /// How thoroughly it looked.
+    /// The level of the verification, as in the plan.
     pub level: String,
-    /// Records compared, over all targets; only known where all were equal.
+    /// Records compared, over all targets; `None` unless all were equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<u64>,
     /// Records that differ.
     pub differences: u64,
-    /// Those of them that neither a pass nor a repair takes away.
+    /// Those of them that neither a pass nor a repair removes.
     #[serde(skip)]
     pub strays: u64,
-    /// Records of which it could not be told whether they are equal.
+    /// Records that could not be compared.
     pub unreadable: u64,
-    /// What decided that they are equal.
+    /// How many records were found equal, by what decided it.
     pub decided: Decided,
-    /// What was not compared, and why.
+    /// What was not compared and why, as texts.
     pub blind_spots: Vec<String>,
-    /// When, RFC 3339.
+    /// The time at which the verification ended, in RFC 3339.
     pub at: String,
 }
 
 impl Proof {
-    /// It was made where nothing was there to compare.
+    /// Whether the verification compared nothing.
     pub fn is_of_nothing(&self) -> bool {
         self.compared == Some(0)
     }
 }
 
-/// What a migration's standing is read with.
+/// What reading a standing needs.
 #[derive(Debug)]
 struct Reader<'a> {
     plan: &'a Plan,
@@ -243,8 +243,8 @@ struct Reader<'a> {
     look_again: &'a str,
 }
 
-/// Reads where everything stands, judged by `goal`; lists at most `failures_max` failed records of
-/// each dataset. `look_again` is the command that looks once more for uploads without a name.
+/// Reads the standing of every phase, judged by `goal`. For each dataset it lists at most `failures_max` failed
+/// records and as many unclaimed uploads; `look_again` is the command that looks again for these uploads.
 pub async fn standing(
     plan: &Plan,
     ledger: Option<&Ledger>,
@@ -324,7 +324,7 @@ async fn of_dataset(
     standing.state = standing.lifecycle.name();
     for (event, at) in &events {
         match event {
-            // What was proved before no longer says how it is now.
+            // A proof from before such an event no longer holds.
             Event::PassBegun { .. } | Event::PassEnded { .. } | Event::SwitchAbandoned { .. } | Event::Aborted => {
                 standing.verification = None;
             }
@@ -344,7 +344,7 @@ async fn of_dataset(
     if let Some(begun) = ledger.meaning(&dataset.name).await?
         && let Err(changed) = same_meaning(&dataset.name, &begun, &meaning_of(reader.plan, dataset))
     {
-        // What the ledger counts is of another body of data.
+        // The ledger's counts are those of another body of data.
         standing.waits_for = Some(WaitsFor::Meaning(changed.to_string()));
         return Ok(standing);
     }
@@ -362,11 +362,11 @@ async fn of_dataset(
     standing.bytes_done = standing.targets.iter().map(|target| target.bytes_done).min().unwrap_or(0);
     if let Some(first) = standing.targets.first().filter(|_| standing.lifecycle.pass() > 0) {
         standing.total_known = !matches!(standing.lifecycle, State::Copying { .. });
-        // A pass that is under way has not seen again all that earlier ones brought over.
+        // A pass under way has not seen again all records that earlier passes copied.
         let least = if standing.total_known { (0, 0) } else { (standing.records_done, standing.bytes_done) };
         standing.records_total = Some(first.pass.records.max(least.0));
         standing.bytes_total = Some(first.pass.bytes.max(least.1));
-        // What the source has deleted stays paired as long as a target shows it, and is none of these.
+        // A record that the source has deleted stays paired as long as a target shows it; it does not count here.
         standing.records_done = standing.records_done.min(standing.records_total.unwrap_or(0));
         standing.bytes_done = standing.bytes_done.min(standing.bytes_total.unwrap_or(0));
     }
@@ -472,7 +472,7 @@ fn proof(event: &Event, at: &str, accepts_empty: bool) -> Option<Proof> {
     }
 }
 
-/// The target at which a pass that has come to its deletions would delete more than the plan allows.
+/// The first target at which a pass that has come to its deletions would delete more than the plan allows.
 fn too_many_deletions(dataset: &Dataset, standing: &DatasetStanding, shards: &[ShardRow]) -> Option<WaitsFor> {
     let ended = |shard: &ShardRow| shard.targets.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
     let all_ended = !shards.is_empty() && shards.iter().all(|shard| ended(shard) == standing.targets.len());
@@ -507,13 +507,13 @@ fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
         (State::Switching { .. }, _) => WaitsFor::Route,
         (State::Switched { .. }, _) => WaitsFor::Clients,
         (State::Aborted { .. }, _) => WaitsFor::Anew,
-        // Beyond it there is no goal.
+        // There is no further goal.
         (State::CutOver { .. }, _) => return None,
     })
 }
 
-/// The state of a phase: that of the dataset which is least far, except that a phase of which
-/// something has begun is never pending.
+/// The state of a phase: that of its least advanced dataset, except that a phase that has
+/// begun is never pending.
 fn least(phase: &Phase, datasets: &[DatasetStanding]) -> &'static str {
     let rank = |state: &State| match state {
         State::Incomplete { .. } => 0,
@@ -527,7 +527,7 @@ fn least(phase: &Phase, datasets: &[DatasetStanding]) -> &'static str {
         State::CutOver { .. } => 8,
     };
     debug_assert_eq!(phase.datasets.len(), datasets.len(), "one standing a dataset");
-    // One that has no lead to move is as far as it can be once it is proved.
+    // A dataset without a lead to move ranks as verified at least, once it has reached that goal.
     let rank_of = |one: &&DatasetStanding| {
         if one.is_done() && one.goal == Goal::Verified { rank(&one.lifecycle).max(6) } else { rank(&one.lifecycle) }
     };

@@ -1,4 +1,4 @@
-//! What a dataset waits for: as a run left it, or as its ledger tells it.
+//! What a dataset waits for, by a run's end or by the ledger.
 
 use std::fmt;
 
@@ -10,30 +10,30 @@ use migrate_core::{
     report::Difference,
 };
 
-/// What has to come before a dataset can go further.
+/// What must happen before a dataset goes further.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaitsFor {
-    /// Another phase comes first.
+    /// This phase comes first.
     Phase(PhaseName),
-    /// Another dataset comes first, whose lead moves together with its own.
+    /// This dataset's lead moves together with its own, and is not ready or has halted.
     With(DatasetName),
-    /// A run begins it.
+    /// A run that begins it.
     Run,
-    /// The run that worked at it was stopped.
+    /// The next run: this one was stopped.
     NextRun,
-    /// Its pass is under way, or was cut short.
+    /// The end of its pass, which is under way or was cut short.
     PassEnd,
-    /// It was copied, and a run proves it.
+    /// A run that verifies it: it was copied.
     Verification,
-    /// It was approved, and a run cuts it over.
+    /// A run that cuts it over: it was approved.
     Cutover,
-    /// A run finds out whether its route was switched.
+    /// A run that finds out whether its route was switched.
     Route,
-    /// A run waits until every client has read the new route.
+    /// A run that waits until every client has read the new route.
     Clients,
-    /// A person's word that more may be deleted than the plan allows.
+    /// An operator's consent to delete more than the plan allows.
     DeleteShare {
-        /// Where.
+        /// The target's location.
         target: String,
         /// Records that would be deleted.
         doomed: u64,
@@ -42,40 +42,40 @@ pub enum WaitsFor {
         /// The most that may be deleted, in thousandths.
         permille: u16,
     },
-    /// Records that could not be brought over.
+    /// This many records that could not be copied.
     Failed(u64),
-    /// What its last verification found.
+    /// The differences that its last verification found.
     Differences {
         /// Records that differ.
         differences: u64,
-        /// Those of them that neither a pass nor a repair takes away.
+        /// Those of them that neither a pass nor a repair removes.
         strays: u64,
-        /// Records of which it could not be told whether they are equal.
+        /// Records that could not be compared.
         unreadable: u64,
-        /// The first that no further pass mends, as it may be shown.
+        /// The first difference that no further pass mends, redacted if the plan says so.
         first: Option<Difference>,
     },
-    /// Its old lead to be at rest: something was written there while it was cut over.
+    /// Rest at its old lead: an application wrote there during the cutover.
     Rest {
-        /// The old lead.
+        /// The old lead's site.
         site: SiteName,
         /// What was written.
         detail: String,
     },
-    /// Something to compare: nothing was there, and the plan does not accept that.
+    /// Records to compare: there were none, and the plan does not accept that.
     Proof,
     /// The approval of its phase.
     Approval(PhaseName),
-    /// It means something else than when it began; the difference, for people.
+    /// A plan with the meaning that it began with; the text says what differs.
     Meaning(String),
-    /// It was given up, and a run would begin it anew.
+    /// A run that begins it anew: it was given up.
     Anew,
-    /// What stopped it to be mended; the error, for people.
+    /// An error that must be mended; its text.
     Failure(String),
 }
 
 impl WaitsFor {
-    /// Whether a run takes it further, with nothing to mend before.
+    /// Whether a run takes the dataset further without any other action first.
     pub fn for_a_run(&self) -> bool {
         matches!(self, Self::Run | Self::PassEnd | Self::Verification | Self::Cutover | Self::Route | Self::Clients)
     }

@@ -1,4 +1,4 @@
-//! What copying the records of one dataset is made from, what it is asked, and what comes of it.
+//! The copier of one dataset, its jobs and their outcomes.
 
 use std::sync::{
     Arc, Mutex,
@@ -13,7 +13,7 @@ use migrate_core::model::{Aspects, DatasetName, Key, TargetIndex, Token};
 use migrate_ledger::Pair;
 use migrate_store::{Condition, ErrorKind, ObjectStore, StoreError};
 
-/// One dataset's stores, and what its copying keeps to.
+/// The stores of one dataset, and the bounds within which its records are copied.
 #[derive(Debug)]
 pub(crate) struct Copier {
     pub(crate) dataset: DatasetName,
@@ -23,50 +23,50 @@ pub(crate) struct Copier {
     pub(crate) shutdown: Shutdown,
     pub(crate) journal: Journal,
     pub(crate) sink: Sink,
-    /// Failed records told so far.
+    /// Failed records that were told so far.
     pub(crate) failures_told: AtomicU64,
-    /// Largest share of the writes in flight that one target may hold while others have room.
+    /// Writes in flight at which a target's lane is full.
     pub(crate) lane_max: usize,
 }
 
-/// One target of the dataset.
+/// One target of a dataset.
 #[derive(Debug)]
 pub(crate) struct Follower {
     pub(crate) index: TargetIndex,
     pub(crate) store: Arc<dyn ObjectStore>,
     /// The plan's part size, in bytes.
     pub(crate) part_size: Option<u64>,
-    /// What need not survive there.
+    /// The properties that need not survive there.
     pub(crate) waived: Aspects,
-    /// Writes in flight.
+    /// Writes in flight at the target.
     pub(crate) in_flight: AtomicUsize,
-    /// Since when its share of the writes in flight is used up.
+    /// The time since which its lane is full.
     pub(crate) crowded_since: Mutex<Option<Instant>>,
     /// Records in a row that it did not answer.
     pub(crate) silent: AtomicU32,
 }
 
-/// What is to be done with one record.
+/// One record to copy.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) key: Key,
     /// The version that the listing showed.
     pub(crate) source: Token,
     pub(crate) wants: Vec<(TargetIndex, Want)>,
-    /// There is no later pass: what would be deferred has failed.
+    /// Whether the record fails instead of being deferred.
     pub(crate) last_chance: bool,
 }
 
-/// What one target has in place of the record.
+/// What one target holds in place of the record.
 #[derive(Debug, Clone)]
 pub(crate) enum Want {
-    /// Nothing.
+    /// No object.
     Create,
-    /// This version, which is not the one wanted.
+    /// This version, which is to be replaced.
     Replace(Token),
-    /// This version, which may be equal: nobody has looked yet.
+    /// This version, which has no pair and may be equal.
     Look(Token),
-    /// The paired version: its bytes are those of the source, and its properties may not all be.
+    /// The paired version: its bytes are those of the source, but some of its properties may not be.
     Review(Pair),
 }
 
@@ -82,20 +82,20 @@ impl Want {
     }
 }
 
-/// What became of the record at one target.
+/// The outcome of a job at one target.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It was equal already.
+    /// The record was already equal.
     Same(Pair),
-    /// It was written.
+    /// The record was written.
     Copied {
         pair: Pair,
-        /// Something of this size was there that no ledger knew of.
+        /// Whether it replaced an object of the same size that had no pair.
         over_unknown: bool,
     },
-    /// It is left for later.
+    /// The record is left for later.
     Deferred,
-    /// It could not be brought over.
+    /// The record could not be copied; the text says why.
     Failed(String),
     /// The source no longer has it.
     Gone,
@@ -103,7 +103,7 @@ pub(crate) enum Outcome {
     Interrupted,
 }
 
-/// What became of a record, per target.
+/// The outcomes of a job, per target.
 pub(crate) type Outcomes = Vec<(TargetIndex, Outcome)>;
 
 /// Whether an error concerns the whole endpoint.

@@ -2,22 +2,22 @@
 //!
 //! # One read, many targets
 //!
-//! The bytes are read once and written to all targets at the same time. A target that is slower
-//! than the others must not hold them back: when its share of the writes in flight has been used up
-//! for a while and another has room, its records are *deferred*, durably, to a pass of their own. The same happens
-//! where it does not answer at all.
+//! The bytes are read once and written to all targets at the same time. A slow target
+//! must not hold the others back: if its share of the writes in flight has been used up
+//! for a while and another target has room, its records are *deferred*: the ledger keeps them until the shards of
+//! the pass have ended. The same happens if it does not answer at all.
 //!
 //! # Consistency
 //!
-//! Reads are pinned to the version that the listing showed. A source that changes meanwhile makes
-//! the record start over with the new version; nothing is ever put together from two. Writes carry
+//! Reads are pinned to the version that the listing showed. If the source changes meanwhile,
+//! the record starts over with the new version; no object is ever put together from two versions. Writes carry
 //! the condition under which they were decided; the store keeps it, by itself or by a look.
 //!
 //! # Errors
 //!
-//! What concerns one record is an [`Outcome`]; what concerns a whole endpoint (credentials, a full
-//! disk, a missing bucket) goes to [`Journal::fatal`] and ends the run: going on would only fail
-//! the rest.
+//! An error of one record is an [`Outcome`]. An error of a whole endpoint (credentials, a full
+//! disk, a missing bucket) goes to [`Journal::fatal`](crate::journal::Journal::fatal) and ends the run: the other
+//! records would fail alike.
 
 use std::{
     sync::{
@@ -49,17 +49,17 @@ pub(crate) mod copier;
 pub(crate) mod parts;
 pub(crate) mod unclaimed;
 
-/// How often a record whose source changes under our hands is started over.
+/// Attempts at a record whose source changes while it is copied.
 const RESTARTS_MAX: u32 = 4;
-/// How long a target's share of the writes in flight must be used up before its records are deferred.
+/// How long a target's share of the writes in flight must be used up until its records are deferred.
 const CROWDED_MIN: Duration = Duration::from_secs(2);
-/// How many records in a row a target may leave unanswered before it counts as down.
+/// Records in a row that a target must leave unanswered to count as down.
 const SILENCE_MAX: u32 = 8;
-/// How many failed records are told one by one, each time a dataset runs.
+/// Failed records that are told one by one, each time a dataset runs.
 const FAILURES_TOLD_MAX: u64 = 10_000;
 
 impl Copier {
-    /// Brings the record to every target that wants it.
+    /// Brings a record to every target that wants it.
     pub(crate) async fn bring(&self, mut job: Job) -> Outcomes {
         let _slot = self.budget.slot().await;
         if self.shutdown.is_draining() {
@@ -91,13 +91,13 @@ impl Copier {
         all(job, outcomes, || Outcome::Failed(reason.clone()))
     }
 
-    /// Looks at records that both sides have and no ledger has paired, or has paired without all that must be
-    /// there: equal ones are done, the others are to be replaced.
+    /// Looks at a record at targets that have it without a pair, or with a pair that waived properties that must now
+    /// be there: where it is equal, it is done; elsewhere it is to be replaced.
     async fn settle_equal(&self, job: &mut Job, outcomes: &mut Outcomes) {
         if !job.wants.iter().any(|(_, want)| matches!(want, Want::Look(_) | Want::Review(_))) {
             return;
         }
-        // Where this fails, the read that follows says what is wrong.
+        // If this look fails, the read that follows tells the error.
         let Ok(Some(source)) = self.look_at_source(&job.key).await else { return };
         job.source = source.token.clone();
         let mut wants = Vec::new();
@@ -116,7 +116,8 @@ impl Copier {
         job.wants = wants;
     }
 
-    /// What is equal at a target, or what is wanted there. Versions that are paired hold the same bytes.
+    /// The pair, if the record is equal at a target, or else what is wanted there. Paired versions hold the same
+    /// bytes.
     async fn compared(
         &self,
         follower: &Follower,
@@ -143,18 +144,18 @@ impl Copier {
         Ok(Pair { source: source.token.clone(), target: head.token, evidence, waived: follower.waived })
     }
 
-    /// A look at the source, with its tags if a target is to have them.
+    /// Looks at the source, also at its tags if a target is to have them.
     async fn look_at_source(&self, key: &Key) -> Result<Option<Head>, StoreError> {
         survive::look(&*self.source, key, self.wants_tags()).await
     }
 
-    /// Whether the source no longer has a record, by its own listing: a single "not found" may come
-    /// from something between us and the store, and must not make a record forgotten.
+    /// Whether the source no longer has a record, by its listing: a single "not found" may come
+    /// from a proxy between us and the store, and must not make us forget a record.
     pub(crate) async fn is_gone(&self, key: &Key) -> Result<bool, StoreError> {
         Ok(!is_listed(&*self.source, key).await?)
     }
 
-    /// Tells of a failed record, up to a number: a display has no use for millions.
+    /// Tells of a failed record, up to [`FAILURES_TOLD_MAX`]: a display has no use for millions.
     pub(crate) fn tell_failed(&self, target: TargetIndex, key: &Key, reason: &str) {
         if self.failures_told.fetch_add(1, Ordering::Relaxed) < FAILURES_TOLD_MAX {
             self.sink.tell(Event::RecordFailed {
@@ -170,7 +171,7 @@ impl Copier {
         self.targets.iter().any(|follower| !follower.waived.holds(Aspects::TAGS))
     }
 
-    /// Leaves for later what a slow or silent target has no room for while another has.
+    /// Defers the record at slow or silent targets, if another target has room.
     fn defer_crowded(&self, job: &mut Job, outcomes: &mut Outcomes) {
         let crowded = |target: TargetIndex| {
             let follower = self.follower(target);
@@ -182,7 +183,7 @@ impl Copier {
         outcomes.extend(deferred.into_iter().map(|target| (target, Outcome::Deferred)));
     }
 
-    /// One attempt with one version of the source. Errors are the source's; what goes wrong at a
+    /// One attempt with one version of the source. It returns errors of the source; an error of a
     /// target is an outcome.
     async fn attempt(&self, job: &Job, outcomes: &mut Outcomes) -> Result<(), StoreError> {
         let size = job.source.size;
@@ -199,7 +200,7 @@ impl Copier {
         }
     }
 
-    /// The source's properties and part layout, at the version that is being copied.
+    /// The source's properties and part size, at the version that is being copied.
     async fn pinned_head(&self, job: &Job) -> Result<Head, StoreError> {
         let gone = |kind| StoreError::new(kind, "look at", self.source.location(), "it changed").on(&job.key);
         match self.look_at_source(&job.key).await? {
@@ -209,7 +210,7 @@ impl Copier {
         }
     }
 
-    /// One GET, one PUT a target.
+    /// Copies an object whole: one GET, and one PUT per target.
     async fn whole(&self, job: &Job, outcomes: &mut Outcomes) -> Result<(), StoreError> {
         let _room = self.budget.bytes(job.source.size).await;
         let read = self.source.read(&job.key, None, Some(&job.source)).await?;
@@ -246,7 +247,7 @@ impl Copier {
         Ok(())
     }
 
-    /// What a write's end means for the record, and for what is thought of the target.
+    /// The outcome of a write; it also counts towards whether the target is down.
     pub(crate) fn outcome(
         &self,
         follower: &Follower,
@@ -270,7 +271,7 @@ impl Copier {
                 follower.silent.fetch_add(1, Ordering::Relaxed);
                 if last_chance {
                     if follower.is_down() {
-                        // The rest would fail alike; it waits, durably, for the next run.
+                        // The other records would fail alike; the ledger keeps them for the next run.
                         self.journal.fatal(error);
                         return Outcome::Interrupted;
                     }
@@ -281,7 +282,7 @@ impl Copier {
         }
     }
 
-    /// The source could not be read.
+    /// The outcomes of a record whose source could not be read.
     fn unread(&self, job: Job, outcomes: Outcomes, error: StoreError) -> Outcomes {
         if is_fatal(&error) || error.kind() == ErrorKind::Unreachable {
             self.journal.fatal(error);
@@ -299,7 +300,7 @@ impl Copier {
     }
 }
 
-/// Counts a write as in flight for as long as this lives: also one that is dropped half way.
+/// Counts a write as in flight until it ends or is dropped.
 struct InFlight<'a>(&'a AtomicUsize);
 
 impl<'a> InFlight<'a> {
@@ -316,12 +317,12 @@ impl Drop for InFlight<'_> {
 }
 
 impl Follower {
-    /// What of an object's properties it is given; an error where it cannot hold what must survive.
+    /// The object's properties that the target is given; an error if it cannot hold one that must survive.
     pub(crate) fn given(&self, head: &Head, shape: Shape) -> Result<Properties, String> {
         survive::given(head, shape, self.waived, &*self.store)
     }
 
-    /// Whether its lane has been full for a while: a hiccup is no reason to read a record twice.
+    /// Whether the target's lane has been full for a while: a short delay is no reason to read a record twice.
     fn is_crowded(&self, lane_max: usize) -> bool {
         let mut since = self.crowded_since.lock().unwrap_or_else(PoisonError::into_inner);
         if self.in_flight.load(Ordering::Relaxed) < lane_max {
@@ -331,7 +332,7 @@ impl Follower {
         since.get_or_insert_with(Instant::now).elapsed() >= CROWDED_MIN
     }
 
-    /// Runs a write with its target's count of writes in flight.
+    /// Runs a write and counts it as in flight at the target.
     pub(crate) async fn counted<T>(&self, write: impl Future<Output = T>) -> T {
         let _counted = InFlight::enter(&self.in_flight);
         write.await
@@ -342,8 +343,8 @@ impl Follower {
     }
 }
 
-/// The targets for which a record is left for later: those that hold the others back, unless all do or there is no
-/// later pass.
+/// The targets at which a record is deferred: those that hold the others back, unless all do or this is the last
+/// chance.
 fn to_defer(wanted: &[(TargetIndex, bool)], last_chance: bool) -> Vec<TargetIndex> {
     if last_chance || wanted.iter().all(|(_, crowded)| *crowded) {
         return Vec::new();
@@ -351,7 +352,7 @@ fn to_defer(wanted: &[(TargetIndex, bool)], last_chance: bool) -> Vec<TargetInde
     wanted.iter().filter(|(_, crowded)| *crowded).map(|(target, _)| *target).collect()
 }
 
-/// Gives every want that has no outcome yet this one.
+/// Adds this outcome for every wanted target that has none yet.
 fn all(job: Job, mut outcomes: Outcomes, outcome: impl Fn() -> Outcome) -> Outcomes {
     let done: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
     let open = job.wants.into_iter().map(|(target, _)| target).filter(|target| !done.contains(target));
@@ -359,7 +360,7 @@ fn all(job: Job, mut outcomes: Outcomes, outcome: impl Fn() -> Outcome) -> Outco
     outcomes
 }
 
-/// What all of two targets take.
+/// The rules that both targets accept.
 fn narrowest(a: PartRules, b: PartRules) -> PartRules {
     PartRules {
         size_min: a.size_min.max(b.size_min),
@@ -368,7 +369,7 @@ fn narrowest(a: PartRules, b: PartRules) -> PartRules {
     }
 }
 
-/// Whether an S3 tag says that the object was made of parts.
+/// Whether an S3 tag shows that the object was made of parts.
 fn is_multipart(token: &Token) -> bool {
     token.tag.rsplit_once('-').is_some_and(|(_, parts)| parts.parse::<u32>().is_ok_and(|parts| parts > 1))
         && token.tag.len() < 40

@@ -1,17 +1,17 @@
 //! Brings a large record over in parts.
 //!
-//! Each part is read once, hashed once, and written to every target that lacks it. What is durable
-//! at each instant, per target: the intent to upload, right before the store is asked for an upload; the
+//! Each part is read once, hashed once, and written to every target that lacks it. The ledger holds,
+//! per target: the intent to upload, right before the request for an upload is sent; the
 //! upload's id, before the first part; each part with its digests, soon after it was written. So a
-//! later run goes on with the parts that are there, and an upload can always be found again.
+//! later run goes on with the existing parts, and an upload can always be found again.
 //!
 //! # Tags that an upload does not keep
 //!
-//! Where a server drops the tags that an upload began with, they are set once the object is there, and
-//! only then is the record told to the ledger. A crash between the two leaves an object that no pair
-//! names: the next pass looks at it, finds it without its tags, and writes it again.
+//! If a server drops the tags that an upload began with, they are set once the object exists, and
+//! only then does the record go to the ledger. A crash between the two leaves an object without a
+//! pair: the next pass looks at it, finds it without its tags, and writes it again.
 //!
-//! An upload whose id was never learned is [`unclaimed`](crate::copy::unclaimed)'s.
+//! [`unclaimed`](crate::copy::unclaimed) handles uploads whose id was never learned.
 
 use std::{
     collections::BTreeMap,
@@ -39,32 +39,32 @@ use migrate_core::{
 use migrate_ledger::{Pair, Record, UploadIntent, UploadRow, WrittenPart};
 use migrate_store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload, UploadTags, hashing, survive::Shape};
 
-/// Parts of one record that are under way at once; the byte budget bounds them further.
+/// Parts of one record under way at once; the byte budget bounds them further.
 const PARTS_IN_FLIGHT: usize = 4;
-/// How often an upload is asked for whose answer was lost.
+/// Requests for one upload if their answers are lost.
 const BEGIN_TRIES_MAX: u32 = 3;
 
-/// One target's upload while its parts come in.
+/// One target's upload while its parts are written.
 #[derive(Debug)]
 struct Lane<'a> {
     target: TargetIndex,
     want: &'a Want,
     upload: Upload,
-    /// What it need not bring. An upload that an earlier run began was begun with what that run had to
-    /// bring, which is not known here.
+    /// The properties that the upload may lack: all of them if an earlier run began it, since what that run
+    /// waived is not known here.
     waived: Aspects,
     state: Mutex<LaneState>,
 }
 
 #[derive(Debug, Default)]
 struct LaneState {
-    /// Parts that are at the target.
+    /// Parts that the target holds.
     parts: BTreeMap<u32, WrittenPart>,
-    /// Why no more parts are sent.
+    /// The first error at the target, after which no more parts are sent to it.
     failed: Option<StoreError>,
 }
 
-/// Why the parts of a record stopped coming.
+/// Why the parts of a record stopped.
 enum Stopped {
     /// The source could not be read at the pinned version.
     Source(StoreError),
@@ -78,7 +78,7 @@ impl From<NotWritten> for Stopped {
     }
 }
 
-/// Brings the record to all targets of the job. Errors are the source's; what goes wrong at a
+/// Brings the record to all targets of the job. It returns errors of the source; an error of a
 /// target is an outcome.
 pub(crate) async fn bring(
     copier: &Copier,
@@ -118,8 +118,8 @@ pub(crate) async fn bring(
     Ok(())
 }
 
-/// Brings all parts, a few at once. What stops one lets no other begin, but those under way end: dropped, they
-/// could be at the target and not in the ledger, and would be written again.
+/// Brings all parts, a few at once. Once one stops, no other begins, but those under way end: a dropped part
+/// could be at the target but not in the ledger, and would be written again.
 async fn parts(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64) -> Result<(), Stopped> {
     let stopping = AtomicBool::new(false);
     let numbers = (1..=part_count(job.source.size, part_size)).take_while(|_| !stopping.load(Ordering::Relaxed));
@@ -139,7 +139,7 @@ async fn part(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64, nu
     if wanted.is_empty() {
         return Ok(());
     }
-    // Parts are durable, so a large record may be left half way.
+    // Parts are durable, so a large record may be left unfinished.
     if copier.shutdown.is_draining() {
         return Err(Stopped::Interrupted);
     }
@@ -177,7 +177,7 @@ async fn part(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64, nu
     Ok(())
 }
 
-/// Makes the object of its parts.
+/// Makes the object from its parts.
 async fn finish(copier: &Copier, job: &Job, head: &Head, lane: Lane<'_>) -> Outcome {
     let follower = copier.follower(lane.target);
     let state = lane.state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -194,8 +194,8 @@ async fn finish(copier: &Copier, job: &Job, head: &Head, lane: Lane<'_>) -> Outc
             Err(NotWritten) => Outcome::Interrupted,
         },
         Err(error) => {
-            // A passing failure keeps its parts for the next try, another one takes them along. So does
-            // damage: one of the parts is not what the source holds, and nobody knows which.
+            // After a passing failure the parts stay for the next try; after a permanent one of this record they
+            // are dropped. So they are after damage: one part is not the source's, and it is unknown which.
             let permanent = error.kind().retry() == Retry::Permanent && !crate::copy::copier::is_fatal(&error);
             if permanent || error.kind() == ErrorKind::Corrupt {
                 if let Err(abort) = follower.store.abort_upload(&lane.upload).await {
@@ -244,7 +244,7 @@ async fn assemble(
 /// An upload that parts can be written to.
 struct Opened {
     upload: Upload,
-    /// Those that are there.
+    /// The parts that it already has.
     parts: BTreeMap<u32, WrittenPart>,
     waived: Aspects,
 }
@@ -268,8 +268,8 @@ impl From<NotWritten> for Opening {
     }
 }
 
-/// Goes on with the upload that the ledger knows, if it is of this version and layout and still
-/// there; else begins one.
+/// Goes on with the upload in the ledger, if it is of this version and layout and still
+/// exists; else begins one.
 async fn open(copier: &Copier, follower: &Follower, job: &Job, head: &Head, part_size: u64) -> Result<Opened, Opening> {
     let properties = follower.given(head, Shape::Parts).map_err(Opening::Unfit)?;
     let known = copier.journal.ledger.upload(&copier.dataset, follower.index, &job.key).await.map_err(|error| {
@@ -282,7 +282,7 @@ async fn open(copier: &Copier, follower: &Follower, job: &Job, head: &Head, part
             match follower.store.list_parts(&upload).await {
                 Ok(parts) => return Ok(Opened { upload, parts: still_there(row, &parts), waived: Aspects::ALL }),
                 Err(error) if error.kind() == ErrorKind::NoUpload => {}
-                // Nobody can tell which parts are there, nor will next time: begin anew. Seen on a server
+                // It is unknown which parts exist, and stays so: begin anew. Seen on a server
                 // that calls the list of parts by another name.
                 Err(error) if error.kind() == ErrorKind::Garbled => drop_upload(copier, follower, &row).await?,
                 Err(error) => return Err(error.into()),
@@ -313,7 +313,7 @@ async fn begin(
                 tries += 1;
                 unclaimed::lost(copier, follower, asking.intent()).await?;
             }
-            // Nothing began, so there is nothing to look for.
+            // No upload began, so there is none to look for.
             Err(error) if !error.outcome_unknown() && asking.was_sent() => {
                 copier.journal.note(vec![Record::UploadEnded { dataset, target, key: job.key.clone() }]).await?;
                 return Err(error.into());
@@ -326,7 +326,7 @@ async fn begin(
     Ok(Opened { upload, parts: BTreeMap::new(), waived: follower.waived })
 }
 
-/// The parts that both the ledger and the store know, and know alike.
+/// The parts that the ledger and the store hold alike.
 fn still_there(row: UploadRow, listed: &[Part]) -> BTreeMap<u32, WrittenPart> {
     let listed: BTreeMap<_, _> = listed.iter().map(|part| (part.number, part)).collect();
     let alike = |part: &WrittenPart| {
@@ -335,7 +335,7 @@ fn still_there(row: UploadRow, listed: &[Part]) -> BTreeMap<u32, WrittenPart> {
     row.parts.into_iter().filter(alike).map(|part| (part.number, part)).collect()
 }
 
-/// Drops an upload that is of no use any more, with its parts, at the target and in the ledger.
+/// Drops an upload that is no longer of use, with its parts, at the target and in the ledger.
 pub(crate) async fn drop_upload(copier: &Copier, follower: &Follower, row: &UploadRow) -> Result<(), StoreError> {
     match named(row) {
         Some(upload) => follower.store.abort_upload(&upload).await?,
@@ -343,7 +343,7 @@ pub(crate) async fn drop_upload(copier: &Copier, follower: &Follower, row: &Uplo
     }
     let ended =
         Record::UploadEnded { dataset: copier.dataset.clone(), target: row.target, key: row.intent.key.clone() };
-    // Where the ledger cannot be written, the next run drops it again, which is no error.
+    // If the ledger cannot be written, the next run drops the upload again, which is no error.
     let _ = copier.journal.note(vec![ended]).await;
     Ok(())
 }
@@ -354,7 +354,7 @@ pub(crate) fn tell_left(copier: &Copier, error: &StoreError) {
     copier.sink.tell(Event::Warning { dataset: Some(copier.dataset.clone()), key: error.key().cloned(), message });
 }
 
-/// The upload of a row, where the store has named it.
+/// The upload of a row; `None` if its id was never learned.
 fn named(row: &UploadRow) -> Option<Upload> {
     Some(Upload { key: row.intent.key.clone(), id: row.id.clone()? })
 }

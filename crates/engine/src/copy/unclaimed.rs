@@ -1,16 +1,16 @@
-//! Uploads that were asked for and whose id was never learned.
+//! Uploads that were requested and whose id was never learned.
 //!
-//! A crash, or a lost answer, between asking for an upload and learning its id leaves one that nobody can
-//! name. What is durable before the request leaves: the ids of the key's uploads that were there already,
-//! and when it left, after every wait for a limit. So a look at the key's uploads can tell:
+//! A crash or a lost answer between the request for an upload and its id leaves an upload without a known id.
+//! Before the request leaves, the ledger holds the ids of the key's uploads that were there already,
+//! and the time of sending, after every wait for a limit. So a look at the key's uploads can decide:
 //!
-//! - one that was not there before and began when we asked is ours, and is aborted;
-//! - where there is none that is new, ours is gone, or never was;
-//! - otherwise nobody can tell, also where the store lists none. Then it stays in the ledger, *unclaimed*,
-//!   for the operator to see, and every later pass looks again until it is known to be gone.
+//! - the only new upload that began at the time of our request is ours, and is aborted;
+//! - if no upload is new, ours is gone, or never was;
+//! - otherwise it is unknown which is ours, also if the store cannot list uploads. Then ours stays in the ledger,
+//!   *unclaimed*, for the operator to see, and every later pass looks again until it is known to be gone.
 //!
-//! A request whose answer was lost may still be on its way, so that nothing new right afterwards proves
-//! nothing: the end of the pass looks once more.
+//! A request whose answer was lost may still be on its way, so a look right afterwards that finds no new upload
+//! proves nothing: the end of the pass looks once more.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -32,14 +32,14 @@ use migrate_core::{
 use migrate_ledger::{Record, Unclaimed, UploadIntent};
 use migrate_store::{BeforeSending, ErrorKind, ObjectStore, Result, StoreError, Upload};
 
-/// How far the beginning of an upload, by the store's clock, may be from when we asked for it, by ours. S3
+/// Milliseconds between the beginning of an upload, by the store's clock, and our request, by ours, at most. S3
 /// refuses requests that are further off:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html> (`RequestTimeTooSkewed`).
 const BEGUN_MS_MAX: i64 = 15 * 60 * 1000;
-/// So many earlier uploads of one key are remembered; beyond them nothing is told apart.
+/// Earlier uploads of one key that are remembered; if there are more, new ones cannot be told apart.
 const BEFORE_MAX: usize = 1000;
 
-/// One request for an upload: records its intent right before it leaves.
+/// One request for an upload, which records its intent right before it is sent.
 pub(crate) struct Asking<'a> {
     copier: &'a Copier,
     target: TargetIndex,
@@ -49,9 +49,9 @@ pub(crate) struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    /// Looks at what is there already, so that what comes can be told from it.
+    /// Lists the existing uploads of the key, so that a new one can be told from them.
     pub(crate) async fn new(copier: &'a Copier, follower: &Follower, intent: UploadIntent) -> Self {
-        // Not being allowed to list uploads is no reason not to begin one.
+        // An upload may begin even if we may not list uploads.
         let listed = follower.store.list_uploads(&intent.key).await.ok();
         let before = listed.filter(|listed| listed.len() <= BEFORE_MAX);
         let before = before.map(|listed| listed.into_iter().map(|(upload, _)| upload.id).collect());
@@ -64,17 +64,17 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// The intent as it was recorded last.
+    /// The intent as it was last recorded.
     pub(crate) fn intent(&self) -> UploadIntent {
         self.intent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// An intent is recorded.
+    /// Whether an intent was recorded, so that the request may have been sent.
     pub(crate) fn was_sent(&self) -> bool {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// The ledger could not be written, so nothing was sent.
+    /// Whether the ledger could not be written, so that the last request was not sent.
     pub(crate) fn was_unwritten(&self) -> bool {
         self.unwritten.load(Ordering::Relaxed)
     }
@@ -96,19 +96,19 @@ impl BeforeSending for Asking<'_> {
     }
 }
 
-/// What a look at a key's uploads says of one that was asked for.
+/// What a look at a key's uploads shows of the requested one.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
-    /// It was there, and is aborted.
+    /// It existed, and is aborted.
     Aborted,
-    /// Nothing is there that was not there before.
+    /// No upload is new.
     Nothing,
-    /// Any of these may be it, or none. Empty where the store does not list uploads.
+    /// Any of these may be it, or none. Empty if the store does not list uploads.
     Doubtful(Vec<String>),
 }
 
-/// Looks for an upload, and aborts it where it can only be ours. Where the lead has moved, nothing is
-/// aborted: applications upload there now.
+/// Looks for an upload, and aborts it if it can only be ours and `may_abort` allows it. It does not once the
+/// lead has moved: applications upload there now.
 async fn look(store: &dyn ObjectStore, asked: &Unclaimed, may_abort: bool) -> Result<Seen> {
     let listed = match store.list_uploads(&asked.key).await {
         Ok(listed) => listed,
@@ -128,16 +128,16 @@ async fn look(store: &dyn ObjectStore, asked: &Unclaimed, may_abort: bool) -> Re
     Ok(Seen::Doubtful(new.into_iter().map(|(upload, _)| upload.id).collect()))
 }
 
-/// An upload as it is listed, with its beginning by the store's clock, where the store says that.
+/// A listed upload, with its beginning by the store's clock if the store tells it.
 type Listed = (Upload, Option<Timestamp>);
 
-/// Those that were not there before, as far as that is known.
+/// The uploads that were not there before, as far as that is known.
 fn new_since(asked: &Unclaimed, listed: Vec<Listed>) -> Vec<Listed> {
     let known = |upload: &Upload| asked.before.as_ref().is_some_and(|before| before.contains(&upload.id));
     listed.into_iter().filter(|(upload, _)| !known(upload)).collect()
 }
 
-/// The one that began when we asked, where it is known what was there before and no other began then.
+/// The upload that began at the time of our request, if the earlier uploads are known and no other began then.
 fn ours<'a>(asked: &Unclaimed, new: &'a [Listed]) -> Option<&'a Upload> {
     asked.before.as_ref()?;
     let then = |begun: &Option<Timestamp>| begun.is_none_or(|begun| (begun.0 - asked.at.0).abs() <= BEGUN_MS_MAX);
@@ -146,7 +146,7 @@ fn ours<'a>(asked: &Unclaimed, new: &'a [Listed]) -> Option<&'a Upload> {
     began_then.next().is_none().then_some(one)
 }
 
-/// Settles a request whose answer was lost a moment ago, as far as that can be.
+/// Settles a request whose answer was just lost, as far as possible.
 pub(crate) async fn lost(copier: &Copier, follower: &Follower, intent: UploadIntent) -> Result<()> {
     let asked = asked(intent);
     let ids = match look(&*follower.store, &asked, true).await? {
@@ -160,7 +160,7 @@ pub(crate) async fn lost(copier: &Copier, follower: &Follower, intent: UploadInt
     keep(copier, follower, Unclaimed { ids, ..asked }).await
 }
 
-/// Settles a request of an earlier process, or one that is given up; what nobody can tell stays.
+/// Settles a request of an earlier process, or one that is given up; a doubtful one stays unclaimed.
 pub(crate) async fn drop_nameless(copier: &Copier, follower: &Follower, intent: UploadIntent) -> Result<()> {
     let asked = asked(intent);
     if let Seen::Doubtful(ids) = look(&*follower.store, &asked, true).await? {
@@ -170,8 +170,8 @@ pub(crate) async fn drop_nameless(copier: &Copier, follower: &Follower, intent: 
     Ok(())
 }
 
-/// Looks again at every upload of a dataset that is unclaimed at one target, or at all. Returns how many
-/// were aborted. What cannot be looked at is looked at by the next run.
+/// Looks again for every unclaimed upload of a dataset, at one target or at all. Returns how many
+/// were aborted. If a look fails, the next run repeats it.
 pub(crate) async fn look_again(
     copier: &Copier,
     target: Option<TargetIndex>,

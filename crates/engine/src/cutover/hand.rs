@@ -1,4 +1,4 @@
-//! What the steps of a cutover ask of the engine, and how a cutover halts.
+//! The interface of the engine for the steps of a cutover, and the reasons why a cutover halts.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -15,74 +15,74 @@ use migrate_core::{
     model::{DatasetName, Key, Timestamp},
 };
 
-/// What steps ask of the engine.
+/// The engine, as the steps of one dataset's cutover use it.
 #[async_trait]
 pub trait Hand: Debug + Send + Sync {
-    /// Where the dataset stands.
+    /// The dataset's state in the lifecycle.
     fn state(&self) -> State;
 
-    /// Takes an event into the dataset's state; returns once it is on disk.
+    /// Applies an event to the dataset's state; returns once the event is on disk.
     async fn happened(&self, event: Event) -> Result<(), Halt>;
 
     /// Compares both sides in full, now.
     async fn verify(&self) -> Result<Verified, Halt>;
 
-    /// Whether the run is to stop: then no step begins before the lead has moved.
+    /// Whether the run is to stop: then no step begins, unless a switch of the phase has begun.
     fn stops(&self) -> bool;
 
-    /// Waits until requests are to be dropped where they stand.
+    /// Waits until the run is to drop its requests.
     async fn cancelled(&self);
 
-    /// What was written at the old lead and at the new one since the final verification, by a listing of
+    /// Finds what was written at the old lead and at the new one since the final verification, by a listing of
     /// each; [`Halt::Interrupted`] as soon as the run is to stop.
     async fn changes(&self) -> Result<Changes, Halt>;
 
-    /// What was written at the old lead since the final verification, by one listing of it;
+    /// Finds and records what was written at the old lead since the final verification, by a listing of it;
     /// [`Halt::Interrupted`] as soon as the run is to stop.
     async fn late(&self) -> Result<Written, Halt>;
 
-    /// Tells people of writes that came too late.
+    /// Tells people of late writes.
     fn tell_late(&self, late: &Written);
 
-    /// A key as it may be shown.
+    /// A key, redacted if the plan says so.
     fn shown(&self, key: &Key) -> Key;
 
-    /// Waits, for a reason that people are told; cut short where the run is to stop.
+    /// Waits for a reason that people are told; [`Halt::Interrupted`] as soon as the run is to stop.
     async fn wait(&self, time: Duration, reason: &str) -> Result<(), Halt>;
 
-    /// When the route was switched, as far as the ledger knows.
+    /// When the route was switched; `None` if the ledger has no such event.
     async fn switched_at(&self) -> Result<Option<Timestamp>, Halt>;
 
     /// Tells people what a step does.
     fn tell(&self, step: &'static str, detail: &str);
 
-    /// The moment.
+    /// The current time.
     fn now(&self) -> Timestamp;
 
-    /// A name that no other attempt has.
+    /// A new name for an attempt, which no other attempt has.
     fn attempt(&self) -> String;
 }
 
-/// Records that are not what was compared.
+/// Records whose versions are not those that were compared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// At the old lead.
+    /// Those that changed at the old lead.
     pub old: Written,
-    /// At the new lead alone.
+    /// Those that changed at the new lead alone.
     pub new: Written,
 }
 
-/// Records that were written since, at one site.
+/// Records that were written at one site since the final verification.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
-    /// How many.
+    /// The number of records.
     pub count: u64,
-    /// The first of them, at most [`LATE_KEYS_MAX`].
+    /// Their first keys, at most [`LATE_KEYS_MAX`].
     pub keys: Vec<Key>,
 }
 
 impl Written {
-    /// Counts one more.
+    /// Adds one record.
     pub(crate) fn add(&mut self, key: Key) {
         self.count += 1;
         if self.keys.len() < LATE_KEYS_MAX {
@@ -91,36 +91,36 @@ impl Written {
     }
 }
 
-/// One dataset's cutover: what it is, where its route is, and who carries it out.
+/// One dataset's cutover: its move, its route, and the engine that carries it out.
 #[derive(Debug, Clone, Copy)]
 pub struct Cut<'a> {
-    /// What moves.
+    /// The move in the plan.
     pub what: &'a Move,
-    /// Its route.
+    /// The dataset's route.
     pub route: &'a RouteStore,
-    /// The engine.
+    /// The engine, for this dataset.
     pub hand: &'a dyn Hand,
 }
 
-/// Why a cutover did not go on.
+/// Why a cutover halted.
 #[derive(Debug, thiserror::Error)]
 pub enum Halt {
-    /// A step refused, and trying again changes nothing.
+    /// A step refused; another try would fail alike.
     #[error("{0}")]
     Refused(String),
-    /// The old lead was written to: what was compared is no longer what is there.
+    /// The old lead was written to, so the comparison is outdated.
     #[error("the data moved on: {0}")]
     MovedOn(String),
     /// Another dataset of the phase halted.
     #[error("it moves together with {0}, which did not come through")]
     WithOthers(DatasetName),
-    /// Whether the route was switched is not known; the next run finds out before anything else.
+    /// It is unknown whether the route was switched; the next run finds out first.
     #[error("whether the route {0} was switched is not known yet: run again to find out")]
     Unsettled(String),
     /// The run is to stop.
     #[error("the run was stopped")]
     Interrupted,
-    /// Something failed.
+    /// A request, a task or the ledger failed.
     #[error(transparent)]
     Failed(#[from] EngineError),
 }

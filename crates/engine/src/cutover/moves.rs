@@ -1,4 +1,4 @@
-//! A move of a dataset's lead, as the plan describes it.
+//! The move of a dataset's lead in the plan.
 
 use migrate_core::{
     lifecycle::State,
@@ -6,27 +6,27 @@ use migrate_core::{
     plan::{self, Dataset, Level},
 };
 
-/// What a cutover does to one dataset.
+/// The move of one dataset's lead.
 #[derive(Debug, Clone)]
 pub struct Move {
-    /// The dataset.
+    /// The dataset's name.
     pub dataset: DatasetName,
-    /// The site that leads until then.
+    /// The site that leads before the switch.
     pub from: SiteName,
-    /// The site that leads from then on.
+    /// The site that leads after the switch.
     pub to: SiteName,
-    /// The other sites that hold the dataset then, the old lead first.
+    /// The other sites that hold the dataset, the old lead first.
     pub followers: Vec<SiteName>,
     /// How thoroughly both sides are compared.
     pub level: Level,
     /// Whether the plan accepts that there is nothing to compare.
     pub accept_empty: bool,
-    /// How the plan wants it.
+    /// The plan's settings of the cutover.
     pub cutover: plan::Cutover,
 }
 
-/// What is said where a verification had nothing to compare, with what can be done about it: a mount that
-/// is not there and a prefix with a typing error look just like an empty source.
+/// The message for a verification that had nothing to compare, and the remedy: a missing mount
+/// and a mistyped prefix look just like an empty source.
 pub const NOTHING_COMPARED: &str = "0 records: nothing was compared, and so nothing is proved; look whether the \
      source is there and is the right one, and at include and exclude; if it is meant to be empty, set \
      accept_empty = true";
@@ -37,11 +37,11 @@ impl Move {
         matches!(state, State::Verified { compared: 0, .. }) && !self.accept_empty
     }
 
-    /// The move that the plan describes; `None` where the dataset's lead stays.
+    /// The move that the plan describes; `None` if the dataset's lead stays.
     pub fn of(dataset: &Dataset) -> Option<Self> {
         let cutover = dataset.cutover.clone()?;
         let sites = || dataset.targets.iter().map(|target| &target.at.site);
-        // The check has seen to it that the plan names the lead where there is a choice.
+        // The plan's check ensures that the plan names the lead if there is a choice.
         let to = dataset.lead.as_ref().or(sites().next())?.clone();
         let others = sites().filter(|site| **site != to).cloned();
         let followers = std::iter::once(dataset.source.site.clone()).chain(others).collect();

@@ -18,47 +18,47 @@ use migrate_core::{
     plan,
 };
 
-/// One step. Every method may be called again after a crash.
+/// One step of a cutover. Every method may be called again after a crash.
 #[async_trait]
 pub trait Step: Debug + Send + Sync {
-    /// Its name, as the documents have it.
+    /// The step's name, as in the documentation.
     fn name(&self) -> &'static str;
 
-    /// What it will do to this dataset, for people.
+    /// What the step will do to this dataset, for people.
     fn describe(&self, what: &Move) -> String;
 
-    /// Whether it can work; changes nothing.
+    /// Checks whether the step can work; changes nothing.
     async fn check(&self, cut: Cut<'_>) -> Result<(), Halt>;
 
-    /// Does it.
+    /// Does the step.
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt>;
 
-    /// Takes back what `apply` did, or part of it.
+    /// Takes back what `apply` did, even if it was cut short.
     async fn undo(&self, cut: Cut<'_>) -> Result<(), Halt>;
 
-    /// Whether the dataset is beyond this step already.
+    /// Whether the dataset is already beyond this step.
     fn is_behind(&self, state: &State) -> bool {
         state.moved_to().is_some()
     }
 
-    /// Whether it is the point of no return: from here on a dataset only goes forward.
+    /// Whether this step is the point of no return, after which a dataset only goes forward.
     fn is_final(&self) -> bool {
         false
     }
 }
 
-/// What one step leaves to the next.
+/// What one step leaves for later ones.
 #[derive(Debug, Default)]
 pub struct Carried {
-    /// The route as the gate saw it.
+    /// The route that the gate read.
     pub(crate) shown: Option<Shown>,
     /// The proof of the final verification.
     pub(crate) proof: Option<SwitchProof>,
 }
 
-/// The steps of a dataset's cutover.
+/// The steps of a dataset's cutover, in their order.
 pub fn steps(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
-    // Our own writes whose outcome is unknown come to rest in `settle`.
+    // Within `settle`, our own writes of unknown outcome come to rest.
     let quiet = cutover.quiet.max(cutover.settle);
     let watch = Watch { max_age: cutover.route_max_age };
     vec![
@@ -71,12 +71,12 @@ pub fn steps(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
     ]
 }
 
-/// The steps of a dataset whose route was switched, and of which nothing else is left.
+/// The steps that are left once a dataset's route was switched.
 pub fn steps_after_switch(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
     vec![Box::new(Watch { max_age: cutover.route_max_age })]
 }
 
-/// The route can be switched safely, and shows the lead that the plan moves.
+/// Checks that the route can be switched safely and shows the lead that the plan moves.
 #[derive(Debug)]
 struct Gate;
 
@@ -134,7 +134,7 @@ impl Step for Gate {
     }
 }
 
-/// Nothing fences the old lead, so it must be seen to be at rest.
+/// Waits, since nothing fences the old lead: the final verification then shows whether it was at rest.
 #[derive(Debug)]
 struct Quiet {
     time: Duration,
@@ -168,8 +168,8 @@ impl Step for Quiet {
     }
 }
 
-/// Both sides are compared in full, after the quiet time has passed: what was copied before it is still
-/// what is there.
+/// Compares both sides in full, after the quiet time has passed: writes since the copy show as
+/// differences.
 #[derive(Debug)]
 struct FinalVerify;
 
@@ -188,7 +188,7 @@ impl Step for FinalVerify {
     }
 
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
-        // The source may have been emptied since the gate.
+        // The source may have become empty since the gate.
         let proof = cut.hand.verify().await?.for_switch(cut.what.accept_empty);
         carried.proof = Some(proof.ok_or_else(|| Halt::Refused(NOTHING_COMPARED.to_owned()))?);
         Ok(())
@@ -199,8 +199,8 @@ impl Step for FinalVerify {
     }
 }
 
-/// A verification of much data takes long, and that of the phase's other datasets longer: right before
-/// the switch the old lead and the new one are listed once more, and nothing else.
+/// Lists the old lead and the new one once more, right before the switch: the verification of a large dataset, or
+/// of the phase's other datasets, may have taken long.
 #[derive(Debug)]
 struct LastLook;
 
@@ -240,7 +240,7 @@ impl Step for LastLook {
     }
 }
 
-/// The route shows the new lead.
+/// Makes the route show the new lead.
 #[derive(Debug)]
 struct Switch;
 
@@ -266,7 +266,7 @@ impl Step for Switch {
     }
 
     async fn undo(&self, cut: Cut<'_>) -> Result<(), Halt> {
-        // What was switched stays; what was only intended is made impossible.
+        // A switch that has happened stays; one that was only intended is made impossible.
         switch::settle(cut).await
     }
 
@@ -275,7 +275,7 @@ impl Step for Switch {
     }
 }
 
-/// Every client has read the route again; then the old lead is looked at once more.
+/// Waits until every client has read the route again, then lists the old lead once more.
 #[derive(Debug)]
 struct Watch {
     max_age: Duration,

@@ -2,11 +2,11 @@
 //!
 //! # A crash, or a lost answer
 //!
-//! The ledger holds the intent, with the attempt's name, before the route's store is asked. Whoever
-//! comes next reads the route ([`settle`]): where it shows the attempt, the switch has happened. Where
-//! it does not, the request may still be on its way, and must never arrive after a later verification
-//! was made for nothing. So the route is written once more as it is, under a new attempt's name: the
-//! late request then finds another version than the one that it names, and is refused by the store.
+//! The ledger holds the intent, with the attempt's name, before the route's store gets the request. The
+//! next process reads the route ([`settle`]): if it shows the attempt, the switch has happened. If
+//! not, the request may still be on its way, and must not take effect later, when its proof
+//! is outdated. So the route is written once more with the same lead, under a new attempt's name: the
+//! store then refuses the late request, because the version that it names is gone.
 
 use crate::{
     cutover::hand::{Cut, Halt},
@@ -18,7 +18,7 @@ use migrate_core::{
     model::{Epoch, SiteName},
 };
 
-/// Switches the route of a dataset that was verified just now, from the version that the gate saw.
+/// Switches the route of a dataset that was just verified, from the version that the gate saw.
 pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Shown>) -> Result<(), Halt> {
     if *proof.dataset() != cut.what.dataset {
         return Err(Halt::Refused(format!("the proof is that of {}", proof.dataset())));
@@ -27,7 +27,7 @@ pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Sho
     let lead = Lead { epoch, lead: cut.what.to.clone() };
     let attempt = cut.hand.attempt();
     let to = document(cut, lead.clone(), &cut.what.followers, &attempt);
-    // Clients obey the age of the document that they have read.
+    // Clients obey the maximum age in the document that they have read.
     let max_age_s = shown.map_or(0, |shown| shown.document.max_age_s).max(to.max_age_s);
     let route = cut.route.place().to_owned();
     cut.hand.happened(Event::SwitchIntended { lead: lead.clone(), attempt, route, max_age_s }).await?;
@@ -42,19 +42,19 @@ pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Sho
             Err(Halt::Refused(reason))
         }
         Ok(Swapped::Unsettled) => Err(Halt::Unsettled(cut.route.location().to_owned())),
-        // Refused, and nothing can be on its way.
+        // The store refused it, so no request is on its way.
         Err(error) if !error.outcome_unknown() => {
             let reason = error.to_string();
             cut.hand.happened(Event::SwitchAbandoned { reason }).await?;
             Err(error.into())
         }
-        // The intent stands: whether the store acted is found out before anything else is done.
+        // The intent stays: the next run first finds out whether the store acted.
         Err(error) => Err(error.into()),
     }
 }
 
-/// Finds out whether a switch that was intended has happened, and makes sure that it cannot happen
-/// later where it has not. Nothing to do where none was intended.
+/// Finds out whether an intended switch has happened, and if not, makes sure that it cannot happen
+/// later. Does nothing if none was intended.
 pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
     let State::Switching { lead, attempt, route, .. } = cut.hand.state() else { return Ok(()) };
     if route != cut.route.place() {
@@ -70,7 +70,7 @@ pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
     }
     let abandoned = Event::SwitchAbandoned { reason: "it was cut off before the route was switched".to_owned() };
     if shown.as_ref().is_some_and(|shown| shown.document.epoch >= lead.epoch) {
-        // Somebody else has moved on: the version that our request names is gone.
+        // Another process has moved the lead on: the version that our request names is gone.
         return cut.hand.happened(abandoned).await;
     }
     let (old, followers) = if let Some(Shown { document, .. }) = &shown {
@@ -84,7 +84,7 @@ pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
         Swapped::Lost(Some(now)) if now.document.attempt == attempt => {
             cut.hand.happened(Event::Switched { lead }).await
         }
-        // The version that the late request names is still there, so it may still be taken.
+        // The version that the late request names is still there, so the store may still accept the request.
         Swapped::Lost(now) if differs(shown.as_ref(), now.as_deref()).is_none() => {
             Err(Halt::Refused(lost(cut, shown.as_ref(), now.as_deref())))
         }
@@ -93,7 +93,7 @@ pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
     }
 }
 
-/// Why a swap was refused, as far as the route itself tells.
+/// Why a swap was refused, as far as the route itself shows.
 fn lost(cut: Cut<'_>, read: Option<&Shown>, now: Option<&Shown>) -> String {
     let location = cut.route.location();
     match differs(read, now) {

@@ -1,4 +1,4 @@
-//! The datasets of a phase, cut over together.
+//! Cuts over the datasets of a phase together.
 
 use std::pin::pin;
 
@@ -15,15 +15,15 @@ use crate::cutover::{
 /// One step of a dry run.
 #[derive(Debug)]
 pub struct CheckedStep {
-    /// Its name.
+    /// The step's name.
     pub name: &'static str,
-    /// What it would do.
+    /// What the step would do, as text.
     pub describe: String,
-    /// Whether it could.
+    /// Why the step would halt, if it would.
     pub checked: Result<(), Halt>,
 }
 
-/// Checks every step that a cutover would take, and changes nothing.
+/// Checks every step that is left of a cutover, and changes nothing.
 pub async fn dry_run(cut: Cut<'_>) -> Vec<CheckedStep> {
     let mut checked = Vec::new();
     for step in steps(&cut.what.cutover) {
@@ -41,16 +41,16 @@ fn left(cut: &Cut<'_>) -> Vec<Box<dyn Step>> {
     if cut.hand.state().moved_to().is_some() { steps_after_switch(cutover) } else { steps(cutover) }
 }
 
-/// Cuts the datasets over, step by step: none begins a step before all are through the one before
-/// it. Where one halts before the switch, or the run is to stop, all take back what they did; from the
-/// switch on, each goes on for itself. The answers come in the order of `cuts`.
+/// Cuts the datasets over, step by step: none begins a step before all have finished the one before
+/// it. If one halts before the switch, or the run is to stop, all take back what they did; from the
+/// switch on, each goes on by itself. The results are in the order of `cuts`.
 pub async fn together(cuts: &[Cut<'_>]) -> Vec<Result<(), Halt>> {
     let lists: Vec<_> = cuts.iter().map(left).collect();
     let mut carried: Vec<_> = cuts.iter().map(|_| Carried::default()).collect();
     let mut ended: Vec<Result<(), Halt>> = cuts.iter().map(|_| Ok(())).collect();
     let mut final_step_began = cuts.iter().any(|cut| cut.hand.state().moved_to().is_some());
     for number in 0..lists.iter().map(Vec::len).max().unwrap_or(0) {
-        // Asked once for all: a stop between two switches would part the leads of the phase.
+        // Asked once for all: a stop between two switches would separate the leads of the phase.
         if !final_step_began && cuts.iter().any(|cut| cut.hand.stops()) {
             ended.fill_with(|| Err(Halt::Interrupted));
             undo(cuts, number, &mut ended).await;
@@ -62,7 +62,7 @@ pub async fn together(cuts: &[Cut<'_>]) -> Vec<Result<(), Halt>> {
                     Some(step) => {
                         cut.hand.tell(step.name(), &step.describe(cut.what));
                         let applied = step.apply(*cut, carried);
-                        // The switch alone is not cut: half of it would have to be found out about.
+                        // Only the switch is not cancelled: the outcome of a half would have to be found out.
                         if step.is_final() { applied.await } else { unless_cancelled(*cut, applied).await }
                     }
                     None => Ok(()),
@@ -85,7 +85,7 @@ pub async fn together(cuts: &[Cut<'_>]) -> Vec<Result<(), Halt>> {
     ended
 }
 
-/// Has the datasets that came through a step halt too, because of the first one that did not.
+/// Halts the datasets that finished a step too, because of the first one that did not.
 fn halt_with_others<'a>(names: impl Iterator<Item = &'a DatasetName>, ended: &mut [Result<(), Halt>]) {
     let first = names.zip(ended.iter()).find(|(_, ended)| ended.is_err()).map(|(name, _)| name.clone());
     let Some(first) = first else { return };
@@ -94,7 +94,7 @@ fn halt_with_others<'a>(names: impl Iterator<Item = &'a DatasetName>, ended: &mu
     }
 }
 
-/// Does it, unless requests are to be dropped.
+/// Applies a step, unless requests are to be dropped before it ends.
 async fn unless_cancelled(cut: Cut<'_>, apply: impl Future<Output = Result<(), Halt>>) -> Result<(), Halt> {
     match select(pin!(apply), cut.hand.cancelled()).await {
         Either::Left((applied, _)) => applied,
@@ -102,8 +102,8 @@ async fn unless_cancelled(cut: Cut<'_>, apply: impl Future<Output = Result<(), H
     }
 }
 
-/// Takes the steps up to this one back, the last one first. What cannot be taken back is told in
-/// place of why it halted: it is the more urgent.
+/// Takes back the steps up to this one, the last one first. If an undo fails, its error replaces the reason of the
+/// halt, because it is more urgent.
 async fn undo(cuts: &[Cut<'_>], number: usize, ended: &mut [Result<(), Halt>]) {
     for (cut, ended) in cuts.iter().zip(ended) {
         for step in steps(&cut.what.cutover).iter().take(number + 1).rev() {

@@ -1,14 +1,14 @@
-//! Gives datasets up, before their lead has moved: takes back what was added for them.
+//! Gives up datasets whose lead has not moved, and takes back what was added for them.
 //!
-//! Unfinished uploads are aborted and approvals withdrawn. What was copied stays, unless it is to be
-//! discarded: then exactly those objects are deleted that this migration wrote, as their evidence
-//! shows, and that nobody has written over since, each under the condition that it is still the version that was written. A
-//! dataset whose lead has moved is refused: its targets are what applications use.
+//! Unfinished uploads are aborted and approvals withdrawn. Copied objects stay, unless they are to be
+//! discarded: then an object is deleted only if this migration wrote it, as its evidence
+//! shows, and no other writer has replaced it, under the condition that it is still the written version. A
+//! dataset whose lead has moved is refused: applications use its targets.
 //!
-//! The ledger says that a dataset is given up before anything of it is taken back: whatever was proved of it
-//! is not claimed any more from there on, also if the rest fails or is cut short.
+//! The ledger records that a dataset is given up before anything is taken back: from there on its proof no longer
+//! holds, also if the rest fails or is cut short.
 //!
-//! Every step may be repeated: what was cut off is gone on with by the same command.
+//! Every step may be repeated: after an interruption the same command goes on.
 
 use std::sync::Arc;
 
@@ -42,21 +42,21 @@ const PAGE: usize = 256;
 /// Why a dataset is not given up yet.
 const STOPPED: &str = "it was stopped: the same command goes on";
 
-/// What became of one object that was to be discarded.
+/// The fate of one object that was to be discarded.
 enum Fate {
     Deleted,
-    /// It was not there any more.
+    /// The object was already gone.
     Gone,
-    /// It is another version than the one that was written.
+    /// The object stays: this migration did not write the version that is there.
     Kept,
     Failed(StoreError),
 }
 
 impl Run<'_> {
-    /// Gives the datasets up. What stands in the way of one does not hold the others.
+    /// Gives the datasets up. An obstacle to one does not stop the others.
     pub(crate) async fn abort(&self, options: &AbortOptions) -> Result<Vec<Aborted>, EngineError> {
         let mut ends = Vec::new();
-        // A run that was stopped for this drains already; only a further word stops the abort.
+        // A run that was stopped for this abort already drains; only a further request to stop ends the abort.
         let drained = self.shutdown.is_draining();
         let stops = || self.shutdown.is_cancelled() || (!drained && self.shutdown.is_draining());
         for dataset in asked(self.plan, &[], &options.datasets) {
@@ -144,7 +144,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Deletes what was written; `false` where it did not come to its end.
+    /// Deletes the written objects; `false` if it was stopped before its end.
     async fn discard(
         &self,
         dataset: &Dataset,
@@ -185,7 +185,7 @@ impl Run<'_> {
     }
 }
 
-/// Counts one object's fate; what is to be recorded of it.
+/// Counts one object's fate; returns the record to write.
 fn settled(
     copier: &Copier,
     target: TargetIndex,
@@ -197,7 +197,7 @@ fn settled(
     match fate {
         Fate::Deleted => end.discarded += 1,
         Fate::Gone => end.gone += 1,
-        // It is somebody else's now: what is known of it no longer holds.
+        // The object is not ours, or no longer: its pair is of no use.
         Fate::Kept => end.kept += 1,
         Fate::Failed(error) => {
             failed.get_or_insert(error);
@@ -218,7 +218,7 @@ async fn delete(follower: &Follower, key: &Key, pair: &Pair) -> Fate {
         }
         Err(error) => return Fate::Failed(error),
     };
-    // What was found there and was equal already has no evidence: it was not written by us.
+    // An object that was found equal has no evidence: this migration did not write it.
     if pair.evidence.is_none() || !pair.target.agrees_with(&shown) {
         return Fate::Kept;
     }

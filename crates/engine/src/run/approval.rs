@@ -1,7 +1,7 @@
-//! Approvals: nobody's lead moves without somebody's word.
+//! Approvals: no lead moves until a person has approved its phase.
 //!
-//! An approval is recorded with who gave it and when, and binds what was approved: where the plan's
-//! cutover of the phase changes afterwards, it no longer holds and has to be given again.
+//! An approval is recorded with the approver's name and the time, and binds the approved cutover: if the plan's
+//! cutover of the phase changes afterwards, the approval no longer holds and must be given again.
 
 use std::pin::pin;
 
@@ -24,7 +24,7 @@ use migrate_core::{
 };
 use migrate_ledger::{Approval, Record};
 
-/// What an approval of this phase binds: which leads move where, and all that decides how safely.
+/// The digest of what an approval of this phase binds: which leads move to which site, and all that decides how safely.
 pub fn binds(plan: &Plan, phase: &Phase) -> String {
     let moves =
         phase.datasets.iter().filter_map(|dataset| Some((dataset, Move::of(dataset)?))).map(|(dataset, what)| {
@@ -50,7 +50,7 @@ pub fn binds(plan: &Plan, phase: &Phase) -> String {
 }
 
 impl Run<'_> {
-    /// Whether the phase may be cut over: somebody has said so before, or does now.
+    /// Whether the phase may be cut over: it was approved before, or the approver approves it now.
     pub(crate) async fn is_approved(&self, phase: &Phase) -> Result<bool, EngineError> {
         let binds = binds(self.plan, phase);
         if self.was_approved(phase, &binds).await? {
@@ -62,20 +62,20 @@ impl Run<'_> {
         let ready = Ready { phase: phase.name.clone(), proofs, moves };
         self.sink.tell(Event::NeedsApproval { phase: phase.name.clone(), datasets });
         if self.withdrawn.lock().await.contains(&phase.name) {
-            // An approval that was given when this run began would be given again.
+            // It was withdrawn, and an approval from the start of this run would only be given again.
             return Ok(false);
         }
-        // Who is asked may take hours; a run that is to stop does not wait for him.
+        // An approver may take hours to answer; a run that is to stop does not wait.
         let draining = pin!(self.shutdown.draining());
         let asked = match future::select(self.options.approver.approve(&ready), draining).await {
             Either::Left((answer, _)) => answer,
             Either::Right(((), _)) => None,
         };
         let Some(by) = asked else {
-            // Somebody else may have approved it meanwhile.
+            // Another command may have approved it meanwhile.
             return self.was_approved(phase, &binds).await;
         };
-        // It may have been withdrawn while somebody was asked.
+        // The approval may have been withdrawn while the approver was asked.
         let withdrawn = self.withdrawn.lock().await;
         if withdrawn.contains(&phase.name) {
             return Ok(false);

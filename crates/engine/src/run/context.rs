@@ -1,4 +1,4 @@
-//! What everything in a run shares.
+//! The shared parts of a run.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +28,7 @@ use migrate_core::{
 };
 use migrate_ledger::{Ledger, LedgerError, Record};
 
-/// Everything that a run shares.
+/// The parts that all tasks of a run share.
 pub(crate) struct Run<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) sites: &'a Sites,
@@ -38,44 +38,44 @@ pub(crate) struct Run<'a> {
     pub(crate) budget: Budget,
     pub(crate) sink: Sink,
     pub(crate) shutdown: Shutdown,
-    /// An abort that another command has asked for.
+    /// The abort that another command has asked for, if any.
     pub(crate) abort: AbortAsked,
-    /// The phase whose leads are being moved.
+    /// The phase whose leads are being moved, if any.
     pub(crate) moving: Moving,
-    /// Phases whose approval was withdrawn, or forbidden beforehand, while this run works: they are approved only
-    /// by another command. Held while a withdrawal is carried out, and while a lead begins to move.
+    /// Phases whose approval another command withdrew or forbade beforehand while this run works: only
+    /// another command can approve them. Locked during a withdrawal, and while a lead begins to move.
     pub(crate) withdrawn: Mutex<BTreeSet<PhaseName>>,
 }
 
-/// An abort that a run was asked for: it stops, and then carries it out.
+/// An abort that a run was asked for: the run stops, and then carries it out.
 #[derive(Debug, Default)]
 pub(crate) struct AbortAsked(Lock<Option<(String, AbortOptions)>>);
 
 impl AbortAsked {
-    /// What was asked, with the request's name.
+    /// Takes the abort, with the id of its request.
     pub(crate) fn take(&self) -> Option<(String, AbortOptions)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Whether it is this request that is to be carried out.
+    /// Whether this request is the abort to carry out.
     pub(crate) fn is(&self, id: &str) -> bool {
         let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         asked.as_ref().is_some_and(|(asked, _)| asked == id)
     }
 
-    /// Takes it as the one to be carried out; `false` where there is another one.
+    /// Sets the abort to carry out; `false` if there is already another one.
     pub(crate) fn ask(&self, id: &str, options: AbortOptions) -> bool {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         asked.get_or_insert((id.to_owned(), options)).0 == id
     }
 }
 
-/// The phase whose leads a run is moving, or about to.
+/// The phase whose leads a run is moving or about to move.
 #[derive(Debug, Default)]
 pub(crate) struct Moving(Lock<Option<PhaseName>>);
 
 impl Moving {
-    /// From now on it is this one, or none.
+    /// Sets the phase, or none.
     pub(crate) fn set(&self, phase: Option<&PhaseName>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase.cloned();
     }
@@ -85,7 +85,7 @@ impl Moving {
     }
 }
 
-/// Gives work a run to work with, and a scribe who writes for it until it ends.
+/// Does work with a run, and writes its records by a scribe until the work ends.
 pub(crate) async fn with_run<T>(
     plan: &Plan,
     sites: &Sites,
@@ -106,10 +106,10 @@ pub(crate) async fn with_run<T>(
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;
         run.sites.adopt_places(Some(&run.journal.ledger)).await?;
         run.sites.drive(&run.journal.ledger).await?;
-        // The work of a whole run is a large future; it goes to the heap once.
+        // The future of a whole run is large, so it goes to the heap once.
         Box::pin(work(&run)).await
     };
-    // The journal goes with `work`, and the scribe ends when its last sender is gone.
+    // `work` owns the journal, and the scribe ends when the journal's last sender is gone.
     futures::join!(work, scribe)
 }
 
@@ -123,7 +123,7 @@ impl Run<'_> {
         state_of(&self.journal.ledger, dataset).await
     }
 
-    /// Refuses a dataset that means something else than when it began.
+    /// Refuses a dataset whose meaning has changed since it began.
     pub(crate) async fn check_meaning(&self, dataset: &Dataset) -> Result<(), EngineError> {
         match self.journal.ledger.meaning(&dataset.name).await? {
             Some(begun) => same_meaning(&dataset.name, &begun, &meaning_of(self.plan, dataset)),
@@ -140,7 +140,7 @@ impl Run<'_> {
         self.commit(vec![Record::DatasetBegun { dataset: dataset.name.clone(), meaning }]).await
     }
 
-    /// Opens a dataset's stores; targets that nobody has probed yet are probed.
+    /// Opens a dataset's stores; targets are probed unless the ledger knows them.
     pub(crate) async fn open(&self, dataset: &Dataset) -> Result<DatasetStores, EngineError> {
         self.sites.open(self.plan, dataset, Some(&self.journal), &self.sink).await
     }

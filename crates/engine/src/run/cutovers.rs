@@ -1,7 +1,7 @@
 //! Moves the leads of a phase whose datasets are all proved.
 //!
-//! The steps themselves are those of [`cutover`](crate::cutover). Here it is decided when they may begin,
-//! and what follows from how they ended.
+//! The steps are those of [`cutover`](crate::cutover). This module decides when they may begin,
+//! and what follows from their end.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ use migrate_core::{
 };
 
 impl Run<'_> {
-    /// Cuts over what of the phase is ready; the places of those datasets that have moved on since they
-    /// were verified, and must be copied and proved once more before the next attempt.
+    /// Cuts over the datasets of a ready phase. Returns the places of those whose lead has moved on since they were
+    /// verified: they must be copied and proved once more before the next attempt.
     pub(crate) async fn cut_over(
         &self,
         phase: &Phase,
@@ -40,7 +40,7 @@ impl Run<'_> {
         if self.options.goal < Goal::CutOver || self.shutdown.is_draining() || !active.iter().any(moves) {
             return nothing;
         }
-        // What an earlier run has switched is watched whatever becomes of the others.
+        // Datasets that an earlier run has switched are watched, even if the others are not ready.
         let switched = |active: &Active| matches!(active.state, State::Switched { .. });
         self.take_through(active, &switched, outcome).await?;
         if outcome.stopped.is_some() || !active.iter().any(moves) {
@@ -55,10 +55,10 @@ impl Run<'_> {
         if refuse_empty(active, &moves, outcome) {
             return nothing;
         }
-        // Set before the approval is looked at: one that is withdrawn from here on stops the run.
+        // Set before the approval is read: a withdrawal from here on stops the run.
         self.moving.set(Some(&phase.name));
         let approved = self.is_approved(phase).await?;
-        // A run that is to stop goes no further, whatever was approved.
+        // A run that is to stop goes no further, even if the phase is approved.
         if self.shutdown.is_draining() {
             self.moving.set(None);
             return nothing;
@@ -75,8 +75,8 @@ impl Run<'_> {
         again
     }
 
-    /// Takes those datasets through what is left of their cutover, together; the places of those that
-    /// have moved on.
+    /// Takes these datasets together through the rest of their cutover. Returns the places of those whose lead has
+    /// moved on.
     async fn take_through(
         &self,
         active: &mut [Active],
@@ -110,7 +110,7 @@ impl Run<'_> {
         Ok(if outcome.stopped.is_none() { again } else { Vec::new() })
     }
 
-    /// What a dataset waits for whose cutover has halted.
+    /// What a dataset with a halted cutover waits for.
     fn waits_for(&self, halt: &Halt, from: &SiteName) -> WaitsFor {
         match halt {
             Halt::MovedOn(detail) => WaitsFor::Rest { site: from.clone(), detail: detail.clone() },
@@ -121,7 +121,7 @@ impl Run<'_> {
         }
     }
 
-    /// A dataset of the phase that is not proved, or not part of this run and not where it is to be.
+    /// A dataset of the phase that is not proved, or that is not part of this run and has not reached its goal.
     async fn not_ready(&self, phase: &Phase, active: &[Active]) -> Result<Option<DatasetName>, EngineError> {
         for dataset in &phase.datasets {
             let ready = match active.iter().find(|active| active.plan.name == dataset.name) {
@@ -135,12 +135,12 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Refuses what would write the source's data to a target, where the route says that another site
-    /// leads: the ledger may be a new one, or another operator's, and know nothing of that.
+    /// Refuses to write the source's data to a target if the route shows that another site
+    /// leads: a new ledger, or another operator's, does not know of that move.
     pub(crate) async fn source_must_lead(&self, dataset: &Dataset) -> Result<(), EngineError> {
         let Some(route) = dataset.cutover.as_ref().map(|cutover| &cutover.route) else { return Ok(()) };
         if route.scheme == Scheme::DynamoDb {
-            // Refused wherever a run would go as far as the cutover; nothing can have moved there.
+            // A run refuses such a route before it would cut over, so no lead can have moved there.
             return Ok(());
         }
         let route = self.sites.open_route_to_look(self.plan, dataset, route, None, false).await?;
@@ -156,7 +156,7 @@ impl Run<'_> {
         }
     }
 
-    /// Refuses a plan that wants the lead elsewhere than where it has moved: nothing carries that out.
+    /// Refuses a plan that wants another lead than the one that has moved: no run can move it on.
     pub(crate) fn leads_as_planned(&self, dataset: &Dataset, moved: &Lead) -> Result<(), EngineError> {
         match Move::of(dataset) {
             Some(what) if what.to == moved.lead => Ok(()),
@@ -170,7 +170,7 @@ impl Run<'_> {
         }
     }
 
-    /// Finds out whether a switch that an earlier run intended has happened.
+    /// Finds out whether a switch that an earlier run has intended happened.
     pub(crate) async fn settle_switch(
         &self,
         dataset: &Dataset,
@@ -192,7 +192,7 @@ impl Run<'_> {
     }
 }
 
-/// Refuses the phase where nothing of one of its datasets was there to compare: nobody is to be asked
+/// Refuses the phase if one of its datasets had nothing to compare: no operator is asked
 /// to approve that.
 fn refuse_empty(active: &mut [Active], moves: &dyn Fn(&Active) -> bool, outcome: &mut RunOutcome) -> bool {
     let lacks = |active: &Active| Move::of(&active.plan).is_some_and(|what| what.lacks_proof(&active.state));
@@ -210,7 +210,7 @@ fn cut<'a>(hand: &'a EngineHand<'_>) -> Cut<'a> {
     Cut { what: &hand.what, route: &hand.route, hand }
 }
 
-/// What stops the run; `None` where nothing failed.
+/// The error that stops the run; `None` if the halt is none.
 fn error(halt: Halt, dataset: &DatasetName) -> Option<EngineError> {
     match halt {
         Halt::Refused(reason) => Some(EngineError::NotCutOver { dataset: dataset.clone(), reason }),

@@ -1,7 +1,7 @@
-//! What a phase does next. Decided here; done by [`shards`](super::shards), [`phases`](super::phases) and
-//! [`cutovers`](super::cutovers).
+//! Decides what a phase does next; [`shards`](super::shards), [`phases`](super::phases) and
+//! [`cutovers`](super::cutovers) do it.
 //!
-//! A decider takes an [`Ended`] and returns what follows from it, and says what can be begun. It awaits nothing and
+//! A decider takes an [`Ended`] and returns what follows from it, and tells what can begin. It awaits nothing and
 //! knows no store, task or ledger, so every decision has a test of its own.
 //!
 //! # Rules
@@ -10,7 +10,7 @@
 //! - A dataset does one thing beside its shards at a time: a search for a key to split at, its leftovers, or a
 //!   verification. Leftovers and verifications begin when no shard is queued or running.
 //! - While the run drains, nothing is begun.
-//! - A dataset that cannot go on ends; if the reason is not of its own, the run drains.
+//! - A dataset that cannot go on ends; if the reason is not its own, the run drains.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,7 +22,7 @@ use migrate_core::{
 /// What is due for a dataset once its shards have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// What the shards of its pass left over.
+    /// The leftovers of its pass.
     Leftovers,
     /// A verification.
     Verification,
@@ -50,39 +50,39 @@ pub(crate) enum Ended {
     ShardStopped(ShardId),
     /// A search for a key to split a shard at; `None` if there was none.
     Search(ShardId, Option<Key>),
-    /// The leftovers are done with; `false` if the run stopped them.
+    /// The leftovers ended; `false` if the run stopped them.
     Leftovers(bool),
-    /// A verification came to an answer; `false` if the run stopped it.
+    /// A verification ended; `false` if the run stopped it.
     Verification(bool),
-    /// A shard, the leftovers or a verification failed. `blocking` if trying again changes nothing.
+    /// A shard, the leftovers or a verification failed.
     Failed {
-        /// The shard, if it was one.
+        /// The shard, if a shard failed.
         shard: Option<ShardId>,
-        /// The reason is the dataset's own: a plan or data that block it.
+        /// Whether the reason is the dataset's own: its plan or data block it, so another try fails alike.
         blocking: bool,
     },
 }
 
-/// What follows.
+/// What a dataset or the run does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// A worker takes this shard.
     Hand(ShardId),
-    /// A key is searched at which to split this shard.
+    /// A search begins for a key at which to split this shard.
     Search(ShardId),
     /// The shard is split at this key.
     Split(ShardId, Key),
-    /// The shard is not searched again before it has seen as many rows again.
+    /// The shard is searched again only after it has seen `split_rows_min` more rows.
     LetRest(ShardId),
-    /// What the shards left over is begun.
+    /// The leftovers begin.
     BeginLeftovers,
-    /// A verification is begun.
+    /// A verification begins.
     BeginVerification,
     /// The pass ends.
     EndPass,
-    /// What the verification found is taken.
+    /// The result of the verification is taken.
     TakeVerification,
-    /// A shard stopped although nothing asked it to: the dataset cannot end its pass.
+    /// A shard stopped although the run does not drain: the dataset cannot end its pass.
     Unfinished,
     /// The run takes no new work.
     Drain,
@@ -93,17 +93,17 @@ pub(crate) enum Decision {
 struct Lane {
     due: Due,
     queue: VecDeque<ShardId>,
-    /// The shards under way.
+    /// Its shards under way.
     running: Vec<ShardId>,
-    /// Something beside its shards is under way.
+    /// Whether a search, its leftovers or a verification is under way.
     busy: bool,
     ended: bool,
 }
 
-/// Decides for the datasets of one phase, each under its number.
+/// Decides for the datasets of one phase, each under its place in the phase's work.
 #[derive(Debug)]
 pub(crate) struct Decider {
-    /// Tasks at once.
+    /// Tasks under way at which no shard is handed out and no search begins.
     tasks_max: usize,
     /// Rows that a shard must have seen before it is split.
     split_rows_min: u64,
@@ -111,35 +111,35 @@ pub(crate) struct Decider {
 }
 
 impl Decider {
-    /// No dataset yet.
+    /// A decider without datasets.
     pub(crate) fn new(tasks_max: usize, split_rows_min: u64) -> Self {
         Self { tasks_max, split_rows_min, lanes: BTreeMap::new() }
     }
 
-    /// A dataset comes in, or into a new state, with these shards to do.
+    /// Adds a dataset for which this is due once these shards have ended.
     pub(crate) fn enter(&mut self, dataset: usize, due: Due, shards: impl IntoIterator<Item = ShardId>) {
         let queue = shards.into_iter().collect();
         self.lanes.insert(dataset, Lane { due, queue, running: Vec::new(), busy: false, ended: false });
     }
 
-    /// A dataset has come into a state in which this is due.
+    /// Sets what is due in the new state of a dataset.
     pub(crate) fn came_to(&mut self, dataset: usize, due: Due) {
         self.lane(dataset).due = due;
     }
 
-    /// A part of a running shard was split off.
+    /// Queues a shard that was split off a running one.
     pub(crate) fn queue(&mut self, dataset: usize, shard: ShardId) {
         self.lane(dataset).queue.push_back(shard);
     }
 
-    /// A dataset does nothing more in this phase.
+    /// Ends a dataset: it does nothing more in this phase.
     pub(crate) fn end(&mut self, dataset: usize) {
         let lane = self.lane(dataset);
         lane.ended = true;
         lane.queue.clear();
     }
 
-    /// Whether a dataset has come to its end.
+    /// Whether a dataset does nothing more in this phase.
     pub(crate) fn has_ended(&self, dataset: usize) -> bool {
         self.lanes.get(&dataset).is_some_and(|lane| lane.ended)
     }
@@ -148,7 +148,7 @@ impl Decider {
         self.lanes.get_mut(&dataset).expect("a dataset enters before anything happens to it")
     }
 
-    /// What can be begun now. `rows` says how many rows a running shard has seen.
+    /// What can begin now. `rows` returns how many rows a running shard has seen.
     pub(crate) fn begin(&mut self, draining: bool, rows: impl Fn(usize, ShardId) -> u64) -> Vec<(usize, Decision)> {
         if draining {
             return Vec::new();
@@ -184,7 +184,7 @@ impl Decider {
         self.lanes.values().map(|lane| lane.running.len() + usize::from(lane.busy)).sum()
     }
 
-    /// The running shard that has seen most rows: it is the likeliest to have much left.
+    /// The running shard that has seen the most rows: it is the likeliest to have many left.
     fn splittable(&self, rows: &impl Fn(usize, ShardId) -> u64) -> Option<(usize, ShardId)> {
         let idle = self.lanes.iter().filter(|(_, lane)| !lane.busy);
         let running = idle.flat_map(|(dataset, lane)| lane.running.iter().map(move |shard| (*dataset, *shard)));
@@ -193,7 +193,7 @@ impl Decider {
         Some((most.1, most.2))
     }
 
-    /// What follows from the end of a task of a dataset.
+    /// What follows from the end of a dataset's task.
     pub(crate) fn take(&mut self, dataset: usize, ended: Ended, draining: bool) -> Vec<Decision> {
         let lane = self.lane(dataset);
         match ended {
@@ -233,14 +233,14 @@ impl Decider {
         }
     }
 
-    /// A dataset ends; the others finish what they have under way.
+    /// Ends a dataset; if `drains`, the others finish only what they have under way.
     fn cannot_go_on(&mut self, dataset: usize, drains: bool, told: Option<Decision>) -> Vec<Decision> {
         self.end(dataset);
         told.into_iter().chain(drains.then_some(Decision::Drain)).collect()
     }
 }
 
-/// What becomes of a phase.
+/// Whether a phase begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PhaseDue {
     /// It begins.
@@ -251,8 +251,8 @@ pub(crate) enum PhaseDue {
     LeftAlone,
 }
 
-/// What becomes of a phase that comes after others. `short` are the phases of this run that are not where they must
-/// be; `elsewhere` is one of the others that is not, if there is one.
+/// Whether a phase that comes after others begins. `short` are the phases of this run that have not reached their
+/// goal; `elsewhere` is one outside of this run that has not, if there is one.
 pub(crate) fn phase_due(
     after: &[PhaseName],
     short: &[PhaseName],
@@ -266,11 +266,11 @@ pub(crate) fn phase_due(
     }
 }
 
-/// How often a dataset that moves on, before its verification ends or before its cutover, is copied
-/// again within a run.
+/// Passes within a run of a dataset whose lead moves on before its verification ends or before its
+/// cutover, at most.
 pub(crate) const ROUNDS_MAX: u32 = 8;
 
-/// Which datasets begin another pass after `rounds` of them; `moved_on` are those that have moved on.
+/// Which datasets begin another pass after `rounds` passes; `moved_on` are those whose lead has moved on.
 pub(crate) fn again(moved_on: Vec<usize>, rounds: u32, draining: bool) -> Vec<usize> {
     if rounds >= ROUNDS_MAX || draining { Vec::new() } else { moved_on }
 }
@@ -287,7 +287,7 @@ mod tests {
         0
     }
 
-    /// One dataset under the number 0 that copies, with one shard that runs.
+    /// A decider with one dataset, at place 0, that copies with one running shard.
     fn running(tasks_max: usize) -> Decider {
         let mut decider = Decider::new(tasks_max, 10);
         decider.enter(0, Due::Leftovers, [A]);
@@ -393,7 +393,7 @@ mod tests {
         let blocked = Ended::Failed { shard: Some(A), blocking: true };
         assert_eq!(decider.take(0, blocked, false), []);
         assert!(decider.has_ended(0));
-        // What it had queued is not handed out; the other goes on.
+        // Its queued shard is not handed out; the other dataset goes on.
         assert_eq!(decider.begin(false, none), [(1, Decision::Hand(C))]);
         let failed = Ended::Failed { shard: Some(C), blocking: false };
         assert_eq!(decider.take(1, failed, false), [Decision::Drain]);
@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(phase_due(&after, &[name("c")], None, false), PhaseDue::Begins, "it does not come after c");
         assert_eq!(phase_due(&after, &[name("b")], None, false), PhaseDue::WaitsFor(name("b")));
         assert_eq!(phase_due(&after, &[], Some(name("a")), false), PhaseDue::WaitsFor(name("a")));
-        // Why it waits is told while the run drains, too.
+        // A drained run also tells why a phase waits.
         assert_eq!(phase_due(&after, &[name("b")], None, true), PhaseDue::WaitsFor(name("b")));
         assert_eq!(phase_due(&after, &[], None, true), PhaseDue::LeftAlone);
     }

@@ -1,4 +1,4 @@
-//! A cutover that is only looked at: the very steps that the real one takes, each checked.
+//! A dry run of a cutover: it checks each of the real steps.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -28,38 +28,38 @@ use migrate_core::{
 };
 use migrate_ledger::Ledger;
 
-/// What is said of a proof where the plan has come to ask for more.
+/// The words for a proof that is weaker than the plan now asks for.
 pub const LESS: &str = "less than the plan asks for now";
 
 /// What a cutover of one dataset would do.
 #[derive(Debug, Clone, Serialize)]
 pub struct DryRun {
-    /// The dataset.
+    /// The dataset's name.
     pub name: DatasetName,
-    /// Where it stands.
+    /// The name of its state.
     pub state: &'static str,
-    /// What decided that its targets are equal, when that was last proved.
+    /// How many records the last proof found equal, by what decided it.
     pub decided: Decided,
-    /// What that proof did not compare, and why.
+    /// What that proof did not compare and why, as texts.
     pub blind_spots: Vec<String>,
-    /// The steps that are left, in their order; none where nothing moves.
+    /// The steps that are left, in their order; empty if no lead moves.
     pub steps: Vec<DryStep>,
-    /// Nothing that can be seen beforehand stands in the way.
+    /// Whether the checks found no obstacle.
     pub ready: bool,
 }
 
-/// One step.
+/// One step of a cutover, checked.
 #[derive(Debug, Clone, Serialize)]
 pub struct DryStep {
-    /// Its name.
+    /// The step's name.
     pub step: &'static str,
-    /// What it would do.
+    /// What the step would do, as text.
     pub detail: String,
-    /// Why it would not.
+    /// Why the step would be refused; `None` if it would not.
     pub refused: Option<String>,
 }
 
-/// Checks the cutover of a phase and changes nothing but the scratch key of a probe. The first stop ends it.
+/// Checks the cutover of a phase; it writes only the scratch key of a probe. The first request to stop ends it.
 pub async fn dry_run(
     plan: &Plan,
     sites: &Sites,
@@ -85,7 +85,7 @@ async fn checked(
         refuse_unsupported(dataset, true)?;
         let mut events = Vec::new();
         if let Some(ledger) = &ledger {
-            // What was proved of another body of data says nothing of this one.
+            // A proof of another body of data does not hold for this one.
             if let Some(begun) = ledger.meaning(&dataset.name).await? {
                 same_meaning(&dataset.name, &begun, &meaning_of(plan, dataset))?;
             }
@@ -120,13 +120,13 @@ async fn checked(
     Ok(runs)
 }
 
-/// Looks whether source and targets are there, and are those that the migration has used so far.
+/// Checks that source and targets exist and are those that the migration has used so far.
 async fn look_at_places(plan: &Plan, sites: &Sites, dataset: &Dataset) -> Result<(), EngineError> {
     let stores = sites.open(plan, dataset, None, &Sink::none()).await?;
     let targets = dataset.targets.iter().map(|target| &target.at);
     let opened = std::iter::once(&stores.source).chain(&stores.targets);
     for (at, store) in std::iter::once(&dataset.source).chain(targets).zip(opened) {
-        // A directory that opens is there; a bucket opens always, and only a request tells.
+        // A directory that opens exists; a bucket always opens, and only a request shows whether it exists.
         if at.scheme == Scheme::S3 {
             store.list(KeyRange::all()).next().await?;
         }
@@ -134,7 +134,7 @@ async fn look_at_places(plan: &Plan, sites: &Sites, dataset: &Dataset) -> Result
     Ok(())
 }
 
-/// A hand that does nothing: checks ask only where the dataset stands.
+/// A [`Hand`] that does nothing: checks ask only for the dataset's state.
 #[derive(Debug)]
 struct Looking {
     state: State,

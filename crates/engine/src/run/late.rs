@@ -1,9 +1,9 @@
-//! What becomes of late writes, once the lead has moved.
+//! The settlement of late writes, once the lead has moved.
 //!
-//! A run looks at each of them at both leads, and settles those that are equal by now: they were carried
-//! over by hand, or the application wrote the same at the new lead. Nothing else settles itself. A newer
-//! write at the new lead may or may not stand for what came late, which only a person can tell; that
-//! decision is recorded with who made it and when. Nothing is copied or deleted here.
+//! A run compares each late write at both leads, and settles those that are equal by now: an operator carried them
+//! over by hand, or the application wrote the same at the new lead. All others stay open. A newer
+//! write at the new lead may or may not replace the late one, which only a person can tell; that
+//! decision is recorded with the person's name and the time. This module copies and deletes no object.
 
 use futures::{StreamExt as _, stream};
 
@@ -22,11 +22,11 @@ use migrate_ledger::{LateCounts, Ledger, Record};
 
 /// Late writes read from the ledger at once.
 const PAGE: usize = 256;
-/// Late writes looked at together.
+/// Late writes compared at once.
 const LOOKS: usize = 16;
 
 impl Run<'_> {
-    /// Settles the late writes of a dataset that both leads hold alike by now.
+    /// Settles those late writes of a dataset that both leads hold alike by now.
     pub(crate) async fn settle_late(&self, dataset: &Dataset) -> Result<(), EngineError> {
         let ledger = &self.journal.ledger;
         let state = self.state(&dataset.name).await?;
@@ -35,7 +35,7 @@ impl Run<'_> {
         let (Some(lead), false) = (lead, page.is_empty()) else { return Ok(()) };
         let stores = self.open(dataset).await?;
         let (budget, shutdown, sink) = (self.budget.clone(), self.shutdown.clone(), self.sink.clone());
-        // Listings alone decide nothing where no pair is left to compare with.
+        // Listings alone decide nothing, since no pair is compared here.
         let level = dataset.verify.max(Level::Checksum);
         let inputs = Inputs::new(dataset, &stores, None);
         let verifier = Verifier::new(dataset, inputs, level, budget, shutdown, sink).led_by(Some(lead));
@@ -43,13 +43,13 @@ impl Run<'_> {
             let looks = page.into_iter().map(|key| {
                 let verifier = verifier.clone();
                 async move {
-                    // What cannot be looked at stays open.
+                    // If the comparison fails, the late write stays open.
                     let equal = verifier.are_equal(OLD_LEAD, &key).await.unwrap_or(false);
                     equal.then_some(key)
                 }
             });
             let looks: Vec<_> = stream::iter(looks.collect::<Vec<_>>()).buffered(LOOKS).collect().await;
-            // A stop cuts comparisons short, which must not be taken for equality.
+            // A stop cuts comparisons short, which must not pass for equality.
             if self.shutdown.is_draining() {
                 break;
             }
@@ -62,7 +62,7 @@ impl Run<'_> {
     }
 }
 
-/// What a person's decision amounts to: how many late writes it settles, and what is recorded.
+/// A person's decision on late writes: how many it settles, and the records to write.
 pub async fn resolution(
     ledger: &Ledger,
     late: Vec<(DatasetName, Option<Vec<Key>>)>,

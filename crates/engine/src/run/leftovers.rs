@@ -1,7 +1,7 @@
-//! What a pass leaves over: deferred records, damaged ones, and deletions.
+//! The leftovers of a pass: deferred records, damaged ones, and deletions.
 //!
-//! Runs when every shard of the pass has ended, so both sides were listed to their ends. What waits
-//! is in the ledger; each record is looked at afresh on both sides before anything is done to it.
+//! In a pass they begin when every shard has ended, so both sides were listed to their ends. The ledger
+//! holds them; each record is looked at anew on both sides before it is copied or deleted.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -26,19 +26,19 @@ use migrate_store::{Condition, Retry, StoreError};
 /// Records read from the ledger at once, and under way at once.
 const PAGE: usize = 256;
 
-/// Goes through what waits.
+/// Goes through the leftovers of a dataset.
 #[derive(Debug, Clone)]
 pub(crate) struct Leftovers {
     pub(crate) copier: Arc<Copier>,
-    /// A shard of the pass, all of which have ended: what is done here is counted there. `None`
+    /// A shard of the pass, which has ended like all others: it counts the work done here. `None`
     /// outside of a pass.
     pub(crate) shard: Option<ShardId>,
     pub(crate) extra: Extra,
-    /// The most that may be deleted, in thousandths of what a target holds; `None` is no bound.
+    /// Most records that may be deleted, in thousandths of those that a target holds; `None` for no bound.
     pub(crate) delete_permille: Option<u16>,
 }
 
-/// What is done to each record.
+/// The action on each record.
 #[derive(Debug, Clone, Copy)]
 enum Doing {
     Copy,
@@ -46,17 +46,17 @@ enum Doing {
     Revive,
 }
 
-/// What came of some records.
+/// The outcome of some records.
 pub(crate) struct Page {
-    /// Their keys, ascending.
+    /// The keys, ascending.
     pub(crate) keys: Vec<Key>,
-    /// How many were written.
+    /// The number of records that were written.
     pub(crate) copied: u64,
-    /// The run was asked to stop.
+    /// Whether the run was asked to stop.
     pub(crate) interrupted: bool,
 }
 
-/// What came of one record.
+/// The outcome of one record.
 struct Done {
     key: Key,
     records: Vec<Record>,
@@ -64,16 +64,17 @@ struct Done {
     interrupted: bool,
 }
 
-/// How many of how many records would be deleted at a target, if that is more than `permille` thousandths.
+/// The records that would be deleted at a target, and those that it holds, if the share exceeds `permille`
+/// thousandths.
 pub(crate) fn exceeds_share(doomed: u64, paired: u64, permille: u16) -> Option<(u64, u64)> {
-    // Paired records include those that are to go; extra ones come on top.
+    // Doomed records are paired, except extra ones.
     let held = paired.max(doomed);
     let exceeds = u128::from(doomed) * 1000 > u128::from(held) * u128::from(permille);
     exceeds.then_some((doomed, held))
 }
 
 impl Leftovers {
-    /// Runs to the end, or until the run is asked to stop: then `false`.
+    /// Goes through all leftovers; `false` if the run was asked to stop before the end.
     pub(crate) async fn run(self) -> Result<bool, EngineError> {
         let mut targets = JoinSet::new();
         for follower in &self.copier.targets {
@@ -81,7 +82,7 @@ impl Leftovers {
             targets.spawn(async move { leftovers.target(target).await });
         }
         let mut complete = Ok(true);
-        // Every target is awaited: one that cannot go on must not cut the others off.
+        // Every target is awaited: an error at one must not cut the others short.
         while let Some(ended) = targets.join_next().await {
             complete = match (complete, ended?) {
                 (Ok(so_far), Ok(this)) => Ok(so_far && this),
@@ -91,8 +92,8 @@ impl Leftovers {
         complete
     }
 
-    /// Copies a page of a target's damaged records again, and nothing else; they are on disk when this
-    /// returns. `None` where none is left.
+    /// Copies only a page of a target's damaged records again; the ledger holds the outcome when this
+    /// returns. `None` if none is left.
     pub(crate) async fn mend(&self, target: TargetIndex, after: Option<&Key>) -> Result<Option<Page>, EngineError> {
         let page = self.page(target, Open::Damaged, Doing::Copy, after).await?;
         self.copier.journal.commit(Vec::new()).await?;
@@ -110,7 +111,7 @@ impl Leftovers {
         Ok(complete)
     }
 
-    /// Does every record of a kind; `false` where the run was asked to stop.
+    /// Acts on every record of a kind; `false` if the run was asked to stop.
     async fn each(&self, target: TargetIndex, why: Open, doing: Doing) -> Result<bool, EngineError> {
         let mut after: Option<Key> = None;
         while let Some(page) = self.page(target, why, doing, after.as_ref()).await? {
@@ -122,7 +123,7 @@ impl Leftovers {
         Ok(true)
     }
 
-    /// Does the first records of a kind after a key; `None` where there is none.
+    /// Acts on the first records of a kind after a key; `None` if there is none.
     async fn page(
         &self,
         target: TargetIndex,
@@ -178,14 +179,14 @@ impl Leftovers {
             Doing::Delete => self.delete(follower, &row.key, pair).await,
             Doing::Revive => self.revive(follower, &row.key).await,
         };
-        // A copy that got no answer is an answer here; whether it was written, `Copier` counts.
+        // A copy ends in an outcome even if the target gave no answer; `Copier` counts those.
         if answer.is_ok() && !matches!(doing, Doing::Copy) {
             follower.silent.store(0, Ordering::Relaxed);
         }
         Ok(answer.unwrap_or_else(|error| self.not_looked(follower, row.key, error)))
     }
 
-    /// Neither side could be looked at.
+    /// The outcome of a record at which a look or a delete failed.
     fn not_looked(&self, follower: &Follower, key: Key, error: StoreError) -> Done {
         let mut done = Done { key, records: Vec::new(), tally: Tally::default(), interrupted: false };
         let silent = error.kind().retry() != Retry::Permanent && {
@@ -193,7 +194,7 @@ impl Leftovers {
             follower.is_down()
         };
         if is_fatal(&error) || silent {
-            // It waits, durably, for the next run; so does everything behind it.
+            // The ledger keeps the record, and those behind it, for the next run.
             self.copier.journal.fatal(error);
             done.interrupted = true;
         } else {
@@ -245,8 +246,8 @@ impl Leftovers {
         Ok(done)
     }
 
-    /// The source did not give a record. If its listing shows it all the same, that is a failure; if
-    /// not, the record was deleted since, and the next pass sees whether its copy is to follow.
+    /// Settles a record that the source did not give. If its listing still shows the record, it has failed; if
+    /// not, it was deleted since, and the next pass decides whether to delete its copy.
     async fn gone(&self, follower: &Follower, done: &mut Done) -> Result<(), StoreError> {
         done.records.push(if self.copier.is_gone(&done.key).await? {
             self.settled(follower, &done.key)
@@ -257,8 +258,8 @@ impl Leftovers {
         Ok(())
     }
 
-    /// Deletes what the source deleted, or what only the target has and the plan wants gone; never
-    /// anything that is at the source now, nor a version that is not the one seen.
+    /// Deletes a record that the source deleted, or that only the target has and the plan deletes; never
+    /// a record that is at the source now, nor another version than the one seen.
     async fn delete(&self, follower: &Follower, key: &Key, pair: Option<Pair>) -> Result<Done, StoreError> {
         let mut done = Done { key: key.clone(), records: Vec::new(), tally: Tally::default(), interrupted: false };
         let gone = self.copier.source.head(key).await?.is_none() && self.copier.is_gone(key).await?;
@@ -282,8 +283,8 @@ impl Leftovers {
         Ok(done)
     }
 
-    /// Refuses to delete more than the plan allows. What has come back at the source meanwhile does
-    /// not count: an accident that was mended must not stand in the way for ever.
+    /// Refuses to delete more than the plan allows. Records that have come back at the source meanwhile do
+    /// not count: a mended accident must not block the dataset forever.
     async fn within_share(&self, target: TargetIndex) -> Result<bool, EngineError> {
         let Some(permille) = self.delete_permille else { return Ok(true) };
         if self.too_many(target, permille).await?.is_none() {
@@ -302,14 +303,14 @@ impl Leftovers {
         })
     }
 
-    /// How many of how many records would be deleted, where these are more than the share.
+    /// The records that would be deleted, and those that the target holds, if the share is exceeded.
     async fn too_many(&self, target: TargetIndex, permille: u16) -> Result<Option<(u64, u64)>, EngineError> {
         self.copier.journal.commit(Vec::new()).await?;
         let counts = self.copier.journal.ledger.counts(&self.copier.dataset, target).await?;
         Ok(exceeds_share(counts.doomed, counts.paired, permille))
     }
 
-    /// Lets go of a doomed record that the source has again.
+    /// Keeps a doomed record if the source has it again.
     async fn revive(&self, follower: &Follower, key: &Key) -> Result<Done, StoreError> {
         let mut done = Done { key: key.clone(), records: Vec::new(), tally: Tally::default(), interrupted: false };
         if self.copier.source.head(key).await?.is_some() {
@@ -318,9 +319,9 @@ impl Leftovers {
         Ok(done)
     }
 
-    /// Aborts uploads that nothing will go on with: a record that waits for its next try keeps its parts.
+    /// Aborts uploads that no later try will resume: a record that waits for its next try keeps its parts.
     async fn sweep_uploads(&self, target: TargetIndex) -> Result<(), EngineError> {
-        // What became of the records must be on disk before it is known which of them wait.
+        // The outcomes of the records must be in the ledger before it can tell which of them wait.
         self.copier.journal.commit(Vec::new()).await?;
         for row in self.copier.journal.ledger.idle_uploads(&self.copier.dataset, target).await? {
             if let Err(error) = parts::drop_upload(&self.copier, self.copier.follower(target), &row).await {

@@ -1,4 +1,4 @@
-//! What the steps of a cutover ask of the engine, for one dataset.
+//! The engine as the steps of a cutover use it, for one dataset.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,7 +28,7 @@ use migrate_core::{
 };
 use migrate_ledger::Record;
 
-/// A proof in one line: what decided, and what was not compared.
+/// A proof as one line: what decided, and what was not compared.
 pub(crate) fn said(decided: Decided, blind_spots: &[String]) -> String {
     let mut said = format!("equal by {decided}");
     for (place, spot) in blind_spots.iter().enumerate() {
@@ -38,16 +38,16 @@ pub(crate) fn said(decided: Decided, blind_spots: &[String]) -> String {
     said
 }
 
-/// One dataset in the hands of its cutover.
+/// The [`Hand`] of one dataset, for its cutover in a run.
 pub(crate) struct EngineHand<'a> {
     run: &'a Run<'a>,
     dataset: Dataset,
     stores: Arc<DatasetStores>,
-    /// What moves.
+    /// The move in the plan.
     pub(crate) what: Move,
-    /// Its route.
+    /// The dataset's route.
     pub(crate) route: RouteStore,
-    /// Which of its targets leads afterwards.
+    /// The target that leads after the switch.
     lead: TargetIndex,
     standing: Mutex<Moment>,
 }
@@ -65,7 +65,7 @@ impl std::fmt::Debug for EngineHand<'_> {
 }
 
 impl<'a> EngineHand<'a> {
-    /// Takes a dataset in hand; `None` where its lead stays.
+    /// The hand of a dataset, with its route open; `None` if its lead stays.
     pub(crate) async fn take(
         run: &'a Run<'a>,
         dataset: &Dataset,
@@ -104,8 +104,8 @@ impl Hand for EngineHand<'_> {
 
     async fn happened(&self, event: Happened) -> Result<(), Halt> {
         let state = self.standing().state.apply(&event).map_err(EngineError::from)?;
-        // No approval is withdrawn between this look at it and the intent. Whether the run is to stop is not asked
-        // here: the answer might change between the intents of two leads that move together.
+        // The lock prevents a withdrawal of the approval between this check and the intent. Whether the run is to stop
+        // is not checked here: the answer might change between the intents of two leads that move together.
         let moves = matches!(event, Happened::SwitchIntended { .. });
         let withdrawn = if moves { Some(self.run.withdrawn.lock().await) } else { None };
         let phase = self.run.plan.phase_of(&self.dataset.name).map(|phase| &phase.name);

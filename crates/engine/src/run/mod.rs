@@ -1,4 +1,4 @@
-//! Runs: what drives the datasets of a plan.
+//! Runs, which drive the datasets of a plan.
 
 use std::sync::Arc;
 
@@ -30,10 +30,10 @@ use crate::{
 use migrate_core::{lifecycle::Goal, plan::Plan};
 use migrate_ledger::Ledger;
 
-/// Carries the plan out, as far as asked.
+/// Carries out the plan, as far as the options ask.
 ///
-/// Errors that concern single records are in the outcome and in the ledger; an error here means
-/// that nothing was begun.
+/// Errors of single records are in the ledger. An error that ends the run early is in [`RunOutcome::stopped`] if there
+/// is an outcome; otherwise it is returned, also if work has begun.
 pub async fn run(
     plan: &Plan,
     sites: &Sites,
@@ -48,7 +48,7 @@ pub async fn run(
     phases::run(plan, sites, ledger, options, sink, shutdown).await
 }
 
-/// Verifies every follower of the datasets asked for; changes nothing.
+/// Verifies every follower of these datasets; changes nothing.
 pub async fn verify(
     plan: &Plan,
     sites: &Sites,
@@ -61,8 +61,8 @@ pub async fn verify(
     cancellable(&shutdown, work).await
 }
 
-/// Verifies, copies again exactly what differs, and looks again at what was copied.
-/// Returns what the looks found, and how many records were mended.
+/// Verifies, copies exactly the differing records again, and compares these again.
+/// Returns the verifications, and how many records were mended.
 pub async fn repair(
     plan: &Plan,
     sites: &Sites,
@@ -75,7 +75,7 @@ pub async fn repair(
     cancellable(&shutdown, work).await
 }
 
-/// Gives datasets up, before their lead has moved.
+/// Gives up datasets whose lead has not moved.
 pub async fn abort(
     plan: &Plan,
     sites: &Sites,

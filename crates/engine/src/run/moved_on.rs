@@ -1,17 +1,16 @@
-//! Whether a lead has moved on: since a verification, by listings alone; or since a pass, by what a
-//! verification after it found.
+//! Whether a lead has moved on, that is, was written to: since a verification, by listings alone; or since a pass, by
+//! the findings of a later verification.
 //!
 //! # Since a verification
 //!
-//! Only the two sites between which the lead moves are asked: what another follower shows, or whether it
-//! answers, decides nothing about the move. Both are compared with the recorded pairs. A listing of
-//! hundreds of millions of keys takes hours, so each look ends at once where the run is to stop.
+//! Only the two sites between which the lead moves are listed: other followers decide nothing about the move, even
+//! if they do not answer. Both are compared with the recorded pairs. A listing of
+//! hundreds of millions of keys takes hours, so each look ends at once if the run is to stop.
 //!
 //! # Since a pass
 //!
-//! Another pass helps only where the lead shows another version than the one that the pass has paired: only
-//! such a difference is a reason for one. What differs although the lead is as it was, another pass would
-//! find again.
+//! Another pass helps only if the lead shows another version than the one that the pass has paired. If the lead
+//! shows the paired version, another pass would find the difference again.
 
 use futures::{StreamExt as _, stream};
 
@@ -36,7 +35,7 @@ const LOOKS: usize = 64;
 /// Late writes that go to the ledger together.
 const LATE_BATCH: usize = 256;
 
-/// What the old lead and the new one show that is not what was compared.
+/// Finds the records at the old lead and the new one whose versions are not those that were compared.
 pub(crate) async fn between(
     run: &Run<'_>,
     dataset: &Dataset,
@@ -55,8 +54,8 @@ pub(crate) async fn between(
     Ok(changes)
 }
 
-/// What the old lead shows that is not what was compared: each record is in the ledger then. The new lead is
-/// not asked: applications write there by now.
+/// Finds the records at the old lead whose versions are not those that were compared, and writes each to the ledger.
+/// The new lead is not listed: applications write there by now.
 pub(crate) async fn at_old_lead(
     run: &Run<'_>,
     dataset: &Dataset,
@@ -89,7 +88,7 @@ async fn next(run: &Run<'_>, rows: &mut Rows) -> Result<Option<Row>, Halt> {
     }
 }
 
-/// Whether the old lead shows the version that is paired, or nothing where nothing is.
+/// Whether the old lead shows the paired version, or neither an object nor a pair exists.
 fn is_as_paired(row: &Row) -> bool {
     match (&row.source, &row.pairs[0]) {
         (None, None) => true,
@@ -98,7 +97,7 @@ fn is_as_paired(row: &Row) -> bool {
     }
 }
 
-/// The same for the new lead, which may hold what was never paired where the plan keeps that.
+/// The same for the new lead, which may hold objects without a pair if the plan keeps them.
 fn target_is_as_paired(row: &Row, extra: Extra) -> bool {
     match (&row.targets[0], &row.pairs[0]) {
         (None, None) => true,
@@ -108,24 +107,24 @@ fn target_is_as_paired(row: &Row, extra: Extra) -> bool {
     }
 }
 
-/// What a verification found different, and what can be done about it.
+/// The differences that a verification found, and what can mend them.
 #[derive(Debug)]
 pub(crate) struct Differs {
     differences: u64,
-    /// Those of them that neither a pass nor a repair takes away.
+    /// Those of them that neither a pass nor a repair removes.
     strays: u64,
-    /// Records of which it cannot be said whether they are equal.
+    /// Records that could not be found equal or different.
     untold: u64,
-    /// The lead has moved on since the pass: another pass brings over what is new.
+    /// Whether the lead has moved on since the pass, so that another pass helps.
     pub(crate) lead_moved: bool,
-    /// Something is missing or different at a target, which a repair copies again.
+    /// Whether a record is missing or different at a target, so that a repair helps.
     pub(crate) repairable: bool,
-    /// The first difference, as it may be shown.
+    /// The first difference that another pass would find again, redacted if the plan says so.
     first: Option<Difference>,
 }
 
 impl Differs {
-    /// The same as what the dataset waits for.
+    /// The differences as what the dataset waits for.
     pub(crate) fn waits_for(&self) -> WaitsFor {
         let Self { differences, strays, untold: unreadable, .. } = *self;
         WaitsFor::Differences {
@@ -137,7 +136,7 @@ impl Differs {
     }
 }
 
-/// Judges what a verification within a run found: looks at the versions of what differs, until one shows
+/// Judges the findings of a verification within a run: looks at the versions of differing records, until one shows
 /// that the lead has moved on.
 pub(crate) async fn judge(
     run: &Run<'_>,
@@ -147,7 +146,7 @@ pub(crate) async fn judge(
 ) -> Result<Differs, EngineError> {
     let targets = &verification.targets;
     let of = |count: fn(&Found) -> u64| targets.iter().map(count).sum::<u64>();
-    // What is counted and not kept cannot be looked at, so the next pass has to find out.
+    // Differences that are counted but not kept cannot be looked at, so the next pass must find out.
     let mut lead_moved = of(|found| found.broken_omitted) > 0;
     let mut first = None;
     let found = targets.iter().enumerate().flat_map(|(place, found)| {
@@ -181,15 +180,15 @@ pub(crate) async fn judge(
 
 /// What another pass would do about a difference.
 enum WhyDifferent {
-    /// Bring it over: the lead shows another version than the one that the pass has paired.
+    /// Copy it: the lead shows another version than the one that the pass has paired.
     LeadMoved,
     /// Find it again.
     Stays,
-    /// Nothing, as the plan wants it.
+    /// Nothing: the plan keeps it.
     Kept,
 }
 
-/// Looks at a record that differs. Where the lead cannot be looked at, nothing shows that it has moved on.
+/// Looks at a differing record. If the look at the lead fails, the lead does not count as moved on.
 async fn standing_of(
     run: &Run<'_>,
     dataset: &Dataset,
@@ -203,8 +202,8 @@ async fn standing_of(
         (None, None) if dataset.extra == Extra::Keep => return Ok(WhyDifferent::Kept),
         (None, shown) => shown.is_some(),
         (Some(pair), Some(shown)) => !pair.source.agrees_with(&shown.token),
-        // Deleted since; a pass follows that where the target still shows what was written there, and never
-        // where somebody else has written over it.
+        // The lead has deleted it. A pass follows if the target still shows the written version, and never
+        // if another writer has replaced it.
         (Some(pair), None) => matches!(
             stores.targets[target.get()].head(key).await,
             Ok(Some(shown)) if pair.target.agrees_with(&shown.token)

@@ -1,9 +1,9 @@
-//! Owns the state of a run: what is next for each dataset, which phase may begin, when to stop.
+//! Owns the state of a run: takes its phases in order, begins their datasets and collects the outcome.
 //!
-//! Phases go in the plan's order; a phase waits until those that it names in `after` are where they
-//! were asked to be. Within a phase all datasets move at once, and their shards share the workers:
-//! [`shards`](crate::run::shards) does that. If everything of a phase is proved and its lead is to move,
-//! [`cutovers`](crate::run::cutovers) moves it.
+//! Phases begin in the plan's order; a phase waits until those that it names in `after` have reached
+//! their goals. Within a phase all datasets run at once, and their shards share the workers:
+//! [`shards`](crate::run::shards) does that work. Once a phase is proved and its leads are
+//! to move, [`cutovers`](crate::run::cutovers) moves them. [`decide`](crate::run::decide) makes the decisions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -64,15 +64,15 @@ pub(crate) async fn run(
     };
     match with_run(plan, sites, ledger, options, sink, shutdown, work).await {
         (outcome, Ok(())) => outcome,
-        // The work knows only that the ledger is closed; the scribe knows why.
+        // The work learns only that the ledger is closed; the scribe's error tells why.
         (Err(EngineError::LedgerClosed), Err(error)) => Err(error.into()),
         (outcome, Err(error)) => outcome.map(|outcome| RunOutcome { stopped: Some(error.into()), ..outcome }),
     }
 }
 
-/// The live datasets whose lead was written to between their copy and their verification: S3 and
-/// directories have no stream of changes, so they are followed by looking again. A difference that another
-/// pass would find again is no reason for one.
+/// The places of live datasets whose lead was written to between copy and verification: S3 and
+/// directories have no stream of changes, so another pass follows them. A difference that another
+/// pass would find again is no reason for a pass.
 fn moved_on(active: &[Active]) -> Vec<usize> {
     let moved = |active: &Active| active.plan.live && active.differs.as_ref().is_some_and(|differs| differs.lead_moved);
     active.iter().enumerate().filter(|(_, active)| moved(active)).map(|(place, _)| place).collect()
@@ -91,9 +91,9 @@ impl Run<'_> {
             let complete = if due == PhaseDue::Begins {
                 match self.phase(phase, asked, &mut outcome).await {
                     Ok(complete) => complete,
-                    // Asked to stop twice: what was under way was dropped.
+                    // The run was asked to stop twice, so it dropped its work.
                     Err(EngineError::Cancelled) => break,
-                    // What earlier phases did is worth telling.
+                    // The outcomes so far must be told.
                     Err(error) if !outcome.datasets.is_empty() => {
                         outcome.stopped.get_or_insert(error);
                         break;
@@ -127,7 +127,7 @@ impl Run<'_> {
             && (self.options.datasets.is_empty() || self.options.datasets.contains(&dataset.name))
     }
 
-    /// A phase that comes before this one, is not part of this run, and is not where it must be.
+    /// A phase before this one with a dataset that is not part of this run and has not reached its goal.
     async fn unfinished_before(&self, phase: &Phase) -> Result<Option<PhaseName>, EngineError> {
         for before in self.plan.phases.iter().filter(|other| phase.after.contains(&other.name)) {
             for dataset in &before.datasets {
@@ -140,7 +140,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Runs the datasets of one phase; `true` where all are where they were asked to be.
+    /// Runs the datasets of one phase; `true` if all have reached their goal.
     async fn phase(&self, phase: &Phase, asked: Vec<Dataset>, outcome: &mut RunOutcome) -> Result<bool, EngineError> {
         if asked.is_empty() {
             return Ok(true);
@@ -199,8 +199,8 @@ impl Run<'_> {
         Ok(complete)
     }
 
-    /// Loads where a dataset stands, checks that it still means the same, and begins or resumes a
-    /// pass; `None` where nothing is left to do.
+    /// Loads a dataset's state, checks that its meaning is unchanged, and begins or resumes a
+    /// pass; `None` if nothing is left to do.
     async fn activate(&self, dataset: &Dataset) -> Result<Option<Active>, EngineError> {
         self.check_meaning(dataset).await?;
         let state = self.state(&dataset.name).await?;
@@ -211,7 +211,7 @@ impl Run<'_> {
             self.look_at_unclaimed(dataset, &state).await?;
             return Ok(None);
         }
-        // A location that is not there is found before the dataset is bound to it.
+        // A missing location must fail before the dataset is bound to it.
         let stores = Arc::new(self.open(dataset).await?);
         self.begin(dataset).await?;
         let mut state = self.state(&dataset.name).await?;
@@ -252,7 +252,7 @@ impl Run<'_> {
         Ok(Some(active))
     }
 
-    /// Looks for uploads without a name where no pass will: at a dataset that is done.
+    /// Looks for unclaimed uploads of a finished dataset, at which no pass looks any more.
     async fn look_at_unclaimed(&self, dataset: &Dataset, state: &State) -> Result<(), EngineError> {
         if self.journal.ledger.unclaimed(&dataset.name).await?.is_empty() {
             return Ok(());
@@ -284,7 +284,7 @@ impl Run<'_> {
         Ok(state)
     }
 
-    /// Queues the shards of the pass under way and shows the dataset on the board.
+    /// Queues the shards of the pass under way and puts the dataset on the board.
     async fn enter(&self, active: &mut Active) -> Result<(), EngineError> {
         let dataset = active.plan.name.clone();
         let shards = self.journal.ledger.shards(&dataset).await?;
@@ -296,7 +296,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Begins one more pass of a dataset that has moved on since its last.
+    /// Begins one more pass of a dataset whose lead has moved on since its last pass.
     async fn begin_again(&self, active: &mut Active) -> Result<(), EngineError> {
         self.source_must_lead(&active.plan).await?;
         let pass = active.state.pass() + 1;
@@ -308,7 +308,7 @@ impl Run<'_> {
         self.enter(active).await
     }
 
-    /// What comes of a dataset that this run did not touch further.
+    /// The outcome of a dataset in this state, without a verification of this run.
     fn outcome_of(
         &self,
         dataset: &Dataset,

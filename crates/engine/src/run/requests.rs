@@ -1,9 +1,9 @@
-//! Carries out what other commands ask of the process that drives the migration.
+//! Carries out the requests of other commands to the process that drives the migration.
 //!
 //! A command that finds the migration driven by another process leaves a request in the ledger and
-//! waits for the answer. Here they are looked for while a run works. What was left before the run
-//! began is refused: whoever left it has gone. What comes too late for this run stays open: who left it
-//! sees the process end, and carries it out himself.
+//! waits for the answer. A run looks for requests while it works. It refuses those that are older than
+//! the run: their commands have gone. A request that comes too late for this run stays open: its command
+//! sees the process end, and carries the request out itself.
 
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ use migrate_core::{
 };
 use migrate_ledger::{Answer, Approval, Ledger, LimitsOf, Record, Request, RequestRow, Setting};
 
-/// How often the ledger is looked at.
+/// Time between two looks for requests.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-/// Who left a request no longer ago than this still waits for its answer.
+/// Milliseconds for which a command is taken to wait for its answer.
 const FRESH_MS: i64 = 30_000;
 
 fn done(detail: impl Into<String>) -> Answer {
@@ -46,7 +46,7 @@ impl Run<'_> {
     pub(crate) async fn serve_requests(&self, ended: &CancellationToken) -> Result<(), EngineError> {
         let began = now();
         for row in self.journal.ledger.open_requests().await? {
-            // One that has just come was left for this process, while it made itself ready.
+            // A recent request was left for this process while it started.
             if began.0 - row.at.0 > FRESH_MS {
                 self.answer(&row.id, refused("it was left before this run began: ask again"), Vec::new()).await?;
             }
@@ -84,7 +84,7 @@ impl Run<'_> {
                 }
                 withdrawn.insert(phase.clone());
                 if self.moving.is(&phase) {
-                    // Its cutover is under way, and no lead moves without an approval.
+                    // Its cutover is under way, and no lead may move without an approval.
                     let message = format!("{} withdrew the approval of phase {phase}: this run stops", row.by);
                     self.sink.tell(Event::Warning { dataset: None, key: None, message });
                     self.shutdown.drain();
@@ -119,13 +119,13 @@ impl Run<'_> {
         }
     }
 
-    /// Takes a request up; `false` where it was taken back first. From here on it cannot be.
+    /// Takes a request, which then can no longer be taken back; `false` if it was taken back before.
     async fn take(&self, id: &str) -> Result<bool, EngineError> {
         self.commit(vec![Record::RequestTaken { id: id.to_owned() }]).await?;
         Ok(self.journal.ledger.request_taken(id).await?)
     }
 
-    /// Why a dataset of another plan is not the one of this run; `None` where it is.
+    /// Why a dataset of another plan is not that of this run; `None` if it is.
     fn means_otherwise(&self, name: &DatasetName, meaning: &Value) -> Option<String> {
         let ours = self.plan.datasets().find(|dataset| dataset.name == *name);
         if ours.is_some_and(|dataset| meaning_of(self.plan, dataset) == *meaning) {
@@ -144,28 +144,28 @@ impl Run<'_> {
             return (refused(detail), Vec::new());
         }
         let approval = Approval { phase: phase.clone(), binds, by, at: now() };
-        // Whether the process still comes to the phase, and goes so far, is not known here.
+        // Whether the process still comes to the cutover of the phase is not known here.
         let detail = format!(
             "phase {phase} is approved: the running process cuts it over if it still comes to that, else the next run"
         );
         (done(detail), vec![Record::Approved(approval)])
     }
 
-    /// Tells who asked for an abort what came of it.
+    /// Answers the command that asked for an abort with the outcome.
     pub(crate) async fn answer_abort(&self, id: &str, ends: &[Aborted]) -> Result<(), EngineError> {
         let told: Vec<_> = ends.iter().map(ToString::to_string).collect();
         let answer = Answer { done: ends.iter().all(|end| end.done), detail: told.join("\n") };
         self.answer(id, answer, Vec::new()).await
     }
 
-    /// Records what a request did, and its answer, together.
+    /// Records the effects of a request and its answer together.
     pub(crate) async fn answer(&self, id: &str, answer: Answer, mut records: Vec<Record>) -> Result<(), EngineError> {
         records.push(Record::Answered { id: id.to_owned(), answer, at: now() });
         self.commit(records).await
     }
 }
 
-/// What withdrawing the approval of a phase amounts to: the answer, and what is recorded.
+/// The withdrawal of a phase's approval: the answer, and the records to write.
 pub async fn withdrawal(plan: &Plan, ledger: &Ledger, phase: &PhaseName) -> Result<(Answer, Vec<Record>), EngineError> {
     let datasets = plan.phases.iter().filter(|one| one.name == *phase).flat_map(|one| &one.datasets);
     for dataset in datasets {
@@ -189,7 +189,7 @@ pub async fn withdrawal(plan: &Plan, ledger: &Ledger, phase: &PhaseName) -> Resu
     })
 }
 
-/// What setting limits amounts to: the answer, and what is recorded.
+/// The setting of limits: the answer, and the records to write.
 pub fn limits_set(plan: &Plan, of: &LimitsOf, settings: &[(String, Setting)]) -> (Answer, Vec<Record>) {
     let known = match of {
         LimitsOf::Site(site) => plan.sites.contains_key(site),

@@ -1,7 +1,7 @@
-//! The work of one phase: tasks handed out and taken back, shards split, steps begun.
+//! The work of one phase: hands out tasks, takes their results, splits shards, begins steps.
 //!
-//! One loop owns all of it. It waits for no single task: whatever ends is given to the
-//! [`decider`](super::decide), and what that decides is done.
+//! One loop owns all of it. It waits for no single task: it passes the end of each task to the
+//! [`decider`](super::decide), and does what that decides.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ use migrate_core::{
 use migrate_ledger::{Record, ShardRow};
 use migrate_store::ObjectStore;
 
-/// How often the display is told.
+/// Time between two progress events.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// One dataset while its phase runs.
@@ -51,42 +51,41 @@ pub(crate) struct Active {
     pub(crate) worker: Worker,
     pub(crate) stores: Arc<DatasetStores>,
     pub(crate) state: State,
-    /// The shards that are not handed out yet.
+    /// Its shards that are not handed out yet.
     pub(crate) queue: BTreeMap<ShardId, ShardRow>,
     pub(crate) running: BTreeMap<ShardId, Arc<Control>>,
-    /// It came to its end in this run, one way or the other.
+    /// Whether it does nothing more in this phase.
     pub(crate) ended: bool,
     pub(crate) verified: Option<Verified>,
     pub(crate) waits_for: Option<WaitsFor>,
-    /// Why the last verification found it different, where it did.
+    /// The judgement of its last verification, if that found differences.
     pub(crate) differs: Option<Differs>,
-    /// The source was seen to have nothing above this key: where to bisect an open range from.
+    /// A key above which the source has nothing: the upper end when an open range is bisected.
     pub(crate) ceiling: Option<Key>,
     pub(crate) reads: CopyReads,
 }
 
-/// How much of what a source was read for in this run was read to copy it: verifications between two
-/// passes read it too.
+/// Separates the bytes that copying reads from a source from those that verifications between passes read.
 #[derive(Debug, Default)]
 pub(crate) struct CopyReads {
-    /// Bytes read for other things.
+    /// Bytes that verifications between passes have read.
     otherwise: u64,
     /// Bytes read in all when the last pass ended.
     at_end: u64,
 }
 
 impl CopyReads {
-    /// A further pass begins, and so much has been read in all.
+    /// Notes that a further pass begins, with the bytes read in all.
     pub(crate) fn pass_begins(&mut self, read: u64) {
         self.otherwise += read - self.at_end.min(read);
     }
 
-    /// A pass ends.
+    /// Notes that a pass ends, with the bytes read in all.
     fn pass_ends(&mut self, read: u64) {
         self.at_end = read;
     }
 
-    /// Of so many bytes in all, those that were read to copy.
+    /// The part of the bytes read in all that was read to copy.
     fn of(&self, read: u64) -> u64 {
         read.saturating_sub(self.otherwise)
     }
@@ -99,7 +98,7 @@ impl Active {
     }
 }
 
-/// What a task brings back.
+/// The result of a task, with the dataset's place.
 enum Brought {
     Shard(usize, ShardId, Result<ShardEnd, EngineError>),
     Scout(usize, ShardId, Result<Scouted, EngineError>),
@@ -107,11 +106,11 @@ enum Brought {
     Verification(usize, Result<Verification, EngineError>),
 }
 
-/// What a search for a key to split at found.
+/// The result of a search for a key to split at.
 #[derive(Default)]
 struct Scouted {
     at: Option<Key>,
-    /// The source has nothing above this.
+    /// A key above which the source has nothing.
     ceiling: Option<Key>,
 }
 
@@ -121,7 +120,7 @@ pub(crate) struct PhaseWork<'a> {
     pub(crate) active: Vec<Active>,
     tasks: JoinSet<Brought>,
     decider: Decider,
-    /// Why the phase ended before its time.
+    /// The first error that ended a dataset, with which the run ends.
     pub(crate) stopped: Option<EngineError>,
 }
 
@@ -138,14 +137,14 @@ impl<'a> PhaseWork<'a> {
         Self { run, active, tasks: JoinSet::new(), decider, stopped: None }
     }
 
-    /// Works until every dataset has come to its end, or the run is asked to stop.
+    /// Works until every dataset has ended, or the run is asked to stop.
     pub(crate) async fn work(&mut self) -> Result<(), EngineError> {
         let mut tick = tokio::time::interval(PROGRESS_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             self.begin().await?;
             if self.tasks.is_empty() {
-                // Whoever stopped the run half way learns how far it came.
+                // An operator who stops a run early learns how far it came.
                 self.tell_progress();
                 break;
             }
@@ -168,7 +167,7 @@ impl<'a> PhaseWork<'a> {
         Ok(())
     }
 
-    /// Begins what can be begun.
+    /// Begins everything that can begin.
     async fn begin(&mut self) -> Result<(), EngineError> {
         let draining = self.run.shutdown.is_draining();
         let active = &self.active;
@@ -180,7 +179,7 @@ impl<'a> PhaseWork<'a> {
         Ok(())
     }
 
-    /// Does what was decided for a dataset.
+    /// Carries out a decision for a dataset.
     async fn follow(&mut self, place: usize, decision: Decision) -> Result<(), EngineError> {
         let active = &mut self.active[place];
         match decision {
@@ -229,7 +228,7 @@ impl<'a> PhaseWork<'a> {
                 }
             }
             Brought::Scout(place, id, found) => {
-                // If the listing failed, the shard itself will tell.
+                // If the search failed, the shard's own listing tells a lasting error.
                 let Scouted { at, ceiling } = found.unwrap_or_default();
                 if ceiling.is_some() {
                     self.active[place].ceiling = ceiling;
@@ -255,7 +254,7 @@ impl<'a> PhaseWork<'a> {
         Ok(())
     }
 
-    /// A dataset cannot go on: `shard`, or what it did beside its shards, failed.
+    /// Stops a dataset because `shard`, or its task beside its shards, failed.
     async fn stop(&mut self, place: usize, shard: Option<ShardId>, error: EngineError) -> Result<(), EngineError> {
         let failed = Ended::Failed { shard, blocking: error.is_blocking() };
         self.note(place, error);
@@ -265,7 +264,7 @@ impl<'a> PhaseWork<'a> {
         Ok(())
     }
 
-    /// Notes why a dataset cannot go on; the first reason is the one that the run ends with.
+    /// Notes why a dataset cannot go on; the run ends with the first such error.
     fn note(&mut self, place: usize, error: EngineError) {
         let shown = error.shown(Redactor::new(self.run.plan.redact_keys));
         self.active[place].waits_for = Some(WaitsFor::Failure(shown));
@@ -274,9 +273,9 @@ impl<'a> PhaseWork<'a> {
         }
     }
 
-    /// Begins what the shards of a pass left over.
+    /// Begins the leftovers of a pass.
     async fn begin_leftovers(&mut self, place: usize) -> Result<(), EngineError> {
-        // It must be on disk before it is looked for.
+        // The leftovers must be in the ledger before they are read from it.
         self.run.commit(Vec::new()).await?;
         let active = &self.active[place];
         let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
@@ -355,7 +354,7 @@ impl<'a> PhaseWork<'a> {
         let accepted = control.cut(at, || permit.send(Report { records: vec![record], committed: None }));
         if accepted {
             self.run.commit(Vec::new()).await?;
-            // The ledger knows which targets are done with the upper part already.
+            // The ledger holds which targets are already done with the upper part.
             let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
             for shard in shards.into_iter().filter(|shard| shard.id == new) {
                 self.decider.queue(place, shard.id);
@@ -385,7 +384,7 @@ impl<'a> PhaseWork<'a> {
     }
 }
 
-/// Whether every shard has come to its end for every target: only then is a pass over.
+/// Whether every shard has ended for every target: only then may a pass end.
 fn all_ended(shards: &[ShardRow], targets: usize) -> bool {
     let ended = |shard: &ShardRow| shard.targets.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
     !shards.is_empty() && shards.iter().all(|shard| ended(shard) == targets)
@@ -408,9 +407,9 @@ fn progress(board: &Board, active: &Active) -> Vec<TargetProgress> {
     active.copier.targets.iter().map(of).collect()
 }
 
-/// Looks for a key of the source near the middle of a range, by halving it until something lies
-/// above the middle. No alphabet is guessed, so a long common beginning takes many halvings once;
-/// the `ceiling` that they find spares them the next time.
+/// Looks for a key of the source near the middle of a range: it halves the range until a key lies
+/// above the middle. It assumes no alphabet, so a long common prefix takes many halvings once;
+/// their `ceiling` saves them the next time.
 async fn scout(source: &dyn ObjectStore, rest: KeyRange, ceiling: Option<Key>) -> Result<Scouted, EngineError> {
     let mut found = Scouted { at: None, ceiling };
     let mut upper = match (&rest.until, &found.ceiling) {
@@ -420,7 +419,7 @@ async fn scout(source: &dyn ObjectStore, rest: KeyRange, ceiling: Option<Key>) -
     while let Some(middle) = shard::bisect(rest.after.as_ref(), upper.as_ref()) {
         let mut listing = source.list(KeyRange { after: Some(middle.clone()), until: rest.until.clone() });
         if let Some(entry) = listing.next().await?.and_then(|page| page.into_iter().next()) {
-            // A split at the very end would give nothing away.
+            // A split at the end of the range would give no key away.
             found.at = (rest.until.as_ref() != Some(&entry.key)).then_some(entry.key);
             break;
         }

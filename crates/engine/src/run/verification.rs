@@ -1,4 +1,4 @@
-//! Verifications and repairs, within a run and on their own.
+//! Verifications and repairs, within a run and by themselves.
 
 use std::{future::Future, sync::Arc};
 
@@ -30,12 +30,12 @@ use migrate_core::{
 };
 use migrate_ledger::{Ledger, Open, Record};
 
-/// Findings that wait before the verification has to.
+/// Findings that may queue before the verification waits.
 const FINDINGS_QUEUED: usize = 1024;
-/// Findings that go to the ledger at once.
+/// Findings that go to the ledger together.
 const FINDINGS_BATCH: usize = 256;
 
-/// The verification that a run ends with; what it learns of times goes to the ledger.
+/// A verification within a run; what it learns about pairs goes to the ledger.
 pub(crate) fn in_run(
     run: &Run<'_>,
     dataset: &Dataset,
@@ -53,7 +53,7 @@ pub(crate) fn in_run(
     keeping(verifier, journal, false, Verifier::run)
 }
 
-/// Works with a verifier, and records its findings as they come.
+/// Works with a verifier, and records its findings as they come; damage only for a repair.
 async fn keeping<T, F: Future<Output = Result<T, EngineError>>>(
     mut verifier: Verifier,
     journal: Journal,
@@ -85,7 +85,7 @@ async fn keeping<T, F: Future<Output = Result<T, EngineError>>>(
     done
 }
 
-/// Verifies without writing anything anywhere.
+/// Verifies and writes nothing, neither to the stores nor to the ledger.
 pub(crate) async fn verify(
     plan: &Plan,
     sites: &Sites,
@@ -100,7 +100,7 @@ pub(crate) async fn verify(
     for dataset in asked(plan, &[], &options.datasets) {
         refuse_unsupported(dataset, false)?;
         let stores = sites.open(plan, dataset, None, &sink).await?;
-        // The pairs of a dataset that means something else now are no evidence.
+        // If the meaning of a dataset has changed, its pairs are no evidence.
         let (mut known, mut led_by) = (ledger.clone(), None);
         if let Some(ledger) = &ledger {
             match ledger.meaning(&dataset.name).await? {
@@ -131,7 +131,7 @@ pub(crate) async fn verify(
     Ok(verifications)
 }
 
-/// Verifies, copies again what differs, and looks again at what was copied.
+/// Verifies, copies the differing records again, and compares these again.
 pub(crate) async fn repair(
     plan: &Plan,
     sites: &Sites,
@@ -156,7 +156,7 @@ pub(crate) async fn repair(
             let moved = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
             let left_alone = moved.is_some() || matches!(state, State::Aborted { .. });
             if left_alone && options.datasets.is_empty() {
-                // Nobody named it: it is looked at like the others, and nothing of it is copied.
+                // The operator did not name it: it is verified like the others, but not copied.
                 verifications.push(verify_only(run, dataset, options, moved).await?);
                 continue;
             }
@@ -243,7 +243,7 @@ async fn repair_one(
     }
     let leftovers =
         Leftovers { copier, shard: None, extra: dataset.extra, delete_permille: Some(dataset.delete_share_permille) };
-    // The records that are copied again are looked at as in a run, so that their pairs learn what they lack.
+    // The records that are copied again are compared as in a run, so that their pairs are completed.
     let mend = |verifier| async {
         let (mut again, mut mended) = (Again::new(verifier, &first), 0);
         for follower in &leftovers.copier.targets {
@@ -267,7 +267,7 @@ async fn repair_one(
     Ok((both, mended))
 }
 
-/// Records what a repair ended with, where the dataset's state allows it.
+/// Records the verification at the end of a repair, if the dataset's state allows it.
 async fn record_outcome(
     run: &Run<'_>,
     dataset: &Dataset,
@@ -279,10 +279,10 @@ async fn record_outcome(
     }
     let state = run.state(&dataset.name).await?;
     let event = ended(dataset, level, verification);
-    // A lower level than the plan's proves less than the plan asks for.
+    // A level below the plan's proves less than the plan asks for.
     let proves_enough = level >= dataset.verify || verification.verified.is_none();
     if !proves_enough || state.apply(&event).is_err() {
-        // Or a pass is under way, or none has ended: the next run's own verification counts.
+        // Or a pass is under way, or none has ended: then only the next run's own verification counts.
         return Ok(());
     }
     run.commit(vec![Record::Happened { dataset: dataset.name.clone(), event, at: now() }]).await

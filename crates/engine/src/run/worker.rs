@@ -1,7 +1,7 @@
 //! Runs one shard: joins both sides' listings, and copies what differs.
 //!
-//! Records finish in any order; a cursor per target moves only over the gapless prefix of those
-//! that are finished, and goes to the ledger in one batch with the records it passes. So after a
+//! Records finish in any order; a cursor per target moves only over the gapless prefix of the finished
+//! ones, and goes to the ledger in one batch with the records it passes. So after a
 //! crash at most the records in flight and those of one unsent batch are done again.
 //!
 //! A shard gives work away while it runs: [`Control::cut`] lowers its end to a key that it has not
@@ -28,16 +28,16 @@ use migrate_core::{
 use migrate_ledger::{Open, Pair, PairRow, Record, ShardRow};
 use migrate_store::Entry;
 
-/// Records a shard has under way at once; the budget, shared by all, is what usually binds.
+/// Records that a shard has under way at once; the budget that all shards share is usually reached first.
 const JOBS_MAX: usize = 128;
-/// Records between the first that is open and the last that has begun.
+/// Most records from the first open one to the last begun one.
 const WINDOW_MAX: usize = 4096;
-/// So many rows weigh as much as one record in a batch for the ledger.
+/// Rows that weigh as much as one record in a batch for the ledger.
 const ROWS_PER_RECORD: usize = 16;
-/// A batch goes to the ledger at this age, however small it is.
+/// The age at which a batch goes to the ledger, however small it is.
 const BATCH_AGE: Duration = Duration::from_millis(250);
 
-/// How others see a running shard, and cut it.
+/// The view of a running shard for other tasks, which may also cut it.
 #[derive(Debug)]
 pub(crate) struct Control {
     state: Mutex<ControlState>,
@@ -48,7 +48,7 @@ struct ControlState {
     range: KeyRange,
     position: Option<Key>,
     rows: u64,
-    /// It takes no more keys, so it has none to give away.
+    /// Whether it takes no more keys, so that it has none to give away.
     closed: bool,
 }
 
@@ -72,17 +72,17 @@ impl Control {
         true
     }
 
-    /// The range that is left, and how many rows were taken.
+    /// The range that is left, and the rows taken since the last cut or vain search.
     pub(crate) fn rest(&self) -> (KeyRange, u64) {
         let state = self.state();
         let after = state.position.clone().or_else(|| state.range.after.clone());
         (KeyRange { after, until: state.range.until.clone() }, state.rows)
     }
 
-    /// Gives away everything above `at`; refused where the shard has come that far already.
+    /// Gives away all keys above `at`; `false` if the shard has already come that far.
     ///
-    /// `record` must put the split on its way to the ledger before it returns: the shard cannot see
-    /// its new end before that, so that it can never be recorded as done up to an end that the
+    /// `record` must queue the split for the ledger before it returns. The shard sees
+    /// its new end only afterwards, so it is never recorded as done up to an end that the
     /// ledger does not know.
     pub(crate) fn cut(&self, at: &Key, record: impl FnOnce()) -> bool {
         let mut state = self.state();
@@ -96,14 +96,14 @@ impl Control {
         true
     }
 
-    /// No more keys are taken.
+    /// Takes no more keys.
     fn close(&self) {
         let mut state = self.state();
         state.closed = true;
         state.rows = 0;
     }
 
-    /// There was nothing to split at: not to be asked again before it has seen as many rows again.
+    /// Counts rows from 0 again after a vain search, so that the next one waits for as many as a split needs.
     pub(crate) fn rest_for_now(&self) {
         self.state().rows = 0;
     }
@@ -112,26 +112,26 @@ impl Control {
 /// How a shard ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ShardEnd {
-    /// Every key of its range is written, deferred or recorded as failed, for every target.
+    /// Every key of its range was handled at every target: written, kept, deferred, doomed or failed.
     Done,
     /// The run was asked to stop.
     Interrupted,
 }
 
-/// What a shard's worker works with.
+/// Runs shards of one dataset, one in each clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Worker {
     pub(crate) copier: Arc<Copier>,
     pub(crate) inputs: Inputs,
     pub(crate) extra: Extra,
-    /// The pass goes on after an interruption: what is found unpaired at a target was probably
-    /// written by the process that was interrupted.
+    /// Whether the pass was interrupted before: the interrupted process has probably written the objects that are
+    /// found without a pair.
     pub(crate) resumed: bool,
-    /// Rows whose records go to the ledger together, at most.
+    /// Most rows whose records go to the ledger together.
     pub(crate) batch_rows: usize,
 }
 
-/// A record under way, at each of its targets.
+/// The tickets of a record under way, one per target.
 type Tickets = Vec<(TargetIndex, Ticket, Tally)>;
 
 struct Running {
@@ -143,7 +143,7 @@ struct Running {
     records: Vec<Record>,
     rows: usize,
     flushed: Instant,
-    /// It was asked to stop before its listing had ended.
+    /// Whether the run was asked to stop before the listing had ended.
     stopped: bool,
 }
 
@@ -208,7 +208,7 @@ impl Running {
         Ok(if interrupted { ShardEnd::Interrupted } else { ShardEnd::Done })
     }
 
-    /// Decides what each target needs for a row, and begins it. There must be room.
+    /// Decides what each target needs for a row, and begins it. The caller must have made room.
     async fn take(&mut self, row: Row) -> Result<(), EngineError> {
         let Row { key, source, targets, pairs } = row;
         let (mut wants, mut open): (Vec<_>, Tickets) = (Vec::new(), Vec::new());
@@ -238,7 +238,7 @@ impl Running {
             self.jobs.spawn(async move { (key, open, copier.bring(job).await) });
         }
         self.rows += 1;
-        // A row without a record costs the ledger next to nothing.
+        // A row without a record costs the ledger almost nothing.
         let batch_rows = self.worker.batch_rows;
         let is_full = self.records.len() >= batch_rows.div_ceil(ROWS_PER_RECORD) || self.rows >= batch_rows;
         if is_full || self.flushed.elapsed() >= BATCH_AGE {
@@ -247,7 +247,7 @@ impl Running {
         Ok(())
     }
 
-    /// What is to be copied; everything that needs no copying is settled here.
+    /// What to copy, if anything; a row that needs no copy is settled here.
     fn decide(
         &mut self,
         target: TargetIndex,
@@ -285,7 +285,7 @@ impl Running {
                 }
             },
             (Change::Stray, _) => tally.extra = 1,
-            // `decide` gives these only where the target shows something.
+            // `decide` gives `Replace` and `Look` only if the target shows a version.
             (Change::Absent | Change::Replace | Change::Look, _) => {}
         }
         None
@@ -299,7 +299,7 @@ impl Running {
         Record::Learned { dataset: self.worker.copier.dataset.clone(), target, key: key.clone(), pair }
     }
 
-    /// Leaves a record to be deleted once all listings have ended cleanly and the share is known.
+    /// Leaves a record to be deleted once all listings have ended and the share of deletions is known.
     fn doom(&mut self, target: TargetIndex, key: &Key) {
         let dataset = self.worker.copier.dataset.clone();
         self.records.push(Record::Waits { dataset, target, key: key.clone(), why: Open::Doomed });
@@ -312,7 +312,7 @@ impl Running {
         self.records.push(Record::Failed { dataset, target, key, reason, at });
     }
 
-    /// Waits until another record may begin; `false` where none may any more.
+    /// Waits until another record may begin; `false` if none may any more.
     async fn make_room(&mut self) -> Result<bool, EngineError> {
         while let Some(done) = self.jobs.try_join_next() {
             self.settle(done?);
@@ -322,13 +322,13 @@ impl Running {
                 Room::Free => return Ok(true),
                 Room::Closed => return Ok(false),
                 Room::Full if self.settle_one().await? => {}
-                // No ticket is out and none was dropped, so all are finished: the cursors move over them.
+                // No ticket is out and none was dropped, so all are finished, and the cursors can move over them.
                 Room::Full => self.flush().await?,
             }
         }
     }
 
-    /// Waits for a record under way; `false` where there is none.
+    /// Waits for a record under way to end; `false` if there is none.
     async fn settle_one(&mut self) -> Result<bool, EngineError> {
         let Some(done) = self.jobs.join_next().await else { return Ok(false) };
         self.settle(done?);
@@ -343,7 +343,7 @@ impl Running {
             let place = open.iter().position(|(opened, ..)| *opened == target);
             let (_, ticket, mut tally) = open.swap_remove(place.expect("each target has one outcome"));
             match outcome {
-                // Its ticket goes unfinished, which closes the window.
+                // Its ticket is dropped unfinished, which closes the window.
                 Outcome::Interrupted => continue,
                 Outcome::Same(pair) => {
                     tally.same = 1;
@@ -358,8 +358,8 @@ impl Running {
                     }
                     self.records.push(self.paired(target, &key, pair));
                 }
-                // A source that says "not found" of what it has just listed is looked at again, in
-                // its listing, before it is believed.
+                // If a source answers "not found" for a record that it has just listed, only a later look at its
+                // listing decides.
                 Outcome::Deferred | Outcome::Gone => {
                     let dataset = self.worker.copier.dataset.clone();
                     self.records.push(Record::Waits { dataset, target, key: key.clone(), why: Open::Deferred });
@@ -370,7 +370,7 @@ impl Running {
         }
     }
 
-    /// Sends what is finished to the ledger, with the cursors that it allows.
+    /// Sends the finished records to the ledger, with the cursors that they allow.
     async fn flush(&mut self) -> Result<(), EngineError> {
         let mut records = std::mem::take(&mut self.records);
         for (place, window) in self.windows.iter_mut().enumerate() {
@@ -390,7 +390,7 @@ impl Running {
     }
 }
 
-/// Whether a target is done with a key already.
+/// Whether a target is already done with a key.
 fn passed(cursor: &Cursor, key: &Key) -> bool {
     match cursor {
         Cursor::Start => false,

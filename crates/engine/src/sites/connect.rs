@@ -1,4 +1,4 @@
-//! The seam to the world: who opens the places of a plan.
+//! Connections to the places of a plan.
 
 use std::{fmt, sync::Arc};
 
@@ -11,37 +11,37 @@ use migrate_store::ObjectStore;
 /// What a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It is read; nothing is ever written there.
+    /// It is only read.
     Source,
-    /// It is written.
+    /// It is written; a directory that is missing is made.
     Target,
-    /// It is a target, but only looked at: nothing is made there.
+    /// It is a target that is only looked at: nothing is made there.
     Look,
-    /// It holds a route. It must be there, also for a look: where it is not, nothing can be said of who
-    /// leads, and one that was made would say that no lead has moved.
+    /// It holds a route. It must exist, also for a look: without it the lead is unknown, and a new
+    /// place would say that no lead has moved.
     Route {
-        /// A switch may come of it, not only a look.
+        /// Whether the route may be switched, not only read.
         writes: bool,
     },
 }
 
-/// A place as whoever connects to places answers for it.
+/// What [`Connect::open`] answers for a place.
 #[derive(Debug)]
 pub enum Opened {
     /// A store.
     Store(Arc<dyn ObjectStore>),
-    /// A directory of this machine. The sites open it themselves: they know which one was met there.
+    /// A directory of this machine. [`Sites`](crate::Sites) opens it: it knows which directory must be there.
     Directory,
 }
 
-/// Opens the places of a plan: the real ones, those of a local cloud, or those of a test.
+/// Opens the places of a plan: real ones, those of a local cloud, or those of a test.
 ///
-/// It answers for every place or fails. Nothing stands behind it: a place that it does not know is an error, and
+/// It opens a place or fails. There is no fallback: a place that it does not know is an error, and
 /// never the real place of that name.
 #[async_trait]
 pub trait Connect: fmt::Debug + Send + Sync {
-    /// Opens a place, bare: without limits, retries or guards. Scratch objects are named after `migration`, if this
-    /// process drives one.
+    /// Opens a place without limits, retries or guards. `migration` is the one that this process drives, if any:
+    /// scratch objects are named after it.
     async fn open(
         &self,
         plan: &Plan,
@@ -55,11 +55,11 @@ pub trait Connect: fmt::Debug + Send + Sync {
 /// Finds a store by its location.
 type Open = dyn Fn(&Location, Role) -> Option<Arc<dyn ObjectStore>> + Send + Sync;
 
-/// Stores that a test gives, by location.
+/// Stores that a test provides, by location.
 pub struct Given(Box<Open>);
 
 impl Given {
-    /// Stores from a function; a place for which it has none cannot be opened.
+    /// Takes stores from a function; a place for which it returns `None` cannot be opened.
     pub fn new(open: impl Fn(&Location, Role) -> Option<Arc<dyn ObjectStore>> + Send + Sync + 'static) -> Self {
         Self(Box::new(open))
     }

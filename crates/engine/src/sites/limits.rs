@@ -1,4 +1,4 @@
-//! The limits that hold: those of the plan, and in their place those that an operator has set.
+//! The limits in force: those of the plan, or those that an operator has set in their place.
 
 use std::{
     collections::BTreeMap,
@@ -10,13 +10,13 @@ use migrate_core::plan::{self, Plan, limits::Limit};
 use migrate_ledger::{LimitsOf, Setting};
 use migrate_store::limit::{self, SiteLimits};
 
-/// One set of limits for each site and each dataset, shared by all that works there.
+/// One set of limits for each site and each dataset, shared by all its requests.
 #[derive(Debug, Default)]
 pub(crate) struct LimitBook(Mutex<Book>);
 
 #[derive(Debug, Default)]
 struct Book {
-    /// What holds in place of the plan's.
+    /// What an operator has set in place of the plan's.
     set: BTreeMap<(LimitsOf, String), Setting>,
     made: BTreeMap<LimitsOf, Arc<SiteLimits>>,
 }
@@ -42,7 +42,7 @@ impl LimitBook {
         Ok(made)
     }
 
-    /// Takes what an operator has set; who waits for a limit notices at once.
+    /// Takes what an operator has set; requests that wait for a limit notice it at once.
     pub(crate) fn set(
         &self,
         plan: &Plan,
@@ -65,7 +65,7 @@ impl LimitBook {
     }
 }
 
-/// Refuses a setting that could not hold, with the reason.
+/// Refuses a setting that is not possible, with the reason.
 pub(crate) fn check_setting(of: &LimitsOf, key: &str, setting: &Setting) -> Result<(), String> {
     let keys: &[&str] = match of {
         LimitsOf::Site(_) => &plan::limits::SITE_KEYS,
@@ -80,7 +80,7 @@ pub(crate) fn check_setting(of: &LimitsOf, key: &str, setting: &Setting) -> Resu
     }
 }
 
-/// What the plan says, and over it what was set.
+/// The plan's limits, overridden by what an operator has set.
 fn effective(
     plan: &Plan,
     of: &LimitsOf,

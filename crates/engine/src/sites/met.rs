@@ -1,38 +1,38 @@
-//! The directories that a migration has met.
+//! The directories that a migration has opened.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use migrate_store::file::Identity;
 
-/// The directories that a migration has met, by resolved path.
+/// The directories that a migration has opened, by resolved path.
 #[derive(Debug, Default)]
 pub(crate) struct Met {
-    /// As the ledger knows them.
+    /// The directories in the ledger.
     pub(crate) known: BTreeMap<String, Identity>,
-    /// As this process has found them, where the ledger does not say so yet.
+    /// The directories that this process has opened and that the ledger does not hold yet.
     pub(crate) found: BTreeMap<String, Identity>,
-    /// The operator says that the directories that are there are meant.
+    /// Whether the operator accepts the directories that are there now.
     pub(crate) accepted: bool,
-    /// What this process drives, if it does.
+    /// The migration that this process drives, if any.
     pub(crate) state: Option<Driven>,
 }
 
 /// The migration that a process drives.
 #[derive(Debug)]
 pub(crate) struct Driven {
-    /// The state directory.
+    /// The directory of the ledger's file.
     pub(crate) directory: PathBuf,
-    /// The name of the ledger.
+    /// The ledger's id.
     pub(crate) ledger: String,
 }
 
 impl Met {
-    /// The directory that must be at a path.
+    /// The directory that must be at a path; `None` if any may be.
     pub(crate) fn expected(&self, path: &str) -> Option<&Identity> {
         if self.accepted { None } else { self.known.get(path) }
     }
 
-    /// Notes a directory that was opened, or made.
+    /// Notes a directory that was opened or made.
     pub(crate) fn note(&mut self, path: String, identity: &Identity) {
         if self.known.get(&path).is_none_or(|known| !known.agrees_with(identity)) {
             self.found.insert(path, identity.clone());

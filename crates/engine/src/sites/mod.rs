@@ -1,4 +1,4 @@
-//! The sites of a plan: their stores, their limits, and the directories that are known there.
+//! The sites of a plan: their stores, their limits, and their known directories.
 
 pub(crate) mod connect;
 pub(crate) mod limits;

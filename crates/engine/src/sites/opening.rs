@@ -1,8 +1,8 @@
 //! Opens the stores that a plan names: connections, credentials, limits, residency, retries.
 //!
 //! Each store is wrapped, from the inside out: counted ([`Metered`]), held to the conditions that it ignores
-//! ([`Conditional`]), limited ([`Limited`], by its site and by its dataset), retried ([`Retrying`]), and, where a residency rule forbids the place,
-//! guarded ([`Guarded`]).
+//! ([`Conditional`]), limited ([`Limited`], by its site and by its dataset), retried ([`Retrying`]), and, if a
+//! residency rule forbids the place, guarded ([`Guarded`]).
 
 use std::{
     collections::BTreeMap,
@@ -33,19 +33,19 @@ use migrate_store::{
     retry::{RetryPolicy, Retrying},
 };
 
-/// How long what a probe found is relied on.
+/// Milliseconds for which the result of a probe counts.
 const PROBE_HOLDS_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Where what an endpoint can do is taken from.
+/// How the capabilities of an endpoint are found out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Probing<'a> {
-    /// The ledger, or a probe whose answer is recorded.
+    /// From the ledger, or by a probe that is recorded.
     Record(&'a Journal),
-    /// The ledger, or where allowed a probe that nobody records.
+    /// From the ledger, or by a probe that is not recorded.
     Look {
-        /// The ledger, where there is one.
+        /// The ledger, if there is one.
         ledger: Option<&'a Ledger>,
-        /// Whether endpoints may be asked.
+        /// Whether endpoints may be probed.
         probe: bool,
     },
 }
@@ -54,9 +54,9 @@ pub(crate) enum Probing<'a> {
 pub struct Sites {
     connect: Arc<dyn Connect>,
     pub(crate) limits: LimitBook,
-    /// What endpoints said when they were asked for a look, which nobody has recorded.
+    /// Results of probes that the ledger does not hold, by probe name.
     pub(crate) asked: Mutex<BTreeMap<String, Capabilities>>,
-    /// The directories of the migration.
+    /// The directories that the migration has opened.
     pub(crate) met: Mutex<Met>,
     retry: RetryPolicy,
 }
@@ -67,27 +67,27 @@ impl std::fmt::Debug for Sites {
     }
 }
 
-/// A dataset's stores, decorated and ready.
+/// A dataset's stores, wrapped and ready.
 #[derive(Debug)]
 pub struct DatasetStores {
     /// The source.
     pub source: Arc<dyn ObjectStore>,
     /// The targets, in the plan's order.
     pub targets: Vec<Arc<dyn ObjectStore>>,
-    /// What the source was asked.
+    /// Counts the requests to the source.
     pub source_meter: Arc<Meter>,
-    /// What the targets were asked.
+    /// Counts the requests to each target.
     pub target_meters: Vec<Arc<Meter>>,
     limits: Vec<Arc<SiteLimits>>,
-    /// Under what names the ledger keeps what probes of the targets found.
+    /// The names under which the ledger keeps the probes of the targets.
     probe_names: Vec<String>,
 }
 
 impl DatasetStores {
-    /// What is taken of a store that is only read and was never probed: that it shows what it has.
+    /// What is assumed of a store that is only read and was never probed: it shows properties and tags.
     pub const ASSUMED: Capabilities = Capabilities { properties: true, tags: true, ..Capabilities::unproved() };
 
-    /// Takes what earlier probes found, as far as the ledger knows.
+    /// Takes the targets' capabilities from the ledger, and assumes them for a target that it does not know.
     pub(crate) async fn adopt_known(&self, ledger: &Ledger) -> Result<(), EngineError> {
         for (store, name) in self.targets.iter().zip(&self.probe_names) {
             match known(ledger, name).await? {
@@ -98,12 +98,12 @@ impl DatasetStores {
         Ok(())
     }
 
-    /// Nothing is known of the targets, and they are only to be read.
+    /// Assumes the capabilities of targets that are only read.
     pub(crate) fn assume(&self) {
         self.targets.iter().for_each(|store| readable(&**store));
     }
 
-    /// Why requests wait, where they do: for a limit, or because a store has failed them again and again.
+    /// Why requests wait, if they do: a store has failed them repeatedly, or a limit holds them.
     pub(crate) fn waits_for(&self, redactor: Redactor) -> Option<String> {
         let meters = std::iter::once(&self.source_meter).chain(&self.target_meters);
         let failing = meters.filter_map(|meter| meter.waiting()).max_by_key(|waiting| waiting.attempt);
@@ -117,8 +117,7 @@ impl DatasetStores {
 }
 
 impl Sites {
-    /// Sites whose places are opened by `connect`. If `retry` brings a meter, repeated attempts of all stores
-    /// are counted there.
+    /// Sites whose places `connect` opens. If `retry` has a meter, it counts the repeated attempts of all stores.
     pub fn new(connect: Arc<dyn Connect>, retry: RetryPolicy) -> Self {
         let (limits, asked, met) = (LimitBook::default(), Mutex::default(), Mutex::default());
         Self { connect, limits, asked, met, retry }
@@ -155,8 +154,8 @@ impl Sites {
         Ok(DatasetStores { source, targets, source_meter, target_meters, limits, probe_names })
     }
 
-    /// Opens a dataset's stores for a look: what is known of the targets is taken from the ledger,
-    /// what is not is asked where `probe` allows it, and nothing is recorded.
+    /// Opens a dataset's stores for a look and records nothing. Targets that the ledger does not know
+    /// are probed if `probe` allows it.
     pub(crate) async fn open_to_look(
         &self,
         plan: &Plan,
@@ -186,7 +185,7 @@ impl Sites {
     }
 
     /// Opens the route of a dataset. With a journal its store is probed unless the ledger knows it; for
-    /// a look, what is known is taken and nothing is made.
+    /// a look, nothing is made or recorded.
     pub(crate) async fn open_route(
         &self,
         plan: &Plan,
@@ -197,8 +196,8 @@ impl Sites {
     ) -> Result<RouteStore, EngineError> {
         let (at, _) = route.folder_and_name();
         let role = Role::Route { writes: matches!(asked, Probing::Record(_)) };
-        // No limits: a switch that waits for working hours, or behind a queue, would be made on a proof
-        // that is old by then.
+        // No limits: a switch that waits for working hours, or in a queue, would rest on an outdated
+        // proof.
         let (_, bare) = self.bare(plan, &at, role).await?;
         if let Probing::Record(journal) = asked {
             self.record_places(journal).await?;
@@ -207,7 +206,7 @@ impl Sites {
         let store: Arc<dyn ObjectStore> = Arc::new(Retrying::new(kept, self.retry.clone()));
         let name = probe_name(plan, &at);
         if at.scheme == Scheme::File && !matches!(asked, Probing::Look { probe: false, .. }) {
-            // Whether this file system refuses what it must: nothing of it holds for another, so it is not kept.
+            // Whether this file system refuses what it must; the result holds for no other, so it is not kept.
             store.probe().await?;
         }
         match asked {
@@ -218,7 +217,7 @@ impl Sites {
         Ok(RouteStore::of(store, route, dataset.name.clone()).at_place(&place))
     }
 
-    /// Opens the route of a dataset to read it, and records nothing.
+    /// Opens the route of a dataset for a look, and records nothing.
     pub(crate) async fn open_route_to_look(
         &self,
         plan: &Plan,
@@ -230,7 +229,7 @@ impl Sites {
         self.open_route(plan, dataset, route, Probing::Look { ledger, probe }, &Sink::none()).await
     }
 
-    /// Opens one target, guarded where a policy forbids it.
+    /// Opens one target, guarded if a policy forbids it.
     pub(crate) async fn target(
         &self,
         plan: &Plan,
@@ -240,14 +239,14 @@ impl Sites {
         meter: &Arc<Meter>,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
         let (mut store, used) = self.store(plan, dataset, &target.at, role, meter).await?;
-        // The plan's check has refused this already; if code ever gets this far, so does the store.
+        // The plan's check refuses such a target; if one passes it, the guard refuses its writes.
         if let Err(reason) = policy::verdict(plan, dataset, target) {
             store = Arc::new(Guarded::new(store, &reason));
         }
         Ok((store, used))
     }
 
-    /// What the ledger knows of an endpoint, or what it says now.
+    /// Takes an endpoint's capabilities from the ledger, or from a probe that is then recorded.
     async fn known_or_probed(
         &self,
         store: &dyn ObjectStore,
@@ -260,8 +259,8 @@ impl Sites {
             store.adopt(known);
             return Ok(());
         }
-        // A store that was asked already in this process need not be asked again; what a look found is
-        // good for one record of it, since a later one would make it seem younger than it is.
+        // A store that this process has probed for a look is not probed again. That result is recorded
+        // once only: a later record would make it seem younger than it is.
         let looked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         if let Some(found) = looked {
             store.adopt(found);
@@ -288,7 +287,7 @@ impl Sites {
         let metered = Arc::new(Metered::new(bare, Arc::clone(meter)));
         let mut store: Arc<dyn ObjectStore> = Arc::new(Conditional::new(metered));
         let mut used = Vec::new();
-        // A dataset has limits of its own even where the plan sets none: they may be set later.
+        // A dataset has limits of its own even if the plan sets none: an operator may set them later.
         for of in [LimitsOf::Site(site.name.clone()), LimitsOf::Dataset(dataset.name.clone())] {
             let limits = self.limits.of(plan, &of)?;
             used.push(Arc::clone(&limits));
@@ -315,7 +314,7 @@ impl Sites {
             Opened::Directory => self.directory(plan, site, at, role)?,
         };
         if role == Role::Source {
-            // A source is never written, so it is never probed: its answers tell the rest.
+            // A source is never written, so it is never probed: it is assumed to show what it has.
             readable(&*store);
         }
         Ok((site, store))
@@ -327,21 +326,21 @@ impl Sites {
     }
 }
 
-/// Under what name the ledger keeps what a probe found: another server is another place, whatever
-/// its site is called.
+/// The name under which the ledger keeps a probe. It holds the place: another server under the same
+/// site name is another endpoint.
 pub(crate) fn probe_name(plan: &Plan, at: &Location) -> String {
     format!("{at} ({})", place_of(plan, at).unwrap_or_default())
 }
 
-/// What the ledger knows, unless it is old: servers are upgraded. What an older build wrote may lack
-/// a field; then the endpoint is asked again too.
+/// The capabilities in the ledger; `None` if they are old, since servers are upgraded, or if an older
+/// build wrote them without a field that this build needs.
 pub(crate) async fn known(ledger: &Ledger, name: &str) -> Result<Option<Capabilities>, EngineError> {
     let found = ledger.capabilities(name).await?;
     let fresh = found.filter(|(_, at)| now().0 - at.0 < PROBE_HOLDS_MS);
     Ok(fresh.and_then(|(known, _)| serde_json::from_str(&known).ok()))
 }
 
-/// What an endpoint cannot do and this tool makes up for.
+/// What an endpoint lacks, as names for people.
 pub(crate) fn lacks(found: &Capabilities) -> Vec<&'static str> {
     let mut lacks = Vec::new();
     let all = |honoured: Honoured| honoured.absent && honoured.matches.is_honoured();
@@ -387,7 +386,7 @@ mod tests {
     use crate::sites::connect::Given;
     use migrate_store::memory::MemoryStore;
 
-    /// A look that stands above the limits or the retries would lie hours before the write that it is for.
+    /// A look of [`Conditional`] above the limits or the retries could be hours older than the write that follows it.
     #[tokio::test]
     async fn a_store_looks_below_its_limits_and_its_retries() {
         let text = "name = \"p\"\n[sites.a]\ndirectory = \"a\"\n[sites.b]\ndirectory = \"b\"\n[[phase]]\nname = \"f\"\n\

@@ -1,19 +1,19 @@
-//! A dataset's places: which they are, whether each is there, and what its endpoint can do.
+//! A dataset's places: their identity, whether each exists, and what its endpoint can do.
 //!
-//! # Which directory it is
+//! # The identity of a directory
 //!
 //! A directory is named by its resolved path: absolute, every symbolic link followed. So one plan file in two
-//! folders means two bodies of data, whatever its text says. A path alone tells little, though: a disk that
+//! folders means two bodies of data, although its text is the same. A path alone tells little: a disk that
 //! is not mounted leaves an empty folder there, or none. So the ledger also keeps the [`Identity`] of every
-//! directory that a run has opened, before anything is written there. One that is another now, or gone, is
-//! refused by every command, as a source and as a target, and is not made anew, unless the operator says
-//! that it is meant (`--accept-places`).
+//! directory that a run has opened, before anything is written there. If a path now leads to another directory, or
+//! to none, every command refuses it, as a source and as a target, and makes no new one, unless the operator
+//! accepts what is there (`--accept-places`).
 //!
-//! # Looking
+//! # Looks
 //!
-//! Nothing is made and nothing is recorded; at most a scratch key is written where there is a bucket, and
-//! cleaned up. Opening a dataset's stores to look at its records is another thing: there a directory that
-//! a run would make stands in as an empty one, which hides just what is asked here.
+//! A look makes and records nothing; at most it writes a scratch key in a bucket and removes it. `Sites::find` opens
+//! every place as a source: when records are looked at, an empty store stands in for a target directory that a
+//! run would make, which would hide whether it exists.
 
 use std::{
     path::Path,
@@ -44,19 +44,19 @@ use migrate_store::{
     memory::MemoryStore,
 };
 
-/// A bucket or directory that is there.
+/// A bucket or directory that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Present {
-    /// Which directory it is; `None` for a bucket.
+    /// The directory's identity; `None` for a bucket.
     pub(crate) identity: Option<Identity>,
 }
 
 impl Sites {
-    /// Takes what is where the ledger has seen it as what must be there.
+    /// Takes the directories in the ledger as those that must be at their paths.
     pub(crate) async fn adopt_places(&self, ledger: Option<&Ledger>) -> Result<(), EngineError> {
         let Some(ledger) = ledger else { return Ok(()) };
         for (path, identity) in ledger.places().await? {
-            // What this build cannot read was written by a later one, which is refused as a whole.
+            // Only a later build writes an identity that this build cannot read, and its ledger is refused.
             if let Ok(identity) = serde_json::from_str(&identity) {
                 self.met().known.insert(path, identity);
             }
@@ -64,8 +64,8 @@ impl Sites {
         Ok(())
     }
 
-    /// Takes the migration of a ledger for the one that this process drives: its state directory for what has
-    /// to be put on disk, and its name for scratch keys.
+    /// Takes the migration of a ledger as the one that this process drives: listings are sorted in its state
+    /// directory, and scratch keys get its id.
     pub(crate) async fn drive(&self, ledger: &Ledger) -> Result<(), EngineError> {
         let directory = ledger.path().parent().unwrap_or(Path::new(".")).to_owned();
         let state = Driven { directory, ledger: ledger.id().await? };
@@ -73,18 +73,18 @@ impl Sites {
         Ok(())
     }
 
-    /// The migration that this process drives, if it does: scratch objects are named after it, so that a later run
-    /// removes what an earlier one had to leave.
+    /// The id of the migration that this process drives, if any. Scratch objects are named after it, so that a later
+    /// run removes those that an earlier one left.
     pub(crate) fn migration(&self) -> Option<String> {
         self.met().state.as_ref().map(|state| state.ledger.clone())
     }
 
-    /// Takes the directories that are there for those that are meant, whatever was met before.
+    /// Accepts the directories that are there now, even if others were opened before.
     pub fn accept_places(&self) {
         self.met().accepted = true;
     }
 
-    /// Records the directories that were met for the first time: before anything is written there.
+    /// Records newly opened directories, before anything is written there.
     pub(crate) async fn record_places(&self, journal: &Journal) -> Result<(), EngineError> {
         let (found, other) = {
             let mut met = self.met();
@@ -103,15 +103,15 @@ impl Sites {
         };
         let mut records: Vec<_> = found.into_iter().map(seen).collect();
         if other {
-            // What was approved was another directory's cutover.
+            // The approvals were for another directory's cutover.
             let approvals = journal.ledger.approvals().await?;
             records.extend(approvals.into_iter().map(|one| Record::ApprovalWithdrawn { phase: one.phase }));
         }
         Ok(journal.commit(records).await?)
     }
 
-    /// Opens a directory, if it is the one that was met there before; makes it where nothing was met there
-    /// and it is to be written.
+    /// Opens a directory, if it is the one that is expected there; makes one only for a target, if none is
+    /// expected.
     pub(crate) fn directory(
         &self,
         plan: &Plan,
@@ -123,22 +123,22 @@ impl Sites {
             || EngineError::Site { site: site.name.to_string(), detail: "it has no directory in the plan".to_owned() };
         let base = base_of(plan, at).ok_or_else(no_directory)?;
         let root = directory_of(plan, at).ok_or_else(no_directory)?;
-        // A disk that is not mounted takes all along that was on it, also what was never met: nothing new is to be
-        // made in its place.
+        // If a disk is not mounted, all its directories are missing, also those that were never opened: the base is
+        // checked first, so that no new one is made in their place.
         match self.must_be_met(&base, at) {
-            // One that may be passed through and not read cannot be told from another.
+            // A base that may be passed but not read has no identity to compare.
             Err(EngineError::Store(error)) if error.kind() == ErrorKind::Denied => {}
             met => _ = met?,
         }
         let location = at.to_string();
         let store = match self.must_be_met(&root, at)? {
-            // Who made it may have died before it was durable.
+            // The process that made it may have died before it was durable.
             Some(_) if matches!(role, Role::Target) => FileStore::open_or_create(root.clone(), location)?,
             Some(store) => store,
             None => match role {
                 Role::Source | Role::Route { .. } => FileStore::open(root.clone(), location)?,
                 Role::Target => FileStore::open_or_create(root.clone(), location)?,
-                // A directory that a run would make is as good as an empty one.
+                // A directory that a run would make counts as empty.
                 Role::Look => {
                     return Ok(Arc::new(MemoryStore::new(&location).with_capabilities(FileStore::CAPABILITIES)));
                 }
@@ -157,8 +157,7 @@ impl Sites {
         })
     }
 
-    /// Opens the directory at a path, which must be the one that was met there; `None` where none is there, and
-    /// none was met.
+    /// Opens the directory at a path, which must be the expected one; `None` if there is none and none is expected.
     fn must_be_met(&self, path: &Path, at: &Location) -> Result<Option<FileStore>, EngineError> {
         let known = self.met().expected(&shown(path)).cloned();
         let changed = |found: String, known: Identity| EngineError::PlaceChanged {
@@ -183,7 +182,7 @@ impl Sites {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the bucket or directory of a location is there.
+    /// The bucket or directory of a location; `None` if it does not exist.
     pub(crate) async fn find(
         &self,
         plan: &Plan,
@@ -192,7 +191,7 @@ impl Sites {
     ) -> Result<Option<Present>, EngineError> {
         let no_container = |error: &StoreError| error.kind() == ErrorKind::NoContainer;
         let opened = match self.store(plan, dataset, at, Role::Source, &Arc::default()).await {
-            // A directory that opens is there; a bucket opens always, and only a request tells.
+            // A directory that opens exists; a bucket always opens, and only a request shows whether it exists.
             Ok(_) if at.scheme == Scheme::File => {
                 return Ok(Some(Present { identity: self.identity_of(plan, at) }));
             }
@@ -206,14 +205,14 @@ impl Sites {
         }
     }
 
-    /// Which directory was met at a location.
+    /// The identity of the directory that was opened at a location.
     fn identity_of(&self, plan: &Plan, at: &Location) -> Option<Identity> {
         let path = shown(&directory_of(plan, at)?);
         let met = self.met();
         met.found.get(&path).or_else(|| met.known.get(&path)).cloned()
     }
 
-    /// What the endpoint of a target can do: as the ledger knows it, or as it says now.
+    /// What the endpoint of a target can do, by the ledger or by a probe.
     pub(crate) async fn capabilities_of(
         &self,
         plan: &Plan,
@@ -226,7 +225,7 @@ impl Sites {
         Ok(store.capabilities())
     }
 
-    /// Takes what the ledger knows, or where allowed what the endpoint says; records nothing.
+    /// Takes capabilities from the ledger, or, if allowed, from a probe; records nothing.
     pub(crate) async fn known_or_asked(
         &self,
         store: &dyn ObjectStore,
@@ -248,7 +247,7 @@ impl Sites {
         Ok(())
     }
 
-    /// What an endpoint says; it is asked once, however often it is looked at.
+    /// Probes an endpoint, at most once in this process until the result is recorded.
     pub(crate) async fn ask(&self, store: &dyn ObjectStore, name: &str) -> Result<Capabilities, EngineError> {
         let said = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if let Some(said) = said {

@@ -1,16 +1,16 @@
-//! What a saved plan is bound to, as a value, and what of it is no longer so. Touches nothing.
+//! What a saved plan is bound to, as a value, and the comparison with a later look. Does no I/O.
 //!
 //! # What counts as a change
 //!
-//! What somebody agreed to when the plan was saved: which data goes where and under which rules, which
-//! phase waits for which, who leads, what the endpoints can do, and that the places are there. Counts are
-//! not part of it, nor is what only decides how fast or how thoroughly the work is done.
+//! A change is a difference in what the operator agreed to when the plan was saved: which data goes to which place
+//! under which rules, which phase waits for which, which site leads, what the endpoints can do, and that the places
+//! exist. Counts are no part of it, nor are settings that only decide how fast or how thoroughly the work is done.
 //!
-//! # What a migration does to itself is no change
+//! # The migration's own work is no change
 //!
 //! A saved plan is run again after any stop, and by then it may have made its target directories, moved
-//! leads and raised epochs. So the ledger is part of the look: a lead that it says was moved as planned
-//! is where it is expected, and so is a route that shows the attempt which the ledger knows to be open.
+//! leads and raised epochs. So the look also reads the ledger: a lead that was moved as planned by the ledger
+//! is as expected, and so is a route that shows the attempt that is open in the ledger.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,40 +26,40 @@ use migrate_core::{
 };
 use migrate_store::file::Identity;
 
-/// What a saved plan is bound to. A field that this build does not know is an error: what is not compared
-/// must not pass for unchanged.
+/// What a saved plan is bound to. A field that this build does not know is an error: a value that is not
+/// compared must not pass for unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bindings {
-    /// The plan; its name is that of its state.
+    /// The plan's name, which names its state too.
     pub plan: PlanName,
-    /// The phases of the datasets.
+    /// The phases of the bound datasets.
     pub phases: Vec<PhaseBinding>,
-    /// The sites that they use.
+    /// The sites that the bound datasets use.
     pub sites: BTreeMap<SiteName, SiteBinding>,
-    /// The residency rules of their classes.
+    /// The residency rules of the datasets' classes.
     pub policies: BTreeMap<String, Vec<PolicyBinding>>,
-    /// The datasets.
+    /// The bound datasets, in the plan's order.
     pub datasets: Vec<DatasetBinding>,
 }
 
-/// One phase: what it waits for, and what moves together in it.
+/// One phase: what it waits for, and the datasets that move together in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PhaseBinding {
-    /// Its name.
+    /// The phase's name.
     pub name: PhaseName,
-    /// The phases that come first.
+    /// The phases that must come first.
     pub after: BTreeSet<PhaseName>,
-    /// All its datasets, also those that the saved plan leaves out.
+    /// All datasets of the phase, also those that the saved plan leaves out.
     pub datasets: BTreeSet<DatasetName>,
 }
 
-/// What matters of a site beside its place, which is part of what a dataset means.
+/// The bound fields of a site; its place is bound by the meaning of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SiteBinding {
-    /// Whose law holds there.
+    /// The jurisdiction that the plan names for it.
     pub jurisdiction: Option<String>,
     /// The AWS account that must own its buckets.
     pub expected_bucket_owner: Option<String>,
@@ -69,9 +69,9 @@ pub struct SiteBinding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyBinding {
-    /// Where its records may be.
+    /// The jurisdictions in which the records must stay.
     pub stays_in: BTreeSet<String>,
-    /// Which records; all where absent.
+    /// The filter that selects the records; all if absent.
     pub r#where: Option<String>,
 }
 
@@ -79,19 +79,19 @@ pub struct PolicyBinding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetBinding {
-    /// Its name.
+    /// The dataset's name.
     pub name: DatasetName,
-    /// Source, targets, selection and places.
+    /// Its source, targets, selection and places.
     pub meaning: Value,
-    /// What else decides what is written, deleted or let go, by the plan's keys.
+    /// Its other rules about what is written, deleted or waived, by the plan's keys.
     pub rules: BTreeMap<String, Value>,
-    /// How its lead is to move.
+    /// How its lead is to move; `None` if it stays.
     pub cutover: Option<CutoverBinding>,
-    /// Who leads, as the ledger knows it.
+    /// The state of its lead in the ledger.
     pub lead: LeadBinding,
-    /// What its route shows.
+    /// What its route shows; `None` if there is none, or the look could not read it.
     pub route: Option<RouteBinding>,
-    /// Its places; none where its lead has moved, since a run no longer touches them.
+    /// Its places; empty if its lead has moved, since a run then no longer touches them.
     pub places: Vec<PlaceBinding>,
 }
 
@@ -105,26 +105,26 @@ pub struct CutoverBinding {
     pub to: SiteName,
     /// The route's location.
     pub route: String,
-    /// What stops writes at the old lead.
+    /// The plan's name for what stops writes at the old lead.
     pub fence: String,
 }
 
-/// Who leads, as the ledger knows it.
+/// The state of a lead in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
 pub enum LeadBinding {
-    /// The source's site, as the plan says.
+    /// The source's site leads.
     Unmoved,
-    /// A switch was begun; only the route tells whether it has happened.
+    /// A switch was begun; only the route shows whether it has happened.
     Switching {
-        /// Where the lead goes.
+        /// The lead after the switch.
         to: Lead,
-        /// The attempt that the route shows then.
+        /// The attempt that the route shows after the switch.
         attempt: String,
     },
-    /// It has moved.
+    /// The lead has moved.
     Moved {
-        /// Where it is.
+        /// The lead now.
         to: Lead,
     },
 }
@@ -133,11 +133,11 @@ pub enum LeadBinding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteBinding {
-    /// Where it is.
+    /// The route's location.
     pub location: String,
-    /// The lead and its epoch. No route yet is the same as one of epoch 0 that shows the source's site.
+    /// The lead and its epoch. A missing route equals one of epoch 0 that shows the source's site.
     pub shows: Lead,
-    /// The attempt that wrote it; never a change by itself, for a switch that was given up rewrites the
+    /// The attempt that wrote the route. Its change alone is no change: a switch that is given up rewrites the
     /// route as it was.
     pub attempt: Option<String>,
 }
@@ -146,38 +146,38 @@ pub struct RouteBinding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlaceRole {
-    /// It is read.
+    /// The dataset is read from it.
     Source,
-    /// It is written.
+    /// The dataset is written to it.
     Target,
-    /// The folder of the route.
+    /// It is the folder of the dataset's route.
     Route,
 }
 
-/// One place.
+/// One place of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceBinding {
-    /// What it is to the dataset.
+    /// What the place is to the dataset.
     pub role: PlaceRole,
-    /// Its location.
+    /// The location in the plan.
     pub location: String,
-    /// Whether the bucket or directory is there.
+    /// Whether the bucket or directory exists.
     pub is_there: bool,
-    /// Which directory it is; `None` for a bucket, and where it is not there.
+    /// The directory's identity; `None` for a bucket and for a missing directory.
     pub identity: Option<Identity>,
-    /// What a probe found; `None` for what is only read, or is not there.
+    /// The result of a probe; `None` for a source or a missing place.
     pub capabilities: Option<Value>,
 }
 
-/// Something that is not as it was when the plan was saved.
+/// A difference between the saved bindings and a later look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Changed {
-    /// What, for people.
+    /// The name of what differs, for people.
     pub what: String,
-    /// As it is now.
+    /// The value now.
     pub is: String,
-    /// As it was, or as it would be had only this migration moved it.
+    /// The saved value, or the value to expect if only this migration changed it.
     pub was: String,
 }
 
@@ -188,7 +188,7 @@ impl fmt::Display for Changed {
 }
 
 impl Bindings {
-    /// What of these bindings no longer holds, given what a look sees `now`; empty where all holds.
+    /// Compares these bindings with those of a look `now`; empty if all of them still hold.
     pub fn changes(&self, now: &Bindings) -> Vec<Changed> {
         let mut seen = Comparison::default();
         seen.compare("name", "the plan", &self.plan.as_str().into(), &now.plan.as_str().into());
@@ -199,7 +199,7 @@ impl Bindings {
             seen.compare("after", &named, &value(&saved.after), &value(&now.after));
             seen.compare("datasets", &named, &value(&saved.datasets), &value(&now.datasets));
         }
-        // A site or class that only one side uses follows from what the datasets say.
+        // If only one side uses a site or class, a dataset differs and tells it.
         for (name, saved) in &self.sites {
             if let Some(now) = now.sites.get(name) {
                 seen.compare_fields("", &format!("site {name}"), &value(saved), &value(now));
@@ -229,13 +229,13 @@ struct Comparison {
 impl Comparison {
     fn add(&mut self, what: String, is: String, was: String) {
         let changed = Changed { what, is, was };
-        // One endpoint serves many datasets, and is told of once.
+        // Many datasets may share one endpoint, whose change is told once.
         if !self.changes.contains(&changed) {
             self.changes.push(changed);
         }
     }
 
-    /// Those that are on both sides; one that came or went is a change.
+    /// The entries that both sides have; an entry of one side alone is a change.
     fn both<T>(&mut self, saved: BTreeMap<String, T>, mut now: BTreeMap<String, T>) -> Vec<(String, T, T)> {
         let mut both = Vec::new();
         for (named, saved) in saved {
@@ -266,7 +266,7 @@ impl Comparison {
         }
     }
 
-    /// Compares who leads by the ledger; what the route is expected to show, where it is the same route.
+    /// Compares the leads in the ledger; returns what the route is expected to show, if it is the same route.
     fn lead(&mut self, saved: &DatasetBinding, now: &DatasetBinding) -> Option<Lead> {
         let (before, after) = (saved.route.as_ref(), now.route.as_ref());
         let shown = before.filter(|before| after.is_some_and(|after| after.location == before.location));
@@ -294,15 +294,14 @@ impl Comparison {
         expected.cloned()
     }
 
-    /// A place that was there has to be there: a source that is gone looks empty, and a target directory
-    /// that is gone is often a disk that is not mounted. One that was not there may come: a run makes
-    /// target directories, and an earlier dataset fills this one's source; a route's folder has to be there
-    /// before anything is saved. What
-    /// was put there meanwhile is data, which a run compares like any other.
+    /// A place that existed must still exist: a missing source looks empty, and a missing target directory
+    /// often means that a disk is not mounted. A place that was missing may appear: a run makes
+    /// target directories, and an earlier dataset fills this one's source. A route's folder must exist before
+    /// a plan is saved. Data that was put there meanwhile is no change: a run compares it like any other.
     fn places(&mut self, saved: &DatasetBinding, now: &DatasetBinding) {
         for before in &saved.places {
             let same = |place: &&PlaceBinding| place.role == before.role && place.location == before.location;
-            // Another place is another meaning, which has been told.
+            // Another place changes the meaning, which is told there.
             let Some(after) = now.places.iter().find(same) else { continue };
             if before.is_there && !after.is_there {
                 self.add(before.location.clone(), "not there".into(), "there".into());
@@ -318,7 +317,7 @@ impl Comparison {
         }
     }
 
-    /// Compares the fields of two objects, which stand at `path` of something.
+    /// Compares the fields of two objects, which are the field `path` of `of`.
     fn compare_fields(&mut self, path: &str, of: &str, saved: &Value, now: &Value) {
         let nothing = serde_json::Map::new();
         let (saved, now) = (saved.as_object().unwrap_or(&nothing), now.as_object().unwrap_or(&nothing));
@@ -330,7 +329,7 @@ impl Comparison {
         }
     }
 
-    /// Compares two values, field by field where both have fields.
+    /// Compares two values: field by field if both have fields.
     fn compare(&mut self, path: &str, of: &str, saved: &Value, now: &Value) {
         if saved == now {
             return;
@@ -347,14 +346,14 @@ fn value(of: &impl Serialize) -> Value {
     serde_json::to_value(of).expect("bindings are plain data")
 }
 
-/// A value for people.
+/// A value as text for people.
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(elements) if elements.is_empty() => "nothing".to_owned(),
         Value::Array(elements) => elements.iter().map(shown).collect::<Vec<_>>().join(", "),
-        // The usual target.
+        // A target with nothing but its location.
         Value::Object(fields) if fields.len() == 1 && fields.contains_key("at") => shown(&fields["at"]),
         other => other.to_string(),
     }
@@ -389,7 +388,7 @@ mod tests {
         PlaceBinding { role, location: location.into(), is_there, identity: None, capabilities }
     }
 
-    /// A plan of two phases, saved before anything has begun.
+    /// The bindings of a plan with two phases, saved before it has begun.
     fn saved() -> Bindings {
         let dataset = |name: &str| DatasetBinding {
             name: DatasetName::new(name).unwrap(),
@@ -434,12 +433,12 @@ mod tests {
         }
     }
 
-    /// What is told where a look sees this in place of what was saved.
+    /// The changes that are told if a look finds the saved bindings changed in this way.
     #[track_caller]
     fn told_of(saved: &Bindings, change: impl FnOnce(&mut Bindings)) -> Vec<String> {
         let mut now = saved.clone();
         change(&mut now);
-        // What comes out of the file is what went into it.
+        // A file round trip must keep every binding.
         let read: Bindings = serde_json::from_str(&serde_json::to_string(saved).unwrap()).unwrap();
         read.changes(&now).iter().map(ToString::to_string).collect()
     }
@@ -557,13 +556,13 @@ mod tests {
             shows(&mut now.datasets[0], lead(1, "oregon"), "ours");
         };
         assert_eq!(told_of(&saved(), moved), [""; 0]);
-        // Its places no longer matter, so the old lead's may be gone; its route still does.
+        // A moved dataset's places no longer matter, so the old lead's may be gone; its route still matters.
         let then = told_of(&saved(), |now| {
             moved(now);
             shows(&mut now.datasets[0], lead(2, "mumbai"), "theirs");
         });
         assert_eq!(then, ["route of storefront: epoch 2 led by mumbai, was epoch 1 led by oregon"]);
-        // The plan moves it elsewhere than it was moved to, or it was moved twice.
+        // The lead is at another site than the plan's, or was moved twice.
         for to in [lead(1, "mumbai"), lead(2, "oregon")] {
             let told = told_of(&saved(), |now| {
                 now.datasets[0].lead = LeadBinding::Moved { to: to.clone() };

@@ -1,9 +1,9 @@
-//! Looks at both sides before anything moves, and says what a run would do.
+//! Looks at both sides before anything moves, and tells what a run would do.
 //!
-//! A survey lists every side once, joins the listings with what the ledger knows, and counts. It
-//! writes nothing but the scratch key of a probe, and with `probe` off not even that.
+//! A survey lists every side once, joins the listings with the ledger's pairs, and counts. It
+//! writes nothing but the scratch key of a probe, and nothing at all if `probe` is off.
 //!
-//! What a saved plan is bound to, and what of it has changed, is in [`Bindings`].
+//! [`Bindings`] holds what a saved plan is bound to, and finds what of it has changed.
 
 use std::sync::Arc;
 
@@ -44,138 +44,138 @@ pub use bindings::{
 };
 pub use saved::bindings;
 
-/// Requests that a page of a listing takes: S3 gives 1,000 keys at once.
+/// Keys that one request of a listing returns: S3 returns at most 1,000.
 const KEYS_PER_PAGE: u64 = 1000;
-/// How many problems are shown by key; the rest are counted.
+/// Problems that are shown with their keys; the rest are counted.
 const PROBLEMS_SHOWN: usize = 20;
-/// Keys between two signs of life.
+/// Keys between two progress events.
 const TELL_EVERY: u64 = 5000;
 
 /// What a survey is asked to do.
 #[derive(Debug, Clone)]
 pub struct SurveyOptions {
-    /// Only these datasets; all where empty.
+    /// Only these datasets; all if empty.
     pub datasets: Vec<DatasetName>,
-    /// Ask endpoints what they can do, in a scratch key.
+    /// Whether to probe endpoints with a scratch key.
     pub probe: bool,
 }
 
 /// What a run would do.
 #[derive(Debug, Clone, Serialize)]
 pub struct Preview {
-    /// The plan.
+    /// The plan's name.
     pub plan: PlanName,
-    /// Its phases, in the order in which they would run.
+    /// The phases, in the order in which they would run.
     pub phases: Vec<PhasePreview>,
-    /// Everything was looked at, and nothing stands in the way.
+    /// Whether everything was looked at and nothing blocks a run.
     pub runnable: bool,
-    /// It was stopped before its end: nothing is known of what it had not looked at yet.
+    /// Whether the survey was stopped before its end: what it had not looked at is unknown.
     pub stopped: bool,
 }
 
 /// One phase of a preview.
 #[derive(Debug, Clone, Serialize)]
 pub struct PhasePreview {
-    /// Its name.
+    /// The phase's name.
     pub name: PhaseName,
-    /// The phases that come first.
+    /// The phases that must come first.
     pub after: Vec<PhaseName>,
-    /// Its datasets.
+    /// The surveyed datasets of the phase.
     pub datasets: Vec<DatasetPreview>,
 }
 
 /// One dataset of a preview.
 #[derive(Debug, Clone, Serialize)]
 pub struct DatasetPreview {
-    /// Its name.
+    /// The dataset's name.
     pub name: DatasetName,
-    /// Where it stands now.
+    /// The name of its state in the ledger.
     pub state: &'static str,
-    /// Where it leads now.
+    /// The location of the plan's source.
     pub source: String,
-    /// Records at the source that belong to it, as far as it was looked at; `None` if it was not.
+    /// Records of the dataset at the source, as far as it was listed; `None` if it was not.
     pub records: Option<u64>,
-    /// Their bytes; `None` as for `records`.
+    /// Bytes of these records; `None` as for `records`.
     pub bytes: Option<u64>,
-    /// Both sides were looked at to their end, so the counts are whole.
+    /// Whether both sides were listed to their end, so that the counts are whole.
     pub complete: bool,
-    /// How a run would prove it.
+    /// How thoroughly a run would prove it.
     pub verify: Level,
-    /// What each target would get.
+    /// What a run would do at each target.
     pub targets: Vec<TargetPreview>,
-    /// Requests to the source, roughly: listing, reading, and looking at large objects.
+    /// Estimated requests to the source: listings and reads.
     pub source_requests: u64,
-    /// Seconds that the limits of the plan alone make it take; `None` where none binds.
+    /// Least seconds that the sites' limits in the plan allow; `None` if they set none.
     pub seconds_min: Option<u64>,
-    /// Nothing is there to compare, and the plan does not accept that: a cutover would be refused.
+    /// Whether a cutover would be refused because there is nothing to compare, which the plan does not accept.
     #[serde(skip)]
     pub nothing_to_compare: bool,
-    /// How its lead would move; `None` where the plan does not say so, or it has moved.
+    /// How its lead would move; `None` if the plan moves none, or it has moved.
     pub cutover: Option<CutoverPreview>,
-    /// What stands in the way.
+    /// What blocks a run, as texts.
     pub blocks: Vec<String>,
-    /// What the operator should know.
+    /// What the operator should know, as texts.
     pub notes: Vec<String>,
 }
 
-/// The cutover of a dataset, before it.
+/// What the cutover of a dataset would do.
 #[derive(Debug, Clone, Serialize)]
 pub struct CutoverPreview {
-    /// The site that leads now, as the route shows it, or the plan where there is no route yet.
+    /// The site that leads now: by the route, or by the plan if there is no route yet.
     pub from: SiteName,
     /// The site that would lead.
     pub to: SiteName,
-    /// The route.
+    /// The route's location.
     pub route: String,
-    /// How often the lead has moved so far; `None` where the route could not be read.
+    /// How often the lead has moved so far; `None` if the route could not be read.
     pub epoch: Option<Epoch>,
-    /// The steps, for people.
+    /// The steps in their order, as texts.
     pub steps: Vec<String>,
     /// Seconds that the steps wait, beside the verification.
     pub waits_seconds: u64,
-    /// How the route's store keeps the conditions of a switch; `None` where nobody asked it yet.
+    /// How the route's store keeps the conditions of a switch; `None` if `probe` is off, or the look failed.
     pub conditions: Option<Conditions>,
 }
 
 /// One target of a preview.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct TargetPreview {
-    /// Where.
+    /// The target's location.
     pub target: String,
-    /// Records to write that it lacks.
+    /// Records to write because the target lacks them.
     pub create: u64,
     /// Records to write over another version.
     pub replace: u64,
-    /// Records to compare by their checksums first, since both sides have them and nothing is
-    /// recorded: copied where they differ or cannot be compared.
+    /// Records to compare by checksums and properties first, since both sides have them and no pair proves
+    /// them equal: copied if they differ or cannot be compared.
     pub compare: u64,
-    /// Records that are there already.
+    /// Records that the target already holds.
     pub skip: u64,
-    /// Records to delete, for the source has deleted them or the plan wants extra ones gone.
+    /// Records to delete: the source has deleted them, or the plan deletes extra ones.
     pub delete: u64,
-    /// Records that only the target has and the plan keeps.
+    /// Records that only the target has and that a run does not delete.
     pub extra: u64,
-    /// Bytes to write, at most.
+    /// Most bytes to write.
     pub bytes: u64,
-    /// Requests, roughly.
+    /// Estimated requests.
     pub requests: u64,
-    /// How writes are proved; `None` where nobody asked the endpoint yet.
+    /// How writes are proved; `None` if no probe of the endpoint is known.
     pub proof: Option<Proof>,
-    /// How the conditions of writes and deletes are kept; `None` where nobody asked the endpoint yet.
+    /// How the conditions of writes and deletes are kept; `None` if no probe of the endpoint is known.
     pub conditions: Option<Conditions>,
-    /// What the endpoint cannot do and this tool makes up for.
+    /// What the endpoint lacks, as names for people.
     pub lacks: Vec<&'static str>,
-    /// Records whose keys it cannot hold.
+    /// Records whose keys the target cannot hold.
     pub unholdable: u64,
-    /// The first of them, and why.
+    /// The first such key, and the reason.
     #[serde(skip)]
     first_unholdable: Option<(Key, &'static str)>,
 }
 
 /// Surveys the datasets asked for.
 ///
-/// What concerns one dataset (a bucket that is not there, say) blocks it in the preview; an error
-/// here means that the survey itself could not be made.
+/// An error of one dataset (a missing bucket, say) blocks that dataset in the preview; an error
+/// here means that the survey itself failed.
 pub async fn survey(
     plan: &Plan,
     sites: &Sites,
@@ -254,18 +254,18 @@ impl Surveyor<'_> {
         }
         let looked = cancellable(self.shutdown, self.look(dataset, &mut seen)).await;
         if seen.records.is_none() {
-            // Nothing is counted at the targets either.
+            // If the source was not counted, the targets were not either.
             seen.targets.clear();
         }
         if self.shutdown.is_draining() {
-            // Whatever ended it, it was not looked at to its end.
+            // The survey was stopped, so an error or a block may be due to that.
             return Ok(seen);
         }
         if let Err(error) = looked {
             match &error {
-                // The datasets that come first make it.
+                // The datasets that come first make the bucket or directory.
                 EngineError::Store(error) if error.kind() == ErrorKind::NoContainer && !waits.is_empty() => {}
-                // Only what the ledger says concerns everything.
+                // Only errors of the ledger or of the program concern all datasets.
                 EngineError::Ledger(_) | EngineError::Panicked(_) | EngineError::Illegal(_) => return Err(error),
                 _ => seen.blocks.push(self.with_mend(&error)),
             }
@@ -296,7 +296,7 @@ impl Surveyor<'_> {
         }
     }
 
-    /// What the cutover would do, and whether the route allows it.
+    /// Previews the cutover, and blocks it if the route does not allow it.
     async fn look_at_route(&self, dataset: &Dataset, seen: &mut DatasetPreview) -> Result<(), EngineError> {
         let Some(what) = Move::of(dataset) else { return Ok(()) };
         if dataset.unsupported.iter().any(|key| key.cutover_only) {
@@ -334,7 +334,7 @@ impl Surveyor<'_> {
         Ok(())
     }
 
-    /// The datasets that fill this one's source and are not done.
+    /// The datasets that fill this one's source and are not proved yet.
     async fn fills(&self, dataset: &Dataset) -> Result<Vec<String>, EngineError> {
         let mut open = Vec::new();
         for first in self.plan.filled_by(dataset) {
@@ -432,7 +432,7 @@ impl Surveyor<'_> {
         Ok(())
     }
 
-    /// What follows from the counts: refusals, and the time that limits alone take.
+    /// Draws conclusions from the counts: refusals, and the least time that limits allow.
     fn judge(&self, dataset: &Dataset, seen: &mut DatasetPreview) {
         for target in &seen.targets {
             if target.extra > 0 && dataset.extra == Extra::Refuse {
@@ -485,7 +485,7 @@ impl Surveyor<'_> {
     }
 }
 
-/// Adds one record's change; whether the source must be read for it.
+/// Adds one record's change; returns whether the source must be read for it.
 fn add(target: &mut TargetPreview, change: Change, size: u64, extra: Extra) -> bool {
     match change {
         Change::Create => target.create += 1,
@@ -503,7 +503,7 @@ fn add(target: &mut TargetPreview, change: Change, size: u64, extra: Extra) -> b
     let writes = matches!(change, Change::Create | Change::Replace | Change::Look);
     if writes {
         target.bytes += size;
-        // An upload in parts is begun, finished, and looked for first.
+        // An upload in parts takes three requests more: to look for it, to begin it, to finish it.
         let parts = parts_of(size);
         target.requests += if parts > 1 { parts + 3 } else { 1 };
     }
@@ -513,7 +513,7 @@ fn add(target: &mut TargetPreview, change: Change, size: u64, extra: Extra) -> b
     writes
 }
 
-/// Requests that reading or writing an object takes, where nothing is known of its source's parts.
+/// Requests that reading or writing an object takes if the source's part size is unknown.
 fn parts_of(size: u64) -> u64 {
     layout::part_size(size, None, None, migrate_store::PartRules::S3).map_or(1, |part| size.div_ceil(part))
 }

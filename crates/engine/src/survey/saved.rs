@@ -1,7 +1,7 @@
-//! Looks at what a saved plan is bound to: when it is saved, and again before it is carried out.
+//! Reads what a saved plan is bound to: when it is saved, and again before it is carried out.
 //!
-//! Both looks are this one, so that whatever differs between them has really changed. Endpoints are asked
-//! with a scratch key, as a survey does, unless the ledger knows them.
+//! Both looks use this code, so any difference between them is a real change. Endpoints are probed
+//! with a scratch key, as in a survey, unless the ledger knows them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,11 +30,11 @@ use migrate_core::{
 };
 use migrate_ledger::Ledger;
 
-/// Looks at what a saved plan for these datasets (all where empty) is bound to.
+/// Reads the bindings of a saved plan for these datasets (all if empty).
 ///
 /// # Errors
 ///
-/// Where something could not be looked at. A place that is not there is an answer and no error.
+/// If a look fails. A missing place is an answer and no error.
 pub async fn bindings(
     plan: &Plan,
     sites: &Sites,
@@ -71,7 +71,7 @@ fn phases(plan: &Plan, datasets: &[DatasetName]) -> Vec<PhaseBinding> {
         .map(|phase| PhaseBinding {
             name: phase.name.clone(),
             after: phase.after.iter().cloned().collect(),
-            // What moves together is not only what was asked for.
+            // All datasets of a phase move together, also those that were not asked for.
             datasets: phase.datasets.iter().map(|dataset| dataset.name.clone()).collect(),
         })
         .collect()
@@ -99,8 +99,8 @@ fn policies(plan: &Plan, datasets: &[DatasetName]) -> BTreeMap<String, Vec<Polic
     classes.map(|class| (class.clone(), of(class))).collect()
 }
 
-/// What decides, beside the meaning, what a run writes, deletes or lets go. What only decides how fast,
-/// how thoroughly or when (limits, waits, hooks, `verify`, sizes of parts, credentials) is left out.
+/// The rules beside the meaning about what a run writes, deletes or waives. Settings that only decide how fast,
+/// how thoroughly or when (limits, waits, hooks, `verify`, sizes of parts, credentials) are left out.
 fn rules(dataset: &Dataset) -> BTreeMap<String, Value> {
     let mut rules: BTreeMap<String, Value> = [
         ("class", json!(dataset.class)),
@@ -147,7 +147,7 @@ impl Look<'_> {
             route: None,
             places: Vec::new(),
         };
-        // What cannot be carried out cannot be opened either; the run refuses it.
+        // A dataset that this build cannot carry out may not open; the run refuses it.
         if dataset.unsupported.iter().any(|key| !key.cutover_only) {
             return Ok(bound);
         }
@@ -179,7 +179,7 @@ impl Look<'_> {
         })
     }
 
-    /// Source and targets.
+    /// The source and the targets.
     async fn data(&self, dataset: &Dataset) -> Result<Vec<PlaceBinding>, EngineError> {
         let location = dataset.source.to_string();
         let found = self.sites.find(self.plan, dataset, &dataset.source).await?;
@@ -196,8 +196,8 @@ impl Look<'_> {
         Ok(places)
     }
 
-    /// What the route shows, and the folder that it lies in. Where that is not there nobody can tell what the
-    /// route shows: the folder is what has changed then, unless its lead has moved, which makes it an error.
+    /// What the route shows, and its folder. Without the folder the route is unknown: the missing folder is
+    /// the change then, unless the lead has moved, which makes it an error.
     async fn route(
         &self,
         dataset: &Dataset,

@@ -1,9 +1,9 @@
-//! A second look, at those records alone that a repair has written over.
+//! A second look, only at the records that a repair has written over.
 //!
-//! What the first look found of all others stands: each was looked at, as in any verification, at its own
-//! moment. What it found of those that were damaged is forgotten, and they are looked at anew, with the same
-//! questions, each in a listing of its own. So the proof that comes out has seen every record, and each that
-//! was written since as it is now.
+//! For all other records the first look counts: as in any verification, each was looked at in its own
+//! moment. The first look's findings about the damaged records are dropped, and these records are compared anew, in
+//! the same way, each in a listing of its own. So the proof at the end has seen every record, and each repaired
+//! record after its repair.
 
 use std::collections::BTreeSet;
 
@@ -19,10 +19,10 @@ use migrate_core::{
     shard,
 };
 
-/// Records listed at once.
+/// Records looked up at once.
 const LISTINGS_MAX: usize = 32;
 
-/// A verification whose damaged records are looked at again.
+/// A verification whose damaged records are compared again.
 #[derive(Debug)]
 pub(crate) struct Again {
     verifier: Verifier,
@@ -30,7 +30,7 @@ pub(crate) struct Again {
 }
 
 impl Again {
-    /// Begins with what a whole verification has found, but for the damage that a repair is to mend.
+    /// Begins with the findings of a whole verification, without the damage that a repair is to mend.
     pub(crate) fn new(verifier: Verifier, first: &Verification) -> Self {
         let mut targets = first.targets.clone();
         for found in &mut targets {
@@ -42,7 +42,7 @@ impl Again {
         Self { verifier, targets }
     }
 
-    /// Looks at records of one target.
+    /// Compares records at one target again.
     pub(crate) async fn look(&mut self, target: TargetIndex, keys: &[Key]) -> Result<(), EngineError> {
         for keys in keys.chunks(LISTINGS_MAX) {
             let mut rows = JoinSet::new();
@@ -59,7 +59,7 @@ impl Again {
             }
             let mut looks: JoinSet<Looked> = JoinSet::new();
             while let Some(row) = rows.join_next().await {
-                // One that neither side has any more is no difference.
+                // A record that neither side has any more is no difference.
                 let Some(row) = row?? else { continue };
                 let mut row = self.verifier.star.row(row);
                 let (shown, pair) = (row.targets.swap_remove(target.get()), row.pairs.swap_remove(target.get()));
@@ -77,7 +77,7 @@ impl Again {
         Ok(())
     }
 
-    /// What both looks together have found.
+    /// The findings of both looks together.
     pub(crate) async fn conclude(self) -> Result<Verification, EngineError> {
         self.verifier.conclude(self.targets, false).await
     }

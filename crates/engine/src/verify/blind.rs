@@ -1,12 +1,12 @@
-//! What a verification did not look at, and why: said with every proof.
+//! What a verification did not compare, and why; every proof tells it.
 
 use crate::verify::{found::Found, star::Star, verifier::Verifier};
 use migrate_core::{model::Aspects, plan::Level};
 use migrate_store::survive;
 
 impl Star {
-    /// What no look at a follower compares: what the plan waives there, what the lead cannot hold, and what
-    /// the follower of a moved lead cannot hold, each with its reason.
+    /// The properties that are not compared at a follower, each with its reason: those that the plan waives there,
+    /// that the lead cannot hold, and that the follower of a moved lead cannot hold.
     fn not_compared(&self, place: usize) -> impl Iterator<Item = (Aspects, &'static str)> {
         let follower = survive::held(&self.followers[place].capabilities());
         let waived = self.waived[place];
@@ -24,7 +24,7 @@ impl Star {
 }
 
 impl Verifier {
-    /// What was not seen at one target, for people.
+    /// What was not compared at one follower, as texts for people.
     pub(crate) fn blind_spots(&self, place: usize, found: &Found) -> Vec<String> {
         let mut spots = Vec::new();
         if self.level == Level::Listing {

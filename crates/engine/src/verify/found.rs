@@ -1,4 +1,4 @@
-//! What a verification found.
+//! The findings of a verification.
 
 use serde::Serialize;
 
@@ -8,79 +8,79 @@ use migrate_core::{
 };
 use migrate_ledger::Pair;
 
-/// Differences that are kept per target; more are counted, and told as events.
+/// Differences that are kept and told per target; more are only counted.
 pub(crate) const DIFFERENCES_KEPT: usize = 10_000;
 
-/// What a verification found at one target.
+/// The findings of a verification at one target.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Found {
-    /// The dataset.
+    /// The dataset's name.
     pub name: String,
-    /// The target's location.
+    /// The location of the target, or of another follower of a moved lead.
     pub target: String,
     /// The lead's location.
     pub lead: String,
-    /// The lead has moved: nothing keeps its followers equal to it.
+    /// Whether the lead has moved, so that its followers are no longer kept equal to it.
     #[serde(skip)]
     pub moved: bool,
-    /// Records compared.
+    /// Records of the lead that were compared.
     pub compared: u64,
     /// Records that the lead has and the target lacks.
     pub missing: u64,
-    /// Records that only the target has. Those that the plan keeps do not break equality.
+    /// Records that only the target has. If the plan keeps them, they do not break equality.
     pub extra: u64,
-    /// Records that both have and that are not equal.
+    /// Records that both sides have and that are not equal.
     pub different: u64,
-    /// Records that could not be read, so that nothing is known of them.
+    /// Records that could not be read, so they are unknown.
     pub unreadable: u64,
-    /// Records that differ at some looks and not at others.
+    /// Records that differ at some looks only.
     pub unstable: u64,
-    /// Records of which this level can tell nothing.
+    /// Records that this level cannot decide.
     pub undecided: u64,
-    /// What decided that the others are equal.
+    /// How many records were found equal, by what decided it.
     pub decided: Decided,
-    /// Those of the extra records that were copied from the lead, which has deleted them since.
+    /// Extra records that were copied from the lead, which has deleted them since.
     #[serde(skip)]
     pub(crate) stale: u64,
-    /// Those of these that somebody has written over since: whose they are nobody can tell, so no pass
+    /// Stale records that another writer has replaced since: their owner is unknown, so no pass
     /// deletes them.
     #[serde(skip)]
     pub strays: u64,
-    /// The extra records are as the plan wants them.
+    /// Whether the plan keeps extra records.
     #[serde(skip)]
     pub(crate) extra_is_kept: bool,
-    /// The first differences, in key order, at most 10,000: before all those that break equality, or may do so.
+    /// At most 10,000 differences, in key order; those that break equality, or may do so, take precedence.
     pub differences: Vec<Difference>,
-    /// Extra records that the plan keeps. They stand apart, so that however many there are, none is in the way
-    /// of a difference that counts.
+    /// Extra records that the plan keeps. They are apart, so that they crowd out no difference
+    /// that counts.
     #[serde(skip)]
     pub(crate) kept: Vec<Difference>,
-    /// Differences that break equality, or may do so, and are not listed.
+    /// Differences that break equality, or may do so, but are not listed.
     #[serde(skip)]
     pub(crate) broken_omitted: u64,
-    /// Differences that are counted above but not listed.
+    /// Differences that are counted but not listed.
     pub differences_omitted: u64,
-    /// What was not compared, and why, for people.
+    /// What was not compared and why, as texts.
     pub blind_spots: Vec<String>,
 }
 
 impl Found {
-    /// Whether the target equals its lead.
+    /// Whether every record was found equal at the target.
     pub fn is_equal(&self) -> bool {
         self.broken() == 0 && self.untold() == 0
     }
 
-    /// Records of which it cannot be said whether they are equal.
+    /// Records that could not be found equal or different.
     pub fn untold(&self) -> u64 {
         self.unreadable + self.unstable + self.undecided
     }
 
-    /// All differences, whatever the plan makes of them.
+    /// The number of all differences, also of extra records that the plan keeps.
     pub(crate) fn counted(&self) -> u64 {
         self.missing + self.different + self.extra + self.untold()
     }
 
-    /// Lists what is to be listed, in key order.
+    /// Completes the listed differences, in key order, as far as there is room.
     pub(crate) fn list(&mut self) {
         let room = DIFFERENCES_KEPT.saturating_sub(self.differences.len());
         self.differences.extend(self.kept.iter().take(room).cloned());
@@ -88,19 +88,19 @@ impl Found {
         self.differences_omitted = self.counted().saturating_sub(self.differences.len() as u64);
     }
 
-    /// Differences that break equality.
+    /// The number of differences that break equality.
     pub fn broken(&self) -> u64 {
         let extra = if self.extra_is_kept { self.stale } else { self.extra };
         self.missing + self.different + extra
     }
 }
 
-/// Something that a verification found in passing and the ledger should know.
+/// A finding of a verification that belongs in the ledger.
 #[derive(Debug)]
 pub(crate) enum Finding {
-    /// A look at a record that is equal taught what its pair lacked.
+    /// A look at an equal record completed its pair.
     Learned(TargetIndex, Key, Pair),
-    /// The target lacks the record or holds another one.
+    /// The target lacks the record or holds a different one.
     Broken(TargetIndex, Key),
 }
 

@@ -1,9 +1,9 @@
-//! One record at one target: what each level looks at, and when a look is believed.
+//! The comparison of one record at one target: what each level looks at, and how many looks decide.
 //!
-//! One look is not enough to say that two objects differ: a bit may have flipped on its way. Two in a row
-//! that find a difference tell that there is one. Where the second finds none, a third decides: two looks in
-//! a row that find none are believed, and a record that differs now and then is *unstable*, which is neither
-//! equal nor known to be different. A version that changes meanwhile is looked at from the beginning.
+//! One look is not enough to prove that two objects differ: a bit may have flipped in transit. Two looks in a row
+//! that find a difference prove one. If the second look finds none, a third decides: if it finds none
+//! either, the objects are equal; if it finds one, the record is *unstable*, neither
+//! equal nor known to be different. If a version changes meanwhile, the looks start over.
 
 use std::sync::Arc;
 
@@ -24,48 +24,48 @@ use migrate_store::{
     survive::{self, Scope},
 };
 
-/// How often a record is looked at before nothing is believed of it.
+/// Looks at a record, at most; if none of them decides, it is unstable.
 const LOOKS_MAX: u32 = 8;
 
-/// One record at one target, to be looked at.
+/// One record at one target, to be compared.
 pub(crate) struct Look {
     pub(crate) target: TargetIndex,
     pub(crate) key: Key,
     pub(crate) source: Token,
     pub(crate) shown: Token,
     pub(crate) pair: Option<Pair>,
-    /// The versions are those that the listings showed.
+    /// Whether the versions are those of the listings.
     pub(crate) as_listed: bool,
 }
 
-/// What one look, or several, came to.
+/// The answer of one look, or of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// They are equal, which this tells.
+    /// The objects are equal; the decider proves it.
     Equal(Decider),
-    /// They differ, in this.
+    /// The objects differ; the text says in what.
     Differs(String),
-    /// Looks disagree; one of them found this.
+    /// The looks disagree, or the versions kept changing; the text says how.
     Unstable(String),
 }
 
-/// What is known of a record after all looks at it.
+/// The result of all looks at a record.
 pub(crate) struct Looked {
     pub(crate) look: Look,
     pub(crate) answer: Result<Answer, StoreError>,
 }
 
-/// What the looks at one version have found so far.
+/// The findings of the looks at one version so far.
 #[derive(Debug, Default)]
 struct Looks {
-    /// What the first look found, if it found a difference.
+    /// The difference that the first look found.
     differed: Option<String>,
-    /// The second look found none.
+    /// Whether the second look found none.
     then_equal: bool,
 }
 
 impl Looks {
-    /// Takes what the next look has found; an answer once the looks can be believed.
+    /// Takes the finding of the next look; returns an answer once the looks decide.
     fn take(&mut self, found: Answer) -> Option<Answer> {
         match (found, &self.differed) {
             (Answer::Differs(detail), None) => self.differed = Some(detail),
@@ -81,7 +81,7 @@ impl Looks {
 }
 
 impl Verifier {
-    /// Looks at one record on both sides until the looks can be believed.
+    /// Looks at one record on both sides until the looks decide.
     pub(crate) async fn look(&self, mut look: Look) -> Looked {
         let mut looks = Looks::default();
         for _ in 0..LOOKS_MAX {
@@ -121,7 +121,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// Level `checksum`.
+    /// One look at level `checksum`.
     async fn looks_differ(&self, look: &Look) -> Result<Answer, StoreError> {
         let scope = self.scope(look.target);
         let Some((lead, follower)) = self.heads(look, scope).await? else {
@@ -140,15 +140,15 @@ impl Verifier {
         }
     }
 
-    /// Level `bytes`. Reads range by range, so that memory stays bounded.
+    /// One look at level `bytes`. It reads range by range, so that memory stays bounded.
     async fn bytes_differ(&self, look: &Look) -> Result<Answer, StoreError> {
         let (source, target) = self.stores(look.target);
         let size = look.source.size;
         if look.shown.size != size {
             return Ok(Answer::Differs(format!("{} bytes instead of {size}", look.shown.size)));
         }
-        // Always by range: a whole read would be refused where the bytes fail the checksum that the
-        // store itself keeps, and then nobody would learn where they differ.
+        // Always by range: a whole read fails if the bytes do not match the checksum that the
+        // store itself keeps, and then it would not show where the bytes differ.
         let mut start = 0;
         while start < size && !self.shutdown.is_draining() {
             let range = ByteRange { start, end: size.min(start + PART_BYTES) };
@@ -175,7 +175,7 @@ impl Verifier {
 
     async fn properties_differ(&self, look: &Look) -> Result<Option<String>, StoreError> {
         let scope = self.scope(look.target);
-        // Bytes are read at their version, so that only where there are none a look has to tell which it is.
+        // A read names its version, so only an empty object needs a look at its version.
         if scope.is_empty() && look.source.size > 0 {
             return Ok(None);
         }
@@ -186,7 +186,7 @@ impl Verifier {
         Ok(scope.differs(&lead, &follower))
     }
 
-    /// Fails where a side is no longer at the version that is looked at.
+    /// Fails if a side no longer has the version that is compared.
     fn must_be(&self, look: &Look, lead: &Head, follower: &Head) -> Result<(), StoreError> {
         if look.source.agrees_with(&lead.token) && look.shown.agrees_with(&follower.token) {
             return Ok(());
@@ -195,7 +195,7 @@ impl Verifier {
         Err(StoreError::new(ErrorKind::Changed, "look at", location, "it changed").on(&look.key))
     }
 
-    /// Both sides as a look shows them; `None` where one has gone.
+    /// The object's properties on both sides; `None` if one side no longer has it.
     async fn heads(&self, record: &Look, scope: Scope) -> Result<Option<(Head, Head)>, StoreError> {
         let (source, target) = self.stores(record.target);
         let look = |store| survive::look(store, &record.key, scope.has_tags());
@@ -216,18 +216,18 @@ fn short(bytes: &[u8]) -> String {
     sha256(bytes).to_string()[..12].to_owned()
 }
 
-/// What two listings and the pair tell of a record that both sides have.
+/// What two listings and the pair show of a record that both sides have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Listed {
-    /// Both show the paired versions.
+    /// Both listings show the paired versions.
     Same,
-    /// They do not.
+    /// The record is different or undecided; the text says why.
     Apart(DifferenceKind, String),
-    /// They would be the paired versions, but the pair has less to go by than what is shown.
+    /// Both listings agree with the paired versions, but the pair is incomplete; the text says why.
     Unsure(String),
 }
 
-/// Level `listing`.
+/// The decision of level `listing`.
 pub(crate) fn listed(source: &Token, shown: &Token, pair: Option<&Pair>, waived: Aspects) -> Listed {
     if source.size != shown.size {
         let detail = format!("{} bytes instead of {}", shown.size, source.size);
@@ -240,7 +240,7 @@ pub(crate) fn listed(source: &Token, shown: &Token, pair: Option<&Pair>, waived:
     let (ours, theirs) = (pair.source.agrees_with(source), pair.target.agrees_with(shown));
     let detail = match (ours, theirs) {
         (true, true) if untimed(&pair.source, source) || untimed(&pair.target, shown) => {
-            // It was written, and the answer named no time. Equal bytes may have been written over it since,
+            // The answer to our write named no time. Another writer may have written equal bytes over it since,
             // with other properties, under the same tag.
             return Listed::Unsure("the time of what was written is not recorded yet".to_owned());
         }
@@ -298,7 +298,7 @@ mod tests {
         let timed = pair(shown.clone(), Aspects::NONE);
         assert_eq!(of(&timed, Aspects::NONE), Listed::Same);
         assert_eq!(of(&timed, Aspects::TAGS), Listed::Same, "a waiver that came later changes nothing");
-        // What was written, without its time: equal bytes may have been written over it since.
+        // A pair without a time: equal bytes may have been written over the object since.
         assert!(matches!(of(&pair(token("t", None), Aspects::NONE), Aspects::NONE), Listed::Unsure(_)));
         let withdrawn = of(&pair(shown.clone(), Aspects::TAGS), Aspects::NONE);
         assert!(matches!(withdrawn, Listed::Unsure(why) if why.contains("tags")));

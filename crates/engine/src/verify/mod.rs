@@ -3,20 +3,23 @@
 //! # What each level proves
 //!
 //! - `listing` compares two listings with the recorded pairs and reads no object. It cannot see a
-//!   property that changes without a new version showing in the listing.
-//! - `checksum` looks at each object on both sides: stored checksums and properties. Where no
-//!   checksum is comparable, versions that the ledger has paired stand for their bytes; where there
+//!   property that changes while the listing shows the same version.
+//! - `checksum` looks at each object on both sides: stored checksums and properties. If no
+//!   checksum is comparable, versions that the ledger has paired stand for their bytes; if there
 //!   is no pair either, the bytes are read.
 //! - `bytes` reads every byte on both sides.
 //!
-//! # What it never does
+//! # What does not count as equal
 //!
-//! It never takes what it could not read for equal, nor what it cannot tell at its level, nor what looks
-//! different now and then. A key that changed while it looked is looked at again before it counts as
-//! different. It needs no ledger: what another tool copied can be
-//! proved too, except that `listing` can then decide nothing but presence and size.
+//! A record that could not be read, that the level cannot decide, or that differs at some looks only never counts as
+//! equal. A key that changed during a look is looked at again before it counts as different.
 //!
-//! [`Verified`] is the only proof of a clean verification, and only [`witness`] can make one.
+//! # Without a ledger
+//!
+//! A verification needs no ledger: it also proves what another tool copied, but `listing` can then decide
+//! only presence and size.
+//!
+//! [`Verified`] is the only witness of a clean verification, and only `Verified::of` makes one.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -57,13 +60,13 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 struct Progress {
     compared: u64,
-    /// Records that the ledger has paired, over all targets: about as many are to be compared.
+    /// Records that the ledger has paired, over all targets: about as many will be compared.
     expected: u64,
     told: Instant,
 }
 
 impl Verifier {
-    /// Compares everything.
+    /// Compares all records at all followers.
     pub(crate) async fn run(self) -> Result<Verification, EngineError> {
         let mut targets: Vec<_> = self.star.followers.iter().map(|follower| self.nothing_found(&**follower)).collect();
         let mut rows = self.inputs.rows(&KeyRange::all());
@@ -85,20 +88,20 @@ impl Verifier {
         self.conclude(targets, interrupted).await
     }
 
-    /// What was found, with a witness where everything is equal and everything was seen.
+    /// What was found, with a witness if everything was seen and is equal.
     async fn conclude(&self, mut targets: Vec<Found>, mut interrupted: bool) -> Result<Verification, EngineError> {
         self.recall_damage(&mut targets).await?;
         for (place, found) in targets.iter_mut().enumerate() {
             found.blind_spots = self.blind_spots(place, found);
         }
-        // A stop cuts long comparisons short as well.
+        // A stop also cuts long comparisons short.
         interrupted |= self.shutdown.is_draining();
         targets.iter_mut().for_each(Found::list);
         let verified = if interrupted { None } else { Verified::of(&self.inputs.dataset, self.level, &targets) };
         Ok(Verification { targets, verified, interrupted })
     }
 
-    /// Names the records that an earlier look at the bytes found damaged and nothing has mended: a
+    /// Lists the records that an earlier look at the bytes found damaged and that no copy has mended: a
     /// level that reads no bytes would find them equal.
     async fn recall_damage(&self, targets: &mut [Found]) -> Result<(), EngineError> {
         let Some(ledger) =
@@ -172,11 +175,11 @@ impl Verifier {
         Ok(())
     }
 
-    /// A record that only the target has.
+    /// Counts a record that only the target has.
     fn extra(&self, found: &mut Found, key: &Key, shown: &Entry, pair: Option<&PairRow>) {
         found.extra += 1;
         let (detail, kept) = if let Some(row) = pair {
-            // It was copied from the lead: a deletion that was not followed, which no plan asks to keep.
+            // It was copied from the lead, which has deleted it since; no plan asks to keep such a record.
             found.stale += 1;
             found.strays += u64::from(!row.pair.target.agrees_with(&shown.token));
             ("the lead has deleted it", false)
@@ -215,7 +218,7 @@ impl Verifier {
             match listed(&source.token, &shown.token, pair.as_ref(), self.star.waived[target.get()]) {
                 Listed::Same => return found.decided.count(Decider::Versions),
                 Listed::Apart(kind, detail) => return self.differs(found, target, key.clone(), kind, detail).await,
-                // What a look finds can be recorded, and the next listing decides.
+                // A look decides, and its finding is recorded, so that the next listing can decide.
                 Listed::Unsure(_) if self.findings.is_some() => {}
                 Listed::Unsure(why) => {
                     return self.differs(found, target, key.clone(), DifferenceKind::Undecided, why).await;
@@ -232,7 +235,7 @@ impl Verifier {
         let Looked { look, answer } = looked;
         let found = &mut targets[look.target.get()];
         let (kind, detail) = match answer {
-            // A stop cuts the reading of bytes short.
+            // A stop cuts the comparison of bytes short, so it proves nothing.
             Ok(Answer::Equal(_)) if self.shutdown.is_draining() => return,
             Ok(Answer::Equal(by)) => {
                 found.decided.count(by);
@@ -245,9 +248,9 @@ impl Verifier {
         self.differs(found, look.target, look.key, kind, detail).await;
     }
 
-    /// Teaches the pair of a record that was just found equal what it lacked: the times of its versions, which
-    /// a write does not tell, and that nothing was left behind which the plan no longer waives. What a listing
-    /// alone shows is never taught: it may be a later version, under the same tag and with other properties.
+    /// Completes the pair of a record that was just found equal: with the times of its versions, which
+    /// a write does not tell, and without waivers that the plan no longer has. A listing alone
+    /// completes no pair: it may show a later version, under the same tag and with other properties.
     async fn teach(&self, look: Look) {
         let Look { target, key, source, shown, pair, as_listed } = look;
         let Some(pair) = pair.filter(|_| as_listed && self.star.moved_to.is_none()) else { return };
@@ -275,7 +278,7 @@ impl Verifier {
         }
     }
 
-    /// Keeps a difference and tells of it, up to a number.
+    /// Keeps a difference and tells of it, up to [`DIFFERENCES_KEPT`].
     fn list(&self, found: &mut Found, difference: Difference, kept: bool) {
         let listed = if kept { &mut found.kept } else { &mut found.differences };
         if listed.len() < DIFFERENCES_KEPT {
@@ -289,7 +292,7 @@ impl Verifier {
 
     async fn finding(&self, finding: Finding) {
         if let Some(findings) = &self.findings {
-            // Whoever keeps them has gone only when the run has ended.
+            // The receiver is gone only once the run has ended.
             let _ = findings.send(finding).await;
         }
     }

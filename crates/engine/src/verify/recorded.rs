@@ -1,4 +1,4 @@
-//! Verifications as the ledger has them.
+//! Verifications in the ledger.
 
 use crate::verify::{found::Found, witness::Verification};
 use migrate_core::{
@@ -7,7 +7,7 @@ use migrate_core::{
     plan::{Dataset, Level, Target},
 };
 
-/// Whether the plan asks for more than what its last verification has proved: for a higher level, or for
+/// Whether the plan asks for more than its last verification has proved: for a higher level, or for
 /// properties that were waived then.
 pub(crate) fn asks_more<'a>(dataset: &Dataset, events: impl DoubleEndedIterator<Item = &'a Happened>) -> bool {
     let Some((level, waived)) = last_level(events) else { return false };
@@ -19,7 +19,7 @@ pub(crate) fn asks_more<'a>(dataset: &Dataset, events: impl DoubleEndedIterator<
     is_higher || waived.is_some_and(|waived| dataset.targets.iter().zip(waived).any(was_waived))
 }
 
-/// The lifecycle event that a verification amounts to.
+/// The lifecycle event of a verification.
 pub(crate) fn ended(dataset: &Dataset, level: Level, verification: &Verification) -> Happened {
     let level = level.as_str().to_owned();
     match &verification.verified {

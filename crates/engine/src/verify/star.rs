@@ -1,8 +1,7 @@
-//! Who leads and who follows: what a verification compares with what.
+//! The lead of a dataset and its followers, which a verification compares.
 //!
-//! Until its cutover a dataset's source leads. Afterwards one of its targets does; the old lead and the
-//! other targets are its followers, and the ledger's pairs, which all begin at the old lead, are read
-//! the other way round.
+//! Until its cutover a dataset's source leads. Afterwards one of its targets leads; the old lead and the
+//! other targets are its followers. The ledger's pairs all begin at the old lead, so they are turned round.
 
 use std::sync::Arc;
 
@@ -19,11 +18,11 @@ use migrate_store::{
 pub(crate) struct Star {
     pub(crate) lead: Arc<dyn ObjectStore>,
     pub(crate) followers: Vec<Arc<dyn ObjectStore>>,
-    /// What need not have survived at each follower.
+    /// The waived properties, per follower.
     pub(crate) waived: Vec<Aspects>,
-    /// What each follower never had from its lead, since it cannot hold it and only a moved lead made it one.
+    /// Properties that a follower cannot hold, per follower; empty except for an old lead, which nothing was copied to.
     pub(crate) cannot: Vec<Aspects>,
-    /// The target that leads; the source where absent.
+    /// The target that leads; `None` if the source leads.
     pub(crate) moved_to: Option<TargetIndex>,
 }
 
@@ -42,7 +41,7 @@ impl Star {
         let others = || (0..inputs.targets.len()).filter(other);
         let followers = others().map(|place| &inputs.targets[place]);
         let followers = std::iter::once(&inputs.source).chain(followers).cloned().collect();
-        // What one target was excused from, the others cannot have had from it.
+        // The new lead may lack what was waived there, so its followers need not have it.
         let own = inputs.waived[lead.get()];
         let waived = std::iter::once(own).chain(others().map(|place| own.with(inputs.waived[place]))).collect();
         let back = Aspects::ALL.without(survive::held(&inputs.source.capabilities()));
@@ -50,21 +49,21 @@ impl Star {
         Self { lead: Arc::clone(&inputs.targets[lead.get()]), followers, waived, cannot, moved_to }
     }
 
-    /// What must be equal at a follower.
+    /// The properties that must be equal at a follower.
     pub(crate) fn scope(&self, follower: TargetIndex) -> Scope {
         let out = self.waived[follower.get()].with(self.cannot[follower.get()]);
         Scope::new(&self.lead.capabilities(), &self.followers[follower.get()].capabilities(), out)
     }
 
-    /// A row as the lead sees it: its own entry in place of the source's, those of its followers in
-    /// their order, and for each what is paired with what.
+    /// A row from the side of the lead: its own entry in place of the source's, the entries of its followers in
+    /// their order, and for each follower the pair with the lead.
     pub(crate) fn row(&self, row: Row) -> Row {
         let Some(lead) = self.moved_to else { return row };
         let Row { key, source, mut targets, mut pairs } = row;
         let own = targets.remove(lead.get());
         let moved = pairs.remove(lead.get()).map(|row| row.pair);
         let linked = |other: Option<Pair>| match (&moved, other) {
-            // Both were made from the same version of the old lead.
+            // Both objects were made from the same version of the old lead.
             (Some(moved), Some(other)) if moved.source == other.source => Some(Pair {
                 source: moved.target.clone(),
                 target: other.target,
@@ -126,7 +125,7 @@ mod tests {
         assert_eq!(seen.targets, [entry("s1"), entry("a1")]);
         let links: Vec<_> = seen.pairs.into_iter().flatten().map(|row| (row.pair.source, row.pair.target)).collect();
         assert_eq!(links, [(token("b1"), token("s1")), (token("b1"), token("a1"))]);
-        // What was made from another version is no evidence.
+        // A copy of another version is no evidence.
         assert!(star.row(row(Some(pair(0, "s0", "a1")))).pairs[1].is_none());
     }
 }

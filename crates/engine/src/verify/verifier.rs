@@ -1,4 +1,4 @@
-//! What a verification of one dataset is made from.
+//! The inputs of a verification of one dataset.
 
 use crate::sink::Sink;
 use crate::{
@@ -22,12 +22,12 @@ pub(crate) struct Verifier {
     pub(crate) budget: Budget,
     pub(crate) shutdown: Shutdown,
     pub(crate) sink: Sink,
-    /// Where findings go, if anybody keeps them.
+    /// The receiver of findings; `None` if they are not recorded.
     pub(crate) findings: Option<tokio::sync::mpsc::Sender<Finding>>,
 }
 
 impl Verifier {
-    /// A verification of a dataset as its plan describes it, whose findings nobody keeps.
+    /// A verification of a dataset whose source leads, and whose findings are not recorded.
     pub(crate) fn new(
         dataset: &Dataset,
         inputs: Inputs,
@@ -40,7 +40,7 @@ impl Verifier {
         Self { inputs, star, level, extra: dataset.extra, budget, shutdown, sink, findings: None }
     }
 
-    /// The same, where a target leads.
+    /// The same, but with a target as the lead, if one is given.
     pub(crate) fn led_by(mut self, target: Option<TargetIndex>) -> Self {
         self.star = Star::new(&self.inputs, target);
         self

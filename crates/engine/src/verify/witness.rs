@@ -7,7 +7,7 @@ use migrate_core::{
 };
 
 /// Proof that a verification found every follower equal to its lead. Its fields are private, so
-/// that only what follows a whole verification can make one.
+/// that only [`Verified::of`] can make one.
 #[derive(Debug, Clone)]
 pub struct Verified {
     dataset: DatasetName,
@@ -18,7 +18,7 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// The proof, where everything was seen at every target and all of it is equal.
+    /// The proof, if every record was found equal at every target; the caller must have seen all records.
     pub(crate) fn of(dataset: &DatasetName, level: Level, targets: &[Found]) -> Option<Self> {
         if !targets.iter().all(Found::is_equal) {
             return None;
@@ -36,12 +36,12 @@ impl Verified {
         Some(Self { dataset: dataset.clone(), level, compared, decided, blind_spots })
     }
 
-    /// The dataset.
+    /// The dataset that was verified.
     pub fn dataset(&self) -> &DatasetName {
         &self.dataset
     }
 
-    /// How thoroughly it was looked at.
+    /// How thoroughly the records were compared.
     pub fn level(&self) -> Level {
         self.level
     }
@@ -51,41 +51,41 @@ impl Verified {
         self.compared
     }
 
-    /// What decided that they are equal, over all targets.
+    /// How many records were found equal, by what decided it, over all targets.
     pub fn decided(&self) -> Decided {
         self.decided
     }
 
-    /// What was not compared at some target, and why.
+    /// What was not compared at a target and why, as texts.
     pub fn blind_spots(&self) -> &[String] {
         &self.blind_spots
     }
 
-    /// The proof that a lead may move; `None` where nothing was compared and the plan does not accept that.
+    /// The proof that a lead may move; `None` if nothing was compared and the plan does not accept that.
     pub fn for_switch(self, accept_empty: bool) -> Option<SwitchProof> {
         (self.compared > 0 || accept_empty).then_some(SwitchProof(self))
     }
 }
 
-/// Proof that is good enough to move a lead; only [`Verified::for_switch`] can make one.
+/// Proof that suffices to move a lead; only [`Verified::for_switch`] can make one.
 #[derive(Debug)]
 pub struct SwitchProof(Verified);
 
 impl SwitchProof {
-    /// The dataset.
+    /// The dataset that was verified.
     pub fn dataset(&self) -> &DatasetName {
         self.0.dataset()
     }
 }
 
-/// The outcome of a verification.
+/// The outcome of the verification of one dataset.
 #[derive(Debug)]
 pub struct Verification {
     /// What was found, per target.
     pub targets: Vec<Found>,
-    /// The witness, where everything is equal and everything was seen.
+    /// The witness, if everything was seen and is equal.
     pub verified: Option<Verified>,
-    /// It was stopped before its end: what is not listed was not compared.
+    /// Whether it was stopped before its end: records that are not listed may not have been compared.
     pub interrupted: bool,
 }
 
