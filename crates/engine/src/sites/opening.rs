@@ -1,4 +1,4 @@
-//! Opens the stores that a plan names: connections, credentials, limits, residency, retries.
+//! Opens the stores that a plan names, with limits, residency rules and retries.
 //!
 //! Each store is wrapped, from the inside out: counted ([`Metered`]), held to the conditions that it ignores
 //! ([`Conditional`]), limited ([`Limited`], by its site and by its dataset), retried ([`Retrying`]), and, if a
