@@ -22,8 +22,7 @@ pub struct Limits {
     pub bytes: u64,
     /// Rows that a shard must have seen before it is split.
     pub split_rows_min: u64,
-    /// Most rows of a shard whose records go to the ledger together: so many are compared again
-    /// after a crash.
+    /// Most rows of a shard whose records go to the ledger together: so many are compared again after a crash.
     pub batch_rows: usize,
 }
 
@@ -198,8 +197,7 @@ pub fn asked<'a>(
         .filter(|dataset| datasets.is_empty() || datasets.contains(&dataset.name))
 }
 
-/// How far a dataset is to come if `goal` is asked for: if its lead does not move, no further than
-/// [`Goal::Verified`].
+/// How far a dataset is to come if `goal` is asked for: if its lead does not move, no further than [`Goal::Verified`].
 pub(crate) fn goal_of(dataset: &Dataset, goal: Goal) -> Goal {
     if dataset.cutover.is_some() { goal } else { goal.min(Goal::Verified) }
 }

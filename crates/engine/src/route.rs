@@ -6,13 +6,12 @@
 //!
 //! # In a directory
 //!
-//! A file system can replace a file, and it can create a new name, but it cannot replace a file under the
-//! condition that it is still the one that was read. A lock helps only processes that share it; two
-//! machines with one network mount may not share one. So a route in a directory is a *series* of files,
-//! `PATH.000000000001`, `PATH.000000000002` and so on: the file with the highest number is the route. A swap creates
-//! the whole file of the next number under a new name, or fails; no file of a series is ever changed, replaced
-//! or removed. A probe finds out whether the file system replaces a file that it must not replace; if so, the route
-//! is refused.
+//! A file system can replace a file, and it can create a new name, but it cannot replace a file under the condition
+//! that it is still the one that was read. A lock helps only processes that share it; two machines with one network
+//! mount may not share one. So a route in a directory is a *series* of files, `PATH.000000000001`, `PATH.000000000002`
+//! and so on: the file with the highest number is the route. A swap creates the whole file of the next number under a
+//! new name, or fails; no file of a series is ever changed, replaced or removed. A probe finds out whether the file
+//! system replaces a file that it must not replace; if so, the route is refused.
 //!
 //! # Attempts
 //!

@@ -31,7 +31,7 @@ pub(crate) struct PassProgress {
     pub(crate) tallies: BTreeMap<TargetIndex, Tally>,
     /// Each shard's range, and its cursor at each target.
     shards: BTreeMap<ShardId, (KeyRange, BTreeMap<TargetIndex, Cursor>)>,
-    /// Records that failed or were deferred since the run began, per target.
+    /// Records that failed or were deferred since this run began or resumed the pass, per target.
     pub(crate) failed: BTreeMap<TargetIndex, u64>,
     pub(crate) deferred: BTreeMap<TargetIndex, u64>,
     targets: usize,

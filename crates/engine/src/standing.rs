@@ -512,8 +512,7 @@ fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
     })
 }
 
-/// The state of a phase: that of its least advanced dataset, except that a phase that has
-/// begun is never pending.
+/// The state of a phase: that of its least advanced dataset, except that a phase that has begun is never pending.
 fn least(phase: &Phase, datasets: &[DatasetStanding]) -> &'static str {
     let rank = |state: &State| match state {
         State::Incomplete { .. } => 0,

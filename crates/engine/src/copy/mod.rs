@@ -15,9 +15,8 @@
 //!
 //! # Errors
 //!
-//! An error of one record is an [`Outcome`]. An error of a whole endpoint (credentials, a full
-//! disk, a missing bucket) goes to [`Journal::fatal`](crate::journal::Journal::fatal) and ends the run: the other
-//! records would fail alike.
+//! An error of one record is an [`Outcome`]. An error of a whole endpoint (credentials, a full disk, a missing bucket)
+//! goes to [`Journal::fatal`](crate::journal::Journal::fatal) and ends the run: the other records would fail alike.
 
 use std::{
     sync::{
@@ -116,8 +115,7 @@ impl Copier {
         job.wants = wants;
     }
 
-    /// The pair, if the record is equal at a target, or else what is wanted there. Paired versions hold the same
-    /// bytes.
+    /// The pair, if the record is equal at a target, or else what is wanted there. Paired versions hold the same bytes.
     async fn compared(
         &self,
         follower: &Follower,
@@ -183,8 +181,7 @@ impl Copier {
         outcomes.extend(deferred.into_iter().map(|target| (target, Outcome::Deferred)));
     }
 
-    /// One attempt with one version of the source. It returns errors of the source; an error of a
-    /// target is an outcome.
+    /// One attempt with one version of the source. It returns errors of the source; an error of a target is an outcome.
     async fn attempt(&self, job: &Job, outcomes: &mut Outcomes) -> Result<(), StoreError> {
         let size = job.source.size;
         let rules = job.wants.iter().map(|(target, _)| self.follower(*target).store.capabilities().parts);

@@ -78,8 +78,7 @@ impl From<NotWritten> for Stopped {
     }
 }
 
-/// Brings the record to all targets of the job. It returns errors of the source; an error of a
-/// target is an outcome.
+/// Brings the record to all targets of the job. It returns errors of the source; an error of a target is an outcome.
 pub(crate) async fn bring(
     copier: &Copier,
     job: &Job,
@@ -268,8 +267,7 @@ impl From<NotWritten> for Opening {
     }
 }
 
-/// Goes on with the upload in the ledger, if it is of this version and layout and still
-/// exists; else begins one.
+/// Goes on with the upload in the ledger, if it is of this version and layout and still exists; else begins one.
 async fn open(copier: &Copier, follower: &Follower, job: &Job, head: &Head, part_size: u64) -> Result<Opened, Opening> {
     let properties = follower.given(head, Shape::Parts).map_err(Opening::Unfit)?;
     let known = copier.journal.ledger.upload(&copier.dataset, follower.index, &job.key).await.map_err(|error| {

@@ -25,10 +25,9 @@
 //!
 //! # Consistency
 //!
-//! The switch is the point of no return. Its intent is in the ledger before the route's store gets
-//! the request. After a crash in between, only the route itself shows whether it was switched
-//! ([`switch::settle`]). Before the switch a failure takes back what the steps did; after
-//! it a dataset only goes forward.
+//! The switch is the point of no return. Its intent is in the ledger before the route's store gets the request. After a
+//! crash in between, only the route itself shows whether it was switched ([`switch::settle`]). Before the switch a
+//! failure takes back what the steps did; after it a dataset only goes forward.
 //!
 //! A switch needs a [`SwitchProof`](crate::SwitchProof). It is made from a [`Verified`](crate::Verified), which only
 //! a verification makes: a cutover without a verification does not compile. A verification that compared nothing

@@ -168,8 +168,7 @@ impl Step for Quiet {
     }
 }
 
-/// Compares both sides in full, after the quiet time has passed: writes since the copy show as
-/// differences.
+/// Compares both sides in full, after the quiet time has passed: writes since the copy show as differences.
 #[derive(Debug)]
 struct FinalVerify;
 

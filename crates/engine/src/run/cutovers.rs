@@ -192,8 +192,7 @@ impl Run<'_> {
     }
 }
 
-/// Refuses the phase if one of its datasets had nothing to compare: no operator is asked
-/// to approve that.
+/// Refuses the phase if one of its datasets had nothing to compare: no operator is asked to approve that.
 fn refuse_empty(active: &mut [Active], moves: &dyn Fn(&Active) -> bool, outcome: &mut RunOutcome) -> bool {
     let lacks = |active: &Active| Move::of(&active.plan).is_some_and(|what| what.lacks_proof(&active.state));
     let Some(empty) = active.iter().find(|active| moves(active) && lacks(active)) else { return false };

@@ -266,8 +266,7 @@ pub(crate) fn phase_due(
     }
 }
 
-/// Passes within a run of a dataset whose lead moves on before its verification ends or before its
-/// cutover, at most.
+/// Passes within a run of a dataset whose lead moves on before its verification ends or before its cutover, at most.
 pub(crate) const ROUNDS_MAX: u32 = 8;
 
 /// Which datasets begin another pass after `rounds` passes; `moved_on` are those whose lead has moved on.

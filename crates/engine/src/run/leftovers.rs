@@ -30,8 +30,7 @@ const PAGE: usize = 256;
 #[derive(Debug, Clone)]
 pub(crate) struct Leftovers {
     pub(crate) copier: Arc<Copier>,
-    /// A shard of the pass, which has ended like all others: it counts the work done here. `None`
-    /// outside of a pass.
+    /// A shard of the pass, which has ended like all others: it counts the work done here. `None` outside of a pass.
     pub(crate) shard: Option<ShardId>,
     pub(crate) extra: Extra,
     /// Most records that may be deleted, in thousandths of those that a target holds; `None` for no bound.
@@ -64,8 +63,7 @@ struct Done {
     interrupted: bool,
 }
 
-/// The records that would be deleted at a target, and those that it holds, if the share exceeds `permille`
-/// thousandths.
+/// The records that would be deleted at a target, and those that it holds, if the share exceeds `permille` thousandths.
 pub(crate) fn exceeds_share(doomed: u64, paired: u64, permille: u16) -> Option<(u64, u64)> {
     // Doomed records are paired, except extra ones.
     let held = paired.max(doomed);

@@ -407,9 +407,8 @@ fn progress(board: &Board, active: &Active) -> Vec<TargetProgress> {
     active.copier.targets.iter().map(of).collect()
 }
 
-/// Looks for a key of the source near the middle of a range: it halves the range until a key lies
-/// above the middle. It assumes no alphabet, so a long common prefix takes many halvings once;
-/// their `ceiling` saves them the next time.
+/// Looks for a key of the source near the middle of a range: it halves the range until a key lies above the middle. It
+/// assumes no alphabet, so a long common prefix takes many halvings once; their `ceiling` saves them the next time.
 async fn scout(source: &dyn ObjectStore, rest: KeyRange, ceiling: Option<Key>) -> Result<Scouted, EngineError> {
     let mut found = Scouted { at: None, ceiling };
     let mut upper = match (&rest.until, &found.ceiling) {

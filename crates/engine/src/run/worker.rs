@@ -81,9 +81,8 @@ impl Control {
 
     /// Gives away all keys above `at`; `false` if the shard has already come that far.
     ///
-    /// `record` must queue the split for the ledger before it returns. The shard sees
-    /// its new end only afterwards, so it is never recorded as done up to an end that the
-    /// ledger does not know.
+    /// `record` must queue the split for the ledger before it returns. The shard sees its new end only afterwards, so
+    /// it is never recorded as done up to an end that the ledger does not know.
     pub(crate) fn cut(&self, at: &Key, record: impl FnOnce()) -> bool {
         let mut state = self.state();
         let reached = state.position.as_ref().is_some_and(|position| position >= at);

@@ -1,4 +1,4 @@
-//! Opens the stores that a plan names: connections, credentials, limits, residency, retries.
+//! Opens the stores that a plan names, with limits, residency rules and retries.
 //!
 //! Each store is wrapped, from the inside out: counted ([`Metered`]), held to the conditions that it ignores
 //! ([`Conditional`]), limited ([`Limited`], by its site and by its dataset), retried ([`Retrying`]), and, if a
@@ -196,8 +196,7 @@ impl Sites {
     ) -> Result<RouteStore, EngineError> {
         let (at, _) = route.folder_and_name();
         let role = Role::Route { writes: matches!(asked, Probing::Record(_)) };
-        // No limits: a switch that waits for working hours, or in a queue, would rest on an outdated
-        // proof.
+        // No limits: a switch that waits for working hours, or in a queue, would rest on an outdated proof.
         let (_, bare) = self.bare(plan, &at, role).await?;
         if let Probing::Record(journal) = asked {
             self.record_places(journal).await?;

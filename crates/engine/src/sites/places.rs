@@ -110,8 +110,7 @@ impl Sites {
         Ok(journal.commit(records).await?)
     }
 
-    /// Opens a directory, if it is the one that is expected there; makes one only for a target, if none is
-    /// expected.
+    /// Opens a directory, if it is the one that is expected there; makes one only for a target, if none is expected.
     pub(crate) fn directory(
         &self,
         plan: &Plan,

@@ -1,9 +1,8 @@
 //! A second look, only at the records that a repair has written over.
 //!
-//! For all other records the first look counts: as in any verification, each was looked at in its own
-//! moment. The first look's findings about the damaged records are dropped, and these records are compared anew, in
-//! the same way, each in a listing of its own. So the proof at the end has seen every record, and each repaired
-//! record after its repair.
+//! For all other records the first look counts: as in any verification, each was looked at in its own moment. The first
+//! look's findings about the damaged records are dropped, and these records are compared anew, in the same way, each in
+//! a listing of its own. So the proof at the end has seen every record, and each repaired record after its repair.
 
 use std::collections::BTreeSet;
 

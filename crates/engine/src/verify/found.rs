@@ -42,8 +42,7 @@ pub struct Found {
     /// Extra records that were copied from the lead, which has deleted them since.
     #[serde(skip)]
     pub(crate) stale: u64,
-    /// Stale records that another writer has replaced since: their owner is unknown, so no pass
-    /// deletes them.
+    /// Stale records that another writer has replaced since: their owner is unknown, so no pass deletes them.
     #[serde(skip)]
     pub strays: u64,
     /// Whether the plan keeps extra records.
@@ -51,8 +50,7 @@ pub struct Found {
     pub(crate) extra_is_kept: bool,
     /// At most 10,000 differences, in key order; those that break equality, or may do so, take precedence.
     pub differences: Vec<Difference>,
-    /// Extra records that the plan keeps. They are apart, so that they crowd out no difference
-    /// that counts.
+    /// Extra records that the plan keeps. They are apart, so that they crowd out no difference that counts.
     #[serde(skip)]
     pub(crate) kept: Vec<Difference>,
     /// Differences that break equality, or may do so, but are not listed.
