@@ -1,7 +1,16 @@
 //! The crash sweep: a whole migration is crashed at every one of its durable writes (the targets', the
 //! routes' and the ledger's alike), just before it acts and just after, and then goes on.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use migrate::{
     cutover::RouteDocument,
@@ -17,7 +26,7 @@ use migrate::{
 };
 use tempfile::tempdir;
 
-use super::{Rig, dynamic, memory};
+use super::{Rig, dynamic, memory, one_dataset};
 
 type Memory = BTreeMap<String, Arc<MemoryStore>>;
 
@@ -209,4 +218,25 @@ async fn the_sweep_sees_a_target_that_is_behind_the_ledger() {
         seen += u64::from(crashed_at(Crash::After(at), lose).await.is_some());
     }
     assert!(seen > 0, "a lost record went unnoticed at each of {writes} crashes");
+}
+
+/// A verification learns more than its queue holds, and the ledger takes none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_fails_while_a_verification_learns_ends_the_run() {
+    let stores = memory(&["src", "a"]);
+    for n in 0..3_000 {
+        stores["src"].put_raw(&format!("{n:04}"), vec![7; 10], Properties::default());
+    }
+    let fails = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&fails);
+    let fate = move |_| if asked.load(Ordering::Relaxed) { CommitFate::FailBefore } else { CommitFate::Go };
+    let options = Options { on_commit: Some(Arc::new(fate)), ..Options::default() };
+    let directory = tempdir().unwrap();
+    let rig = Rig::with_ledger(&one_dataset(&["a"], ""), dynamic(&stores), directory.path(), options);
+    rig.try_run(Goal::Copied).await.unwrap();
+
+    fails.store(true, Ordering::Relaxed);
+    let ended = tokio::time::timeout(Duration::from_secs(60), rig.try_run(Goal::Verified)).await;
+    let ended = ended.expect("the run does not wait for a ledger that is no longer written");
+    assert!(ended.is_err() || ended.is_ok_and(|outcome| outcome.stopped.is_some()));
 }

@@ -191,7 +191,7 @@ pub struct Cutover {
     pub route_max_age: Duration,
     /// How the data is proved equal behind the fence.
     pub final_verify: FinalVerify,
-    /// How the data is proved equal behind the fence.
+    /// How long a write whose answer was lost may still take effect.
     pub settle: Duration,
     /// The most that a follower may lag behind when the cutover begins.
     pub max_lag: Option<Duration>,

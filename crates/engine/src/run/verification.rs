@@ -70,7 +70,8 @@ async fn keeping<T, F: Future<Output = Result<T, EngineError>>>(
         }
         Finding::Broken(..) => None,
     };
-    let keep = async {
+    // It owns the receiver: if the ledger fails, the channel closes, and the verification does not wait for room in it.
+    let keep = async move {
         let mut batch = Vec::new();
         while found.recv_many(&mut batch, FINDINGS_BATCH).await > 0 {
             let records: Vec<_> = batch.drain(..).filter_map(record).collect();
