@@ -236,7 +236,7 @@ async fn a_ledger_that_fails_while_a_verification_learns_ends_the_run() {
     rig.try_run(Goal::Copied).await.unwrap();
 
     fails.store(true, Ordering::Relaxed);
-    let ended = tokio::time::timeout(Duration::from_secs(60), rig.try_run(Goal::Verified)).await;
+    let ended = tokio::time::timeout(Duration::from_mins(1), rig.try_run(Goal::Verified)).await;
     let ended = ended.expect("the run does not wait for a ledger that is no longer written");
     assert!(ended.is_err() || ended.is_ok_and(|outcome| outcome.stopped.is_some()));
 }
