@@ -208,7 +208,7 @@ impl Decider {
             Ended::Search(shard, at) => {
                 lane.busy = false;
                 match at {
-                    _ if !lane.running.contains(&shard) => Vec::new(),
+                    _ if lane.ended || !lane.running.contains(&shard) => Vec::new(),
                     Some(at) => vec![Decision::Split(shard, at)],
                     None => vec![Decision::LetRest(shard)],
                 }
@@ -396,6 +396,18 @@ mod tests {
         assert_eq!(decider.begin(false, none), [(1, Decision::Hand(C))]);
         let failed = Ended::Failed { shard: Some(C), blocking: false };
         assert_eq!(decider.take(1, failed, false), [Decision::Drain]);
+    }
+
+    #[test]
+    fn a_dataset_that_has_ended_splits_no_shard_that_still_runs() {
+        let mut decider = Decider::new(3, 10);
+        decider.enter(0, Due::Leftovers, [A, B]);
+        decider.begin(false, none);
+        assert_eq!(decider.begin(false, |_, shard| if shard == B { 10 } else { 0 }), [(0, Decision::Search(B))]);
+        decider.take(0, Ended::Failed { shard: Some(A), blocking: true }, false);
+        assert_eq!(decider.take(0, Ended::Search(B, Some("k".into())), false), []);
+        assert_eq!(decider.take(0, Ended::Shard(B), false), []);
+        assert_eq!(decider.begin(false, none), []);
     }
 
     #[test]
