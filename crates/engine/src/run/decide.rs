@@ -80,8 +80,6 @@ pub(crate) enum Decision {
     BeginVerification,
     /// The pass ends.
     EndPass,
-    /// The result of the verification is taken.
-    TakeVerification,
     /// A shard stopped although the run does not drain: the dataset cannot end its pass.
     Unfinished,
     /// The run takes no new work.
@@ -221,7 +219,7 @@ impl Decider {
             Ended::Verification(done) => {
                 lane.busy = false;
                 lane.ended |= !done;
-                if done { vec![Decision::TakeVerification] } else { Vec::new() }
+                Vec::new()
             }
             Ended::Failed { shard, blocking } => {
                 match shard {
@@ -344,7 +342,8 @@ mod tests {
         assert_eq!(decider.take(0, Ended::Leftovers(true), false), [Decision::EndPass]);
         decider.came_to(0, Due::Verification);
         assert_eq!(decider.begin(false, none), [(0, Decision::BeginVerification)]);
-        assert_eq!(decider.take(0, Ended::Verification(true), false), [Decision::TakeVerification]);
+        assert_eq!(decider.take(0, Ended::Verification(true), false), []);
+        assert!(!decider.has_ended(0), "what it found decides what is due");
         decider.came_to(0, Due::Nothing);
         assert!(!decider.has_ended(0));
         assert_eq!(decider.begin(false, none), []);

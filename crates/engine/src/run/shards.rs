@@ -212,7 +212,6 @@ impl<'a> PhaseWork<'a> {
                 self.note(place, EngineError::Unfinished { dataset });
             }
             Decision::Drain => self.run.shutdown.drain(),
-            Decision::TakeVerification => unreachable!("a verification is taken with what it brought"),
         }
         Ok(())
     }
@@ -238,11 +237,10 @@ impl<'a> PhaseWork<'a> {
             Brought::Leftovers(place, Ok(done)) => (place, Ended::Leftovers(done)),
             Brought::Verification(place, Ok(verification)) => {
                 let done = !verification.interrupted;
-                let decisions = self.decider.take(place, Ended::Verification(done), self.run.shutdown.is_draining());
-                if decisions.contains(&Decision::TakeVerification) {
+                if done {
                     self.end_verification(place, verification).await?;
                 }
-                return Ok(());
+                (place, Ended::Verification(done))
             }
             Brought::Leftovers(place, Err(error)) | Brought::Verification(place, Err(error)) => {
                 return self.stop(place, None, error).await;
