@@ -41,6 +41,7 @@ pub mod layout;
 mod meaning;
 pub mod route;
 mod rows;
+mod rules;
 mod run;
 mod scribe;
 mod shutdown;

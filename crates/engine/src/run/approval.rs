@@ -14,6 +14,7 @@ use crate::{
     cutover::moves::Move,
     error::EngineError,
     meaning::{meaning_of, place_of},
+    rules::rules_of,
     run::{context::Run, means::said},
 };
 use migrate_core::{
@@ -35,15 +36,11 @@ pub fn binds(plan: &Plan, phase: &Phase) -> String {
                 "lead": what.to,
                 "route": cutover.route.to_string(),
                 "route_place": place_of(plan, &cutover.route.folder_and_name().0),
-                "fence": format!("{:?}", cutover.fence),
-                "final_verify": format!("{:?}", cutover.final_verify),
+                "fence": cutover.fence,
+                "final_verify": cutover.final_verify,
                 "waits_ms": waits_ms,
-                "verify": dataset.verify.as_str(),
-                "extra": format!("{:?}", dataset.extra),
-                "waive": format!("{:?}", dataset.waive),
-                "waive_at": dataset.targets.iter().map(|target| &target.waive).collect::<Vec<_>>(),
-                "delete_share_permille": dataset.delete_share_permille,
-                "accept_empty": what.accept_empty,
+                "verify": dataset.verify,
+                "rules": rules_of(dataset),
             })
         });
     sha256(json!(moves.collect::<Vec<_>>()).to_string().as_bytes()).to_string()

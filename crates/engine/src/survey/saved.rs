@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::state::state_of;
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     cutover::moves::Move,
     error::EngineError,
     meaning::meaning_of,
+    rules::rules_of,
     shutdown::{Shutdown, cancellable},
     sites::{opening::Sites, places::Present},
     survey::bindings::{
@@ -99,35 +100,6 @@ fn policies(plan: &Plan, datasets: &[DatasetName]) -> BTreeMap<String, Vec<Polic
     classes.map(|class| (class.clone(), of(class))).collect()
 }
 
-/// The rules beside the meaning about what a run writes, deletes or waives. Settings that only decide how fast,
-/// how thoroughly or when (limits, waits, hooks, `verify`, sizes of parts, credentials) are left out.
-fn rules(dataset: &Dataset) -> BTreeMap<String, Value> {
-    let mut rules: BTreeMap<String, Value> = [
-        ("class", json!(dataset.class)),
-        ("part_of", json!(dataset.part_of)),
-        ("extra", json!(dataset.extra)),
-        ("waive", json!(dataset.waive)),
-        ("delete_share_permille", json!(dataset.delete_share_permille)),
-        ("accept_empty", json!(dataset.accept_empty)),
-        ("retire", json!(dataset.retire)),
-        ("live", json!(dataset.live)),
-        ("follow_back", json!(dataset.follow_back)),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into();
-    for target in &dataset.targets {
-        for (name, value) in [("kms_key", &target.kms_key), ("storage_class", &target.storage_class)] {
-            if let Some(value) = value {
-                rules.insert(format!("{name} at {}", target.at), value.as_str().into());
-            }
-        }
-        if !target.waive.is_empty() {
-            rules.insert(format!("waive at {}", target.at), json!(target.waive));
-        }
-    }
-    rules
-}
-
 struct Look<'a> {
     plan: &'a Plan,
     sites: &'a Sites,
@@ -141,7 +113,7 @@ impl Look<'_> {
         let mut bound = DatasetBinding {
             name: dataset.name.clone(),
             meaning: meaning_of(self.plan, dataset),
-            rules: rules(dataset),
+            rules: rules_of(dataset),
             cutover: what.as_ref().map(cutover),
             lead,
             route: None,
