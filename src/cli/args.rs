@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use migrate_core::plan::Level;
+use super::commands::{
+    abort::AbortArgs, cutover::CutoverArgs, limits::LimitsArgs, plan::PlanArgs, rehearse::RehearseArgs,
+    resolve::ResolveArgs, status::StatusArgs, verify::VerifyArgs,
+};
 
 const MANUAL: &str = "\
 A PLAN is a TOML (or JSON) file that says what must be where, in which order and under which rules.
@@ -142,30 +145,6 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  migrate plan plans/quickstart.toml
-  migrate plan plan.toml --dataset catalog --json
-  migrate plan plan.toml --out saved.json  # keep it, for `migrate run saved.json`
-  migrate plan plan.toml --no-probe        # do not even write a scratch key")]
-pub(super) struct PlanArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    pub(super) plan: PathBuf,
-    /// Only this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
-    pub(super) datasets: Vec<String>,
-    /// Do not probe what endpoints can do: a probe writes scratch keys and removes them
-    #[arg(long)]
-    pub(super) no_probe: bool,
-    /// Keep what was seen in this file, for `migrate run SAVED`; nothing is kept of a plan that is blocked
-    #[arg(long, value_name = "SAVED")]
-    pub(super) out: Option<PathBuf>,
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
   migrate run plans/quickstart.toml
   migrate run plan.toml --until verified --phase e-commerce
   migrate run plan.toml --approve e-commerce   # move the lead of this phase, once everything is proved
@@ -198,193 +177,6 @@ pub(super) struct RunArgs {
     pub(super) json: bool,
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  migrate verify plans/quickstart.toml
-  migrate verify plan.toml --level bytes --dataset catalog
-  migrate verify plan.toml --repair        # copy again exactly what differs")]
-pub(super) struct VerifyArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    pub(super) plan: PathBuf,
-    /// Only this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
-    pub(super) datasets: Vec<String>,
-    /// How thoroughly to look; without it, as the plan says
-    #[arg(long, value_name = "LEVEL")]
-    pub(super) level: Option<LevelArg>,
-    /// Copy again exactly what is missing or different, and verify once more; deletes nothing
-    #[arg(long)]
-    pub(super) repair: bool,
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  migrate status plans/quickstart.toml
-  migrate status plan.toml --json
-  migrate status plan.toml --watch         # until ctrl-c")]
-pub(super) struct StatusArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    pub(super) plan: PathBuf,
-    /// Show it again every two seconds, until ctrl-c
-    #[arg(long)]
-    pub(super) watch: bool,
-    /// List every record that failed, not only the first 20 of each dataset
-    #[arg(long)]
-    pub(super) failures: bool,
-    /// Print one JSON document (with --watch, one a line)
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  migrate cutover plan.toml --phase e-commerce --dry-run    # the very steps, checked and not taken
-  migrate cutover plan.toml --phase e-commerce
-  migrate cutover plan.toml --phase e-commerce --withdraw   # its approval no longer holds
-
-The phase must be proved: `migrate run plan.toml` brings it there. To name it here is to approve it.
-If another process drives the migration, that process gets the approval. An approval is kept until the
-phase is cut over; `migrate status` shows it. Withdrawing one stops a run that is about to act on it.")]
-pub(super) struct CutoverArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    pub(super) plan: PathBuf,
-    /// The phase
-    #[arg(long, short, value_name = "NAME")]
-    pub(super) phase: String,
-    /// Check every step and take none
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// Withdraw the approval of the phase, before its lead has moved
-    #[arg(long, conflicts_with = "dry_run")]
-    pub(super) withdraw: bool,
-    /// Print events, one JSON object a line; with --dry-run one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  migrate abort plan.toml --dataset catalog
-  migrate abort plan.toml --discard         # delete what was written at the targets, too; asks first
-  migrate abort plan.toml --discard --yes   # the same, without a question
-
-Unfinished uploads are aborted and approvals withdrawn. What was copied stays, unless --discard is
-given: then what this migration wrote is deleted, unless another writer has written over it since. It
-asks first, with the number of objects and bytes at each target; without a terminal it needs --yes.")]
-pub(super) struct AbortArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    pub(super) plan: PathBuf,
-    /// Only this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
-    pub(super) datasets: Vec<String>,
-    /// Delete what was written at the targets
-    #[arg(long)]
-    pub(super) discard: bool,
-    /// Delete without a question (only --discard asks)
-    #[arg(long)]
-    pub(super) yes: bool,
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  migrate resolve plan.toml                                 # which late writes are open
-  migrate resolve plan.toml 2026/07/a.json --reason 'the shop wrote it again'
-  migrate resolve plan.toml --dataset storefront --all
-
-A late write came to the old lead after the final verification: the new lead lacks it. Carry over what
-the new lead is to hold, and run again: that settles what both leads hold alike. A person decides about
-the rest; `resolve` records the decision, the operator and the time, and copies and deletes nothing.")]
-pub(super) struct ResolveArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    pub(super) plan: PathBuf,
-    /// Which records, as `migrate resolve PLAN` lists them
-    #[arg(value_name = "KEY", conflicts_with = "all")]
-    pub(super) keys: Vec<String>,
-    /// All late writes that are open
-    #[arg(long)]
-    pub(super) all: bool,
-    /// Only late writes of this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
-    pub(super) datasets: Vec<String>,
-    /// Why; kept with the decision
-    #[arg(long, value_name = "TEXT")]
-    pub(super) reason: Option<String>,
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  migrate limits plan.toml                                  # the limits that replace the plan's
-  migrate limits plan.toml beijing bandwidth=50MB/s requests_per_second=200
-  migrate limits plan.toml beijing bandwidth=none           # no limit
-  migrate limits plan.toml beijing bandwidth=plan           # what the plan says again
-
-A run that is under way keeps the new limits at once, later runs keep them too. The name is a site's or
-a dataset's; if both have it, write site:NAME or dataset:NAME.")]
-pub(super) struct LimitsArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    pub(super) plan: PathBuf,
-    /// The site or dataset whose limits these are
-    #[arg(value_name = "SITE|DATASET")]
-    pub(super) of: Option<String>,
-    /// The limits: `bandwidth`, `requests_per_second`, `window` (sites only)
-    #[arg(value_name = "KEY=VALUE", requires = "of")]
-    pub(super) settings: Vec<String>,
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  migrate rehearse plans/global-expansion.toml
-  migrate rehearse plan.toml --seed 7 --scale 3      # other data, three times as much
-  migrate rehearse plan.toml --until verified        # no cutover
-
-A local stand-in replaces every endpoint, directory, route, credential, hook, CDN and probe of the plan.
-The same plan, seed and scale end in the same state; the answer names its digest.")]
-pub(super) struct RehearseArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    pub(super) plan: PathBuf,
-    /// The seed of the sample data
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) seed: u64,
-    /// How much sample data: 1 is about a thousand objects
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = scale)]
-    pub(super) scale: f64,
-    /// How far to go; without it, as far as the plan says
-    #[arg(long, value_name = "STEP")]
-    pub(super) until: Option<Until>,
-    /// Print events, one JSON object a line; the last is `rehearsal_ended`
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// The local cloud keeps its data in memory, and more would not fit.
-const SCALE_MAX: f64 = 100.0;
-
-fn scale(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(scale) if scale > 0.0 && scale <= SCALE_MAX => Ok(scale),
-        _ => Err(format!("write a number above 0, at most {SCALE_MAX}: the local cloud keeps its data in memory")),
-    }
-}
-
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Until {
@@ -394,27 +186,6 @@ pub(super) enum Until {
     Verified,
     /// Cut over, if the plan says so: the lead moves, once the phase is approved
     Cutover,
-}
-
-/// How thoroughly a verification looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LevelArg {
-    /// Two listings against what was recorded; no object is read
-    Listing,
-    /// A look at every object on both sides: stored checksums and properties
-    Checksum,
-    /// Every byte on both sides
-    Bytes,
-}
-
-impl From<LevelArg> for Level {
-    fn from(level: LevelArg) -> Self {
-        match level {
-            LevelArg::Listing => Level::Listing,
-            LevelArg::Checksum => Level::Checksum,
-            LevelArg::Bytes => Level::Bytes,
-        }
-    }
 }
 
 /// The text of `migrate help exit-codes`.

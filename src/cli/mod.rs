@@ -11,7 +11,8 @@
 //!
 //! `args` is what clap reads. A `session` is a plan that was read, with its state directory; `saved`
 //! keeps what `plan` has seen until `run` carries it out. `advise` alone decides which command is next, and
-//! `next` is how an answer says it. Each command has a file and ends with a [`Code`] or a
+//! `next` is how an answer says it. Each command has a file in
+//! `commands` and ends with a [`Code`] or a
 //! [`Failure`](error::Failure). `progress` listens to events and decides nothing. No other part of the
 //! workspace prints, exits or hears signals.
 
@@ -19,33 +20,26 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-mod abort;
 mod advise;
 mod approve;
 mod args;
 mod ask;
-mod cutover;
+mod commands;
 mod error;
 mod interrupt;
-mod limits;
 mod log;
 mod next;
-mod plan;
 mod progress;
-mod rehearse;
 mod render;
-mod resolve;
-mod run;
 mod running;
 mod saved;
 mod session;
 mod state;
-mod status;
 mod summary;
 mod term;
-mod verify;
 
 use args::{Cli, Command};
+use commands::{abort, cutover, limits, plan, rehearse, resolve, run, status, verify};
 use error::Code;
 
 /// Runs the command of this process's arguments.

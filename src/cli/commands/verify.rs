@@ -1,13 +1,14 @@
 //! `migrate verify`: proves that every target equals its source, or lists what differs.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{
+use crate::cli::{
     advise::Situation,
     advise::documented,
-    args::{Global, VerifyArgs},
+    args::Global,
     error::{Code, Failure},
     interrupt,
     next::Next,
@@ -16,14 +17,61 @@ use super::{
     session::{self, Session},
     term,
 };
-use migrate_core::{model::DatasetName, plan::Dataset};
+use migrate_core::{
+    model::DatasetName,
+    plan::{Dataset, Level},
+};
 use migrate_engine::Sink;
 use migrate_engine::standing::PhaseStanding;
 use migrate_engine::{
     self as engine, EngineError, Found, Shutdown, Verification, VerifyOptions, cutover::NOTHING_COMPARED,
 };
 
-pub(super) fn verify(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate verify plans/quickstart.toml
+  migrate verify plan.toml --level bytes --dataset catalog
+  migrate verify plan.toml --repair        # copy again exactly what differs")]
+pub(in crate::cli) struct VerifyArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    /// Only this dataset (may be given again)
+    #[arg(long = "dataset", short, value_name = "NAME")]
+    datasets: Vec<String>,
+    /// How thoroughly to look; without it, as the plan says
+    #[arg(long, value_name = "LEVEL")]
+    level: Option<LevelArg>,
+    /// Copy again exactly what is missing or different, and verify once more; deletes nothing
+    #[arg(long)]
+    repair: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// How thoroughly a verification looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum LevelArg {
+    /// Two listings against what was recorded; no object is read
+    Listing,
+    /// A look at every object on both sides: stored checksums and properties
+    Checksum,
+    /// Every byte on both sides
+    Bytes,
+}
+
+impl From<LevelArg> for Level {
+    fn from(level: LevelArg) -> Self {
+        match level {
+            LevelArg::Listing => Level::Listing,
+            LevelArg::Checksum => Level::Checksum,
+            LevelArg::Bytes => Level::Bytes,
+        }
+    }
+}
+
+pub(in crate::cli) fn verify(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
     verified(args, global).map_err(|failure| documented(failure, args.json))
 }
 

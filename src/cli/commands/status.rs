@@ -3,15 +3,17 @@
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal},
+    path::PathBuf,
     time::Duration,
 };
 
+use clap::Args;
 use serde::Serialize;
 
-use super::{
+use crate::cli::{
     advise::Situation,
     advise::documented,
-    args::{Global, StatusArgs},
+    args::Global,
     error::{Code, Failure},
     next::Next,
     render::{self, Table},
@@ -24,7 +26,27 @@ use migrate_engine::standing::{DatasetStanding, Decision, FAILURES_SHOWN, PhaseS
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
-pub(super) fn status(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate status plans/quickstart.toml
+  migrate status plan.toml --json
+  migrate status plan.toml --watch         # until ctrl-c")]
+pub(in crate::cli) struct StatusArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    /// Show it again every two seconds, until ctrl-c
+    #[arg(long)]
+    watch: bool,
+    /// List every record that failed, not only the first 20 of each dataset
+    #[arg(long)]
+    failures: bool,
+    /// Print one JSON document (with --watch, one a line)
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn status(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
     shown(args, global).map_err(|failure| documented(failure, args.json))
 }
 

@@ -1,16 +1,18 @@
 //! `migrate cutover`: the cutover of a phase that is proved, and nothing else.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
+use clap::Args;
 use serde_json::json;
 
-use super::{
+use super::run;
+use crate::cli::{
     advise::Situation,
     advise::documented,
-    args::{CutoverArgs, Global, RunArgs, Until},
+    args::{Global, RunArgs, Until},
     ask::{Driver, drive_or_ask},
     error::{Code, Failure},
-    interrupt, render, run,
+    interrupt, render,
     session::{self, Session},
     term,
 };
@@ -19,7 +21,34 @@ use migrate_engine::standing::{DatasetStanding, PhaseStanding};
 use migrate_engine::{self as engine, DryRun, EngineError, LESS, Shutdown};
 use migrate_ledger::{Answer, Request};
 
-pub(super) fn cutover(args: &CutoverArgs, global: &Global) -> Result<Code, Failure> {
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate cutover plan.toml --phase e-commerce --dry-run    # the very steps, checked and not taken
+  migrate cutover plan.toml --phase e-commerce
+  migrate cutover plan.toml --phase e-commerce --withdraw   # its approval no longer holds
+
+The phase must be proved: `migrate run plan.toml` brings it there. To name it here is to approve it.
+If another process drives the migration, that process gets the approval. An approval is kept until the
+phase is cut over; `migrate status` shows it. Withdrawing one stops a run that is about to act on it.")]
+pub(in crate::cli) struct CutoverArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    /// The phase
+    #[arg(long, short, value_name = "NAME")]
+    phase: String,
+    /// Check every step and take none
+    #[arg(long)]
+    dry_run: bool,
+    /// Withdraw the approval of the phase, before its lead has moved
+    #[arg(long, conflicts_with = "dry_run")]
+    withdraw: bool,
+    /// Print events, one JSON object a line; with --dry-run one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn cutover(args: &CutoverArgs, global: &Global) -> Result<Code, Failure> {
     let session = Session::load(&args.plan, global).map_err(|failure| documented(failure, args.json))?;
     let begun = begin(&session, args).map_err(|failure| documented(failure, args.json))?;
     match begun {

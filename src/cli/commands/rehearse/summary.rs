@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::cli::{
-    args::RehearseArgs,
+    commands::rehearse::RehearseArgs,
     next::Next,
     render::{self, Table},
 };

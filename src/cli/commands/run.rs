@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use serde_json::json;
 
-use super::running::{FAILURES_SHOWN, Running, Worked, again, selection};
-use super::{
+use crate::cli::running::{FAILURES_SHOWN, Running, Worked, again, selection};
+use crate::cli::{
     advise::{self, Situation},
     approve,
     args::{Global, RunArgs, Until},
@@ -25,7 +25,7 @@ use migrate_engine::standing::PhaseStanding;
 use migrate_engine::{self as engine, EngineError, RunOptions, RunOutcome, Shutdown, Sites, survey};
 use migrate_ledger::Ledger;
 
-pub(super) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
+pub(in crate::cli) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
     ran(args, global).map_err(advise::completed).inspect_err(|failure| {
         if args.json {
             let mut line = failure.to_json();
@@ -75,7 +75,7 @@ fn datasets(session: &Session, args: &RunArgs) -> Result<Vec<DatasetName>, Failu
 }
 
 /// How far a run is to go; without a flag, as far as the plan says.
-pub(super) fn goal(until: Option<Until>) -> Goal {
+pub(in crate::cli) fn goal(until: Option<Until>) -> Goal {
     match until {
         Some(Until::Copied) => Goal::Copied,
         Some(Until::Verified) => Goal::Verified,
@@ -190,7 +190,7 @@ impl Running<'_> {
     }
 
     /// Runs, with progress or events as the flags say.
-    pub(super) async fn work(&self, sites: &Sites, shutdown: Shutdown) -> Result<Worked, Failure> {
+    pub(in crate::cli) async fn work(&self, sites: &Sites, shutdown: Shutdown) -> Result<Worked, Failure> {
         let ledger = Arc::new(self.session.ledger_to_write()?);
         let before = self.standing(&ledger).await?;
         let (sink, events) = Sink::new();
@@ -212,7 +212,7 @@ impl Running<'_> {
     }
 
     /// Tells why the run ended before its time.
-    pub(super) fn tell_stopped(&self, outcome: &RunOutcome) {
+    pub(in crate::cli) fn tell_stopped(&self, outcome: &RunOutcome) {
         let Some(error) = &outcome.stopped else { return };
         let failure = Failure::engine(error, self.session.redactor);
         term::tell(&failure.to_text());

@@ -1,15 +1,16 @@
 //! `migrate abort`: gives datasets up before their lead has moved. It deletes only what a person has confirmed
 //! after seeing the counts, also if another process then carries it out.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
+use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{
+use crate::cli::{
     advise::Situation,
     advise::documented,
-    args::{AbortArgs, Global},
+    args::Global,
     ask::{Driver, drive_or_ask},
     error::{Code, Failure},
     interrupt, render,
@@ -22,7 +23,34 @@ use migrate_engine::standing::DatasetStanding;
 use migrate_engine::{self as engine, AbortOptions, Aborted, EngineError, Shutdown, WaitsFor};
 use migrate_ledger::{Answer, Ledger, Request};
 
-pub(super) fn abort(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate abort plan.toml --dataset catalog
+  migrate abort plan.toml --discard         # delete what was written at the targets, too; asks first
+  migrate abort plan.toml --discard --yes   # the same, without a question
+
+Unfinished uploads are aborted and approvals withdrawn. What was copied stays, unless --discard is
+given: then what this migration wrote is deleted, unless another writer has written over it since. It
+asks first, with the number of objects and bytes at each target; without a terminal it needs --yes.")]
+pub(in crate::cli) struct AbortArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    /// Only this dataset (may be given again)
+    #[arg(long = "dataset", short, value_name = "NAME")]
+    datasets: Vec<String>,
+    /// Delete what was written at the targets
+    #[arg(long)]
+    discard: bool,
+    /// Delete without a question (only --discard asks)
+    #[arg(long)]
+    yes: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn abort(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
     aborted(args, global).map_err(|failure| documented(failure, args.json))
 }
 

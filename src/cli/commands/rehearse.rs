@@ -1,16 +1,18 @@
 //! `migrate rehearse`: the whole plan against a local cloud, with everything that a real run does.
 
-use std::{sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
+use clap::Args;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{
+use super::run;
+use crate::cli::{
     advise::{self, Situation},
-    args::{Global, RehearseArgs, RunArgs},
+    args::{Global, RunArgs, Until},
     error::{Code, Failure},
-    interrupt, render, run,
+    interrupt, render,
     running::{Running, Worked},
     session::{self, Session},
     term,
@@ -29,7 +31,43 @@ mod summary;
 
 use summary::{Row, Summary, Told, proof};
 
-pub(super) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate rehearse plans/global-expansion.toml
+  migrate rehearse plan.toml --seed 7 --scale 3      # other data, three times as much
+  migrate rehearse plan.toml --until verified        # no cutover
+
+A local stand-in replaces every endpoint, directory, route, credential, hook, CDN and probe of the plan.
+The same plan, seed and scale end in the same state; the answer names its digest.")]
+pub(in crate::cli) struct RehearseArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    /// The seed of the sample data
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How much sample data: 1 is about a thousand objects
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = scale)]
+    scale: f64,
+    /// How far to go; without it, as far as the plan says
+    #[arg(long, value_name = "STEP")]
+    until: Option<Until>,
+    /// Print events, one JSON object a line; the last is `rehearsal_ended`
+    #[arg(long)]
+    json: bool,
+}
+
+/// The local cloud keeps its data in memory, and more would not fit.
+const SCALE_MAX: f64 = 100.0;
+
+fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if scale > 0.0 && scale <= SCALE_MAX => Ok(scale),
+        _ => Err(format!("write a number above 0, at most {SCALE_MAX}: the local cloud keeps its data in memory")),
+    }
+}
+
+pub(in crate::cli) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
     rehearsed(args, global).map_err(advise::completed).inspect_err(|failure| {
         if args.json {
             let mut line = failure.to_json();
@@ -68,7 +106,10 @@ fn tell(args: &RehearseArgs, global: &Global, text: &str) {
 }
 
 fn no_cloud(error: &CloudError) -> Failure {
-    Failure::new(Code::Incomplete, format!("the local cloud did not come up: {}", super::error::with_causes(error)))
+    Failure::new(
+        Code::Incomplete,
+        format!("the local cloud did not come up: {}", crate::cli::error::with_causes(error)),
+    )
 }
 
 /// One rehearsal.
@@ -272,11 +313,11 @@ impl Rehearsal<'_> {
 }
 
 fn failed(error: &EngineError) -> Failure {
-    Failure::new(Code::Incomplete, super::error::with_causes(error))
+    Failure::new(Code::Incomplete, crate::cli::error::with_causes(error))
 }
 
 fn broke_off(error: &WriterError) -> Failure {
-    let cause = super::error::with_causes(error);
+    let cause = crate::cli::error::with_causes(error);
     Failure::new(Code::Incomplete, format!("the rehearsal's application broke off: {cause}"))
 }
 

@@ -1,13 +1,14 @@
 //! `migrate resolve`: records what a person has decided about late writes.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{
+use crate::cli::{
     advise::Situation,
     advise::documented,
-    args::{Global, ResolveArgs},
+    args::Global,
     ask::{Driver, drive_or_ask},
     error::{Code, Failure},
     render,
@@ -29,7 +30,37 @@ const PAGE: usize = 1000;
 /// A selection of late writes, by dataset: these keys, or all that are open.
 type Late = Vec<(DatasetName, Option<Vec<Key>>)>;
 
-pub(super) fn resolve(args: &ResolveArgs, global: &Global) -> Result<Code, Failure> {
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate resolve plan.toml                                 # which late writes are open
+  migrate resolve plan.toml 2026/07/a.json --reason 'the shop wrote it again'
+  migrate resolve plan.toml --dataset storefront --all
+
+A late write came to the old lead after the final verification: the new lead lacks it. Carry over what
+the new lead is to hold, and run again: that settles what both leads hold alike. A person decides about
+the rest; `resolve` records the decision, the operator and the time, and copies and deletes nothing.")]
+pub(in crate::cli) struct ResolveArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    /// Which records, as `migrate resolve PLAN` lists them
+    #[arg(value_name = "KEY", conflicts_with = "all")]
+    keys: Vec<String>,
+    /// All late writes that are open
+    #[arg(long)]
+    all: bool,
+    /// Only late writes of this dataset (may be given again)
+    #[arg(long = "dataset", short, value_name = "NAME")]
+    datasets: Vec<String>,
+    /// Why; kept with the decision
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn resolve(args: &ResolveArgs, global: &Global) -> Result<Code, Failure> {
     resolved(args, global).map_err(|failure| documented(failure, args.json))
 }
 

@@ -1,11 +1,13 @@
 //! `migrate plan`: what a run would do.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{
+use clap::Args;
+
+use crate::cli::{
     advise::Situation,
     advise::documented,
-    args::{Global, PlanArgs},
+    args::Global,
     error::{Code, Failure},
     interrupt,
     progress::{self, Show},
@@ -21,7 +23,31 @@ use migrate_engine::{
     survey::{self, Bindings, DatasetPreview, Preview, SurveyOptions, TargetPreview},
 };
 
-pub(super) fn plan(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate plan plans/quickstart.toml
+  migrate plan plan.toml --dataset catalog --json
+  migrate plan plan.toml --out saved.json  # keep it, for `migrate run saved.json`
+  migrate plan plan.toml --no-probe        # do not even write a scratch key")]
+pub(in crate::cli) struct PlanArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    /// Only this dataset (may be given again)
+    #[arg(long = "dataset", short, value_name = "NAME")]
+    datasets: Vec<String>,
+    /// Do not probe what endpoints can do: a probe writes scratch keys and removes them
+    #[arg(long)]
+    no_probe: bool,
+    /// Keep what was seen in this file, for `migrate run SAVED`; nothing is kept of a plan that is blocked
+    #[arg(long, value_name = "SAVED")]
+    out: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn plan(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     surveyed(args, global).map_err(|failure| documented(failure, args.json))
 }
 

@@ -1,13 +1,14 @@
 //! `migrate limits`: shows or changes limits.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{
+use crate::cli::{
     advise::Situation,
     advise::documented,
-    args::{Global, LimitsArgs},
+    args::Global,
     ask::{Driver, drive_or_ask},
     error::{Code, Failure},
     session::{self, Session},
@@ -17,7 +18,31 @@ use migrate_core::model::{DatasetName, SiteName};
 use migrate_engine::limits_set;
 use migrate_ledger::{Answer, LimitsOf, Request, Setting};
 
-pub(super) fn limits(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  migrate limits plan.toml                                  # the limits that replace the plan's
+  migrate limits plan.toml beijing bandwidth=50MB/s requests_per_second=200
+  migrate limits plan.toml beijing bandwidth=none           # no limit
+  migrate limits plan.toml beijing bandwidth=plan           # what the plan says again
+
+A run that is under way keeps the new limits at once, later runs keep them too. The name is a site's or
+a dataset's; if both have it, write site:NAME or dataset:NAME.")]
+pub(in crate::cli) struct LimitsArgs {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    /// The site or dataset whose limits these are
+    #[arg(value_name = "SITE|DATASET")]
+    of: Option<String>,
+    /// The limits: `bandwidth`, `requests_per_second`, `window` (sites only)
+    #[arg(value_name = "KEY=VALUE", requires = "of")]
+    settings: Vec<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) fn limits(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
     limited(args, global).map_err(|failure| documented(failure, args.json))
 }
 

@@ -1,0 +1,11 @@
+//! The commands: each file holds one, with its arguments.
+
+pub(super) mod abort;
+pub(super) mod cutover;
+pub(super) mod limits;
+pub(super) mod plan;
+pub(super) mod rehearse;
+pub(super) mod resolve;
+pub(super) mod run;
+pub(super) mod status;
+pub(super) mod verify;
