@@ -16,7 +16,7 @@ use super::{render, term};
 use migrate_core::{
     lifecycle::State,
     model::{ByteCount, DatasetName},
-    report::{Difference, DifferenceKind, Event, Redactor, TargetProgress},
+    report::{Difference, DifferenceKind, Event, EventKind, Redactor, TargetProgress},
 };
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -62,13 +62,13 @@ impl Seen {
         [&self.copied, &self.copying].into_iter().filter_map(|bytes| bytes.get(place)).sum()
     }
 
-    fn take(&mut self, event: &Event) {
-        match event {
-            Event::Progress { targets, source_bytes_read, .. } => {
+    fn take(&mut self, told: &EventKind) {
+        match told {
+            EventKind::Progress { targets, source_bytes_read, .. } => {
                 self.source_bytes_read = *source_bytes_read;
                 self.copying = targets.iter().map(|target| target.tally.copied_bytes).collect();
             }
-            Event::DatasetEnded { targets, source_bytes_read, .. } => {
+            EventKind::DatasetEnded { targets, source_bytes_read, .. } => {
                 self.source_bytes_read = *source_bytes_read;
                 self.copying.clear();
                 self.copied.resize(targets.len(), 0);
@@ -77,11 +77,11 @@ impl Seen {
                 }
             }
             // Earlier findings no longer count.
-            Event::DatasetState { state: State::Copying { .. } | State::Verified { .. }, .. } => {
+            EventKind::DatasetState { state: State::Copying { .. } | State::Verified { .. }, .. } => {
                 self.broken.clear();
                 self.extra.clear();
             }
-            Event::Differs { target, difference, kept: false, .. } => {
+            EventKind::Differs { target, difference, kept: false, .. } => {
                 let found = if difference.kind == DifferenceKind::Extra { &mut self.extra } else { &mut self.broken };
                 if found.len() < DIFFERENCES_SEEN {
                     found.push((target.clone(), difference.clone()));
@@ -93,12 +93,12 @@ impl Seen {
 }
 
 /// The dataset whose copying or verifying an event tells of.
-fn about(event: &Event) -> Option<&DatasetName> {
-    match event {
-        Event::Progress { dataset, .. }
-        | Event::DatasetEnded { dataset, .. }
-        | Event::DatasetState { dataset, .. }
-        | Event::Differs { dataset, .. } => Some(dataset),
+fn about(told: &EventKind) -> Option<&DatasetName> {
+    match told {
+        EventKind::Progress { dataset, .. }
+        | EventKind::DatasetEnded { dataset, .. }
+        | EventKind::DatasetState { dataset, .. }
+        | EventKind::Differs { dataset, .. } => Some(dataset),
         _ => None,
     }
 }
@@ -144,26 +144,28 @@ impl Display {
     }
 
     fn take(&mut self, event: Event, now: Instant) {
-        if let Some(dataset) = about(&event) {
-            self.seen.entry(dataset.clone()).or_default().take(&event);
+        if let Some(dataset) = about(&event.kind) {
+            self.seen.entry(dataset.clone()).or_default().take(&event.kind);
         }
         match self.show {
             Show::Json => term::answer_line(&event),
             Show::Quiet => {
-                if let Some(text) = warned(&event) {
+                if let Some(text) = warned(&event.kind) {
                     self.line(&text);
                 }
             }
-            Show::Survey if matches!(event, Event::Probed { .. }) => {}
-            Show::Progress | Show::Survey => self.progress(event, now),
+            Show::Survey if matches!(event.kind, EventKind::Probed { .. }) => {}
+            Show::Progress | Show::Survey => self.progress(event.kind, now),
         }
     }
 
-    fn progress(&mut self, event: Event, now: Instant) {
-        match event {
-            Event::Warning { .. } | Event::UploadUnclaimed { .. } => self.line(&warned(&event).unwrap_or_default()),
-            Event::PhaseBegan { phase } => self.line(&format!("phase {phase}")),
-            Event::DatasetState { dataset, state, .. } => {
+    fn progress(&mut self, told: EventKind, now: Instant) {
+        match told {
+            EventKind::Warning { .. } | EventKind::UploadUnclaimed { .. } => {
+                self.line(&warned(&told).unwrap_or_default());
+            }
+            EventKind::PhaseBegan { phase } => self.line(&format!("phase {phase}")),
+            EventKind::DatasetState { dataset, state, .. } => {
                 self.end_bar(&dataset);
                 self.paces.remove(&dataset);
                 self.told.insert(dataset.clone(), now);
@@ -172,21 +174,21 @@ impl Display {
                     self.line(&format!("{dataset}: {}", state.name()));
                 }
             }
-            Event::Progress { dataset, targets, fraction, target_bytes_written, waits_for, .. } => {
+            EventKind::Progress { dataset, targets, fraction, target_bytes_written, waits_for, .. } => {
                 let pace = self.paces.entry(dataset.clone()).or_default();
                 let pace = pace.add(now, fraction, target_bytes_written);
                 let text = copying(&targets, &pace, waits_for.as_deref());
                 self.moved(&dataset, fraction, &text, now);
             }
-            Event::Verifying { dataset, compared, fraction } => {
+            EventKind::Verifying { dataset, compared, fraction } => {
                 let pace = self.paces.entry(dataset.clone()).or_default().add(now, fraction, 0);
                 let text = format!("verifying, {compared} compared{}", eta(&pace));
                 self.moved(&dataset, fraction, &text, now);
             }
-            Event::Surveying { dataset, records, fraction } => {
+            EventKind::Surveying { dataset, records, fraction } => {
                 self.moved(&dataset, fraction, &format!("surveying, {records} records"), now);
             }
-            Event::RecordFailed { dataset, target, key, reason } => {
+            EventKind::RecordFailed { dataset, target, key, reason } => {
                 self.failures += 1;
                 if self.failures <= FAILURES_TOLD {
                     self.line(&format!("{dataset}: failed: {key} ({target}): {reason}"));
@@ -194,27 +196,27 @@ impl Display {
                     self.line("more records failed; the answer counts them");
                 }
             }
-            Event::Probed { location, proof, lacks } => {
+            EventKind::Probed { location, proof, lacks } => {
                 let lacks = if lacks.is_empty() { String::new() } else { format!("; lacks {}", lacks.join(", ")) };
                 self.line(&format!("probed {location}: {}{lacks}", render::proof(proof)));
             }
-            Event::NeedsApproval { phase, .. } => self.line(&format!("phase {phase}: everything is proved")),
-            Event::Approved { phase, by } => self.line(&format!("phase {phase}: the cutover is approved by {by}")),
-            Event::CutoverStep { dataset, step, detail } => self.line(&format!("{dataset}: {step}: {detail}")),
+            EventKind::NeedsApproval { phase, .. } => self.line(&format!("phase {phase}: everything is proved")),
+            EventKind::Approved { phase, by } => self.line(&format!("phase {phase}: the cutover is approved by {by}")),
+            EventKind::CutoverStep { dataset, step, detail } => self.line(&format!("{dataset}: {step}: {detail}")),
             // A wait of a second is over before a person has read the line.
-            Event::Waiting { dataset, reason, seconds } if seconds > 1 => {
+            EventKind::Waiting { dataset, reason, seconds } if seconds > 1 => {
                 self.line(&format!("{dataset}: waits up to {seconds} s for {reason}"));
             }
-            Event::LateWrites { dataset, site, records, .. } => self.line(&format!(
+            EventKind::LateWrites { dataset, site, records, .. } => self.line(&format!(
                 "warning: {dataset}: {} written at {site} after the final verification; the answer names them",
                 render::count(records, "record was", "records were")
             )),
             // The answer holds these.
-            Event::Differs { .. }
-            | Event::DatasetEnded { .. }
-            | Event::RunBegan { .. }
-            | Event::RunEnded { .. }
-            | Event::Waiting { .. } => {}
+            EventKind::Differs { .. }
+            | EventKind::DatasetEnded { .. }
+            | EventKind::RunBegan { .. }
+            | EventKind::RunEnded { .. }
+            | EventKind::Waiting { .. } => {}
         }
     }
 
@@ -258,11 +260,11 @@ impl Display {
 }
 
 /// The text of an event that even `--quiet` shows.
-fn warned(event: &Event) -> Option<String> {
-    Some(match event {
-        Event::Warning { dataset: Some(dataset), message, .. } => format!("warning: {dataset}: {message}"),
-        Event::Warning { dataset: None, message, .. } => format!("warning: {message}"),
-        Event::UploadUnclaimed { dataset, target, key, ids, asked_for } => {
+fn warned(told: &EventKind) -> Option<String> {
+    Some(match told {
+        EventKind::Warning { dataset: Some(dataset), message, .. } => format!("warning: {dataset}: {message}"),
+        EventKind::Warning { dataset: None, message, .. } => format!("warning: {message}"),
+        EventKind::UploadUnclaimed { dataset, target, key, ids, asked_for } => {
             format!("warning: {dataset}: {}", render::unclaimed(key, target, ids, &asked_for.to_string()))
         }
         _ => return None,
@@ -352,7 +354,7 @@ mod tests {
             bytes.map(of).map(target).into()
         };
         let dataset = DatasetName::new("d").unwrap();
-        let ended = |bytes, source_bytes_read| Event::DatasetEnded {
+        let ended = |bytes, source_bytes_read| EventKind::DatasetEnded {
             dataset: dataset.clone(),
             targets: targets(bytes),
             source_bytes_read,
@@ -361,7 +363,14 @@ mod tests {
         seen.take(&ended([5_000, 5_000], 300_005_001));
         let (targets, source_bytes_read) = (targets([7, 0]), 300_005_008);
         let (dataset, fraction, target_bytes_written, waits_for) = (dataset.clone(), 0.5, 0, None);
-        seen.take(&Event::Progress { dataset, targets, fraction, source_bytes_read, target_bytes_written, waits_for });
+        seen.take(&EventKind::Progress {
+            dataset,
+            targets,
+            fraction,
+            source_bytes_read,
+            target_bytes_written,
+            waits_for,
+        });
         assert_eq!((seen.copied(0), seen.copied(1), seen.copied(2)), (300_005_007, 5_001, 0));
         assert_eq!(render::source_read(seen.source_bytes_read, seen.copied(0)), "source read once (1.00×): 286.1 MiB");
     }

@@ -9,7 +9,7 @@ use super::{
     session::Session,
 };
 use migrate_core::model::{DatasetName, PhaseName};
-use migrate_engine::{RunOptions, RunOutcome, standing::PhaseStanding};
+use migrate_engine::{Clock, RunOptions, RunOutcome, standing::PhaseStanding};
 
 /// The most failed records that the answer lists.
 pub(super) const FAILURES_SHOWN: usize = 10;
@@ -45,6 +45,8 @@ pub(super) fn again(session: &Session, args: &RunArgs, withdrawn: &BTreeSet<Phas
 pub(super) struct Running<'a> {
     pub(super) session: &'a Session,
     pub(super) args: &'a RunArgs,
+    /// Gives the time of every event of the command.
+    pub(super) clock: Clock,
     pub(super) options: RunOptions,
     /// The same command again.
     pub(super) again: String,

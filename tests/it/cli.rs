@@ -126,8 +126,19 @@ waive = ["properties"]
 }
 
 impl Ran {
+    /// The lines of an answer that tells events. Each has its time, and none is earlier than the one before it.
     fn events(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+        let json = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+        let events: Vec<Value> = self.out.lines().map(json).collect();
+        let mut last = 0;
+        for event in &events {
+            let at = event["at"].as_str().unwrap_or_else(|| panic!("no time of day: {event}"));
+            at.parse::<jiff::Timestamp>().unwrap_or_else(|error| panic!("{error}: {event}"));
+            let elapsed = event["elapsed_ms"].as_u64().unwrap_or_else(|| panic!("no elapsed time: {event}"));
+            assert!(event["event"].is_string() && elapsed >= last, "after {last} ms: {event}");
+            last = elapsed;
+        }
+        events
     }
 
     fn next_commands(&self) -> Vec<&str> {

@@ -19,13 +19,13 @@ use std::{
 use migrate::engine::sites::Given;
 use migrate::{
     engine::{
-        self, AbortOptions, ByFlag, Limits, RunOptions, RunOutcome, Shutdown, Sites, Verification, VerifyOptions,
+        self, AbortOptions, ByFlag, Clock, Limits, RunOptions, RunOutcome, Shutdown, Sites, Verification, VerifyOptions,
     },
     ledger::{Ledger, Options},
     lifecycle::Goal,
     model::DatasetName,
     plan::{self, Level, Location, Plan},
-    report::{Event, Sink},
+    report::{EventKind, Sink},
     store::{ObjectStore, memory::MemoryStore, retry::RetryPolicy},
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct Rig {
     /// Whether every cutover is approved.
     pub(crate) approves: bool,
     pub(crate) shutdown: Shutdown,
-    pub(crate) events: Arc<Mutex<Vec<Event>>>,
+    pub(crate) events: Arc<Mutex<Vec<EventKind>>>,
 }
 
 /// Retries without waits.
@@ -101,11 +101,14 @@ impl Rig {
     }
 
     fn listen(&self) -> (Sink, tokio::task::JoinHandle<()>) {
-        let (sink, mut heard) = Sink::new();
+        let (sink, mut heard) = Sink::new(Clock::start());
         let events = Arc::clone(&self.events);
         let task = tokio::spawn(async move {
+            let mut last = Duration::ZERO;
             while let Some(event) = heard.recv().await {
-                events.lock().unwrap().push(event);
+                assert!(event.elapsed >= last, "{event:?} after {last:?}");
+                last = event.elapsed;
+                events.lock().unwrap().push(event.kind);
             }
         });
         (sink, task)
@@ -143,8 +146,8 @@ impl Rig {
     pub(crate) fn failures(&self) -> Vec<String> {
         let events = self.events.lock().unwrap();
         let failed = events.iter().filter_map(|event| match event {
-            Event::RecordFailed { key, reason, .. } => Some(format!("{key}: {reason}")),
-            Event::Differs { difference, .. } => Some(format!("{difference:?}")),
+            EventKind::RecordFailed { key, reason, .. } => Some(format!("{key}: {reason}")),
+            EventKind::Differs { difference, .. } => Some(format!("{difference:?}")),
             _ => None,
         });
         failed.collect()
@@ -154,7 +157,7 @@ impl Rig {
     pub(crate) fn last_pass(&self) -> Vec<migrate::shard::Tally> {
         let events = self.events.lock().unwrap();
         let ended = events.iter().rev().find_map(|event| match event {
-            Event::DatasetEnded { targets, .. } => Some(targets.iter().map(|target| target.tally).collect()),
+            EventKind::DatasetEnded { targets, .. } => Some(targets.iter().map(|target| target.tally).collect()),
             _ => None,
         });
         ended.expect("a pass ended")
@@ -163,7 +166,7 @@ impl Rig {
     pub(crate) fn source_bytes_read(&self) -> u64 {
         let events = self.events.lock().unwrap();
         let read = events.iter().rev().find_map(|event| match event {
-            Event::DatasetEnded { source_bytes_read, .. } => Some(*source_bytes_read),
+            EventKind::DatasetEnded { source_bytes_read, .. } => Some(*source_bytes_read),
             _ => None,
         });
         read.expect("a pass ended")

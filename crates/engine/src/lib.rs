@@ -56,6 +56,7 @@ mod waits;
 pub use approver::{Approver, ByFlag, Ready};
 pub use asked::{AbortOptions, Aborted, DatasetOutcome, Limits, RunOptions, RunOutcome, VerifyOptions};
 pub use asked::{asked, refuse_unsupported};
+pub use clock::Clock;
 pub use error::EngineError;
 pub use meaning::meaning_of;
 pub use run::{

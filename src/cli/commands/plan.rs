@@ -17,7 +17,7 @@ use crate::cli::{
     term,
 };
 use migrate_core::model::ByteCount;
-use migrate_engine::Sink;
+use migrate_engine::{Clock, Sink};
 use migrate_engine::{
     Shutdown,
     survey::{self, Bindings, DatasetPreview, Preview, SurveyOptions, TargetPreview},
@@ -120,7 +120,7 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = session.ledger_to_read()?.map(Arc::new);
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey };
-    let (sink, events) = Sink::new();
+    let (sink, events) = Sink::new(Clock::start());
     let display = progress::show(events, show, session.redactor);
     let sites = crate::connect::sites();
     let failure = |error| Failure::engine(&error, session.redactor);

@@ -19,11 +19,11 @@ use crate::cli::{
 };
 use migrate_core::{lifecycle::Goal, model::ByteCount};
 use migrate_engine as engine;
-use migrate_engine::Sink;
 use migrate_engine::{
     self, Approver, EngineError, Ready, RunOptions, Shutdown, Sites,
     survey::{self, Preview, SurveyOptions},
 };
+use migrate_engine::{Clock, Sink};
 use migrate_rehearsal::{Cloud, CloudOptions, Writer, WriterError, cloud::CloudError};
 use migrate_store::retry::RetryPolicy;
 
@@ -68,16 +68,17 @@ fn scale(text: &str) -> Result<f64, String> {
 }
 
 pub(in crate::cli) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
-    rehearsed(args, global).map_err(advise::completed).inspect_err(|failure| {
+    let clock = Clock::start();
+    rehearsed(args, global, clock).map_err(advise::completed).inspect_err(|failure| {
         if args.json {
             let mut line = failure.to_json();
             line["event"] = "error".into();
-            term::answer_line(&line);
+            term::answer_line(&clock.stamp(line));
         }
     })
 }
 
-fn rehearsed(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
+fn rehearsed(args: &RehearseArgs, global: &Global, clock: Clock) -> Result<Code, Failure> {
     let real = Session::load(&args.plan, global)?;
     let state = real.rehearsal_state();
     state.prepare()?;
@@ -92,7 +93,7 @@ fn rehearsed(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
         tell(args, global, &format!("rehearsing {}: a local cloud for every site of the plan", real.plan.name));
         let cloud = Cloud::start(&real.plan, &root, &options).await.map_err(|error| no_cloud(&error))?;
         let session = real.rehearsing(cloud.plan().clone(), state);
-        let rehearsal = Rehearsal { args, real: &real, session: &session, cloud: &cloud };
+        let rehearsal = Rehearsal { args, clock, real: &real, session: &session, cloud: &cloud };
         let ended = rehearsal.hold().await;
         cloud.stop().await;
         ended
@@ -115,6 +116,7 @@ fn no_cloud(error: &CloudError) -> Failure {
 /// One rehearsal.
 struct Rehearsal<'a> {
     args: &'a RehearseArgs,
+    clock: Clock,
     real: &'a Session,
     session: &'a Session,
     cloud: &'a Cloud,
@@ -145,7 +147,8 @@ impl Rehearsal<'_> {
             approver,
         };
         let again = session::typed();
-        let running = Running { session: self.session, args: &run_args, options, again: again.clone() };
+        let running =
+            Running { session: self.session, args: &run_args, clock: self.clock, options, again: again.clone() };
         let mut worked = self.run(&running, &writers, &shutdown).await?;
         if worked.outcome.datasets.iter().all(|dataset| dataset.reached) && goal == Goal::CutOver {
             // Writers whose lead has moved go on at the new one until they have written everything.
@@ -305,7 +308,7 @@ impl Rehearsal<'_> {
             line["event"] = json!("rehearsal_ended");
             line["seed"] = self.args.seed.into();
             line["scale"] = self.args.scale.into();
-            term::answer_line(&line);
+            term::answer_line(&self.clock.stamp(line));
         } else {
             term::answer(&summary.text(self.args, &self.session.plan.name.to_string()));
         }

@@ -19,25 +19,27 @@ use crate::cli::{
     summary::Summary,
     term,
 };
-use migrate_core::{lifecycle::Goal, model::DatasetName, report::Event};
-use migrate_engine::Sink;
+use migrate_core::{lifecycle::Goal, model::DatasetName, report::EventKind};
 use migrate_engine::standing::PhaseStanding;
 use migrate_engine::{self as engine, EngineError, RunOptions, RunOutcome, Shutdown, Sites, survey};
+use migrate_engine::{Clock, Sink};
 use migrate_ledger::Ledger;
 
 pub(in crate::cli) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
-    ran(args, global).map_err(advise::completed).inspect_err(|failure| {
+    let clock = Clock::start();
+    ran(args, global, clock).map_err(advise::completed).inspect_err(|failure| {
         if args.json {
             let mut line = failure.to_json();
             line["event"] = "error".into();
-            term::answer_line(&line);
+            term::answer_line(&clock.stamp(line));
             let next = failure.next.as_deref().and_then(Next::command).map(str::to_owned);
-            term::answer_line(&Event::RunEnded { complete: false, mend: failure.mend().map(str::to_owned), next });
+            let mend = failure.mend().map(str::to_owned);
+            term::answer_line(&clock.stamp(EventKind::RunEnded { complete: false, mend, next }));
         }
     })
 }
 
-fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
+fn ran(args: &RunArgs, global: &Global, clock: Clock) -> Result<Code, Failure> {
     let session = Session::load_to_run(&args.plan, global)?;
     let options = RunOptions {
         goal: goal(args.until),
@@ -48,7 +50,7 @@ fn ran(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
         approver: approve::approver(&session, args)?,
     };
     let again = again(&session, args, &BTreeSet::new());
-    let run = Running { session: &session, args, options, again };
+    let run = Running { session: &session, args, clock, options, again };
     session::block_on(run.begin())
 }
 
@@ -181,7 +183,7 @@ impl Running<'_> {
             closed?;
             let complete = code == Code::Done && !summary.waits_for_approval();
             let (mend, next) = (next.mend().map(str::to_owned), next.command().map(str::to_owned));
-            term::answer_line(&Event::RunEnded { complete, mend, next });
+            term::answer_line(&self.clock.stamp(EventKind::RunEnded { complete, mend, next }));
         } else {
             term::answer(&format!("{}{next}", summary.text()));
             closed?;
@@ -193,7 +195,7 @@ impl Running<'_> {
     pub(in crate::cli) async fn work(&self, sites: &Sites, shutdown: Shutdown) -> Result<Worked, Failure> {
         let ledger = Arc::new(self.session.ledger_to_write()?);
         let before = self.standing(&ledger).await?;
-        let (sink, events) = Sink::new();
+        let (sink, events) = Sink::new(self.clock);
         let show = match () {
             () if self.args.json => Show::Json,
             () if self.session.quiet => Show::Quiet,
@@ -201,7 +203,7 @@ impl Running<'_> {
         };
         let display = progress::show(events, show, self.session.redactor);
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.pass() > 0);
-        sink.tell(Event::RunBegan { plan: self.session.plan.name.clone(), resumed });
+        sink.tell(EventKind::RunBegan { plan: self.session.plan.name.clone(), resumed });
         let outcome = engine::run(&self.session.plan, sites, Arc::clone(&ledger), &self.options, sink, shutdown).await;
         let seen = display.await.unwrap_or_default();
         let after = self.standing(&ledger).await;
@@ -217,7 +219,8 @@ impl Running<'_> {
         let failure = Failure::engine(error, self.session.redactor);
         term::tell(&failure.to_text());
         if self.args.json {
-            term::answer_line(&json!({ "event": "error", "error": failure.to_json()["error"] }));
+            let line = json!({ "event": "error", "error": failure.to_json()["error"] });
+            term::answer_line(&self.clock.stamp(line));
         }
     }
 

@@ -21,11 +21,11 @@ use migrate_core::{
     model::DatasetName,
     plan::{Dataset, Level},
 };
-use migrate_engine::Sink;
 use migrate_engine::standing::PhaseStanding;
 use migrate_engine::{
     self as engine, EngineError, Found, Shutdown, Verification, VerifyOptions, cutover::NOTHING_COMPARED,
 };
+use migrate_engine::{Clock, Sink};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -140,7 +140,7 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
 async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Show) -> Result<Looked, Failure> {
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
-    let (sink, events) = Sink::new();
+    let (sink, events) = Sink::new(Clock::start());
     let _lock = if repair {
         session.state.prepare()?;
         Some(session.state.lock(&session::typed())?)

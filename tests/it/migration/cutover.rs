@@ -9,7 +9,7 @@ use migrate::{
     lifecycle::{Goal, State},
     model::{Epoch, Key},
     plan::Level,
-    report::Event,
+    report::EventKind,
     store::{
         Capabilities, ObjectStore, Properties,
         faulty::{Fault, FaultRule, Faults, Faulty, Operation, When},
@@ -220,7 +220,7 @@ async fn a_write_in_the_quiet_time_is_brought_over_first() {
     let events = Arc::clone(&rig.events);
     let write = async {
         loop {
-            let waits = events.lock().unwrap().iter().any(|event| matches!(event, Event::Waiting { .. }));
+            let waits = events.lock().unwrap().iter().any(|event| matches!(event, EventKind::Waiting { .. }));
             if waits {
                 source.put_raw("page/05", "a late one", Properties::default());
                 source.put_raw("new", "a new one", Properties::default());
@@ -257,7 +257,7 @@ async fn a_write_at_the_old_lead_after_the_switch_is_found() {
     assert!(matches!(outcome.datasets[0].state, State::CutOver { late: 1, .. }), "{outcome:?}");
     let events = rig.events.lock().unwrap();
     let late = events.iter().find_map(|event| match event {
-        Event::LateWrites { keys, records: 1, .. } => Some(keys.clone()),
+        EventKind::LateWrites { keys, records: 1, .. } => Some(keys.clone()),
         _ => None,
     });
     assert_eq!(late.unwrap(), [Key::from("page/07")]);
@@ -325,7 +325,7 @@ async fn the_watch_lasts_as_long_as_the_older_document_allows() {
     let events = rig.events.lock().unwrap();
     let waits = events
         .iter()
-        .filter(|event| matches!(event, Event::Waiting { seconds: 1, reason, .. } if reason.contains("read")));
+        .filter(|event| matches!(event, EventKind::Waiting { seconds: 1, reason, .. } if reason.contains("read")));
     assert_eq!(waits.count(), 1, "the plan alone would not wait at all");
 }
 
@@ -372,7 +372,7 @@ async fn a_route_that_moves_meanwhile_loses_the_switch() {
         since: "2026-01-01T00:00:00Z".into(),
     };
     let move_it = async {
-        while !events.lock().unwrap().iter().any(|event| matches!(event, Event::Waiting { .. })) {
+        while !events.lock().unwrap().iter().any(|event| matches!(event, EventKind::Waiting { .. })) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         control.put_raw("shop.json", serde_json::to_vec(&theirs).unwrap(), Properties::default());
@@ -417,7 +417,7 @@ async fn a_write_at_the_new_lead_before_the_switch_stops_it() {
     let rig = Rig::new(&plan("").replace("quiet = \"0s\"", "quiet = \"1s\""), dynamic(&stores), directory.path());
     let (events, lead) = (Arc::clone(&rig.events), Arc::clone(&stores["a"]));
     let write = async {
-        while !events.lock().unwrap().iter().any(|event| matches!(event, Event::Waiting { .. })) {
+        while !events.lock().unwrap().iter().any(|event| matches!(event, EventKind::Waiting { .. })) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         lead.put_raw("page/03", "value 3", Properties::default());

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use migrate::{
-    engine::{self, ByFlag, Limits, RunOptions, Shutdown, Sites},
+    engine::{self, ByFlag, Clock, Limits, RunOptions, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
     model::{KeyRange, PhaseName, SiteName},
@@ -60,7 +60,7 @@ async fn run(cloud: &Cloud, phases: &[&str], state: &Path) {
         limits: Limits::default(),
         approver: Arc::new(ByFlag::default()),
     };
-    let (sink, heard) = Sink::new();
+    let (sink, heard) = Sink::new(Clock::start());
     drop(heard);
     let outcome = engine::run(cloud.plan(), &sites, ledger, &options, sink, Shutdown::new()).await;
     let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));

@@ -1,4 +1,6 @@
-//! [`Event`]: the messages of the engine while it works.
+//! [`Event`]: a message of the engine while it works, with the time at which it was told.
+
+use std::time::Duration;
 
 use crate::{
     lifecycle::{self, State},
@@ -7,10 +9,27 @@ use crate::{
 };
 use serde::Serialize;
 
-/// An event of a run or a verification. Serialises to one NDJSON line.
+/// An event of a run or a verification. Serialises to one NDJSON line: the fields of its kind, then the time.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event<K = EventKind> {
+    /// What is told.
+    #[serde(flatten)]
+    pub kind: K,
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// The time since the command began, by a clock that never goes back. In JSON in whole milliseconds.
+    #[serde(rename = "elapsed_ms", serialize_with = "in_milliseconds")]
+    pub elapsed: Duration,
+}
+
+fn in_milliseconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What an event tells.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
+pub enum EventKind {
     /// A run began, or goes on.
     RunBegan {
         /// The plan's name.
@@ -271,5 +290,18 @@ impl DifferenceKind {
             Self::Unstable => "unstable",
             Self::Undecided => "undecided",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_flat_object_with_its_time() {
+        let kind = EventKind::Waiting { dataset: DatasetName::new("d").unwrap(), reason: "r".into(), seconds: 1 };
+        let event = Event { kind, at: Timestamp(1_500), elapsed: Duration::from_micros(2_900) };
+        let line = r#"{"event":"waiting","dataset":"d","reason":"r","seconds":1,"at":"1970-01-01T00:00:01.5Z","elapsed_ms":2}"#;
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
     }
 }

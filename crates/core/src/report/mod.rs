@@ -5,5 +5,5 @@
 mod event;
 mod redact;
 
-pub use event::{Difference, DifferenceKind, Event, Proved, ProvedDataset, TargetProgress};
+pub use event::{Difference, DifferenceKind, Event, EventKind, Proved, ProvedDataset, TargetProgress};
 pub use redact::Redactor;

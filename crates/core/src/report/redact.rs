@@ -3,7 +3,7 @@
 //! A key becomes `key:` and the first 16 hexadecimal digits of its SHA-256: the same key always looks the same, so
 //! that two reports can be compared, and an operator who knows a key can find it again.
 
-use super::{Difference, Event};
+use super::{Difference, Event, EventKind};
 use crate::{digest::sha256, model::Key};
 
 /// Prefix of a hidden key.
@@ -51,38 +51,42 @@ impl Redactor {
     /// An event as it may be shown.
     #[must_use]
     pub fn event(self, event: Event) -> Event {
-        match event {
-            Event::RecordFailed { dataset, target, key, reason } => {
-                Event::RecordFailed { dataset, target, key: self.key(&key), reason: self.text(&reason, &key) }
+        Event { kind: self.kind(event.kind), ..event }
+    }
+
+    fn kind(self, kind: EventKind) -> EventKind {
+        match kind {
+            EventKind::RecordFailed { dataset, target, key, reason } => {
+                EventKind::RecordFailed { dataset, target, key: self.key(&key), reason: self.text(&reason, &key) }
             }
-            Event::Differs { dataset, target, difference, kept } => {
-                Event::Differs { dataset, target, difference: self.difference(&difference), kept }
+            EventKind::Differs { dataset, target, difference, kept } => {
+                EventKind::Differs { dataset, target, difference: self.difference(&difference), kept }
             }
-            Event::LateWrites { dataset, site, records, keys } => {
+            EventKind::LateWrites { dataset, site, records, keys } => {
                 let keys = keys.iter().map(|key| self.key(key)).collect();
-                Event::LateWrites { dataset, site, records, keys }
+                EventKind::LateWrites { dataset, site, records, keys }
             }
-            Event::UploadUnclaimed { dataset, target, key, ids, asked_for } => {
-                Event::UploadUnclaimed { dataset, target, key: self.key(&key), ids, asked_for }
+            EventKind::UploadUnclaimed { dataset, target, key, ids, asked_for } => {
+                EventKind::UploadUnclaimed { dataset, target, key: self.key(&key), ids, asked_for }
             }
-            Event::Warning { dataset, key: Some(key), message } => {
-                Event::Warning { dataset, key: Some(self.key(&key)), message: self.text(&message, &key) }
+            EventKind::Warning { dataset, key: Some(key), message } => {
+                EventKind::Warning { dataset, key: Some(self.key(&key)), message: self.text(&message, &key) }
             }
             // Listed one by one, so that a new event does not compile before its keys are considered.
-            Event::RunBegan { .. }
-            | Event::Probed { .. }
-            | Event::Surveying { .. }
-            | Event::PhaseBegan { .. }
-            | Event::DatasetState { .. }
-            | Event::Progress { .. }
-            | Event::Warning { key: None, .. }
-            | Event::Verifying { .. }
-            | Event::DatasetEnded { .. }
-            | Event::NeedsApproval { .. }
-            | Event::Approved { .. }
-            | Event::CutoverStep { .. }
-            | Event::Waiting { .. }
-            | Event::RunEnded { .. } => event,
+            EventKind::RunBegan { .. }
+            | EventKind::Probed { .. }
+            | EventKind::Surveying { .. }
+            | EventKind::PhaseBegan { .. }
+            | EventKind::DatasetState { .. }
+            | EventKind::Progress { .. }
+            | EventKind::Warning { key: None, .. }
+            | EventKind::Verifying { .. }
+            | EventKind::DatasetEnded { .. }
+            | EventKind::NeedsApproval { .. }
+            | EventKind::Approved { .. }
+            | EventKind::CutoverStep { .. }
+            | EventKind::Waiting { .. }
+            | EventKind::RunEnded { .. } => kind,
         }
     }
 }
@@ -118,7 +122,11 @@ fn replace_words(text: &str, word: &str, by: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::DatasetName, report::DifferenceKind};
+    use crate::{
+        model::{DatasetName, Timestamp},
+        report::DifferenceKind,
+    };
+    use std::time::Duration;
 
     #[test]
     fn a_key_is_hidden_wherever_it_stands() {
@@ -127,13 +135,14 @@ mod tests {
         assert!(hidden.as_str().starts_with("key:") && hidden.as_str().len() == 20, "{hidden}");
         let text = redactor.text("read people/ann.json at file://a/b/people/ann.json: gone", &key);
         assert_eq!(text, format!("read {hidden} at file://a/b/{hidden}: gone"));
-        let event = Event::Differs {
+        let kind = EventKind::Differs {
             dataset: DatasetName::new("d").unwrap(),
             target: "t".into(),
             difference: Difference { key, kind: DifferenceKind::Missing, detail: "not people/ann.json".into() },
             kept: false,
         };
-        let line = serde_json::to_string(&redactor.event(event)).unwrap();
+        let line =
+            serde_json::to_string(&redactor.event(Event { kind, at: Timestamp(0), elapsed: Duration::ZERO })).unwrap();
         assert!(!line.contains("ann") && line.contains(hidden.as_str()), "{line}");
     }
 

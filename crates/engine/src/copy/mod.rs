@@ -36,7 +36,7 @@ use crate::{
 };
 use migrate_core::{
     model::{Aspects, Key, TargetIndex, Token},
-    report::Event,
+    report::EventKind,
 };
 use migrate_ledger::Pair;
 use migrate_store::{
@@ -156,7 +156,7 @@ impl Copier {
     /// Tells of a failed record, up to [`FAILURES_TOLD_MAX`]: a display has no use for millions.
     pub(crate) fn tell_failed(&self, target: TargetIndex, key: &Key, reason: &str) {
         if self.failures_told.fetch_add(1, Ordering::Relaxed) < FAILURES_TOLD_MAX {
-            self.sink.tell(Event::RecordFailed {
+            self.sink.tell(EventKind::RecordFailed {
                 dataset: self.dataset.clone(),
                 target: self.follower(target).store.location().to_owned(),
                 key: key.clone(),

@@ -34,7 +34,7 @@ use crate::{
 use migrate_core::{
     digest::Parts,
     model::{Aspects, Evidence, TargetIndex},
-    report::Event,
+    report::EventKind,
 };
 use migrate_ledger::{Pair, Record, UploadIntent, UploadRow, WrittenPart};
 use migrate_store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload, UploadTags, hashing, survive::Shape};
@@ -349,7 +349,7 @@ pub(crate) async fn drop_upload(copier: &Copier, follower: &Follower, row: &Uplo
 /// Tells of an upload that could not be aborted.
 pub(crate) fn tell_left(copier: &Copier, error: &StoreError) {
     let message = format!("an unfinished upload stays behind until the next run: {}", error.detail());
-    copier.sink.tell(Event::Warning { dataset: Some(copier.dataset.clone()), key: error.key().cloned(), message });
+    copier.sink.tell(EventKind::Warning { dataset: Some(copier.dataset.clone()), key: error.key().cloned(), message });
 }
 
 /// The upload of a row; `None` if its id was never learned.

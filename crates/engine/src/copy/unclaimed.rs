@@ -27,7 +27,7 @@ use crate::{
 };
 use migrate_core::{
     model::{Key, TargetIndex, Timestamp},
-    report::Event,
+    report::EventKind,
 };
 use migrate_ledger::{Record, Unclaimed, UploadIntent};
 use migrate_store::{BeforeSending, ErrorKind, ObjectStore, Result, StoreError, Upload};
@@ -199,7 +199,7 @@ pub(crate) async fn look_again(
             }
             Err(error) => {
                 let message = format!("an upload without a name was not looked at: {}", error.detail());
-                copier.sink.tell(Event::Warning { dataset: Some(dataset), key: Some(asked.key), message });
+                copier.sink.tell(EventKind::Warning { dataset: Some(dataset), key: Some(asked.key), message });
             }
         }
     }
@@ -221,7 +221,7 @@ async fn keep(copier: &Copier, follower: &Follower, upload: Unclaimed) -> Result
 }
 
 fn tell(copier: &Copier, follower: &Follower, key: &Key, ids: &[String], at: Timestamp) {
-    copier.sink.tell(Event::UploadUnclaimed {
+    copier.sink.tell(EventKind::UploadUnclaimed {
         dataset: copier.dataset.clone(),
         target: follower.store.location().to_owned(),
         key: key.clone(),

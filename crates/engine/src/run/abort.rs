@@ -31,7 +31,7 @@ use migrate_core::{
     lifecycle::{Event as Happened, State},
     model::{Key, KeyRange, TargetIndex},
     plan::Dataset,
-    report::{Event, Redactor},
+    report::{EventKind, Redactor},
 };
 use migrate_ledger::{Pair, Record};
 use migrate_store::{Condition, ErrorKind, StoreError, must_be_gone};
@@ -118,7 +118,7 @@ impl Run<'_> {
         let phase = self.plan.phase_of(&dataset.name);
         records.extend(phase.map(|phase| Record::ApprovalWithdrawn { phase: phase.name.clone() }));
         self.commit(records).await?;
-        self.sink.tell(Event::DatasetState { dataset: dataset.name.clone(), state, proved: None });
+        self.sink.tell(EventKind::DatasetState { dataset: dataset.name.clone(), state, proved: None });
         self.drop_uploads(dataset, &stores, end).await?;
         if discard && !self.discard(dataset, &stores, stops, end).await? {
             return Ok(());

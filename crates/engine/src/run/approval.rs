@@ -21,7 +21,7 @@ use migrate_core::{
     digest::sha256,
     lifecycle::last_proof,
     plan::{Phase, Plan},
-    report::{Event, Proved, ProvedDataset},
+    report::{EventKind, Proved, ProvedDataset},
 };
 use migrate_ledger::{Approval, Record};
 
@@ -57,7 +57,7 @@ impl Run<'_> {
         let datasets = self.proofs(&moves).await?;
         let proofs = datasets.iter().map(|one| said(one.proved.decided, &one.proved.blind_spots)).collect();
         let ready = Ready { phase: phase.name.clone(), proofs, moves };
-        self.sink.tell(Event::NeedsApproval { phase: phase.name.clone(), datasets });
+        self.sink.tell(EventKind::NeedsApproval { phase: phase.name.clone(), datasets });
         if self.withdrawn.lock().await.contains(&phase.name) {
             // It was withdrawn, and an approval from the start of this run would only be given again.
             return Ok(false);
@@ -77,7 +77,7 @@ impl Run<'_> {
         if withdrawn.contains(&phase.name) {
             return Ok(false);
         }
-        self.sink.tell(Event::Approved { phase: phase.name.clone(), by: by.clone() });
+        self.sink.tell(EventKind::Approved { phase: phase.name.clone(), by: by.clone() });
         let approval = Approval { phase: phase.name.clone(), binds, by, at: now() };
         self.commit(vec![Record::Approved(approval)]).await?;
         Ok(true)

@@ -24,7 +24,7 @@ use migrate_core::{
     lifecycle::{Event as Happened, State},
     model::{Decided, Key, TargetIndex, Timestamp},
     plan::Dataset,
-    report::{Event, Proved, Redactor},
+    report::{EventKind, Proved, Redactor},
 };
 use migrate_ledger::Record;
 
@@ -116,7 +116,7 @@ impl Hand for EngineHand<'_> {
         self.run.commit(vec![Record::Happened { dataset: dataset.clone(), event, at: now() }]).await?;
         drop(withdrawn);
         self.standing().state = state.clone();
-        self.run.sink.tell(Event::DatasetState { dataset, state, proved });
+        self.run.sink.tell(EventKind::DatasetState { dataset, state, proved });
         Ok(())
     }
 
@@ -161,7 +161,7 @@ impl Hand for EngineHand<'_> {
     }
 
     fn tell_late(&self, late: &Written) {
-        self.run.sink.tell(Event::LateWrites {
+        self.run.sink.tell(EventKind::LateWrites {
             dataset: self.dataset.name.clone(),
             site: self.what.from.clone(),
             records: late.count,
@@ -173,7 +173,7 @@ impl Hand for EngineHand<'_> {
         if !time.is_zero() {
             let (dataset, reason) = (self.dataset.name.clone(), reason.to_owned());
             let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-            self.run.sink.tell(Event::Waiting { dataset, reason, seconds });
+            self.run.sink.tell(EventKind::Waiting { dataset, reason, seconds });
         }
         match tokio::time::timeout(time, self.run.shutdown.draining()).await {
             Ok(()) => Err(Halt::Interrupted),
@@ -189,7 +189,7 @@ impl Hand for EngineHand<'_> {
 
     fn tell(&self, step: &'static str, detail: &str) {
         let (dataset, detail) = (self.dataset.name.clone(), detail.to_owned());
-        self.run.sink.tell(Event::CutoverStep { dataset, step, detail });
+        self.run.sink.tell(EventKind::CutoverStep { dataset, step, detail });
     }
 
     fn now(&self) -> Timestamp {

@@ -30,7 +30,7 @@ use migrate_core::{
     lifecycle::{Event as Happened, State, Step},
     model::{KeyRange, PhaseName},
     plan::{Dataset, Phase, Plan},
-    report::Event,
+    report::EventKind,
 };
 use migrate_ledger::{Ledger, Record};
 
@@ -145,7 +145,7 @@ impl Run<'_> {
         if asked.is_empty() {
             return Ok(true);
         }
-        self.sink.tell(Event::PhaseBegan { phase: phase.name.clone() });
+        self.sink.tell(EventKind::PhaseBegan { phase: phase.name.clone() });
         let (mut active, mut complete, mut moved) = (Vec::new(), true, Vec::new());
         for dataset in asked {
             if let Some(begun) = shutdown::cancellable(&self.shutdown, Box::pin(self.activate(&dataset))).await? {
@@ -262,7 +262,7 @@ impl Run<'_> {
             Err(EngineError::Store(error)) => {
                 let message = format!("uploads without a name were not looked at: {}", error.detail());
                 let key = error.key().cloned();
-                self.sink.tell(Event::Warning { dataset: Some(dataset.name.clone()), key, message });
+                self.sink.tell(EventKind::Warning { dataset: Some(dataset.name.clone()), key, message });
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -292,7 +292,7 @@ impl Run<'_> {
         if matches!(active.state, State::Copying { .. }) {
             active.queue = shards.into_iter().map(|shard| (shard.id, shard)).collect();
         }
-        self.sink.tell(Event::DatasetState { dataset, state: active.state.clone(), proved: None });
+        self.sink.tell(EventKind::DatasetState { dataset, state: active.state.clone(), proved: None });
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use migrate_core::{
     lifecycle::{Lead, State},
     model::{DatasetName, PhaseName},
     plan::Plan,
-    report::Event,
+    report::EventKind,
 };
 use migrate_ledger::{Answer, Approval, Ledger, LimitsOf, Record, Request, RequestRow, Setting};
 
@@ -86,7 +86,7 @@ impl Run<'_> {
                 if self.moving.is(&phase) {
                     // Its cutover is under way, and no lead may move without an approval.
                     let message = format!("{} withdrew the approval of phase {phase}: this run stops", row.by);
-                    self.sink.tell(Event::Warning { dataset: None, key: None, message });
+                    self.sink.tell(EventKind::Warning { dataset: None, key: None, message });
                     self.shutdown.drain();
                 }
                 Ok(())

@@ -35,7 +35,7 @@ use migrate_core::{
     lifecycle::{Event as Happened, State},
     model::{Key, KeyRange, ShardId},
     plan::Dataset,
-    report::{Event, Proved, Redactor, TargetProgress},
+    report::{EventKind, Proved, Redactor, TargetProgress},
     shard::{self, Cursor},
 };
 use migrate_ledger::{Record, ShardRow};
@@ -310,7 +310,7 @@ impl<'a> PhaseWork<'a> {
         if failed > 0 {
             active.waits_for = Some(WaitsFor::Failed(failed));
         }
-        self.run.sink.tell(Event::DatasetEnded {
+        self.run.sink.tell(EventKind::DatasetEnded {
             dataset: active.plan.name.clone(),
             targets,
             source_bytes_read: active.reads.of(read),
@@ -338,7 +338,7 @@ impl<'a> PhaseWork<'a> {
         self.decider.came_to(place, Due::of(&active.state, self.run.options.goal));
         let dataset = active.plan.name.clone();
         let (state, proved) = (active.state.clone(), Proved::by(&event));
-        self.run.sink.tell(Event::DatasetState { dataset: dataset.clone(), state, proved });
+        self.run.sink.tell(EventKind::DatasetState { dataset: dataset.clone(), state, proved });
         self.run.commit(vec![Record::Happened { dataset, event, at: now() }]).await
     }
 
@@ -365,7 +365,7 @@ impl<'a> PhaseWork<'a> {
     fn tell_progress(&self) {
         for active in self.active.iter().filter(|active| matches!(active.state, State::Copying { .. })) {
             let dataset = active.plan.name.clone();
-            self.run.sink.tell(Event::Progress {
+            self.run.sink.tell(EventKind::Progress {
                 targets: progress(&self.run.board, active),
                 fraction: self.run.board.read(&dataset, scribe::PassProgress::fraction).unwrap_or(0.0),
                 source_bytes_read: active.reads.of(active.source_bytes_read()),

@@ -21,7 +21,7 @@ use crate::{
 };
 use migrate_core::{
     plan::{self, Dataset, Location, Plan, Scheme, Site, policy},
-    report::{Event, Redactor},
+    report::{EventKind, Redactor},
 };
 use migrate_ledger::{Ledger, LimitsOf, Record};
 use migrate_store::{
@@ -176,7 +176,7 @@ impl Sites {
             if probe {
                 let found = self.ask(&**store, name).await?;
                 let location = store.location().to_owned();
-                sink.tell(Event::Probed { location, proof: found.proof, lacks: lacks(&found) });
+                sink.tell(EventKind::Probed { location, proof: found.proof, lacks: lacks(&found) });
             } else {
                 readable(&**store);
             }
@@ -268,7 +268,7 @@ impl Sites {
         if found == Capabilities::unproved() {
             found = store.probe().await?;
         }
-        sink.tell(Event::Probed { location, proof: found.proof, lacks: lacks(&found) });
+        sink.tell(EventKind::Probed { location, proof: found.proof, lacks: lacks(&found) });
         let capabilities = serde_json::to_string(&found).expect("capabilities are plain data");
         let probed = Record::Probed { location: name.to_owned(), capabilities, at: now() };
         Ok(journal.commit(vec![probed]).await?)

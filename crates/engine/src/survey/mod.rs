@@ -29,7 +29,7 @@ use migrate_core::{
     lifecycle::{Goal, Lead, State},
     model::{DatasetName, Epoch, Key, KeyRange, PhaseName, PlanName, SiteName},
     plan::{Dataset, Extra, Level, Plan},
-    report::{Event, Redactor},
+    report::{EventKind, Redactor},
     shard::{self, Cursor},
 };
 use migrate_ledger::Ledger;
@@ -385,7 +385,7 @@ impl Surveyor<'_> {
             let (records, bytes) = (seen.records.get_or_insert(0), seen.bytes.get_or_insert(0));
             if count.is_multiple_of(TELL_EVERY) {
                 let fraction = shard::progress(&KeyRange::all(), &Cursor::At(row.key.clone()));
-                self.sink.tell(Event::Surveying { dataset: dataset.name.clone(), records: *records, fraction });
+                self.sink.tell(EventKind::Surveying { dataset: dataset.name.clone(), records: *records, fraction });
             }
             let source = row.source.as_ref().map(|entry| &entry.token);
             if let Some(token) = source {

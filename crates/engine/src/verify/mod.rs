@@ -29,7 +29,7 @@ use crate::{error::EngineError, rows::Row};
 use migrate_core::{
     model::{Decider, Key, KeyRange, TargetIndex},
     plan::{Extra, Level},
-    report::{Difference, DifferenceKind, Event},
+    report::{Difference, DifferenceKind, EventKind},
     shard::{self, Cursor},
 };
 use migrate_ledger::{Open, Pair, PairRow};
@@ -284,7 +284,7 @@ impl Verifier {
         if listed.len() < DIFFERENCES_KEPT {
             listed.push(difference.clone());
             let (dataset, target) = (self.inputs.dataset.clone(), found.target.clone());
-            self.sink.tell(Event::Differs { dataset, target, difference, kept });
+            self.sink.tell(EventKind::Differs { dataset, target, difference, kept });
         } else {
             found.broken_omitted += u64::from(!kept);
         }
@@ -307,7 +307,7 @@ impl Verifier {
             0 => shard::progress(&KeyRange::all(), &Cursor::At(key.clone())),
             expected => (progress.compared as f64 / expected as f64).min(1.0),
         };
-        self.sink.tell(Event::Verifying {
+        self.sink.tell(EventKind::Verifying {
             dataset: self.inputs.dataset.clone(),
             compared: progress.compared,
             fraction,
