@@ -26,7 +26,7 @@ use anyhow::{Context as _, ensure};
 use migrate::engine::sites::Given;
 use migrate::{
     aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint},
-    engine::{self, ByFlag, Limits, RunOptions, Shutdown, Sites},
+    engine::{self, ByFlag, InFlightMax, RunOptions, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
     local_cloud::{S3Server, S3ServerConfig},
@@ -125,7 +125,7 @@ async fn copy(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
             phases: Vec::new(),
             datasets: Vec::new(),
             force: false,
-            limits: Limits::default(),
+            limits: InFlightMax::default(),
             approver: Arc::new(ByFlag::default()),
         };
         let outcome = engine::run(&plan, &sites, Arc::clone(&ledger), &options, Sink::none(), Shutdown::new()).await?;

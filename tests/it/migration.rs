@@ -19,7 +19,8 @@ use std::{
 use migrate::engine::sites::Given;
 use migrate::{
     engine::{
-        self, AbortOptions, ByFlag, Clock, Limits, RunOptions, RunOutcome, Shutdown, Sites, Verification, VerifyOptions,
+        self, AbortOptions, ByFlag, Clock, InFlightMax, RunOptions, RunOutcome, Shutdown, Sites, Verification,
+        VerifyOptions,
     },
     ledger::{Ledger, Options},
     lifecycle::Goal,
@@ -37,7 +38,7 @@ pub(crate) struct Rig {
     pub(crate) plan: Plan,
     pub(crate) sites: Sites,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: InFlightMax,
     pub(crate) force: bool,
     /// Whether every cutover is approved.
     pub(crate) approves: bool,
@@ -92,7 +93,7 @@ impl Rig {
             plan,
             sites: Sites::new(Arc::new(Given::new(open)), quick()),
             ledger: Arc::new(ledger),
-            limits: Limits::default(),
+            limits: InFlightMax::default(),
             force: false,
             approves: true,
             shutdown: Shutdown::new(),

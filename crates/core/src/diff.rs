@@ -105,7 +105,7 @@ impl JoinError {
 
 /// The result of [`Join::next`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step<E, P> {
+pub enum Pull<E, P> {
     /// The join waits until this input is fed or ended.
     Need(Input),
     /// The row of the next key.
@@ -243,12 +243,12 @@ impl<E: Keyed, P: KeyedPair> Join<E, P> {
 
     /// The next row, or the input that the join needs first.
     #[expect(clippy::should_implement_trait, reason = "an iterator could not be fed between items")]
-    pub fn next(&mut self) -> Step<E, P> {
+    pub fn next(&mut self) -> Pull<E, P> {
         if let Some(input) = self.starving() {
-            return Step::Need(input);
+            return Pull::Need(input);
         }
         let heads = self.targets.iter().map(Feed::head).chain([self.source.head(), self.pairs.head()]);
-        let Some(key) = heads.flatten().min().cloned() else { return Step::End };
+        let Some(key) = heads.flatten().min().cloned() else { return Pull::End };
 
         let source = self.source.take_at(&key);
         let targets: Vec<_> = self.targets.iter_mut().map(|target| target.take_at(&key)).collect();
@@ -257,7 +257,7 @@ impl<E: Keyed, P: KeyedPair> Join<E, P> {
             let place = pair.target().get();
             pairs[place] = Some(pair);
         }
-        Step::Row(Joined { key, source, targets, pairs })
+        Pull::Row(Joined { key, source, targets, pairs })
     }
 
     fn starving(&self) -> Option<Input> {
@@ -395,17 +395,17 @@ mod tests {
         loop {
             let size = sizes.next().unwrap();
             match join.next() {
-                Step::End => return joined,
-                Step::Row(row) => joined.push(row),
-                Step::Need(Input::Pairs) if rows.is_empty() => join.end(Input::Pairs),
-                Step::Need(Input::Pairs) => {
+                Pull::End => return joined,
+                Pull::Row(row) => joined.push(row),
+                Pull::Need(Input::Pairs) if rows.is_empty() => join.end(Input::Pairs),
+                Pull::Need(Input::Pairs) => {
                     let mut cut = size.min(rows.len());
                     while cut > 0 && cut < rows.len() && rows[cut].0 == rows[cut - 1].0 {
                         cut += 1;
                     }
                     join.feed_pairs(rows.drain(..cut).collect()).unwrap();
                 }
-                Step::Need(input) => {
+                Pull::Need(input) => {
                     let listing = match input {
                         Input::Target(target) => &mut listings[target.get() + 1],
                         _ => &mut listings[0],
@@ -469,7 +469,7 @@ mod tests {
                         join.end(other);
                     }
                 }
-                while let Step::Row(_) = join.next() {}
+                while let Pull::Row(_) = join.next() {}
             }
             let Some(JoinError::Order { input: named, key, before }) = refused else { panic!("{input} was taken") };
             assert!(named == input && key <= before);
@@ -500,14 +500,14 @@ mod tests {
     fn a_join_waits_for_every_input() {
         let mut join = Join::<Item, Row>::new(KeyRange::all(), 1);
         join.feed(Input::Source, items(&["a"])).unwrap();
-        assert_eq!(join.next(), Step::Need(Input::Pairs));
+        assert_eq!(join.next(), Pull::Need(Input::Pairs));
         join.end(Input::Pairs);
-        assert_eq!(join.next(), Step::Need(Input::Target(TargetIndex(0))), "the target may still hold a");
+        assert_eq!(join.next(), Pull::Need(Input::Target(TargetIndex(0))), "the target may still hold a");
         join.end(Input::Target(TargetIndex(0)));
-        assert!(matches!(join.next(), Step::Row(_)));
-        assert_eq!(join.next(), Step::Need(Input::Source));
+        assert!(matches!(join.next(), Pull::Row(_)));
+        assert_eq!(join.next(), Pull::Need(Input::Source));
         join.end(Input::Source);
-        assert_eq!(join.next(), Step::End);
+        assert_eq!(join.next(), Pull::End);
     }
 
     #[test]

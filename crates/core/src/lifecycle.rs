@@ -21,7 +21,7 @@ use crate::model::{Decided, Epoch, SiteName};
 /// A durable event of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
+pub enum Transition {
     /// A pass over all keys began: both sides are listed and what differs is copied.
     PassBegun {
         /// Number of the pass, from 1.
@@ -98,20 +98,20 @@ pub enum Event {
 }
 
 /// What the last verification relied on, if it was clean: what decided, and what it did not compare.
-pub fn last_proof<'a>(events: impl DoubleEndedIterator<Item = &'a Event>) -> Option<(Decided, &'a [String])> {
+pub fn last_proof<'a>(events: impl DoubleEndedIterator<Item = &'a Transition>) -> Option<(Decided, &'a [String])> {
     events.rev().find_map(|event| match event {
-        Event::Verified { decided, blind_spots, .. } => Some(Some((*decided, blind_spots.as_slice()))),
-        Event::Differed { .. } | Event::PassBegun { .. } => Some(None),
+        Transition::Verified { decided, blind_spots, .. } => Some(Some((*decided, blind_spots.as_slice()))),
+        Transition::Differed { .. } | Transition::PassBegun { .. } => Some(None),
         _ => None,
     })?
 }
 
 /// The level of the last verification, if it was clean, and the kinds of properties that could be lost at each
 /// target then.
-pub fn last_level<'a>(events: impl DoubleEndedIterator<Item = &'a Event>) -> Option<(&'a str, Option<&'a [u8]>)> {
+pub fn last_level<'a>(events: impl DoubleEndedIterator<Item = &'a Transition>) -> Option<(&'a str, Option<&'a [u8]>)> {
     events.rev().find_map(|event| match event {
-        Event::Verified { level, waived, .. } => Some(Some((level.as_str(), waived.as_deref()))),
-        Event::Differed { .. } | Event::PassBegun { .. } => Some(None),
+        Transition::Verified { level, waived, .. } => Some(Some((level.as_str(), waived.as_deref()))),
+        Transition::Differed { .. } | Transition::PassBegun { .. } => Some(None),
         _ => None,
     })?
 }
@@ -223,7 +223,7 @@ pub enum Goal {
 
 /// The next action of a run for a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum Action {
     /// Begin the pass with this number.
     BeginPass(u64),
     /// Go on with the pass with this number.
@@ -241,35 +241,37 @@ pub enum Step {
 /// An event that the state does not allow: a bug of this tool or a damaged ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("event {event:?} is not legal in state {state:?}")]
-pub struct IllegalEvent {
+pub struct IllegalTransition {
     /// The state before the event.
     pub state: Box<State>,
     /// The refused event.
-    pub event: Box<Event>,
+    pub event: Box<Transition>,
 }
 
 impl State {
     /// The state after `event`; an error if the state does not allow it.
-    pub fn apply(&self, event: &Event) -> Result<State, IllegalEvent> {
-        let illegal = || IllegalEvent { state: Box::new(self.clone()), event: Box::new(event.clone()) };
+    pub fn apply(&self, event: &Transition) -> Result<State, IllegalTransition> {
+        let illegal = || IllegalTransition { state: Box::new(self.clone()), event: Box::new(event.clone()) };
         match (self, event) {
-            (state, Event::PassBegun { pass }) if state.may_begin() && *pass == state.pass() + 1 => {
+            (state, Transition::PassBegun { pass }) if state.may_begin() && *pass == state.pass() + 1 => {
                 Ok(State::Copying { pass: *pass })
             }
-            (State::Copying { pass }, Event::PassEnded { pass: ended, failed }) if pass == ended => Ok(match failed {
-                0 => State::Copied { pass: *pass },
-                _ => State::Incomplete { pass: *pass, failed: *failed },
-            }),
+            (State::Copying { pass }, Transition::PassEnded { pass: ended, failed }) if pass == ended => {
+                Ok(match failed {
+                    0 => State::Copied { pass: *pass },
+                    _ => State::Incomplete { pass: *pass, failed: *failed },
+                })
+            }
             (
                 State::Copied { pass } | State::Verified { pass, .. } | State::Different { pass, .. },
-                Event::Verified { level, compared, .. },
+                Transition::Verified { level, compared, .. },
             ) => Ok(State::Verified { pass: *pass, level: level.clone(), compared: *compared }),
             (
                 State::Copied { pass } | State::Verified { pass, .. } | State::Different { pass, .. },
-                Event::Differed { differences, unreadable, .. },
+                Transition::Differed { differences, unreadable, .. },
             ) => Ok(State::Different { pass: *pass, differences: differences + unreadable }),
             // The only way to a switch.
-            (State::Verified { pass, .. }, Event::SwitchIntended { lead, attempt, route, max_age_s }) => {
+            (State::Verified { pass, .. }, Transition::SwitchIntended { lead, attempt, route, max_age_s }) => {
                 Ok(State::Switching {
                     pass: *pass,
                     lead: lead.clone(),
@@ -278,14 +280,14 @@ impl State {
                     max_age_s: *max_age_s,
                 })
             }
-            (State::Switching { pass, lead, max_age_s, .. }, Event::Switched { lead: shown }) if lead == shown => {
+            (State::Switching { pass, lead, max_age_s, .. }, Transition::Switched { lead: shown }) if lead == shown => {
                 Ok(State::Switched { pass: *pass, lead: lead.clone(), max_age_s: *max_age_s })
             }
-            (State::Switching { pass, .. }, Event::SwitchAbandoned { .. }) => Ok(State::Copied { pass: *pass }),
-            (State::Switched { pass, lead, .. }, Event::CutOver { late, .. }) => {
+            (State::Switching { pass, .. }, Transition::SwitchAbandoned { .. }) => Ok(State::Copied { pass: *pass }),
+            (State::Switched { pass, lead, .. }, Transition::CutOver { late, .. }) => {
                 Ok(State::CutOver { pass: *pass, lead: lead.clone(), late: *late })
             }
-            (state, Event::Aborted) if state.may_begin() || matches!(state, State::Copying { .. }) => {
+            (state, Transition::Aborted) if state.may_begin() || matches!(state, State::Copying { .. }) => {
                 Ok(State::Aborted { pass: state.pass() })
             }
             _ => Err(illegal()),
@@ -293,7 +295,7 @@ impl State {
     }
 
     /// Folds events, in order, into the resulting state.
-    pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<State, IllegalEvent> {
+    pub fn replay<'a>(events: impl IntoIterator<Item = &'a Transition>) -> Result<State, IllegalTransition> {
         events.into_iter().try_fold(State::default(), |state, event| state.apply(event))
     }
 
@@ -339,22 +341,22 @@ impl State {
     /// The first step of a new run; `None` if nothing is left to do. An interrupted pass goes on; otherwise a new
     /// pass begins, because the source may have changed since the last one and paired records cost only their
     /// listing.
-    pub fn first_step(&self) -> Option<Step> {
+    pub fn first_step(&self) -> Option<Action> {
         match self {
-            State::Copying { pass } => Some(Step::ResumePass(*pass)),
-            State::Switching { .. } => Some(Step::SettleSwitch),
-            State::Switched { .. } => Some(Step::Watch),
+            State::Copying { pass } => Some(Action::ResumePass(*pass)),
+            State::Switching { .. } => Some(Action::SettleSwitch),
+            State::Switched { .. } => Some(Action::Watch),
             State::CutOver { .. } => None,
-            state => Some(Step::BeginPass(state.pass() + 1)),
+            state => Some(Action::BeginPass(state.pass() + 1)),
         }
     }
 
     /// The next step within the same run; `None` if this run can do no more.
-    pub fn next_step(&self, goal: Goal) -> Option<Step> {
+    pub fn next_step(&self, goal: Goal) -> Option<Action> {
         match self {
-            State::Copied { .. } if goal > Goal::Copied => Some(Step::Verify),
-            State::Verified { .. } if goal > Goal::Verified => Some(Step::CutOver),
-            State::Switched { .. } if goal > Goal::Verified => Some(Step::Watch),
+            State::Copied { .. } if goal > Goal::Copied => Some(Action::Verify),
+            State::Verified { .. } if goal > Goal::Verified => Some(Action::CutOver),
+            State::Switched { .. } if goal > Goal::Verified => Some(Action::Watch),
             _ => None,
         }
     }
@@ -386,31 +388,31 @@ mod tests {
         Lead { epoch: Epoch(epoch), lead: SiteName::new("there").unwrap() }
     }
 
-    fn intent(epoch: u64) -> Event {
-        Event::SwitchIntended { lead: lead(epoch), attempt: "a".into(), route: "s3://c/r".into(), max_age_s: 1 }
+    fn intent(epoch: u64) -> Transition {
+        Transition::SwitchIntended { lead: lead(epoch), attempt: "a".into(), route: "s3://c/r".into(), max_age_s: 1 }
     }
 
-    fn verified() -> Event {
+    fn verified() -> Transition {
         let (decided, blind_spots) = (Decided { bytes: 1, ..Decided::default() }, Vec::new());
-        Event::Verified { level: "bytes".into(), compared: 1, decided, blind_spots, waived: None }
+        Transition::Verified { level: "bytes".into(), compared: 1, decided, blind_spots, waived: None }
     }
 
-    fn any_event() -> impl Strategy<Value = Event> {
+    fn any_event() -> impl Strategy<Value = Transition> {
         prop_oneof![
-            (0_u64..4).prop_map(|pass| Event::PassBegun { pass }),
-            (0_u64..4, 0_u64..2).prop_map(|(pass, failed)| Event::PassEnded { pass, failed }),
+            (0_u64..4).prop_map(|pass| Transition::PassBegun { pass }),
+            (0_u64..4, 0_u64..2).prop_map(|(pass, failed)| Transition::PassEnded { pass, failed }),
             Just(verified()),
-            (0_u64..2, 0_u64..2).prop_map(|(differences, unreadable)| Event::Differed {
+            (0_u64..2, 0_u64..2).prop_map(|(differences, unreadable)| Transition::Differed {
                 level: "bytes".into(),
                 differences,
                 unreadable,
                 strays: 0
             }),
             (0_u64..2).prop_map(intent),
-            (0_u64..2).prop_map(|epoch| Event::Switched { lead: lead(epoch) }),
-            Just(Event::SwitchAbandoned { reason: "no".into() }),
-            (0_u64..2).prop_map(|late| Event::CutOver { late }),
-            Just(Event::Aborted),
+            (0_u64..2).prop_map(|epoch| Transition::Switched { lead: lead(epoch) }),
+            Just(Transition::SwitchAbandoned { reason: "no".into() }),
+            (0_u64..2).prop_map(|late| Transition::CutOver { late }),
+            Just(Transition::Aborted),
         ]
     }
 
@@ -424,27 +426,27 @@ mod tests {
             for event in &events {
                 let Ok(next) = state.apply(event) else { continue };
                 match event {
-                    Event::PassBegun { .. } => {
+                    Transition::PassBegun { .. } => {
                         prop_assert!(!moved, "a pass after the lead has moved: {events:?}");
                         (clean_pass, proved) = (false, false);
                     }
-                    Event::PassEnded { failed, .. } => clean_pass = *failed == 0,
-                    Event::Verified { .. } => {
+                    Transition::PassEnded { failed, .. } => clean_pass = *failed == 0,
+                    Transition::Verified { .. } => {
                         prop_assert!(clean_pass);
                         proved = true;
                     }
-                    Event::Differed { .. } => {
+                    Transition::Differed { .. } => {
                         prop_assert!(clean_pass);
                         proved = false;
                     }
-                    Event::SwitchIntended { .. } => {
+                    Transition::SwitchIntended { .. } => {
                         prop_assert!(proved, "a switch without a verification: {events:?}");
                         // The next attempt needs a proof of its own.
                         proved = false;
                     }
-                    Event::Switched { .. } => moved = true,
-                    Event::SwitchAbandoned { .. } | Event::Aborted => prop_assert!(!moved),
-                    Event::CutOver { .. } => prop_assert!(moved),
+                    Transition::Switched { .. } => moved = true,
+                    Transition::SwitchAbandoned { .. } | Transition::Aborted => prop_assert!(!moved),
+                    Transition::CutOver { .. } => prop_assert!(moved),
                 }
                 if next.reached(Goal::Verified) {
                     prop_assert!(clean_pass, "verified without a clean pass: {events:?}");
@@ -457,29 +459,33 @@ mod tests {
 
     #[test]
     fn a_cut_pass_goes_on_and_an_ended_one_is_followed_by_a_new_one() {
-        let begun = [Event::PassBegun { pass: 1 }];
-        assert_eq!(State::replay(&begun).unwrap().first_step(), Some(Step::ResumePass(1)));
-        let ended = [Event::PassBegun { pass: 1 }, Event::PassEnded { pass: 1, failed: 2 }];
-        assert_eq!(State::replay(&ended).unwrap().first_step(), Some(Step::BeginPass(2)));
-        assert!(State::replay(&[Event::PassBegun { pass: 2 }]).is_err(), "passes count from 1");
+        let begun = [Transition::PassBegun { pass: 1 }];
+        assert_eq!(State::replay(&begun).unwrap().first_step(), Some(Action::ResumePass(1)));
+        let ended = [Transition::PassBegun { pass: 1 }, Transition::PassEnded { pass: 1, failed: 2 }];
+        assert_eq!(State::replay(&ended).unwrap().first_step(), Some(Action::BeginPass(2)));
+        assert!(State::replay(&[Transition::PassBegun { pass: 2 }]).is_err(), "passes count from 1");
     }
 
     #[test]
     fn a_cut_switch_is_settled_first_and_a_moved_lead_stays() {
-        let mut events =
-            vec![Event::PassBegun { pass: 1 }, Event::PassEnded { pass: 1, failed: 0 }, verified(), intent(1)];
+        let mut events = vec![
+            Transition::PassBegun { pass: 1 },
+            Transition::PassEnded { pass: 1, failed: 0 },
+            verified(),
+            intent(1),
+        ];
         let switching = State::replay(&events).unwrap();
-        assert_eq!(switching.first_step(), Some(Step::SettleSwitch));
+        assert_eq!(switching.first_step(), Some(Action::SettleSwitch));
         assert!(!switching.reached(Goal::Copied), "whether it was switched is not known");
-        assert!(switching.apply(&Event::Aborted).is_err(), "it must be settled first");
-        assert!(switching.apply(&Event::Switched { lead: lead(2) }).is_err(), "another epoch is another switch");
-        let abandoned = switching.apply(&Event::SwitchAbandoned { reason: "no".into() }).unwrap();
-        assert_eq!(abandoned.first_step(), Some(Step::BeginPass(2)));
-        events.push(Event::Switched { lead: lead(1) });
-        assert_eq!(State::replay(&events).unwrap().first_step(), Some(Step::Watch));
-        events.push(Event::CutOver { late: 0 });
+        assert!(switching.apply(&Transition::Aborted).is_err(), "it must be settled first");
+        assert!(switching.apply(&Transition::Switched { lead: lead(2) }).is_err(), "another epoch is another switch");
+        let abandoned = switching.apply(&Transition::SwitchAbandoned { reason: "no".into() }).unwrap();
+        assert_eq!(abandoned.first_step(), Some(Action::BeginPass(2)));
+        events.push(Transition::Switched { lead: lead(1) });
+        assert_eq!(State::replay(&events).unwrap().first_step(), Some(Action::Watch));
+        events.push(Transition::CutOver { late: 0 });
         let over = State::replay(&events).unwrap();
         assert_eq!((over.first_step(), over.reached(Goal::CutOver)), (None, true));
-        assert!(over.apply(&Event::Aborted).is_err(), "there is no way back before the switch");
+        assert!(over.apply(&Transition::Aborted).is_err(), "there is no way back before the switch");
     }
 }

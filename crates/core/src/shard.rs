@@ -1,7 +1,7 @@
 //! Shards: key ranges, how they split, and how far each is done.
 //!
 //! A shard is a range of keys `(after, until]` in byte order. Its records finish in any order, but its [`Cursor`]
-//! may only stand at a key with no open record before it: [`Window`] keeps that gapless prefix. A shard gives work
+//! may only stand at a key with no open record before it: [`Frontier`] keeps that gapless prefix. A shard gives work
 //! away by splitting ([`split`]) near a key that [`bisect`] proposes.
 //!
 //! Keys are treated as fractions between 0 and 1 whose digits are their UTF-8 bytes: half way between `a` and `c`
@@ -70,10 +70,10 @@ impl std::ops::AddAssign for Tally {
 /// The records of one shard that are under way for one target, and the gapless prefix of the finished ones.
 ///
 /// Finished means written, deferred or recorded as failed. A record whose ticket is dropped unfinished is given up:
-/// the cursor never passes it, so the window is closed from then on. Every call is O(1), amortised over the
+/// the cursor never passes it, so it is closed from then on. Every call is O(1), amortised over the
 /// records.
 #[derive(Debug)]
-pub struct Window {
+pub struct Frontier {
     /// Records begun and not yet passed by the cursor, in listing order; `Some` once finished.
     slots: VecDeque<(Key, Option<Tally>)>,
     /// How many records have left the front of `slots`; tickets count from there.
@@ -104,7 +104,7 @@ enum Listing {
     Open,
     /// All records have begun.
     Ended,
-    /// [`Window::advance`] has returned the end.
+    /// [`Frontier::advance`] has returned the end.
     Told,
 }
 
@@ -126,7 +126,7 @@ impl Drop for Ticket {
     }
 }
 
-impl Window {
+impl Frontier {
     /// A window that holds at most `limit` records.
     ///
     /// # Panics
@@ -165,9 +165,9 @@ impl Window {
     ///
     /// # Panics
     ///
-    /// Panics if the window is full or ended, or `key` does not ascend: the cursor would be wrong.
+    /// Panics if the frontier is full or ended, or `key` does not ascend: the cursor would be wrong.
     pub fn begin(&mut self, key: Key) -> Ticket {
-        assert!(self.slots.len() < self.limit, "the window holds {} records already", self.limit);
+        assert!(self.slots.len() < self.limit, "the frontier holds {} records already", self.limit);
         assert!(self.listing == Listing::Open, "{key:?} began after the listing ended");
         assert!(self.last.as_ref().is_none_or(|last| *last < key), "{key:?} began after {:?}", self.last);
         let ticket = Ticket { place: self.passed + self.slots.len() as u64, closes: Some(Arc::clone(&self.closed)) };
@@ -185,7 +185,7 @@ impl Window {
         ticket.closes = None;
         let slot = ticket.place.checked_sub(self.passed).and_then(|place| usize::try_from(place).ok());
         let slot = slot.and_then(|place| self.slots.get_mut(place)).filter(|(_, finished)| finished.is_none());
-        slot.expect("a ticket is open in the window that gave it").1 = Some(done);
+        slot.expect("a ticket is open in the frontier that gave it").1 = Some(done);
     }
 
     /// Says that every record of the shard has begun.
@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn the_cursor_waits_for_the_first_gap() {
-        let mut window = Window::new(3);
+        let mut window = Frontier::new(3);
         let (a, b, c) = (window.begin(key("a")), window.begin(key("b")), window.begin(key("c")));
         assert_eq!(window.room(), Room::Full);
         window.finish(b, one());
@@ -395,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_given_up_closes_the_window_for_good() {
-        let mut window = Window::new(3);
+        let mut window = Frontier::new(3);
         let (a, b, c) = (window.begin(key("a")), window.begin(key("b")), window.begin(key("c")));
         window.finish(a, one());
         window.finish(c, one());
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn an_empty_shard_ends_at_once() {
-        let mut window = Window::new(1);
+        let mut window = Frontier::new(1);
         assert_eq!(window.advance(), None);
         window.end();
         assert_eq!(window.advance(), Some((Cursor::End, Tally::default())));
@@ -417,7 +417,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "began after")]
     fn a_window_refuses_keys_that_do_not_ascend() {
-        let mut window = Window::new(4);
+        let mut window = Frontier::new(4);
         let _first = window.begin(key("b"));
         let _second = window.begin(key("b"));
     }
@@ -425,17 +425,17 @@ mod tests {
     #[test]
     #[should_panic(expected = "holds 1 records already")]
     fn a_window_is_bounded() {
-        let mut window = Window::new(1);
+        let mut window = Frontier::new(1);
         let _first = window.begin(key("a"));
         let _second = window.begin(key("b"));
     }
 
     #[test]
-    #[should_panic(expected = "a ticket is open in the window that gave it")]
+    #[should_panic(expected = "a ticket is open in the frontier that gave it")]
     fn a_ticket_of_another_window_is_refused() {
-        let mut one_window = Window::new(1);
+        let mut one_window = Frontier::new(1);
         let ticket = one_window.begin(key("a"));
-        Window::new(1).finish(ticket, one());
+        Frontier::new(1).finish(ticket, one());
     }
 
     #[test]
@@ -458,7 +458,7 @@ mod tests {
             order in (1_usize..40).prop_flat_map(|n| Just((0..n).collect::<Vec<_>>()).prop_shuffle()),
             look in any::<u64>(),
         ) {
-            let mut window = Window::new(64);
+            let mut window = Frontier::new(64);
             let name = |i: usize| key(&format!("{i:03}"));
             let mut tickets: Vec<_> = (0..order.len()).map(|i| Some(window.begin(name(i)))).collect();
             window.end();

@@ -13,7 +13,7 @@ use migrate_core::{
 
 /// The bounds of a run, whatever the number of records.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct InFlightMax {
     /// Shards worked on at once, less the other tasks of the datasets.
     pub shards: usize,
     /// Records copied at once.
@@ -26,7 +26,7 @@ pub struct Limits {
     pub batch_rows: usize,
 }
 
-impl Default for Limits {
+impl Default for InFlightMax {
     fn default() -> Self {
         Self { shards: 8, records: 64, bytes: 512 << 20, split_rows_min: 2000, batch_rows: 4096 }
     }
@@ -44,7 +44,7 @@ pub struct RunOptions {
     /// Whether to delete even more than the plan's `delete_share`.
     pub force: bool,
     /// The bounds of the run.
-    pub limits: Limits,
+    pub limits: InFlightMax,
     /// Decides whether a phase is cut over.
     pub approver: Arc<dyn Approver>,
 }
@@ -57,7 +57,7 @@ pub struct VerifyOptions {
     /// How thoroughly; `None` for the plan's level of each dataset.
     pub level: Option<Level>,
     /// The bounds of the verification.
-    pub limits: Limits,
+    pub limits: InFlightMax,
 }
 
 /// The outcome of a run.

@@ -3,7 +3,7 @@
 use crate::route::RouteError;
 use migrate_core::{
     diff::JoinError,
-    lifecycle::IllegalEvent,
+    lifecycle::IllegalTransition,
     model::{DatasetName, Epoch, Key, SiteName},
     report::Redactor,
 };
@@ -74,7 +74,7 @@ pub enum EngineError {
     },
     /// The ledger holds a dataset's events in an impossible order.
     #[error("the ledger's events make no sense: {0}")]
-    Illegal(#[from] IllegalEvent),
+    Illegal(#[from] IllegalTransition),
     /// The scribe no longer writes; its own error says why.
     #[error("the ledger is no longer written")]
     LedgerClosed,

@@ -54,7 +54,7 @@ mod verify;
 mod waits;
 
 pub use approver::{Approver, ByFlag, Ready};
-pub use asked::{AbortOptions, Aborted, DatasetOutcome, Limits, RunOptions, RunOutcome, VerifyOptions};
+pub use asked::{AbortOptions, Aborted, DatasetOutcome, InFlightMax, RunOptions, RunOutcome, VerifyOptions};
 pub use asked::{asked, refuse_unsupported};
 pub use clock::Clock;
 pub use error::EngineError;

@@ -6,7 +6,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{error::EngineError, sites::opening::DatasetStores};
 use migrate_core::{
-    diff::{Input, Join, Step},
+    diff::{Input, Join, Pull},
     model::{Aspects, DatasetName, KeyRange, TargetIndex},
     plan::{Dataset, select::Select},
 };
@@ -168,9 +168,9 @@ impl Rows {
     pub(crate) async fn next(&mut self) -> Result<Option<Row>, EngineError> {
         loop {
             match self.join.next() {
-                Step::Row(row) => return Ok(Some(row)),
-                Step::End => return Ok(None),
-                Step::Need(Input::Pairs) => {
+                Pull::Row(row) => return Ok(Some(row)),
+                Pull::End => return Ok(None),
+                Pull::Need(Input::Pairs) => {
                     let pages = self.pairs.as_mut().expect("pairs are ended where there are none");
                     let page = pages.recv().await.ok_or(EngineError::ListingLost)??;
                     if page.is_empty() {
@@ -179,7 +179,7 @@ impl Rows {
                         self.join.feed_pairs(page)?;
                     }
                 }
-                Step::Need(input) => {
+                Pull::Need(input) => {
                     let pages = match input {
                         Input::Target(target) => &mut self.targets[target.get()],
                         _ => &mut self.source,

@@ -11,7 +11,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Event, Goal, LATE_KEYS_MAX, State},
+    lifecycle::{Goal, LATE_KEYS_MAX, State, Transition},
     model::{DatasetName, Decided, Epoch, Key, PhaseName, SiteName, TargetIndex},
     plan::{Dataset, Phase, Plan},
     report::Redactor,
@@ -325,7 +325,10 @@ async fn of_dataset(
     for (event, at) in &events {
         match event {
             // A proof from before such an event no longer holds.
-            Event::PassBegun { .. } | Event::PassEnded { .. } | Event::SwitchAbandoned { .. } | Event::Aborted => {
+            Transition::PassBegun { .. }
+            | Transition::PassEnded { .. }
+            | Transition::SwitchAbandoned { .. }
+            | Transition::Aborted => {
                 standing.verification = None;
             }
             event => {
@@ -443,10 +446,10 @@ async fn list_unclaimed(
     Ok(())
 }
 
-fn proof(event: &Event, at: &str, accepts_empty: bool) -> Option<Proof> {
+fn proof(event: &Transition, at: &str, accepts_empty: bool) -> Option<Proof> {
     let at = at.to_owned();
     match event {
-        Event::Verified { level, compared, decided, blind_spots, .. } => Some(Proof {
+        Transition::Verified { level, compared, decided, blind_spots, .. } => Some(Proof {
             equal: *compared > 0 || accepts_empty,
             level: level.clone(),
             compared: Some(*compared),
@@ -457,7 +460,7 @@ fn proof(event: &Event, at: &str, accepts_empty: bool) -> Option<Proof> {
             blind_spots: blind_spots.clone(),
             at,
         }),
-        Event::Differed { level, differences, unreadable, strays } => Some(Proof {
+        Transition::Differed { level, differences, unreadable, strays } => Some(Proof {
             equal: false,
             level: level.clone(),
             compared: None,

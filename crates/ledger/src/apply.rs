@@ -16,7 +16,7 @@ use super::{
     fault::Fault,
 };
 use migrate_core::{
-    lifecycle::{Event, State},
+    lifecycle::{State, Transition},
     model::{DatasetName, Key, KeyRange, ShardId, TargetIndex, Timestamp},
     shard,
 };
@@ -196,7 +196,7 @@ impl Apply<'_> {
         if begun == meaning { Ok(()) } else { illegal(format!("dataset {name} has begun with another meaning")) }
     }
 
-    fn happen(&mut self, name: &DatasetName, event: &Event, at: Timestamp) -> Result<(), Fault> {
+    fn happen(&mut self, name: &DatasetName, event: &Transition, at: Timestamp) -> Result<(), Fault> {
         let dataset = self.known(name)?;
         let past = super::query::events(self.connection, dataset)?;
         let state = State::replay(past.iter().map(|(event, _)| event));

@@ -9,7 +9,7 @@ use super::{
     fault::Fault,
 };
 use migrate_core::{
-    lifecycle::Event,
+    lifecycle::Transition,
     model::{DatasetName, Key, KeyRange, Sha256, ShardId, TargetIndex, Timestamp, Token},
 };
 
@@ -26,7 +26,7 @@ pub(super) fn meaning(connection: &Connection, dataset: i64) -> Result<String, F
 }
 
 /// A dataset's events, in the order in which they were appended.
-pub(super) fn events(connection: &Connection, dataset: i64) -> Result<Vec<(Event, Timestamp)>, Fault> {
+pub(super) fn events(connection: &Connection, dataset: i64) -> Result<Vec<(Transition, Timestamp)>, Fault> {
     let mut statement = connection.prepare_cached("SELECT event, at_ms FROM event WHERE dataset = ?1 ORDER BY id")?;
     gather(statement.query([dataset])?, |row| {
         let ValueRef::Text(json) = row.get_ref(0)? else { return Err(Fault::Damaged("an event is no text".into())) };

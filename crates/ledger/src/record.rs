@@ -5,7 +5,7 @@ use super::{
     rows::{Open, Pair, Unclaimed, UploadIntent, WrittenPart},
 };
 use migrate_core::{
-    lifecycle::Event,
+    lifecycle::Transition,
     model::{DatasetName, Key, KeyRange, PhaseName, ShardId, TargetIndex, Timestamp},
     shard::{Cursor, Tally},
 };
@@ -25,7 +25,7 @@ pub enum Record {
         /// The dataset's name in the plan.
         dataset: DatasetName,
         /// The event, legal in the dataset's state.
-        event: Event,
+        event: Transition,
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },

@@ -25,7 +25,7 @@ use super::{
     writer::{CommitHook, Job, Place, Writer},
 };
 use migrate_core::{
-    lifecycle::Event,
+    lifecycle::Transition,
     model::{DatasetName, Key, KeyRange, PlanName, ShardId, TargetIndex, Timestamp},
 };
 
@@ -174,7 +174,7 @@ impl Ledger {
     }
 
     /// The dataset's events with their times, in order.
-    pub async fn events(&self, dataset: &DatasetName) -> Result<Vec<(Event, Timestamp)>, LedgerError> {
+    pub async fn events(&self, dataset: &DatasetName) -> Result<Vec<(Transition, Timestamp)>, LedgerError> {
         self.ask_of(dataset, query::events).await
     }
 

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::{
         IfMatch,
-        limit::{Limited, Limits, SiteLimits, Window},
+        limit::{Limited, Quota, SiteLimits, WorkingHours},
         memory::MemoryStore,
         retry::{RetryPolicy, Retrying},
     };
@@ -245,8 +245,8 @@ mod tests {
         let clock = Arc::new(move || jiff::Timestamp::UNIX_EPOCH + begun.elapsed());
         let memory = blind().await;
         let seen = memory.put_raw("k", "seen", Properties::default());
-        let window = Window::new(60, 120, "UTC").unwrap();
-        let limits = SiteLimits::new("there", Limits { window: Some(window), ..Limits::default() }, clock);
+        let window = WorkingHours::new(60, 120, "UTC").unwrap();
+        let limits = SiteLimits::new("there", Quota { window: Some(window), ..Quota::default() }, clock);
         let store = Limited::new(Arc::new(kept(&memory)), limits);
         let store = Retrying::new(Arc::new(store), RetryPolicy::default());
         let deleting = tokio::spawn(async move { store.delete(&"k".into(), &Condition::Matches(seen)).await });

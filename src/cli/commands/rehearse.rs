@@ -143,7 +143,7 @@ impl Rehearsal<'_> {
             phases: Vec::new(),
             datasets: Vec::new(),
             force: false,
-            limits: engine::Limits::default(),
+            limits: engine::InFlightMax::default(),
             approver,
         };
         let again = session::typed();

@@ -46,7 +46,7 @@ fn ran(args: &RunArgs, global: &Global, clock: Clock) -> Result<Code, Failure> {
         phases: session.phases(&args.phases)?,
         datasets: datasets(&session, args)?,
         force: args.force,
-        limits: engine::Limits::default(),
+        limits: engine::InFlightMax::default(),
         approver: approve::approver(&session, args)?,
     };
     let again = again(&session, args, &BTreeSet::new());

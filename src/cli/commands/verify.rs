@@ -124,7 +124,7 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
     let options = VerifyOptions {
         datasets: session.datasets(&args.datasets)?,
         level: args.level.map(Into::into),
-        limits: engine::Limits::default(),
+        limits: engine::InFlightMax::default(),
     };
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Progress };
     let looked = session::block_on(look(&session, &options, args.repair, show))?;

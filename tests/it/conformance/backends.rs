@@ -15,7 +15,7 @@ use migrate::{
         conditional::Conditional,
         faulty::{Faults, Faulty},
         file::FileStore,
-        limit::{Limited, Limits, SiteLimits},
+        limit::{Limited, Quota, SiteLimits},
         memory::MemoryStore,
         meter::{Meter, Metered},
         retry::{RetryPolicy, Retrying},
@@ -32,7 +32,7 @@ fn decorated(store: Arc<dyn ObjectStore>, faults: Option<Faults>, meter: &Arc<Me
         None => store,
     };
     let store = Arc::new(Conditional::new(Arc::new(Metered::new(store, meter.clone()))));
-    let limits = Limits { bandwidth: Some(1 << 40), requests_per_second: Some(10_000_000), ..Limits::default() };
+    let limits = Quota { bandwidth: Some(1 << 40), requests_per_second: Some(10_000_000), ..Quota::default() };
     let store = Arc::new(Limited::new(store, SiteLimits::new("test", limits, Arc::new(jiff::Timestamp::now))));
     let pause = Duration::from_micros(10);
     let policy = RetryPolicy {

@@ -288,7 +288,7 @@ async fn a_switch_is_settled_at_its_own_route_and_nowhere_else() {
     let (stores, directory) = (filled(), tempdir().unwrap());
     let first = rig(&stores, directory.path());
     first.try_run(Goal::Verified).await.unwrap();
-    let event = migrate::lifecycle::Event::SwitchIntended {
+    let event = migrate::lifecycle::Transition::SwitchIntended {
         lead: migrate::lifecycle::Lead { epoch: Epoch(1), lead: migrate::model::SiteName::new("a").unwrap() },
         attempt: "cut off".into(),
         route: "s3://control/routes/shop.json (https://elsewhere.example.com)".into(),
@@ -458,7 +458,7 @@ async fn a_switch_that_is_refused_while_the_route_is_as_it_was_read_accuses_nobo
 
     // The same for a switch that a crash has cut off: its request may still come, and its condition holds.
     rig.try_run(Goal::Verified).await.unwrap();
-    let event = migrate::lifecycle::Event::SwitchIntended {
+    let event = migrate::lifecycle::Transition::SwitchIntended {
         lead: migrate::lifecycle::Lead { epoch: Epoch(5), lead: migrate::model::SiteName::new("a").unwrap() },
         attempt: "cut off".into(),
         route: "s3://control/routes/shop.json (https://control.example.com)".into(),
@@ -473,5 +473,5 @@ async fn a_switch_that_is_refused_while_the_route_is_as_it_was_read_accuses_nobo
     assert!(refused.contains("still shows just what was read"), "{refused}");
     let events = rig.ledger.events(&document.dataset).await.unwrap();
     let (last, _) = events.last().unwrap();
-    assert!(matches!(last, migrate::lifecycle::Event::SwitchIntended { .. }), "{last:?}");
+    assert!(matches!(last, migrate::lifecycle::Transition::SwitchIntended { .. }), "{last:?}");
 }

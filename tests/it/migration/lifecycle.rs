@@ -3,7 +3,7 @@
 use migrate::{
     engine::EngineError,
     ledger::{Open, Record},
-    lifecycle::{Event, Goal, State},
+    lifecycle::{Goal, State, Transition},
     model::{KeyRange, ShardId, TargetIndex, Timestamp, Token},
     plan::Level,
     shard::{Cursor, Tally},
@@ -307,7 +307,8 @@ async fn a_split_shard_goes_on_with_the_cursors_that_the_ledger_knows() {
         dataset: dataset.clone(),
         meaning: migrate::engine::meaning_of(&rig.plan, &rig.plan.phases[0].datasets[0]).to_string(),
     };
-    let pass = Record::Happened { dataset: dataset.clone(), event: Event::PassBegun { pass: 1 }, at: Timestamp(0) };
+    let pass =
+        Record::Happened { dataset: dataset.clone(), event: Transition::PassBegun { pass: 1 }, at: Timestamp(0) };
     let planned = Record::ShardsPlanned { dataset, shards: vec![(ShardId(1), KeyRange::all())] };
     let ahead = Record::CursorMoved {
         shard: ShardId(1),

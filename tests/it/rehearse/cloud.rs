@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use migrate::{
-    engine::{self, ByFlag, Clock, Limits, RunOptions, Shutdown, Sites},
+    engine::{self, ByFlag, Clock, InFlightMax, RunOptions, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
     model::{KeyRange, PhaseName, SiteName},
@@ -57,7 +57,7 @@ async fn run(cloud: &Cloud, phases: &[&str], state: &Path) {
         phases: phases.iter().map(|phase| PhaseName::new(phase).unwrap()).collect(),
         datasets: Vec::new(),
         force: false,
-        limits: Limits::default(),
+        limits: InFlightMax::default(),
         approver: Arc::new(ByFlag::default()),
     };
     let (sink, heard) = Sink::new(Clock::start());

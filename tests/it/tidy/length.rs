@@ -19,8 +19,8 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 8] = [
     ("crates/engine/src/survey/mod.rs", "count", "one walk over the rows, which adds to many counts"),
     ("crates/engine/src/survey/mod.rs", "dataset", "the steps of one look in order, each of which can end it"),
     ("crates/ledger/src/apply.rs", "record", "a table: one arm for each kind of record"),
-    ("src/cli/rehearse.rs", "hold", "the steps of one rehearsal in order, and its summary"),
-    ("src/cli/status.rs", "of_dataset", "a template: the lines of one dataset in order"),
+    ("src/cli/commands/rehearse.rs", "hold", "the steps of one rehearsal in order, and its summary"),
+    ("src/cli/commands/status.rs", "of_dataset", "a template: the lines of one dataset in order"),
 ];
 
 fn is_long_file(source: &Source) -> bool {

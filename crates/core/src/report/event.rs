@@ -216,9 +216,9 @@ pub struct Proved {
 
 impl Proved {
     /// The proof in a dataset's event; `None` if the event is no proof.
-    pub fn by(event: &lifecycle::Event) -> Option<Self> {
+    pub fn by(event: &lifecycle::Transition) -> Option<Self> {
         match event {
-            lifecycle::Event::Verified { decided, blind_spots, .. } => {
+            lifecycle::Transition::Verified { decided, blind_spots, .. } => {
                 Some(Self { decided: *decided, blind_spots: blind_spots.clone() })
             }
             _ => None,

@@ -11,7 +11,7 @@ use crate::{
     verify::witness::Verified,
 };
 use migrate_core::{
-    lifecycle::{Event, LATE_KEYS_MAX, State},
+    lifecycle::{LATE_KEYS_MAX, State, Transition},
     model::{DatasetName, Key, Timestamp},
 };
 
@@ -22,7 +22,7 @@ pub trait Hand: Debug + Send + Sync {
     fn state(&self) -> State;
 
     /// Applies an event to the dataset's state; returns once the event is on disk.
-    async fn happened(&self, event: Event) -> Result<(), Halt>;
+    async fn happened(&self, event: Transition) -> Result<(), Halt>;
 
     /// Compares both sides in full, now.
     async fn verify(&self) -> Result<Verified, Halt>;

@@ -14,7 +14,7 @@ use crate::{
     verify::witness::SwitchProof,
 };
 use migrate_core::{
-    lifecycle::{Event, State},
+    lifecycle::{State, Transition},
     plan,
 };
 
@@ -313,7 +313,7 @@ impl Step for Watch {
         if late.count > 0 {
             cut.hand.tell_late(&late);
         }
-        cut.hand.happened(Event::CutOver { late: late.count }).await
+        cut.hand.happened(Transition::CutOver { late: late.count }).await
     }
 
     async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {

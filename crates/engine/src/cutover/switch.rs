@@ -14,7 +14,7 @@ use crate::{
     verify::witness::SwitchProof,
 };
 use migrate_core::{
-    lifecycle::{Event, Lead, State},
+    lifecycle::{Lead, State, Transition},
     model::{Epoch, SiteName},
 };
 
@@ -30,22 +30,22 @@ pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Sho
     // Clients obey the maximum age in the document that they have read.
     let max_age_s = shown.map_or(0, |shown| shown.document.max_age_s).max(to.max_age_s);
     let route = cut.route.place().to_owned();
-    cut.hand.happened(Event::SwitchIntended { lead: lead.clone(), attempt, route, max_age_s }).await?;
+    cut.hand.happened(Transition::SwitchIntended { lead: lead.clone(), attempt, route, max_age_s }).await?;
     match cut.route.swap(shown, &to).await {
         Ok(Swapped::Done) => {
             cut.hand.tell("switch", &format!("{} leads since epoch {epoch}", lead.lead));
-            cut.hand.happened(Event::Switched { lead }).await
+            cut.hand.happened(Transition::Switched { lead }).await
         }
         Ok(Swapped::Lost(now)) => {
             let reason = lost(cut, shown, now.as_deref());
-            cut.hand.happened(Event::SwitchAbandoned { reason: reason.clone() }).await?;
+            cut.hand.happened(Transition::SwitchAbandoned { reason: reason.clone() }).await?;
             Err(Halt::Refused(reason))
         }
         Ok(Swapped::Unsettled) => Err(Halt::Unsettled(cut.route.location().to_owned())),
         // The store refused it, so no request is on its way.
         Err(error) if !error.outcome_unknown() => {
             let reason = error.to_string();
-            cut.hand.happened(Event::SwitchAbandoned { reason }).await?;
+            cut.hand.happened(Transition::SwitchAbandoned { reason }).await?;
             Err(error.into())
         }
         // The intent stays: the next run first finds out whether the store acted.
@@ -66,9 +66,9 @@ pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
     }
     let shown = cut.route.read().await?;
     if shown.as_ref().is_some_and(|shown| shown.document.attempt == attempt) {
-        return cut.hand.happened(Event::Switched { lead }).await;
+        return cut.hand.happened(Transition::Switched { lead }).await;
     }
-    let abandoned = Event::SwitchAbandoned { reason: "it was cut off before the route was switched".to_owned() };
+    let abandoned = Transition::SwitchAbandoned { reason: "it was cut off before the route was switched".to_owned() };
     if shown.as_ref().is_some_and(|shown| shown.document.epoch >= lead.epoch) {
         // Another process has moved the lead on: the version that our request names is gone.
         return cut.hand.happened(abandoned).await;
@@ -82,7 +82,7 @@ pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
     let seal = document(cut, old, &followers, &cut.hand.attempt());
     match cut.route.swap(shown.as_ref(), &seal).await? {
         Swapped::Lost(Some(now)) if now.document.attempt == attempt => {
-            cut.hand.happened(Event::Switched { lead }).await
+            cut.hand.happened(Transition::Switched { lead }).await
         }
         // The version that the late request names is still there, so the store may still accept the request.
         Swapped::Lost(now) if differs(shown.as_ref(), now.as_deref()).is_none() => {

@@ -28,7 +28,7 @@ use crate::{
     sites::opening::DatasetStores,
 };
 use migrate_core::{
-    lifecycle::{Event as Happened, State},
+    lifecycle::{State, Transition},
     model::{Key, KeyRange, TargetIndex},
     plan::Dataset,
     report::{EventKind, Redactor},
@@ -111,7 +111,7 @@ impl Run<'_> {
         }
         let mut records = Vec::new();
         if !matches!(state, State::Aborted { .. } | State::Pending) {
-            let event = Happened::Aborted;
+            let event = Transition::Aborted;
             state = state.apply(&event)?;
             records.push(Record::Happened { dataset: dataset.name.clone(), event, at: now() });
         }

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use migrate_core::{
-    lifecycle::{Goal, State, Step},
+    lifecycle::{Action, Goal, State},
     model::{Key, PhaseName, ShardId},
 };
 
@@ -35,7 +35,7 @@ impl Due {
     pub(crate) fn of(state: &State, goal: Goal) -> Self {
         match state {
             State::Copying { .. } => Self::Leftovers,
-            state if state.next_step(goal) == Some(Step::Verify) => Self::Verification,
+            state if state.next_step(goal) == Some(Action::Verify) => Self::Verification,
             _ => Self::Nothing,
         }
     }

@@ -22,7 +22,7 @@ use crate::{
     verify::{recorded::asks_more, witness::Verified},
 };
 use migrate_core::{
-    lifecycle::{Event, Goal, State, last_proof},
+    lifecycle::{Goal, State, Transition, last_proof},
     model::{DatasetName, Decided, Key, KeyRange, PhaseName, Timestamp},
     plan::{Dataset, Plan, Scheme},
 };
@@ -152,7 +152,7 @@ impl Hand for Looking {
         self.state.clone()
     }
 
-    async fn happened(&self, _event: Event) -> Result<(), Halt> {
+    async fn happened(&self, _event: Transition) -> Result<(), Halt> {
         Self::refuse()
     }
 

@@ -21,7 +21,7 @@ use crate::{
     verify::{recorded, witness::Verified},
 };
 use migrate_core::{
-    lifecycle::{Event as Happened, State},
+    lifecycle::{State, Transition},
     model::{Decided, Key, TargetIndex, Timestamp},
     plan::Dataset,
     report::{EventKind, Proved, Redactor},
@@ -102,11 +102,11 @@ impl Hand for EngineHand<'_> {
         self.standing().state.clone()
     }
 
-    async fn happened(&self, event: Happened) -> Result<(), Halt> {
+    async fn happened(&self, event: Transition) -> Result<(), Halt> {
         let state = self.standing().state.apply(&event).map_err(EngineError::from)?;
         // The lock prevents a withdrawal of the approval between this check and the intent. Whether the run is to stop
         // is not checked here: the answer might change between the intents of two leads that move together.
-        let moves = matches!(event, Happened::SwitchIntended { .. });
+        let moves = matches!(event, Transition::SwitchIntended { .. });
         let withdrawn = if moves { Some(self.run.withdrawn.lock().await) } else { None };
         let phase = self.run.plan.phase_of(&self.dataset.name).map(|phase| &phase.name);
         if withdrawn.as_ref().is_some_and(|withdrawn| phase.is_some_and(|phase| withdrawn.contains(phase))) {
@@ -183,7 +183,7 @@ impl Hand for EngineHand<'_> {
 
     async fn switched_at(&self) -> Result<Option<Timestamp>, Halt> {
         let events = self.run.journal.ledger.events(&self.dataset.name).await.map_err(EngineError::from)?;
-        let switched = events.iter().rev().find(|(event, _)| matches!(event, Happened::Switched { .. }));
+        let switched = events.iter().rev().find(|(event, _)| matches!(event, Transition::Switched { .. }));
         Ok(switched.map(|(_, at)| *at))
     }
 

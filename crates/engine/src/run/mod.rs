@@ -21,7 +21,7 @@ mod worker;
 use crate::sink::Sink;
 use crate::{
     approver::ByFlag,
-    asked::{AbortOptions, Aborted, Limits, RunOptions, RunOutcome, VerifyOptions, asked, refuse_unsupported},
+    asked::{AbortOptions, Aborted, InFlightMax, RunOptions, RunOutcome, VerifyOptions, asked, refuse_unsupported},
     error::EngineError,
     shutdown::{Shutdown, cancellable},
     sites::opening::Sites,
@@ -81,7 +81,7 @@ pub async fn abort(
     sites: &Sites,
     ledger: Arc<Ledger>,
     options: &AbortOptions,
-    limits: Limits,
+    limits: InFlightMax,
     sink: Sink,
     shutdown: Shutdown,
 ) -> Result<Vec<Aborted>, EngineError> {

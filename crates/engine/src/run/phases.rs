@@ -27,7 +27,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Event as Happened, State, Step},
+    lifecycle::{Action, State, Transition},
     model::{KeyRange, PhaseName},
     plan::{Dataset, Phase, Plan},
     report::EventKind,
@@ -215,14 +215,14 @@ impl Run<'_> {
         let stores = Arc::new(self.open(dataset).await?);
         self.begin(dataset).await?;
         let mut state = self.state(&dataset.name).await?;
-        if state.first_step() == Some(Step::SettleSwitch) {
+        if state.first_step() == Some(Action::SettleSwitch) {
             state = self.settle_switch(dataset, &stores, state).await?;
         }
         if state.moved_to().is_none() {
             self.source_must_lead(dataset).await?;
         }
-        let resumed = matches!(state.first_step(), Some(Step::ResumePass(_)));
-        if let Some(Step::BeginPass(pass)) = state.first_step() {
+        let resumed = matches!(state.first_step(), Some(Action::ResumePass(_)));
+        if let Some(Action::BeginPass(pass)) = state.first_step() {
             state = self.begin_pass(dataset, &state, pass).await?;
         }
         let copier = Arc::new(self.copier(dataset, &stores));
@@ -273,7 +273,7 @@ impl Run<'_> {
 
     /// Records that a pass begins.
     async fn begin_pass(&self, dataset: &Dataset, state: &State, pass: u64) -> Result<State, EngineError> {
-        let event = Happened::PassBegun { pass };
+        let event = Transition::PassBegun { pass };
         let state = state.apply(&event)?;
         let shards = vec![(self.journal.ledger.next_shard_id().await?, KeyRange::all())];
         self.commit(vec![

@@ -32,7 +32,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Event as Happened, State},
+    lifecycle::{State, Transition},
     model::{Key, KeyRange, ShardId},
     plan::Dataset,
     report::{EventKind, Proved, Redactor, TargetProgress},
@@ -303,7 +303,7 @@ impl<'a> PhaseWork<'a> {
             (target.deferred, target.failed) = (counts.deferred, counts.failed + counts.damaged);
             failed += counts.failed + counts.deferred + counts.damaged;
         }
-        self.happened(place, Happened::PassEnded { pass, failed }).await?;
+        self.happened(place, Transition::PassEnded { pass, failed }).await?;
         let active = &mut self.active[place];
         let read = active.source_bytes_read();
         active.reads.pass_ends(read);
@@ -323,7 +323,7 @@ impl<'a> PhaseWork<'a> {
         let event = recorded::ended(dataset, dataset.verify, &verification);
         let active = &mut self.active[place];
         active.differs = None;
-        if let Happened::Differed { .. } = &event {
+        if let Transition::Differed { .. } = &event {
             let differs = moved_on::judge(self.run, &active.plan, &active.stores, &verification).await?;
             active.waits_for = Some(differs.waits_for());
             active.differs = Some(differs);
@@ -332,7 +332,7 @@ impl<'a> PhaseWork<'a> {
         self.happened(place, event).await
     }
 
-    async fn happened(&mut self, place: usize, event: Happened) -> Result<(), EngineError> {
+    async fn happened(&mut self, place: usize, event: Transition) -> Result<(), EngineError> {
         let active = &mut self.active[place];
         active.state = active.state.apply(&event)?;
         self.decider.came_to(place, Due::of(&active.state, self.run.options.goal));

@@ -23,7 +23,7 @@ use migrate_core::{
     diff::{Change, decide},
     model::{Key, KeyRange, TargetIndex},
     plan::Extra,
-    shard::{Cursor, Room, Tally, Ticket, Window},
+    shard::{Cursor, Frontier, Room, Tally, Ticket},
 };
 use migrate_ledger::{Open, Pair, PairRow, Record, ShardRow};
 use migrate_store::Entry;
@@ -137,7 +137,7 @@ struct Running {
     worker: Worker,
     shard: ShardRow,
     cursors: Vec<Cursor>,
-    windows: Vec<Window>,
+    windows: Vec<Frontier>,
     jobs: JoinSet<(Key, Tickets, Outcomes)>,
     records: Vec<Record>,
     rows: usize,
@@ -162,7 +162,7 @@ impl Worker {
         }
         let mut rows = self.inputs.rows(&range);
         let mut running = Running {
-            windows: (0..targets).map(|_| Window::new(WINDOW_MAX)).collect(),
+            windows: (0..targets).map(|_| Frontier::new(WINDOW_MAX)).collect(),
             jobs: JoinSet::new(),
             records: Vec::new(),
             rows: 0,
@@ -194,14 +194,14 @@ impl Running {
     /// Whether another record may begin, at all of the targets.
     fn room(&self) -> Room {
         let jobs = if self.jobs.len() < JOBS_MAX { Room::Free } else { Room::Full };
-        self.windows.iter().map(Window::room).fold(jobs, Ord::max)
+        self.windows.iter().map(Frontier::room).fold(jobs, Ord::max)
     }
 
     async fn end(mut self) -> Result<ShardEnd, EngineError> {
         while self.settle_one().await? {}
         let interrupted = self.stopped || self.room() == Room::Closed;
         if !interrupted {
-            self.windows.iter_mut().for_each(Window::end);
+            self.windows.iter_mut().for_each(Frontier::end);
         }
         self.flush().await?;
         Ok(if interrupted { ShardEnd::Interrupted } else { ShardEnd::Done })
@@ -342,7 +342,7 @@ impl Running {
             let place = open.iter().position(|(opened, ..)| *opened == target);
             let (_, ticket, mut tally) = open.swap_remove(place.expect("each target has one outcome"));
             match outcome {
-                // Its ticket is dropped unfinished, which closes the window.
+                // Its ticket is dropped unfinished, which closes its frontier.
                 Outcome::Interrupted => continue,
                 Outcome::Same(pair) => {
                     tally.same = 1;

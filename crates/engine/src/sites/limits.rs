@@ -85,23 +85,23 @@ fn effective(
     plan: &Plan,
     of: &LimitsOf,
     set: &BTreeMap<(LimitsOf, String), Setting>,
-) -> Result<limit::Limits, EngineError> {
+) -> Result<limit::Quota, EngineError> {
     let wrong = |detail: String| EngineError::Site { site: of.to_string(), detail };
     let mut limits = match of {
         LimitsOf::Site(name) => {
             let site = plan.sites.get(name).ok_or_else(|| wrong("the plan does not describe it".to_owned()))?;
-            limit::Limits {
+            limit::Quota {
                 bandwidth: site.limits.bandwidth,
                 requests_per_second: site.limits.requests_per_second,
                 window: site.limits.window.as_ref().map(window).transpose().map_err(wrong)?,
-                ..limit::Limits::default()
+                ..limit::Quota::default()
             }
         }
         LimitsOf::Dataset(name) => {
             let dataset = plan.datasets().find(|dataset| dataset.name == *name);
             let own = dataset.map(|dataset| dataset.limits.clone()).unwrap_or_default();
             let (bandwidth, requests_per_second) = (own.bandwidth, own.requests_per_second);
-            limit::Limits { bandwidth, requests_per_second, ..limit::Limits::default() }
+            limit::Quota { bandwidth, requests_per_second, ..limit::Quota::default() }
         }
     };
     for ((whose, key), setting) in set.iter().filter(|((whose, _), _)| whose == of) {
@@ -123,8 +123,8 @@ fn effective(
     Ok(limits)
 }
 
-fn window(window: &plan::Window) -> Result<limit::Window, String> {
-    limit::Window::new(window.start_min, window.end_min, &window.zone)
+fn window(window: &plan::Window) -> Result<limit::WorkingHours, String> {
+    limit::WorkingHours::new(window.start_min, window.end_min, &window.zone)
 }
 
 #[cfg(test)]

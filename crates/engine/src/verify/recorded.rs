@@ -2,14 +2,14 @@
 
 use crate::verify::{found::Found, witness::Verification};
 use migrate_core::{
-    lifecycle::{Event as Happened, last_level},
+    lifecycle::{Transition, last_level},
     model::Aspects,
     plan::{Dataset, Level, Target},
 };
 
 /// Whether the plan asks for more than its last verification has proved: for a higher level, or for
 /// properties that were waived then.
-pub(crate) fn asks_more<'a>(dataset: &Dataset, events: impl DoubleEndedIterator<Item = &'a Happened>) -> bool {
+pub(crate) fn asks_more<'a>(dataset: &Dataset, events: impl DoubleEndedIterator<Item = &'a Transition>) -> bool {
     let Some((level, waived)) = last_level(events) else { return false };
     let levels = [Level::Listing, Level::Checksum, Level::Bytes];
     let is_higher = levels.into_iter().find(|known| known.as_str() == level).is_none_or(|then| then < dataset.verify);
@@ -20,17 +20,17 @@ pub(crate) fn asks_more<'a>(dataset: &Dataset, events: impl DoubleEndedIterator<
 }
 
 /// The lifecycle event of a verification.
-pub(crate) fn ended(dataset: &Dataset, level: Level, verification: &Verification) -> Happened {
+pub(crate) fn ended(dataset: &Dataset, level: Level, verification: &Verification) -> Transition {
     let level = level.as_str().to_owned();
     match &verification.verified {
-        Some(verified) => Happened::Verified {
+        Some(verified) => Transition::Verified {
             level,
             compared: verified.compared(),
             decided: verified.decided(),
             blind_spots: verified.blind_spots().to_vec(),
             waived: Some(dataset.targets.iter().map(|target| dataset.waived_at(target).bits()).collect()),
         },
-        None => Happened::Differed {
+        None => Transition::Differed {
             level,
             differences: verification.targets.iter().map(Found::broken).sum(),
             unreadable: verification.targets.iter().map(Found::untold).sum(),

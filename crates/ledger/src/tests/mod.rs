@@ -8,7 +8,7 @@ use std::{
 use super::*;
 use migrate_core::model::{Aspects, Decided, Evidence, PlanName, Sha256, Token};
 use migrate_core::{
-    lifecycle::Event,
+    lifecycle::Transition,
     model::{DatasetName, Key, KeyRange, ShardId, TargetIndex, Timestamp},
 };
 

@@ -26,10 +26,10 @@ async fn what_has_not_begun_is_empty_and_takes_no_records() {
 async fn events_come_back_in_order_and_illegal_ones_are_refused() {
     let bench = Bench::begun().await;
     let events = [
-        Event::PassBegun { pass: 1 },
-        Event::PassEnded { pass: 1, failed: 0 },
-        Event::Differed { level: "checksum".into(), differences: 1, unreadable: 2, strays: 1 },
-        Event::Verified {
+        Transition::PassBegun { pass: 1 },
+        Transition::PassEnded { pass: 1, failed: 0 },
+        Transition::Differed { level: "checksum".into(), differences: 1, unreadable: 2, strays: 1 },
+        Transition::Verified {
             level: "bytes".into(),
             compared: 7,
             decided: Decided { digests: 3, versions: 0, bytes: 4 },
@@ -39,7 +39,7 @@ async fn events_come_back_in_order_and_illegal_ones_are_refused() {
     ];
     // Times need not ascend: clocks jump.
     let happened =
-        |at: i64, event: &Event| Record::Happened { dataset: name("d"), event: event.clone(), at: Timestamp(at) };
+        |at: i64, event: &Transition| Record::Happened { dataset: name("d"), event: event.clone(), at: Timestamp(at) };
     bench.append(vec![happened(9, &events[0]), happened(3, &events[1])]).await;
     bench.append(vec![happened(5, &events[2])]).await;
     bench.append(vec![happened(4, &events[3])]).await;

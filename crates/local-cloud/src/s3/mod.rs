@@ -2,6 +2,7 @@
 
 mod access;
 mod acls;
+mod admission;
 mod archive;
 mod arrived;
 mod buckets;
@@ -16,7 +17,6 @@ mod direct;
 mod errors;
 mod faults;
 mod front;
-mod gate;
 mod headers;
 mod held;
 mod identities;

@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    access::Access, config::S3ServerConfig, faults::Faults, front::Front, gate::Gate, identities::Identities,
+    access::Access, admission::Admission, config::S3ServerConfig, faults::Faults, front::Front, identities::Identities,
     service::Service, state::Buckets, stats::Stats,
 };
 
@@ -51,7 +51,7 @@ impl S3Server {
         let service = Service { buckets: buckets.clone(), config: config.clone(), access: access.clone() };
         let mut builder = S3ServiceBuilder::new(service);
         builder.set_auth(identities);
-        builder.set_access(Gate { config: config.clone(), access });
+        builder.set_access(Admission { config: config.clone(), access });
         let front = Arc::new(Front::new(builder.build(), config));
         let stopping = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -1,4 +1,4 @@
-//! Limits of a site: bandwidth, requests, working hours, and as many requests at once as it bears.
+//! Quota of a site: bandwidth, requests, working hours, and as many requests at once as it bears.
 //!
 //! [`SiteLimits`] is shared by all stores of one site; [`Limited`] makes a store keep them. Each request waits, in
 //! this order, for the working hours, the request rate, the bandwidth and a slot.
@@ -32,13 +32,13 @@ use migrate_core::{
 };
 
 mod bucket;
-mod gate;
+mod concurrency;
+mod hours;
 mod site;
-mod window;
 
-use gate::About;
-pub use site::{Limits, SiteLimits, WallClock};
-pub use window::Window;
+use concurrency::About;
+pub use hours::WorkingHours;
+pub use site::{Quota, SiteLimits, WallClock};
 
 /// A store that keeps the limits of its site.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::memory::MemoryStore;
 
-    fn site(limits: Limits) -> Arc<SiteLimits> {
+    fn site(limits: Quota) -> Arc<SiteLimits> {
         SiteLimits::new("california", limits, Arc::new(|| jiff::Timestamp::UNIX_EPOCH))
     }
 
@@ -196,7 +196,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bodies_are_held_to_the_bandwidth_also_those_above_any_burst() {
-        let limits = site(Limits { bandwidth: Some(1_000_000), ..Limits::default() });
+        let limits = site(Quota { bandwidth: Some(1_000_000), ..Quota::default() });
         let store = limited_memory(&limits);
         let begun = tokio::time::Instant::now();
         put(&store, "big", 5_000_000).await;
@@ -208,7 +208,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn reads_are_charged_too_known_size_or_not() {
-        let limits = site(Limits { bandwidth: Some(1_000_000), ..Limits::default() });
+        let limits = site(Quota { bandwidth: Some(1_000_000), ..Quota::default() });
         let memory = MemoryStore::new("memory");
         memory.put_raw("k", vec![0; 2_000_000], Properties::default());
         let store = Limited::new(Arc::new(memory), limits);
@@ -234,7 +234,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_time_of_sending_is_told_after_every_wait() {
-        let limits = site(Limits { requests_per_second: Some(1), ..Limits::default() });
+        let limits = site(Quota { requests_per_second: Some(1), ..Quota::default() });
         let (store, noted) = (limited_memory(&limits), Noted::default());
         let begun = tokio::time::Instant::now();
         store.head(&"k".into()).await.unwrap();
@@ -245,7 +245,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_are_held_to_their_rate() {
-        let limits = site(Limits { requests_per_second: Some(10), ..Limits::default() });
+        let limits = site(Quota { requests_per_second: Some(10), ..Quota::default() });
         let store = limited_memory(&limits);
         let begun = tokio::time::Instant::now();
         for _ in 0..51 {
@@ -257,7 +257,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_limit_that_is_lifted_frees_who_waits_and_the_reason_is_told() {
-        let limits = site(Limits { bandwidth: Some(1_000), ..Limits::default() });
+        let limits = site(Quota { bandwidth: Some(1_000), ..Quota::default() });
         let store = Arc::new(limited_memory(&limits));
         put(&store, "k", 1_000_000).await;
         assert_eq!(limits.reason(), None);
@@ -267,7 +267,7 @@ mod tests {
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(limits.reason().unwrap(), "california: bandwidth limit 1 kB/s");
-        limits.set(Limits::default());
+        limits.set(Quota::default());
         let begun = tokio::time::Instant::now();
         waiting.await.unwrap();
         assert!(begun.elapsed() < Duration::from_secs(1), "it waited off a debt to a limit that is gone");
@@ -276,7 +276,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_cancelled_wait_leaves_no_reason_and_blocks_nobody() {
-        let limits = site(Limits { bandwidth: Some(1_000), ..Limits::default() });
+        let limits = site(Quota { bandwidth: Some(1_000), ..Quota::default() });
         let store = limited_memory(&limits);
         put(&store, "k", 5_000).await;
         let cut = tokio::time::timeout(Duration::from_secs(1), put(&store, "l", 1)).await;
@@ -290,8 +290,8 @@ mod tests {
         let begun = tokio::time::Instant::now();
         // 1970-01-01T00:00Z plus the time that passed in the paused clock.
         let clock: WallClock = Arc::new(move || jiff::Timestamp::UNIX_EPOCH + begun.elapsed());
-        let window = Window::new(22 * 60, 6 * 60, "Europe/Paris").unwrap();
-        let limits = SiteLimits::new("paris", Limits { window: Some(window), ..Limits::default() }, clock);
+        let window = WorkingHours::new(22 * 60, 6 * 60, "Europe/Paris").unwrap();
+        let limits = SiteLimits::new("paris", Quota { window: Some(window), ..Quota::default() }, clock);
         let store = limited_memory(&limits);
         store.head(&"k".into()).await.unwrap();
         assert!(begun.elapsed().is_zero(), "01:00 in Paris is within 22:00 to 06:00");
@@ -304,7 +304,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn at_most_the_maximum_runs_at_once() {
-        let limits = site(Limits { concurrency_max: 3, ..Limits::default() });
+        let limits = site(Quota { concurrency_max: 3, ..Quota::default() });
         let held: Vec<_> = [limits.slot().await, limits.slot().await, limits.slot().await].into();
         assert!(tokio::time::timeout(Duration::from_secs(1), limits.slot()).await.is_err());
         drop(held);

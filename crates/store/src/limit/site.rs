@@ -15,8 +15,8 @@ use tokio::{
 
 use super::{
     bucket::Bucket,
-    gate::{Gate, Slot},
-    window::Window,
+    concurrency::{Concurrency, Slot},
+    hours::WorkingHours,
 };
 
 /// The current time of day.
@@ -27,18 +27,18 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// The limits of a site.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
+pub struct Quota {
     /// Body bytes per second, read and written together.
     pub bandwidth: Option<u64>,
     /// Requests per second.
     pub requests_per_second: Option<u32>,
     /// The hours in which requests may begin.
-    pub window: Option<Window>,
+    pub window: Option<WorkingHours>,
     /// The most requests at once.
     pub concurrency_max: usize,
 }
 
-impl Default for Limits {
+impl Default for Quota {
     fn default() -> Self {
         Self { bandwidth: None, requests_per_second: None, window: None, concurrency_max: 64 }
     }
@@ -48,10 +48,10 @@ impl Default for Limits {
 pub struct SiteLimits {
     name: Box<str>,
     clock: WallClock,
-    limits: Mutex<Limits>,
+    limits: Mutex<Quota>,
     bandwidth: Rate,
     requests: Rate,
-    gate: Gate,
+    gate: Concurrency,
     changed: Notify,
     waiting: [AtomicUsize; 4],
 }
@@ -101,14 +101,14 @@ impl Rate {
 
 impl SiteLimits {
     /// The limits of the site called `name`. `clock` decides the working hours.
-    pub fn new(name: &str, limits: Limits, clock: WallClock) -> Arc<Self> {
+    pub fn new(name: &str, limits: Quota, clock: WallClock) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
             clock,
             // A body may always begin when nothing is owed; a request needs one whole unit.
             bandwidth: Rate::new(bytes_rate(&limits), 0.0),
             requests: Rate::new(requests_rate(&limits), 1.0),
-            gate: Gate::new(limits.concurrency_max),
+            gate: Concurrency::new(limits.concurrency_max),
             limits: Mutex::new(limits),
             changed: Notify::new(),
             waiting: Default::default(),
@@ -116,12 +116,12 @@ impl SiteLimits {
     }
 
     /// The limits that hold now.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> Quota {
         self.lock().clone()
     }
 
     /// Changes the limits; waiting requests see the new ones at once.
-    pub fn set(&self, limits: Limits) {
+    pub fn set(&self, limits: Quota) {
         let now = Instant::now();
         self.bandwidth.bucket().set_rate(bytes_rate(&limits), now);
         self.requests.bucket().set_rate(requests_rate(&limits), now);
@@ -213,17 +213,17 @@ impl SiteLimits {
         Waiting(count)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Limits> {
+    fn lock(&self) -> MutexGuard<'_, Quota> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn bytes_rate(limits: &Limits) -> Option<f64> {
+fn bytes_rate(limits: &Quota) -> Option<f64> {
     // A limit of 0 would wait for ever; one byte per second comes close enough.
     limits.bandwidth.map(|bytes| as_units(bytes.max(1)))
 }
 
-fn requests_rate(limits: &Limits) -> Option<f64> {
+fn requests_rate(limits: &Quota) -> Option<f64> {
     limits.requests_per_second.map(|requests| f64::from(requests.max(1)))
 }
 
@@ -260,7 +260,7 @@ mod tests {
     async fn a_site_that_asked_for_less_is_named() {
         let limits = SiteLimits::new(
             "california",
-            Limits { concurrency_max: 2, ..Limits::default() },
+            Quota { concurrency_max: 2, ..Quota::default() },
             Arc::new(jiff::Timestamp::now),
         );
         limits.slot().await.settle(None, Some(ErrorKind::Throttled));

@@ -23,13 +23,13 @@ use super::{
 
 /// Checks a request against its own headers, the policies, and the server's quirks.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Admission {
     pub(super) config: Arc<S3ServerConfig>,
     pub(super) access: Arc<Access>,
 }
 
 #[async_trait::async_trait]
-impl S3Access for Gate {
+impl S3Access for Admission {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         // Unsigned requests are denied whatever a policy says, as in a bucket that blocks public access:
         // the default. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html>
@@ -57,7 +57,7 @@ impl S3Access for Gate {
     }
 }
 
-impl Gate {
+impl Admission {
     fn check_features(&self, operation: &str, headers: &HeaderMap) -> S3Result<()> {
         let quirks = self.config.quirks;
         let tags = operation.ends_with("ObjectTagging") || headers.contains_key("x-amz-tagging");

@@ -22,7 +22,7 @@ pub(super) type About<'a> = Option<(&'a Key, u32)>;
 
 /// The gate of an endpoint.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Concurrency {
     permits: Semaphore,
     state: Mutex<State>,
 }
@@ -65,12 +65,12 @@ impl State {
 /// The right to run one request.
 #[derive(Debug)]
 pub(crate) struct Slot<'a> {
-    gate: &'a Gate,
+    gate: &'a Concurrency,
     permit: Option<SemaphorePermit<'a>>,
     epoch: u64,
 }
 
-impl Gate {
+impl Concurrency {
     pub(super) fn new(max: usize) -> Self {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
         let (surplus, epoch, successes, served) = (0, 0, 0, 0);
@@ -186,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_halves_once_a_round_trip_and_grows_by_one_a_window() {
-        let gate = Gate::new(16);
+        let gate = Concurrency::new(16);
         let slots: Vec<_> = (0..16).map(|_| gate.try_enter().unwrap()).collect();
         for slot in slots {
             slot.settle(None, Some(ErrorKind::Throttled));
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_refused_for_ever_does_not_slow_the_others() {
-        let gate = Gate::new(16);
+        let gate = Concurrency::new(16);
         let (held, other) = (Key::from("held"), Key::from("other"));
         let refuse = async |key: &Key, part| gate.enter().await.settle(Some((key, part)), Some(ErrorKind::Throttled));
         refuse(&held, 0).await;
@@ -234,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn permits_neither_leak_nor_multiply() {
-        let gate = Gate::new(8);
+        let gate = Concurrency::new(8);
         let slots: Vec<_> = (0..8).map(|_| gate.try_enter().unwrap()).collect();
         gate.throttled(0, None);
         gate.set_max(2);
@@ -247,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_failures_change_nothing() {
-        let gate = Gate::new(4);
+        let gate = Concurrency::new(4);
         gate.enter().await.settle(None, Some(ErrorKind::Unavailable));
         drop(gate.enter().await);
         assert_eq!(gate.current(), 4);
