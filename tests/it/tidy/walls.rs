@@ -1,7 +1,7 @@
 //! Who may name whom: between members by their manifests, which the compiler then holds them to, and inside
 //! a member by the paths in its source.
 
-use super::{Complaint, Source, expect_none, fires, hold, members, passes, read};
+use super::{Complaint, SOURCES, Source, expect_none, fires, hold, members, passes, read};
 
 /// Which members each member may name; the root package may name all.
 const MEMBERS: [(&str, &[&str]); 8] = [
@@ -45,6 +45,12 @@ const INSIDE: [(&str, &[&[&str]]); 4] = [
     ("crates/ledger/src/", &[&["migrate_core", "plan"]]),
     // A cutover's steps ask the engine through a hand.
     ("crates/engine/src/cutover/", &[&["migrate_ledger"], &["crate", "survey"]]),
+];
+
+/// Crates that only the files of one folder of a member may name, of all the member's files.
+const ONLY_IN: [(&str, &str, &[&str]); 1] = [
+    // The rest of the S3 client sees plain requests and answers, so that it runs on more than one way to speak.
+    ("crates/aws/src/", "crates/aws/src/s3/wire/sdk/", &["aws_*", "hyper_util", "http_body_util"]),
 ];
 
 pub(super) fn is_like(name: &str, pattern: &str) -> bool {
@@ -112,6 +118,19 @@ fn inside(source: &Source) -> Vec<Complaint> {
     breaches.map(|path| source.complaint(path.line, format!("must not name {}", path.shown()))).collect()
 }
 
+/// Files outside a folder do not name what only its files may.
+fn outside(source: &Source) -> Vec<Complaint> {
+    let mut found = Vec::new();
+    for (member, folder, crates) in ONLY_IN {
+        if !source.path.starts_with(member) || source.path.starts_with(folder) {
+            continue;
+        }
+        let named = source.paths.iter().filter(|path| crates.iter().any(|name| is_like(&path.parts[0], name)));
+        found.extend(named.map(|path| source.complaint(path.line, format!("only {folder} may name {}", path.shown()))));
+    }
+    found
+}
+
 #[test]
 fn members_name_only_what_they_may() {
     let workspace = workspace();
@@ -129,6 +148,12 @@ fn members_name_only_what_they_may() {
 #[test]
 fn files_keep_to_the_walls_inside_their_member() {
     hold(inside);
+    hold(outside);
+    for (_, folder, crates) in ONLY_IN {
+        let within: Vec<_> = SOURCES.iter().filter(|source| source.path.starts_with(folder)).collect();
+        let is_named = |name| within.iter().flat_map(|source| &source.paths).any(|path| is_like(&path.parts[0], name));
+        assert!(crates.iter().all(|name| is_named(name)), "{folder} no longer names all of {crates:?}");
+    }
 }
 
 #[track_caller]
@@ -185,4 +210,14 @@ fn a_breach_of_a_wall_inside_a_member_is_seen() {
     passes(inside, "crates/store/src/file/mod.rs", "// migrate_core::plan\nuse migrate_core::model::Key;");
     let test = "#[cfg(test)]\nmod tests {\n    use migrate_core::plan::Plan;\n}";
     passes(inside, "crates/store/src/file/mod.rs", test);
+}
+
+#[test]
+fn a_use_of_the_sdk_outside_its_folder_is_seen() {
+    fires(outside, "crates/aws/src/s3/store.rs", "use aws_sdk_s3::types::Tag;", 1);
+    fires(outside, "crates/aws/src/s3/wire/plain.rs", "\nstruct A(aws_sdk_s3::primitives::ByteStream);", 2);
+    fires(outside, "crates/aws/src/s3/wire/mod.rs", "use ::aws_smithy_runtime_api as smithy;", 1);
+    fires(outside, "crates/aws/src/s3/error.rs", "fn f() { g!(hyper_util::client::legacy::Error); }", 1);
+    passes(outside, "crates/aws/src/s3/wire/sdk/mod.rs", "use aws_sdk_s3::Client;");
+    passes(outside, "crates/aws/src/s3/store.rs", "use super::wire::sdk::Sdk; // aws_sdk_s3");
 }

@@ -2,15 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_s3::{
-    operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
-    primitives::DateTime,
-    types::{ChecksumType, ObjectLockLegalHoldStatus, ServerSideEncryption, StorageClass, Tag, Tagging},
-};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
+use super::{error::Operation, wire::plain::Shown};
 use migrate_core::model::{Sha256, Token};
-use migrate_store::{Checksums, Head, Header, Properties};
+use migrate_store::{Checksums, ErrorKind, Head, Header, MetadataForm, Properties, Result};
 
 /// An `ETag` without its quotes, which listings of some servers leave out.
 pub(super) fn bare_tag(tag: Option<&str>) -> Box<str> {
@@ -25,13 +21,8 @@ pub(super) fn quoted(tag: &str) -> String {
 /// The version token of a listing, HEAD or GET.
 ///
 /// Times are cut to seconds: HEAD and GET show no finer, some servers' listings do.
-pub(super) fn token(size: u64, tag: Option<&str>, modified: Option<&DateTime>) -> Token {
-    Token { size, tag: bare_tag(tag), modified_s: modified.map(DateTime::secs) }
-}
-
-/// A size from the SDK's signed number; `None` if the answer has none.
-pub(super) fn size(length: Option<i64>) -> Option<u64> {
-    length.and_then(|length| u64::try_from(length).ok())
+pub(super) fn token(size: u64, tag: Option<&str>, modified_s: Option<i64>) -> Token {
+    Token { size, tag: bare_tag(tag), modified_s }
 }
 
 /// The MD5 in an `ETag`, if it may be one: 32 hexadecimal digits, for an object whose encryption leaves it so.
@@ -43,8 +34,8 @@ pub(super) fn md5_of_tag(tag: &str) -> Option<[u8; 16]> {
 }
 
 /// A base64 checksum of exactly `N` bytes. Composite ones carry a `-parts` suffix and are left out.
-fn checksum<const N: usize>(text: Option<&str>, kind: Option<&ChecksumType>) -> Option<[u8; N]> {
-    if kind == Some(&ChecksumType::Composite) {
+fn checksum<const N: usize>(text: Option<&str>, is_composite: bool) -> Option<[u8; N]> {
+    if is_composite {
         return None;
     }
     BASE64_STANDARD.decode(text?).ok()?.try_into().ok()
@@ -55,75 +46,66 @@ pub(super) fn crc64_header(crc: u64) -> String {
     BASE64_STANDARD.encode(crc.to_be_bytes())
 }
 
-/// Reads the same fields from the two outputs, which are different types in the SDK.
-macro_rules! head_from {
-    ($output:expr, $size:expr) => {{
-        let output = $output;
-        let token = token($size, output.e_tag(), output.last_modified());
-        let kind = output.checksum_type();
-        let hides_md5 = matches!(
-            output.server_side_encryption(),
-            Some(ServerSideEncryption::AwsKms | ServerSideEncryption::AwsKmsDsse)
-        ) || output.sse_customer_algorithm().is_some();
-        let checksums = Checksums {
-            crc64nvme: checksum(output.checksum_crc64_nvme(), kind).map(u64::from_be_bytes),
-            sha256: checksum(output.checksum_sha256(), kind).map(Sha256),
-            md5: if hides_md5 { None } else { md5_of_tag(&token.tag) },
-        };
-        let headers = [
-            (Header::CacheControl, output.cache_control()),
-            (Header::ContentDisposition, output.content_disposition()),
-            (Header::ContentEncoding, output.content_encoding()),
-            (Header::ContentLanguage, output.content_language()),
-            (Header::ContentType, output.content_type()),
-            (Header::Expires, output.expires_string()),
-        ];
-        Head {
-            properties: Properties {
-                headers: present(headers),
-                metadata: metadata(output.metadata()),
-                tags: BTreeMap::new(),
-            },
-            tag_count: output.tag_count().and_then(|count| u32::try_from(count).ok()),
-            checksums,
-            part_size: None,
-            left_behind: left_behind([
-                // Present, but not shown as a header.
-                ("metadata", output.missing_meta().is_some_and(|count| count > 0)),
-                ("redirect", output.website_redirect_location().is_some()),
-                ("object-lock", output.object_lock_mode().is_some()),
-                ("object-lock", output.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On)),
-                ("storage-class", output.storage_class().is_some_and(|class| *class != StorageClass::Standard)),
-            ]),
-            archived: matches!(output.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive)),
-            token,
-        }
-    }};
+/// The head from the headers of an answer, for an object of `size` bytes.
+pub(super) fn head_of(shown: Shown, size: u64) -> Head {
+    let token = token(size, shown.tag.as_deref(), shown.modified_s);
+    let class = shown.storage_class.as_deref();
+    let hides_md5 = matches!(shown.encryption.as_deref(), Some("aws:kms" | "aws:kms:dsse")) || shown.has_customer_key;
+    let checksums = Checksums {
+        crc64nvme: checksum(shown.crc64nvme.as_deref(), shown.is_composite).map(u64::from_be_bytes),
+        sha256: checksum(shown.sha256.as_deref(), shown.is_composite).map(Sha256),
+        md5: if hides_md5 { None } else { md5_of_tag(&token.tag) },
+    };
+    Head {
+        tag_count: shown.tag_count,
+        checksums,
+        part_size: None,
+        left_behind: left_behind([
+            // Present, but not shown as a header.
+            ("metadata", shown.hides_metadata),
+            ("redirect", shown.redirects),
+            ("object-lock", shown.is_retained),
+            ("object-lock", shown.has_legal_hold),
+            ("storage-class", class.is_some_and(|class| class != "STANDARD")),
+        ]),
+        archived: shown.is_archived || matches!(class, Some("GLACIER" | "DEEP_ARCHIVE")),
+        properties: Properties { headers: shown.headers, metadata: metadata(shown.metadata), tags: BTreeMap::new() },
+        token,
+    }
 }
 
 fn left_behind<const N: usize>(found: [(&'static str, bool); N]) -> Vec<&'static str> {
     found.into_iter().filter_map(|(name, there)| there.then_some(name)).collect()
 }
 
-/// The head from a HEAD. `None` without a size: such an answer must not pass for an empty object.
-pub(super) fn head_of(output: &HeadObjectOutput) -> Option<Head> {
-    let mut head = head_from!(output, size(output.content_length())?);
-    // An archive tier of a class whose objects are otherwise readable at once.
-    head.archived |= output.archive_status().is_some();
-    Some(head)
+fn metadata(metadata: HashMap<String, String>) -> BTreeMap<String, String> {
+    metadata.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }
 
-/// The head from a GET of an object of `size` bytes.
-pub(super) fn head_of_get(output: &GetObjectOutput, size: u64) -> Head {
-    head_from!(output, size)
+/// The `Content-Type` to write. If the source has none, it is the one that means "unspecified". If it were left
+/// out, it could be sent with a body and not with the begin of an upload, and the server would guess.
+pub(super) fn content_type(properties: &Properties) -> &str {
+    properties.headers.get(&Header::ContentType).map_or("application/octet-stream", String::as_str)
 }
 
-fn present<const N: usize>(headers: [(Header, Option<&str>); N]) -> BTreeMap<Header, String> {
-    headers.into_iter().filter_map(|(header, value)| Some((header, value?.to_owned()))).collect()
-}
-
-fn metadata(metadata: Option<&HashMap<String, String>>) -> BTreeMap<String, String> {
-    metadata.into_iter().flatten().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
+/// User metadata as headers; an error if a client would read something else there.
+pub(super) fn sent_metadata(
+    properties: &Properties,
+    form: MetadataForm,
+    operation: Operation<'_>,
+) -> Result<Option<HashMap<String, String>>> {
+    if properties.metadata.is_empty() {
+        return Ok(None);
+    }
+    let sent = properties.metadata.iter().map(|(name, value)| {
+        let unread = || {
+            let detail = format!("it does not show the metadata {name:?} as it is, which is not ASCII");
+            operation.error(ErrorKind::Unsupported, detail)
+        };
+        let sent = form.sent(value).ok_or_else(unread)?;
+        Ok((name.clone(), sent.into_owned()))
+    });
+    sent.collect::<Result<_>>().map(Some)
 }
 
 /// Tags in the form of the `x-amz-tagging` header: a query string.
@@ -134,14 +116,6 @@ pub(super) fn tagging_header(tags: &BTreeMap<String, String>) -> Option<String> 
     let pairs: Vec<_> =
         tags.iter().map(|(name, value)| format!("{}={}", percent_encode(name), percent_encode(value))).collect();
     Some(pairs.join("&"))
-}
-
-/// Tags in the form of `PutObjectTagging`.
-pub(super) fn tagging(tags: &BTreeMap<String, String>) -> Tagging {
-    let tag = |(name, value): (&String, &String)| {
-        Tag::builder().key(name).value(value).build().expect("a tag with its name and value is complete")
-    };
-    Tagging::builder().set_tag_set(Some(tags.iter().map(tag).collect())).build().expect("a set of tags is complete")
 }
 
 fn percent_encode(text: &str) -> String {
@@ -195,9 +169,9 @@ mod tests {
     #[test]
     fn only_a_full_object_checksum_counts() {
         let crc = crc64_header(7);
-        assert_eq!(checksum(Some(&crc), None).map(u64::from_be_bytes), Some(7));
-        assert_eq!(checksum::<8>(Some(&crc), Some(&ChecksumType::Composite)), None);
-        assert_eq!(checksum::<8>(Some("bad"), None), None);
+        assert_eq!(checksum(Some(&crc), false).map(u64::from_be_bytes), Some(7));
+        assert_eq!(checksum::<8>(Some(&crc), true), None);
+        assert_eq!(checksum::<8>(Some("bad"), false), None);
     }
 
     #[test]

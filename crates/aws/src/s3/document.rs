@@ -5,8 +5,8 @@
 //! frame it well, so HTTP does not tell either. A listing cut in the middle would pass for its end: the missing
 //! keys would never be copied, and would be deleted at targets that already hold them.
 //!
-//! So every answer of every operation goes through [`WholeAnswers`], which the client holds, not through a check
-//! that each operation would have to remember. An answer is
+//! So every answer of every operation goes through [`check`], called where answers come in (`wire/sdk/whole.rs`) and
+//! not by each operation, which would have to remember it. An answer is
 //!
 //! - **whole**: one well-formed document of at most [`ANSWER_BYTES_MAX`] up to the closing tag of its root, and
 //!   nothing but white space behind it;
@@ -17,16 +17,6 @@
 //! Anything else is an error that may pass. Answers without XML are left alone: bodies of objects, which stream,
 //! and answers of status and headers.
 
-use aws_sdk_s3::{
-    config::{
-        ConfigBag, Intercept, RuntimeComponents,
-        interceptors::{AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextMut},
-    },
-    error::BoxError,
-    primitives::SdkBody,
-};
-use aws_smithy_runtime_api::client::orchestrator::Metadata;
-use http_body_util::Limited;
 use quick_xml::{
     Reader,
     events::{BytesRef, BytesStart, Event},
@@ -36,53 +26,10 @@ use migrate_store::ErrorKind;
 
 /// The longest accepted answer, bodies of objects aside. A page of 1,000 keys of 1,024 bytes, each byte escaped, is
 /// below 7 MiB.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
-
-/// Checks every answer of a client. Its errors hold an [`Unsound`].
-#[derive(Debug)]
-pub(super) struct WholeAnswers;
-
-impl Intercept for WholeAnswers {
-    fn name(&self) -> &'static str {
-        "WholeAnswers"
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _components: &RuntimeComponents,
-        config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let response = context.response_mut();
-        let streams = response.status().is_success() && operation(config) == "GetObject";
-        if !streams {
-            let body = std::mem::replace(response.body_mut(), SdkBody::taken());
-            *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, ANSWER_BYTES_MAX));
-        }
-        Ok(())
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let response = context.response();
-        // A body that could not be read is no answer at all; the SDK's error says so.
-        let Some(body) = response.body().bytes() else { return Ok(()) };
-        check(operation(config), response.status().is_success(), body)?;
-        Ok(())
-    }
-}
-
-/// The current operation, by its S3 name.
-fn operation(config: &ConfigBag) -> &str {
-    config.load::<Metadata>().map_or("", Metadata::name)
-}
+pub(super) const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Why an answer is not believed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{detail}")]
 pub(super) struct Unsound {
     /// [`ErrorKind::Unavailable`] for an answer that is not whole, [`ErrorKind::Garbled`] for an unexpected one.
@@ -225,8 +172,13 @@ fn answer(operation: &str) -> Answer {
     })
 }
 
+/// Whether the body of an answer is that of an object, which streams and is no document.
+pub(super) fn streams(operation: &str, success: bool) -> bool {
+    success && operation == "GetObject"
+}
+
 /// Checks the body of an answer; `success` is whether the status is one.
-fn check(operation: &str, success: bool, body: &[u8]) -> Result<(), Unsound> {
+pub(super) fn check(operation: &str, success: bool, body: &[u8]) -> Result<(), Unsound> {
     let shape = match answer(operation) {
         // For an error without a body, the status says what it is.
         _ if !success && body.is_empty() => return Ok(()),

@@ -3,14 +3,10 @@
 //! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; compatible servers mostly keep to
 //! them. A HEAD has no body and so no code: there the status must suffice.
 
-use std::error::Error;
-
-use aws_sdk_s3::{
-    config::http::HttpResponse,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+use super::{
+    document::Unsound,
+    wire::plain::{Failed, Refused},
 };
-
-use super::document::Unsound;
 use migrate_store::{ErrorKind, Retry, StoreError};
 
 /// A HEAD with an expired token is 400 like a GET, but without the body that would say `ExpiredToken`:
@@ -53,97 +49,74 @@ impl Operation<'_> {
         self.maybe_done(self.error(ErrorKind::TimedOut, format!("no answer within {seconds} s")))
     }
 
-    /// The meaning of an error of the SDK.
-    pub(super) fn failed<E>(&self, error: SdkError<E, HttpResponse>) -> StoreError
-    where
-        E: Error + ProvideErrorMetadata + Send + Sync + 'static,
-    {
-        match &error {
-            SdkError::ServiceError(service) => {
-                let status = service.raw().status().as_u16();
-                let code = service.err().code().unwrap_or_default();
-                let region = service.raw().headers().get("x-amz-bucket-region");
-                let is_bare = code.is_empty() && service.raw().body().bytes().is_some_and(<[u8]>::is_empty);
-                let message = service.err().message();
-                let kind = if elsewhere(status, code, message, region) {
-                    ErrorKind::WrongRegion
-                } else {
-                    kind_of(status, code)
-                };
-                let mut detail = describe(status, code, message, region);
-                if status == 400 && is_bare && region.is_none() {
-                    detail.push_str(BARE_400);
-                }
-                if code == "InvalidObjectState" {
-                    detail.push_str(ARCHIVED);
-                }
-                let answer = self.error(kind, detail);
-                // A 200 without success is an error inside, or an answer that the SDK cannot read.
-                if status >= 500 || status == 200 { self.maybe_done(answer) } else { answer }
+    /// The meaning of a request without a success.
+    pub(super) fn failed(&self, failed: Failed) -> StoreError {
+        match failed {
+            Failed::Refused(refused) => self.refused(&refused),
+            Failed::Unsound(status, body, unsound) => self.unsound(status, &body, &unsound),
+            Failed::Unread(cause) => {
+                let detail = "the answer could not be read to its end, or is too long";
+                self.maybe_done(self.error(ErrorKind::Unavailable, detail).because(cause))
             }
-            SdkError::ResponseError(answer) => {
-                let (status, body) = (answer.raw().status(), answer.raw().body().bytes().unwrap_or_default());
-                let Some(unsound) = cause::<Unsound>(&error) else {
-                    let detail = "the answer could not be read to its end, or is too long";
-                    return self.maybe_done(self.error(ErrorKind::Unavailable, detail).because(error));
-                };
-                let kind = match status.as_u16() {
-                    _ if status.is_success() => unsound.kind,
-                    // A request that does not even reach S3 under this key is refused: no object is gone.
-                    404 if self.writes && unsound.foreign => ErrorKind::Other,
-                    code => kind_of_unsound(code, unsound),
-                };
-                let mut detail = unsound.to_string();
-                if !status.is_success() {
-                    detail = format!("HTTP status {}, and {detail}", status.as_u16());
-                }
-                if unsound.foreign {
-                    detail.push_str(mismatch(&String::from_utf8_lossy(body)).unwrap_or(FOREIGN));
-                }
-                let answer = self.error(kind, detail);
-                if kind.retry() == Retry::Permanent { answer } else { self.maybe_done(answer) }
+            Failed::TimedOut(cause) => {
+                self.maybe_done(self.error(ErrorKind::TimedOut, "no answer in time").because(cause))
             }
-            SdkError::TimeoutError(_) => {
-                self.maybe_done(self.error(ErrorKind::TimedOut, "no answer in time").because(error))
+            Failed::NotMade(cause) => self.error(ErrorKind::Other, "the request cannot be made").because(cause),
+            Failed::NoCredentials(root) => self.error(ErrorKind::Credentials, format!("no credentials: {root}")),
+            Failed::NoConnection(root, cause) => {
+                let hint = mismatch(&root).unwrap_or_default();
+                self.error(ErrorKind::Unreachable, format!("no connection: {root}{hint}")).because(cause)
             }
-            SdkError::ConstructionFailure(_) => {
-                self.error(ErrorKind::Other, "the request cannot be made").because(error)
+            Failed::Broke(root, cause) => {
+                let hint = mismatch(&root).unwrap_or_default();
+                let detail = format!("the connection broke: {root}{hint}");
+                self.maybe_done(self.error(ErrorKind::Unavailable, detail).because(cause))
             }
-            SdkError::DispatchFailure(_) => self.not_answered(error),
-            _ => self.maybe_done(self.error(ErrorKind::Other, DisplayErrorContext(&error).to_string())),
+            Failed::Other(detail) => self.maybe_done(self.error(ErrorKind::Other, detail)),
         }
     }
 
-    /// No answer: no credentials, no connection, or a broken connection.
-    fn not_answered(&self, error: impl Error + Send + Sync + 'static) -> StoreError {
-        let identity = cause::<aws_credential_types::provider::error::CredentialsError>(&error).is_some();
-        let connecting = cause::<hyper_util::client::legacy::Error>(&error)
-            .is_some_and(hyper_util::client::legacy::Error::is_connect);
-        let root = causes(&error).last().map(ToString::to_string).unwrap_or_default();
-        if identity {
-            return self.error(ErrorKind::Credentials, format!("no credentials: {root}"));
+    /// The meaning of a whole answer that is no success.
+    fn refused(&self, refused: &Refused) -> StoreError {
+        let Refused { status, code, message, region, is_bare } = refused;
+        let (status, message, region) = (*status, message.as_deref(), region.as_deref());
+        let kind =
+            if elsewhere(status, code, message, region) { ErrorKind::WrongRegion } else { kind_of(status, code) };
+        let mut detail = describe(status, code, message, region);
+        if status == 400 && *is_bare && region.is_none() {
+            detail.push_str(BARE_400);
         }
-        let hint = mismatch(&root).unwrap_or_default();
-        if connecting {
-            return self.error(ErrorKind::Unreachable, format!("no connection: {root}{hint}")).because(error);
+        if code == "InvalidObjectState" {
+            detail.push_str(ARCHIVED);
         }
-        let detail = format!("the connection broke: {root}{hint}");
-        self.maybe_done(self.error(ErrorKind::Unavailable, detail).because(error))
+        let answer = self.error(kind, detail);
+        // A 200 without success is an error inside, or an answer that cannot be read.
+        if status >= 500 || status == 200 { self.maybe_done(answer) } else { answer }
+    }
+
+    /// The meaning of an answer that S3 does not give.
+    fn unsound(&self, status: u16, body: &[u8], unsound: &Unsound) -> StoreError {
+        let is_success = (200..300).contains(&status);
+        let kind = match status {
+            _ if is_success => unsound.kind,
+            // A request that does not even reach S3 under this key is refused: no object is gone.
+            404 if self.writes && unsound.foreign => ErrorKind::Other,
+            status => kind_of_unsound(status, unsound),
+        };
+        let mut detail = unsound.to_string();
+        if !is_success {
+            detail = format!("HTTP status {status}, and {detail}");
+        }
+        if unsound.foreign {
+            detail.push_str(mismatch(&String::from_utf8_lossy(body)).unwrap_or(FOREIGN));
+        }
+        let answer = self.error(kind, detail);
+        if kind.retry() == Retry::Permanent { answer } else { self.maybe_done(answer) }
     }
 
     fn maybe_done(&self, error: StoreError) -> StoreError {
         if self.writes { error.with_unknown_outcome() } else { error }
     }
-}
-
-/// An error and its causes, outermost first.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
-}
-
-/// The first cause of type `T`.
-fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    causes(error).find_map(|error| error.downcast_ref())
 }
 
 /// The hint for a text that says that the two ends do not fit together.
@@ -249,33 +222,26 @@ fn kind_of(status: u16, code: &str) -> ErrorKind {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_s3::{error::ErrorMetadata, operation::head_object::HeadObjectError, primitives::SdkBody};
-
     use super::*;
 
-    fn failed(status: u16, code: Option<&str>, body: &'static str, region: Option<&'static str>) -> StoreError {
-        let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
-        if let Some(region) = region {
-            response.headers_mut().insert("x-amz-bucket-region", region);
-        }
-        let meta = match code {
-            Some(code) => ErrorMetadata::builder().code(code).build(),
-            None => ErrorMetadata::builder().build(),
-        };
-        let operation = Operation { name: "look at", location: "s3://b", writes: false };
-        operation.failed(SdkError::service_error(HeadObjectError::generic(meta), response))
+    const LOOK: Operation<'_> = Operation { name: "look at", location: "s3://b", writes: false };
+    const WRITE: Operation<'_> = Operation { name: "write", location: "s3://b", writes: true };
+
+    fn failed(status: u16, code: &str, is_bare: bool, region: Option<&str>) -> StoreError {
+        let (code, region) = (code.to_owned(), region.map(ToOwned::to_owned));
+        LOOK.failed(Failed::Refused(Refused { status, code, region, is_bare, message: None }))
     }
 
     #[test]
     fn expired_credentials_are_told_where_the_answer_tells() {
-        assert_eq!(failed(400, Some("ExpiredToken"), "<Error/>", None).kind(), ErrorKind::Credentials);
-        for (body, region, kind, hints) in [
+        assert_eq!(failed(400, "ExpiredToken", false, None).kind(), ErrorKind::Credentials);
+        for (is_bare, region, kind, hints) in [
             // The outcome is uncertain.
-            ("", None, ErrorKind::Other, true),
-            ("<html>bad request</html>", None, ErrorKind::Other, false),
-            ("", Some("eu-central-1"), ErrorKind::WrongRegion, false),
+            (true, None, ErrorKind::Other, true),
+            (false, None, ErrorKind::Other, false),
+            (true, Some("eu-central-1"), ErrorKind::WrongRegion, false),
         ] {
-            let error = failed(400, None, body, region);
+            let error = failed(400, "", is_bare, region);
             assert_eq!(error.kind(), kind, "{error}");
             assert_eq!(error.to_string().contains("expired"), hints, "{error}");
         }
@@ -293,7 +259,7 @@ mod tests {
     #[test]
     fn a_wrong_region_is_told_from_other_refusals() {
         for (status, code, region) in [(301, "PermanentRedirect", None), (400, "", Some("eu-central-1"))] {
-            let error = failed(status, Some(code).filter(|code| !code.is_empty()), "", region);
+            let error = failed(status, code, false, region);
             assert_eq!(error.kind(), ErrorKind::WrongRegion, "{error}");
             assert!(error.kind().mend().unwrap().contains("region"));
             assert!(region.is_none_or(|region| error.to_string().contains(region)), "{error}");
@@ -329,11 +295,8 @@ mod tests {
 
     #[test]
     fn an_unsound_answer_says_what_is_wrong_with_it() {
-        let operation = Operation { name: "list", location: "s3://b", writes: true };
-        let answer = |status: u16, foreign, body: &'static str| {
-            let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
-            operation.failed(SdkError::<HeadObjectError, _>::response_error(unsound(foreign), response))
-        };
+        let answer =
+            |status: u16, foreign, body: &str| WRITE.failed(Failed::Unsound(status, body.into(), unsound(foreign)));
         let cut = answer(200, false, "<ListBucketResult>");
         assert_eq!((cut.kind(), cut.outcome_unknown()), (ErrorKind::Unavailable, true));
         assert_eq!(cut.detail(), "the answer is not one whole XML document");
@@ -341,6 +304,33 @@ mod tests {
         assert_eq!(plain.kind(), ErrorKind::Other);
         assert!(plain.detail().starts_with("HTTP status 400, and") && plain.detail().ends_with("in the endpoint"));
         assert!(answer(200, true, "<html/>").detail().contains("no S3 server"));
+    }
+
+    /// Whether a write may have happened decides whether it may be repeated.
+    #[test]
+    fn only_what_was_never_sent_or_was_refused_has_a_known_outcome() {
+        let cause = || "cause".into();
+        let refused = |status| Failed::Refused(Refused { status, ..Refused::default() });
+        for (failure, kind, unknown) in [
+            (refused(403), ErrorKind::Denied, false),
+            (refused(412), ErrorKind::Precondition, false),
+            (refused(200), ErrorKind::Garbled, true),
+            (refused(500), ErrorKind::Unavailable, true),
+            (refused(503), ErrorKind::Throttled, true),
+            (Failed::Unsound(404, b"no".into(), unsound(true)), ErrorKind::Other, false),
+            (Failed::Unsound(404, b"<E".into(), unsound(false)), ErrorKind::Unavailable, true),
+            (Failed::Unread(cause()), ErrorKind::Unavailable, true),
+            (Failed::TimedOut(cause()), ErrorKind::TimedOut, true),
+            (Failed::NotMade(cause()), ErrorKind::Other, false),
+            (Failed::NoCredentials("none".into()), ErrorKind::Credentials, false),
+            (Failed::NoConnection("refused".into(), cause()), ErrorKind::Unreachable, false),
+            (Failed::Broke("reset".into(), cause()), ErrorKind::Unavailable, true),
+            (Failed::Other("new".into()), ErrorKind::Other, true),
+        ] {
+            let said = format!("{failure:?}");
+            let error = WRITE.failed(failure);
+            assert_eq!((error.kind(), error.outcome_unknown()), (kind, unknown), "{said}");
+        }
     }
 
     #[test]

@@ -6,12 +6,11 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use aws_sdk_s3::types::{EncodingType, Object};
 
 use super::{
     convert::{percent_decode, token},
     scratch::is_scratch,
-    wire::Wire,
+    wire::{Wire, plain::ListedObject},
 };
 use migrate_core::model::{Key, KeyRange};
 use migrate_store::{Entry, ErrorKind, Listing, Result};
@@ -51,20 +50,20 @@ impl S3Listing {
         }
     }
 
-    fn entry(&self, object: &Object, encoded: bool) -> Result<Entry> {
+    fn entry(&self, object: &ListedObject, is_encoded: bool) -> Result<Entry> {
         let operation = self.wire.reads("list");
-        let raw = object.key().unwrap_or_default();
-        let full = if encoded { percent_decode(raw) } else { Some(raw.to_owned()) };
+        let raw = object.key.as_deref().unwrap_or_default();
+        let full = if is_encoded { percent_decode(raw) } else { Some(raw.to_owned()) };
         let Some(full) = full else {
             return Err(operation.error(ErrorKind::Other, "a listed key cannot be decoded").on(&Key::new(raw)));
         };
         let Some(key) = full.strip_prefix(&*self.wire.prefix) else {
             return Err(operation.error(ErrorKind::Other, "a listed key is not under the prefix").on(&Key::new(full)));
         };
-        let Some(size) = object.size().and_then(|size| u64::try_from(size).ok()) else {
+        let Some(size) = object.size else {
             return Err(operation.error(ErrorKind::Garbled, "a listed key has no size").on(&Key::new(key)));
         };
-        let token = token(size, object.e_tag(), object.last_modified());
+        let token = token(size, object.tag.as_deref(), object.modified_s);
         Ok(Entry { key: Key::new(key), token, problem: None })
     }
 }
@@ -81,9 +80,8 @@ impl Listing for S3Listing {
                 }
                 Position::Token(token) => self.wire.list(None, Some(token.clone())).await?,
             };
-            let encoded = page.encoding_type() == Some(&EncodingType::Url);
-            let mut entries =
-                page.contents().iter().map(|object| self.entry(object, encoded)).collect::<Result<Vec<_>>>()?;
+            let entry = |object| self.entry(object, page.is_encoded);
+            let mut entries = page.entries.iter().map(entry).collect::<Result<Vec<_>>>()?;
             let mut last = self.last.as_ref();
             for Entry { key, .. } in &entries {
                 if last.is_some_and(|last| last >= key) {
@@ -97,10 +95,10 @@ impl Listing for S3Listing {
             let reached_end = entries.last().is_some_and(|entry| beyond(&entry.key));
             entries.retain(|entry| !beyond(&entry.key));
 
-            self.position = match (page.is_truncated(), page.next_continuation_token()) {
+            self.position = match (page.follows, page.next) {
                 _ if reached_end => Position::End,
                 (Some(false), _) => Position::End,
-                (Some(true), Some(token)) if !self.passed.contains(token) => Position::Token(token.to_owned()),
+                (Some(true), Some(token)) if !self.passed.contains(&token) => Position::Token(token),
                 _ => {
                     let detail = "a page does not say whether more follows, or not where it goes on";
                     return Err(self.wire.reads("list").error(ErrorKind::Garbled, detail));

@@ -3,10 +3,10 @@
 //! # Layout
 //!
 //! [`store`] is the [`ObjectStore`](migrate_store::ObjectStore) over all the others, with the cold path.
-//! [`client`] turns configuration into an SDK client; [`wire`] holds the hot path; [`listing`] pages
-//! through keys; [`read`] brings bytes; [`attest`] is what must be shown after a write; [`probe`]
-//! finds out what a server really does; [`scratch`] names its keys; [`counts`] says when a missing tag count
-//! means that there are no tags; [`document`] refuses answers that are not whole; [`error`] says what an answer
+//! [`client`] is the configuration; [`wire`] speaks to the server, in plain types, and [`wire::sdk`] alone knows the
+//! SDK; [`listing`] pages through keys; [`read`] brings bytes; [`attest`] is what must be shown after a write;
+//! [`probe`] finds out what a server really does; [`scratch`] names its keys; [`counts`] says when a missing tag
+//! count means that there are no tags; [`document`] refuses answers that are not whole; [`error`] says what an answer
 //! means; [`convert`] is headers to types; [`uploads`] lists and ends what was begun in parts.
 //!
 //! # What is never assumed

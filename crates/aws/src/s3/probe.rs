@@ -24,16 +24,16 @@ use std::{
     },
 };
 
-use aws_sdk_s3::{
-    operation::head_object::HeadObjectOutput,
-    types::{ChecksumMode, EncodingType},
-};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::{
     convert::{bare_tag, head_of, md5_of_tag, percent_decode, tagging_header},
-    wire::{Got, Guard, How, Wire, within},
+    wire::{
+        How, Wire,
+        plain::{Got, Guard, Shown},
+        within,
+    },
 };
 use migrate_core::{
     digest::{Body, md5},
@@ -158,7 +158,8 @@ impl Probe<'_> {
         refusals: &[ErrorKind],
     ) -> Result<Option<String>> {
         let how = How { with_crc, metadata: MetadataForm::Raw };
-        patiently(refusals, || self.wire.put(&self.key, body, properties, guard.clone(), how)).await
+        let request = || self.wire.put(&self.key, body, properties, guard.clone(), how);
+        Ok(patiently(refusals, request).await?.tag)
     }
 
     /// How metadata that is not ASCII is shown: as raw UTF-8 and as an encoded word.
@@ -179,8 +180,8 @@ impl Probe<'_> {
                 return Ok(MetadataForm::Ascii);
             }
         }
-        let (output, _) = self.read().await?;
-        let shown = |name| output.metadata().and_then(|all| all.get(name)).map(String::as_str);
+        let metadata = self.read().await?.shown.metadata;
+        let shown = |name| metadata.get(name).map(String::as_str);
         let (raw, word) = (shown("migrate-raw"), shown("migrate-word"));
         let means = |shown: Option<&str>| shown.is_some_and(|shown| MetadataForm::Words.reads_alike(shown, RAW));
         Ok(if raw == Some(RAW) && word == Some(WORD) {
@@ -224,8 +225,9 @@ impl Probe<'_> {
         if self.refuses_each_time(&self.body, properties, true, &refusals).await? {
             return Ok((false, false));
         }
-        let output = self.looked_at().await?;
-        let kept = head_of(&output).and_then(|head| head.checksums.crc64nvme) == Some(self.body.crc64nvme());
+        let shown = self.looked_at().await?;
+        let size = shown.length;
+        let kept = size.and_then(|size| head_of(shown, size).checksums.crc64nvme) == Some(self.body.crc64nvme());
         let wrong = self.body.with_crc_damaged();
         let wrong_refused =
             self.refuses_each_time(&wrong, properties, true, &[ErrorKind::Corrupt, ErrorKind::Other]).await?;
@@ -245,61 +247,41 @@ impl Probe<'_> {
         if !self.shows_tags(&unable).await? {
             return Ok(None);
         }
-        let (output, _) = self.read().await?;
+        let read = self.read().await?;
         // Some servers count on GET alone.
-        Ok(Some(output.tag_count() == Some(1) && self.looked_at().await?.tag_count() == Some(1)))
+        Ok(Some(read.shown.tag_count == Some(1) && self.looked_at().await?.tag_count == Some(1)))
     }
 
     /// Whether the scratch object has its tag.
     async fn shows_tags(&self, unable: &[ErrorKind]) -> Result<bool> {
-        let request = || {
-            let request = self
-                .wire
-                .client
-                .get_object_tagging()
-                .bucket(&*self.wire.bucket)
-                .key(self.wire.full_key(&self.key))
-                .set_expected_bucket_owner(self.wire.owner.clone());
-            within(self.wire.reads("read tags of"), 0, request.send())
-        };
-        match patiently(unable, request).await {
-            Ok(output) => Ok(output.tag_set().iter().any(|tag| tag.key() == TAG.0 && tag.value() == TAG.1)),
+        let tags = || self.wire.server.tags(self.wire.full_key(&self.key));
+        match patiently(unable, || within(self.wire.reads("read tags of"), 0, tags())).await {
+            Ok(tags) => Ok(tags.get(TAG.0).is_some_and(|value| value == TAG.1)),
             Err(error) if unable.contains(&error.kind()) || error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    async fn looked_at(&self) -> Result<HeadObjectOutput> {
-        let request = || {
-            let request = self
-                .wire
-                .client
-                .head_object()
-                .bucket(&*self.wire.bucket)
-                .key(self.wire.full_key(&self.key))
-                .set_expected_bucket_owner(self.wire.owner.clone())
-                .checksum_mode(ChecksumMode::Enabled);
-            within(self.wire.reads("look at"), 0, request.send())
-        };
-        patiently(&[], request).await
+    async fn looked_at(&self) -> Result<Shown> {
+        let look = || self.wire.server.head(self.wire.full_key(&self.key), None, true);
+        patiently(&[], || within(self.wire.reads("look at"), 0, look())).await
     }
 
     async fn head(&self) -> Result<Properties> {
-        let (output, _) = self.read().await?;
-        let mut properties = super::convert::head_of_get(&output, CONTENT.len() as u64).properties;
+        let mut properties = head_of(self.read().await?.shown, CONTENT.len() as u64).properties;
         // Some servers add headers of their own; only ours must have survived.
         properties.headers.retain(|header, _| *header == Header::ContentType);
         Ok(properties)
     }
 
-    async fn read(&self) -> Result<Got> {
+    async fn read(&self) -> Result<Got<Bytes>> {
         patiently(&[], || self.wire.get(&self.key, None, None)).await
     }
 
     /// The current tag of the scratch object, without its quotes; `None` if there is no object.
     async fn tag_now(&self) -> Result<Option<Box<str>>> {
         match self.read().await {
-            Ok((output, _)) => Ok(Some(bare_tag(output.e_tag()))),
+            Ok(read) => Ok(Some(bare_tag(read.shown.tag.as_deref()))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -307,18 +289,10 @@ impl Probe<'_> {
 
     /// Deletes one full key, once.
     async fn delete_at(&self, full_key: &str, version: Option<String>, guard: Guard) -> Result<()> {
-        let request = self
-            .wire
-            .client
-            .delete_object()
-            .bucket(&*self.wire.bucket)
-            .key(full_key)
-            .set_expected_bucket_owner(self.wire.owner.clone())
-            .set_version_id(version)
-            .set_if_match(guard.if_match);
-        match within(self.wire.writes("delete"), 0, request.send()).await {
-            Ok(output) => {
-                self.versioned.fetch_or(output.version_id().is_some(), Ordering::Relaxed);
+        let request = self.wire.server.delete(full_key.to_owned(), version, guard.if_match);
+        match within(self.wire.writes("delete"), 0, request).await {
+            Ok(version) => {
+                self.versioned.fetch_or(version.is_some(), Ordering::Relaxed);
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -333,21 +307,10 @@ impl Probe<'_> {
     /// The existing full keys under the scratch name, past a slash or not.
     async fn list(&self, slash: &str) -> Result<Vec<String>> {
         let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
-        let request = || {
-            let request = self
-                .wire
-                .client
-                .list_objects_v2()
-                .bucket(&*self.wire.bucket)
-                .prefix(&prefix)
-                .encoding_type(EncodingType::Url)
-                .set_expected_bucket_owner(self.wire.owner.clone());
-            within(self.wire.reads("list"), 0, request.send())
-        };
-        let output = patiently(&[], request).await?;
-        let encoded = output.encoding_type() == Some(&EncodingType::Url);
-        let keys = output.contents().iter().filter_map(|object| object.key());
-        Ok(keys.filter_map(|key| if encoded { percent_decode(key) } else { Some(key.to_owned()) }).collect())
+        let page = || within(self.wire.reads("list"), 0, self.wire.server.list(&prefix, None, None));
+        let page = patiently(&[], page).await?;
+        let keys = page.entries.into_iter().filter_map(|object| object.key);
+        Ok(keys.filter_map(|key| decoded(key, page.is_encoded)).collect())
     }
 
     /// Removes everything that was written, including objects that a server put under another name and leftovers of
@@ -380,34 +343,23 @@ impl Probe<'_> {
     async fn remove_versions(&self, slash: &str) -> Result<()> {
         let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
         loop {
-            let request = || {
-                let request = self
-                    .wire
-                    .client
-                    .list_object_versions()
-                    .bucket(&*self.wire.bucket)
-                    .prefix(&prefix)
-                    .encoding_type(EncodingType::Url)
-                    .set_expected_bucket_owner(self.wire.owner.clone());
-                within(self.wire.reads("list versions of"), 0, request.send())
-            };
-            let output = patiently(&[], request).await?;
-            let encoded = output.encoding_type() == Some(&EncodingType::Url);
-            let versions = output.versions().iter().map(|version| (version.key(), version.version_id()));
-            let markers = output.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
-            let named = versions.chain(markers).filter_map(|(key, version)| {
-                let key = if encoded { percent_decode(key?)? } else { key?.to_owned() };
-                Some((key, version?.to_owned()))
-            });
-            let named: Vec<_> = named.collect();
+            let page = || within(self.wire.reads("list versions of"), 0, self.wire.server.list_versions(&prefix));
+            let page = patiently(&[], page).await?;
+            let named = page.entries.into_iter();
+            let named = named.filter_map(|one| Some((decoded(one.key?, page.is_encoded)?, one.version?)));
             for (key, version) in named {
                 patiently(&[], || self.delete_at(&key, Some(version.clone()), Guard::default())).await?;
             }
-            if output.is_truncated() != Some(true) {
+            if page.follows != Some(true) {
                 return Ok(());
             }
         }
     }
+}
+
+/// A listed key; `None` if it cannot be decoded.
+fn decoded(key: String, is_encoded: bool) -> Option<String> {
+    if is_encoded { percent_decode(&key) } else { Some(key) }
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

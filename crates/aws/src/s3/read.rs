@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{S3Store, convert::head_of_get};
+use super::{S3Store, convert::head_of, wire::plain::Got};
 use migrate_core::model::{Key, Token};
 use migrate_store::{ByteRange, Checksums, ErrorKind, Read, Result, hashing};
 
@@ -49,11 +49,11 @@ impl Span {
 impl S3Store {
     /// Reads once and checks the length and the version.
     pub(super) async fn read_once(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
-        let (output, bytes) = self.wire.get(key, range, pin).await?;
+        let Got { shown, range: came, body: bytes } = self.wire.get(key, range, pin).await?;
         let operation = self.wire.reads("read");
-        let span = Span::of(output.content_range(), bytes.len() as u64)
+        let span = Span::of(came.as_deref(), bytes.len() as u64)
             .map_err(|detail| operation.error(ErrorKind::Corrupt, detail))?;
-        let mut head = head_of_get(&output, span.total);
+        let mut head = head_of(shown, span.total);
         self.tag_counts.complete(&mut head, &self.known());
         // Some servers ignore If-Match on GET; the answer itself shows the version.
         if pin.is_some_and(|pin| !pin.agrees_with(&head.token)) {

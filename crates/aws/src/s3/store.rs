@@ -1,21 +1,20 @@
 //! [`S3Store`] over reads, writes and listings, with the cold path; [`S3Client`] makes it.
 
-use super::convert::{bare_tag, crc64_header, head_of, size, tagging_header};
+use super::client::S3Config;
+use super::convert::{bare_tag, head_of, md5_of_tag, sent_metadata, tagging_header, token};
 use super::counts::TagCounts;
-use super::wire::{Guard, How, Wire, content_type, metadata, set_expires, within};
-use super::{
-    client::{self, S3Config},
-    convert, listing, probe, scratch,
-};
+use super::wire::plain::{Carried, Guard};
+use super::wire::sdk::{Sdk, connect};
+use super::wire::{How, Wire, within};
+use super::{listing, probe, scratch};
 use async_trait::async_trait;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, Tag};
 use migrate_core::{
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
 use migrate_store::{
-    BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Header, Listing, ObjectStore, Part, Proof,
-    Properties, Read, Result, StoreError, Upload, UploadTags, hashing, must_be_gone,
+    BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Proof, Properties,
+    Read, Result, StoreError, Upload, UploadTags, hashing, must_be_gone,
 };
 use std::{
     collections::BTreeMap,
@@ -31,7 +30,7 @@ pub(super) const CORRUPT: &str = "what it holds is not what was sent";
 /// A connection to one endpoint as one identity; cheap to clone, shared by all its stores.
 #[derive(Debug, Clone)]
 pub struct S3Client {
-    client: aws_sdk_s3::Client,
+    client: connect::Connected,
     config: Arc<S3Config>,
     probing: Arc<Mutex<()>>,
 }
@@ -39,7 +38,7 @@ pub struct S3Client {
 impl S3Client {
     /// Prepares the connection; sends nothing to S3 yet.
     pub async fn connect(config: S3Config) -> Result<Self> {
-        let client = client::connect(&config).await?;
+        let client = connect::connect(&config).await?;
         Ok(Self { client, config: Arc::new(config), probing: Arc::default() })
     }
 
@@ -48,10 +47,8 @@ impl S3Client {
         let site = &self.config.site;
         S3Store {
             wire: Wire {
-                client: self.client.clone(),
-                bucket: bucket.into(),
+                server: Sdk::new(self.client.clone(), bucket, self.config.expected_bucket_owner.clone()),
                 prefix: prefix.into(),
-                owner: self.config.expected_bucket_owner.clone(),
                 location: format!("s3://{site}/{bucket}/{prefix}").into(),
             },
             scratch: scratch::scratch_key(),
@@ -147,21 +144,13 @@ impl ObjectStore for S3Store {
             return Ok(None);
         }
         let operation = self.wire.reads("look at");
-        let request = |part| {
-            self.wire
-                .client
-                .head_object()
-                .bucket(&*self.wire.bucket)
-                .key(self.wire.full_key(key))
-                .set_expected_bucket_owner(self.wire.owner.clone())
-                .checksum_mode(ChecksumMode::Enabled)
-                .set_part_number(part)
-                .send()
-        };
-        let mut head = match within(operation, 0, request(None)).await {
-            Ok(output) => {
+        let look = |part| within(operation, 0, self.wire.server.head(self.wire.full_key(key), part, true));
+        let mut head = match look(None).await {
+            Ok(shown) => {
+                // Such an answer must not pass for an empty object.
                 let unsized_head = || operation.error(ErrorKind::Garbled, "the answer has no Content-Length").on(key);
-                head_of(&output).ok_or_else(unsized_head)?
+                let size = shown.length.ok_or_else(unsized_head)?;
+                head_of(shown, size)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.on(key)),
@@ -169,8 +158,8 @@ impl ObjectStore for S3Store {
         let parts = head.token.tag.rsplit_once('-').and_then(|(_, count)| count.parse::<u32>().ok());
         if parts.is_some_and(|parts| parts > 1) {
             // Some servers lack `partNumber` on HEAD, others ignore it: then the layout of the parts stays unknown.
-            if let Ok(first) = within(operation, 0, request(Some(1))).await {
-                head.part_size = size(first.content_length()).filter(|size| (1..head.token.size).contains(size));
+            if let Ok(first) = look(Some(1)).await {
+                head.part_size = first.length.filter(|size| (1..head.token.size).contains(size));
             }
         }
         self.tag_counts.complete(&mut head, &self.known());
@@ -178,21 +167,15 @@ impl ObjectStore for S3Store {
     }
 
     async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
-        let request = self
-            .wire
-            .client
-            .get_object_tagging()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(key))
-            .set_expected_bucket_owner(self.wire.owner.clone());
-        let output = match within(self.wire.reads("read tags of"), 0, request.send()).await {
-            Ok(output) => output,
+        let request = self.wire.server.tags(self.wire.full_key(key));
+        let tags = match within(self.wire.reads("read tags of"), 0, request).await {
+            Ok(tags) => tags,
             // Some servers say so that there are none.
             Err(error) if error.detail().starts_with("NoSuchTagSet") => return Ok(BTreeMap::new()),
             Err(error) => return Err(error.on(key)),
         };
         self.tag_counts.were_read();
-        Ok(output.tag_set().iter().map(|tag: &Tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
+        Ok(tags)
     }
 
     async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
@@ -213,12 +196,12 @@ impl ObjectStore for S3Store {
         for _ in 0..CORRUPT_WRITES_MAX {
             let guard = Guard::of(&condition, known.on_put());
             let how = How { with_crc: known.keeps_crc64nvme, metadata: known.metadata };
-            let tag = self
+            let written = self
                 .wire
                 .put(key, body, properties, guard, how)
                 .await
                 .map_err(|error| refused(error, &condition).on(key))?;
-            let token = self.written(key, body.size(), tag.as_deref()).await?;
+            let token = self.written(key, body.size(), written.tag.as_deref()).await?;
             // Whatever goes wrong from here on, the object may well be there.
             let proved = self.proved(known.proof, key, body, &token.tag).await;
             if proved.map_err(StoreError::with_unknown_outcome)? {
@@ -246,36 +229,15 @@ impl ObjectStore for S3Store {
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
         self.must_hold(key, "begin upload of")?;
         let known = self.known();
-        let with_crc = known.keeps_crc64nvme;
-        let metadata =
-            metadata(properties, known.metadata, self.wire.writes("begin upload of")).map_err(|error| error.on(key))?;
-        // An endpoint that drops tags may also refuse them: they are set on the finished object.
-        let tags = (known.upload_tags == UploadTags::AtBegin).then(|| tagging_header(&properties.tags)).flatten();
-        let header = |header| properties.headers.get(&header).cloned();
-        let expires = header(Header::Expires);
-        let request = self
-            .wire
-            .client
-            .create_multipart_upload()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(key))
-            .set_expected_bucket_owner(self.wire.owner.clone())
-            .set_cache_control(header(Header::CacheControl))
-            .set_content_disposition(header(Header::ContentDisposition))
-            .set_content_encoding(header(Header::ContentEncoding))
-            .set_content_language(header(Header::ContentLanguage))
-            .content_type(content_type(properties))
-            .set_metadata(metadata)
-            .set_tagging(tags)
-            .set_checksum_algorithm(with_crc.then_some(ChecksumAlgorithm::Crc64Nvme))
-            .set_checksum_type(with_crc.then_some(ChecksumType::FullObject))
-            .customize()
-            .mutate_request(move |request| set_expires(request, expires.as_deref()));
         let operation = self.wire.writes("begin upload of");
+        let metadata = sent_metadata(properties, known.metadata, operation).map_err(|error| error.on(key))?;
+        // An endpoint that drops tags may also refuse them: they are set on the finished object.
+        let tagging = (known.upload_tags == UploadTags::AtBegin).then(|| tagging_header(&properties.tags)).flatten();
+        let carried = Carried { properties, metadata, tagging };
         before.sending().await?;
-        let output = within(operation, 0, request.send()).await.map_err(|error| error.on(key))?;
-        match output.upload_id() {
-            Some(id) if !id.is_empty() => Ok(Upload { key: key.clone(), id: id.to_owned() }),
+        let request = self.wire.server.begin(self.wire.full_key(key), carried, known.keeps_crc64nvme);
+        match within(operation, 0, request).await.map_err(|error| error.on(key))? {
+            Some(id) if !id.is_empty() => Ok(Upload { key: key.clone(), id }),
             _ => Err(operation.error(ErrorKind::Other, "no upload id came back").with_unknown_outcome().on(key)),
         }
     }
@@ -283,15 +245,15 @@ impl ObjectStore for S3Store {
     async fn put_part(&self, upload: &Upload, number: u32, _offset: u64, body: &Body) -> Result<Part> {
         let known = self.known();
         for _ in 0..CORRUPT_WRITES_MAX {
-            let tag = self
+            let written = self
                 .wire
                 .put_part(upload, number, body, known.keeps_crc64nvme)
                 .await
                 .map_err(|error| error.on(&upload.key))?;
-            let tag = bare_tag(tag.as_deref());
+            let tag = bare_tag(written.tag.as_deref());
             // A part cannot be read back; `finish_upload` reads the whole if no other proof exists.
             let arrived = known.proof != Proof::Md5Tag
-                || hashing::md5(body.bytes()).await == convert::md5_of_tag(&tag).unwrap_or_default();
+                || hashing::md5(body.bytes()).await == md5_of_tag(&tag).unwrap_or_default();
             if arrived {
                 return Ok(Part { number, size: body.size(), tag: tag.into() });
             }
@@ -314,35 +276,15 @@ impl ObjectStore for S3Store {
         let known = self.known();
         let total: u64 = parts.iter().map(|part| part.size).sum();
         let guard = Guard::of(condition, known.on_finish());
-        let completed = parts
-            .iter()
-            .map(|part| {
-                CompletedPart::builder()
-                    .part_number(i32::try_from(part.number).expect("parts number to 10,000"))
-                    .e_tag(convert::quoted(&part.tag))
-                    .build()
-            })
-            .collect();
-        let request = self
-            .wire
-            .client
-            .complete_multipart_upload()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(&upload.key))
-            .set_expected_bucket_owner(self.wire.owner.clone())
-            .upload_id(&upload.id)
-            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(completed)).build())
-            .set_checksum_crc64_nvme(known.keeps_crc64nvme.then(|| crc64_header(evidence.crc64nvme)))
-            .set_checksum_type(known.keeps_crc64nvme.then_some(ChecksumType::FullObject))
-            .set_if_match(guard.if_match)
-            .set_if_none_match(guard.if_none_match);
+        let crc = known.keeps_crc64nvme.then_some(evidence.crc64nvme);
+        let request = self.wire.server.complete(self.wire.full_key(&upload.key), &upload.id, parts, crc, guard);
         // S3 joins the parts before it answers, which takes minutes for the largest objects.
-        let answer = within(self.wire.writes("finish upload of"), total, request.send()).await;
-        let output = match answer {
-            Ok(output) => output,
+        let answer = within(self.wire.writes("finish upload of"), total, request).await;
+        let written = match answer {
+            Ok(written) => written,
             Err(error) => return Err(self.wire.no_upload(upload, refused(error, condition)).await),
         };
-        let token = self.written(&upload.key, total, output.e_tag()).await?;
+        let token = self.written(&upload.key, total, written.tag.as_deref()).await?;
         if known.proof == Proof::ReadBack {
             self.read_back(&upload.key, &token, evidence).await.map_err(StoreError::with_unknown_outcome)?;
         }
@@ -351,26 +293,19 @@ impl ObjectStore for S3Store {
 
     async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
         let operation = self.wire.writes("set tags of");
-        let look = self.wire.client.head_object();
-        let look = look.bucket(&*self.wire.bucket).key(self.wire.full_key(key));
-        let look = look.set_expected_bucket_owner(self.wire.owner.clone());
+        let look = self.wire.server.head(self.wire.full_key(key), None, false);
         let changed = || operation.error(ErrorKind::Changed, "it is no longer the version that was written").on(key);
-        let shown = match within(self.wire.reads("look at"), 0, look.send()).await {
-            Ok(shown) if head_of(&shown).is_some_and(|head| pin.agrees_with(&head.token)) => shown,
-            Ok(_) => return Err(changed()),
+        let shown = match within(self.wire.reads("look at"), 0, look).await {
+            Ok(shown) => shown,
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(changed()),
             Err(error) => return Err(error.on(key)),
         };
-        let request = self
-            .wire
-            .client
-            .put_object_tagging()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(key))
-            .set_expected_bucket_owner(self.wire.owner.clone())
-            .set_version_id(shown.version_id().map(ToOwned::to_owned))
-            .tagging(convert::tagging(tags));
-        within(operation, 0, request.send()).await.map(drop).map_err(|error| error.on(key))
+        let is_pinned = |size| pin.agrees_with(&token(size, shown.tag.as_deref(), shown.modified_s));
+        if !shown.length.is_some_and(is_pinned) {
+            return Err(changed());
+        }
+        let request = self.wire.server.set_tags(self.wire.full_key(key), shown.version, tags);
+        within(operation, 0, request).await.map_err(|error| error.on(key))
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
@@ -386,15 +321,8 @@ impl ObjectStore for S3Store {
             return Ok(());
         }
         let guard = Guard::of(condition, self.known().on_delete());
-        let request = self
-            .wire
-            .client
-            .delete_object()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(key))
-            .set_expected_bucket_owner(self.wire.owner.clone())
-            .set_if_match(guard.if_match);
-        match within(self.wire.writes("delete"), 0, request.send()).await {
+        let request = self.wire.server.delete(self.wire.full_key(key), None, guard.if_match);
+        match within(self.wire.writes("delete"), 0, request).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => must_be_gone(self, "delete", key).await,
             // The condition does not hold either if the object is already gone.

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::{
-    convert::{bare_tag, size},
+    convert::bare_tag,
     error::Operation,
-    wire::{Wire, within},
+    wire::{Wire, plain::ListedPart, within},
 };
 use migrate_core::model::{Key, Timestamp};
 use migrate_store::{ErrorKind, Part, Result, Retry, StoreError, Upload};
@@ -13,14 +13,8 @@ use migrate_store::{ErrorKind, Part, Result, Retry, StoreError, Upload};
 impl Wire {
     /// Aborts an upload and drops its parts. A missing upload counts as success.
     pub(super) async fn abort_upload(&self, upload: &Upload) -> Result<()> {
-        let request = self
-            .client
-            .abort_multipart_upload()
-            .bucket(&*self.bucket)
-            .key(self.full_key(&upload.key))
-            .set_expected_bucket_owner(self.owner.clone())
-            .upload_id(&upload.id);
-        let Err(error) = within(self.writes("abort upload of"), 0, request.send()).await else { return Ok(()) };
+        let request = self.server.abort(self.full_key(&upload.key), &upload.id);
+        let Err(error) = within(self.writes("abort upload of"), 0, request).await else { return Ok(()) };
         match self.no_upload(upload, error).await {
             error if error.kind() == ErrorKind::NoUpload => Ok(()),
             error => Err(error),
@@ -50,28 +44,21 @@ impl Wire {
         let mut parts = Vec::new();
         let mut position = None;
         loop {
-            let request = self
-                .client
-                .list_parts()
-                .bucket(&*self.bucket)
-                .key(self.full_key(&upload.key))
-                .set_expected_bucket_owner(self.owner.clone())
-                .upload_id(&upload.id)
-                .set_part_number_marker(position.clone());
-            let page = within(operation, 0, request.send()).await;
+            let request = self.server.list_parts(self.full_key(&upload.key), &upload.id, position.clone());
+            let page = within(operation, 0, request).await;
             let page = match page {
                 Ok(page) => page,
                 Err(error) => return Err(self.no_upload(upload, error).await),
             };
-            for listed in page.parts() {
+            for listed in &page.entries {
                 let garbled = || operation.error(ErrorKind::Garbled, "a part has no number or no size").on(&upload.key);
                 parts.push(part(listed).ok_or_else(garbled)?);
             }
-            if page.is_truncated() != Some(true) {
+            if page.follows != Some(true) {
                 return Ok(parts);
             }
             let number = |marker: &Option<String>| marker.as_ref().and_then(|marker| marker.parse::<u32>().ok());
-            let next = page.next_part_number_marker;
+            let next = page.next;
             if number(&next).is_none() || number(&next) <= number(&position) {
                 return Err(no_end(operation).on(&upload.key));
             }
@@ -84,36 +71,27 @@ impl Wire {
         let operation = self.reads("list uploads of");
         let full_key = self.full_key(key);
         let mut uploads = Vec::new();
-        let (mut position, mut passed) = ((None, None), HashSet::new());
+        let (mut position, mut passed) = (None, HashSet::new());
         loop {
-            let request = self
-                .client
-                .list_multipart_uploads()
-                .bucket(&*self.bucket)
-                .prefix(&full_key)
-                .set_expected_bucket_owner(self.owner.clone())
-                .set_key_marker(position.0.clone())
-                .set_upload_id_marker(position.1.clone());
-            let output = within(operation, 0, request.send()).await.map_err(|error| error.on(key))?;
-            for upload in output.uploads().iter().filter(|upload| upload.key() == Some(&full_key)) {
-                let begun = upload.initiated().map(|moment| Timestamp(moment.secs() * 1000));
-                let id = upload.upload_id().unwrap_or_default().to_owned();
-                uploads.push((Upload { key: key.clone(), id }, begun));
+            let request = self.server.list_uploads(&full_key, position.clone());
+            let page = within(operation, 0, request).await.map_err(|error| error.on(key))?;
+            for upload in page.entries.into_iter().filter(|upload| upload.key.as_ref() == Some(&full_key)) {
+                let begun = upload.begun_s.map(|seconds| Timestamp(seconds * 1000));
+                uploads.push((Upload { key: key.clone(), id: upload.id.unwrap_or_default() }, begun));
             }
-            if output.is_truncated() != Some(true) {
+            if page.follows != Some(true) {
                 return Ok(uploads);
             }
-            position = (output.next_key_marker, output.next_upload_id_marker);
-            if position.0.is_none() || !passed.insert(position.clone()) {
+            position = page.next;
+            if position.is_none() || !passed.insert(position.clone()) {
                 return Err(no_end(operation).on(key));
             }
         }
     }
 }
 
-fn part(listed: &aws_sdk_s3::types::Part) -> Option<Part> {
-    let number = u32::try_from(listed.part_number()?).ok()?;
-    Some(Part { number, size: size(listed.size())?, tag: bare_tag(listed.e_tag()).into() })
+fn part(listed: &ListedPart) -> Option<Part> {
+    Some(Part { number: listed.number?, size: listed.size?, tag: bare_tag(listed.tag.as_deref()).into() })
 }
 
 fn no_end(operation: Operation<'_>) -> StoreError {

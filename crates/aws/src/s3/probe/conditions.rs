@@ -1,7 +1,7 @@
 //! Which conditions are kept, and in which form: a false one must be refused, a true one taken.
 
 use super::{Probe, REFUSALS_MIN, TRIES_MAX, afresh, patiently, plain};
-use crate::s3::wire::Guard;
+use crate::s3::wire::plain::Guard;
 use migrate_store::{ErrorKind, Honoured, IfMatch, Result, Retry};
 
 /// An `ETag` that no object has.

@@ -4,7 +4,7 @@
 //! nothing. Only if one of them does not come back are the shapes tested one by one.
 
 use super::{Probe, REFUSALS_MIN, held, patiently, plain};
-use crate::s3::wire::{Guard, How};
+use crate::s3::wire::{How, plain::Guard};
 use migrate_core::{capability::KEY_BYTES_MAX, model::Key};
 use migrate_store::{ErrorKind, KeyRules, KeyShape, MetadataForm, Result};
 

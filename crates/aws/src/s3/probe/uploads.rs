@@ -1,13 +1,15 @@
 //! What a multipart upload keeps of its begin, and how the conditions of its finish are tested.
 
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-
 use super::{CONTENT, Probe, TAG, afresh, held, patiently, plain};
 use crate::s3::{
-    convert::{bare_tag, quoted, tagging, tagging_header},
-    wire::{Guard, How, metadata, within},
+    convert::{bare_tag, sent_metadata, tagging_header},
+    wire::{
+        How,
+        plain::{Carried, Guard},
+        within,
+    },
 };
-use migrate_store::{ErrorKind, Header, MetadataForm, Properties, Result, Upload, UploadTags};
+use migrate_store::{ErrorKind, MetadataForm, Part, Properties, Result, Upload, UploadTags};
 
 /// Errors of an endpoint without tags, or of an identity without the right.
 const UNABLE: [ErrorKind; 3] = [ErrorKind::Unsupported, ErrorKind::Other, ErrorKind::Denied];
@@ -23,7 +25,7 @@ impl Probe<'_> {
     /// Writes the scratch object once; the caller handles a lost answer.
     pub(super) async fn write_once(&self, guard: Guard) -> Result<Option<String>> {
         let how = How { with_crc: false, metadata: MetadataForm::Raw };
-        self.wire.put(&self.key, &self.body, &plain(), guard, how).await
+        Ok(self.wire.put(&self.key, &self.body, &plain(), guard, how).await?.tag)
     }
 
     /// Whether multipart uploads can be begun at all.
@@ -42,18 +44,11 @@ impl Probe<'_> {
 
     async fn begin(&self, properties: &Properties) -> Result<Upload> {
         let operation = self.wire.writes("begin upload of");
-        let request = self
-            .wire
-            .client
-            .create_multipart_upload()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(&self.key))
-            .set_expected_bucket_owner(self.wire.owner.clone())
-            .set_content_type(properties.headers.get(&Header::ContentType).cloned())
-            .set_metadata(metadata(properties, MetadataForm::Ascii, operation)?)
-            .set_tagging(tagging_header(&properties.tags));
-        let output = within(operation, 0, request.send()).await?;
-        let upload = Upload { key: self.key.clone(), id: output.upload_id().unwrap_or_default().to_owned() };
+        let metadata = sent_metadata(properties, MetadataForm::Ascii, operation)?;
+        let carried = Carried { properties, metadata, tagging: tagging_header(&properties.tags) };
+        let request = self.wire.server.begin(self.wire.full_key(&self.key), carried, false);
+        let id = within(operation, 0, request).await?;
+        let upload = Upload { key: self.key.clone(), id: id.unwrap_or_default() };
         held(&self.uploads).push(upload.clone());
         Ok(upload)
     }
@@ -77,20 +72,10 @@ impl Probe<'_> {
     }
 
     async fn complete(&self, upload: &Upload, guard: Guard) -> Result<()> {
-        let tag = patiently(&[], || self.wire.put_part(upload, 1, &self.body, false)).await?;
-        let part = CompletedPart::builder().part_number(1).e_tag(quoted(&bare_tag(tag.as_deref()))).build();
-        let request = self
-            .wire
-            .client
-            .complete_multipart_upload()
-            .bucket(&*self.wire.bucket)
-            .key(self.wire.full_key(&self.key))
-            .set_expected_bucket_owner(self.wire.owner.clone())
-            .upload_id(&upload.id)
-            .multipart_upload(CompletedMultipartUpload::builder().parts(part).build())
-            .set_if_match(guard.if_match)
-            .set_if_none_match(guard.if_none_match);
-        match within(self.wire.writes("finish upload of"), CONTENT.len() as u64, request.send()).await {
+        let written = patiently(&[], || self.wire.put_part(upload, 1, &self.body, false)).await?;
+        let parts = [Part { number: 1, size: self.body.size(), tag: bare_tag(written.tag.as_deref()).into() }];
+        let request = self.wire.server.complete(self.wire.full_key(&self.key), &upload.id, &parts, None, guard);
+        match within(self.wire.writes("finish upload of"), CONTENT.len() as u64, request).await {
             Ok(_) => {}
             // Done, with an answer in a form that is not understood.
             Err(error) if error.kind() == ErrorKind::Garbled => {}
@@ -158,19 +143,9 @@ impl Probe<'_> {
 
     /// Whether tags can be set on an existing object.
     async fn sets_tags(&self, tagged: &Properties) -> Result<bool> {
-        let request = || {
-            let request = self
-                .wire
-                .client
-                .put_object_tagging()
-                .bucket(&*self.wire.bucket)
-                .key(self.wire.full_key(&self.key))
-                .set_expected_bucket_owner(self.wire.owner.clone())
-                .tagging(tagging(&tagged.tags));
-            within(self.wire.writes("set tags of"), 0, request.send())
-        };
-        match patiently(&UNABLE, request).await {
-            Ok(_) => self.shows_tags(&UNABLE).await,
+        let tag = || self.wire.server.set_tags(self.wire.full_key(&self.key), None, &tagged.tags);
+        match patiently(&UNABLE, || within(self.wire.writes("set tags of"), 0, tag())).await {
+            Ok(()) => self.shows_tags(&UNABLE).await,
             Err(error) if UNABLE.contains(&error.kind()) => Ok(false),
             Err(error) => Err(error),
         }
