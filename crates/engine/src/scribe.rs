@@ -15,7 +15,7 @@ use migrate_core::{
     model::{DatasetName, Key, KeyRange, ShardId, TargetIndex},
     shard::{self, Cursor, Tally},
 };
-use migrate_ledger::{Ledger, LedgerError, Open, Record};
+use migrate_ledger::{Fact, Ledger, LedgerError, Open, Record};
 
 /// Reports that may queue before workers wait.
 pub(crate) const REPORTS_QUEUED: usize = 256;
@@ -78,15 +78,14 @@ impl Board {
                         standing.split(*shard, at, *new);
                     }
                 }
-                Record::Failed { dataset, target, .. } => {
-                    if let Some(standing) = board.get_mut(dataset) {
-                        *standing.failed.entry(*target).or_default() += 1;
-                    }
-                }
-                Record::Waits { dataset, target, why: Open::Deferred, .. } => {
-                    if let Some(standing) = board.get_mut(dataset) {
-                        *standing.deferred.entry(*target).or_default() += 1;
-                    }
+                Record::At { dataset, target, fact, .. } => {
+                    let Some(standing) = board.get_mut(dataset) else { continue };
+                    let counted = match fact {
+                        Fact::Failed { .. } => &mut standing.failed,
+                        Fact::Waits(Open::Deferred) => &mut standing.deferred,
+                        _ => continue,
+                    };
+                    *counted.entry(*target).or_default() += 1;
                 }
                 _ => {}
             }

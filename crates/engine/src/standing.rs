@@ -437,7 +437,7 @@ async fn list_unclaimed(
     standing.unclaimed_total = rows.len() as u64;
     let next = reader.look_again.to_owned();
     standing.unclaimed.extend(rows.into_iter().take(max).map(|row| UnclaimedUpload {
-        key: reader.redactor.key(&row.upload.key).as_str().to_owned(),
+        key: reader.redactor.key(&row.key).as_str().to_owned(),
         target: standing.targets[row.target.get()].target.clone(),
         asked_for: row.upload.at.to_string(),
         upload_ids: row.upload.ids,

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    Counts, Cursor, Open, Pair, Record, Tally, Unclaimed, UploadIntent, WrittenPart, code,
+    Counts, Cursor, Fact, Open, Pair, Record, Tally, Unclaimed, UploadIntent, WrittenPart, code,
     code::{KeyColumn, Tag, key as blob, number},
     fault::Fault,
 };
@@ -75,54 +75,9 @@ impl Apply<'_> {
             Record::ShardsPlanned { dataset, shards } => self.plan_shards(dataset, shards),
             Record::ShardSplit { shard, at, new } => self.split(*shard, at, *new),
             Record::CursorMoved { shard, target, cursor, done } => self.move_cursor(*shard, *target, cursor, done),
-            Record::Paired { dataset, target, key, pair } => {
-                let at = self.place(dataset, *target, key)?;
-                self.pair(at, pair)?;
-                self.settle(at)
-            }
-            Record::Learned { dataset, target, key, pair } => {
-                let at = self.place(dataset, *target, key)?;
-                self.pair(at, pair)
-            }
-            Record::Unpaired { dataset, target, key } => {
-                let at = self.place(dataset, *target, key)?;
-                self.unpair(at)
-            }
-            Record::Waits { dataset, target, key, why } => {
-                let at = self.place(dataset, *target, key)?;
-                self.wait(at, *why, None, None)
-            }
-            Record::Failed { dataset, target, key, reason, at: since } => {
-                let at = self.place(dataset, *target, key)?;
-                self.wait(at, Open::Failed, Some(reason), Some(*since))
-            }
-            Record::Settled { dataset, target, key } => {
-                let at = self.place(dataset, *target, key)?;
-                self.settle(at)
-            }
-            Record::UploadIntended { dataset, target, upload } => {
-                let at = self.place(dataset, *target, &upload.key)?;
-                self.intend(at, upload)
-            }
-            Record::UploadBegun { dataset, target, key, id } => {
-                let at = self.place(dataset, *target, key)?;
-                self.begin_upload(at, id)
-            }
-            Record::PartWritten { dataset, target, key, part } => {
-                let at = self.place(dataset, *target, key)?;
-                self.part(at, part)
-            }
-            Record::UploadEnded { dataset, target, key } => {
-                let at = self.place(dataset, *target, key)?;
-                self.end_upload(at)
-            }
-            Record::UploadUnclaimed { dataset, target, upload } => {
-                let at = self.place(dataset, *target, &upload.key)?;
-                self.keep_unclaimed(at, upload)
-            }
-            Record::UploadGone { dataset, target, key, at: asked } => {
-                let at = self.place(dataset, *target, key)?;
-                self.forget_unclaimed(at, *asked)
+            Record::At { dataset, target, key, fact } => {
+                let at = Place { dataset: self.known(dataset)?, target: *target, key };
+                self.fact(at, fact)
             }
             Record::Probed { location, capabilities, at } => self.probe(location, capabilities, *at),
             Record::PlaceSeen { path, identity, at } => self.see_place(path, identity, *at),
@@ -141,6 +96,26 @@ impl Apply<'_> {
         }
     }
 
+    fn fact(&mut self, at: Place<'_>, fact: &Fact) -> Result<(), Fault> {
+        match fact {
+            Fact::Paired(pair) => {
+                self.pair(at, pair)?;
+                self.settle(at)
+            }
+            Fact::Learned(pair) => self.pair(at, pair),
+            Fact::Unpaired => self.unpair(at),
+            Fact::Waits(why) => self.wait(at, *why, None, None),
+            Fact::Failed { reason, at: since } => self.wait(at, Open::Failed, Some(reason), Some(*since)),
+            Fact::Settled => self.settle(at),
+            Fact::UploadIntended(upload) => self.intend(at, upload),
+            Fact::UploadBegun { id } => self.begin_upload(at, id),
+            Fact::PartWritten(part) => self.part(at, part),
+            Fact::UploadEnded => self.end_upload(at),
+            Fact::UploadUnclaimed(upload) => self.keep_unclaimed(at, upload),
+            Fact::UploadGone { at: asked } => self.forget_unclaimed(at, *asked),
+        }
+    }
+
     fn probe(&self, location: &str, capabilities: &str, at: Timestamp) -> Result<(), Fault> {
         self.run(
             "INSERT OR REPLACE INTO probe (location, capabilities, at_ms) VALUES (?1, ?2, ?3)",
@@ -155,10 +130,6 @@ impl Apply<'_> {
             params![path, identity, at.0],
         )?;
         Ok(())
-    }
-
-    fn place<'k>(&mut self, dataset: &DatasetName, target: TargetIndex, key: &'k Key) -> Result<Place<'k>, Fault> {
-        Ok(Place { dataset: self.known(dataset)?, target, key })
     }
 
     /// Runs a statement; returns how many rows it changed.

@@ -23,6 +23,7 @@
 mod apply;
 mod code;
 mod error;
+mod fact;
 mod fault;
 mod late;
 mod query;
@@ -38,6 +39,7 @@ mod tests;
 mod writer;
 
 pub use error::LedgerError;
+pub use fact::Fact;
 pub use late::{LateCounts, Resolved};
 pub use migrate_core::shard::{Cursor, Tally};
 pub use record::Record;

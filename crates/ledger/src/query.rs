@@ -190,8 +190,8 @@ pub(super) fn uploads(connection: &Connection, dataset: i64, which: Uploads<'_>)
         let source = Token { size: row.get(3)?, tag: row.get::<_, TagColumn>(4)?.0, modified_s: row.get(5)? };
         let parts = parts(&snapshot, dataset, target, &key)?;
         let (part_size, at) = (row.get(6)?, Timestamp(row.get(7)?));
-        let intent = UploadIntent { key, source, part_size, at, before: code::read_texts(row, 8)? };
-        Ok(UploadRow { target, intent, id: row.get(2)?, parts })
+        let intent = UploadIntent { source, part_size, at, before: code::read_texts(row, 8)? };
+        Ok(UploadRow { key, target, intent, id: row.get(2)?, parts })
     })
 }
 
@@ -219,7 +219,7 @@ pub(super) fn unclaimed(connection: &Connection, dataset: i64) -> Result<Vec<Unc
     gather(statement.query([dataset])?, |row| {
         let (target, KeyColumn(key), at) = (TargetIndex(row.get(0)?), row.get(1)?, Timestamp(row.get(2)?));
         let (before, ids) = (code::read_texts(row, 3)?, code::read_texts(row, 4)?.unwrap_or_default());
-        Ok(UnclaimedRow { target, upload: Unclaimed { key, at, before, ids } })
+        Ok(UnclaimedRow { key, target, upload: Unclaimed { at, before, ids } })
     })
 }
 

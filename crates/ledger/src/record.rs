@@ -1,8 +1,8 @@
 //! [`Record`]: one durable fact.
 
 use super::{
+    fact::Fact,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
-    rows::{Open, Pair, Unclaimed, UploadIntent, WrittenPart},
 };
 use migrate_core::{
     lifecycle::Transition,
@@ -57,130 +57,16 @@ pub enum Record {
         /// Added to the shard's tally for that target.
         done: Tally,
     },
-    /// A source version and a target version hold the same bytes and properties.
-    Paired {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// The record's key; a failure or deferral of it is cleared.
-        key: Key,
-        /// Replaces the earlier pair, if any.
-        pair: Pair,
-    },
-    /// The same as [`Paired`](Self::Paired), learned by looking, not by writing: whatever the record waits for stays.
-    Learned {
+    /// What is true of one record at one target.
+    At {
         /// The dataset's name in the plan.
         dataset: DatasetName,
         /// Index of the target in the dataset, from 0.
         target: TargetIndex,
         /// The record's key, relative to the dataset's prefix.
         key: Key,
-        /// Replaces the earlier pair, if any.
-        pair: Pair,
-    },
-    /// The record is gone from the target, as it is from the source.
-    Unpaired {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// The key; its failure or deferral is cleared too.
-        key: Key,
-    },
-    /// The record waits for an action at this target, after the pass.
-    Waits {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// The record's key; what it waited for before is replaced.
-        key: Key,
-        /// The action it waits for.
-        why: Open,
-    },
-    /// The record could not be copied.
-    Failed {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// The record's key; a deferral of it is cleared.
-        key: Key,
-        /// Why, for people; no secrets.
-        reason: String,
-        /// Milliseconds since 1970 UTC.
-        at: Timestamp,
-    },
-    /// The failure or deferral of a record is over, without a new pair.
-    Settled {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// The record's key, relative to the dataset's prefix.
-        key: Key,
-    },
-    /// A multipart upload is about to begin. Written right before the request leaves.
-    UploadIntended {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// One at a time per key and target: replaces an earlier one.
-        upload: UploadIntent,
-    },
-    /// The store named the upload. Written before the first part.
-    UploadBegun {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// The record's key, relative to the dataset's prefix.
-        key: Key,
-        /// Upload id from the store.
-        id: String,
-    },
-    /// A part is at the target.
-    PartWritten {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// The record's key, relative to the dataset's prefix.
-        key: Key,
-        /// Number, size and digests of the part.
-        part: WrittenPart,
-    },
-    /// The upload was finished or aborted: it and its parts are forgotten.
-    UploadEnded {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// The record's key, relative to the dataset's prefix.
-        key: Key,
-    },
-    /// An upload whose begin got no answer may exist, and nothing proves that it is ours: it is kept until it is
-    /// known to be gone.
-    UploadUnclaimed {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// Replaces what was known of it.
-        upload: Unclaimed,
-    },
-    /// The unclaimed upload is gone, or never existed.
-    UploadGone {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
-        /// The record's key, relative to the dataset's prefix.
-        key: Key,
-        /// When it was asked for, in milliseconds since 1970 UTC.
-        at: Timestamp,
+        /// What it is, and what it replaces or clears.
+        fact: Fact,
     },
     /// The result of an endpoint's probe.
     Probed {
@@ -265,4 +151,11 @@ pub enum Record {
         /// The value, or the return to the plan's.
         setting: Setting,
     },
+}
+
+impl Record {
+    /// What is true of a record at a target.
+    pub fn at(dataset: &DatasetName, target: TargetIndex, key: &Key, fact: Fact) -> Self {
+        Self::At { dataset: dataset.clone(), target, key: key.clone(), fact }
+    }
 }

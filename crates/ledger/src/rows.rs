@@ -40,8 +40,6 @@ pub struct PairRow {
 /// The intent of a multipart upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadIntent {
-    /// The record's key, relative to the dataset's prefix.
-    pub key: Key,
     /// The source version that is being copied.
     pub source: Token,
     /// Size of every part but the last.
@@ -56,8 +54,6 @@ pub struct UploadIntent {
 /// An upload that was requested, and whose id is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclaimed {
-    /// The record's key, relative to the dataset's prefix.
-    pub key: Key,
     /// When the request left, in milliseconds since 1970 UTC.
     pub at: Timestamp,
     /// As in [`UploadIntent::before`].
@@ -66,9 +62,11 @@ pub struct Unclaimed {
     pub ids: Vec<String>,
 }
 
-/// An unclaimed upload with its target.
+/// An unclaimed upload with its key and target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnclaimedRow {
+    /// The record's key, relative to the dataset's prefix.
+    pub key: Key,
     /// Index of the target in the dataset, from 0.
     pub target: TargetIndex,
     /// The request and its candidates.
@@ -78,6 +76,8 @@ pub struct UnclaimedRow {
 /// An upload under way, with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadRow {
+    /// The record's key, relative to the dataset's prefix.
+    pub key: Key,
     /// Index of the target in the dataset, from 0.
     pub target: TargetIndex,
     /// The intent from before the request.

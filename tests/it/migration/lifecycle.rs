@@ -2,7 +2,7 @@
 
 use migrate::{
     engine::EngineError,
-    ledger::{Open, Record},
+    ledger::{Fact, Open, Record},
     lifecycle::{Goal, State, Transition},
     model::{KeyRange, ShardId, TargetIndex, Timestamp, Token},
     plan::Level,
@@ -251,12 +251,8 @@ async fn a_record_known_to_be_damaged_is_copied_again_by_the_next_run() {
     let rig = Rig::new(&one_dataset(&["a"], "verify = \"listing\""), dynamic(&stores), directory.path());
     rig.run().await;
     stores["a"].corrupt("k", "wrong");
-    let damaged = Record::Waits {
-        dataset: rig.plan.phases[0].datasets[0].name.clone(),
-        target: TargetIndex(0),
-        key: "k".into(),
-        why: Open::Damaged,
-    };
+    let dataset = &rig.plan.phases[0].datasets[0].name;
+    let damaged = Record::at(dataset, TargetIndex(0), &"k".into(), Fact::Waits(Open::Damaged));
     rig.ledger.append(vec![damaged]).await.unwrap();
     for level in [Level::Listing, Level::Checksum, Level::Bytes] {
         let verification = rig.verify(level).await;

@@ -36,7 +36,7 @@ use migrate_core::{
     model::{Aspects, Evidence, TargetIndex},
     report::EventKind,
 };
-use migrate_ledger::{Pair, Record, UploadIntent, UploadRow, WrittenPart};
+use migrate_ledger::{Fact, Pair, Record, UploadIntent, UploadRow, WrittenPart};
 use migrate_store::{ErrorKind, Head, Part, Result, Retry, StoreError, Upload, UploadTags, hashing, survive::Shape};
 
 /// Parts of one record under way at once; the byte budget bounds them further.
@@ -165,8 +165,8 @@ async fn part(copier: &Copier, job: &Job, lanes: &[Lane<'_>], part_size: u64, nu
                     crc64nvme: body.crc64nvme(),
                 };
                 lane.state().parts.insert(number, part.clone());
-                let (dataset, key) = (copier.dataset.clone(), job.key.clone());
-                copier.journal.note(vec![Record::PartWritten { dataset, target: lane.target, key, part }]).await?;
+                let written = Record::at(&copier.dataset, lane.target, &job.key, Fact::PartWritten(part));
+                copier.journal.note(vec![written]).await?;
             }
             Err(error) => {
                 lane.state().failed.get_or_insert(error);
@@ -186,7 +186,7 @@ async fn finish(copier: &Copier, job: &Job, head: &Head, lane: Lane<'_>) -> Outc
         let assembled = assemble(follower, job, head, &lane.upload, lane.want, &state.parts).await;
         assembled.map(|pair| Pair { waived: lane.waived, ..pair })
     };
-    let ended = Record::UploadEnded { dataset: copier.dataset.clone(), target: lane.target, key: job.key.clone() };
+    let ended = Record::at(&copier.dataset, lane.target, &job.key, Fact::UploadEnded);
     match finished {
         Ok(pair) => match copier.journal.note(vec![ended]).await {
             Ok(()) => copier.outcome(follower, job.last_chance, Ok((lane.want, pair))),
@@ -299,28 +299,28 @@ async fn begin(
     properties: &migrate_store::Properties,
     part_size: u64,
 ) -> Result<Opened, Opening> {
-    let (dataset, target) = (copier.dataset.clone(), follower.index);
+    let record = |fact| vec![Record::at(&copier.dataset, follower.index, &job.key, fact)];
     let mut tries = 1;
     let upload = loop {
-        let (key, source, at) = (job.key.clone(), job.source.clone(), crate::clock::now());
-        let asking = Asking::new(copier, follower, UploadIntent { key, source, part_size, at, before: None }).await;
+        let (source, at) = (job.source.clone(), crate::clock::now());
+        let intent = UploadIntent { source, part_size, at, before: None };
+        let asking = Asking::new(copier, follower, &job.key, intent).await;
         match follower.store.begin_upload(&job.key, properties, &asking).await {
             Ok(upload) => break upload,
             Err(_) if asking.was_unwritten() => return Err(Opening::Interrupted),
             Err(error) if error.outcome_unknown() && tries < BEGIN_TRIES_MAX => {
                 tries += 1;
-                unclaimed::lost(copier, follower, asking.intent()).await?;
+                unclaimed::lost(copier, follower, &job.key, asking.intent()).await?;
             }
             // No upload began, so there is none to look for.
             Err(error) if !error.outcome_unknown() && asking.was_sent() => {
-                copier.journal.note(vec![Record::UploadEnded { dataset, target, key: job.key.clone() }]).await?;
+                copier.journal.note(record(Fact::UploadEnded)).await?;
                 return Err(error.into());
             }
             Err(error) => return Err(error.into()),
         }
     };
-    let begun = Record::UploadBegun { dataset, target, key: job.key.clone(), id: upload.id.clone() };
-    copier.journal.commit(vec![begun]).await?;
+    copier.journal.commit(record(Fact::UploadBegun { id: upload.id.clone() })).await?;
     Ok(Opened { upload, parts: BTreeMap::new(), waived: follower.waived })
 }
 
@@ -337,10 +337,9 @@ fn still_there(row: UploadRow, listed: &[Part]) -> BTreeMap<u32, WrittenPart> {
 pub(crate) async fn drop_upload(copier: &Copier, follower: &Follower, row: &UploadRow) -> Result<(), StoreError> {
     match named(row) {
         Some(upload) => follower.store.abort_upload(&upload).await?,
-        None => unclaimed::drop_nameless(copier, follower, row.intent.clone()).await?,
+        None => unclaimed::drop_nameless(copier, follower, &row.key, row.intent.clone()).await?,
     }
-    let ended =
-        Record::UploadEnded { dataset: copier.dataset.clone(), target: row.target, key: row.intent.key.clone() };
+    let ended = Record::at(&copier.dataset, row.target, &row.key, Fact::UploadEnded);
     // If the ledger cannot be written, the next run drops the upload again, which is no error.
     let _ = copier.journal.note(vec![ended]).await;
     Ok(())
@@ -354,7 +353,7 @@ pub(crate) fn tell_left(copier: &Copier, error: &StoreError) {
 
 /// The upload of a row; `None` if its id was never learned.
 fn named(row: &UploadRow) -> Option<Upload> {
-    Some(Upload { key: row.intent.key.clone(), id: row.id.clone()? })
+    Some(Upload { key: row.key.clone(), id: row.id.clone()? })
 }
 
 impl Lane<'_> {

@@ -29,7 +29,7 @@ use migrate_core::{
     model::{Key, TargetIndex, Timestamp},
     report::EventKind,
 };
-use migrate_ledger::{Record, Unclaimed, UploadIntent};
+use migrate_ledger::{Fact, Record, Unclaimed, UploadIntent};
 use migrate_store::{BeforeSending, ErrorKind, ObjectStore, Result, StoreError, Upload};
 
 /// Milliseconds between the beginning of an upload, by the store's clock, and our request, by ours, at most. S3
@@ -43,6 +43,7 @@ const BEFORE_MAX: usize = 1000;
 pub(crate) struct Asking<'a> {
     copier: &'a Copier,
     target: TargetIndex,
+    key: &'a Key,
     intent: Mutex<UploadIntent>,
     sent: AtomicBool,
     unwritten: AtomicBool,
@@ -50,14 +51,15 @@ pub(crate) struct Asking<'a> {
 
 impl<'a> Asking<'a> {
     /// Lists the existing uploads of the key, so that a new one can be told from them.
-    pub(crate) async fn new(copier: &'a Copier, follower: &Follower, intent: UploadIntent) -> Self {
+    pub(crate) async fn new(copier: &'a Copier, follower: &Follower, key: &'a Key, intent: UploadIntent) -> Self {
         // An upload may begin even if we may not list uploads.
-        let listed = follower.store.list_uploads(&intent.key).await.ok();
+        let listed = follower.store.list_uploads(key).await.ok();
         let before = listed.filter(|listed| listed.len() <= BEFORE_MAX);
         let before = before.map(|listed| listed.into_iter().map(|(upload, _)| upload.id).collect());
         Self {
             copier,
             target: follower.index,
+            key,
             intent: Mutex::new(UploadIntent { before, ..intent }),
             sent: AtomicBool::new(false),
             unwritten: AtomicBool::new(false),
@@ -84,14 +86,14 @@ impl<'a> Asking<'a> {
 impl BeforeSending for Asking<'_> {
     async fn sending(&self) -> Result<()> {
         self.intent.lock().unwrap_or_else(PoisonError::into_inner).at = now();
-        let (dataset, target, upload) = (self.copier.dataset.clone(), self.target, self.intent());
-        let key = upload.key.clone();
-        let written = self.copier.journal.commit(vec![Record::UploadIntended { dataset, target, upload }]).await;
+        let intended = Fact::UploadIntended(self.intent());
+        let record = Record::at(&self.copier.dataset, self.target, self.key, intended);
+        let written = self.copier.journal.commit(vec![record]).await;
         self.unwritten.store(written.is_err(), Ordering::Relaxed);
         self.sent.fetch_or(written.is_ok(), Ordering::Relaxed);
         written.map_err(|NotWritten| {
             let location = self.copier.follower(self.target).store.location();
-            StoreError::new(ErrorKind::Other, "begin upload of", location, "the ledger is not written").on(&key)
+            StoreError::new(ErrorKind::Other, "begin upload of", location, "the ledger is not written").on(self.key)
         })
     }
 }
@@ -109,8 +111,8 @@ enum Seen {
 
 /// Looks for an upload, and aborts it if it can only be ours and `may_abort` allows it. It does not once the
 /// lead has moved: applications upload there now.
-async fn look(store: &dyn ObjectStore, asked: &Unclaimed, may_abort: bool) -> Result<Seen> {
-    let listed = match store.list_uploads(&asked.key).await {
+async fn look(store: &dyn ObjectStore, key: &Key, asked: &Unclaimed, may_abort: bool) -> Result<Seen> {
+    let listed = match store.list_uploads(key).await {
         Ok(listed) => listed,
         Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported) => {
             return Ok(Seen::Doubtful(Vec::new()));
@@ -147,25 +149,25 @@ fn ours<'a>(asked: &Unclaimed, new: &'a [Listed]) -> Option<&'a Upload> {
 }
 
 /// Settles a request whose answer was just lost, as far as possible.
-pub(crate) async fn lost(copier: &Copier, follower: &Follower, intent: UploadIntent) -> Result<()> {
+pub(crate) async fn lost(copier: &Copier, follower: &Follower, key: &Key, intent: UploadIntent) -> Result<()> {
     let asked = asked(intent);
-    let ids = match look(&*follower.store, &asked, true).await? {
+    let ids = match look(&*follower.store, key, &asked, true).await? {
         Seen::Aborted => return Ok(()),
         Seen::Nothing => Vec::new(),
         Seen::Doubtful(ids) => {
-            tell(copier, follower, &asked.key, &ids, asked.at);
+            tell(copier, follower, key, &ids, asked.at);
             ids
         }
     };
-    keep(copier, follower, Unclaimed { ids, ..asked }).await
+    keep(copier, follower, key, Unclaimed { ids, ..asked }).await
 }
 
 /// Settles a request of an earlier process, or one that is given up; a doubtful one stays unclaimed.
-pub(crate) async fn drop_nameless(copier: &Copier, follower: &Follower, intent: UploadIntent) -> Result<()> {
+pub(crate) async fn drop_nameless(copier: &Copier, follower: &Follower, key: &Key, intent: UploadIntent) -> Result<()> {
     let asked = asked(intent);
-    if let Seen::Doubtful(ids) = look(&*follower.store, &asked, true).await? {
-        tell(copier, follower, &asked.key, &ids, asked.at);
-        keep(copier, follower, Unclaimed { ids, ..asked }).await?;
+    if let Seen::Doubtful(ids) = look(&*follower.store, key, &asked, true).await? {
+        tell(copier, follower, key, &ids, asked.at);
+        keep(copier, follower, key, Unclaimed { ids, ..asked }).await?;
     }
     Ok(())
 }
@@ -182,24 +184,24 @@ pub(crate) async fn look_again(
         if target.is_some_and(|target| target != row.target) {
             continue;
         }
-        let (follower, asked) = (copier.follower(row.target), row.upload);
-        let (dataset, target) = (copier.dataset.clone(), row.target);
-        match look(&*follower.store, &asked, may_abort).await {
+        let (follower, key, asked) = (copier.follower(row.target), &row.key, row.upload);
+        match look(&*follower.store, key, &asked, may_abort).await {
             Ok(seen @ (Seen::Aborted | Seen::Nothing)) => {
                 aborted += u64::from(seen == Seen::Aborted);
-                let gone = Record::UploadGone { dataset, target, key: asked.key, at: asked.at };
+                let gone = Record::at(&copier.dataset, row.target, key, Fact::UploadGone { at: asked.at });
                 copier.journal.note(vec![gone]).await?;
             }
             Ok(Seen::Doubtful(ids)) => {
-                tell(copier, follower, &asked.key, &ids, asked.at);
+                tell(copier, follower, key, &ids, asked.at);
                 if ids != asked.ids && !ids.is_empty() {
-                    let kept = keep(copier, follower, Unclaimed { ids, ..asked }).await;
+                    let kept = keep(copier, follower, key, Unclaimed { ids, ..asked }).await;
                     kept.map_err(|_unwritten| EngineError::LedgerClosed)?;
                 }
             }
             Err(error) => {
                 let message = format!("an upload without a name was not looked at: {}", error.detail());
-                copier.sink.tell(EventKind::Warning { dataset: Some(dataset), key: Some(asked.key), message });
+                let dataset = Some(copier.dataset.clone());
+                copier.sink.tell(EventKind::Warning { dataset, key: Some(row.key), message });
             }
         }
     }
@@ -207,16 +209,15 @@ pub(crate) async fn look_again(
 }
 
 fn asked(intent: UploadIntent) -> Unclaimed {
-    let UploadIntent { key, at, before, .. } = intent;
-    Unclaimed { key, at, before, ids: Vec::new() }
+    Unclaimed { at: intent.at, before: intent.before, ids: Vec::new() }
 }
 
-async fn keep(copier: &Copier, follower: &Follower, upload: Unclaimed) -> Result<()> {
-    let (dataset, target, key) = (copier.dataset.clone(), follower.index, upload.key.clone());
-    let written = copier.journal.commit(vec![Record::UploadUnclaimed { dataset, target, upload }]).await;
+async fn keep(copier: &Copier, follower: &Follower, key: &Key, upload: Unclaimed) -> Result<()> {
+    let record = Record::at(&copier.dataset, follower.index, key, Fact::UploadUnclaimed(upload));
+    let written = copier.journal.commit(vec![record]).await;
     written.map_err(|NotWritten| {
         let location = follower.store.location();
-        StoreError::new(ErrorKind::Other, "look for upload of", location, "the ledger is not written").on(&key)
+        StoreError::new(ErrorKind::Other, "look for upload of", location, "the ledger is not written").on(key)
     })
 }
 
@@ -237,7 +238,7 @@ mod tests {
 
     fn asked_at(at: i64, before: Option<&[&str]>) -> Unclaimed {
         let before = before.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
-        Unclaimed { key: "k".into(), at: Timestamp(at), before, ids: Vec::new() }
+        Unclaimed { at: Timestamp(at), before, ids: Vec::new() }
     }
 
     async fn begin(store: &MemoryStore) -> String {
@@ -269,11 +270,12 @@ mod tests {
         let store = MemoryStore::new("memory");
         let old = begin(&store).await;
         let asked = asked_at(0, Some(&[&old]));
-        assert_eq!(look(&store, &asked, true).await.unwrap(), Seen::Nothing);
+        let seen = async |may_abort| look(&store, &"k".into(), &asked, may_abort).await.unwrap();
+        assert_eq!(seen(true).await, Seen::Nothing);
         let new = begin(&store).await;
-        assert_eq!(look(&store, &asked, false).await.unwrap(), Seen::Doubtful(vec![new]), "applications upload there");
+        assert_eq!(seen(false).await, Seen::Doubtful(vec![new]), "applications upload there");
         assert_eq!(store.unfinished_uploads(), 2);
-        assert_eq!(look(&store, &asked, true).await.unwrap(), Seen::Aborted);
+        assert_eq!(seen(true).await, Seen::Aborted);
         assert_eq!(store.list_uploads(&"k".into()).await.unwrap()[0].0.id, old, "the other one is not ours");
     }
 }

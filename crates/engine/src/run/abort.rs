@@ -33,7 +33,7 @@ use migrate_core::{
     plan::Dataset,
     report::{EventKind, Redactor},
 };
-use migrate_ledger::{Pair, Record};
+use migrate_ledger::{Fact, Pair, Record};
 use migrate_store::{Condition, ErrorKind, StoreError, must_be_gone};
 
 /// Pairs read from the ledger at once, and objects deleted at once.
@@ -169,7 +169,7 @@ impl Run<'_> {
             let mut records = Vec::new();
             while let Some(deleted) = deletes.join_next().await {
                 let (target, key, fate) = deleted?;
-                records.extend(settled(&copier, target, key, fate, end, &mut failed));
+                records.extend(settled(&copier, target, &key, fate, end, &mut failed));
             }
             self.journal.note(records).await?;
             if stops() {
@@ -189,7 +189,7 @@ impl Run<'_> {
 fn settled(
     copier: &Copier,
     target: TargetIndex,
-    key: Key,
+    key: &Key,
     fate: Fate,
     end: &mut Aborted,
     failed: &mut Option<StoreError>,
@@ -204,7 +204,7 @@ fn settled(
             return None;
         }
     }
-    Some(Record::Unpaired { dataset: copier.dataset.clone(), target, key })
+    Some(Record::at(&copier.dataset, target, &key, Fact::Unpaired))
 }
 
 async fn delete(follower: &Follower, key: &Key, pair: &Pair) -> Fate {

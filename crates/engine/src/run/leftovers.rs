@@ -20,7 +20,7 @@ use migrate_core::{
     plan::Extra,
     shard::{Cursor, Tally},
 };
-use migrate_ledger::{Open, OpenRow, Pair, Record};
+use migrate_ledger::{Fact, Open, OpenRow, Pair, Record};
 use migrate_store::{Condition, Retry, StoreError};
 
 /// Records read from the ledger at once, and under way at once.
@@ -58,7 +58,7 @@ pub(crate) struct Page {
 /// The outcome of one record.
 struct Done {
     key: Key,
-    records: Vec<Record>,
+    facts: Vec<Fact>,
     tally: Tally,
     interrupted: bool,
 }
@@ -150,12 +150,13 @@ impl Leftovers {
     }
 
     async fn note(&self, target: TargetIndex, done: Done) -> Result<(), EngineError> {
-        for record in &done.records {
-            if let Record::Failed { reason, .. } = record {
+        for fact in &done.facts {
+            if let Fact::Failed { reason, .. } = fact {
                 self.copier.tell_failed(target, &done.key, reason);
             }
         }
-        let mut records = done.records;
+        let record = |fact| Record::at(&self.copier.dataset, target, &done.key, fact);
+        let mut records: Vec<_> = done.facts.into_iter().map(record).collect();
         if let Some(shard) = self.shard.filter(|_| done.tally != Tally::default()) {
             records.push(Record::CursorMoved { shard, target, cursor: Cursor::End, done: done.tally });
         }
@@ -168,14 +169,14 @@ impl Leftovers {
     async fn record(&self, target: TargetIndex, why: Open, doing: Doing, row: OpenRow) -> Result<Done, EngineError> {
         let follower = self.copier.follower(target);
         if self.copier.shutdown.is_draining() {
-            return Ok(Done { key: row.key, records: Vec::new(), tally: Tally::default(), interrupted: true });
+            return Ok(Done { key: row.key, facts: Vec::new(), tally: Tally::default(), interrupted: true });
         }
         let ledger = &self.copier.journal.ledger;
         let pair = ledger.pair(&self.copier.dataset, target, &row.key).await?;
         let answer = match doing {
             Doing::Copy => self.copy(follower, &row.key, pair, why).await,
             Doing::Delete => self.delete(follower, &row.key, pair).await,
-            Doing::Revive => self.revive(follower, &row.key).await,
+            Doing::Revive => self.revive(&row.key).await,
         };
         // A copy ends in an outcome even if the target gave no answer; `Copier` counts those.
         if answer.is_ok() && !matches!(doing, Doing::Copy) {
@@ -186,7 +187,7 @@ impl Leftovers {
 
     /// The outcome of a record at which a look or a delete failed.
     fn not_looked(&self, follower: &Follower, key: Key, error: StoreError) -> Done {
-        let mut done = Done { key, records: Vec::new(), tally: Tally::default(), interrupted: false };
+        let mut done = Done { key, facts: Vec::new(), tally: Tally::default(), interrupted: false };
         let silent = error.kind().retry() != Retry::Permanent && {
             follower.silent.fetch_add(1, Ordering::Relaxed);
             follower.is_down()
@@ -196,17 +197,17 @@ impl Leftovers {
             self.copier.journal.fatal(error);
             done.interrupted = true;
         } else {
-            done.records.push(self.failed(follower, &done.key, error.to_string()));
+            done.facts.push(failed(error.to_string()));
         }
         done
     }
 
     async fn copy(&self, follower: &Follower, key: &Key, pair: Option<Pair>, why: Open) -> Result<Done, StoreError> {
-        let mut done = Done { key: key.clone(), records: Vec::new(), tally: Tally::default(), interrupted: false };
+        let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
         let source = self.copier.source.head(key).await?.map(|head| head.token);
         let shown = follower.store.head(key).await?.map(|head| head.token);
         let Some(source) = source else {
-            self.gone(follower, &mut done).await?;
+            self.gone(&mut done).await?;
             return Ok(done);
         };
         let paired = pair.as_ref().map(|pair| pair.paired(follower.waived));
@@ -214,7 +215,7 @@ impl Leftovers {
             (_, None) => Want::Create,
             (_, Some(shown)) if why == Open::Damaged => Want::Replace(shown),
             (Change::Same, Some(_)) => {
-                done.records.push(self.settled(follower, key));
+                done.facts.push(Fact::Settled);
                 return Ok(done);
             }
             (Change::Review, Some(shown)) => pair.map_or(Want::Look(shown), Want::Review),
@@ -226,18 +227,16 @@ impl Leftovers {
         for (_, outcome) in self.copier.bring(job).await {
             match outcome {
                 Outcome::Same(pair) => {
-                    let (dataset, target) = (self.copier.dataset.clone(), follower.index);
                     done.tally.same += 1;
-                    done.records.push(Record::Learned { dataset, target, key: key.clone(), pair });
-                    done.records.push(self.settled(follower, key));
+                    done.facts.extend([Fact::Learned(pair), Fact::Settled]);
                 }
                 Outcome::Copied { pair, .. } => {
                     done.tally.copied += 1;
                     done.tally.copied_bytes += size;
-                    done.records.push(self.paired(follower, key, pair));
+                    done.facts.push(Fact::Paired(pair));
                 }
-                Outcome::Failed(reason) => done.records.push(self.failed(follower, key, reason)),
-                Outcome::Gone => self.gone(follower, &mut done).await?,
+                Outcome::Failed(reason) => done.facts.push(failed(reason)),
+                Outcome::Gone => self.gone(&mut done).await?,
                 Outcome::Deferred | Outcome::Interrupted => done.interrupted = true,
             }
         }
@@ -246,12 +245,11 @@ impl Leftovers {
 
     /// Settles a record that the source did not give. If its listing still shows the record, it has failed; if
     /// not, it was deleted since, and the next pass decides whether to delete its copy.
-    async fn gone(&self, follower: &Follower, done: &mut Done) -> Result<(), StoreError> {
-        done.records.push(if self.copier.is_gone(&done.key).await? {
-            self.settled(follower, &done.key)
+    async fn gone(&self, done: &mut Done) -> Result<(), StoreError> {
+        done.facts.push(if self.copier.is_gone(&done.key).await? {
+            Fact::Settled
         } else {
-            let reason = "the source lists it, and says that it is not there".to_owned();
-            self.failed(follower, &done.key, reason)
+            failed("the source lists it, and says that it is not there".to_owned())
         });
         Ok(())
     }
@@ -259,11 +257,11 @@ impl Leftovers {
     /// Deletes a record that the source deleted, or that only the target has and the plan deletes; never
     /// a record that is at the source now, nor another version than the one seen.
     async fn delete(&self, follower: &Follower, key: &Key, pair: Option<Pair>) -> Result<Done, StoreError> {
-        let mut done = Done { key: key.clone(), records: Vec::new(), tally: Tally::default(), interrupted: false };
+        let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
         let gone = self.copier.source.head(key).await?.is_none() && self.copier.is_gone(key).await?;
         let shown = follower.store.head(key).await?.map(|head| head.token);
         let (true, Some(shown)) = (gone, shown) else {
-            done.records.push(self.settled(follower, key));
+            done.facts.push(Fact::Settled);
             return Ok(done);
         };
         let ours = match &pair {
@@ -271,13 +269,12 @@ impl Leftovers {
             None => self.extra == Extra::Delete,
         };
         if !ours {
-            done.records.push(self.settled(follower, key));
+            done.facts.push(Fact::Settled);
             return Ok(done);
         }
         follower.store.delete(key, &Condition::Matches(shown)).await?;
         done.tally.deleted += 1;
-        let (dataset, target) = (self.copier.dataset.clone(), follower.index);
-        done.records.push(Record::Unpaired { dataset, target, key: key.clone() });
+        done.facts.push(Fact::Unpaired);
         Ok(done)
     }
 
@@ -309,10 +306,10 @@ impl Leftovers {
     }
 
     /// Keeps a doomed record if the source has it again.
-    async fn revive(&self, follower: &Follower, key: &Key) -> Result<Done, StoreError> {
-        let mut done = Done { key: key.clone(), records: Vec::new(), tally: Tally::default(), interrupted: false };
+    async fn revive(&self, key: &Key) -> Result<Done, StoreError> {
+        let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
         if self.copier.source.head(key).await?.is_some() {
-            done.records.push(self.settled(follower, key));
+            done.facts.push(Fact::Settled);
         }
         Ok(done)
     }
@@ -329,17 +326,8 @@ impl Leftovers {
         unclaimed::look_again(&self.copier, Some(target), true).await?;
         Ok(())
     }
+}
 
-    fn settled(&self, follower: &Follower, key: &Key) -> Record {
-        Record::Settled { dataset: self.copier.dataset.clone(), target: follower.index, key: key.clone() }
-    }
-
-    fn paired(&self, follower: &Follower, key: &Key, pair: Pair) -> Record {
-        Record::Paired { dataset: self.copier.dataset.clone(), target: follower.index, key: key.clone(), pair }
-    }
-
-    fn failed(&self, follower: &Follower, key: &Key, reason: String) -> Record {
-        let (dataset, target) = (self.copier.dataset.clone(), follower.index);
-        Record::Failed { dataset, target, key: key.clone(), reason, at: crate::clock::now() }
-    }
+fn failed(reason: String) -> Fact {
+    Fact::Failed { reason, at: crate::clock::now() }
 }

@@ -28,7 +28,7 @@ use migrate_core::{
     model::TargetIndex,
     plan::{Dataset, Level, Plan},
 };
-use migrate_ledger::{Ledger, Open, Record};
+use migrate_ledger::{Fact, Ledger, Open, Record};
 
 /// Findings that may queue before the verification waits.
 const FINDINGS_QUEUED: usize = 1024;
@@ -64,10 +64,8 @@ async fn keeping<T, F: Future<Output = Result<T, EngineError>>>(
     let (findings, mut found) = mpsc::channel(FINDINGS_QUEUED);
     verifier.findings = Some(findings);
     let record = |finding| match finding {
-        Finding::Learned(target, key, pair) => Some(Record::Learned { dataset: dataset.clone(), target, key, pair }),
-        Finding::Broken(target, key) if repair => {
-            Some(Record::Waits { dataset: dataset.clone(), target, key, why: Open::Damaged })
-        }
+        Finding::Learned(target, key, pair) => Some(Record::at(&dataset, target, &key, Fact::Learned(pair))),
+        Finding::Broken(target, key) if repair => Some(Record::at(&dataset, target, &key, Fact::Waits(Open::Damaged))),
         Finding::Broken(..) => None,
     };
     // It owns the receiver: if the ledger fails, the channel closes, and the verification does not wait for room in it.

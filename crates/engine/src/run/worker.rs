@@ -25,7 +25,7 @@ use migrate_core::{
     plan::Extra,
     shard::{Cursor, Frontier, Room, Tally, Ticket},
 };
-use migrate_ledger::{Open, Pair, PairRow, Record, ShardRow};
+use migrate_ledger::{Fact, Open, PairRow, Record, ShardRow};
 use migrate_store::Entry;
 
 /// Records that a shard has under way at once; the budget that all shards share is usually reached first.
@@ -270,14 +270,12 @@ impl Running {
             (Change::Look, Some(shown)) => return Some(Want::Look(shown)),
             (Change::Same, _) => tally.same = 1,
             (Change::Review, _) => return pair.map(|row| Want::Review(row.pair)),
-            (Change::Gone, _) => {
-                let (dataset, key) = (self.worker.copier.dataset.clone(), key.clone());
-                self.records.push(Record::Unpaired { dataset, target, key });
-            }
-            (Change::Delete, _) => self.doom(target, key),
+            (Change::Gone, _) => self.tell(target, key, Fact::Unpaired),
+            // Deleted once all listings have ended and the share of deletions is known.
+            (Change::Delete, _) => self.tell(target, key, Fact::Waits(Open::Doomed)),
             (Change::Extra, _) => match self.worker.extra {
                 Extra::Keep => tally.extra = 1,
-                Extra::Delete => self.doom(target, key),
+                Extra::Delete => self.tell(target, key, Fact::Waits(Open::Doomed)),
                 Extra::Refuse => {
                     tally.extra = 1;
                     self.fail(target, key, "only the target has it, and the plan says extra = \"refuse\"".to_owned());
@@ -290,25 +288,13 @@ impl Running {
         None
     }
 
-    fn paired(&self, target: TargetIndex, key: &Key, pair: Pair) -> Record {
-        Record::Paired { dataset: self.worker.copier.dataset.clone(), target, key: key.clone(), pair }
-    }
-
-    fn learned(&self, target: TargetIndex, key: &Key, pair: Pair) -> Record {
-        Record::Learned { dataset: self.worker.copier.dataset.clone(), target, key: key.clone(), pair }
-    }
-
-    /// Leaves a record to be deleted once all listings have ended and the share of deletions is known.
-    fn doom(&mut self, target: TargetIndex, key: &Key) {
-        let dataset = self.worker.copier.dataset.clone();
-        self.records.push(Record::Waits { dataset, target, key: key.clone(), why: Open::Doomed });
+    fn tell(&mut self, target: TargetIndex, key: &Key, fact: Fact) {
+        self.records.push(Record::at(&self.worker.copier.dataset, target, key, fact));
     }
 
     fn fail(&mut self, target: TargetIndex, key: &Key, reason: String) {
-        let copier = &self.worker.copier;
-        copier.tell_failed(target, key, &reason);
-        let (dataset, key, at) = (copier.dataset.clone(), key.clone(), crate::clock::now());
-        self.records.push(Record::Failed { dataset, target, key, reason, at });
+        self.worker.copier.tell_failed(target, key, &reason);
+        self.tell(target, key, Fact::Failed { reason, at: crate::clock::now() });
     }
 
     /// Waits until another record may begin; `false` if none may any more.
@@ -346,7 +332,7 @@ impl Running {
                 Outcome::Interrupted => continue,
                 Outcome::Same(pair) => {
                     tally.same = 1;
-                    self.records.push(self.learned(target, &key, pair));
+                    self.tell(target, &key, Fact::Learned(pair));
                 }
                 Outcome::Copied { pair, over_unknown } => {
                     tally.copied = 1;
@@ -355,14 +341,11 @@ impl Running {
                         tally.repeated = 1;
                         tally.repeated_bytes = pair.source.size;
                     }
-                    self.records.push(self.paired(target, &key, pair));
+                    self.tell(target, &key, Fact::Paired(pair));
                 }
                 // If a source answers "not found" for a record that it has just listed, only a later look at its
                 // listing decides.
-                Outcome::Deferred | Outcome::Gone => {
-                    let dataset = self.worker.copier.dataset.clone();
-                    self.records.push(Record::Waits { dataset, target, key: key.clone(), why: Open::Deferred });
-                }
+                Outcome::Deferred | Outcome::Gone => self.tell(target, &key, Fact::Waits(Open::Deferred)),
                 Outcome::Failed(reason) => self.fail(target, &key, reason),
             }
             self.windows[target.get()].finish(ticket, tally);

@@ -211,8 +211,8 @@ async fn a_person_can_read_it() {
         cursor: Cursor::At("é".into()),
         done: Tally::default(),
     };
-    let upload = UploadIntent { key: "u".into(), source: token(9, "t"), part_size: 5, at: Timestamp(0), before: None };
-    let intended = Record::UploadIntended { dataset: name("d"), target: TargetIndex(0), upload };
+    let upload = UploadIntent { source: token(9, "t"), part_size: 5, at: Timestamp(0), before: None };
+    let intended = at("d", 0, "u", Fact::UploadIntended(upload));
     let happened = Record::Happened { dataset: name("d"), event: Transition::PassBegun { pass: 1 }, at: Timestamp(0) };
     bench.append(vec![shards, moved, intended, happened, paired("d", 0, "é", 1), failed("d", 0, "f")]).await;
     let shell = Connection::open(bench.path()).unwrap();

@@ -89,12 +89,16 @@ fn pair_of(size: u64) -> Pair {
     }
 }
 
+fn at(dataset: &str, target: u16, key: &str, fact: Fact) -> Record {
+    Record::at(&name(dataset), TargetIndex(target), &key.into(), fact)
+}
+
 fn paired(dataset: &str, target: u16, key: &str, size: u64) -> Record {
-    Record::Paired { dataset: name(dataset), target: TargetIndex(target), key: key.into(), pair: pair_of(size) }
+    at(dataset, target, key, Fact::Paired(pair_of(size)))
 }
 
 fn waits(dataset: &str, target: u16, key: &str, why: Open) -> Record {
-    Record::Waits { dataset: name(dataset), target: TargetIndex(target), key: key.into(), why }
+    at(dataset, target, key, Fact::Waits(why))
 }
 
 fn deferred(dataset: &str, target: u16, key: &str) -> Record {
@@ -102,13 +106,7 @@ fn deferred(dataset: &str, target: u16, key: &str) -> Record {
 }
 
 fn failed(dataset: &str, target: u16, key: &str) -> Record {
-    Record::Failed {
-        dataset: name(dataset),
-        target: TargetIndex(target),
-        key: key.into(),
-        reason: format!("{key} is \0 odd"),
-        at: Timestamp(5),
-    }
+    at(dataset, target, key, Fact::Failed { reason: format!("{key} is \0 odd"), at: Timestamp(5) })
 }
 
 fn range(after: Option<&str>, until: Option<&str>) -> KeyRange {

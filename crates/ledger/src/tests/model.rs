@@ -25,23 +25,22 @@ struct Model {
 impl Model {
     fn apply(&mut self, record: &Record) {
         match record.clone() {
-            Record::Paired { target, key, pair, .. } => {
-                self.waiting.remove(&(target, key.clone()));
-                self.pairs.insert((key, target), pair);
-            }
-            Record::Unpaired { target, key, .. } => {
-                self.waiting.remove(&(target, key.clone()));
-                self.pairs.remove(&(key, target));
-            }
-            Record::Learned { target, key, pair, .. } => {
-                self.pairs.insert((key, target), pair);
-            }
-            Record::Waits { target, key, why, .. } => self.wait((target, key), why, None),
-            Record::Failed { target, key, reason, .. } => self.wait((target, key), Open::Failed, Some(reason)),
-            Record::Settled { target, key, .. } => {
-                self.waiting.remove(&(target, key));
-            }
+            Record::At { target, key, fact, .. } => self.learn(target, key, fact),
             Record::ShardsPlanned { .. } => self.waiting.retain(|_, (why, _)| *why == Open::Damaged),
+            other => panic!("{other:?} is not part of this model"),
+        }
+    }
+
+    fn learn(&mut self, target: TargetIndex, key: Key, fact: Fact) {
+        if matches!(fact, Fact::Paired(_) | Fact::Unpaired | Fact::Settled) {
+            self.waiting.remove(&(target, key.clone()));
+        }
+        match fact {
+            Fact::Paired(pair) | Fact::Learned(pair) => _ = self.pairs.insert((key, target), pair),
+            Fact::Unpaired => _ = self.pairs.remove(&(key, target)),
+            Fact::Waits(why) => self.wait((target, key), why, None),
+            Fact::Failed { reason, .. } => self.wait((target, key), Open::Failed, Some(reason)),
+            Fact::Settled => {}
             other => panic!("{other:?} is not part of this model"),
         }
     }
@@ -96,22 +95,17 @@ impl Model {
 fn any_record() -> impl Strategy<Value = Record> {
     let place = ("[ab\0é]{0,2}", 0..TARGETS);
     (place, 0_u64..1000, 0..13).prop_map(|((key, target), size, kind)| {
-        let (dataset, target, key) = (name("d"), TargetIndex(target), Key::from(key.as_str()));
-        match kind {
-            0..=3 => Record::Paired { dataset, target, key, pair: pair_of(size) },
-            4 | 5 => Record::Unpaired { dataset, target, key },
-            6 | 7 => Record::Waits {
-                dataset,
-                target,
-                key,
-                why: [Open::Deferred, Open::Doomed, Open::Damaged][usize::try_from(size % 3).unwrap()],
-            },
-            8 | 9 => Record::Failed { dataset, target, key, reason: size.to_string(), at: Timestamp(0) },
-            10 => Record::Settled { dataset, target, key },
-            11 => Record::Learned { dataset, target, key, pair: pair_of(size) },
+        let fact = match kind {
+            0..=3 => Fact::Paired(pair_of(size)),
+            4 | 5 => Fact::Unpaired,
+            6 | 7 => Fact::Waits([Open::Deferred, Open::Doomed, Open::Damaged][usize::try_from(size % 3).unwrap()]),
+            8 | 9 => Fact::Failed { reason: size.to_string(), at: Timestamp(0) },
+            10 => Fact::Settled,
+            11 => Fact::Learned(pair_of(size)),
             // Ids are never given again, so they are numbered on append.
-            _ => Record::ShardsPlanned { dataset, shards: vec![(ShardId(0), KeyRange::all())] },
-        }
+            _ => return Record::ShardsPlanned { dataset: name("d"), shards: vec![(ShardId(0), KeyRange::all())] },
+        };
+        at("d", target, &key, fact)
     })
 }
 

@@ -69,12 +69,7 @@ async fn pairs_come_back_as_they_were() {
         ),
         ("empty", Pair { evidence: Some(Evidence { crc64nvme: 0, parts: vec![] }), ..pair_of(0) }),
     ];
-    let record = |(key, pair): &(&str, Pair)| Record::Paired {
-        dataset: name("d"),
-        target: TargetIndex(3),
-        key: (*key).into(),
-        pair: pair.clone(),
-    };
+    let record = |(key, pair): &(&str, Pair)| at("d", 3, key, Fact::Paired(pair.clone()));
     bench.append(pairs.iter().map(record).collect()).await;
     let bench = bench.reopened().await;
     for (key, pair) in pairs {
@@ -88,7 +83,7 @@ async fn pairs_come_back_as_they_were() {
 #[tokio::test]
 async fn a_pair_that_contradicts_itself_is_refused() {
     let bench = Bench::begun().await;
-    let record = |pair| vec![Record::Paired { dataset: name("d"), target: TargetIndex(0), key: "k".into(), pair }];
+    let record = |pair| vec![at("d", 0, "k", Fact::Paired(pair))];
     let sizes = Pair { target: token(6, "t"), ..pair_of(5) };
     assert!(bench.refused(record(sizes)).await.contains("cannot pair 5 bytes with 6 bytes"));
     let evidence = Some(Evidence { crc64nvme: 0, parts: vec![(4, Sha256([0; 32]))] });
@@ -133,11 +128,10 @@ async fn a_record_waits_once_and_a_pair_ends_it() {
 
     bench.append(vec![paired("d", 1, "b", 3)]).await;
     assert_eq!(waiting(Open::Failed).await, []);
-    let unpaired = Record::Unpaired { dataset: name("d"), target: TargetIndex(1), key: "a".into() };
-    bench.append(vec![unpaired]).await;
+    bench.append(vec![at("d", 1, "a", Fact::Unpaired)]).await;
     assert_eq!(waiting(Open::Deferred).await, []);
     bench.append(vec![failed("d", 1, "z")]).await;
-    let settled = Record::Settled { dataset: name("d"), target: TargetIndex(1), key: "z".into() };
+    let settled = at("d", 1, "z", Fact::Settled);
     bench.append(vec![settled.clone(), settled]).await;
     let counts = bench.ledger.counts(&name("d"), TargetIndex(1)).await.unwrap();
     assert_eq!(counts, Counts { paired: 1, paired_bytes: 3, ..Counts::default() });
@@ -160,7 +154,7 @@ async fn a_record_waits_for_one_thing_of_any_kind() {
                 let open = bench.ledger.open_records(&name("d"), TargetIndex(0), why, None, 9).await.unwrap();
                 assert_eq!(open.len(), usize::from(there), "{before:?}, then {after:?}");
             }
-            bench.append(vec![Record::Settled { dataset: name("d"), target: TargetIndex(0), key: "k".into() }]).await;
+            bench.append(vec![at("d", 0, "k", Fact::Settled)]).await;
         }
     }
     bench.append(vec![waits("d", 0, "k", Open::Damaged)]).await;
@@ -299,14 +293,14 @@ async fn shard_ids_are_given_once_and_never_again() {
     assert_eq!(next(&bench).await, 51, "an id that is gone is not given again");
 }
 
-fn intended(key: &str, at: i64) -> Record {
-    let before = (at == 2).then(|| vec!["old \"1\"".to_owned()]);
-    let upload = UploadIntent { key: key.into(), source: token(100, "v1"), part_size: 64, at: Timestamp(at), before };
-    Record::UploadIntended { dataset: name("d"), target: TargetIndex(1), upload }
+fn intended(key: &str, ms: i64) -> Record {
+    let before = (ms == 2).then(|| vec!["old \"1\"".to_owned()]);
+    let intent = UploadIntent { source: token(100, "v1"), part_size: 64, at: Timestamp(ms), before };
+    at("d", 1, key, Fact::UploadIntended(intent))
 }
 
 fn upload_begun(key: &str, id: &str) -> Record {
-    Record::UploadBegun { dataset: name("d"), target: TargetIndex(1), key: key.into(), id: id.into() }
+    at("d", 1, key, Fact::UploadBegun { id: id.into() })
 }
 
 fn part(number: u32, tag: &str) -> WrittenPart {
@@ -314,7 +308,7 @@ fn part(number: u32, tag: &str) -> WrittenPart {
 }
 
 fn part_written(key: &str, part: WrittenPart) -> Record {
-    Record::PartWritten { dataset: name("d"), target: TargetIndex(1), key: key.into(), part }
+    at("d", 1, key, Fact::PartWritten(part))
 }
 
 #[tokio::test]
@@ -336,7 +330,7 @@ async fn uploads_live_from_intent_to_end() {
     assert_eq!(row.intent.source, token(100, "v1"));
     assert_eq!(row.parts, [part(1, "again"), part(2, "b")]);
     let all = bench.ledger.uploads(&name("d")).await.unwrap();
-    assert_eq!(all.iter().map(|row| row.intent.key.as_str()).collect::<Vec<_>>(), ["j", "k"]);
+    assert_eq!(all.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["j", "k"]);
     assert_eq!(all[1], row);
     assert_eq!(all[0].intent.before, Some(vec!["old \"1\"".to_owned()]));
     assert_eq!(all[1].intent.before, None);
@@ -345,7 +339,7 @@ async fn uploads_live_from_intent_to_end() {
     bench.append(vec![intended("k", 3)]).await;
     let row = upload("k").await.unwrap();
     assert_eq!((row.id, row.parts, row.intent.at), (None, vec![], Timestamp(3)));
-    let ended = Record::UploadEnded { dataset: name("d"), target: TargetIndex(1), key: "k".into() };
+    let ended = at("d", 1, "k", Fact::UploadEnded);
     bench.append(vec![ended.clone(), ended]).await;
     assert_eq!(upload("k").await, None);
     assert_eq!(bench.ledger.uploads(&name("d")).await.unwrap().len(), 1);
@@ -355,35 +349,34 @@ async fn uploads_live_from_intent_to_end() {
 async fn an_upload_is_idle_while_no_record_waits_to_go_on_with_it() {
     let bench = Bench::begun().await;
     let target = TargetIndex(1);
-    let waits = |key: &str, why| Record::Waits { dataset: name("d"), target, key: key.into(), why };
     bench.append(vec![intended("a", 1), intended("b", 1), intended("c", 1), intended("d", 1), intended("e", 1)]).await;
-    bench.append(vec![waits("a", Open::Deferred), waits("c", Open::Damaged), waits("d", Open::Doomed)]).await;
+    bench
+        .append(vec![deferred("d", 1, "a"), waits("d", 1, "c", Open::Damaged), waits("d", 1, "d", Open::Doomed)])
+        .await;
     bench.append(vec![failed("d", 1, "e")]).await;
     let idle = bench.ledger.idle_uploads(&name("d"), target).await.unwrap();
-    assert_eq!(idle.iter().map(|row| row.intent.key.as_str()).collect::<Vec<_>>(), ["b", "d"]);
+    assert_eq!(idle.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["b", "d"]);
     assert!(bench.ledger.idle_uploads(&name("d"), TargetIndex(0)).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn an_unclaimed_upload_is_kept_until_it_is_gone() {
     let bench = Bench::begun().await;
-    let target = TargetIndex(1);
     let upload = |at, ids: &[&str]| Unclaimed {
-        key: "k".into(),
         at: Timestamp(at),
         before: (at == 1).then(|| vec!["old".to_owned()]),
         ids: ids.iter().map(|id| (*id).to_owned()).collect(),
     };
-    let unclaimed = |upload| Record::UploadUnclaimed { dataset: name("d"), target, upload };
+    let unclaimed = |upload| at("d", 1, "k", Fact::UploadUnclaimed(upload));
     bench
         .append(vec![unclaimed(upload(1, &[])), unclaimed(upload(2, &["x"])), unclaimed(upload(1, &["y", "z"]))])
         .await;
     // A record about the key's own upload does not touch it.
-    bench.append(vec![intended("k", 3), Record::UploadEnded { dataset: name("d"), target, key: "k".into() }]).await;
+    bench.append(vec![intended("k", 3), at("d", 1, "k", Fact::UploadEnded)]).await;
     let kept = async || bench.ledger.unclaimed(&name("d")).await.unwrap();
-    let row = |upload| UnclaimedRow { target, upload };
+    let row = |upload| UnclaimedRow { key: "k".into(), target: TargetIndex(1), upload };
     assert_eq!(kept().await, [row(upload(1, &["y", "z"])), row(upload(2, &["x"]))]);
-    bench.append(vec![Record::UploadGone { dataset: name("d"), target, key: "k".into(), at: Timestamp(1) }]).await;
+    bench.append(vec![at("d", 1, "k", Fact::UploadGone { at: Timestamp(1) })]).await;
     assert_eq!(kept().await, [row(upload(2, &["x"]))]);
 }
 

@@ -1,0 +1,47 @@
+//! [`Fact`]: what is true of one record at one target.
+
+use super::rows::{Open, Pair, Unclaimed, UploadIntent, WrittenPart};
+use migrate_core::model::Timestamp;
+
+/// What is true of a record at a target; [`Record::At`](super::Record::At) says of which one, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// A source version and a target version hold the same bytes and properties. Replaces the earlier pair, if any; a
+    /// failure or deferral of the record is cleared.
+    Paired(Pair),
+    /// The same as [`Paired`](Self::Paired), learned by looking, not by writing: whatever the record waits for stays.
+    Learned(Pair),
+    /// The record is gone from the target, as it is from the source; its failure or deferral is cleared too.
+    Unpaired,
+    /// The record waits for this action, after the pass. Replaces what it waited for before.
+    Waits(Open),
+    /// The record could not be copied; a deferral of it is cleared.
+    Failed {
+        /// Why, for people; no secrets.
+        reason: String,
+        /// Milliseconds since 1970 UTC.
+        at: Timestamp,
+    },
+    /// The failure or deferral of a record is over, without a new pair.
+    Settled,
+    /// A multipart upload is about to begin. Written right before the request leaves. One at a time: replaces an
+    /// earlier one.
+    UploadIntended(UploadIntent),
+    /// The store named the upload. Written before the first part.
+    UploadBegun {
+        /// Upload id from the store.
+        id: String,
+    },
+    /// A part is at the target.
+    PartWritten(WrittenPart),
+    /// The upload was finished or aborted: it and its parts are forgotten.
+    UploadEnded,
+    /// An upload whose begin got no answer may exist, and nothing proves that it is ours: it is kept until it is
+    /// known to be gone. Replaces what was known of it.
+    UploadUnclaimed(Unclaimed),
+    /// The unclaimed upload is gone, or never existed.
+    UploadGone {
+        /// When it was asked for, in milliseconds since 1970 UTC.
+        at: Timestamp,
+    },
+}
