@@ -193,7 +193,7 @@ impl Leftovers {
         };
         if is_fatal(&error) || silent {
             // The ledger keeps the record, and those behind it, for the next run.
-            self.copier.journal.fatal(error);
+            self.copier.fatal(error);
             done.interrupted = true;
         } else {
             done.records.push(self.failed(follower, &done.key, error.to_string()));
