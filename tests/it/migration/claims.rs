@@ -179,7 +179,7 @@ async fn what_is_given_up_or_cut_over_is_released() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cutover_under_way_stops_if_another_ledger_takes_over() {
     let (stores, first, second) = (filled(5), tempdir().unwrap(), tempdir().unwrap());
-    let text = plan("0s").replace("quiet = \"0s\"", "quiet = \"10m\"");
+    let text = plan("0s").replace("quiet = \"0s\"", "quiet = \"30s\"");
     let ours = Rig::new(&text, dynamic(&stores), first.path());
     let theirs = Rig::new(&plan("0s"), dynamic(&stores), second.path());
     theirs.sites.take_over(things());
