@@ -65,6 +65,8 @@ pub(super) enum Situation<'a> {
     NotAtRest(&'a str),
     /// A dataset means something else than when it began.
     MeaningChanged,
+    /// Another migration drives this dataset, by its route.
+    DrivenElsewhere(&'a str),
     /// More would be deleted than the plan allows.
     DeletesTooMuch,
     /// Records failed or could not be read; with the same command, if that is what tries them again.
@@ -117,6 +119,8 @@ const LOOK_AGAIN: &str = "change what is named above; look again before you run"
 const LET_REST: &str = "let nothing write at the old lead until the lead has moved";
 const PUT_BACK: &str = "put back what the plan said, or give the dataset another name to begin it anew; if another plan \
                         of the same name began it here, rename one of the two plans";
+const LEAVE_IT: &str = "let the migration that is named go on; make sure that it has stopped for good before you use the \
+                        command below";
 const LOOK_AT_SOURCE: &str = "look at the source, and bring back what must not be gone; if the deletions are right, add \
                               --force to the command below";
 const MEND_RECORDS: &str =
@@ -168,6 +172,7 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::StepsChecked(phase) => (None, Type("cutover", vec!["--phase", phase])),
         S::NotAtRest(again) => (Some(LET_REST), Same((*again).into())),
         S::MeaningChanged => (Some(PUT_BACK), Type("plan", vec![])),
+        S::DrivenElsewhere(dataset) => (Some(LEAVE_IT), Type("run", vec!["--take-over", dataset])),
         S::DeletesTooMuch => (Some(LOOK_AT_SOURCE), RunAll),
         S::RecordsFailed(None) => (Some(MEND_RECORDS), RunAll),
         S::RecordsFailed(Some(again)) => (Some(MEND_RECORDS), Same((*again).into())),
@@ -233,10 +238,11 @@ impl<'a> Situation<'a> {
     }
 
     /// The situation after an error that blocks: trying again changes nothing.
-    pub(super) fn of_block(error: &EngineError) -> Self {
+    pub(super) fn of_block(error: &'a EngineError) -> Self {
         match error {
             EngineError::MeaningChanged { .. } => Self::MeaningChanged,
             EngineError::DeleteShare { .. } => Self::DeletesTooMuch,
+            EngineError::Driven { dataset, .. } => Self::DrivenElsewhere(dataset.as_str()),
             EngineError::Unsupported { .. } => Self::Unsupported,
             EngineError::GivenUp { .. } => Self::GivenUp,
             _ => Self::Blocked,
@@ -313,6 +319,7 @@ mod tests {
             (S::StepsChecked("p"), "cutover --phase p --dry-run", false, Some("cutover --phase p")),
             (S::NotAtRest(AGAIN), "run --approve p", true, Some(AGAIN)),
             (S::MeaningChanged, "run", true, Some("plan")),
+            (S::DrivenElsewhere("d"), "run", true, Some("run --take-over d")),
             (S::DeletesTooMuch, "run", true, Some("run everything")),
             (S::RecordsFailed(Some(AGAIN)), "run", true, Some(AGAIN)),
             (S::RecordsFailed(None), "status", true, Some("run everything")),

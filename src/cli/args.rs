@@ -172,6 +172,10 @@ pub(super) struct RunArgs {
     /// Go on with the directories that are there now, though they are not those of earlier runs
     #[arg(long)]
     pub(super) accept_places: bool,
+    /// Take this dataset over from the migration that its route names, which must have stopped for good (may be given
+    /// again)
+    #[arg(long, value_name = "DATASET")]
+    pub(super) take_over: Vec<String>,
     /// Print events, one JSON object a line; the last is `run_ended`
     #[arg(long)]
     pub(super) json: bool,

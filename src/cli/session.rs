@@ -10,7 +10,7 @@ use super::{
     error::{Code, Failure, unknown_name},
     log,
     saved::{self, SavedPlan},
-    state::{Root, StateDir},
+    state::{Root, StateDir, me},
     term,
 };
 use migrate_core::{
@@ -20,10 +20,17 @@ use migrate_core::{
     report::Redactor,
 };
 use migrate_engine::{
-    EngineError,
+    EngineError, Sites,
     standing::{self, DatasetStanding, PhaseStanding},
 };
 use migrate_ledger::Ledger;
+
+/// The real sites of a plan; what is claimed there is claimed by this operator.
+pub(super) fn sites() -> Sites {
+    let sites = crate::connect::sites();
+    sites.claim_by(me());
+    sites
+}
 
 /// One command on one plan.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Whole migrations, in process: plan text in, proved followers out.
 
+mod claims;
 mod conditions;
 mod crash;
 mod cutover;

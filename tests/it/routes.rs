@@ -44,6 +44,7 @@ async fn race(folder: &Path) {
             followers: Vec::new(),
             max_age_s: 0,
             since: "2026-01-01T00:00:00Z".into(),
+            driver: None,
         };
         if route.swap(shown.as_ref(), &document).await.unwrap() == migrate::cutover::route::Swapped::Done {
             println!("won {epoch} {}", document.attempt);

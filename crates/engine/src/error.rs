@@ -1,6 +1,6 @@
 //! Errors of the engine.
 
-use crate::route::RouteError;
+use crate::{driver::Driver, route::RouteError};
 use migrate_core::{
     diff::JoinError,
     lifecycle::IllegalTransition,
@@ -65,6 +65,31 @@ pub enum EngineError {
         epoch: Epoch,
         /// What is refused, and why.
         refused: &'static str,
+    },
+    /// Another ledger drives the dataset.
+    #[error(
+        "{driver} drives dataset {dataset} since {}, and two of them would write over each other; if that one has \
+         stopped for good, `migrate run PLAN --take-over {dataset}` takes the dataset over",
+        driver.since
+    )]
+    Driven {
+        /// The dataset's name.
+        dataset: DatasetName,
+        /// The driver that the route names.
+        driver: Box<Driver>,
+    },
+    /// The route no longer shows this ledger's claim, or cannot be read any more.
+    #[error(
+        "whether this migration still drives dataset {dataset} is unknown: its route {route}: {detail}; nothing more \
+         was written"
+    )]
+    ClaimLost {
+        /// The dataset's name.
+        dataset: DatasetName,
+        /// The route's location.
+        route: String,
+        /// What is wrong with the route, as text.
+        detail: String,
     },
     /// The dataset was given up, and a repair would copy it again.
     #[error("dataset {dataset} was given up, and a repair would copy it again; `migrate run` begins it anew")]
@@ -156,6 +181,7 @@ impl EngineError {
             | Self::DeleteShare { .. }
             | Self::NotCutOver { .. }
             | Self::LeadMoved { .. }
+            | Self::Driven { .. }
             | Self::GivenUp { .. } => true,
             Self::Route(error) => !matches!(error, RouteError::Store(_)),
             _ => false,

@@ -25,6 +25,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::driver::Driver;
 use migrate_core::{
     digest::Body,
     model::{DatasetName, Epoch, Key, KeyRange, SiteName, Timestamp, Token},
@@ -54,6 +55,9 @@ pub struct RouteDocument {
     pub max_age_s: u64,
     /// When it was written, in RFC 3339 and UTC.
     pub since: String,
+    /// The migration that may write at the dataset's places; `None` if none has claimed them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<Driver>,
 }
 
 impl RouteDocument {
@@ -107,9 +111,11 @@ pub(crate) fn differs(read: Option<&Shown>, now: Option<&Shown>) -> Option<Strin
             now.lead, now.epoch, now.attempt
         ));
     };
+    let driver = |document: &RouteDocument| document.driver.as_ref().map_or("none".to_owned(), Driver::to_string);
     let fields = [
         ("lead", read.lead.to_string(), now.lead.to_string()),
         ("epoch", read.epoch.to_string(), now.epoch.to_string()),
+        ("driver", driver(read), driver(now)),
         ("attempt", read.attempt.clone(), now.attempt.clone()),
     ];
     let told: Vec<_> = fields
@@ -378,6 +384,7 @@ mod tests {
             followers: vec![SiteName::new("beijing").unwrap()],
             max_age_s: 30,
             since: "2026-01-01T00:00:00Z".into(),
+            driver: None,
         }
     }
 
@@ -411,6 +418,16 @@ mod tests {
         assert_eq!(route.swap(Some(&shown), &second).await.unwrap(), Swapped::Done);
         assert!(matches!(route.swap(Some(&shown), &document(2, "tokyo", "d")).await.unwrap(), Swapped::Lost(Some(_))));
         assert_eq!(route.read().await.unwrap().unwrap().document, second);
+    }
+
+    #[test]
+    fn a_route_of_an_earlier_build_reads_and_one_without_a_driver_shows_none() {
+        let released = document(1, "singapore", "a");
+        assert!(!released.text().contains("driver"), "{}", released.text());
+        assert_eq!(serde_json::from_str::<RouteDocument>(&released.text()).unwrap(), released);
+        let driver = Driver { ledger: "l".into(), since: "s".into(), by: None, state: None, instead_of: None };
+        let claimed = RouteDocument { driver: Some(driver), ..released };
+        assert_eq!(serde_json::from_str::<RouteDocument>(&claimed.text()).unwrap(), claimed);
     }
 
     #[tokio::test]

@@ -20,6 +20,11 @@ impl Shutdown {
         Self::default()
     }
 
+    /// A shutdown for a part of the work: asking this one asks the part too, and asking the part asks no one else.
+    pub(crate) fn child(&self) -> Self {
+        Self { drain: self.drain.child_token(), cancel: self.cancel.child_token() }
+    }
+
     /// Asks to stop: first to take no new work, finish what is in flight and commit; if that was asked before, to drop
     /// requests where they stand. Returns which of the two it asked for: 1 or 2.
     pub fn ask(&self) -> u32 {

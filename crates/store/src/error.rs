@@ -60,6 +60,9 @@ pub enum ErrorKind {
     Garbled,
     /// A rule of this tool forbids it, for example data residency.
     Forbidden,
+    /// This process may no longer write there, because it cannot show that it still drives the dataset: nothing was
+    /// sent.
+    ClaimLost,
     /// Anything else.
     Other,
 }

@@ -169,7 +169,7 @@ async fn carry_out(session: &Session, options: &AbortOptions) -> Result<Vec<Abor
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = Arc::new(session.ledger_to_write()?);
-    let (sites, limits) = (crate::connect::sites(), engine::InFlightMax::default());
+    let (sites, limits) = (session::sites(), engine::InFlightMax::default());
     let ends = engine::abort(&session.plan, &sites, Arc::clone(&ledger), options, limits, Sink::none(), shutdown).await;
     let closed = session::close(ledger).await;
     let ends = ends.map_err(|error| Failure::engine(&error, session.redactor))?;

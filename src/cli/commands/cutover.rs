@@ -129,6 +129,7 @@ fn as_run(args: &CutoverArgs) -> RunArgs {
         approve: vec![args.phase.clone()],
         force: false,
         accept_places: false,
+        take_over: Vec::new(),
         json: args.json,
     }
 }
@@ -166,7 +167,7 @@ fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failur
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
         let ledger = session.ledger_to_read()?.map(Arc::new);
-        let runs = engine::dry_run(&session.plan, &crate::connect::sites(), ledger.clone(), phase, &shutdown).await;
+        let runs = engine::dry_run(&session.plan, &session::sites(), ledger.clone(), phase, &shutdown).await;
         let runs = runs.map_err(failed)?;
         let standing = session.standing(ledger.as_deref(), Goal::CutOver, 0).await.map_err(failed)?;
         Ok((runs, standing))

@@ -122,7 +122,7 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey };
     let (sink, events) = Sink::new(Clock::start());
     let display = progress::show(events, show, session.redactor);
-    let sites = crate::connect::sites();
+    let sites = session::sites();
     let failure = |error| Failure::engine(&error, session.redactor);
     // Before the survey, so that the run finds what changes between the two. If it fails, the survey shows what
     // stands in the way.

@@ -272,6 +272,7 @@ impl Rehearsal<'_> {
             approve: Vec::new(),
             force: false,
             accept_places: false,
+            take_over: Vec::new(),
             json: self.args.json,
         }
     }

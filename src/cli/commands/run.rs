@@ -114,10 +114,11 @@ impl Running<'_> {
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
         // One value for the look and the run, so that the run need not probe again.
-        let sites = crate::connect::sites();
+        let sites = session::sites();
         if self.args.accept_places {
             sites.accept_places();
         }
+        sites.take_over(self.session.datasets(&self.args.take_over)?);
         // What another process is about to change must not seem stale, so take the lock before the look. If
         // nothing has begun there is no such process, and nothing is made before the look allows it.
         let early = self.session.saved.is_some() && self.session.state.is_there();

@@ -147,7 +147,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     } else {
         None
     };
-    let sites = crate::connect::sites();
+    let sites = session::sites();
     let failed = |error: EngineError| {
         let failure = Failure::engine(&error, session.redactor);
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }

@@ -64,6 +64,10 @@ fn route(stores: &BTreeMap<String, Arc<MemoryStore>>, name: &str) -> Option<Rout
     Some(serde_json::from_slice(&object.bytes).unwrap())
 }
 
+fn epoch(stores: &BTreeMap<String, Arc<MemoryStore>>, name: &str) -> Epoch {
+    route(stores, name).map_or(Epoch(0), |shown| shown.epoch)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn both_leads_move_phase_by_phase_and_stay_there() {
     let (stores, directory) = (filled(), tempdir().unwrap());
@@ -131,7 +135,7 @@ async fn a_stop_at_any_moment_never_parts_the_leads_of_a_phase() {
         let mut rig = Rig::with_ledger(&text, dynamic(&stores), directory.path(), options);
         rig.shutdown = shutdown;
         let outcome = rig.try_run(Goal::CutOver).await.unwrap();
-        let leads = ["shop", "part"].map(|name| route(&stores, name).is_some());
+        let leads = ["shop", "part"].map(|name| epoch(&stores, name) == Epoch(1));
         assert_eq!(leads[0], leads[1], "stopped at commit {stop_at}: {outcome:?}");
         *(if leads[0] { &mut moved } else { &mut stayed }) += 1;
     }
@@ -147,7 +151,8 @@ async fn without_approval_everything_is_proved_and_nothing_moves() {
     let [first, second] = &outcome.datasets[..] else { panic!("{outcome:?}") };
     assert!(first.needs_approval() && !first.reached && matches!(first.state, State::Verified { .. }), "{first:?}");
     assert_eq!(second.waits_for.as_ref().unwrap().to_string(), "phase first, which comes first");
-    assert_eq!(stores["control"].snapshot().len(), 0, "no route was touched");
+    let shown = route(&stores, "shop").unwrap();
+    assert_eq!((shown.epoch, shown.lead.as_str()), (Epoch(0), "src"), "it is claimed, and no lead has moved");
     assert_eq!(stores["c"].snapshot().len(), 0, "the next phase waits");
 
     rig.approves = true;
@@ -186,6 +191,7 @@ async fn a_route_that_somebody_else_moved_stops_the_run() {
         followers: Vec::new(),
         max_age_s: 1,
         since: "2026-01-01T00:00:00Z".into(),
+        driver: None,
     };
     stores["control"].put_raw("shop.json", serde_json::to_vec(&document).unwrap(), Properties::default());
     let refused = rig.try_run(Goal::CutOver).await.unwrap_err();
@@ -245,9 +251,9 @@ async fn a_write_at_the_old_lead_after_the_switch_is_found() {
     let (stores, directory) = (filled(), tempdir().unwrap());
     let text = plan("").replace("route_max_age = \"0s\"", "route_max_age = \"1s\"");
     let rig = Rig::new(&text, dynamic(&stores), directory.path());
-    let (source, control) = (Arc::clone(&stores["src"]), Arc::clone(&stores["control"]));
+    let source = Arc::clone(&stores["src"]);
     let write = async {
-        while control.head(&"shop.json".into()).await.unwrap().is_none() {
+        while epoch(&stores, "shop") == Epoch(0) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         source.put_raw("page/07", "too late", Properties::default());
@@ -288,6 +294,7 @@ async fn a_switch_is_settled_at_its_own_route_and_nowhere_else() {
     let (stores, directory) = (filled(), tempdir().unwrap());
     let first = rig(&stores, directory.path());
     first.try_run(Goal::Verified).await.unwrap();
+    let claimed = route(&stores, "shop");
     let event = migrate::lifecycle::Transition::SwitchIntended {
         lead: migrate::lifecycle::Lead { epoch: Epoch(1), lead: migrate::model::SiteName::new("a").unwrap() },
         attempt: "cut off".into(),
@@ -301,7 +308,7 @@ async fn a_switch_is_settled_at_its_own_route_and_nowhere_else() {
         error.to_string().contains("its switch was begun at the route s3://control/routes/shop.json (https://else"),
         "{error}"
     );
-    assert_eq!(route(&stores, "shop"), None, "it was not sealed at another place");
+    assert_eq!(route(&stores, "shop"), claimed, "it was not sealed at another place");
 }
 
 /// Clients obey the maximal age in the document that they have read, not the one in the plan now.
@@ -316,6 +323,7 @@ async fn the_watch_lasts_as_long_as_the_older_document_allows() {
         followers: Vec::new(),
         max_age_s: 1,
         since: "2026-01-01T00:00:00Z".into(),
+        driver: None,
     };
     stores["control"].put_raw("shop.json", serde_json::to_vec(&document).unwrap(), Properties::default());
     let rig = rig(&stores, directory.path());
@@ -360,6 +368,8 @@ async fn a_lead_that_has_moved_is_not_called_done_where_the_plan_wants_another()
 async fn a_route_that_moves_meanwhile_loses_the_switch() {
     let (stores, directory) = (filled(), tempdir().unwrap());
     let text = plan("").replace("quiet = \"0s\"", "quiet = \"1s\"");
+    // Nothing looks at the route before the switch does.
+    let text = text.replace("route_max_age = \"0s\"", "route_max_age = \"1h\"");
     let rig = Rig::new(&text, dynamic(&stores), directory.path());
     let (events, control) = (Arc::clone(&rig.events), Arc::clone(&stores["control"]));
     let theirs = RouteDocument {
@@ -370,6 +380,7 @@ async fn a_route_that_moves_meanwhile_loses_the_switch() {
         followers: Vec::new(),
         max_age_s: 1,
         since: "2026-01-01T00:00:00Z".into(),
+        driver: None,
     };
     let move_it = async {
         while !events.lock().unwrap().iter().any(|event| matches!(event, EventKind::Waiting { .. })) {
@@ -379,7 +390,7 @@ async fn a_route_that_moves_meanwhile_loses_the_switch() {
     };
     let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), move_it);
     let stopped = outcome.unwrap().stopped.expect("the switch is lost");
-    let told = "is no longer what was read: there was none when it was read, and now it says that b leads";
+    let told = "is no longer what was read: its lead was src and is b, its epoch was 0 and is 1";
     assert!(stopped.to_string().contains(told), "{stopped}");
     assert_eq!(route(&stores, "shop").unwrap(), theirs);
     assert!(rig.try_run(Goal::CutOver).await.unwrap_err().to_string().contains("b leads dataset shop"), "and stays so");
@@ -429,7 +440,7 @@ async fn a_write_at_the_new_lead_before_the_switch_stops_it() {
         stopped.to_string().contains("1 records at a are not what was compared, the first is page/03"),
         "{stopped}"
     );
-    assert_eq!(route(&stores, "shop"), None, "the lead has not moved");
+    assert_eq!(epoch(&stores, "shop"), Epoch(0), "the lead has not moved");
 }
 
 /// A store refuses a condition that holds, although its probe said otherwise: the error accuses no other writer,
@@ -445,6 +456,7 @@ async fn a_switch_that_is_refused_while_the_route_is_as_it_was_read_accuses_nobo
         followers: Vec::new(),
         max_age_s: 0,
         since: "2026-01-01T00:00:00Z".into(),
+        driver: None,
     };
     let control = Arc::new(Racing::of(MemoryStore::new("s3://control/routes/")));
     control.inner.put_raw("shop.json", serde_json::to_vec(&document).unwrap(), Properties::default());

@@ -117,5 +117,18 @@ pub(crate) fn is_fatal(error: &StoreError) -> bool {
             | ErrorKind::Full
             | ErrorKind::Unsynced
             | ErrorKind::Forbidden
+            | ErrorKind::ClaimLost
     )
+}
+
+impl Copier {
+    /// Ends the run because of an error that concerns a whole endpoint; if only this dataset may no longer be written,
+    /// ends the work on it alone. Its stores hold the reason.
+    pub(crate) fn fatal(&self, error: StoreError) {
+        if error.kind() == ErrorKind::ClaimLost {
+            self.shutdown.drain();
+        } else {
+            self.journal.fatal(error);
+        }
+    }
 }

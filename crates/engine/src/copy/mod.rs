@@ -16,7 +16,7 @@
 //! # Errors
 //!
 //! An error of one record is an [`Outcome`]. An error of a whole endpoint (credentials, a full disk, a missing bucket)
-//! goes to [`Journal::fatal`](crate::journal::Journal::fatal) and ends the run: the other records would fail alike.
+//! goes to [`Copier::fatal`] and ends the run: the other records would fail alike.
 
 use std::{
     sync::{
@@ -259,7 +259,7 @@ impl Copier {
             }
             Err(error) if error.kind().retry() == Retry::Permanent => {
                 if is_fatal(&error) {
-                    self.journal.fatal(error);
+                    self.fatal(error);
                     return Outcome::Interrupted;
                 }
                 Outcome::Failed(error.to_string())
@@ -269,7 +269,7 @@ impl Copier {
                 if last_chance {
                     if follower.is_down() {
                         // The other records would fail alike; the ledger keeps them for the next run.
-                        self.journal.fatal(error);
+                        self.fatal(error);
                         return Outcome::Interrupted;
                     }
                     return Outcome::Failed(error.to_string());
@@ -282,7 +282,7 @@ impl Copier {
     /// The outcomes of a record whose source could not be read.
     fn unread(&self, job: Job, outcomes: Outcomes, error: StoreError) -> Outcomes {
         if is_fatal(&error) || error.kind() == ErrorKind::Unreachable {
-            self.journal.fatal(error);
+            self.fatal(error);
             return all(job, outcomes, || Outcome::Interrupted);
         }
         if error.kind().retry() == Retry::Permanent || job.last_chance {

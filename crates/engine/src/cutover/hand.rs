@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     cutover::moves::Move,
+    driver::Driver,
     error::EngineError,
     route::{RouteError, RouteStore},
     verify::witness::Verified,
@@ -27,7 +28,10 @@ pub trait Hand: Debug + Send + Sync {
     /// Compares both sides in full, now.
     async fn verify(&self) -> Result<Verified, Halt>;
 
-    /// Whether the run is to stop: then no step begins, unless a switch of the phase has begun.
+    /// Whether this driver, in the route, lets this ledger move the lead.
+    fn drives(&self, driver: Option<&Driver>) -> bool;
+
+    /// Whether the run is to stop, or the dataset's lease is lost: then no step begins, unless a switch of the phase has begun.
     fn stops(&self) -> bool;
 
     /// Waits until the run is to drop its requests.

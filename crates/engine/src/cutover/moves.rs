@@ -55,4 +55,9 @@ impl Move {
             cutover,
         })
     }
+
+    /// The sites that hold the dataset before the switch, beside the lead.
+    pub(crate) fn followers_before(&self) -> Vec<SiteName> {
+        self.followers.iter().chain([&self.to]).filter(|site| **site != self.from).cloned().collect()
+    }
 }

@@ -10,6 +10,7 @@ use crate::{
         moves::{Move, NOTHING_COMPARED},
         switch,
     },
+    driver::Driver,
     route::Shown,
     verify::witness::SwitchProof,
 };
@@ -102,6 +103,11 @@ impl Gate {
                 shown.document.epoch,
                 cut.what.from
             )));
+        }
+        let driver = shown.as_ref().and_then(|shown| shown.document.driver.as_ref());
+        if !cut.hand.drives(driver) {
+            let driver = driver.map_or("no migration".to_owned(), Driver::to_string);
+            return Err(Halt::Refused(format!("{driver} drives {}, as its route says", cut.what.dataset)));
         }
         Ok(shown)
     }

@@ -10,6 +10,7 @@
 
 use crate::{
     cutover::hand::{Cut, Halt},
+    driver::Driver,
     route::{RouteDocument, Shown, Swapped, differs},
     verify::witness::SwitchProof,
 };
@@ -26,7 +27,8 @@ pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Sho
     let epoch = shown.map_or(Epoch(0), |shown| shown.document.epoch).next();
     let lead = Lead { epoch, lead: cut.what.to.clone() };
     let attempt = cut.hand.attempt();
-    let to = document(cut, lead.clone(), &cut.what.followers, &attempt);
+    // The claim ends with the switch: from here on nothing is written for the dataset.
+    let to = document(cut, lead.clone(), &cut.what.followers, &attempt, None);
     // Clients obey the maximum age in the document that they have read.
     let max_age_s = shown.map_or(0, |shown| shown.document.max_age_s).max(to.max_age_s);
     let route = cut.route.place().to_owned();
@@ -76,10 +78,11 @@ pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
     let (old, followers) = if let Some(Shown { document, .. }) = &shown {
         (Lead { epoch: document.epoch, lead: document.lead.clone() }, document.followers.clone())
     } else {
-        let others = cut.what.followers.iter().chain([&cut.what.to]).filter(|site| **site != cut.what.from);
-        (Lead { epoch: Epoch(0), lead: cut.what.from.clone() }, others.cloned().collect())
+        (Lead { epoch: Epoch(0), lead: cut.what.from.clone() }, cut.what.followers_before())
     };
-    let seal = document(cut, old, &followers, &cut.hand.attempt());
+    let driver = shown.as_ref().and_then(|shown| shown.document.driver.clone());
+    let mut seal = document(cut, old, &followers, &cut.hand.attempt(), driver);
+    seal.max_age_s = shown.as_ref().map_or(0, |shown| shown.document.max_age_s).max(seal.max_age_s);
     match cut.route.swap(shown.as_ref(), &seal).await? {
         Swapped::Lost(Some(now)) if now.document.attempt == attempt => {
             cut.hand.happened(Transition::Switched { lead }).await
@@ -105,7 +108,7 @@ fn lost(cut: Cut<'_>, read: Option<&Shown>, now: Option<&Shown>) -> String {
     }
 }
 
-fn document(cut: Cut<'_>, lead: Lead, followers: &[SiteName], attempt: &str) -> RouteDocument {
+fn document(cut: Cut<'_>, lead: Lead, followers: &[SiteName], attempt: &str, driver: Option<Driver>) -> RouteDocument {
     RouteDocument {
         dataset: cut.what.dataset.clone(),
         epoch: lead.epoch,
@@ -114,5 +117,6 @@ fn document(cut: Cut<'_>, lead: Lead, followers: &[SiteName], attempt: &str) -> 
         followers: followers.to_vec(),
         max_age_s: cut.what.cutover.route_max_age.as_secs(),
         since: RouteDocument::moment(cut.hand.now()),
+        driver,
     }
 }

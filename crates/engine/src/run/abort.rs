@@ -106,9 +106,7 @@ impl Run<'_> {
                 refused: "before the switch a dataset can be given up, and it is behind it",
             });
         }
-        if state.moved_to().is_none() {
-            self.source_must_lead(dataset).await?;
-        }
+        self.claim(dataset, &stores).await?;
         let mut records = Vec::new();
         if !matches!(state, State::Aborted { .. } | State::Pending) {
             let event = Transition::Aborted;
@@ -119,12 +117,26 @@ impl Run<'_> {
         records.extend(phase.map(|phase| Record::ApprovalWithdrawn { phase: phase.name.clone() }));
         self.commit(records).await?;
         self.sink.tell(EventKind::DatasetState { dataset: dataset.name.clone(), state, proved: None });
-        self.drop_uploads(dataset, &stores, end).await?;
-        if discard && !self.discard(dataset, &stores, stops, end).await? {
-            return Ok(());
+        let taken_back = self.take_back(dataset, &stores, discard, stops, end).await;
+        // Without its lease nothing more could be deleted; this is why.
+        if stores.lost().map_or(taken_back, Err)? {
+            self.release(dataset, &stores).await?;
+            end.done = true;
         }
-        end.done = true;
         Ok(())
+    }
+
+    /// Takes back what was added for a dataset; `false` if it was stopped before its end.
+    async fn take_back(
+        &self,
+        dataset: &Dataset,
+        stores: &DatasetStores,
+        discard: bool,
+        stops: &impl Fn() -> bool,
+        end: &mut Aborted,
+    ) -> Result<bool, EngineError> {
+        self.drop_uploads(dataset, stores, end).await?;
+        Ok(!discard || self.discard(dataset, stores, stops, end).await?)
     }
 
     async fn drop_uploads(
@@ -204,7 +216,7 @@ fn settled(
             return None;
         }
     }
-    Some(Record::at(&copier.dataset, target, &key, Fact::Unpaired))
+    Some(Record::at(&copier.dataset, target, key, Fact::Unpaired))
 }
 
 async fn delete(follower: &Follower, key: &Key, pair: &Pair) -> Fate {

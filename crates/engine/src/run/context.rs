@@ -15,6 +15,7 @@ use crate::{
     copy::copier::{Copier, Follower},
     error::EngineError,
     journal::{Journal, Report},
+    lease::{self, Lease},
     meaning::{meaning_of, same_meaning},
     route::RouteStore,
     scribe::{self, Board},
@@ -45,6 +46,8 @@ pub(crate) struct Run<'a> {
     /// Phases whose approval another command withdrew or forbade beforehand while this run works: only
     /// another command can approve them. Locked during a withdrawal, and while a lead begins to move.
     pub(crate) withdrawn: Mutex<BTreeSet<PhaseName>>,
+    /// Leases to keep.
+    pub(crate) leases: mpsc::UnboundedSender<Arc<Lease>>,
 }
 
 /// An abort that a run was asked for: the run stops, and then carries it out.
@@ -102,12 +105,14 @@ pub(crate) async fn with_run<T>(
         let journal = Journal::new(ledger, reports, shutdown.clone());
         let budget = Budget::new(options.limits.records, options.limits.bytes);
         let (abort, moving, withdrawn) = (AbortAsked::default(), Moving::default(), Mutex::default());
-        let run = Run { plan, sites, options, journal, board, budget, sink, shutdown, abort, moving, withdrawn };
+        let (leases, taken) = mpsc::unbounded_channel();
+        let run =
+            Run { plan, sites, options, journal, board, budget, sink, shutdown, abort, moving, withdrawn, leases };
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;
         run.sites.adopt_places(Some(&run.journal.ledger)).await?;
         run.sites.drive(&run.journal.ledger).await?;
         // The future of a whole run is large, so it goes to the heap once.
-        Box::pin(work(&run)).await
+        lease::keeping(taken, Box::pin(work(&run))).await
     };
     // `work` owns the journal, and the scribe ends when the journal's last sender is gone.
     futures::join!(work, scribe)
@@ -140,9 +145,10 @@ impl Run<'_> {
         self.commit(vec![Record::DatasetBegun { dataset: dataset.name.clone(), meaning }]).await
     }
 
-    /// Opens a dataset's stores; targets are probed unless the ledger knows them.
+    /// Opens a dataset's stores; targets are probed unless the ledger knows them. If the dataset has a route, no write
+    /// is admitted before [`Run::claim`](Run::claim).
     pub(crate) async fn open(&self, dataset: &Dataset) -> Result<DatasetStores, EngineError> {
-        self.sites.open(self.plan, dataset, Some(&self.journal), &self.sink).await
+        self.sites.open(self.plan, dataset, Some((&self.journal, &self.shutdown)), &self.sink).await
     }
 
     pub(crate) fn copier(&self, dataset: &Dataset, stores: &DatasetStores) -> Copier {
@@ -162,7 +168,7 @@ impl Run<'_> {
                 })
                 .collect(),
             budget: self.budget.clone(),
-            shutdown: self.shutdown.clone(),
+            shutdown: stores.shutdown(&self.shutdown),
             journal: self.journal.clone(),
             sink: self.sink.clone(),
             failures_told: 0.into(),

@@ -22,7 +22,7 @@ use crate::{
 use migrate_core::{
     lifecycle::{Goal, Lead, State},
     model::{DatasetName, SiteName},
-    plan::{Dataset, Phase, Scheme},
+    plan::{Dataset, Phase},
     report::Redactor,
 };
 
@@ -98,6 +98,8 @@ impl Run<'_> {
             active.state = cut(hand).hand.state();
             active.verified = hand.verified().or(active.verified.take());
             if let Err(halt) = end {
+                // Without its lease the dataset was stopped like a run that is to stop; this is why.
+                let halt = active.stores.lost().map_or(halt, Halt::Failed);
                 if matches!(halt, Halt::MovedOn(_)) {
                     again.push(*place);
                 }
@@ -133,27 +135,6 @@ impl Run<'_> {
             }
         }
         Ok(None)
-    }
-
-    /// Refuses to write the source's data to a target if the route shows that another site
-    /// leads: a new ledger, or another operator's, does not know of that move.
-    pub(crate) async fn source_must_lead(&self, dataset: &Dataset) -> Result<(), EngineError> {
-        let Some(route) = dataset.cutover.as_ref().map(|cutover| &cutover.route) else { return Ok(()) };
-        if route.scheme == Scheme::DynamoDb {
-            // A run refuses such a route before it would cut over, so no lead can have moved there.
-            return Ok(());
-        }
-        let route = self.sites.open_route_to_look(self.plan, dataset, route, None, false).await?;
-        match route.read().await?.map(|shown| shown.document).filter(|document| document.lead != dataset.source.site) {
-            None => Ok(()),
-            Some(document) => Err(EngineError::LeadMoved {
-                dataset: dataset.name.clone(),
-                lead: document.lead,
-                epoch: document.epoch,
-                refused: "its route says so, and what its source holds would be written over what applications \
-                          write there; correct the plan, or the route",
-            }),
-        }
     }
 
     /// Refuses a plan that wants another lead than the one that has moved: no run can move it on.

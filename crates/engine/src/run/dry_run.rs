@@ -15,6 +15,7 @@ use crate::{
         moves::Move,
         together,
     },
+    driver::Driver,
     error::EngineError,
     meaning::{meaning_of, same_meaning},
     shutdown::Shutdown,
@@ -103,7 +104,11 @@ async fn checked(
         if let Some(what) = Move::of(dataset) {
             let route = &what.cutover.route;
             let route = sites.open_route_to_look(plan, dataset, route, ledger.as_deref(), true).await?;
-            let hand = Looking { state };
+            let ledger = match &ledger {
+                Some(ledger) => Some(ledger.id().await?),
+                None => None,
+            };
+            let hand = Looking { state, ledger };
             let steps = together::dry_run(Cut { what: &what, route: &route, hand: &hand }).await;
             run.steps.extend(steps.into_iter().map(|step| DryStep {
                 step: step.name,
@@ -134,10 +139,12 @@ async fn look_at_places(plan: &Plan, sites: &Sites, dataset: &Dataset) -> Result
     Ok(())
 }
 
-/// A [`Hand`] that does nothing: checks ask only for the dataset's state.
+/// A [`Hand`] that does nothing: checks ask only for the dataset's state and driver.
 #[derive(Debug)]
 struct Looking {
     state: State,
+    /// The id of the ledger, if there is one.
+    ledger: Option<String>,
 }
 
 impl Looking {
@@ -158,6 +165,10 @@ impl Hand for Looking {
 
     async fn verify(&self) -> Result<Verified, Halt> {
         Self::refuse()
+    }
+
+    fn drives(&self, driver: Option<&Driver>) -> bool {
+        driver.is_none_or(|driver| Some(&driver.ledger) == self.ledger.as_ref())
     }
 
     fn stops(&self) -> bool {

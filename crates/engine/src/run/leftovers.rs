@@ -194,7 +194,7 @@ impl Leftovers {
         };
         if is_fatal(&error) || silent {
             // The ledger keeps the record, and those behind it, for the next run.
-            self.copier.journal.fatal(error);
+            self.copier.fatal(error);
             done.interrupted = true;
         } else {
             done.facts.push(failed(error.to_string()));

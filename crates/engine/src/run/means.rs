@@ -14,6 +14,7 @@ use crate::{
         hand::{Changes, Halt, Hand, Written},
         moves::Move,
     },
+    driver::Driver,
     error::EngineError,
     route::RouteStore,
     run::{context::Run, moved_on, verification},
@@ -49,6 +50,8 @@ pub(crate) struct EngineHand<'a> {
     pub(crate) route: RouteStore,
     /// The target that leads after the switch.
     lead: TargetIndex,
+    /// The id of this ledger, which the route must name as the driver.
+    ledger: String,
     standing: Mutex<Moment>,
 }
 
@@ -75,6 +78,7 @@ impl<'a> EngineHand<'a> {
         let (Some(what), Some(cutover)) = (Move::of(dataset), &dataset.cutover) else { return Ok(None) };
         let route = run.open_route(dataset, &cutover.route).await?;
         let lead = dataset.target_at(&what.to).expect("the lead is the site of a target");
+        let ledger = run.journal.ledger.id().await?;
         Ok(Some(Self {
             run,
             dataset: dataset.clone(),
@@ -82,6 +86,7 @@ impl<'a> EngineHand<'a> {
             what,
             route,
             lead,
+            ledger,
             standing: Mutex::new(Moment { state, verified: None }),
         }))
     }
@@ -115,6 +120,10 @@ impl Hand for EngineHand<'_> {
         let (dataset, proved) = (self.dataset.name.clone(), Proved::by(&event));
         self.run.commit(vec![Record::Happened { dataset: dataset.clone(), event, at: now() }]).await?;
         drop(withdrawn);
+        if let Some(lease) = self.stores.lease.as_ref().filter(|_| moves) {
+            // From here on nothing is written for the dataset, and the route is to show another lead.
+            lease.give_back();
+        }
         self.standing().state = state.clone();
         self.run.sink.tell(EventKind::DatasetState { dataset, state, proved });
         Ok(())
@@ -140,8 +149,12 @@ impl Hand for EngineHand<'_> {
         })
     }
 
+    fn drives(&self, driver: Option<&Driver>) -> bool {
+        driver.is_some_and(|driver| driver.ledger == self.ledger)
+    }
+
     fn stops(&self) -> bool {
-        self.run.shutdown.is_draining()
+        self.stores.shutdown(&self.run.shutdown).is_draining()
     }
 
     async fn cancelled(&self) {
@@ -175,7 +188,7 @@ impl Hand for EngineHand<'_> {
             let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
             self.run.sink.tell(EventKind::Waiting { dataset, reason, seconds });
         }
-        match tokio::time::timeout(time, self.run.shutdown.draining()).await {
+        match tokio::time::timeout(time, self.stores.shutdown(&self.run.shutdown).draining()).await {
             Ok(()) => Err(Halt::Interrupted),
             Err(_elapsed) => Ok(()),
         }

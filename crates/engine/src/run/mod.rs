@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 mod abort;
 pub(crate) mod approval;
+mod claims;
 mod context;
 mod cutovers;
 mod decide;

@@ -19,6 +19,7 @@ use crate::{
     error::EngineError,
     rows::{Inputs, Row, Rows},
     run::context::Run,
+    shutdown::Shutdown,
     sites::opening::DatasetStores,
     verify::{found::Found, witness::Verification},
     waits::WaitsFor,
@@ -44,7 +45,8 @@ pub(crate) async fn between(
 ) -> Result<Changes, Halt> {
     let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).with_only(lead);
     let (mut changes, mut rows) = (Changes::default(), inputs.rows(&KeyRange::all()));
-    while let Some(row) = next(run, &mut rows).await? {
+    let stops = stores.shutdown(&run.shutdown);
+    while let Some(row) = next(&stops, &mut rows).await? {
         if !is_as_paired(&row) {
             changes.old.add(row.key);
         } else if !target_is_as_paired(&row, dataset.extra) {
@@ -67,7 +69,7 @@ pub(crate) async fn at_old_lead(
     run.commit(vec![Record::LateLookBegan { dataset: name() }]).await?;
     let (mut late, mut rows) = (Written::default(), inputs.rows(&KeyRange::all()));
     let mut keys = Vec::new();
-    while let Some(row) = next(run, &mut rows).await? {
+    while let Some(row) = next(&run.shutdown, &mut rows).await? {
         if !is_as_paired(&row) {
             keys.push(row.key.clone());
             late.add(row.key);
@@ -80,10 +82,10 @@ pub(crate) async fn at_old_lead(
     Ok(late)
 }
 
-async fn next(run: &Run<'_>, rows: &mut Rows) -> Result<Option<Row>, Halt> {
+async fn next(stops: &Shutdown, rows: &mut Rows) -> Result<Option<Row>, Halt> {
     tokio::select! {
         biased;
-        () = run.shutdown.draining() => Err(Halt::Interrupted),
+        () = stops.draining() => Err(Halt::Interrupted),
         row = rows.next() => Ok(row?),
     }
 }

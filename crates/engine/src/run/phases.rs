@@ -219,7 +219,7 @@ impl Run<'_> {
             state = self.settle_switch(dataset, &stores, state).await?;
         }
         if state.moved_to().is_none() {
-            self.source_must_lead(dataset).await?;
+            self.claim(dataset, &stores).await?;
         }
         let resumed = matches!(state.first_step(), Some(Action::ResumePass(_)));
         if let Some(Action::BeginPass(pass)) = state.first_step() {
@@ -298,7 +298,7 @@ impl Run<'_> {
 
     /// Begins one more pass of a dataset whose lead has moved on since its last pass.
     async fn begin_again(&self, active: &mut Active) -> Result<(), EngineError> {
-        self.source_must_lead(&active.plan).await?;
+        self.claim(&active.plan, &active.stores).await?;
         let pass = active.state.pass() + 1;
         active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
         (active.ended, active.verified, active.waits_for) = (false, None, None);

@@ -220,7 +220,7 @@ impl<'a> PhaseWork<'a> {
         let (place, ended) = match brought? {
             Brought::Shard(place, id, end) => {
                 self.active[place].running.remove(&id);
-                match end {
+                match self.unless_lost(place, end) {
                     Ok(ShardEnd::Done) => (place, Ended::Shard(id)),
                     Ok(ShardEnd::Interrupted) => (place, Ended::ShardStopped(id)),
                     Err(error) => return self.stop(place, Some(id), error).await,
@@ -234,22 +234,30 @@ impl<'a> PhaseWork<'a> {
                 }
                 (place, Ended::Search(id, at))
             }
-            Brought::Leftovers(place, Ok(done)) => (place, Ended::Leftovers(done)),
-            Brought::Verification(place, Ok(verification)) => {
-                let done = !verification.interrupted;
-                if done {
-                    self.end_verification(place, verification).await?;
+            Brought::Leftovers(place, done) => match self.unless_lost(place, done) {
+                Ok(done) => (place, Ended::Leftovers(done)),
+                Err(error) => return self.stop(place, None, error).await,
+            },
+            Brought::Verification(place, verification) => match self.unless_lost(place, verification) {
+                Ok(verification) => {
+                    let done = !verification.interrupted;
+                    if done {
+                        self.end_verification(place, verification).await?;
+                    }
+                    (place, Ended::Verification(done))
                 }
-                (place, Ended::Verification(done))
-            }
-            Brought::Leftovers(place, Err(error)) | Brought::Verification(place, Err(error)) => {
-                return self.stop(place, None, error).await;
-            }
+                Err(error) => return self.stop(place, None, error).await,
+            },
         };
         for decision in self.decider.take(place, ended, self.run.shutdown.is_draining()) {
             self.follow(place, decision).await?;
         }
         Ok(())
+    }
+
+    /// The result of a dataset's task. If the dataset has lost its lease, that is why the task ended as it did.
+    fn unless_lost<T>(&self, place: usize, ended: Result<T, EngineError>) -> Result<T, EngineError> {
+        self.active[place].stores.lost().map_or(ended, Err)
     }
 
     /// Stops a dataset because `shard`, or its task beside its shards, failed.

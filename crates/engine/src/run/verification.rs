@@ -47,7 +47,7 @@ pub(crate) fn in_run(
         Inputs::new(dataset, stores, Some(&run.journal.ledger)),
         dataset.verify,
         run.budget.clone(),
-        run.shutdown.clone(),
+        stores.shutdown(&run.shutdown),
         run.sink.clone(),
     );
     keeping(verifier, journal, false, Verifier::run)
@@ -195,7 +195,6 @@ async fn repair_one(
     dataset: &Dataset,
     options: &VerifyOptions,
 ) -> Result<(Verification, u64), EngineError> {
-    let ledger = &run.journal.ledger;
     run.check_meaning(dataset).await?;
     let state = run.state(&dataset.name).await?;
     if let Some(moved) = state.moved_to() {
@@ -215,23 +214,36 @@ async fn repair_one(
             reason: "its switch was begun: `migrate run` finds out whether it happened".to_owned(),
         });
     }
-    run.source_must_lead(dataset).await?;
     let stores = run.open(dataset).await?;
+    run.claim(dataset, &stores).await?;
     run.begin(dataset).await?;
+    let repaired = repaired(run, dataset, &stores, options).await;
+    // Without its lease the repair was stopped like one that is to stop; this is why.
+    stores.lost().map_or(repaired, Err)
+}
+
+/// Repairs a dataset whose stores may be written.
+async fn repaired(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    stores: &DatasetStores,
+    options: &VerifyOptions,
+) -> Result<(Verification, u64), EngineError> {
+    let ledger = &run.journal.ledger;
     let level = options.level.unwrap_or(dataset.verify);
     let verifier = || {
         Verifier::new(
             dataset,
-            Inputs::new(dataset, &stores, Some(ledger)),
+            Inputs::new(dataset, stores, Some(ledger)),
             level,
             run.budget.clone(),
-            run.shutdown.clone(),
+            stores.shutdown(&run.shutdown),
             run.sink.clone(),
         )
     };
     let first = keeping(verifier(), run.journal.clone(), true, Verifier::run).await?;
     run.journal.commit(Vec::new()).await?;
-    let copier: Arc<Copier> = Arc::new(run.copier(dataset, &stores));
+    let copier: Arc<Copier> = Arc::new(run.copier(dataset, stores));
     let mut damaged = 0;
     for follower in &copier.targets {
         damaged += ledger.counts(&dataset.name, follower.index).await?.damaged;

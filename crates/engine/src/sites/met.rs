@@ -1,8 +1,21 @@
-//! The directories that a migration has opened.
+//! The directories that a migration has opened, and what operators said about its claims.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
+use migrate_core::model::DatasetName;
 use migrate_store::file::Identity;
+
+/// What operators said about claims.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    /// The operator, as `user@machine`.
+    pub(crate) by: Option<String>,
+    /// Datasets to take over from the ledgers that drive them.
+    pub(crate) take_over: BTreeSet<DatasetName>,
+}
 
 /// The directories that a migration has opened, by resolved path.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! The sites of a plan: their stores, their limits, and their known directories.
 
 pub(crate) mod connect;
+mod leased;
 pub(crate) mod limits;
 pub(crate) mod met;
 pub(crate) mod opening;

@@ -1,25 +1,35 @@
 //! Opens the stores that a plan names, with limits, residency rules and retries.
 //!
 //! Each store is wrapped, from the inside out: counted ([`Metered`]), held to the conditions that it ignores
-//! ([`Conditional`]), limited ([`Limited`], by its site and by its dataset), retried ([`Retrying`]), and, if a
-//! residency rule forbids the place, guarded ([`Guarded`]).
+//! ([`Conditional`]), asked for the dataset's lease before each write ([`Leased`], if its route says who may write),
+//! limited ([`Limited`], by its site and by its dataset), retried ([`Retrying`]), and, if a residency rule forbids the
+//! place, guarded ([`Guarded`]).
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::connect::{Connect, Opened, Role};
+use super::{
+    connect::{Connect, Opened, Role},
+    leased::Leased,
+};
 use crate::sink::Sink;
 use crate::{
     clock::now,
     error::EngineError,
     journal::Journal,
+    lease::Lease,
     meaning::place_of,
     route::RouteStore,
-    sites::{limits::LimitBook, met::Met},
+    shutdown::Shutdown,
+    sites::{
+        limits::LimitBook,
+        met::{Claims, Met},
+    },
 };
 use migrate_core::{
+    model::DatasetName,
     plan::{self, Dataset, Location, Plan, Scheme, Site, policy},
     report::{EventKind, Redactor},
 };
@@ -58,6 +68,8 @@ pub struct Sites {
     pub(crate) asked: Mutex<BTreeMap<String, Capabilities>>,
     /// The directories that the migration has opened.
     pub(crate) met: Mutex<Met>,
+    /// What operators said about claims.
+    pub(crate) claims: Mutex<Claims>,
     retry: RetryPolicy,
 }
 
@@ -78,6 +90,8 @@ pub struct DatasetStores {
     pub source_meter: Arc<Meter>,
     /// Counts the requests to each target.
     pub target_meters: Vec<Arc<Meter>>,
+    /// The lease that every write at a target asks; `None` if no route says who may write there.
+    pub(crate) lease: Option<Arc<Lease>>,
     limits: Vec<Arc<SiteLimits>>,
     /// The names under which the ledger keeps the probes of the targets.
     probe_names: Vec<String>,
@@ -86,6 +100,16 @@ pub struct DatasetStores {
 impl DatasetStores {
     /// What is assumed of a store that is only read and was never probed: it shows properties and tags.
     pub const ASSUMED: Capabilities = Capabilities { properties: true, tags: true, ..Capabilities::unproved() };
+
+    /// What stops the work on the dataset: the loss of its lease does, and whatever stops the run.
+    pub(crate) fn shutdown(&self, run: &Shutdown) -> Shutdown {
+        self.lease.as_ref().map_or_else(|| run.clone(), |lease| lease.shutdown.clone())
+    }
+
+    /// Why the work on the dataset must stop, if its lease was lost.
+    pub(crate) fn lost(&self) -> Option<EngineError> {
+        self.lease.as_ref().and_then(|lease| lease.lost())
+    }
 
     /// Takes the targets' capabilities from the ledger, and assumes them for a target that it does not know.
     pub(crate) async fn adopt_known(&self, ledger: &Ledger) -> Result<(), EngineError> {
@@ -120,26 +144,44 @@ impl Sites {
     /// Sites whose places `connect` opens. If `retry` has a meter, it counts the repeated attempts of all stores.
     pub fn new(connect: Arc<dyn Connect>, retry: RetryPolicy) -> Self {
         let (limits, asked, met) = (LimitBook::default(), Mutex::default(), Mutex::default());
-        Self { connect, limits, asked, met, retry }
+        Self { connect, limits, asked, met, claims: Mutex::default(), retry }
     }
 
-    /// Opens a dataset's stores. With a journal, targets are probed unless the ledger knows them.
+    /// Names the operator, as `user@machine`, in the claims that this process makes.
+    pub fn claim_by(&self, operator: String) {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).by = Some(operator);
+    }
+
+    /// Takes these datasets over from the ledgers that drive them. The operator must know that those have stopped for
+    /// good.
+    pub fn take_over(&self, datasets: impl IntoIterator<Item = DatasetName>) {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).take_over.extend(datasets);
+    }
+
+    /// Opens a dataset's stores. With a journal, targets are probed unless the ledger knows them, and written once the
+    /// lease is held; losing it drains a part of `shutdown`.
     pub(crate) async fn open(
         &self,
         plan: &Plan,
         dataset: &Dataset,
-        journal: Option<&Journal>,
+        writes: Option<(&Journal, &Shutdown)>,
         sink: &Sink,
     ) -> Result<DatasetStores, EngineError> {
         let source_meter = Arc::new(Meter::default());
         let mut limits = Vec::new();
-        let (source, used) = self.store(plan, dataset, &dataset.source, Role::Source, &source_meter).await?;
+        let (source, used) = self.store(plan, dataset, &dataset.source, Role::Source, &source_meter, None).await?;
         limits.extend(used);
+        let route = dataset.cutover.as_ref().map(|cutover| &cutover.route);
+        // A run refuses a route in a table before it would cut over, so no lead can have moved there.
+        let lease = writes.zip(route.filter(|route| route.scheme != Scheme::DynamoDb)).map(|((_, shutdown), route)| {
+            Arc::new(Lease::new(dataset.name.clone(), route.to_string(), shutdown.child()))
+        });
+        let journal = writes.map(|(journal, _)| journal);
         let (mut targets, mut target_meters) = (Vec::new(), Vec::new());
         for target in &dataset.targets {
             let meter = Arc::new(Meter::default());
             let role = if journal.is_some() { Role::Target } else { Role::Look };
-            let (store, used) = self.target(plan, dataset, target, role, &meter).await?;
+            let (store, used) = self.target(plan, dataset, target, role, &meter, lease.as_ref()).await?;
             limits.extend(used);
             if let Some(journal) = journal {
                 self.known_or_probed(&*store, &probe_name(plan, &target.at), journal, sink).await?;
@@ -151,7 +193,7 @@ impl Sites {
             self.record_places(journal).await?;
         }
         let probe_names = dataset.targets.iter().map(|target| probe_name(plan, &target.at)).collect();
-        Ok(DatasetStores { source, targets, source_meter, target_meters, limits, probe_names })
+        Ok(DatasetStores { source, targets, source_meter, target_meters, lease, limits, probe_names })
     }
 
     /// Opens a dataset's stores for a look and records nothing. Targets that the ledger does not know
@@ -236,8 +278,9 @@ impl Sites {
         target: &plan::Target,
         role: Role,
         meter: &Arc<Meter>,
+        lease: Option<&Arc<Lease>>,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
-        let (mut store, used) = self.store(plan, dataset, &target.at, role, meter).await?;
+        let (mut store, used) = self.store(plan, dataset, &target.at, role, meter, lease).await?;
         // The plan's check refuses such a target; if one passes it, the guard refuses its writes.
         if let Err(reason) = policy::verdict(plan, dataset, target) {
             store = Arc::new(Guarded::new(store, &reason));
@@ -281,10 +324,14 @@ impl Sites {
         at: &Location,
         role: Role,
         meter: &Arc<Meter>,
+        lease: Option<&Arc<Lease>>,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
         let (site, bare) = self.bare(plan, at, role).await?;
         let metered = Arc::new(Metered::new(bare, Arc::clone(meter)));
         let mut store: Arc<dyn ObjectStore> = Arc::new(Conditional::new(metered));
+        if let Some(lease) = lease {
+            store = Arc::new(Leased::new(store, Arc::clone(lease)));
+        }
         let mut used = Vec::new();
         // A dataset has limits of its own even if the plan sets none: an operator may set them later.
         for of in [LimitsOf::Site(site.name.clone()), LimitsOf::Dataset(dataset.name.clone())] {
@@ -396,9 +443,15 @@ mod tests {
         let sites = Sites::new(Arc::new(given), RetryPolicy::default());
         let dataset = &plan.phases[0].datasets[0];
         let (store, _) =
-            sites.store(&plan, dataset, &dataset.targets[0].at, Role::Target, &Arc::default()).await.unwrap();
-        let text = format!("{store:?}");
-        let layers: Vec<_> = text.split(" { inner: ").take(5).collect();
-        assert_eq!(layers, ["Retrying", "Limited", "Limited", "Conditional", "Metered"], "{text}");
+            sites.store(&plan, dataset, &dataset.targets[0].at, Role::Target, &Arc::default(), None).await.unwrap();
+        let layers = |store: &Arc<dyn ObjectStore>| {
+            let text = format!("{store:?}");
+            text.split(" { inner: ").map(str::to_owned).take(6).collect::<Vec<_>>()
+        };
+        assert_eq!(layers(&store)[..5], ["Retrying", "Limited", "Limited", "Conditional", "Metered"]);
+        let lease = Arc::new(Lease::new(dataset.name.clone(), String::new(), Shutdown::new()));
+        let at = &dataset.targets[0].at;
+        let (store, _) = sites.store(&plan, dataset, at, Role::Target, &Arc::default(), Some(&lease)).await.unwrap();
+        assert_eq!(layers(&store), ["Retrying", "Limited", "Limited", "Leased", "Conditional", "Metered"]);
     }
 }

@@ -189,7 +189,7 @@ impl Sites {
         at: &Location,
     ) -> Result<Option<Present>, EngineError> {
         let no_container = |error: &StoreError| error.kind() == ErrorKind::NoContainer;
-        let opened = match self.store(plan, dataset, at, Role::Source, &Arc::default()).await {
+        let opened = match self.store(plan, dataset, at, Role::Source, &Arc::default(), None).await {
             // A directory that opens exists; a bucket always opens, and only a request shows whether it exists.
             Ok(_) if at.scheme == Scheme::File => {
                 return Ok(Some(Present { identity: self.identity_of(plan, at) }));
@@ -219,7 +219,7 @@ impl Sites {
         target: &Target,
         ledger: Option<&Ledger>,
     ) -> Result<Capabilities, EngineError> {
-        let (store, _) = self.target(plan, dataset, target, Role::Look, &Arc::default()).await?;
+        let (store, _) = self.target(plan, dataset, target, Role::Look, &Arc::default(), None).await?;
         self.known_or_asked(&*store, &probe_name(plan, &target.at), ledger, true).await?;
         Ok(store.capabilities())
     }

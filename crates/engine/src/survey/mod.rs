@@ -321,6 +321,16 @@ impl Surveyor<'_> {
         }
         let shown = route.read().await?;
         preview.epoch = Some(shown.as_ref().map_or(Epoch(0), |shown| shown.document.epoch));
+        if let Some(driver) = shown.as_ref().and_then(|shown| shown.document.driver.as_ref()) {
+            let ours = match self.ledger {
+                Some(ledger) => Some(ledger.id().await?),
+                None => None,
+            };
+            if ours.as_ref() != Some(&driver.ledger) {
+                let (dataset, driver) = (dataset.name.clone(), Box::new(driver.clone()));
+                seen.blocks.push(EngineError::Driven { dataset, driver }.to_string());
+            }
+        }
         if let Some(shown) = shown.filter(|shown| shown.document.lead != what.from) {
             seen.blocks.push(format!(
                 "the route {} says that {} leads since epoch {}, and the plan moves the lead from {}",

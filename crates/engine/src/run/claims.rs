@@ -1,0 +1,192 @@
+//! Claims a dataset in its route before anything is written for it, and releases it.
+//!
+//! See [`driver`](crate::driver) for what a claim is, and [`lease`](crate::lease) for how long it lets this process
+//! write.
+
+use std::{
+    path,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use rand::{RngCore as _, SeedableRng as _};
+
+use crate::{
+    clock::{Moment, now},
+    cutover::moves::Move,
+    driver::Driver,
+    error::EngineError,
+    lease::Expected,
+    route::{RouteDocument, RouteError, RouteStore, Shown, Swapped},
+    run::context::Run,
+    sites::opening::DatasetStores,
+};
+use migrate_core::{
+    model::{DatasetName, Epoch},
+    plan::Dataset,
+    report::EventKind,
+};
+use migrate_store::{ErrorKind, StoreError};
+
+/// How often a claim is tried while other processes change the route.
+const TRIES_MAX: u32 = 8;
+
+/// What the route showed, or shows after the claim.
+struct Claimed {
+    document: Option<RouteDocument>,
+    /// When the request was sent that showed it.
+    seen: Moment,
+}
+
+impl Run<'_> {
+    /// Claims a dataset for this ledger, so that its stores may be written; does nothing if no route says who may.
+    ///
+    /// Where a store ignores the conditions of writes, no claim is exclusive, so none is made. No lead can be moved
+    /// there either; the route is only watched.
+    ///
+    /// # Errors
+    ///
+    /// If the route shows another lead than the source's site, or another driver that is not to be replaced.
+    pub(crate) async fn claim(&self, dataset: &Dataset, stores: &DatasetStores) -> Result<(), EngineError> {
+        let (Some(lease), Some(what)) = (&stores.lease, Move::of(dataset)) else { return Ok(()) };
+        if let Some(lost) = lease.lost() {
+            return Err(lost);
+        }
+        let route = Arc::new(self.open_route(dataset, &what.cutover.route).await?);
+        let ledger = self.journal.ledger.id().await?;
+        let Claimed { document, seen } = self.claimed(&route, &what, &ledger).await?;
+        let plan_s = what.cutover.route_max_age;
+        let (expected, max_age) = match &document {
+            Some(document) => (Expected::of(document), plan_s.min(Duration::from_secs(document.max_age_s))),
+            None => (Expected::unwritten(&what.from), plan_s),
+        };
+        if lease.hold(route, expected, max_age, seen) {
+            // The receiver lives as long as the run.
+            let _ = self.leases.send(Arc::clone(lease));
+        }
+        let replaced = document.as_ref().and_then(|document| Some((document.driver.as_ref()?, document.max_age_s)));
+        let Some((driver, max_age_s)) = replaced else { return Ok(()) };
+        let whole = Duration::from_secs(max_age_s) + what.cutover.settle;
+        self.wait_for_former(&dataset.name, stores, driver.waits(whole, now())).await
+    }
+
+    /// Waits until the driver that was replaced writes no more.
+    async fn wait_for_former(
+        &self,
+        dataset: &DatasetName,
+        stores: &DatasetStores,
+        time: Duration,
+    ) -> Result<(), EngineError> {
+        if time.is_zero() {
+            return Ok(());
+        }
+        let reason = "the migration that drove it before to write no more".to_owned();
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        self.sink.tell(EventKind::Waiting { dataset: dataset.clone(), reason, seconds });
+        match tokio::time::timeout(time, stores.shutdown(&self.shutdown).draining()).await {
+            Err(_elapsed) => Ok(()),
+            Ok(()) => Err(stores.lost().unwrap_or(EngineError::Cancelled)),
+        }
+    }
+
+    /// Makes the route show this ledger as the driver, unless it does already.
+    async fn claimed(&self, route: &RouteStore, what: &Move, ledger: &str) -> Result<Claimed, EngineError> {
+        for _ in 0..TRIES_MAX {
+            let seen = Moment::now();
+            let shown = route.read().await?;
+            let document = shown.as_ref().map(|shown| &shown.document);
+            if let Some(document) = document.filter(|document| document.lead != what.from) {
+                return Err(EngineError::LeadMoved {
+                    dataset: what.dataset.clone(),
+                    lead: document.lead.clone(),
+                    epoch: document.epoch,
+                    refused: "its route says so, and what its source holds would be written over what applications \
+                              write there; correct the plan, or the route",
+                });
+            }
+            let driver = document.and_then(|document| document.driver.as_ref());
+            let is_ours = driver.is_some_and(|driver| driver.ledger == ledger);
+            if is_ours {
+                return Ok(Claimed { document: document.cloned(), seen });
+            }
+            if let Some(driver) = driver.filter(|_| !self.takes_over(&what.dataset)) {
+                return Err(EngineError::Driven { dataset: what.dataset.clone(), driver: Box::new(driver.clone()) });
+            }
+            if route.check().is_err() {
+                return Ok(Claimed { document: document.cloned(), seen });
+            }
+            let to = self.claim_of(what, ledger, shown.as_ref());
+            let seen = Moment::now();
+            match route.swap(shown.as_ref(), &to).await? {
+                Swapped::Done => return Ok(Claimed { document: Some(to), seen }),
+                // Another process was faster, or the answer was lost: the next read tells.
+                Swapped::Lost(_) | Swapped::Unsettled => {}
+            }
+        }
+        let (dataset, route) = (what.dataset.clone(), route.location().to_owned());
+        let detail = "it could not be claimed: other processes change it, or its answers are lost".to_owned();
+        Err(EngineError::ClaimLost { dataset, route, detail })
+    }
+
+    fn takes_over(&self, dataset: &DatasetName) -> bool {
+        self.sites.claims.lock().unwrap_or_else(PoisonError::into_inner).take_over.contains(dataset)
+    }
+
+    /// The route with this ledger as the driver: its lead and epoch stay.
+    fn claim_of(&self, what: &Move, ledger: &str, shown: Option<&Shown>) -> RouteDocument {
+        let at = RouteDocument::moment(now());
+        let directory = self.journal.ledger.path().parent().and_then(|directory| path::absolute(directory).ok());
+        let former = shown.and_then(|shown| shown.document.driver.as_ref());
+        let driver = Driver {
+            ledger: ledger.to_owned(),
+            since: at.clone(),
+            by: self.sites.claims.lock().unwrap_or_else(PoisonError::into_inner).by.clone(),
+            state: directory.map(|directory| directory.display().to_string()),
+            instead_of: former.map(|former| former.ledger.clone()),
+        };
+        let plan_s = what.cutover.route_max_age.as_secs();
+        let (attempt, driver) = (attempt(), Some(driver));
+        match shown.map(|shown| shown.document.clone()) {
+            // Clients obey the maximum age that they have read, so a smaller one waits for the switch.
+            Some(document) => {
+                RouteDocument { attempt, driver, max_age_s: document.max_age_s.max(plan_s), since: at, ..document }
+            }
+            None => RouteDocument {
+                dataset: what.dataset.clone(),
+                epoch: Epoch(0),
+                attempt,
+                lead: what.from.clone(),
+                followers: what.followers_before(),
+                max_age_s: plan_s,
+                since: at,
+                driver,
+            },
+        }
+    }
+
+    /// Takes this ledger's claim out of the route, once nothing more is to be written for the dataset.
+    pub(crate) async fn release(&self, dataset: &Dataset, stores: &DatasetStores) -> Result<(), EngineError> {
+        let (Some(lease), Some(what)) = (&stores.lease, Move::of(dataset)) else { return Ok(()) };
+        lease.give_back();
+        let route = self.open_route(dataset, &what.cutover.route).await?;
+        let ledger = self.journal.ledger.id().await?;
+        for _ in 0..TRIES_MAX {
+            let Some(shown) = route.read().await? else { return Ok(()) };
+            if shown.document.driver.as_ref().is_none_or(|driver| driver.ledger != ledger) {
+                return Ok(());
+            }
+            let since = RouteDocument::moment(now());
+            let to = RouteDocument { attempt: attempt(), driver: None, since, ..shown.document.clone() };
+            if route.swap(Some(&shown), &to).await? == Swapped::Done {
+                return Ok(());
+            }
+        }
+        let detail = "whether its claim was released is unknown: run again";
+        Err(RouteError::from(StoreError::new(ErrorKind::Unavailable, "write route", route.location(), detail)).into())
+    }
+}
+
+/// A new name for an attempt.
+fn attempt() -> String {
+    format!("{:016x}", rand::rngs::StdRng::from_os_rng().next_u64())
+}

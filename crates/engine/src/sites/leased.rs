@@ -1,0 +1,167 @@
+//! A decorator that asks the dataset's [`Lease`] before each write: the last line of the rule about routes.
+//!
+//! It stands below the limits and the retries, so that no wait for them comes between the answer and the request, and
+//! above [`Conditional`](migrate_store::conditional::Conditional), so that no wait for a look at the route comes
+//! between a look at the object and its write.
+
+// The lint asks for an explicit decision about every method that the trait gains.
+#![deny(clippy::missing_trait_methods)]
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+
+use crate::lease::Lease;
+use migrate_core::{
+    digest::Body,
+    model::{Evidence, Key, KeyRange, Timestamp, Token},
+};
+use migrate_store::{
+    BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Properties, Read,
+    StoreError, Upload,
+};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// A store whose writes are sent only while the lease is held, and else refused with [`ErrorKind::ClaimLost`]. Reads
+/// pass. So does a probe: its scratch keys are no records of any dataset, and it comes before the claim.
+#[derive(Debug)]
+pub(crate) struct Leased {
+    inner: Arc<dyn ObjectStore>,
+    lease: Arc<Lease>,
+}
+
+impl Leased {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>, lease: Arc<Lease>) -> Self {
+        Self { inner, lease }
+    }
+
+    /// Waits until a write may be sent.
+    async fn admit(&self, operation: &'static str, key: &Key) -> Result<()> {
+        let refused = |why| StoreError::new(ErrorKind::ClaimLost, operation, self.inner.location(), why).on(key);
+        self.lease.admit().await.map_err(refused)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Leased {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn probe(&self) -> Result<Capabilities> {
+        self.inner.probe().await
+    }
+
+    fn adopt(&self, capabilities: Capabilities) {
+        self.inner.adopt(capabilities);
+    }
+
+    fn list(&self, range: KeyRange) -> Box<dyn Listing> {
+        self.inner.list(range)
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<Head>> {
+        self.inner.head(key).await
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        self.inner.tags(key).await
+    }
+
+    async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
+        self.inner.read(key, range, pin).await
+    }
+
+    async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
+        self.admit("write", key).await?;
+        self.inner.put(key, body, properties, condition).await
+    }
+
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.inner.refuses(key)
+    }
+
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        self.admit("begin upload of", key).await?;
+        self.inner.begin_upload(key, properties, before).await
+    }
+
+    async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
+        self.admit("write part of", &upload.key).await?;
+        self.inner.put_part(upload, number, offset, body).await
+    }
+
+    async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
+        self.inner.list_parts(upload).await
+    }
+
+    async fn finish_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        evidence: &Evidence,
+        properties: &Properties,
+        condition: &Condition,
+    ) -> Result<Token> {
+        self.admit("finish upload of", &upload.key).await?;
+        self.inner.finish_upload(upload, parts, evidence, properties, condition).await
+    }
+
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        self.admit("set tags of", key).await?;
+        self.inner.set_tags(key, tags, pin).await
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> Result<()> {
+        self.admit("abort upload of", &upload.key).await?;
+        self.inner.abort_upload(upload).await
+    }
+
+    async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>> {
+        self.inner.list_uploads(key).await
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
+        self.admit("delete", key).await?;
+        self.inner.delete(key, condition).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown::Shutdown;
+    use migrate_core::model::DatasetName;
+    use migrate_store::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn without_a_lease_every_write_is_refused_and_nothing_is_written() {
+        let memory = MemoryStore::new("memory");
+        let (none, body, key) = (Properties::default(), Body::new("b".into()), Key::from("old"));
+        let old = memory.put_raw("old", "o", Properties::default());
+        let open = memory.begin_upload(&"open".into(), &none, &()).await.unwrap();
+        let lease = Arc::new(Lease::new(DatasetName::new("shop").unwrap(), String::new(), Shutdown::new()));
+        let leased = Leased::new(Arc::new(memory.clone()), lease);
+        let refusals = [
+            leased.put(&key, &body, &none, &Condition::None).await.unwrap_err(),
+            leased.begin_upload(&key, &none, &()).await.unwrap_err(),
+            leased.put_part(&open, 1, 0, &body).await.unwrap_err(),
+            leased.finish_upload(&open, &[], &body.evidence(), &none, &Condition::None).await.unwrap_err(),
+            leased.set_tags(&key, &BTreeMap::new(), &old).await.unwrap_err(),
+            leased.abort_upload(&open).await.unwrap_err(),
+            leased.delete(&key, &Condition::None).await.unwrap_err(),
+        ];
+        for refusal in refusals {
+            assert_eq!(refusal.kind(), ErrorKind::ClaimLost, "{refusal}");
+            assert!(refusal.to_string().contains("dataset shop is not claimed"), "{refusal}");
+        }
+        assert_eq!(memory.snapshot()[&key].bytes, "o");
+        assert_eq!((memory.snapshot().len(), memory.unfinished_uploads()), (1, 1));
+        assert_eq!(leased.read(&key, None, None).await.unwrap().bytes, "o", "reads pass");
+    }
+}
