@@ -35,8 +35,9 @@ use crate::{
 };
 use migrate_core::model::{DatasetName, Epoch, SiteName};
 
-/// Looks in a row that may take longer than the maximum age: then no write would ever be admitted.
-const SLOW_LOOKS_MAX: u32 = 3;
+/// Looks in a row that may take longer than the maximum age: no write is admitted meanwhile, and a busy machine or
+/// route is no reason to stop a dataset at once.
+const SLOW_LOOKS_MAX: u32 = 20;
 /// The longest time between two looks if the maximum age is zero, and after a look that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The shortest time between two looks that no write has asked for.
@@ -461,5 +462,24 @@ mod tests {
         tokio::time::advance(Duration::from_nanos(1)).await;
         assert!(bench.admitted().await.is_err(), "no earlier look counts");
         assert_eq!(bench.memory.snapshot().keys().next(), Some(&Key::from("shop.json")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_route_that_is_always_read_too_late_ends_the_lease_and_one_look_in_time_begins_the_count_anew() {
+        let (bench, claimed) = (Bench::new(), document("beijing", 0, Some("ours")));
+        bench.show(&claimed);
+        let (shown, expected) = (bench.route.read().await, Expected::of(&claimed));
+        let seen = Moment::now();
+        let mut held = Held { route: Arc::clone(&bench.route), expected, max_age: AGE, seen, slow: 0 };
+        for _ in 1..SLOW_LOOKS_MAX {
+            let asked = Moment::now();
+            tokio::time::advance(AGE * 2).await;
+            assert_eq!(held.judge(&shown, asked), None);
+            assert!(!held.admits(Moment::now()), "what was seen is too old for a write");
+        }
+        assert_eq!(held.clone().judge(&shown, Moment::now()), None, "this look came in time");
+        let asked = Moment::now();
+        tokio::time::advance(AGE * 2).await;
+        assert!(matches!(held.judge(&shown, asked), Some(Lost::Unread(_))));
     }
 }
