@@ -1,73 +1,8 @@
-//! The command line, as clap reads it. Its help texts are the manual.
+//! Arguments that commands share, as clap reads them.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-
-use super::commands::{
-    abort::AbortArgs, cutover::CutoverArgs, limits::LimitsArgs, plan::PlanArgs, rehearse::RehearseArgs,
-    resolve::ResolveArgs, status::StatusArgs, verify::VerifyArgs,
-};
-
-const MANUAL: &str = "\
-A PLAN is a TOML (or JSON) file that says what must be where, in which order and under which rules.
-The usual course:
-
-  migrate rehearse plan.toml  run it all against a local cloud with sample data; touches nothing real
-  migrate plan   plan.toml    look at both sides and show what would move; changes nothing
-  migrate run    plan.toml    copy, and prove that it arrived; run it again to go on after any stop
-  migrate verify plan.toml    prove it again, independently, and list every difference
-  migrate status plan.toml    where everything stands, and the one command that is next
-
-Where the plan moves leads, `run` stops before each cutover until it is approved (--approve).
-
-What `plan` showed can be kept and carried out later, exactly or not at all:
-
-  migrate plan plan.toml --out saved.json    keep it
-  migrate run  saved.json                    refused if what it depends on has changed
-
-STATE
-  What was done is kept beside the plan file, in .migrate/<plan name>/, or in DIR/<plan name>/ with
-  --state DIR or the environment variable MIGRATE_STATE. Only its owner can read it. It holds the keys
-  of records, which may be personal data; `redact_keys = true` in the plan hashes them in all output.
-  One process at a time drives a migration, from whatever directory it is started.
-
-OUTPUT
-  The answer goes to stdout, progress and logs to stderr. With --json, stdout carries only JSON:
-  one document, or for `run` one event a line.
-
-STOPPING
-  ctrl-c once finishes what is in flight and keeps it; twice cancels requests; three times exits.
-  After any of these, a crash or a power loss, the same command goes on where it stopped.
-
-EXIT CODES
-  0 done and equal   1 differences, or blocked   2 wrong command line or plan   3 incomplete
-  `migrate help exit-codes` tells more.";
-
-const EXIT_CODES: &str = "\
-The exit codes of every command:
-
-  0  Done: everything that was asked for is done and equal (or waits for an approval, as asked).
-  1  Differences were found, or the plan is blocked: by a policy, by a key of the plan that is not
-     supported, by more deletions than `delete_share` allows, by a dataset whose meaning changed, by
-     a phase that has to wait for another, or by a cutover for which nothing was compared; a saved
-     plan is stale; or records came late to an old lead and are open. Running the same command again
-     changes nothing: look first.
-  2  The command line, the plan file or the saved plan is wrong, or cannot be read. Nothing was done.
-  3  Incomplete: interrupted, some records failed, an endpoint or credentials did not work, the
-     ledger's disk is full, the ledger is damaged or newer than this program, or another process
-     drives the migration. Correct what the message names; the same command goes on.";
-
-/// Moves a company's data from one place to many, phase by phase, and proves at every moment what has moved.
-#[derive(Debug, Parser)]
-#[command(name = "migrate", version, after_long_help = MANUAL, max_term_width = 100)]
-#[command(arg_required_else_help = true, subcommand_required = true)]
-pub(super) struct Cli {
-    #[command(flatten)]
-    pub(super) global: Global,
-    #[command(subcommand)]
-    pub(super) command: Command,
-}
+use clap::{Args, ValueEnum};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -106,41 +41,6 @@ impl LogFormat {
         }
         Ok(format)
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    /// Show what a run would do, and what stands in its way; changes nothing
-    Plan(PlanArgs),
-    /// Copy what differs, prove that it arrived, cut over what is approved; run it again to go on
-    Run(RunArgs),
-    /// Prove independently that every target equals its source; list each difference
-    Verify(VerifyArgs),
-    /// Show where everything stands, why it waits, and the next command
-    Status(StatusArgs),
-    /// Cut over a phase that is proved, and nothing else
-    Cutover(CutoverArgs),
-    /// Give datasets up before their lead has moved: abort uploads, withdraw approvals
-    Abort(AbortArgs),
-    /// Show late writes, or record what was decided about them
-    Resolve(ResolveArgs),
-    /// Show or change limits, also of a run that is under way
-    Limits(LimitsArgs),
-    /// Run the whole plan against a local cloud filled with sample data; touches nothing real
-    Rehearse(RehearseArgs),
-    /// Print the JSON Schema of plans, for editors
-    #[command(after_help = "Example:\n  migrate schema > schema.json")]
-    Schema,
-    /// Print shell completions
-    #[command(after_help = "Example:\n  migrate completions bash > ~/.local/share/bash-completion/completions/migrate")]
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
-    /// The exit codes of every command
-    #[command(hide = true, name = "exit-codes", long_about = EXIT_CODES)]
-    #[command(after_help = "Example:\n  migrate help exit-codes")]
-    ExitCodes,
 }
 
 #[derive(Debug, Args)]
@@ -192,27 +92,9 @@ pub(super) enum Until {
     Cutover,
 }
 
-/// The text of `migrate help exit-codes`.
-pub(super) fn exit_codes() -> &'static str {
-    EXIT_CODES
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-
-    #[test]
-    fn the_command_line_is_sound_and_every_command_has_an_example() {
-        let mut command = Cli::command();
-        command.clone().debug_assert();
-        command.build();
-        for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
-            let help = sub.render_long_help().to_string();
-            assert!(help.contains("Example"), "{}: {help}", sub.get_name());
-        }
-    }
 
     #[test]
     fn a_log_format_is_a_level_json_or_both() {

@@ -9,7 +9,7 @@
 //!
 //! # Who does what
 //!
-//! `args` is what clap reads. A `session` is a plan that was read, with its state directory; `saved`
+//! `command_line` and `args` are what clap reads. A `session` is a plan that was read, with its state directory; `saved`
 //! keeps what `plan` has seen until `run` carries it out. `advise` alone decides which command is next, and
 //! `next` is how an answer says it. Each command has a file in
 //! `commands` and ends with a [`Code`] or a
@@ -24,6 +24,7 @@ mod advise;
 mod approve;
 mod args;
 mod ask;
+mod command_line;
 mod commands;
 mod error;
 mod interrupt;
@@ -38,7 +39,7 @@ mod state;
 mod summary;
 mod term;
 
-use args::{Cli, Command};
+use command_line::{Cli, Command};
 use commands::{abort, cutover, limits, plan, rehearse, resolve, run, status, verify};
 use error::Code;
 
@@ -76,7 +77,7 @@ pub fn run() -> ExitCode {
             Ok(Code::Done)
         }
         Command::ExitCodes => {
-            term::answer(args::exit_codes());
+            term::answer(command_line::exit_codes());
             Ok(Code::Done)
         }
     };
