@@ -311,7 +311,7 @@ impl Rehearsal<'_> {
             line["scale"] = self.args.scale.into();
             term::answer_line(&self.clock.stamp(line));
         } else {
-            term::answer(&summary.text(self.args, &self.session.plan.name.to_string()));
+            term::answer(&summary.text(self.args.seed, self.args.scale, &self.session.plan.name.to_string()));
         }
     }
 }

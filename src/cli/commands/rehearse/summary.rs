@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::cli::{
-    commands::rehearse::RehearseArgs,
     next::Next,
     render::{self, Table},
 };
@@ -77,10 +76,10 @@ impl From<Promise> for Told {
 }
 
 impl Summary {
-    pub(super) fn text(&self, args: &RehearseArgs, plan: &str) -> String {
+    pub(super) fn text(&self, seed: u64, scale: f64, plan: &str) -> String {
         let mut text = String::new();
         let verdict = if self.complete { "complete" } else { "NOT COMPLETE" };
-        let (seconds, seed, scale) = (self.seconds, args.seed, args.scale);
+        let seconds = self.seconds;
         let _ = writeln!(text, "rehearsal of {plan}: {verdict} in {seconds:.1} s (seed {seed}, scale {scale})\n");
         let mut table = Table::new(&["dataset", "lead", "epoch", "targets", "records", "bytes", "passes", "proved by"]);
         let mut phase = "";
