@@ -14,13 +14,12 @@
 //!
 //! The ledger that is replaced may still be at work. It writes only while its last look at the route is younger than
 //! the route's maximum age, so the new driver waits that long, and then for writes of unknown outcome, before it
-//! begins. The route says that there was another driver, so a new driver that is cut off waits for the rest.
+//! begins. The wait counts from the answer to its own claim, and by no wall clock. Until it is over the route says that
+//! there was another driver, so a new driver that is cut off waits once more.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-use migrate_core::model::Timestamp;
 
 /// Who drives a dataset. Clients ignore it: applications write at the lead, whoever drives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +34,7 @@ pub struct Driver {
     /// The directory of the ledger on that machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// The ledger that it has replaced, if it took the dataset over.
+    /// The ledger that it has replaced, as long as that one may still write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
 }
@@ -54,48 +53,14 @@ impl fmt::Display for Driver {
     }
 }
 
-impl Driver {
-    /// What is left of the time in which the driver that this one replaced may still write; zero if there was none.
-    /// `whole` is all of that time. A clock that was set back makes the wait longer, up to the whole time again.
-    pub(crate) fn waits(&self, whole: Duration, now: Timestamp) -> Duration {
-        if self.instead_of.is_none() {
-            return Duration::ZERO;
-        }
-        let since = self.since.parse::<jiff::Timestamp>().map_or(now.0, jiff::Timestamp::as_millisecond);
-        let passed = Duration::from_millis(u64::try_from(now.0 - since).unwrap_or(0));
-        whole.saturating_sub(passed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn driver(instead_of: Option<&str>) -> Driver {
-        Driver {
-            ledger: "ours".into(),
-            since: "2026-01-01T00:00:00Z".into(),
-            by: None,
-            state: None,
-            instead_of: instead_of.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn a_new_driver_waits_until_the_one_before_it_writes_no_more() {
-        let waits = |driver: &Driver, after_s: i64| {
-            let begun = driver.since.parse::<jiff::Timestamp>().unwrap().as_millisecond();
-            driver.waits(Duration::from_secs(40), Timestamp(begun + after_s * 1000)).as_secs()
-        };
-        let replaced = driver(Some("theirs"));
-        assert_eq!([0, 15, 40, 100].map(|after| waits(&replaced, after)), [40, 25, 0, 0]);
-        assert_eq!(waits(&replaced, -5), 40, "the clock was set back");
-        assert_eq!(waits(&driver(None), 0), 0, "no other can be at work");
-    }
-
     #[test]
     fn a_driver_is_named_by_what_helps_to_find_it() {
-        let mut driver = driver(None);
+        let (ledger, since) = ("ours".into(), "2026-01-01T00:00:00Z".into());
+        let mut driver = Driver { ledger, since, by: None, state: None, instead_of: None };
         assert_eq!(driver.to_string(), "the migration with the ledger ours");
         (driver.by, driver.state) = (Some("ann@depot".into()), Some("/srv/state".into()));
         assert_eq!(driver.to_string(), "the migration with the state directory /srv/state of ann@depot");

@@ -79,6 +79,15 @@ fn held_rig(
     (rig, reached, release)
 }
 
+/// The waits for a former driver, in seconds.
+fn waits(rig: &Rig) -> Vec<u64> {
+    let wait = |event: &EventKind| match event {
+        EventKind::Waiting { reason, seconds, .. } if reason.contains("drove it before") => Some(*seconds),
+        _ => None,
+    };
+    rig.events.lock().unwrap().iter().filter_map(wait).collect()
+}
+
 /// The first ledger's pass is under way while the second one takes over and moves the lead. What applications write
 /// there then is not overwritten by the first pass, which decided before that what to write.
 #[tokio::test(flavor = "multi_thread")]
@@ -147,18 +156,36 @@ async fn two_ledgers_never_drive_one_dataset() {
 
     theirs.sites.take_over(things());
     theirs.run().await;
-    let waited =
-        |event: &&EventKind| matches!(event, EventKind::Waiting { reason, .. } if reason.contains("drove it before"));
-    let waits = theirs.events.lock().unwrap().iter().filter(waited).count();
-    assert_eq!(waits, 1, "the other one may still have written");
+    assert_eq!(waits(&theirs), [1], "the other one may still have written");
     let taken = route(&stores).driver.unwrap();
-    assert_eq!((taken.ledger, taken.instead_of), (theirs.ledger.id().await.unwrap(), Some(driver.ledger)));
+    assert_eq!((taken.ledger, taken.instead_of), (theirs.ledger.id().await.unwrap(), None), "it writes no more");
     let refused = ours.try_run(Goal::CutOver).await.unwrap_err();
     assert!(matches!(refused, EngineError::Driven { .. }), "the one before is refused in turn: {refused}");
     stores["a"].put_raw(&key(4), "theirs", Properties::default());
     let ends = ours.discard().await;
     assert!(!ends[0].done && ends[0].refused.as_ref().unwrap().contains("drives dataset things"), "{ends:?}");
     assert_eq!(stores["a"].snapshot().len(), before, "and deletes nothing");
+}
+
+/// A process that is cut off while it waits for the driver that it has replaced cannot know how long it waited: the
+/// next one waits the whole time, and once that is over no later run waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_a_former_driver_that_was_cut_off_begins_anew() {
+    let (stores, directory) = (filled(5), tempdir().unwrap());
+    let rig = Rig::new(&plan("1s"), dynamic(&stores), directory.path());
+    rig.try_run(Goal::Copied).await.unwrap();
+    assert_eq!(waits(&rig), [0; 0], "no other one drove it");
+    let claimed = route(&stores);
+    let mut driver = claimed.driver.clone().unwrap();
+    // Whatever the clocks of two machines say.
+    (driver.instead_of, driver.since) = (Some("theirs".into()), "2020-01-01T00:00:00Z".into());
+    let cut_off = RouteDocument { driver: Some(driver), ..claimed };
+    stores["control"].put_raw("things.json", serde_json::to_vec(&cut_off).unwrap(), Properties::default());
+    rig.try_run(Goal::Copied).await.unwrap();
+    assert_eq!(waits(&rig), [1]);
+    assert_eq!(route(&stores).driver.unwrap().instead_of, None);
+    rig.try_run(Goal::Copied).await.unwrap();
+    assert_eq!(waits(&rig), [1], "it was waited for");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,14 +60,18 @@ impl Run<'_> {
             Some(document) => (Expected::of(document), plan_s.min(Duration::from_secs(document.max_age_s))),
             None => (Expected::unwritten(&what.from), plan_s),
         };
-        if lease.hold(route, expected, max_age, seen) {
+        if lease.hold(Arc::clone(&route), expected, max_age, seen) {
             // The receiver lives as long as the run.
             let _ = self.leases.send(Arc::clone(lease));
         }
-        let replaced = document.as_ref().and_then(|document| Some((document.driver.as_ref()?, document.max_age_s)));
-        let Some((driver, max_age_s)) = replaced else { return Ok(()) };
-        let whole = Duration::from_secs(max_age_s) + what.cutover.settle;
-        self.wait_for_former(&dataset.name, stores, driver.waits(whole, now())).await
+        let former =
+            |document: &RouteDocument| document.driver.as_ref().is_some_and(|driver| driver.instead_of.is_some());
+        if let Some(document) = document.filter(former) {
+            let time = Duration::from_secs(document.max_age_s) + what.cutover.settle;
+            self.wait_for_former(&dataset.name, stores, time).await?;
+            forget_former(&route, &ledger).await?;
+        }
+        Ok(())
     }
 
     /// Waits until the driver that was replaced writes no more.
@@ -184,6 +188,17 @@ impl Run<'_> {
         let detail = "whether its claim was released is unknown: run again";
         Err(RouteError::from(StoreError::new(ErrorKind::Unavailable, "write route", route.location(), detail)).into())
     }
+}
+
+/// Takes out of the route that its driver has replaced another one, which writes no more. If the route has changed
+/// meanwhile it stays, and the next claim waits once more.
+async fn forget_former(route: &RouteStore, ledger: &str) -> Result<(), RouteError> {
+    let Some(shown) = route.read().await? else { return Ok(()) };
+    let ours = shown.document.driver.clone().filter(|driver| driver.ledger == ledger);
+    let Some(driver) = ours else { return Ok(()) };
+    let driver = Some(Driver { instead_of: None, ..driver });
+    let to = RouteDocument { attempt: attempt(), driver, ..shown.document.clone() };
+    route.swap(Some(&shown), &to).await.map(drop)
 }
 
 /// A new name for an attempt.

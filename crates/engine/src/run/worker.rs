@@ -31,7 +31,7 @@ use migrate_store::Entry;
 /// Records that a shard has under way at once; the budget that all shards share is usually reached first.
 const JOBS_MAX: usize = 128;
 /// Most records from the first open one to the last begun one.
-const WINDOW_MAX: usize = 4096;
+const FRONTIER_MAX: usize = 4096;
 /// Rows that weigh as much as one record in a batch for the ledger.
 const ROWS_PER_RECORD: usize = 16;
 /// The age at which a batch goes to the ledger, however small it is.
@@ -137,7 +137,7 @@ struct Running {
     worker: Worker,
     shard: ShardRow,
     cursors: Vec<Cursor>,
-    windows: Vec<Frontier>,
+    frontiers: Vec<Frontier>,
     jobs: JoinSet<(Key, Tickets, Outcomes)>,
     records: Vec<Record>,
     rows: usize,
@@ -162,7 +162,7 @@ impl Worker {
         }
         let mut rows = self.inputs.rows(&range);
         let mut running = Running {
-            windows: (0..targets).map(|_| Frontier::new(WINDOW_MAX)).collect(),
+            frontiers: (0..targets).map(|_| Frontier::new(FRONTIER_MAX)).collect(),
             jobs: JoinSet::new(),
             records: Vec::new(),
             rows: 0,
@@ -194,14 +194,14 @@ impl Running {
     /// Whether another record may begin, at all of the targets.
     fn room(&self) -> Room {
         let jobs = if self.jobs.len() < JOBS_MAX { Room::Free } else { Room::Full };
-        self.windows.iter().map(Frontier::room).fold(jobs, Ord::max)
+        self.frontiers.iter().map(Frontier::room).fold(jobs, Ord::max)
     }
 
     async fn end(mut self) -> Result<ShardEnd, EngineError> {
         while self.settle_one().await? {}
         let interrupted = self.stopped || self.room() == Room::Closed;
         if !interrupted {
-            self.windows.iter_mut().for_each(Frontier::end);
+            self.frontiers.iter_mut().for_each(Frontier::end);
         }
         self.flush().await?;
         Ok(if interrupted { ShardEnd::Interrupted } else { ShardEnd::Done })
@@ -222,13 +222,13 @@ impl Running {
                 tally.bytes = source.token.size;
             }
             let want = self.decide(target, &key, source.as_ref(), shown, pair, &mut tally);
-            let ticket = self.windows[place].begin(key.clone());
+            let ticket = self.frontiers[place].begin(key.clone());
             match want {
                 Some(want) => {
                     wants.push((target, want));
                     open.push((target, ticket, tally));
                 }
-                None => self.windows[place].finish(ticket, tally),
+                None => self.frontiers[place].finish(ticket, tally),
             }
         }
         if let (Some(source), false) = (source, wants.is_empty()) {
@@ -348,16 +348,16 @@ impl Running {
                 Outcome::Deferred | Outcome::Gone => self.tell(target, &key, Fact::Waits(Open::Deferred)),
                 Outcome::Failed(reason) => self.fail(target, &key, reason),
             }
-            self.windows[target.get()].finish(ticket, tally);
+            self.frontiers[target.get()].finish(ticket, tally);
         }
     }
 
     /// Sends the finished records to the ledger, with the cursors that they allow.
     async fn flush(&mut self) -> Result<(), EngineError> {
         let mut records = std::mem::take(&mut self.records);
-        for (place, window) in self.windows.iter_mut().enumerate() {
+        for (place, frontier) in self.frontiers.iter_mut().enumerate() {
             let target = TargetIndex::at(place);
-            if let Some((cursor, done)) = window.advance()
+            if let Some((cursor, done)) = frontier.advance()
                 && self.cursors[place] != Cursor::End
             {
                 records.push(Record::CursorMoved { shard: self.shard.id, target, cursor, done });

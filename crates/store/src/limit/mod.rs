@@ -1,4 +1,4 @@
-//! Quota of a site: bandwidth, requests, working hours, and as many requests at once as it bears.
+//! Limits of a site: bandwidth, requests, working hours, and as many requests at once as it bears.
 //!
 //! [`SiteLimits`] is shared by all stores of one site; [`Limited`] makes a store keep them. Each request waits, in
 //! this order, for the working hours, the request rate, the bandwidth and a slot.
