@@ -25,7 +25,7 @@
 //!
 //! # Memory
 //!
-//! Memory is bounded: by [`Limits`] for records and bytes in flight, by constants for pages ahead per listing and
+//! Memory is bounded: by [`InFlightMax`] for records and bytes in flight, by constants for pages ahead per listing and
 //! windows per shard. It does not grow with the number of records.
 
 mod approver;
