@@ -149,11 +149,7 @@ impl Display {
         }
         match self.show {
             Show::Json => term::answer_line(&event),
-            Show::Quiet => {
-                if let Some(text) = warned(&event.kind) {
-                    self.line(&text);
-                }
-            }
+            Show::Quiet => self.line_if_any(warned(&event.kind)),
             Show::Survey if matches!(event.kind, EventKind::Probed { .. }) => {}
             Show::Progress | Show::Survey => self.progress(event.kind, now),
         }
@@ -161,9 +157,7 @@ impl Display {
 
     fn progress(&mut self, told: EventKind, now: Instant) {
         match told {
-            EventKind::Warning { .. } | EventKind::UploadUnclaimed { .. } => {
-                self.line(&warned(&told).unwrap_or_default());
-            }
+            EventKind::Warning { .. } | EventKind::UploadUnclaimed { .. } => self.line_if_any(warned(&told)),
             EventKind::PhaseBegan { phase } => self.line(&format!("phase {phase}")),
             EventKind::DatasetState { dataset, state, .. } => {
                 self.end_bar(&dataset);
@@ -180,10 +174,10 @@ impl Display {
                 let text = copying(&targets, &pace, waits_for.as_deref());
                 self.moved(&dataset, fraction, &text, now);
             }
-            EventKind::Verifying { dataset, compared, fraction } => {
+            EventKind::VerificationBegan { .. } => self.line_if_any(begins(&told)),
+            EventKind::Verifying { dataset, compared, fraction, expected, .. } => {
                 let pace = self.paces.entry(dataset.clone()).or_default().add(now, fraction, 0);
-                let text = format!("verifying, {compared} compared{}", eta(&pace));
-                self.moved(&dataset, fraction, &text, now);
+                self.moved(&dataset, fraction, &verifying(compared, expected, &pace), now);
             }
             EventKind::Surveying { dataset, records, fraction } => {
                 self.moved(&dataset, fraction, &format!("surveying, {records} records"), now);
@@ -217,6 +211,12 @@ impl Display {
             | EventKind::RunBegan { .. }
             | EventKind::RunEnded { .. }
             | EventKind::Waiting { .. } => {}
+        }
+    }
+
+    fn line_if_any(&self, text: Option<String>) {
+        if let Some(text) = text {
+            self.line(&text);
         }
     }
 
@@ -269,6 +269,26 @@ fn warned(told: &EventKind) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// Whether a verification goes on with an earlier one; `None` if there was none.
+fn begins(told: &EventKind) -> Option<String> {
+    let EventKind::VerificationBegan { dataset, compared, since, anew } = told else { return None };
+    match (since, anew) {
+        (Some(since), _) => {
+            let compared = render::count(*compared, "record", "records");
+            Some(format!("{dataset}: goes on with the verification of {since}: {compared} compared then"))
+        }
+        (None, Some(why)) => {
+            Some(format!("{dataset}: verifies anew, since an earlier verification does not count: {why}"))
+        }
+        (None, None) => None,
+    }
+}
+
+fn verifying(compared: u64, expected: Option<u64>, pace: &Speed) -> String {
+    let of = expected.map_or_else(String::new, |expected| format!(" of {}", expected.max(compared)));
+    format!("verifying, {compared}{of} compared{}", eta(pace))
 }
 
 fn copying(targets: &[TargetProgress], pace: &Speed, waits_for: Option<&str>) -> String {
@@ -331,7 +351,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use migrate_core::shard::Tally;
+    use migrate_core::{model::Timestamp, shard::Tally};
 
     #[test]
     fn the_pace_is_that_of_the_last_stretch() {
@@ -373,6 +393,23 @@ mod tests {
         });
         assert_eq!((seen.copied(0), seen.copied(1), seen.copied(2)), (300_005_007, 5_001, 0));
         assert_eq!(render::source_read(seen.source_bytes_read, seen.copied(0)), "source read once (1.00×): 286.1 MiB");
+    }
+
+    #[test]
+    fn a_verification_says_how_much_is_left_and_whether_it_goes_on() {
+        let speed = Speed { left: Some(Duration::from_secs(90)), ..Speed::default() };
+        let line = verifying(5, Some(20), &speed);
+        assert!(line.starts_with("verifying, 5 of 20 compared, about ") && line.ends_with(" left"), "{line}");
+        assert_eq!(verifying(5, None, &Speed::default()), "verifying, 5 compared");
+        let began = |since, anew: Option<&str>| {
+            let (dataset, anew) = (DatasetName::new("d").unwrap(), anew.map(str::to_owned));
+            begins(&EventKind::VerificationBegan { dataset, compared: 7, since, anew })
+        };
+        assert_eq!(began(None, None), None);
+        let on = began(Some(Timestamp(0)), None).unwrap();
+        assert_eq!(on, "d: goes on with the verification of 1970-01-01T00:00:00Z: 7 records compared then");
+        let anew = "d: verifies anew, since an earlier verification does not count: it was by another level";
+        assert_eq!(began(None, Some("it was by another level")).unwrap(), anew);
     }
 
     #[test]

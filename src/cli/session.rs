@@ -234,6 +234,12 @@ pub(super) async fn close(ledger: Arc<Ledger>) -> Result<(), Failure> {
 
 /// What was typed, for the next process that finds the lock taken.
 pub(super) fn typed() -> String {
-    let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    typed_but("")
+}
+
+/// The same without a flag.
+pub(super) fn typed_but(flag: &str) -> String {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<_> = words.filter(|word| word != flag || word.is_empty()).collect();
     term::quoted(std::iter::once("migrate").chain(words.iter().map(String::as_str)))
 }

@@ -26,6 +26,7 @@ const ROOT: &str = ".migrate";
 /// The environment variable that names another root.
 const VARIABLE: &str = "MIGRATE_STATE";
 const LEDGER: &str = "ledger.sqlite";
+const VERIFICATION: &str = "verification.sqlite";
 const MODE: u32 = 0o700;
 /// `status` takes the lock too, for an instant; a process that wants to keep it tries again.
 const TRIES: u32 = 10;
@@ -54,6 +55,13 @@ pub(super) struct StateDir {
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
+}
+
+/// The right to keep the progress of a verification, for as long as this lives. It is not the right to drive: a
+/// verification beside a run costs the run nothing.
+#[derive(Debug)]
+pub(super) struct VerificationLock {
+    _file: File,
 }
 
 /// Where all state of a command is.
@@ -155,6 +163,26 @@ impl StateDir {
     /// The ledger's file.
     pub(super) fn ledger(&self) -> PathBuf {
         self.path.join(LEDGER)
+    }
+
+    /// The file in which a verification by itself keeps how far it is. It is no part of the migration: without it the
+    /// next verification begins anew.
+    pub(super) fn verification(&self) -> PathBuf {
+        self.path.join(VERIFICATION)
+    }
+
+    /// Takes the right to that file, or says why not.
+    pub(super) fn lock_verification(&self) -> Result<VerificationLock, String> {
+        let path = self.path.join("verification.lock");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let failed = |error: &io::Error| format!("failed to lock {}: {error}", path.display());
+        let file = options.open(&path).map_err(|error| failed(&error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(VerificationLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err("another verification of this migration is under way".to_owned()),
+            Err(TryLockError::Error(error)) => Err(failed(&error)),
+        }
     }
 
     /// Whether something was begun here.
@@ -350,6 +378,18 @@ mod tests {
         drop(lock);
         assert!(state.holder().is_none());
         drop(state.lock("again").unwrap());
+    }
+
+    #[test]
+    fn a_verification_takes_no_right_to_drive_and_no_two_keep_their_progress() {
+        let root = tempfile::tempdir().unwrap();
+        let state = state(root.path());
+        state.prepare().unwrap();
+        let lock = state.lock_verification().unwrap();
+        assert!(state.lock_verification().unwrap_err().contains("another verification"));
+        drop(state.lock("migrate run plan.toml").unwrap());
+        drop(lock);
+        state.lock_verification().unwrap();
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod operators;
 mod places;
 mod proofs;
 mod rehearsal;
+mod resumed;
 mod uploads;
 
 use std::{

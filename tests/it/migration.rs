@@ -9,6 +9,7 @@ mod faults;
 mod large;
 mod lifecycle;
 pub(crate) mod s3;
+mod verifying;
 
 use std::{
     collections::BTreeMap,
@@ -183,7 +184,7 @@ impl Rig {
     }
 
     fn verify_options(&self, level: Level) -> VerifyOptions {
-        VerifyOptions { datasets: Vec::new(), level: Some(level), limits: self.limits }
+        VerifyOptions { datasets: Vec::new(), level: Some(level), limits: self.limits, progress: None, anew: false }
     }
 
     pub(crate) async fn verify(&self, level: Level) -> Verification {

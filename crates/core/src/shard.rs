@@ -9,6 +9,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::AddAssign,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -53,7 +54,7 @@ pub struct Tally {
     pub repeated_bytes: u64,
 }
 
-impl std::ops::AddAssign for Tally {
+impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.records += other.records;
         self.bytes += other.bytes;
@@ -71,11 +72,11 @@ impl std::ops::AddAssign for Tally {
 ///
 /// Finished means written, deferred or recorded as failed. A record whose ticket is dropped unfinished is given up:
 /// the cursor never passes it, so it is closed from then on. Every call is O(1), amortised over the
-/// records.
+/// records. `T` is what the work on a record came to; it adds up.
 #[derive(Debug)]
-pub struct Frontier {
+pub struct Frontier<T = Tally> {
     /// Records begun and not yet passed by the cursor, in listing order; `Some` once finished.
-    slots: VecDeque<(Key, Option<Tally>)>,
+    slots: VecDeque<(Key, Option<T>)>,
     /// How many records have left the front of `slots`; tickets count from there.
     passed: u64,
     /// The key that began last.
@@ -126,7 +127,7 @@ impl Drop for Ticket {
     }
 }
 
-impl Frontier {
+impl<T: Default + AddAssign> Frontier<T> {
     /// A window that holds at most `limit` records.
     ///
     /// # Panics
@@ -181,7 +182,7 @@ impl Frontier {
     /// # Panics
     ///
     /// Panics if the ticket belongs to another window.
-    pub fn finish(&mut self, mut ticket: Ticket, done: Tally) {
+    pub fn finish(&mut self, mut ticket: Ticket, done: T) {
         ticket.closes = None;
         let slot = ticket.place.checked_sub(self.passed).and_then(|place| usize::try_from(place).ok());
         let slot = slot.and_then(|place| self.slots.get_mut(place)).filter(|(_, finished)| finished.is_none());
@@ -197,12 +198,12 @@ impl Frontier {
 
     /// Moves the cursor over the gapless prefix of finished records. Returns the new cursor and the work since the
     /// last call; `None` if nothing moved.
-    pub fn advance(&mut self) -> Option<(Cursor, Tally)> {
-        let mut done = Tally::default();
+    pub fn advance(&mut self) -> Option<(Cursor, T)> {
+        let mut done = T::default();
         let mut reached = None;
-        while let Some((_, Some(finished))) = self.slots.front() {
-            done += *finished;
-            reached = self.slots.pop_front().map(|(key, _)| key);
+        while let Some((key, Some(finished))) = self.slots.pop_front_if(|(_, finished)| finished.is_some()) {
+            done += finished;
+            reached = Some(key);
             self.passed += 1;
         }
         if self.slots.is_empty() && self.listing == Listing::Ended {
@@ -378,7 +379,7 @@ mod tests {
 
     #[test]
     fn the_cursor_waits_for_the_first_gap() {
-        let mut window = Frontier::new(3);
+        let mut window = Frontier::<Tally>::new(3);
         let (a, b, c) = (window.begin(key("a")), window.begin(key("b")), window.begin(key("c")));
         assert_eq!(window.room(), Room::Full);
         window.finish(b, one());
@@ -395,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_given_up_closes_the_window_for_good() {
-        let mut window = Frontier::new(3);
+        let mut window = Frontier::<Tally>::new(3);
         let (a, b, c) = (window.begin(key("a")), window.begin(key("b")), window.begin(key("c")));
         window.finish(a, one());
         window.finish(c, one());
@@ -408,7 +409,7 @@ mod tests {
 
     #[test]
     fn an_empty_shard_ends_at_once() {
-        let mut window = Frontier::new(1);
+        let mut window = Frontier::<Tally>::new(1);
         assert_eq!(window.advance(), None);
         window.end();
         assert_eq!(window.advance(), Some((Cursor::End, Tally::default())));
@@ -417,7 +418,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "began after")]
     fn a_window_refuses_keys_that_do_not_ascend() {
-        let mut window = Frontier::new(4);
+        let mut window = Frontier::<Tally>::new(4);
         let _first = window.begin(key("b"));
         let _second = window.begin(key("b"));
     }
@@ -425,7 +426,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "holds 1 records already")]
     fn a_window_is_bounded() {
-        let mut window = Frontier::new(1);
+        let mut window = Frontier::<Tally>::new(1);
         let _first = window.begin(key("a"));
         let _second = window.begin(key("b"));
     }
@@ -433,9 +434,9 @@ mod tests {
     #[test]
     #[should_panic(expected = "a ticket is open in the frontier that gave it")]
     fn a_ticket_of_another_window_is_refused() {
-        let mut one_window = Frontier::new(1);
+        let mut one_window = Frontier::<Tally>::new(1);
         let ticket = one_window.begin(key("a"));
-        Frontier::new(1).finish(ticket, one());
+        Frontier::<Tally>::new(1).finish(ticket, one());
     }
 
     #[test]
@@ -458,7 +459,7 @@ mod tests {
             order in (1_usize..40).prop_flat_map(|n| Just((0..n).collect::<Vec<_>>()).prop_shuffle()),
             look in any::<u64>(),
         ) {
-            let mut window = Frontier::new(64);
+            let mut window = Frontier::<Tally>::new(64);
             let name = |i: usize| key(&format!("{i:03}"));
             let mut tickets: Vec<_> = (0..order.len()).map(|i| Some(window.begin(name(i)))).collect();
             window.end();

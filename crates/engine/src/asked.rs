@@ -10,6 +10,7 @@ use migrate_core::{
     model::{DatasetName, PhaseName},
     plan::{Dataset, Level, Plan},
 };
+use migrate_ledger::Ledger;
 
 /// The bounds of a run, whatever the number of records.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +59,11 @@ pub struct VerifyOptions {
     pub level: Option<Level>,
     /// The bounds of the verification.
     pub limits: InFlightMax,
+    /// A file of its own, in which it keeps how far it is; `None` if it cannot go on after a stop. A repair keeps that
+    /// in the ledger of the migration instead.
+    pub progress: Option<Arc<Ledger>>,
+    /// Whether it looks at everything again, although an earlier process has looked at a part.
+    pub anew: bool,
 }
 
 /// The outcome of a run.

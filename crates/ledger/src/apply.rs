@@ -6,7 +6,7 @@
 //! Counts are kept in [`Memory`] while records are written, and go to their table at the end of each batch, inside
 //! its savepoint. After a rollback, memory is cleared and read again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -26,6 +26,8 @@ use migrate_core::{
 pub(super) struct Memory {
     datasets: HashMap<DatasetName, i64>,
     counts: HashMap<(i64, TargetIndex), Remembered>,
+    /// Datasets that this batch has changed in a way that makes an earlier verification worthless.
+    pub(super) changed: BTreeSet<i64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +41,7 @@ impl Memory {
     pub(super) fn forget(&mut self) {
         self.datasets.clear();
         self.counts.clear();
+        self.changed.clear();
     }
 }
 
@@ -65,6 +68,7 @@ impl Apply<'_> {
     /// Writes a batch, and the counts that it changed. After an error the caller rolls back.
     pub(super) fn batch(&mut self, batch: &[Record]) -> Result<(), Fault> {
         batch.iter().try_for_each(|record| self.record(record))?;
+        self.keep_changes()?;
         self.keep_counts()
     }
 
@@ -92,6 +96,7 @@ impl Apply<'_> {
             Record::LateSettled { dataset, keys, by, reason, at } => {
                 self.settle_late(dataset, keys.as_deref(), by.as_deref(), reason.as_deref(), *at)
             }
+            Record::Verification(record) => self.verification(record),
             Record::LimitSet { of, key, setting } => self.set_limit(of, key, setting),
         }
     }
@@ -99,11 +104,15 @@ impl Apply<'_> {
     fn fact(&mut self, at: Place<'_>, fact: &Fact) -> Result<(), Fault> {
         match fact {
             Fact::Paired(pair) => {
+                self.memory.changed.insert(at.dataset);
                 self.pair(at, pair)?;
                 self.settle(at)
             }
             Fact::Learned(pair) => self.pair(at, pair),
-            Fact::Unpaired => self.unpair(at),
+            Fact::Unpaired => {
+                self.memory.changed.insert(at.dataset);
+                self.unpair(at)
+            }
             Fact::Waits(why) => self.wait(at, *why, None, None),
             Fact::Failed { reason, at: since } => self.wait(at, Open::Failed, Some(reason), Some(*since)),
             Fact::Settled => self.settle(at),
@@ -174,9 +183,9 @@ impl Apply<'_> {
         if let Err(refused) = state.and_then(|state| state.apply(event)) {
             return illegal(format!("dataset {name}: {refused}"));
         }
-        let event = serde_json::to_string(event).expect("an event of numbers and texts is JSON");
-        self.run("INSERT INTO event (dataset, at_ms, event) VALUES (?1, ?2, ?3)", params![dataset, at.0, event])?;
-        Ok(())
+        let json = serde_json::to_string(event).expect("an event of numbers and texts is JSON");
+        self.run("INSERT INTO event (dataset, at_ms, event) VALUES (?1, ?2, ?3)", params![dataset, at.0, json])?;
+        self.judge_verifications(dataset, event)
     }
 
     fn plan_shards(&mut self, name: &DatasetName, shards: &[(ShardId, KeyRange)]) -> Result<(), Fault> {
@@ -304,13 +313,31 @@ impl Apply<'_> {
         // A first copy, by far the most common, is one statement.
         let added = self
             .run("INSERT INTO pair VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING", values)?;
-        let mut replaced = None;
+        let (mut replaced, mut same_versions) = (None, false);
         if added == 0 {
-            let mut old = self
-                .connection
-                .prepare_cached("SELECT size FROM pair WHERE dataset = ?1 AND key = ?2 AND target = ?3")?;
-            replaced = Some(old.query_row(params![at.dataset, blob(at.key), at.target.0], |row| row.get::<_, u64>(0))?);
+            let mut old = self.connection.prepare_cached(
+                "SELECT size, size = ?4 AND source_tag = ?5 AND ifnull(source_s = ?6, source_s IS NULL) AND \
+                 target_tag = ?7 AND ifnull(target_s = ?8, target_s IS NULL) FROM pair \
+                 WHERE dataset = ?1 AND key = ?2 AND target = ?3",
+            )?;
+            let (source_s, target_s) = (pair.source.modified_s, pair.target.modified_s);
+            let place = params![
+                at.dataset,
+                blob(at.key),
+                at.target.0,
+                size,
+                Tag(&pair.source.tag),
+                source_s,
+                Tag(&pair.target.tag),
+                target_s
+            ];
+            let (old_size, is_same) = old.query_row(place, |row| Ok((row.get::<_, u64>(0)?, row.get(1)?)))?;
+            (replaced, same_versions) = (Some(old_size), is_same);
             self.run("REPLACE INTO pair VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", values)?;
+        }
+        // A time that was learned is no other version.
+        if !same_versions {
+            self.memory.changed.insert(at.dataset);
         }
         self.count(at, |counts| {
             counts.paired += u64::from(replaced.is_none());

@@ -5,7 +5,8 @@
 //! Per dataset: its meaning (to refuse a plan that changed), its lifecycle events, the shards and cursors of the
 //! current pass, and per record and target the *pair*: which source version became which target version, with the
 //! evidence. Also the uploads under way with the digests of their parts, deferred and failed records, the result of
-//! each endpoint's probe, the directories met, and what operators said: approvals, requests, limits.
+//! each endpoint's probe, the directories met, what operators said (approvals, requests, limits), and the shards,
+//! cursors and findings of verifications under way.
 //!
 //! # How it is written
 //!
@@ -36,6 +37,8 @@ mod schema;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod verification;
+mod verification_rows;
 mod writer;
 
 pub use error::LedgerError;
@@ -48,4 +51,5 @@ pub use rows::{
     Counts, Open, OpenRow, Pair, PairRow, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
 pub use sqlite::{Ledger, Options};
+pub use verification::{PartFound, Purpose, VerificationRecord, VerificationRow, VerificationStep, VerifiedShard};
 pub use writer::{CommitFate, CommitHook};

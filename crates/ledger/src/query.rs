@@ -25,6 +25,12 @@ pub(super) fn meaning(connection: &Connection, dataset: i64) -> Result<String, F
     Ok(statement.query_row([dataset], |row| row.get(0))?)
 }
 
+/// How often a dataset was changed.
+pub(super) fn changes(connection: &Connection, dataset: i64) -> Result<u64, Fault> {
+    let mut statement = connection.prepare_cached("SELECT changes FROM dataset WHERE id = ?1")?;
+    Ok(statement.query_row([dataset], |row| row.get(0))?)
+}
+
 /// A dataset's events, in the order in which they were appended.
 pub(super) fn events(connection: &Connection, dataset: i64) -> Result<Vec<(Transition, Timestamp)>, Fault> {
     let mut statement = connection.prepare_cached("SELECT event, at_ms FROM event WHERE dataset = ?1 ORDER BY id")?;

@@ -3,6 +3,7 @@
 use super::{
     fact::Fact,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
+    verification::VerificationRecord,
 };
 use migrate_core::{
     lifecycle::Transition,
@@ -142,6 +143,8 @@ pub enum Record {
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
+    /// What happened to a verification under way.
+    Verification(VerificationRecord),
     /// A limit that replaces the plan's.
     LimitSet {
         /// The site or dataset that it limits.

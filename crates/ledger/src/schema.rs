@@ -22,7 +22,7 @@ use super::{LedgerError, fault::Fault};
 use migrate_core::model::PlanName;
 
 /// The only format that this build reads and writes: `user_version` in the file.
-pub(super) const FORMAT: i64 = 5;
+pub(super) const FORMAT: i64 = 6;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;
@@ -34,7 +34,10 @@ const BUSY: Duration = Duration::from_secs(10);
 /// [`Open`](super::Open) variant. The views are for people.
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE dataset (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, meaning TEXT NOT NULL) STRICT;
+-- changes: rises with each batch that makes an earlier verification worthless.
+CREATE TABLE dataset (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, meaning TEXT NOT NULL, changes INTEGER NOT NULL DEFAULT 0
+) STRICT;
 CREATE TABLE event (
     id INTEGER PRIMARY KEY, dataset INTEGER NOT NULL, at_ms INTEGER NOT NULL, event TEXT NOT NULL
 ) STRICT;
@@ -100,6 +103,25 @@ CREATE TABLE late (
     dataset INTEGER NOT NULL, key BLOB NOT NULL, at_ms INTEGER, by TEXT, reason TEXT, PRIMARY KEY (dataset, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX late_open ON late (dataset, key) WHERE at_ms IS NULL;
+-- A verification under way.
+CREATE TABLE verification (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, dataset INTEGER NOT NULL, purpose TEXT NOT NULL, binds TEXT NOT NULL,
+    at_ms INTEGER NOT NULL, UNIQUE (dataset, purpose)
+) STRICT;
+CREATE TABLE verified_shard (
+    verification INTEGER NOT NULL, shard INTEGER NOT NULL, after_key BLOB, until_key BLOB, place INTEGER NOT NULL,
+    key BLOB, PRIMARY KEY (verification, shard)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE verified_count (
+    verification INTEGER NOT NULL, follower INTEGER NOT NULL, compared INTEGER NOT NULL, missing INTEGER NOT NULL,
+    extra INTEGER NOT NULL, different INTEGER NOT NULL, unreadable INTEGER NOT NULL, unstable INTEGER NOT NULL,
+    undecided INTEGER NOT NULL, digests INTEGER NOT NULL, versions INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    stale INTEGER NOT NULL, strays INTEGER NOT NULL, PRIMARY KEY (verification, follower)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE verified_difference (
+    verification INTEGER NOT NULL, follower INTEGER NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL,
+    detail TEXT NOT NULL, kept INTEGER NOT NULL, PRIMARY KEY (verification, follower, key)
+) STRICT, WITHOUT ROWID;
 
 CREATE VIEW pairs AS SELECT d.name AS dataset, CAST(key AS TEXT) AS key, target, size,
     iif(typeof(source_tag) = 'blob', lower(hex(substr(source_tag, 1, 16)) ||
@@ -122,6 +144,10 @@ CREATE VIEW shards AS SELECT d.name AS dataset, s.id AS shard, CAST(after_key AS
     CAST(until_key AS TEXT) AS until, target,
     iif(place = 2, 'end', CAST(key AS TEXT)) AS cursor, records, bytes, same, copied, deleted
     FROM shard s JOIN dataset d ON d.id = s.dataset LEFT JOIN cursor c ON c.shard = s.id;
+CREATE VIEW verifications AS SELECT d.name AS dataset, purpose, datetime(at_ms / 1000, 'unixepoch') AS since,
+    shard, CAST(after_key AS TEXT) AS after, CAST(until_key AS TEXT) AS until,
+    iif(place = 2, 'end', CAST(key AS TEXT)) AS cursor
+    FROM verification v JOIN dataset d ON d.id = v.dataset JOIN verified_shard s ON s.verification = v.id;
 CREATE VIEW uploads AS SELECT d.name AS dataset, target, CAST(key AS TEXT) AS key, u.id AS upload, size, part_size,
     datetime(at_ms / 1000, 'unixepoch') AS since,
     (SELECT count(*) FROM part p WHERE p.dataset = u.dataset AND p.target = u.target AND p.key = u.key) AS parts
@@ -134,15 +160,30 @@ CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoc
 ";
 
 /// Tables that are checked completely, and tables that are read at both ends.
-const SMALL: [&str; 11] =
-    ["meta", "dataset", "event", "shard", "cursor", "count", "probe", "place", "approval", "request", "limit_set"];
-const LARGE: [(&str, &str); 6] = [
+const SMALL: [&str; 14] = [
+    "meta",
+    "dataset",
+    "event",
+    "shard",
+    "cursor",
+    "count",
+    "probe",
+    "place",
+    "approval",
+    "request",
+    "limit_set",
+    "verification",
+    "verified_shard",
+    "verified_count",
+];
+const LARGE: [(&str, &str); 7] = [
     ("pair", "dataset {0}, key {0}, target {0}"),
     ("waiting", "dataset {0}, target {0}, kind {0}, key {0}"),
     ("upload", "dataset {0}, target {0}, key {0}"),
     ("part", "dataset {0}, target {0}, key {0}, number {0}"),
     ("unclaimed", "dataset {0}, target {0}, key {0}, at_ms {0}"),
     ("late", "dataset {0}, key {0}"),
+    ("verified_difference", "verification {0}, follower {0}, key {0}"),
 ];
 
 /// How a connection may use the file.

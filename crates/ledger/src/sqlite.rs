@@ -14,14 +14,15 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Answer, Approval, Counts, LateCounts, LedgerError, LimitsOf, Open, OpenRow, Pair, PairRow, Record, RequestRow,
-    Resolved, Setting, ShardRow, UnclaimedRow, UploadRow,
+    Answer, Approval, Counts, LateCounts, LedgerError, LimitsOf, Open, OpenRow, Pair, PairRow, Purpose, Record,
+    RequestRow, Resolved, Setting, ShardRow, UnclaimedRow, UploadRow, VerificationRow,
     fault::Fault,
     late,
     query::{self, Uploads},
     reader::Readers,
     request_rows,
     schema::{self, Access},
+    verification_rows,
     writer::{CommitHook, Job, Place, Writer},
 };
 use migrate_core::{
@@ -335,6 +336,22 @@ impl Ledger {
     /// The latest decisions about late writes, at most `limit`.
     pub async fn late_resolved(&self, dataset: &DatasetName, limit: usize) -> Result<Vec<Resolved>, LedgerError> {
         self.ask_of(dataset, move |connection, id| late::resolved(connection, id, limit)).await
+    }
+
+    /// A number that rises with whatever makes an earlier verification of the dataset worthless: a record that was
+    /// written or deleted, another version that was paired, a lead that moves, an abort. A pass that finds nothing to
+    /// do leaves it.
+    pub async fn changes(&self, dataset: &DatasetName) -> Result<u64, LedgerError> {
+        self.ask_of(dataset, query::changes).await
+    }
+
+    /// The verification of a dataset that is under way for a purpose, if any, with what it found so far.
+    pub async fn verification(
+        &self,
+        dataset: &DatasetName,
+        purpose: Purpose,
+    ) -> Result<Option<VerificationRow>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| verification_rows::verification(connection, id, purpose)).await
     }
 
     /// The limits that replace the plan's.

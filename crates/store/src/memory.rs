@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -265,7 +266,9 @@ impl Listing for MemoryListing {
     async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
         let page: Vec<Entry> = {
             let state = self.store.state();
-            let entries = state.objects.iter().filter(|(key, _)| self.range.contains(key)).take(state.page_size);
+            let after = self.range.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let objects = state.objects.range((after, Bound::Unbounded));
+            let entries = objects.take_while(|(key, _)| self.range.contains(key)).take(state.page_size);
             entries.map(|(key, o)| Entry { key: key.clone(), token: o.token.clone(), problem: None }).collect()
         };
         let Some(last) = page.last() else { return Ok(None) };

@@ -86,17 +86,32 @@ async fn a_verification_that_was_stopped_is_not_unequal() {
     server.stop().await;
 }
 
-/// A second stop drops requests, and with them what was compared.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_verification_that_was_stopped_twice_is_stopped_and_no_error() {
+async fn a_verification_that_waits_for_a_page_stops_at_once() {
     let (bench, server) = slow(100_000).await;
     let hangs = FaultRule::new(Fault::SlowFirstByte(Duration::from_hours(1)), When::Every(1));
     server.set_faults(Faults::one(1, hangs.on([Operation::ListObjectsV2])));
-    for more in ["--level bytes", "--repair", "--json"] {
+    let stopped = interrupted(&bench, &server, &["verify", "plan.toml", "--json"], Operation::ListObjectsV2).await;
+    assert_eq!(stopped.status.code(), Some(3), "{stopped:?}");
+    assert_eq!(document(&stopped)["not_looked_at"], serde_json::json!(["two"]), "it was not stopped twice");
+    server.stop().await;
+}
+
+/// A first stop waits for the records that are looked at; a second one drops the requests.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_that_was_stopped_twice_is_stopped_and_no_error() {
+    let (bench, server) = slow(100_000).await;
+    let run = keyed(&bench, &["run", "plan.toml", "--quiet"]).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    let looks = [Operation::HeadObject, Operation::GetObject];
+    let asked = || looks.map(|look| server.stats().of(look)).into_iter().sum::<u64>();
+    let hangs = FaultRule::new(Fault::SlowFirstByte(Duration::from_hours(1)), When::Every(1));
+    server.set_faults(Faults::one(1, hangs.on(looks)));
+    for more in ["--level bytes", "--repair --level checksum", "--json"] {
         let args = [&["verify", "plan.toml"], &more.split(' ').collect::<Vec<_>>()[..]].concat();
-        let before = server.stats().of(Operation::ListObjectsV2);
+        let before = asked();
         let mut child = Running::start(keyed(&bench, &args).stdout(Stdio::piped()).stderr(Stdio::piped()));
-        while server.stats().of(Operation::ListObjectsV2) == before {
+        while asked() == before {
             assert!(child.try_wait().unwrap().is_none(), "it ended before it asked");
             tokio::task::yield_now().await;
         }

@@ -14,12 +14,16 @@ use std::{
 use migrate::{
     cutover::RouteDocument,
     engine::EngineError,
-    ledger::{CommitFate, Options},
+    ledger::{CommitFate, Options, Purpose},
     lifecycle::{Goal, State},
     model::{DatasetName, Epoch, Key},
     plan::Level,
     report::EventKind,
-    store::{Properties, memory::MemoryStore},
+    store::{
+        Properties,
+        faulty::{Fault, FaultRule, Faults, Faulty, Operation, When},
+        memory::MemoryStore,
+    },
 };
 use tempfile::tempdir;
 
@@ -223,4 +227,35 @@ async fn a_cutover_under_way_stops_if_another_ledger_takes_over() {
     assert!(matches!(outcome.stopped, Some(EngineError::Driven { .. })), "{outcome:?}");
     assert!(matches!(outcome.datasets[0].state, State::Verified { .. }), "{outcome:?}");
     assert_eq!(route(&stores).epoch, Epoch(0), "no lead has moved");
+}
+
+/// The shards of a verification take no further rows once the claim is lost, and what they found is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_under_way_stops_if_another_ledger_takes_over() {
+    let (stores, first, second) = (filled(KEYS), tempdir().unwrap(), tempdir().unwrap());
+    let text = plan("0s").replace("[phase.dataset.cutover]", "verify = \"checksum\"\n[phase.dataset.cutover]");
+    Rig::new(&text, dynamic(&stores), first.path()).try_run(Goal::Copied).await.unwrap();
+    // A pass over what is the same looks at no record. A verification looks at each, 64 at once.
+    let late = FaultRule::new(Fault::SlowFirstByte(Duration::from_millis(200)), When::Every(1)).on([Operation::Head]);
+    let mut slow = dynamic(&stores);
+    let source = Faulty::new(Arc::clone(&slow["src"]), Arc::new(Faults::with_rules(1, vec![late])));
+    slow.insert("src".to_owned(), Arc::new(source));
+    let ours = Rig::new(&text, slow, first.path());
+    let theirs = Rig::new(&text, dynamic(&stores), second.path());
+    theirs.sites.take_over(things());
+    let events = Arc::clone(&ours.events);
+    let takes_over = async {
+        while !events.lock().unwrap().iter().any(|event| matches!(event, EventKind::Verifying { .. })) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        theirs.try_run(Goal::Copied).await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(ours.try_run(Goal::Verified), takes_over);
+    let outcome = outcome.unwrap();
+    assert!(matches!(outcome.stopped, Some(EngineError::Driven { .. })), "{outcome:?}");
+    assert!(matches!(outcome.datasets[0].state, State::Copied { .. }), "{outcome:?}");
+    let [name] = things();
+    let kept = ours.ledger.verification(&name, Purpose::Run).await.unwrap().expect("it has not ended");
+    let compared = kept.found.first().map_or(0, |found| found.counts.compared);
+    assert!(compared < KEYS as u64, "it has compared everything");
 }

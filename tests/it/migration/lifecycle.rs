@@ -104,7 +104,7 @@ async fn each_level_of_verification_names_what_it_can_see() {
     for level in [Level::Listing, Level::Checksum, Level::Bytes] {
         let verification = rig.verify(level).await;
         assert!(verification.verified.is_some(), "{level:?}: {:?}", found(&verification));
-        assert_eq!(verification.targets[0].compared, 50);
+        assert_eq!(verification.targets[0].counts.compared, 50);
     }
 
     stores["a"].corrupt("07", "valuE 07");

@@ -254,10 +254,10 @@ async fn a_scratch_key_that_was_left_is_no_extra_record() {
     let text = one_dataset(&["to"], "extra = \"refuse\"");
     let rig = Rig::new(&text, stores(&from, &[("to", &to)]).await, directory.path());
     rig.run().await;
-    assert_eq!(rig.verify(Level::Checksum).await.targets[0].extra, 0);
+    assert_eq!(rig.verify(Level::Checksum).await.targets[0].counts.extra, 0);
     // A name that only looks like one counts.
     to.state().put("data", ".migrate-probe-of-my-own", "mine");
-    assert_eq!(rig.verify(Level::Checksum).await.targets[0].extra, 1);
+    assert_eq!(rig.verify(Level::Checksum).await.targets[0].counts.extra, 1);
     from.stop().await;
     to.stop().await;
 }

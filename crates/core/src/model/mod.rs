@@ -4,6 +4,7 @@
 //! types and every rule on them can be tested without a runtime.
 
 mod aspects;
+mod counted;
 mod decided;
 mod evidence;
 mod key;
@@ -12,6 +13,7 @@ mod token;
 mod unit;
 
 pub use aspects::Aspects;
+pub use counted::Counted;
 pub use decided::{Decided, Decider};
 pub use evidence::{Evidence, Sha256};
 pub use key::{Key, KeyRange};

@@ -121,6 +121,17 @@ pub enum EventKind {
         /// When it was asked for, in milliseconds since 1970 UTC.
         asked_for: Timestamp,
     },
+    /// A verification begins, or goes on from where an earlier process left it.
+    VerificationBegan {
+        /// The dataset's name in the plan.
+        dataset: DatasetName,
+        /// Records that the earlier process has compared, over all targets; 0 if it begins anew.
+        compared: u64,
+        /// When the verification that goes on began, in milliseconds since 1970 UTC; `None` if it begins anew.
+        since: Option<Timestamp>,
+        /// Why one that was under way does not go on, for people; `None` if there was none, or it does.
+        anew: Option<String>,
+    },
     /// The progress of a verification; sent a few times a second.
     Verifying {
         /// The dataset's name in the plan.
@@ -129,6 +140,12 @@ pub enum EventKind {
         compared: u64,
         /// Estimated share of the key space that is done, from 0 to 1.
         fraction: f64,
+        /// Records that will be compared, over all targets, by the ledger; `None` if it does not know.
+        expected: Option<u64>,
+        /// Shards that were seen to their end.
+        shards_ended: u64,
+        /// All shards so far: shards are split while workers are idle.
+        shards: u64,
     },
     /// A verification found a difference.
     Differs {
@@ -280,6 +297,10 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] =
+        [Self::Missing, Self::Extra, Self::Different, Self::Unreadable, Self::Unstable, Self::Undecided];
+
     /// The name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {

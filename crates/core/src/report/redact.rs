@@ -80,6 +80,7 @@ impl Redactor {
             | EventKind::DatasetState { .. }
             | EventKind::Progress { .. }
             | EventKind::Warning { key: None, .. }
+            | EventKind::VerificationBegan { .. }
             | EventKind::Verifying { .. }
             | EventKind::DatasetEnded { .. }
             | EventKind::NeedsApproval { .. }

@@ -81,7 +81,7 @@ pub struct Changes {
 pub struct Written {
     /// The number of records.
     pub count: u64,
-    /// Their first keys, at most [`LATE_KEYS_MAX`].
+    /// Their first keys in key order, at most [`LATE_KEYS_MAX`].
     pub keys: Vec<Key>,
 }
 
@@ -89,8 +89,11 @@ impl Written {
     /// Adds one record.
     pub(crate) fn add(&mut self, key: Key) {
         self.count += 1;
-        if self.keys.len() < LATE_KEYS_MAX {
-            self.keys.push(key);
+        // Shards are listed at once, so keys do not come in order.
+        let at = self.keys.partition_point(|known| *known < key);
+        if at < LATE_KEYS_MAX {
+            self.keys.insert(at, key);
+            self.keys.truncate(LATE_KEYS_MAX);
         }
     }
 }

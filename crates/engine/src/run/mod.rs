@@ -17,6 +17,7 @@ mod phases;
 pub(crate) mod requests;
 mod shards;
 mod verification;
+mod walks;
 mod worker;
 
 use crate::sink::Sink;

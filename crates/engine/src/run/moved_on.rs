@@ -5,36 +5,46 @@
 //!
 //! Only the two sites between which the lead moves are listed: other followers decide nothing about the move, even
 //! if they do not answer. Both are compared with the recorded pairs. A listing of
-//! hundreds of millions of keys takes hours, so each look ends at once if the run is to stop.
+//! hundreds of millions of keys takes hours, so a look is made in shards, and ends at once if the run is to stop.
 //!
 //! # Since a pass
 //!
 //! Another pass helps only if the lead shows another version than the one that the pass has paired. If the lead
 //! shows the paired version, another pass would find the difference again.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 
 use crate::{
+    budget::ShardSlots,
+    control::Control,
     cutover::hand::{Changes, Halt, Written},
     error::EngineError,
-    rows::{Inputs, Row, Rows},
-    run::context::Run,
+    journal::Journal,
+    rows::{Inputs, Row},
+    run::{context::Run, walks},
+    seen::{self, Seen},
     shutdown::Shutdown,
     sites::opening::DatasetStores,
-    verify::{found::Found, witness::Verification},
+    verify::{found::Found, progress::first_cut, witness::Verification},
     waits::WaitsFor,
+    walk::Walk,
 };
 use migrate_core::{
-    model::{Key, KeyRange, TargetIndex},
+    model::{Key, TargetIndex},
     plan::{Dataset, Extra},
     report::{Difference, Redactor},
 };
-use migrate_ledger::Record;
+use migrate_ledger::{Record, VerifiedShard};
 
 /// Records whose versions are looked at together.
 const LOOKS: usize = 64;
 /// Late writes that go to the ledger together.
 const LATE_BATCH: usize = 256;
+/// The sides of a look that count for it: the two leads together.
+const SIDES: usize = 1;
 
 /// Finds the records at the old lead and the new one whose versions are not those that were compared.
 pub(crate) async fn between(
@@ -44,16 +54,7 @@ pub(crate) async fn between(
     lead: TargetIndex,
 ) -> Result<Changes, Halt> {
     let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).with_only(lead);
-    let (mut changes, mut rows) = (Changes::default(), inputs.rows(&KeyRange::all()));
-    let stops = stores.shutdown(&run.shutdown);
-    while let Some(row) = next(&stops, &mut rows).await? {
-        if !is_as_paired(&row) {
-            changes.old.add(row.key);
-        } else if !target_is_as_paired(&row, dataset.extra) {
-            changes.new.add(row.key);
-        }
-    }
-    Ok(changes)
+    look(run, dataset, inputs, Wanted::Changes, stores.shutdown(&run.shutdown)).await
 }
 
 /// Finds the records at the old lead whose versions are not those that were compared, and writes each to the ledger.
@@ -65,28 +66,103 @@ pub(crate) async fn at_old_lead(
     lead: TargetIndex,
 ) -> Result<Written, Halt> {
     let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).against_pairs_of(lead);
-    let name = || dataset.name.clone();
-    run.commit(vec![Record::LateLookBegan { dataset: name() }]).await?;
-    let (mut late, mut rows) = (Written::default(), inputs.rows(&KeyRange::all()));
-    let mut keys = Vec::new();
-    while let Some(row) = next(&run.shutdown, &mut rows).await? {
-        if !is_as_paired(&row) {
-            keys.push(row.key.clone());
-            late.add(row.key);
-        }
-        if keys.len() >= LATE_BATCH {
-            run.commit(vec![Record::LateFound { dataset: name(), keys: std::mem::take(&mut keys) }]).await?;
-        }
-    }
-    run.commit(vec![Record::LateFound { dataset: name(), keys }]).await?;
-    Ok(late)
+    run.commit(vec![Record::LateLookBegan { dataset: dataset.name.clone() }]).await?;
+    // The lease was given back before the switch; nothing is written at the dataset's places any more.
+    let wanted = Wanted::LateWrites(run.journal.clone());
+    let late = look(run, dataset, inputs, wanted, run.shutdown.clone()).await?;
+    run.commit(Vec::new()).await?;
+    Ok(late.old)
 }
 
-async fn next(stops: &Shutdown, rows: &mut Rows) -> Result<Option<Row>, Halt> {
-    tokio::select! {
-        biased;
-        () = stops.draining() => Err(Halt::Interrupted),
-        row = rows.next() => Ok(row?),
+/// Walks the listings in the shards of the last pass, split while workers are idle, until `stops` asks to stop.
+async fn look(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    inputs: Inputs,
+    wanted: Wanted,
+    stops: Shutdown,
+) -> Result<Changes, Halt> {
+    let shards = run.journal.ledger.shards(&dataset.name).await.map_err(EngineError::from)?;
+    let source = Arc::clone(&inputs.source);
+    let (extra, slots) = (dataset.extra, run.budget.shard_slots());
+    let look = Arc::new(Look { inputs, wanted, extra, slots, shutdown: stops.clone(), found: Mutex::default() });
+    let shards = first_cut(&shards);
+    let seen = walks::walk(&look, source, SIDES, shards, &run.options.limits, &stops).await?;
+    if !seen::is_whole(&seen, SIDES) {
+        let dataset = dataset.name.clone();
+        return Err(if stops.is_draining() { Halt::Interrupted } else { EngineError::Unfinished { dataset }.into() });
+    }
+    let found = look.found().clone();
+    Ok(found)
+}
+
+/// What a look is for.
+#[derive(Debug)]
+enum Wanted {
+    /// What changed at the old lead, or else at the new one.
+    Changes,
+    /// What was written at the old lead, which goes to the ledger.
+    LateWrites(Journal),
+}
+
+/// A look at the versions that listings show, against the recorded pairs.
+#[derive(Debug)]
+struct Look {
+    inputs: Inputs,
+    wanted: Wanted,
+    extra: Extra,
+    slots: ShardSlots,
+    shutdown: Shutdown,
+    found: Mutex<Changes>,
+}
+
+impl Look {
+    fn found(&self) -> MutexGuard<'_, Changes> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a row; returns its key if it was written at the old lead.
+    fn take(&self, row: Row) -> Option<Key> {
+        if !is_as_paired(&row) {
+            self.found().old.add(row.key.clone());
+            return Some(row.key);
+        }
+        if matches!(self.wanted, Wanted::Changes) && !target_is_as_paired(&row, self.extra) {
+            self.found().new.add(row.key);
+        }
+        None
+    }
+
+    async fn record(&self, keys: Vec<Key>) -> Result<(), EngineError> {
+        let Wanted::LateWrites(journal) = &self.wanted else { return Ok(()) };
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let dataset = self.inputs.dataset.clone();
+        Ok(journal.commit(vec![Record::LateFound { dataset, keys }]).await?)
+    }
+}
+
+#[async_trait]
+impl Walk for Look {
+    async fn walk(&self, shard: VerifiedShard, control: Arc<Control>) -> Result<Option<Seen>, EngineError> {
+        let _slot = self.slots.slot().await;
+        let mut rows = self.inputs.rows(&shard.range);
+        let mut written = Vec::new();
+        loop {
+            let row = tokio::select! {
+                biased;
+                () = self.shutdown.draining() => return Ok(None),
+                row = rows.next() => row?,
+            };
+            let Some(row) = row.filter(|row| control.admit(&row.key)) else { break };
+            written.extend(self.take(row));
+            if written.len() >= LATE_BATCH {
+                self.record(std::mem::take(&mut written)).await?;
+            }
+        }
+        self.record(written).await?;
+        Ok(Some(Seen::to_the_end(&control, SIDES)))
     }
 }
 
@@ -172,10 +248,10 @@ pub(crate) async fn judge(
     let redactor = Redactor::new(run.plan.redact_keys);
     Ok(Differs {
         differences: of(Found::broken),
-        strays: of(|found| found.strays),
+        strays: of(|found| found.counts.strays),
         untold: of(Found::untold),
         lead_moved,
-        repairable: of(|found| found.missing + found.different) > 0,
+        repairable: of(|found| found.counts.missing + found.counts.different) > 0,
         first: first.map(|first| redactor.difference(first)),
     })
 }

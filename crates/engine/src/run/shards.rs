@@ -13,6 +13,7 @@ use tokio::{
 use crate::run::decide::{Decider, Decision, Due, Ended};
 use crate::{
     clock::now,
+    control::Control,
     copy::copier::{Copier, Follower},
     error::EngineError,
     journal::Report,
@@ -21,8 +22,9 @@ use crate::{
         leftovers::Leftovers,
         moved_on::{self, Differs},
         verification,
-        worker::{Control, ShardEnd, Worker},
+        worker::{ShardEnd, Worker},
     },
+    scout::{Scouted, scout},
     scribe::{self, Board},
     sites::opening::DatasetStores,
     verify::{
@@ -33,13 +35,12 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{State, Transition},
-    model::{Key, KeyRange, ShardId},
+    model::{Key, ShardId},
     plan::Dataset,
     report::{EventKind, Proved, Redactor, TargetProgress},
-    shard::{self, Cursor},
+    shard::Cursor,
 };
 use migrate_ledger::{Record, ShardRow};
-use migrate_store::ObjectStore;
 
 /// Time between two progress events.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -104,14 +105,6 @@ enum Brought {
     Scout(usize, ShardId, Result<Scouted, EngineError>),
     Leftovers(usize, Result<bool, EngineError>),
     Verification(usize, Result<Verification, EngineError>),
-}
-
-/// The result of a search for a key to split at.
-#[derive(Default)]
-struct Scouted {
-    at: Option<Key>,
-    /// A key above which the source has nothing.
-    ceiling: Option<Key>,
 }
 
 /// The work of one phase.
@@ -411,29 +404,6 @@ fn progress(board: &Board, active: &Active) -> Vec<TargetProgress> {
         TargetProgress { target: follower.store.location().to_owned(), tally, deferred, failed }
     };
     active.copier.targets.iter().map(of).collect()
-}
-
-/// Looks for a key of the source near the middle of a range: it halves the range until a key lies above the middle. It
-/// assumes no alphabet, so a long common prefix takes many halvings once; their `ceiling` saves them the next time.
-async fn scout(source: &dyn ObjectStore, rest: KeyRange, ceiling: Option<Key>) -> Result<Scouted, EngineError> {
-    let mut found = Scouted { at: None, ceiling };
-    let mut upper = match (&rest.until, &found.ceiling) {
-        (Some(until), Some(ceiling)) => Some(until.min(ceiling).clone()),
-        (until, ceiling) => until.as_ref().or(ceiling.as_ref()).cloned(),
-    };
-    while let Some(middle) = shard::bisect(rest.after.as_ref(), upper.as_ref()) {
-        let mut listing = source.list(KeyRange { after: Some(middle.clone()), until: rest.until.clone() });
-        if let Some(entry) = listing.next().await?.and_then(|page| page.into_iter().next()) {
-            // A split at the end of the range would give no key away.
-            found.at = (rest.until.as_ref() != Some(&entry.key)).then_some(entry.key);
-            break;
-        }
-        if rest.until.is_none() {
-            found.ceiling = Some(middle.clone());
-        }
-        upper = Some(middle);
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -4,24 +4,22 @@
 //! ones, and goes to the ledger in one batch with the records it passes. So after a
 //! crash at most the records in flight and those of one unsent batch are done again.
 //!
-//! A shard gives work away while it runs: [`Control::cut`] lowers its end to a key that it has not
-//! reached.
+//! A shard gives work away while it runs: [`Control::cut`](crate::control::Control::cut) lowers its end to a key
+//! that it has not reached.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
+    control::Control,
     copy::copier::{Copier, Job, Outcome, Outcomes, Want},
     error::EngineError,
     rows::{Inputs, Row},
 };
 use migrate_core::{
     diff::{Change, decide},
-    model::{Key, KeyRange, TargetIndex},
+    model::{Key, TargetIndex},
     plan::Extra,
     shard::{Cursor, Frontier, Room, Tally, Ticket},
 };
@@ -36,77 +34,6 @@ const FRONTIER_MAX: usize = 4096;
 const ROWS_PER_RECORD: usize = 16;
 /// The age at which a batch goes to the ledger, however small it is.
 const BATCH_AGE: Duration = Duration::from_millis(250);
-
-/// The view of a running shard for other tasks, which may also cut it.
-#[derive(Debug)]
-pub(crate) struct Control {
-    state: Mutex<ControlState>,
-}
-
-#[derive(Debug)]
-struct ControlState {
-    range: KeyRange,
-    position: Option<Key>,
-    rows: u64,
-    /// Whether it takes no more keys, so that it has none to give away.
-    closed: bool,
-}
-
-impl Control {
-    pub(super) fn new(range: KeyRange) -> Self {
-        Self { state: Mutex::new(ControlState { range, position: None, rows: 0, closed: false }) }
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, ControlState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the next key, unless it was given away.
-    fn admit(&self, key: &Key) -> bool {
-        let mut state = self.state();
-        if !state.range.contains(key) {
-            return false;
-        }
-        state.position = Some(key.clone());
-        state.rows += 1;
-        true
-    }
-
-    /// The range that is left, and the rows taken since the last cut or vain search.
-    pub(crate) fn rest(&self) -> (KeyRange, u64) {
-        let state = self.state();
-        let after = state.position.clone().or_else(|| state.range.after.clone());
-        (KeyRange { after, until: state.range.until.clone() }, state.rows)
-    }
-
-    /// Gives away all keys above `at`; `false` if the shard has already come that far.
-    ///
-    /// `record` must queue the split for the ledger before it returns. The shard sees its new end only afterwards, so
-    /// it is never recorded as done up to an end that the ledger does not know.
-    pub(crate) fn cut(&self, at: &Key, record: impl FnOnce()) -> bool {
-        let mut state = self.state();
-        let reached = state.position.as_ref().is_some_and(|position| position >= at);
-        if state.closed || reached || !state.range.contains(at) || state.range.until.as_ref() == Some(at) {
-            return false;
-        }
-        record();
-        state.range.until = Some(at.clone());
-        state.rows = 0;
-        true
-    }
-
-    /// Takes no more keys.
-    fn close(&self) {
-        let mut state = self.state();
-        state.closed = true;
-        state.rows = 0;
-    }
-
-    /// Counts rows from 0 again after a vain search, so that the next one waits for as many as a split needs.
-    pub(crate) fn rest_for_now(&self) {
-        self.state().rows = 0;
-    }
-}
 
 /// How a shard ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -378,24 +305,5 @@ fn passed(cursor: &Cursor, key: &Key) -> bool {
         Cursor::Start => false,
         Cursor::At(done) => key <= done,
         Cursor::End => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shard_is_cut_only_above_what_it_took() {
-        let control = Control::new(KeyRange { after: None, until: Some("z".into()) });
-        assert!(control.admit(&"f".into()));
-        assert!(!control.cut(&"f".into(), || panic!()), "it has come that far");
-        assert!(!control.cut(&"z".into(), || panic!()), "nothing would be given away");
-        assert!(control.cut(&"m".into(), || {}));
-        assert!(control.admit(&"m".into()));
-        assert!(!control.admit(&"n".into()), "it was given away");
-        control.close();
-        assert!(!control.cut(&"m".into(), || panic!()), "it has ended");
-        assert_eq!(control.rest().0, KeyRange { after: Some("m".into()), until: Some("m".into()) });
     }
 }

@@ -10,10 +10,12 @@ use tokio::task::JoinSet;
 
 use crate::{
     error::EngineError,
-    verify::{Looked, found::Found, verifier::Verifier, witness::Verification},
+    journal::Journal,
+    seen::Seen,
+    verify::{findings, found::Found, look::Looked, row::Part, verifier::Verifier, witness::Verification},
 };
 use migrate_core::{
-    model::{Key, TargetIndex},
+    model::{Key, TargetIndex, Timestamp},
     report::DifferenceKind,
     shard,
 };
@@ -25,20 +27,23 @@ const LISTINGS_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Again {
     verifier: Verifier,
+    journal: Journal,
     targets: Vec<Found>,
+    since: Option<Timestamp>,
+    seen: Vec<Seen>,
 }
 
 impl Again {
     /// Begins with the findings of a whole verification, without the damage that a repair is to mend.
-    pub(crate) fn new(verifier: Verifier, first: &Verification) -> Self {
+    pub(crate) fn new(verifier: Verifier, journal: Journal, first: &Verification) -> Self {
         let mut targets = first.targets.clone();
         for found in &mut targets {
             let broken = |kind| matches!(kind, DifferenceKind::Missing | DifferenceKind::Different);
             let kept: BTreeSet<_> = found.kept.iter().map(|difference| &difference.key).collect();
             found.differences.retain(|difference| !broken(difference.kind) && !kept.contains(&difference.key));
-            (found.missing, found.different) = (0, 0);
+            (found.counts.missing, found.counts.different) = (0, 0);
         }
-        Self { verifier, targets }
+        Self { verifier, journal, targets, since: first.since, seen: first.seen.clone() }
     }
 
     /// Compares records at one target again.
@@ -57,27 +62,42 @@ impl Again {
                 });
             }
             let mut looks: JoinSet<Looked> = JoinSet::new();
+            let mut part = Part::default();
             while let Some(row) = rows.join_next().await {
                 // A record that neither side has any more is no difference.
                 let Some(row) = row?? else { continue };
                 let mut row = self.verifier.star.row(row);
                 let (shown, pair) = (row.targets.swap_remove(target.get()), row.pairs.swap_remove(target.get()));
-                let (verifier, found) = (&self.verifier, &mut self.targets[target.get()]);
-                if let Some(source) = &row.source {
-                    verifier.both(target, &row.key, source, shown, pair, found, &mut looks).await;
-                } else if let Some(shown) = shown {
-                    verifier.extra(found, &row.key, &shown, pair.as_ref());
+                // The first look has counted it as compared.
+                let compared = part.at(target.get()).counts.compared;
+                let look = self.verifier.judge_at(target, &row.key, row.source.as_ref(), shown, pair, &mut part);
+                part.at(target.get()).counts.compared = compared;
+                if let Some(look) = look {
+                    let verifier = self.verifier.clone();
+                    looks.spawn(async move { verifier.look(look).await });
                 }
             }
             while let Some(looked) = looks.join_next().await {
-                self.verifier.settle(looked?, &mut self.targets).await;
+                self.verifier.settle(looked?, &mut part);
             }
+            self.take(part).await?;
         }
         Ok(())
     }
 
+    async fn take(&mut self, part: Part) -> Result<(), EngineError> {
+        let Part { mut found, records } = part;
+        for (target, part) in self.targets.iter_mut().zip(&mut found) {
+            target.add(part);
+            for (difference, kept) in &part.differences {
+                findings::tell(&self.verifier, &target.target, difference, *kept);
+            }
+        }
+        Ok(self.journal.note(records).await?)
+    }
+
     /// The findings of both looks together.
     pub(crate) async fn conclude(self) -> Result<Verification, EngineError> {
-        self.verifier.conclude(self.targets, false).await
+        self.verifier.conclude(self.since, self.seen, self.targets).await
     }
 }

@@ -30,8 +30,8 @@ impl Verifier {
         if self.level == Level::Listing {
             spots.push("properties that change without a new version showing in the listing (tags, ACL)".to_owned());
         }
-        if self.level < Level::Bytes && found.decided.versions > 0 {
-            let records = match found.decided.versions {
+        if self.level < Level::Bytes && found.counts.decided.versions > 0 {
+            let records = match found.counts.decided.versions {
                 1 => "1 record was".to_owned(),
                 more => format!("{more} records were"),
             };

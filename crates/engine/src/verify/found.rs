@@ -2,11 +2,8 @@
 
 use serde::Serialize;
 
-use migrate_core::{
-    model::{Decided, Key, TargetIndex},
-    report::Difference,
-};
-use migrate_ledger::Pair;
+use migrate_core::{model::Counted, report::Difference};
+use migrate_ledger::PartFound;
 
 /// Differences that are kept and told per target; more are only counted.
 pub(crate) const DIFFERENCES_KEPT: usize = 10_000;
@@ -23,28 +20,9 @@ pub struct Found {
     /// Whether the lead has moved, so that its followers are no longer kept equal to it.
     #[serde(skip)]
     pub moved: bool,
-    /// Records of the lead that were compared.
-    pub compared: u64,
-    /// Records that the lead has and the target lacks.
-    pub missing: u64,
-    /// Records that only the target has. If the plan keeps them, they do not break equality.
-    pub extra: u64,
-    /// Records that both sides have and that are not equal.
-    pub different: u64,
-    /// Records that could not be read, so they are unknown.
-    pub unreadable: u64,
-    /// Records that differ at some looks only.
-    pub unstable: u64,
-    /// Records that this level cannot decide.
-    pub undecided: u64,
-    /// How many records were found equal, by what decided it.
-    pub decided: Decided,
-    /// Extra records that were copied from the lead, which has deleted them since.
-    #[serde(skip)]
-    pub(crate) stale: u64,
-    /// Stale records that another writer has replaced since: their owner is unknown, so no pass deletes them.
-    #[serde(skip)]
-    pub strays: u64,
+    /// The counts.
+    #[serde(flatten)]
+    pub counts: Counted,
     /// Whether the plan keeps extra records.
     #[serde(skip)]
     pub(crate) extra_is_kept: bool,
@@ -53,7 +31,7 @@ pub struct Found {
     /// Extra records that the plan keeps. They are apart, so that they crowd out no difference that counts.
     #[serde(skip)]
     pub(crate) kept: Vec<Difference>,
-    /// Differences that break equality, or may do so, but are not listed.
+    /// Differences that break equality, or may do so, but are not listed; known once they are [`list`](Self::list)ed.
     #[serde(skip)]
     pub(crate) broken_omitted: u64,
     /// Differences that are counted but not listed.
@@ -70,16 +48,33 @@ impl Found {
 
     /// Records that could not be found equal or different.
     pub fn untold(&self) -> u64 {
-        self.unreadable + self.unstable + self.undecided
+        self.counts.unreadable + self.counts.unstable + self.counts.undecided
     }
 
     /// The number of all differences, also of extra records that the plan keeps.
     pub(crate) fn counted(&self) -> u64 {
-        self.missing + self.different + self.extra + self.untold()
+        self.counts.missing + self.counts.different + self.counts.extra + self.untold()
+    }
+
+    /// Adds what a part was found to be: all of its counts, and its differences as far as there is room. Leaves in
+    /// the part only the differences that it keeps.
+    pub(crate) fn add(&mut self, part: &mut PartFound) {
+        self.counts += part.counts;
+        part.differences.retain(|(difference, kept)| {
+            let listed = if *kept { &mut self.kept } else { &mut self.differences };
+            let has_room = listed.len() < DIFFERENCES_KEPT;
+            if has_room {
+                listed.push(difference.clone());
+            }
+            has_room
+        });
     }
 
     /// Completes the listed differences, in key order, as far as there is room.
     pub(crate) fn list(&mut self) {
+        let kept = if self.extra_is_kept { self.counts.extra - self.counts.stale } else { 0 };
+        self.broken_omitted = (self.counted() - kept).saturating_sub(self.differences.len() as u64);
+        self.kept.sort_by(|a, b| a.key.cmp(&b.key));
         let room = DIFFERENCES_KEPT.saturating_sub(self.differences.len());
         self.differences.extend(self.kept.iter().take(room).cloned());
         self.differences.sort_by(|a, b| a.key.cmp(&b.key));
@@ -88,35 +83,49 @@ impl Found {
 
     /// The number of differences that break equality.
     pub fn broken(&self) -> u64 {
-        let extra = if self.extra_is_kept { self.stale } else { self.extra };
-        self.missing + self.different + extra
+        let extra = if self.extra_is_kept { self.counts.stale } else { self.counts.extra };
+        self.counts.missing + self.counts.different + extra
     }
-}
-
-/// A finding of a verification that belongs in the ledger.
-#[derive(Debug)]
-pub(crate) enum Finding {
-    /// A look at an equal record completed its pair.
-    Learned(TargetIndex, Key, Pair),
-    /// The target lacks the record or holds a different one.
-    Broken(TargetIndex, Key),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use migrate_core::report::DifferenceKind;
+    use migrate_core::{model::Key, report::DifferenceKind};
+
+    fn difference(key: String, kind: DifferenceKind) -> Difference {
+        Difference { key: Key::new(key), kind, detail: String::new() }
+    }
 
     #[test]
     fn what_the_plan_keeps_crowds_out_no_difference() {
-        let difference = |key: String, kind| Difference { key: Key::new(key), kind, detail: String::new() };
-        let kept = |n| difference(format!("{n:06}"), DifferenceKind::Extra);
-        let mut found = Found { extra: 12_000, missing: 1, extra_is_kept: true, ..Found::default() };
-        found.kept = (0..DIFFERENCES_KEPT).map(kept).collect();
-        found.differences.push(difference("z".to_owned(), DifferenceKind::Missing));
+        let counts = Counted { extra: 12_000, missing: 1, ..Counted::default() };
+        let mut found = Found { extra_is_kept: true, ..Found::default() };
+        let extra = (0..12_000).map(|n| (difference(format!("{n:06}"), DifferenceKind::Extra), true)).collect();
+        found.add(&mut PartFound { counts, differences: extra });
+        let missing = (difference("z".to_owned(), DifferenceKind::Missing), false);
+        found.add(&mut PartFound { differences: vec![missing], ..PartFound::default() });
         found.list();
         assert_eq!(found.differences.len(), DIFFERENCES_KEPT);
         assert_eq!(found.differences.last().unwrap().key, "z".into(), "it is listed, in its place");
         assert_eq!((found.differences_omitted, found.broken_omitted), (2_001, 0));
+    }
+
+    #[test]
+    fn parts_add_up_in_any_order_and_only_what_is_kept_is_left_in_them() {
+        let part = |keys: std::ops::Range<u32>| {
+            let differences: Vec<_> =
+                keys.map(|n| (difference(format!("{n:06}"), DifferenceKind::Missing), false)).collect();
+            let counts = Counted { missing: differences.len() as u64, ..Counted::default() };
+            PartFound { counts, differences }
+        };
+        let mut found = Found::default();
+        let (mut upper, mut lower) = (part(6_000..12_000), part(0..6_000));
+        found.add(&mut upper);
+        found.add(&mut lower);
+        assert_eq!((upper.differences.len(), lower.differences.len()), (6_000, 4_000));
+        found.list();
+        assert_eq!((found.counts.missing, found.broken_omitted, found.differences_omitted), (12_000, 2_000, 2_000));
+        assert!(found.differences.is_sorted_by(|a, b| a.key < b.key));
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn ended(dataset: &Dataset, level: Level, verification: &Verification
             level,
             differences: verification.targets.iter().map(Found::broken).sum(),
             unreadable: verification.targets.iter().map(Found::untold).sum(),
-            strays: verification.targets.iter().map(|found| found.strays).sum(),
+            strays: verification.targets.iter().map(|found| found.counts.strays).sum(),
         },
     }
 }

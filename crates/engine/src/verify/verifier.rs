@@ -1,12 +1,7 @@
 //! The inputs of a verification of one dataset.
 
 use crate::sink::Sink;
-use crate::{
-    budget::Budget,
-    rows::Inputs,
-    shutdown::Shutdown,
-    verify::{found::Finding, star::Star},
-};
+use crate::{budget::Budget, rows::Inputs, shutdown::Shutdown, verify::star::Star};
 use migrate_core::{
     model::TargetIndex,
     plan::{Dataset, Extra, Level},
@@ -22,8 +17,19 @@ pub(crate) struct Verifier {
     pub(crate) budget: Budget,
     pub(crate) shutdown: Shutdown,
     pub(crate) sink: Sink,
-    /// The receiver of findings; `None` if they are not recorded.
-    pub(crate) findings: Option<tokio::sync::mpsc::Sender<Finding>>,
+    /// What it learns of records for the ledger.
+    pub(crate) learns: Learns,
+}
+
+/// What a verification learns of records for the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Learns {
+    /// Nothing.
+    Nothing,
+    /// Pairs that a look completed. So a record about which the listing cannot decide is looked at.
+    Pairs,
+    /// These, and which records are to be copied again.
+    PairsAndDamage,
 }
 
 impl Verifier {
@@ -37,7 +43,13 @@ impl Verifier {
         sink: Sink,
     ) -> Self {
         let star = Star::new(&inputs, None);
-        Self { inputs, star, level, extra: dataset.extra, budget, shutdown, sink, findings: None }
+        Self { inputs, star, level, extra: dataset.extra, budget, shutdown, sink, learns: Learns::Nothing }
+    }
+
+    /// The same, but it learns this.
+    pub(crate) fn learning(mut self, learns: Learns) -> Self {
+        self.learns = learns;
+        self
     }
 
     /// The same, but with a target as the lead, if one is given.

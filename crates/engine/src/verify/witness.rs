@@ -1,8 +1,11 @@
 //! The proof that followers equal their lead.
 
-use crate::verify::found::Found;
+use crate::{
+    seen::{self, Seen},
+    verify::found::Found,
+};
 use migrate_core::{
-    model::{DatasetName, Decided},
+    model::{DatasetName, Decided, Timestamp},
     plan::Level,
 };
 
@@ -18,15 +21,15 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// The proof, if every record was found equal at every target; the caller must have seen all records.
-    pub(crate) fn of(dataset: &DatasetName, level: Level, targets: &[Found]) -> Option<Self> {
-        if !targets.iter().all(Found::is_equal) {
+    /// The proof, if every key was seen at every target, and every record was found equal there.
+    pub(crate) fn of(dataset: &DatasetName, level: Level, seen: &[Seen], targets: &[Found]) -> Option<Self> {
+        if !seen::is_whole(seen, targets.len()) || !targets.iter().all(Found::is_equal) {
             return None;
         }
-        let compared = targets.iter().map(|found| found.compared).sum();
+        let compared = targets.iter().map(|found| found.counts.compared).sum();
         let (mut decided, mut blind_spots) = (Decided::default(), Vec::new());
         for found in targets {
-            decided += found.decided;
+            decided += found.counts.decided;
             for spot in &found.blind_spots {
                 if !blind_spots.contains(spot) {
                     blind_spots.push(spot.clone());
@@ -87,11 +90,40 @@ pub struct Verification {
     pub verified: Option<Verified>,
     /// Whether it was stopped before its end: records that are not listed may not have been compared.
     pub interrupted: bool,
+    /// When it began, if an earlier process began it: what that one has compared counts as of then.
+    pub since: Option<Timestamp>,
+    /// The ranges that were seen to their end.
+    pub(crate) seen: Vec<Seen>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use migrate_core::{
+        model::{KeyRange, ShardId},
+        shard::Cursor,
+    };
+    use migrate_ledger::VerifiedShard;
+
+    #[test]
+    fn nothing_is_proved_while_a_range_or_a_follower_is_unseen() {
+        let name = DatasetName::new("d").unwrap();
+        let proof = |seen: &[Seen], followers| {
+            Verified::of(&name, Level::Listing, seen, &vec![Found::default(); followers]).is_some()
+        };
+        let seen = |after: Option<&str>, until: Option<&str>, followers| {
+            let range = KeyRange { after: after.map(Into::into), until: until.map(Into::into) };
+            Seen::recorded(&VerifiedShard { id: ShardId(1), range, cursor: Cursor::End }, followers).unwrap()
+        };
+        let (lower, upper) = (seen(None, Some("m"), 2), seen(Some("m"), None, 2));
+        assert!(proof(&[upper.clone(), lower.clone()], 2));
+        assert!(!proof(&[], 2), "nothing was seen");
+        assert!(!proof(std::slice::from_ref(&lower), 2), "the upper part was not seen");
+        assert!(!proof(&[lower.clone(), upper], 3), "a follower was not compared");
+        assert!(!proof(&[lower, seen(Some("m"), None, 1)], 2), "a follower was not compared everywhere");
+        let open = VerifiedShard { id: ShardId(1), range: KeyRange::all(), cursor: Cursor::At("z".into()) };
+        assert!(Seen::recorded(&open, 2).is_none(), "it did not come to its end");
+    }
 
     #[test]
     fn a_proof_of_nothing_moves_no_lead_unless_the_plan_accepts_it() {

@@ -15,6 +15,7 @@ use migrate_core::{
 mod file;
 mod model;
 mod records;
+mod verifications;
 mod writing;
 
 /// A ledger in a directory of its own.

@@ -1,0 +1,197 @@
+//! One row of a verification: what the listings and the pairs show of it, and what a look at it adds.
+
+use std::ops::AddAssign;
+
+use crate::{
+    rows::Row,
+    verify::{
+        look::{Answer, Listed, Look, Looked, listed, untimed},
+        verifier::{Learns, Verifier},
+    },
+};
+use migrate_core::{
+    model::{Decider, Key, TargetIndex},
+    plan::{Extra, Level},
+    report::{Difference, DifferenceKind},
+};
+use migrate_ledger::{Fact, Open, Pair, PairRow, PartFound, Record};
+use migrate_store::Entry;
+
+/// What some rows came to.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    /// What was found, per follower; as many as any of the rows needed.
+    pub(crate) found: Vec<PartFound>,
+    /// What was learned of the records, for the ledger.
+    pub(crate) records: Vec<Record>,
+}
+
+impl AddAssign for Part {
+    fn add_assign(&mut self, other: Self) {
+        for (place, part) in other.found.into_iter().enumerate() {
+            let found = self.at(place);
+            found.counts += part.counts;
+            found.differences.extend(part.differences);
+        }
+        self.records.extend(other.records);
+    }
+}
+
+impl Part {
+    pub(crate) fn at(&mut self, place: usize) -> &mut PartFound {
+        if self.found.len() <= place {
+            self.found.resize_with(place + 1, PartFound::default);
+        }
+        &mut self.found[place]
+    }
+}
+
+impl Verifier {
+    /// Judges a row at every follower, as far as the listings and the pairs can; the rest must be looked at.
+    pub(crate) fn judge(&self, row: Row) -> (Part, Vec<Look>) {
+        let (mut part, mut looks) = (Part::default(), Vec::new());
+        let Row { key, source, targets, pairs } = self.star.row(row);
+        for (place, (shown, pair)) in targets.into_iter().zip(pairs).enumerate() {
+            looks.extend(self.judge_at(TargetIndex::at(place), &key, source.as_ref(), shown, pair, &mut part));
+        }
+        (part, looks)
+    }
+
+    /// The same at one follower.
+    pub(crate) fn judge_at(
+        &self,
+        target: TargetIndex,
+        key: &Key,
+        source: Option<&Entry>,
+        shown: Option<Entry>,
+        pair: Option<PairRow>,
+        part: &mut Part,
+    ) -> Option<Look> {
+        let Some(source) = source else {
+            if let Some(shown) = shown {
+                self.extra(part.at(target.get()), key, &shown, pair.as_ref());
+            }
+            return None;
+        };
+        part.at(target.get()).counts.compared += 1;
+        let (kind, detail) = match self.both(target, source, shown.as_ref(), pair.as_ref()) {
+            Shown::Same => {
+                part.at(target.get()).counts.decided.count(Decider::Versions);
+                return None;
+            }
+            Shown::Apart(kind, detail) => (kind, detail),
+            Shown::ToLookAt => {
+                let pair = pair.map(|row| row.pair);
+                let (source, shown) = (source.token.clone(), shown?.token);
+                return Some(Look { target, key: key.clone(), source, shown, pair, as_listed: true });
+            }
+        };
+        self.differs(part, target, key, kind, detail);
+        None
+    }
+
+    /// What the listings and the pair say of a record of the lead.
+    fn both(&self, target: TargetIndex, source: &Entry, shown: Option<&Entry>, pair: Option<&PairRow>) -> Shown {
+        if let Some(problem) = &source.problem {
+            return Shown::Apart(DifferenceKind::Unreadable, problem.to_string());
+        }
+        let Some(shown) = shown else {
+            return Shown::Apart(DifferenceKind::Missing, "the target does not have it".to_owned());
+        };
+        if let Some(problem) = &shown.problem {
+            return Shown::Apart(DifferenceKind::Different, format!("at the target it {problem}"));
+        }
+        if self.level > Level::Listing {
+            return Shown::ToLookAt;
+        }
+        match listed(&source.token, &shown.token, pair.map(|row| &row.pair), self.star.waived[target.get()]) {
+            Listed::Same => Shown::Same,
+            Listed::Apart(kind, detail) => Shown::Apart(kind, detail),
+            // A look decides, and its finding is recorded, so that the next listing can decide.
+            Listed::Unsure(_) if self.learns > Learns::Nothing => Shown::ToLookAt,
+            Listed::Unsure(why) => Shown::Apart(DifferenceKind::Undecided, why),
+        }
+    }
+
+    /// Counts a record that only the target has.
+    fn extra(&self, found: &mut PartFound, key: &Key, shown: &Entry, pair: Option<&PairRow>) {
+        found.counts.extra += 1;
+        let (detail, kept) = if let Some(row) = pair {
+            // It was copied from the lead, which has deleted it since; no plan asks to keep such a record.
+            found.counts.stale += 1;
+            found.counts.strays += u64::from(!row.pair.target.agrees_with(&shown.token));
+            ("the lead has deleted it", false)
+        } else {
+            ("the lead does not have it", self.extra == Extra::Keep)
+        };
+        let (key, detail) = (key.clone(), detail.to_owned());
+        found.differences.push((Difference { key, kind: DifferenceKind::Extra, detail }, kept));
+    }
+
+    /// Takes the answer of the looks at a record; `false` if it proves nothing, since the run is to stop.
+    pub(crate) fn settle(&self, looked: Looked, part: &mut Part) -> bool {
+        let Looked { look, answer } = looked;
+        let (kind, detail) = match answer {
+            // A stop cuts the comparison of bytes short, so it proves nothing.
+            Ok(Answer::Equal(_)) if self.shutdown.is_draining() => return false,
+            Ok(Answer::Equal(by)) => {
+                part.at(look.target.get()).counts.decided.count(by);
+                self.teach(look, part);
+                return true;
+            }
+            Ok(Answer::Differs(detail)) => (DifferenceKind::Different, detail),
+            Ok(Answer::Unstable(detail)) => (DifferenceKind::Unstable, detail),
+            Err(error) => (DifferenceKind::Unreadable, error.to_string()),
+        };
+        self.differs(part, look.target, &look.key, kind, detail);
+        true
+    }
+
+    /// Completes the pair of a record that was just found equal: with the times of its versions, which
+    /// a write does not tell, and without waivers that the plan no longer has. A listing alone
+    /// completes no pair: it may show a later version, under the same tag and with other properties.
+    fn teach(&self, look: Look, part: &mut Part) {
+        let Look { target, key, source, shown, pair, as_listed } = look;
+        let learns = self.learns > Learns::Nothing && as_listed && self.star.moved_to.is_none();
+        let Some(pair) = pair.filter(|_| learns) else { return };
+        let paired = pair.source.agrees_with(&source) && pair.target.agrees_with(&shown);
+        let waived = pair.waived.both(self.star.waived[target.get()]);
+        let timed = !untimed(&pair.source, &source) && !untimed(&pair.target, &shown);
+        if paired && !(timed && waived == pair.waived) {
+            let pair = Pair { source, target: shown, evidence: pair.evidence, waived };
+            part.records.push(Record::at(&self.inputs.dataset, target, &key, Fact::Learned(pair)));
+        }
+    }
+
+    /// Counts a difference; a repair also marks what is to be copied again.
+    pub(crate) fn differs(
+        &self,
+        part: &mut Part,
+        target: TargetIndex,
+        key: &Key,
+        kind: DifferenceKind,
+        detail: String,
+    ) {
+        let found = part.at(target.get());
+        match kind {
+            DifferenceKind::Missing => found.counts.missing += 1,
+            DifferenceKind::Extra => found.counts.extra += 1,
+            DifferenceKind::Different => found.counts.different += 1,
+            DifferenceKind::Unreadable => found.counts.unreadable += 1,
+            DifferenceKind::Unstable => found.counts.unstable += 1,
+            DifferenceKind::Undecided => found.counts.undecided += 1,
+        }
+        found.differences.push((Difference { key: key.clone(), kind, detail }, false));
+        let is_broken = matches!(kind, DifferenceKind::Missing | DifferenceKind::Different);
+        if is_broken && self.learns == Learns::PairsAndDamage {
+            part.records.push(Record::at(&self.inputs.dataset, target, key, Fact::Waits(Open::Damaged)));
+        }
+    }
+}
+
+/// What the listings and the pair say of one record of the lead at one follower.
+enum Shown {
+    Same,
+    Apart(DifferenceKind, String),
+    ToLookAt,
+}

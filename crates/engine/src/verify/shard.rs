@@ -1,0 +1,243 @@
+//! One shard of a verification: joins the listings of all sides and compares row by row.
+//!
+//! Rows are compared in any order; the cursor moves only over the gapless prefix of those that are compared at every
+//! follower. A row whose comparison was cut short by a stop closes the frontier, so that the next process compares it.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
+
+use crate::{
+    budget::ShardSlots,
+    control::Control,
+    error::EngineError,
+    rows::{Row, Rows},
+    seen::Seen,
+    verify::{
+        findings::Findings,
+        look::{Look, Looked},
+        row::Part,
+        verifier::Verifier,
+    },
+    walk::{ShardsAt, Walk},
+};
+use migrate_core::{
+    model::{Key, KeyRange, ShardId},
+    report::EventKind,
+    shard::{Cursor, Frontier, Room, Ticket},
+};
+use migrate_ledger::VerifiedShard;
+
+/// Records looked at or read at once, over all shards of a verification.
+const LOOKS_MAX: usize = 64;
+/// Most rows from the first open one to the last begun one.
+const FRONTIER_MAX: usize = 4096;
+/// The age at which a shard's findings go to the ledger, however few they are.
+const BATCH_AGE: Duration = Duration::from_millis(250);
+
+/// The walk of one verification, over any of its shards.
+#[derive(Debug)]
+pub(crate) struct Compare {
+    pub(crate) verifier: Verifier,
+    pub(crate) findings: Findings,
+    looks: Arc<Semaphore>,
+    slots: ShardSlots,
+    /// Rows after which a shard's findings go to the ledger.
+    batch_rows: usize,
+    /// Records that the ledger has paired, over all targets: about as many will be compared.
+    expected: Option<u64>,
+}
+
+impl Compare {
+    pub(crate) fn new(verifier: Verifier, findings: Findings, batch_rows: usize, expected: Option<u64>) -> Self {
+        let slots = verifier.budget.shard_slots();
+        Self { verifier, findings, looks: Arc::new(Semaphore::new(LOOKS_MAX)), slots, batch_rows, expected }
+    }
+}
+
+#[async_trait]
+impl Walk for Compare {
+    async fn walk(&self, shard: VerifiedShard, control: Arc<Control>) -> Result<Option<Seen>, EngineError> {
+        let _slot = self.slots.slot().await;
+        let VerifiedShard { id, range, cursor } = shard;
+        let left = match cursor {
+            Cursor::At(key) => KeyRange { after: Some(key), until: range.until },
+            Cursor::Start | Cursor::End => range,
+        };
+        let mut rows = self.verifier.inputs.rows(&left);
+        let frontier = Frontier::new(FRONTIER_MAX);
+        let (looks, flushed) = (JoinSet::new(), Instant::now());
+        let mut shard = Shard { of: self, id, frontier, looks, rows: 0, is_dirty: false, flushed };
+        let listed = shard.list(&mut rows, &control).await;
+        drop(rows);
+        control.close();
+        // What was compared before a listing failed is kept.
+        let is_done = shard.end(matches!(listed, Ok(true))).await?;
+        listed?;
+        Ok(is_done.then(|| Seen::to_the_end(&control, self.verifier.star.followers.len())))
+    }
+
+    async fn split(&self, shard: ShardId, at: &Key, new: ShardId, control: &Control) -> Result<bool, EngineError> {
+        self.findings.split(&self.verifier, shard, at, new, control).await
+    }
+
+    fn tell(&self, shards: ShardsAt) {
+        let compared = self.findings.compared();
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let fraction = match self.expected {
+            Some(expected) if expected > 0 => (compared as f64 / expected as f64).min(1.0),
+            _ => shards.fraction,
+        };
+        self.verifier.sink.tell(EventKind::Verifying {
+            dataset: self.verifier.inputs.dataset.clone(),
+            compared,
+            fraction,
+            expected: self.expected,
+            shards_ended: shards.ended,
+            shards: shards.all,
+        });
+    }
+}
+
+/// A shard while it is walked.
+struct Shard<'a> {
+    of: &'a Compare,
+    id: ShardId,
+    frontier: Frontier<Part>,
+    /// Rows that are looked at; a row without a finding was cut short.
+    looks: JoinSet<(Ticket, Option<Part>)>,
+    /// Rows since the last batch.
+    rows: usize,
+    /// Whether anything was settled since the last batch.
+    is_dirty: bool,
+    flushed: Instant,
+}
+
+/// What a shard waits for while it is listed.
+enum Next {
+    Row(Result<Option<Row>, EngineError>),
+    Looked(Result<(Ticket, Option<Part>), JoinError>),
+    /// What was found is due in the ledger, although the next page has not come.
+    Due,
+    Stop,
+}
+
+impl Shard<'_> {
+    /// Takes the rows of the shard; `false` if it stopped before their end.
+    async fn list(&mut self, rows: &mut Rows, control: &Control) -> Result<bool, EngineError> {
+        let shutdown = &self.of.verifier.shutdown;
+        while !shutdown.is_draining() {
+            // Nothing is done within the branches: one that is dropped must not have taken anything.
+            let next = tokio::select! {
+                biased;
+                row = rows.next() => Next::Row(row),
+                Some(looked) = self.looks.join_next() => Next::Looked(looked),
+                () = tokio::time::sleep_until(self.flushed + BATCH_AGE), if self.is_dirty => Next::Due,
+                () = shutdown.draining() => Next::Stop,
+            };
+            match next {
+                Next::Row(row) => match row?.filter(|row| control.admit(&row.key)) {
+                    Some(row) if self.make_room().await? => self.take(row).await?,
+                    Some(_) => return Ok(false),
+                    // The listing has ended, or what lies above was given away.
+                    None => return Ok(true),
+                },
+                Next::Looked(looked) => self.settle(looked?),
+                Next::Due => self.flush().await?,
+                Next::Stop => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Compares a row, or begins to. The caller must have made room.
+    async fn take(&mut self, row: Row) -> Result<(), EngineError> {
+        let ticket = self.frontier.begin(row.key.clone());
+        let (part, looks) = self.of.verifier.judge(row);
+        if looks.is_empty() {
+            self.frontier.finish(ticket, part);
+            self.is_dirty = true;
+        } else {
+            let many = u32::try_from(looks.len().min(LOOKS_MAX)).expect("it is small");
+            let permit = Arc::clone(&self.of.looks).acquire_many_owned(many).await;
+            let permit = permit.expect("the looks are never closed");
+            let verifier = self.of.verifier.clone();
+            self.looks.spawn(async move { (ticket, look_at(&verifier, looks, part, permit).await) });
+        }
+        self.rows += 1;
+        if self.rows >= self.of.batch_rows || self.flushed.elapsed() >= BATCH_AGE {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until another row may begin; `false` if none may any more.
+    async fn make_room(&mut self) -> Result<bool, EngineError> {
+        while let Some(looked) = self.looks.try_join_next() {
+            self.settle(looked?);
+        }
+        loop {
+            match self.frontier.room() {
+                Room::Free => return Ok(true),
+                Room::Closed => return Ok(false),
+                Room::Full if self.settle_one().await? => {}
+                // Every row is finished, so the cursor can move over them.
+                Room::Full => self.flush().await?,
+            }
+        }
+    }
+
+    /// Waits for a look to end; `false` if none is under way.
+    async fn settle_one(&mut self) -> Result<bool, EngineError> {
+        let Some(looked) = self.looks.join_next().await else { return Ok(false) };
+        self.settle(looked?);
+        if self.flushed.elapsed() >= BATCH_AGE || self.frontier.room() == Room::Full {
+            self.flush().await?;
+        }
+        Ok(true)
+    }
+
+    fn settle(&mut self, (ticket, part): (Ticket, Option<Part>)) {
+        // Without a finding the ticket is dropped unfinished, which closes the frontier.
+        if let Some(part) = part {
+            self.frontier.finish(ticket, part);
+            self.is_dirty = true;
+        }
+    }
+
+    /// Waits for all looks and hands over what was found; `true` if every row of the shard was compared.
+    async fn end(mut self, all_listed: bool) -> Result<bool, EngineError> {
+        while self.settle_one().await? {}
+        let is_done = all_listed && self.frontier.room() != Room::Closed;
+        if is_done {
+            self.frontier.end();
+        }
+        self.flush().await?;
+        Ok(is_done)
+    }
+
+    /// Hands over what was found up to the cursor.
+    async fn flush(&mut self) -> Result<(), EngineError> {
+        (self.rows, self.is_dirty, self.flushed) = (0, false, Instant::now());
+        match self.frontier.advance() {
+            Some((cursor, part)) => self.of.findings.take(&self.of.verifier, self.id, cursor, part).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Looks at a row at every follower that needs it; `None` if a stop cut it short.
+async fn look_at(verifier: &Verifier, looks: Vec<Look>, mut part: Part, _permit: OwnedSemaphorePermit) -> Option<Part> {
+    let looked: Vec<Looked> = futures::future::join_all(looks.into_iter().map(|look| verifier.look(look))).await;
+    for looked in looked {
+        if !verifier.settle(looked, &mut part) {
+            return None;
+        }
+    }
+    Some(part)
+}
