@@ -18,12 +18,10 @@ use crate::cli::{
     term,
 };
 use migrate_core::{lifecycle::Goal, model::ByteCount};
-use migrate_engine as engine;
 use migrate_engine::{
-    self, Approver, EngineError, Ready, RunOptions, Shutdown, Sites,
-    survey::{self, Preview, SurveyOptions},
+    self as engine, Approver, Clock, EngineError, Inspection, Ready, RunOptions, Shutdown, Sink, Sites,
+    survey::{DatasetPreview, Preview, SurveyOptions},
 };
-use migrate_engine::{Clock, Sink};
 use migrate_rehearsal::{Cloud, CloudOptions, Writer, WriterError, cloud::CloudError};
 use migrate_store::retry::RetryPolicy;
 
@@ -237,24 +235,23 @@ impl Rehearsal<'_> {
     async fn preview(&self, shutdown: &Shutdown) -> Result<Preview, Failure> {
         let sites = Sites::new(self.cloud.connect(), RetryPolicy::default());
         let options = SurveyOptions { datasets: Vec::new(), probe: true };
-        let plan = &self.session.plan;
-        let preview = survey::survey(plan, &sites, None, &options, &Sink::none(), shutdown).await;
-        let preview = preview.map_err(|error| failed(&error))?;
+        let (plan, sink, shutdown) = (&self.session.plan, Sink::none(), shutdown.clone());
+        let inspection = Inspection { plan, sites: &sites, ledger: None, sink, shutdown };
+        let preview = inspection.survey(&options).await.map_err(|error| failed(&error))?;
         let blocks: Vec<_> = preview
             .phases
             .iter()
             .flat_map(|phase| &phase.datasets)
             .flat_map(|dataset| dataset.blocks.iter().map(move |block| format!("{}: {block}", dataset.name)))
             .collect();
-        if !blocks.is_empty() && !shutdown.is_draining() {
+        if !blocks.is_empty() && !preview.stopped {
             return Err(Failure::new(Code::Differs, format!("the plan is blocked: {}", blocks.join("; ")))
                 .then(self.real.next(&Situation::Blocked)));
         }
         if !self.args.json && !self.session.quiet {
             for phase in &preview.phases {
-                let sum = |count: fn(&survey::DatasetPreview) -> Option<u64>| {
-                    phase.datasets.iter().filter_map(count).sum::<u64>()
-                };
+                let sum =
+                    |count: fn(&DatasetPreview) -> Option<u64>| phase.datasets.iter().filter_map(count).sum::<u64>();
                 let records = render::count(sum(|dataset| dataset.records), "object", "objects");
                 let bytes = ByteCount(sum(|dataset| dataset.bytes));
                 term::tell(&format!("plan: phase {}: {records}, {bytes} at the sources now", phase.name));

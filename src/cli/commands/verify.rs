@@ -21,11 +21,10 @@ use migrate_core::{
     model::DatasetName,
     plan::{Dataset, Level},
 };
-use migrate_engine::standing::PhaseStanding;
 use migrate_engine::{
-    self as engine, EngineError, Found, Shutdown, Verification, VerifyOptions, cutover::NOTHING_COMPARED,
+    self as engine, Clock, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
+    cutover::NOTHING_COMPARED, standing::PhaseStanding,
 };
-use migrate_engine::{Clock, Sink};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -147,7 +146,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     } else {
         None
     };
-    let sites = session::sites();
+    let (plan, sites) = (&session.plan, &session::sites());
     let failed = |error: EngineError| {
         let failure = Failure::engine(&error, session.redactor);
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
@@ -157,7 +156,9 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
         let ledger = Arc::new(session.ledger_to_write()?);
-        let done = engine::repair(&session.plan, &sites, Arc::clone(&ledger), options, sink, shutdown).await;
+        let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown };
+        let done = migration.repair(options).await;
+        drop(migration);
         let closed = session::close(ledger).await;
         let done = match done {
             Ok((verifications, mended)) => (verifications, Some(mended)),
@@ -168,8 +169,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         done
     } else {
         let ledger = session.ledger_to_read()?.map(Arc::new);
-        let done = engine::verify(&session.plan, &sites, ledger, options, sink, shutdown).await;
-        match done {
+        match (Inspection { plan, sites, ledger, sink, shutdown }).verify(options).await {
             Err(error) if dropped(&error) => (Vec::new(), None),
             done => (done.map_err(failed)?, None),
         }

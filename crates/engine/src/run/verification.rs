@@ -4,7 +4,6 @@ use std::{future::Future, sync::Arc};
 
 use tokio::sync::mpsc;
 
-use crate::sink::Sink;
 use crate::state::state_of;
 use crate::{
     asked::{RunOptions, VerifyOptions, asked, refuse_unsupported},
@@ -13,22 +12,22 @@ use crate::{
     copy::copier::Copier,
     error::EngineError,
     journal::Journal,
-    meaning::{meaning_of, same_meaning},
+    migration::{Inspection, Migration},
     rows::Inputs,
     run::{
         context::{Run, with_run},
         leftovers::Leftovers,
     },
-    shutdown::Shutdown,
-    sites::opening::{DatasetStores, Sites},
+    shutdown::cancellable,
+    sites::opening::DatasetStores,
     verify::{again::Again, found::Finding, recorded::ended, verifier::Verifier, witness::Verification},
 };
 use migrate_core::{
     lifecycle::{Goal, State},
     model::TargetIndex,
-    plan::{Dataset, Level, Plan},
+    plan::{Dataset, Level},
 };
-use migrate_ledger::{Fact, Ledger, Open, Record};
+use migrate_ledger::{Fact, Open, Record};
 
 /// Findings that may queue before the verification waits.
 const FINDINGS_QUEUED: usize = 1024;
@@ -84,30 +83,31 @@ async fn keeping<T, F: Future<Output = Result<T, EngineError>>>(
     done
 }
 
-/// Verifies and writes nothing, neither to the stores nor to the ledger.
-pub(crate) async fn verify(
-    plan: &Plan,
-    sites: &Sites,
-    ledger: Option<Arc<Ledger>>,
-    options: &VerifyOptions,
-    sink: Sink,
-    shutdown: Shutdown,
-) -> Result<Vec<Verification>, EngineError> {
+impl Inspection<'_> {
+    /// Verifies every follower of the datasets; writes nothing, neither to the stores nor to the ledger.
+    pub async fn verify(&self, options: &VerifyOptions) -> Result<Vec<Verification>, EngineError> {
+        cancellable(&self.shutdown, verify(self, options)).await
+    }
+}
+
+impl Migration<'_> {
+    /// Verifies, copies exactly the differing records again, and compares these again. The ledger keeps what was
+    /// found and copied. Returns the verifications, and how many records were mended.
+    pub async fn repair(&self, options: &VerifyOptions) -> Result<(Vec<Verification>, u64), EngineError> {
+        cancellable(&self.shutdown, repair(self, options)).await
+    }
+}
+
+async fn verify(inspection: &Inspection<'_>, options: &VerifyOptions) -> Result<Vec<Verification>, EngineError> {
+    let Inspection { plan, sites, sink, shutdown, .. } = inspection;
     let budget = Budget::new(options.limits.records, options.limits.bytes);
     let mut verifications = Vec::new();
-    sites.adopt_places(ledger.as_deref()).await?;
+    inspection.adopt_places().await?;
     for dataset in asked(plan, &[], &options.datasets) {
         refuse_unsupported(dataset, false)?;
-        let stores = sites.open(plan, dataset, None, &sink).await?;
-        // If the meaning of a dataset has changed, its pairs are no evidence.
-        let (mut known, mut led_by) = (ledger.clone(), None);
-        if let Some(ledger) = &ledger {
-            match ledger.meaning(&dataset.name).await? {
-                Some(begun) => same_meaning(&dataset.name, &begun, &meaning_of(plan, dataset))?,
-                None => known = None,
-            }
-        }
-        if let Some(ledger) = &known {
+        let stores = sites.open(plan, dataset, None, sink).await?;
+        let (known, mut led_by) = (inspection.begun(dataset).await?, None);
+        if let Some(ledger) = known {
             stores.adopt_known(ledger).await?;
             let state = state_of(ledger, &dataset.name).await?;
             led_by = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
@@ -116,7 +116,7 @@ pub(crate) async fn verify(
         }
         let verifier = Verifier::new(
             dataset,
-            Inputs::new(dataset, &stores, known.as_ref()),
+            Inputs::new(dataset, &stores, known),
             options.level.unwrap_or(dataset.verify),
             budget.clone(),
             shutdown.clone(),
@@ -130,15 +130,7 @@ pub(crate) async fn verify(
     Ok(verifications)
 }
 
-/// Verifies, copies the differing records again, and compares these again.
-pub(crate) async fn repair(
-    plan: &Plan,
-    sites: &Sites,
-    ledger: Arc<Ledger>,
-    options: &VerifyOptions,
-    sink: Sink,
-    shutdown: Shutdown,
-) -> Result<(Vec<Verification>, u64), EngineError> {
+async fn repair(migration: &Migration<'_>, options: &VerifyOptions) -> Result<(Vec<Verification>, u64), EngineError> {
     let run_options = RunOptions {
         goal: Goal::Verified,
         phases: Vec::new(),
@@ -149,7 +141,7 @@ pub(crate) async fn repair(
     };
     let work = async |run: &Run<'_>| {
         let (mut verifications, mut mended) = (Vec::new(), 0);
-        for dataset in asked(plan, &[], &options.datasets) {
+        for dataset in asked(run.plan, &[], &options.datasets) {
             refuse_unsupported(dataset, false)?;
             let state = run.state(&dataset.name).await?;
             let moved = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
@@ -171,7 +163,7 @@ pub(crate) async fn repair(
             None => Ok((verifications, mended)),
         }
     };
-    let (done, written) = with_run(plan, sites, ledger, &run_options, sink, shutdown, work).await;
+    let (done, written) = with_run(migration, &run_options, work).await;
     written?;
     done
 }

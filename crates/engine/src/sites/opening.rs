@@ -202,7 +202,7 @@ impl Sites {
         &self,
         plan: &Plan,
         dataset: &Dataset,
-        ledger: Option<&Arc<Ledger>>,
+        ledger: Option<&Ledger>,
         probe: bool,
         sink: &Sink,
     ) -> Result<DatasetStores, EngineError> {
