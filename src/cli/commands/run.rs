@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use serde_json::json;
 
-use crate::cli::running::{FAILURES_SHOWN, Running, Worked, again, selection};
 use crate::cli::{
     advise::{self, Situation},
     approve,
@@ -13,6 +12,7 @@ use crate::cli::{
     interrupt,
     next::Next,
     progress::{self, Show},
+    running::{FAILURES_SHOWN, Running, Worked, again, selection},
     saved::SavedPlan,
     session::{self, Session},
     state::Lock,
@@ -20,9 +20,9 @@ use crate::cli::{
     term,
 };
 use migrate_core::{lifecycle::Goal, model::DatasetName, report::EventKind};
-use migrate_engine::standing::PhaseStanding;
 use migrate_engine::{
     self as engine, Clock, EngineError, Inspection, Migration, RunOptions, RunOutcome, Shutdown, Sink, Sites,
+    standing::PhaseStanding,
 };
 use migrate_ledger::Ledger;
 

@@ -7,8 +7,6 @@ use std::{
 
 use tokio::sync::{Mutex, mpsc};
 
-use crate::sink::Sink;
-use crate::state::state_of;
 use crate::{
     asked::{AbortOptions, RunOptions},
     budget::Budget,
@@ -21,7 +19,9 @@ use crate::{
     route::RouteStore,
     scribe::{self, Board},
     shutdown::Shutdown,
+    sink::Sink,
     sites::opening::{DatasetStores, Probing, Sites},
+    state::state_of,
 };
 use migrate_core::{
     lifecycle::{Goal, State},

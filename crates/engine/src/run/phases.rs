@@ -9,7 +9,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::run::decide::{self, PhaseDue};
 use crate::{
     asked::{DatasetOutcome, RunOptions, RunOutcome, asked, refuse_unsupported},
     clock::now,
@@ -19,6 +18,7 @@ use crate::{
     rows::Inputs,
     run::{
         context::{Run, with_run},
+        decide::{self, PhaseDue},
         shards::{Active, CopyReads, PhaseWork},
         worker::Worker,
     },

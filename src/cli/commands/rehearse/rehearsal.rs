@@ -1,16 +1,20 @@
-//! `migrate rehearse`: the whole plan against a local cloud, with everything that a real run does.
+//! One rehearsal, from the survey to its summary.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::time::Instant;
 
-use async_trait::async_trait;
-use clap::Args;
 use serde_json::json;
-use tokio::task::JoinSet;
 
-use super::run;
 use crate::cli::{
-    advise::{self, Situation},
-    args::{Global, RunArgs, Until},
+    advise::Situation,
+    args::RunArgs,
+    commands::{
+        rehearse::{
+            applications::{Applications, failed},
+            args::RehearseArgs,
+            summary::{Row, Summary, Told, proof},
+        },
+        run,
+    },
     error::{Code, Failure},
     interrupt, render,
     running::{Running, Worked},
@@ -19,153 +23,53 @@ use crate::cli::{
 };
 use migrate_core::{lifecycle::Goal, model::ByteCount};
 use migrate_engine::{
-    self as engine, Approver, Clock, EngineError, Inspection, Ready, RunOptions, Shutdown, Sink, Sites,
+    self as engine, Clock, EngineError, Inspection, RunOptions, Shutdown, Sink, Sites,
     survey::{DatasetPreview, Preview, SurveyOptions},
 };
-use migrate_rehearsal::{Cloud, CloudOptions, Writer, WriterError, cloud::CloudError};
+use migrate_rehearsal::Cloud;
 use migrate_store::retry::RetryPolicy;
 
-mod summary;
-
-use summary::{Row, Summary, Told, proof};
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  migrate rehearse plans/global-expansion.toml
-  migrate rehearse plan.toml --seed 7 --scale 3      # other data, three times as much
-  migrate rehearse plan.toml --until verified        # no cutover
-
-A local stand-in replaces every endpoint, directory, route, credential, hook, CDN and probe of the plan.
-The same plan, seed and scale end in the same state; the answer names its digest.")]
-pub(in crate::cli) struct RehearseArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
-    /// The seed of the sample data
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-    /// How much sample data: 1 is about a thousand objects
-    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = scale)]
-    scale: f64,
-    /// How far to go; without it, as far as the plan says
-    #[arg(long, value_name = "STEP")]
-    until: Option<Until>,
-    /// Print events, one JSON object a line; the last is `rehearsal_ended`
-    #[arg(long)]
-    json: bool,
-}
-
-/// The local cloud keeps its data in memory, and more would not fit.
-const SCALE_MAX: f64 = 100.0;
-
-fn scale(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(scale) if scale > 0.0 && scale <= SCALE_MAX => Ok(scale),
-        _ => Err(format!("write a number above 0, at most {SCALE_MAX}: the local cloud keeps its data in memory")),
-    }
-}
-
-pub(in crate::cli) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
-    let clock = Clock::start();
-    rehearsed(args, global, clock).map_err(advise::completed).inspect_err(|failure| {
-        if args.json {
-            let mut line = failure.to_json();
-            line["event"] = "error".into();
-            term::answer_line(&clock.stamp(line));
-        }
-    })
-}
-
-fn rehearsed(args: &RehearseArgs, global: &Global, clock: Clock) -> Result<Code, Failure> {
-    let real = Session::load(&args.plan, global)?;
-    let state = real.rehearsal_state();
-    state.prepare()?;
-    let _lock = state.lock(&session::typed())?;
-    state.clear().map_err(|error| {
-        let message = format!("failed to clear the last rehearsal in {}: {error}", state.path().display());
-        Failure::new(Code::Incomplete, message).mended_by("remove it by hand")
-    })?;
-    let root = state.path().join("sites");
-    session::block_on(async {
-        let options = CloudOptions { seed: args.seed, scale: args.scale, ..CloudOptions::default() };
-        tell(args, global, &format!("rehearsing {}: a local cloud for every site of the plan", real.plan.name));
-        let cloud = Cloud::start(&real.plan, &root, &options).await.map_err(|error| no_cloud(&error))?;
-        let session = real.rehearsing(cloud.plan().clone(), state);
-        let rehearsal = Rehearsal { args, clock, real: &real, session: &session, cloud: &cloud };
-        let ended = rehearsal.hold().await;
-        cloud.stop().await;
-        ended
-    })
-}
-
-fn tell(args: &RehearseArgs, global: &Global, text: &str) {
-    if !args.json && !global.quiet {
-        term::tell(text);
-    }
-}
-
-fn no_cloud(error: &CloudError) -> Failure {
-    Failure::new(
-        Code::Incomplete,
-        format!("the local cloud did not come up: {}", crate::cli::error::with_causes(error)),
-    )
-}
-
 /// One rehearsal.
-struct Rehearsal<'a> {
-    args: &'a RehearseArgs,
-    clock: Clock,
-    real: &'a Session,
-    session: &'a Session,
-    cloud: &'a Cloud,
+pub(super) struct Rehearsal<'a> {
+    pub(super) args: &'a RehearseArgs,
+    pub(super) clock: Clock,
+    pub(super) real: &'a Session,
+    pub(super) session: &'a Session,
+    pub(super) cloud: &'a Cloud,
 }
 
 impl Rehearsal<'_> {
-    async fn hold(&self) -> Result<Code, Failure> {
+    pub(super) async fn hold(&self) -> Result<Code, Failure> {
         let goal = run::goal(self.args.until);
         self.refuse(goal)?;
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
         let began = Instant::now();
         let preview = self.preview(&shutdown).await?;
-        let writers: Vec<_> = self.cloud.writers(self.args.seed, self.args.scale).into_iter().map(Arc::new).collect();
-        let mut writing = JoinSet::new();
-        for writer in &writers {
-            let writer = Arc::clone(writer);
-            writing.spawn(async move { writer.write().await });
-        }
+        let mut applications = Applications::start(self.cloud, self.args.seed, self.args.scale);
         let run_args = self.run_args();
-        let approver = Arc::new(AtRest { writers: writers.clone() });
         let options = RunOptions {
             goal,
             phases: Vec::new(),
             datasets: Vec::new(),
             force: false,
             limits: engine::InFlightMax::default(),
-            approver,
+            approver: applications.approver(),
         };
         let again = session::typed();
         let running =
             Running { session: self.session, args: &run_args, clock: self.clock, options, again: again.clone() };
-        let mut worked = self.run(&running, &writers, &shutdown).await?;
-        if worked.outcome.datasets.iter().all(|dataset| dataset.reached) && goal == Goal::CutOver {
-            // Writers whose lead has moved go on at the new one until they have written everything.
-            while !shutdown.is_draining()
-                && let Some(ended) = writing.join_next().await
-            {
-                ended.map_err(|error| failed(&error.into()))?.map_err(|error| broke_off(&error))?;
-            }
+        let worked = self.run(&running, &applications, &shutdown).await?;
+        let reached = worked.outcome.datasets.iter().all(|dataset| dataset.reached);
+        if reached && goal == Goal::CutOver {
+            applications.finish(&shutdown).await?;
         }
-        writing.shutdown().await;
-        let mut promises = Vec::new();
-        for writer in &writers {
-            promises.push(writer.check().await.map_err(|error| broke_off(&error))?);
-        }
+        let promises = applications.promises().await?;
         running.tell_stopped(&worked.outcome);
         let end_state = self.cloud.end_state().await.map_err(|error| failed(&error.into()))?;
-        let datasets = self.datasets(&mut worked);
+        let datasets = self.datasets(&worked);
         let complete = worked.outcome.stopped.is_none()
-            && worked.outcome.datasets.iter().all(|dataset| dataset.reached)
+            && reached
             && promises.iter().all(|promise| promise.broken.is_empty())
             && datasets.iter().all(|dataset| dataset.late_writes == 0);
         let summary = Summary {
@@ -196,19 +100,14 @@ impl Rehearsal<'_> {
     async fn run(
         &self,
         running: &Running<'_>,
-        writers: &[Arc<Writer>],
+        applications: &Applications,
         shutdown: &Shutdown,
     ) -> Result<Worked, Failure> {
         let sites = Sites::new(self.cloud.connect(), RetryPolicy::default());
         let worked = running.work(&sites, shutdown.clone()).await?;
         let to_cutover = running.options.goal == Goal::CutOver;
-        let unasked = |writer: &&Arc<Writer>| !(writer.is_at_rest() || to_cutover && writer.follows_a_route());
-        let unasked: Vec<_> = writers.iter().filter(unasked).collect();
-        if unasked.is_empty() || shutdown.is_draining() {
+        if shutdown.is_draining() || !applications.rest(to_cutover).await {
             return Ok(worked);
-        }
-        for writer in unasked {
-            writer.rest().await;
         }
         running.work(&sites, shutdown.clone()).await
     }
@@ -274,7 +173,7 @@ impl Rehearsal<'_> {
         }
     }
 
-    fn datasets(&self, worked: &mut Worked) -> Vec<Row> {
+    fn datasets(&self, worked: &Worked) -> Vec<Row> {
         let plan = &self.session.plan;
         let standing = worked.after.iter().flat_map(|phase| phase.datasets.iter().map(move |one| (&phase.name, one)));
         standing
@@ -310,32 +209,5 @@ impl Rehearsal<'_> {
         } else {
             term::answer(&summary.text(self.args.seed, self.args.scale, &self.session.plan.name.to_string()));
         }
-    }
-}
-
-fn failed(error: &EngineError) -> Failure {
-    Failure::new(Code::Incomplete, crate::cli::error::with_causes(error))
-}
-
-fn broke_off(error: &WriterError) -> Failure {
-    let cause = crate::cli::error::with_causes(error);
-    Failure::new(Code::Incomplete, format!("the rehearsal's application broke off: {cause}"))
-}
-
-/// Approves a phase once its applications rest, like an operator who makes them read-only first.
-#[derive(Debug)]
-struct AtRest {
-    writers: Vec<Arc<Writer>>,
-}
-
-#[async_trait]
-impl Approver for AtRest {
-    async fn approve(&self, ready: &Ready) -> Option<String> {
-        for writer in &self.writers {
-            if ready.moves.iter().any(|one| one.dataset == *writer.dataset()) {
-                writer.rest().await;
-            }
-        }
-        Some("the rehearsal".to_owned())
     }
 }
