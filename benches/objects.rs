@@ -26,7 +26,7 @@ use anyhow::{Context as _, ensure};
 use migrate::engine::sites::Given;
 use migrate::{
     aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint},
-    engine::{self, ByFlag, InFlightMax, RunOptions, Shutdown, Sites},
+    engine::{ByFlag, InFlightMax, Migration, RunOptions, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
     local_cloud::{S3Server, S3ServerConfig},
@@ -128,7 +128,9 @@ async fn copy(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
             limits: InFlightMax::default(),
             approver: Arc::new(ByFlag::default()),
         };
-        let outcome = engine::run(&plan, &sites, Arc::clone(&ledger), &options, Sink::none(), Shutdown::new()).await?;
+        let (ledger, sink, shutdown) = (Arc::clone(&ledger), Sink::none(), Shutdown::new());
+        let migration = Migration { plan: &plan, sites: &sites, ledger, sink, shutdown };
+        let outcome = migration.run(&options).await?;
         ensure!(outcome.datasets.iter().all(|dataset| dataset.reached), "{outcome:?}");
         report(count, pass, began.elapsed().as_secs_f64(), cpu_seconds()? - cpu)?;
     }

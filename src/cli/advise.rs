@@ -15,8 +15,11 @@ use super::{
     session::{self, Session},
     term,
 };
-use migrate_engine::standing::{DatasetStanding, PhaseStanding};
-use migrate_engine::{EngineError, WaitsFor, cutover::NOTHING_COMPARED};
+use migrate_engine::{
+    EngineError, WaitsFor,
+    cutover::NOTHING_COMPARED,
+    standing::{DatasetStanding, PhaseStanding},
+};
 
 /// How a command has ended, or where a migration stands, as far as it decides what is next.
 #[derive(Debug, Clone, PartialEq, Eq)]

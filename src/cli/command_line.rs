@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use super::{
     args::{Global, RunArgs},
     commands::{
-        abort::AbortArgs, cutover::CutoverArgs, limits::LimitsArgs, plan::PlanArgs, rehearse::RehearseArgs,
-        resolve::ResolveArgs, status::StatusArgs, verify::VerifyArgs,
+        abort::AbortArgs, cutover::CutoverArgs, exit_codes::EXIT_CODES, limits::LimitsArgs, plan::PlanArgs,
+        rehearse::RehearseArgs, resolve::ResolveArgs, status::StatusArgs, verify::VerifyArgs,
     },
 };
 
@@ -44,20 +44,6 @@ STOPPING
 EXIT CODES
   0 done and equal   1 differences, or blocked   2 wrong command line or plan   3 incomplete
   `migrate help exit-codes` tells more.";
-
-const EXIT_CODES: &str = "\
-The exit codes of every command:
-
-  0  Done: everything that was asked for is done and equal (or waits for an approval, as asked).
-  1  Differences were found, or the plan is blocked: by a policy, by a key of the plan that is not
-     supported, by more deletions than `delete_share` allows, by a dataset whose meaning changed, by
-     a phase that has to wait for another, by a dataset that another migration drives or has moved, or
-     by a cutover for which nothing was compared; a saved plan is stale; or records came late to an
-     old lead and are open. Running the same command again changes nothing: look first.
-  2  The command line, the plan file or the saved plan is wrong, or cannot be read. Nothing was done.
-  3  Incomplete: interrupted, some records failed, an endpoint or credentials did not work, the
-     ledger's disk is full, the ledger is damaged or newer than this program, or another process
-     drives the migration. Correct what the message names; the same command goes on.";
 
 /// Moves a company's data from one place to many, phase by phase, and proves at every moment what has moved.
 #[derive(Debug, Parser)]
@@ -103,11 +89,6 @@ pub(super) enum Command {
     #[command(hide = true, name = "exit-codes", long_about = EXIT_CODES)]
     #[command(after_help = "Example:\n  migrate help exit-codes")]
     ExitCodes,
-}
-
-/// The text of `migrate help exit-codes`.
-pub(super) fn exit_codes() -> &'static str {
-    EXIT_CODES
 }
 
 #[cfg(test)]

@@ -15,8 +15,10 @@ use migrate_core::{
     report::Difference,
     shard::Tally,
 };
-use migrate_engine::standing::{DatasetStanding, PhaseStanding};
-use migrate_engine::{self as engine, RunOutcome};
+use migrate_engine::{
+    self as engine, RunOutcome,
+    standing::{DatasetStanding, PhaseStanding},
+};
 
 /// The result of a run.
 pub(super) struct Summary<'a> {

@@ -21,8 +21,8 @@ use std::{
 use migrate::engine::sites::Given;
 use migrate::{
     engine::{
-        self, AbortOptions, ByFlag, Clock, InFlightMax, RunOptions, RunOutcome, Shutdown, Sites, Verification,
-        VerifyOptions,
+        self, AbortOptions, ByFlag, Clock, InFlightMax, Inspection, Migration, RunOptions, RunOutcome, Shutdown, Sites,
+        Verification, VerifyOptions,
     },
     ledger::{Ledger, Options},
     lifecycle::Goal,
@@ -117,6 +117,15 @@ impl Rig {
         (sink, task)
     }
 
+    fn migration(&self, sink: Sink, shutdown: Shutdown) -> Migration<'_> {
+        Migration { plan: &self.plan, sites: &self.sites, ledger: Arc::clone(&self.ledger), sink, shutdown }
+    }
+
+    fn inspection(&self, shutdown: Shutdown) -> Inspection<'_> {
+        let (ledger, sink) = (Some(Arc::clone(&self.ledger)), Sink::none());
+        Inspection { plan: &self.plan, sites: &self.sites, ledger, sink, shutdown }
+    }
+
     pub(crate) async fn try_run(&self, goal: Goal) -> Result<RunOutcome, engine::EngineError> {
         let options = RunOptions {
             goal,
@@ -127,8 +136,7 @@ impl Rig {
             approver: Arc::new(ByFlag { all: self.approves, by: "the test".into(), ..ByFlag::default() }),
         };
         let (sink, task) = self.listen();
-        let ledger = Arc::clone(&self.ledger);
-        let outcome = engine::run(&self.plan, &self.sites, ledger, &options, sink, self.shutdown.clone()).await;
+        let outcome = self.migration(sink, self.shutdown.clone()).run(&options).await;
         task.await.unwrap();
         outcome
     }
@@ -178,9 +186,7 @@ impl Rig {
     /// Lets a survey probe the targets before faults begin.
     pub(crate) async fn sites_probe(&self) -> bool {
         let options = migrate::survey::SurveyOptions { datasets: Vec::new(), probe: true };
-        let (ledger, sink) = (Some(Arc::clone(&self.ledger)), Sink::none());
-        let seen = migrate::survey::survey(&self.plan, &self.sites, ledger, &options, &sink, &self.shutdown);
-        seen.await.expect("the survey is made").runnable
+        self.inspection(self.shutdown.clone()).survey(&options).await.expect("the survey is made").runnable
     }
 
     fn verify_options(&self, level: Level) -> VerifyOptions {
@@ -188,9 +194,7 @@ impl Rig {
     }
 
     pub(crate) async fn verify(&self, level: Level) -> Verification {
-        let options = self.verify_options(level);
-        let ledger = Some(Arc::clone(&self.ledger));
-        let verified = engine::verify(&self.plan, &self.sites, ledger, &options, Sink::none(), Shutdown::new()).await;
+        let verified = self.inspection(Shutdown::new()).verify(&self.verify_options(level)).await;
         verified.unwrap_or_else(|error| panic!("{error}")).remove(0)
     }
 
@@ -201,15 +205,13 @@ impl Rig {
     ) -> Result<(Vec<Verification>, u64), engine::EngineError> {
         let datasets = datasets.iter().map(|name| DatasetName::new(name).unwrap()).collect();
         let options = VerifyOptions { datasets, ..self.verify_options(level) };
-        let ledger = Arc::clone(&self.ledger);
-        engine::repair(&self.plan, &self.sites, ledger, &options, Sink::none(), Shutdown::new()).await
+        self.migration(Sink::none(), Shutdown::new()).repair(&options).await
     }
 
     pub(crate) async fn discard(&self) -> Vec<engine::Aborted> {
         let options = AbortOptions { datasets: Vec::new(), discard: true };
-        let (ledger, sink) = (Arc::clone(&self.ledger), Sink::none());
-        let ends = engine::abort(&self.plan, &self.sites, ledger, &options, self.limits, sink, Shutdown::new());
-        ends.await.unwrap_or_else(|error| panic!("{error}"))
+        let ends = self.migration(Sink::none(), Shutdown::new()).abort(&options, self.limits).await;
+        ends.unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub(crate) async fn repair(&self, level: Level) -> (Verification, u64) {

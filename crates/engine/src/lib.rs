@@ -42,6 +42,7 @@ mod journal;
 pub mod layout;
 mod lease;
 mod meaning;
+mod migration;
 pub mod route;
 mod rows;
 mod rules;
@@ -66,14 +67,10 @@ pub use clock::Clock;
 pub use driver::Driver;
 pub use error::EngineError;
 pub use meaning::meaning_of;
-pub use run::{
-    abort,
-    dry_run::{DryRun, DryStep, dry_run},
-    repair, run, verify,
-};
+pub use migration::{Inspection, Migration};
 pub use run::{
     approval::binds as approval_binds,
-    dry_run::LESS,
+    dry_run::{DryRun, DryStep, LESS},
     late::resolution,
     requests::{limits_set, withdrawal},
 };

@@ -18,9 +18,9 @@ use crate::cli::{
     term,
 };
 use migrate_core::model::{ByteCount, DatasetName, TargetIndex};
-use migrate_engine::Sink;
-use migrate_engine::standing::DatasetStanding;
-use migrate_engine::{self as engine, AbortOptions, Aborted, EngineError, Shutdown, WaitsFor};
+use migrate_engine::{
+    self as engine, AbortOptions, Aborted, EngineError, Migration, Shutdown, Sink, WaitsFor, standing::DatasetStanding,
+};
 use migrate_ledger::{Answer, Ledger, Request};
 
 #[derive(Debug, Args)]
@@ -169,8 +169,10 @@ async fn carry_out(session: &Session, options: &AbortOptions) -> Result<Vec<Abor
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = Arc::new(session.ledger_to_write()?);
-    let (sites, limits) = (session::sites(), engine::InFlightMax::default());
-    let ends = engine::abort(&session.plan, &sites, Arc::clone(&ledger), options, limits, Sink::none(), shutdown).await;
+    let (plan, sites, sink) = (&session.plan, &session::sites(), Sink::none());
+    let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown };
+    let ends = migration.abort(options, engine::InFlightMax::default()).await;
+    drop(migration);
     let closed = session::close(ledger).await;
     let ends = ends.map_err(|error| Failure::engine(&error, session.redactor))?;
     closed.map(|()| ends)

@@ -17,8 +17,10 @@ use crate::cli::{
     term,
 };
 use migrate_core::{lifecycle::Goal, model::PhaseName};
-use migrate_engine::standing::{DatasetStanding, PhaseStanding};
-use migrate_engine::{self as engine, DryRun, EngineError, LESS, Shutdown};
+use migrate_engine::{
+    self as engine, DryRun, EngineError, Inspection, LESS, Shutdown, Sink,
+    standing::{DatasetStanding, PhaseStanding},
+};
 use migrate_ledger::{Answer, Request};
 
 #[derive(Debug, Args)]
@@ -167,8 +169,9 @@ fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failur
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
         let ledger = session.ledger_to_read()?.map(Arc::new);
-        let runs = engine::dry_run(&session.plan, &session::sites(), ledger.clone(), phase, &shutdown).await;
-        let runs = runs.map_err(failed)?;
+        let (plan, sites, sink) = (&session.plan, &session::sites(), Sink::none());
+        let inspection = Inspection { plan, sites, ledger: ledger.clone(), sink, shutdown };
+        let runs = inspection.dry_run(phase).await.map_err(failed)?;
         let standing = session.standing(ledger.as_deref(), Goal::CutOver, 0).await.map_err(failed)?;
         Ok((runs, standing))
     })?;

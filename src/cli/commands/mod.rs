@@ -1,11 +1,14 @@
 //! The commands: each file holds one, with its arguments.
 
 pub(super) mod abort;
+pub(super) mod completions;
 pub(super) mod cutover;
+pub(super) mod exit_codes;
 pub(super) mod limits;
 pub(super) mod plan;
 pub(super) mod rehearse;
 pub(super) mod resolve;
 pub(super) mod run;
+pub(super) mod schema;
 pub(super) mod status;
 pub(super) mod verify;

@@ -17,10 +17,9 @@ use crate::cli::{
     term,
 };
 use migrate_core::model::ByteCount;
-use migrate_engine::{Clock, Sink};
 use migrate_engine::{
-    Shutdown,
-    survey::{self, Bindings, DatasetPreview, Preview, SurveyOptions, TargetPreview},
+    Clock, Inspection, Shutdown, Sink,
+    survey::{Bindings, DatasetPreview, Preview, SurveyOptions, TargetPreview},
 };
 
 #[derive(Debug, Args)]
@@ -122,18 +121,14 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey };
     let (sink, events) = Sink::new(Clock::start());
     let display = progress::show(events, show, session.redactor);
-    let sites = session::sites();
+    let inspection = Inspection { plan: &session.plan, sites: &session::sites(), ledger, sink, shutdown };
     let failure = |error| Failure::engine(&error, session.redactor);
     // Before the survey, so that the run finds what changes between the two. If it fails, the survey shows what
     // stands in the way.
-    let bindings = if args.out.is_some() {
-        let bound = survey::bindings(&session.plan, &sites, ledger.clone(), &options.datasets, &shutdown).await;
-        Some(bound.map_err(failure))
-    } else {
-        None
-    };
-    let preview = survey::survey(&session.plan, &sites, ledger, options, &sink, &shutdown).await;
-    drop(sink);
+    let bindings =
+        if args.out.is_some() { Some(inspection.bindings(&options.datasets).await.map_err(failure)) } else { None };
+    let preview = inspection.survey(options).await;
+    drop(inspection);
     let _seen = display.await;
     Ok(Looked { preview: preview.map_err(failure)?, bindings })
 }

@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use serde_json::json;
 
-use crate::cli::running::{FAILURES_SHOWN, Running, Worked, again, selection};
 use crate::cli::{
     advise::{self, Situation},
     approve,
@@ -13,6 +12,7 @@ use crate::cli::{
     interrupt,
     next::Next,
     progress::{self, Show},
+    running::{FAILURES_SHOWN, Running, Worked, again, selection},
     saved::SavedPlan,
     session::{self, Session},
     state::Lock,
@@ -20,9 +20,10 @@ use crate::cli::{
     term,
 };
 use migrate_core::{lifecycle::Goal, model::DatasetName, report::EventKind};
-use migrate_engine::standing::PhaseStanding;
-use migrate_engine::{self as engine, EngineError, RunOptions, RunOutcome, Shutdown, Sites, survey};
-use migrate_engine::{Clock, Sink};
+use migrate_engine::{
+    self as engine, Clock, EngineError, Inspection, Migration, RunOptions, RunOutcome, Shutdown, Sink, Sites,
+    standing::PhaseStanding,
+};
 use migrate_ledger::Ledger;
 
 pub(in crate::cli) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
@@ -157,7 +158,8 @@ impl Running<'_> {
     ) -> Result<(), Failure> {
         let session = self.session;
         let ledger = session.ledger_to_read()?.map(Arc::new);
-        let now = survey::bindings(&session.plan, sites, ledger, &saved.datasets, shutdown).await;
+        let (plan, sink, shutdown) = (&session.plan, Sink::none(), shutdown.clone());
+        let now = Inspection { plan, sites, ledger, sink, shutdown }.bindings(&saved.datasets).await;
         let changes = saved.bindings.changes(&now.map_err(|error| self.failure(&error))?);
         if changes.is_empty() {
             return Ok(());
@@ -205,7 +207,11 @@ impl Running<'_> {
         let display = progress::show(events, show, self.session.redactor);
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.pass() > 0);
         sink.tell(EventKind::RunBegan { plan: self.session.plan.name.clone(), resumed });
-        let outcome = engine::run(&self.session.plan, sites, Arc::clone(&ledger), &self.options, sink, shutdown).await;
+        let plan = &self.session.plan;
+        let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown };
+        let outcome = migration.run(&self.options).await;
+        // The display and the ledger end once the migration has let go of them.
+        drop(migration);
         let seen = display.await.unwrap_or_default();
         let after = self.standing(&ledger).await;
         let closed = session::close(ledger).await;

@@ -1,7 +1,7 @@
 //! Saved plans: what `plan --out` keeps, `run` carries out exactly or not at all.
 
 use migrate::{
-    engine::{EngineError, Shutdown},
+    engine::{EngineError, Inspection, Shutdown, Sink},
     local_cloud::{Operation, S3Server, S3ServerConfig},
 };
 use serde_json::json;
@@ -403,8 +403,9 @@ async fn a_look_that_is_stopped_says_so() {
     let plan = migrate::plan::parse(&fs::read_to_string(&file).unwrap(), &file).unwrap();
     let shutdown = Shutdown::new();
     let sites = migrate::connect::sites();
-    let look = || migrate::survey::bindings(&plan, &sites, None, &[], &shutdown);
-    assert_eq!(look().await.unwrap().datasets.len(), 1);
+    let (sink, ledger) = (Sink::none(), None);
+    let look = Inspection { plan: &plan, sites: &sites, ledger, sink, shutdown: shutdown.clone() };
+    assert_eq!(look.bindings(&[]).await.unwrap().datasets.len(), 1);
     shutdown.ask();
-    assert!(matches!(look().await, Err(EngineError::Cancelled)));
+    assert!(matches!(look.bindings(&[]).await, Err(EngineError::Cancelled)));
 }

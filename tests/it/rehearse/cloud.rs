@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use migrate::{
-    engine::{self, ByFlag, Clock, InFlightMax, RunOptions, Shutdown, Sites},
+    engine::{self, ByFlag, Clock, InFlightMax, Migration, RunOptions, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
     model::{KeyRange, PhaseName, SiteName},
@@ -62,8 +62,8 @@ async fn run(cloud: &Cloud, phases: &[&str], state: &Path) {
     };
     let (sink, heard) = Sink::new(Clock::start());
     drop(heard);
-    let outcome = engine::run(cloud.plan(), &sites, ledger, &options, sink, Shutdown::new()).await;
-    let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
+    let migration = Migration { plan: cloud.plan(), sites: &sites, ledger, sink, shutdown: Shutdown::new() };
+    let outcome = migration.run(&options).await.unwrap_or_else(|error| panic!("{error}"));
     assert!(outcome.stopped.is_none(), "{:?}", outcome.stopped);
     for dataset in outcome.datasets {
         assert!(dataset.verified.is_some(), "{}: {:?}", dataset.dataset, dataset.waits_for);

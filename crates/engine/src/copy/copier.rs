@@ -2,16 +2,24 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU32, AtomicU64, AtomicUsize},
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 use tokio::time::Instant;
 
-use crate::sink::Sink;
-use crate::{budget::Budget, journal::Journal, shutdown::Shutdown};
-use migrate_core::model::{Aspects, DatasetName, Key, TargetIndex, Token};
+use crate::{budget::Budget, journal::Journal, shutdown::Shutdown, sink::Sink};
+use migrate_core::{
+    model::{Aspects, DatasetName, Key, TargetIndex, Token},
+    report::EventKind,
+};
 use migrate_ledger::Pair;
-use migrate_store::{Condition, ErrorKind, ObjectStore, StoreError};
+use migrate_store::{
+    Condition, ErrorKind, Head, ObjectStore, Properties, StoreError, is_listed,
+    survive::{self, Shape},
+};
+
+/// Failed records that are told one by one, each time a dataset runs.
+const FAILURES_TOLD_MAX: u64 = 10_000;
 
 /// The stores of one dataset, and the bounds within which its records are copied.
 #[derive(Debug)]
@@ -122,6 +130,37 @@ pub(crate) fn is_fatal(error: &StoreError) -> bool {
 }
 
 impl Copier {
+    pub(crate) fn follower(&self, target: TargetIndex) -> &Follower {
+        &self.targets[target.get()]
+    }
+
+    /// Looks at the source, also at its tags if a target is to have them.
+    pub(super) async fn look_at_source(&self, key: &Key) -> Result<Option<Head>, StoreError> {
+        survive::look(&*self.source, key, self.wants_tags()).await
+    }
+
+    /// Whether the source no longer has a record, by its listing: a single "not found" may come
+    /// from a proxy between us and the store, and must not make us forget a record.
+    pub(crate) async fn is_gone(&self, key: &Key) -> Result<bool, StoreError> {
+        Ok(!is_listed(&*self.source, key).await?)
+    }
+
+    /// Tells of a failed record, up to [`FAILURES_TOLD_MAX`]: a display has no use for millions.
+    pub(crate) fn tell_failed(&self, target: TargetIndex, key: &Key, reason: &str) {
+        if self.failures_told.fetch_add(1, Ordering::Relaxed) < FAILURES_TOLD_MAX {
+            self.sink.tell(EventKind::RecordFailed {
+                dataset: self.dataset.clone(),
+                target: self.follower(target).store.location().to_owned(),
+                key: key.clone(),
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    pub(super) fn wants_tags(&self) -> bool {
+        self.targets.iter().any(|follower| !follower.waived.holds(Aspects::TAGS))
+    }
+
     /// Ends the run because of an error that concerns a whole endpoint; if only this dataset may no longer be written,
     /// ends the work on it alone. Its stores hold the reason.
     pub(crate) fn fatal(&self, error: StoreError) {
@@ -129,6 +168,28 @@ impl Copier {
             self.shutdown.drain();
         } else {
             self.journal.fatal(error);
+        }
+    }
+}
+
+impl Follower {
+    /// The object's properties that the target is given; an error if it cannot hold one that must survive.
+    pub(crate) fn given(&self, head: &Head, shape: Shape) -> Result<Properties, String> {
+        survive::given(head, shape, self.waived, &*self.store)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_write_is_sent_under_the_condition_that_it_was_decided_by() {
+        let shown = Token { size: 1, tag: "t".into(), modified_s: None };
+        let pair = Pair { source: shown.clone(), target: shown.clone(), evidence: None, waived: Aspects::NONE };
+        assert_eq!(Want::Create.condition(), Condition::Absent);
+        for want in [Want::Replace(shown.clone()), Want::Look(shown.clone()), Want::Review(pair)] {
+            assert_eq!(want.condition(), Condition::Matches(shown.clone()), "{want:?}");
         }
     }
 }

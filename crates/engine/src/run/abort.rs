@@ -14,21 +14,22 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::asked::{AbortOptions, Aborted};
 use crate::{
-    asked,
+    approver::ByFlag,
+    asked::{AbortOptions, Aborted, InFlightMax, RunOptions, asked},
     clock::now,
     copy::{
         copier::{Copier, Follower},
         parts, unclaimed,
     },
     error::EngineError,
-    run::context::Run,
+    migration::Migration,
+    run::context::{Run, with_run},
     shutdown::cancellable,
     sites::opening::DatasetStores,
 };
 use migrate_core::{
-    lifecycle::{State, Transition},
+    lifecycle::{Goal, State, Transition},
     model::{Key, KeyRange, TargetIndex},
     plan::Dataset,
     report::{EventKind, Redactor},
@@ -50,6 +51,24 @@ enum Fate {
     /// The object stays: this migration did not write the version that is there.
     Kept,
     Failed(StoreError),
+}
+
+impl Migration<'_> {
+    /// Gives up datasets whose lead has not moved: aborts their uploads, withdraws their approvals, and deletes what
+    /// this migration wrote at their targets if the options say so. The ledger says first that they are given up.
+    pub async fn abort(&self, options: &AbortOptions, limits: InFlightMax) -> Result<Vec<Aborted>, EngineError> {
+        let run_options = RunOptions {
+            goal: Goal::Copied,
+            phases: Vec::new(),
+            datasets: options.datasets.clone(),
+            force: false,
+            limits,
+            approver: Arc::new(ByFlag::default()),
+        };
+        let (done, written) = with_run(self, &run_options, async |run: &Run<'_>| run.abort(options).await).await;
+        written?;
+        done
+    }
 }
 
 impl Run<'_> {

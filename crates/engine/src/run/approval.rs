@@ -8,8 +8,8 @@ use std::pin::pin;
 use futures::future::{self, Either};
 use serde_json::json;
 
-use crate::approver::Ready;
 use crate::{
+    approver::Ready,
     clock::now,
     cutover::moves::Move,
     error::EngineError,

@@ -103,7 +103,7 @@ pub(crate) async fn with_run<T>(
     let scribe = scribe::write(Arc::clone(&ledger), queue, board.clone(), shutdown.clone());
     let work = async {
         let journal = Journal::new(ledger, reports, shutdown.clone());
-        let budget = Budget::new(options.limits.shards, options.limits.records, options.limits.bytes);
+        let budget = Budget::new(options.limits.records, options.limits.bytes);
         let (abort, moving, withdrawn) = (AbortAsked::default(), Moving::default(), Mutex::default());
         let (leases, taken) = mpsc::unbounded_channel();
         let run =

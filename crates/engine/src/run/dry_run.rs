@@ -1,33 +1,29 @@
 //! A dry run of a cutover: it checks each of the real steps.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use async_trait::async_trait;
 use futures::future::{Either, select};
 use serde::Serialize;
 
-use crate::sink::Sink;
 use crate::{
     asked::refuse_unsupported,
     clock::now,
     cutover::{
         hand::{Changes, Cut, Halt, Hand, Written},
         moves::Move,
-        together,
+        together::{self, CheckedStep},
     },
     driver::Driver,
     error::EngineError,
-    meaning::{meaning_of, same_meaning},
-    shutdown::Shutdown,
-    sites::opening::Sites,
+    migration::Inspection,
     verify::{recorded::asks_more, witness::Verified},
 };
 use migrate_core::{
     lifecycle::{Goal, State, Transition, last_proof},
     model::{DatasetName, Decided, Key, KeyRange, PhaseName, Timestamp},
-    plan::{Dataset, Plan, Scheme},
+    plan::{Dataset, Scheme},
 };
-use migrate_ledger::Ledger;
 
 /// The words for a proof that is weaker than the plan now asks for.
 pub const LESS: &str = "less than the plan asks for now";
@@ -60,83 +56,74 @@ pub struct DryStep {
     pub refused: Option<String>,
 }
 
-/// Checks the cutover of a phase; it writes only the scratch key of a probe. The first request to stop ends it.
-pub async fn dry_run(
-    plan: &Plan,
-    sites: &Sites,
-    ledger: Option<Arc<Ledger>>,
-    phase: &PhaseName,
-    shutdown: &Shutdown,
-) -> Result<Vec<DryRun>, EngineError> {
-    match select(pin!(checked(plan, sites, ledger, phase)), pin!(shutdown.draining())).await {
-        Either::Left((runs, _)) => runs,
-        Either::Right(((), _)) => Err(EngineError::Cancelled),
+impl Inspection<'_> {
+    /// Checks the cutover of a phase, step by step; writes only the scratch key of a probe. The first request to stop
+    /// ends it.
+    pub async fn dry_run(&self, phase: &PhaseName) -> Result<Vec<DryRun>, EngineError> {
+        match select(pin!(self.checked(phase)), pin!(self.shutdown.draining())).await {
+            Either::Left((runs, _)) => runs,
+            Either::Right(((), _)) => Err(EngineError::Cancelled),
+        }
     }
-}
 
-async fn checked(
-    plan: &Plan,
-    sites: &Sites,
-    ledger: Option<Arc<Ledger>>,
-    phase: &PhaseName,
-) -> Result<Vec<DryRun>, EngineError> {
-    let mut runs = Vec::new();
-    sites.adopt_places(ledger.as_deref()).await?;
-    for dataset in plan.phases.iter().filter(|one| one.name == *phase).flat_map(|phase| &phase.datasets) {
-        refuse_unsupported(dataset, true)?;
-        let mut events = Vec::new();
-        if let Some(ledger) = &ledger {
+    async fn checked(&self, phase: &PhaseName) -> Result<Vec<DryRun>, EngineError> {
+        let mut runs = Vec::new();
+        self.adopt_places().await?;
+        for dataset in self.plan.phases.iter().filter(|one| one.name == *phase).flat_map(|phase| &phase.datasets) {
+            refuse_unsupported(dataset, true)?;
             // A proof of another body of data does not hold for this one.
-            if let Some(begun) = ledger.meaning(&dataset.name).await? {
-                same_meaning(&dataset.name, &begun, &meaning_of(plan, dataset))?;
-            }
-            events = ledger.events(&dataset.name).await?;
-        }
-        let state = State::replay(events.iter().map(|(event, _)| event))?;
-        if state.moved_to().is_none() {
-            look_at_places(plan, sites, dataset).await?;
-        }
-        let less = matches!(state, State::Verified { .. }) && asks_more(dataset, events.iter().map(|(event, _)| event));
-        let ready = !less && (state.reached(Goal::Verified) || matches!(state, State::Switching { .. }));
-        let (decided, blind_spots) = last_proof(events.iter().map(|(event, _)| event)).unwrap_or_default();
-        let (name, blind_spots) = (dataset.name.clone(), blind_spots.to_vec());
-        let mut run = DryRun { name, state: state.name(), decided, blind_spots, steps: Vec::new(), ready };
-        if let Some(what) = Move::of(dataset) {
-            let route = &what.cutover.route;
-            let route = sites.open_route_to_look(plan, dataset, route, ledger.as_deref(), true).await?;
-            let ledger = match &ledger {
-                Some(ledger) => Some(ledger.id().await?),
-                None => None,
+            let events = match self.begun(dataset).await? {
+                Some(ledger) => ledger.events(&dataset.name).await?,
+                None => Vec::new(),
             };
-            let hand = Looking { state, ledger };
-            let steps = together::dry_run(Cut { what: &what, route: &route, hand: &hand }).await;
-            run.steps.extend(steps.into_iter().map(|step| DryStep {
-                step: step.name,
-                detail: step.describe,
-                refused: step.checked.err().map(|halt| halt.to_string()),
-            }));
-            if let Some(gate) = run.steps.first_mut().filter(|_| less) {
-                gate.refused.get_or_insert_with(|| format!("{} was verified by {LESS}", run.name));
+            let happened = || events.iter().map(|(event, _)| event);
+            let state = State::replay(happened())?;
+            if state.moved_to().is_none() {
+                self.look_at_places(dataset).await?;
             }
-            run.ready &= run.steps.iter().all(|step| step.refused.is_none());
+            let less = matches!(state, State::Verified { .. }) && asks_more(dataset, happened());
+            let ready = !less && (state.reached(Goal::Verified) || matches!(state, State::Switching { .. }));
+            let (decided, blind_spots) = last_proof(happened()).unwrap_or_default();
+            let (name, blind_spots) = (dataset.name.clone(), blind_spots.to_vec());
+            let mut run = DryRun { name, state: state.name(), decided, blind_spots, steps: Vec::new(), ready };
+            if let Some(what) = Move::of(dataset) {
+                run.steps = self.checked_steps(dataset, &what, state).await?;
+                if let Some(gate) = run.steps.first_mut().filter(|_| less) {
+                    gate.refused.get_or_insert_with(|| format!("{} was verified by {LESS}", run.name));
+                }
+                run.ready &= run.steps.iter().all(|step| step.refused.is_none());
+            }
+            runs.push(run);
         }
-        runs.push(run);
+        Ok(runs)
     }
-    Ok(runs)
-}
 
-/// Checks that source and targets exist and are those that the migration has used so far.
-async fn look_at_places(plan: &Plan, sites: &Sites, dataset: &Dataset) -> Result<(), EngineError> {
-    let stores = sites.open(plan, dataset, None, &Sink::none()).await?;
-    let targets = dataset.targets.iter().map(|target| &target.at);
-    let opened = std::iter::once(&stores.source).chain(&stores.targets);
-    for (at, store) in std::iter::once(&dataset.source).chain(targets).zip(opened) {
-        // A directory that opens exists; a bucket always opens, and only a request shows whether it exists.
-        if at.scheme == Scheme::S3 {
-            store.list(KeyRange::all()).next().await?;
-        }
+    /// The steps that are left of a move, each with the result of its check.
+    async fn checked_steps(&self, dataset: &Dataset, what: &Move, state: State) -> Result<Vec<DryStep>, EngineError> {
+        let route = self.open_route(dataset, &what.cutover.route, true).await?;
+        let hand = Looking { state, ledger: self.driver_id().await? };
+        let steps = together::dry_run(Cut { what, route: &route, hand: &hand }).await.into_iter();
+        let step = |CheckedStep { name, describe, checked }| DryStep {
+            step: name,
+            detail: describe,
+            refused: checked.err().map(|halt| halt.to_string()),
+        };
+        Ok(steps.map(step).collect())
     }
-    Ok(())
+
+    /// Checks that source and targets exist and are those that the migration has used so far.
+    async fn look_at_places(&self, dataset: &Dataset) -> Result<(), EngineError> {
+        let stores = self.sites.open(self.plan, dataset, None, &self.sink).await?;
+        let targets = dataset.targets.iter().map(|target| &target.at);
+        let opened = std::iter::once(&stores.source).chain(&stores.targets);
+        for (at, store) in std::iter::once(&dataset.source).chain(targets).zip(opened) {
+            // A directory that opens exists; a bucket always opens, and only a request shows whether it exists.
+            if at.scheme == Scheme::S3 {
+                store.list(KeyRange::all()).next().await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A [`Hand`] that does nothing: checks ask only for the dataset's state and driver.

@@ -9,64 +9,48 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::run::decide::{self, PhaseDue};
-use crate::sink::Sink;
 use crate::{
-    asked::{DatasetOutcome, RunOptions, RunOutcome},
+    asked::{DatasetOutcome, RunOptions, RunOutcome, asked, refuse_unsupported},
     clock::now,
     copy::unclaimed,
     error::EngineError,
+    migration::Migration,
     rows::Inputs,
     run::{
         context::{Run, with_run},
+        decide::{self, PhaseDue},
         shards::{Active, CopyReads, PhaseWork},
         worker::Worker,
     },
-    shutdown::{self, Shutdown},
-    sites::opening::Sites,
+    shutdown,
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Action, State, Transition},
+    lifecycle::{Action, Goal, State, Transition},
     model::{KeyRange, PhaseName},
-    plan::{Dataset, Phase, Plan},
+    plan::{Dataset, Phase},
     report::EventKind,
 };
-use migrate_ledger::{Ledger, Record};
+use migrate_ledger::Record;
 
-/// Runs the plan.
-pub(crate) async fn run(
-    plan: &Plan,
-    sites: &Sites,
-    ledger: Arc<Ledger>,
-    options: &RunOptions,
-    sink: Sink,
-    shutdown: Shutdown,
-) -> Result<RunOutcome, EngineError> {
-    let work = async |run: &Run<'_>| {
-        let ended = CancellationToken::new();
-        let phases = async {
-            let outcome = run.phases().await;
-            ended.cancel();
-            outcome
-        };
-        let (outcome, served) = futures::join!(phases, run.serve_requests(&ended));
-        let mut outcome = outcome?;
-        if let Err(error) = served {
-            outcome.stopped.get_or_insert(error);
+impl Migration<'_> {
+    /// Carries out the plan, as far as the options ask: copies to the targets, deletes there what the plan lets it
+    /// delete, verifies, and moves the leads of approved phases. Everything that it did is in the ledger.
+    ///
+    /// # Errors
+    ///
+    /// Errors of single records are in the ledger. An error that ends the run early is in [`RunOutcome::stopped`] if
+    /// there is an outcome; otherwise it is returned, also if work has begun.
+    pub async fn run(&self, options: &RunOptions) -> Result<RunOutcome, EngineError> {
+        for dataset in asked(self.plan, &options.phases, &options.datasets) {
+            refuse_unsupported(dataset, options.goal == Goal::CutOver && dataset.cutover.is_some())?;
         }
-        outcome.withdrawn.clone_from(&*run.withdrawn.lock().await);
-        if let Some((request, asked)) = run.abort.take() {
-            outcome.aborted = run.abort(&asked).await?;
-            run.answer_abort(&request, &outcome.aborted).await?;
+        match with_run(self, options, async |run: &Run<'_>| run.drive().await).await {
+            (outcome, Ok(())) => outcome,
+            // The work learns only that the ledger is closed; the scribe's error tells why.
+            (Err(EngineError::LedgerClosed), Err(error)) => Err(error.into()),
+            (outcome, Err(error)) => outcome.map(|outcome| RunOutcome { stopped: Some(error.into()), ..outcome }),
         }
-        Ok(outcome)
-    };
-    match with_run(plan, sites, ledger, options, sink, shutdown, work).await {
-        (outcome, Ok(())) => outcome,
-        // The work learns only that the ledger is closed; the scribe's error tells why.
-        (Err(EngineError::LedgerClosed), Err(error)) => Err(error.into()),
-        (outcome, Err(error)) => outcome.map(|outcome| RunOutcome { stopped: Some(error.into()), ..outcome }),
     }
 }
 
@@ -79,6 +63,27 @@ fn moved_on(active: &[Active]) -> Vec<usize> {
 }
 
 impl Run<'_> {
+    /// Goes through the phases, does meanwhile what other processes ask for, and then gives up what they asked to.
+    async fn drive(&self) -> Result<RunOutcome, EngineError> {
+        let ended = CancellationToken::new();
+        let phases = async {
+            let outcome = self.phases().await;
+            ended.cancel();
+            outcome
+        };
+        let (outcome, served) = futures::join!(phases, self.serve_requests(&ended));
+        let mut outcome = outcome?;
+        if let Err(error) = served {
+            outcome.stopped.get_or_insert(error);
+        }
+        outcome.withdrawn.clone_from(&*self.withdrawn.lock().await);
+        if let Some((request, asked)) = self.abort.take() {
+            outcome.aborted = self.abort(&asked).await?;
+            self.answer_abort(&request, &outcome.aborted).await?;
+        }
+        Ok(outcome)
+    }
+
     async fn phases(&self) -> Result<RunOutcome, EngineError> {
         let mut outcome = RunOutcome::default();
         let mut short: Vec<PhaseName> = Vec::new();

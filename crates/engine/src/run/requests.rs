@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::state::state_of;
 use crate::{
     asked::{AbortOptions, Aborted},
     clock::now,
@@ -18,6 +17,7 @@ use crate::{
     meaning::meaning_of,
     run::{approval, context::Run, late::resolution},
     sites::limits::check_setting,
+    state::state_of,
 };
 use migrate_core::{
     lifecycle::{Lead, State},

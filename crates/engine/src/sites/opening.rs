@@ -14,7 +14,6 @@ use super::{
     connect::{Connect, Opened, Role},
     leased::Leased,
 };
-use crate::sink::Sink;
 use crate::{
     clock::now,
     error::EngineError,
@@ -23,6 +22,7 @@ use crate::{
     meaning::place_of,
     route::RouteStore,
     shutdown::Shutdown,
+    sink::Sink,
     sites::{
         limits::LimitBook,
         met::{Claims, Met},
@@ -202,7 +202,7 @@ impl Sites {
         &self,
         plan: &Plan,
         dataset: &Dataset,
-        ledger: Option<&Arc<Ledger>>,
+        ledger: Option<&Ledger>,
         probe: bool,
         sink: &Sink,
     ) -> Result<DatasetStores, EngineError> {

@@ -24,14 +24,12 @@ use crate::{
     clock::now,
     error::EngineError,
     journal::Journal,
+    meaning::{base_of, directory_of, shown},
     sites::{
         connect::Role,
+        met::{Driven, Met},
         opening::{Sites, known, probe_name},
     },
-};
-use crate::{
-    meaning::{base_of, directory_of, shown},
-    sites::met::{Driven, Met},
 };
 use migrate_core::{
     model::KeyRange,

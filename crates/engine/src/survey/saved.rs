@@ -3,22 +3,19 @@
 //! Both looks use this code, so any difference between them is a real change. Endpoints are probed
 //! with a scratch key, as in a survey, unless the ledger knows them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::state::state_of;
 use crate::{
-    asked,
+    asked::asked,
     cutover::moves::Move,
     error::EngineError,
     meaning::meaning_of,
+    migration::Inspection,
     rules::rules_of,
-    shutdown::{Shutdown, cancellable},
-    sites::{opening::Sites, places::Present},
+    shutdown::cancellable,
+    sites::places::Present,
     survey::bindings::{
         Bindings, CutoverBinding, DatasetBinding, LeadBinding, PhaseBinding, PlaceBinding, PlaceRole, PolicyBinding,
         RouteBinding, SiteBinding,
@@ -29,40 +26,36 @@ use migrate_core::{
     model::{DatasetName, Epoch, SiteName},
     plan::{Dataset, Plan, Policy},
 };
-use migrate_ledger::Ledger;
 
-/// Reads the bindings of a saved plan for these datasets (all if empty).
-///
-/// # Errors
-///
-/// If a look fails. A missing place is an answer and no error.
-pub async fn bindings(
-    plan: &Plan,
-    sites: &Sites,
-    ledger: Option<Arc<Ledger>>,
-    datasets: &[DatasetName],
-    shutdown: &Shutdown,
-) -> Result<Bindings, EngineError> {
-    let look = Look { plan, sites, ledger: ledger.as_deref() };
-    sites.adopt_places(ledger.as_deref()).await?;
-    let work = async {
-        let mut bound = Vec::new();
-        for dataset in asked(plan, &[], datasets) {
-            if shutdown.is_draining() {
-                return Err(EngineError::Cancelled);
+impl Inspection<'_> {
+    /// Reads the bindings of a saved plan for these datasets (all if empty); writes nothing but the scratch keys of
+    /// probes.
+    ///
+    /// # Errors
+    ///
+    /// If a look fails. A missing place is an answer and no error.
+    pub async fn bindings(&self, datasets: &[DatasetName]) -> Result<Bindings, EngineError> {
+        let Self { plan, shutdown, .. } = self;
+        self.adopt_places().await?;
+        let work = async {
+            let mut bound = Vec::new();
+            for dataset in asked(plan, &[], datasets) {
+                if shutdown.is_draining() {
+                    return Err(EngineError::Cancelled);
+                }
+                bound.push(self.binding(dataset).await?);
             }
-            bound.push(look.dataset(dataset).await?);
-        }
-        Ok(bound)
-    };
-    let bound = cancellable(shutdown, Box::pin(work)).await?;
-    Ok(Bindings {
-        plan: plan.name.clone(),
-        phases: phases(plan, datasets),
-        sites: used_sites(plan, datasets),
-        policies: policies(plan, datasets),
-        datasets: bound,
-    })
+            Ok(bound)
+        };
+        let bound = cancellable(shutdown, Box::pin(work)).await?;
+        Ok(Bindings {
+            plan: plan.name.clone(),
+            phases: phases(plan, datasets),
+            sites: used_sites(plan, datasets),
+            policies: policies(plan, datasets),
+            datasets: bound,
+        })
+    }
 }
 
 fn phases(plan: &Plan, datasets: &[DatasetName]) -> Vec<PhaseBinding> {
@@ -100,15 +93,9 @@ fn policies(plan: &Plan, datasets: &[DatasetName]) -> BTreeMap<String, Vec<Polic
     classes.map(|class| (class.clone(), of(class))).collect()
 }
 
-struct Look<'a> {
-    plan: &'a Plan,
-    sites: &'a Sites,
-    ledger: Option<&'a Ledger>,
-}
-
-impl Look<'_> {
-    async fn dataset(&self, dataset: &Dataset) -> Result<DatasetBinding, EngineError> {
-        let lead = self.lead(&dataset.name).await?;
+impl Inspection<'_> {
+    async fn binding(&self, dataset: &Dataset) -> Result<DatasetBinding, EngineError> {
+        let lead = self.bound_lead(&dataset.name).await?;
         let what = Move::of(dataset);
         let mut bound = DatasetBinding {
             name: dataset.name.clone(),
@@ -125,10 +112,10 @@ impl Look<'_> {
         }
         let moved = matches!(bound.lead, LeadBinding::Moved { .. });
         if !moved {
-            bound.places = self.data(dataset).await?;
+            bound.places = self.bound_places(dataset).await?;
         }
         if let Some(what) = what.filter(|_| dataset.unsupported.is_empty()) {
-            let (route, folder) = self.route(dataset, &what, moved).await?;
+            let (route, folder) = self.bound_route(dataset, &what, moved).await?;
             bound.route = route;
             if !moved {
                 bound.places.push(folder);
@@ -137,12 +124,8 @@ impl Look<'_> {
         Ok(bound)
     }
 
-    async fn lead(&self, dataset: &DatasetName) -> Result<LeadBinding, EngineError> {
-        let state = match self.ledger {
-            Some(ledger) => state_of(ledger, dataset).await?,
-            None => State::default(),
-        };
-        Ok(match state {
+    async fn bound_lead(&self, dataset: &DatasetName) -> Result<LeadBinding, EngineError> {
+        Ok(match self.state(dataset).await? {
             State::Switching { lead, attempt, .. } => LeadBinding::Switching { to: lead, attempt },
             state => match state.moved_to() {
                 Some(lead) => LeadBinding::Moved { to: lead.clone() },
@@ -152,7 +135,7 @@ impl Look<'_> {
     }
 
     /// The source and the targets.
-    async fn data(&self, dataset: &Dataset) -> Result<Vec<PlaceBinding>, EngineError> {
+    async fn bound_places(&self, dataset: &Dataset) -> Result<Vec<PlaceBinding>, EngineError> {
         let location = dataset.source.to_string();
         let found = self.sites.find(self.plan, dataset, &dataset.source).await?;
         let mut places = vec![place(PlaceRole::Source, location, found)];
@@ -160,7 +143,7 @@ impl Look<'_> {
             let found = self.sites.find(self.plan, dataset, &target.at).await?;
             let mut place = place(PlaceRole::Target, target.at.to_string(), found);
             if place.is_there {
-                let can = self.sites.capabilities_of(self.plan, dataset, target, self.ledger).await?;
+                let can = self.sites.capabilities_of(self.plan, dataset, target, self.ledger.as_deref()).await?;
                 place.capabilities = Some(serde_json::to_value(can).expect("capabilities are plain data"));
             }
             places.push(place);
@@ -170,7 +153,7 @@ impl Look<'_> {
 
     /// What the route shows, and its folder. Without the folder the route is unknown: the missing folder is
     /// the change then, unless the lead has moved, which makes it an error.
-    async fn route(
+    async fn bound_route(
         &self,
         dataset: &Dataset,
         what: &Move,
@@ -183,7 +166,7 @@ impl Look<'_> {
         if !place.is_there && !moved {
             return Ok((None, place));
         }
-        let opened = self.sites.open_route_to_look(self.plan, dataset, route, self.ledger, true).await?;
+        let opened = self.open_route(dataset, route, true).await?;
         place.capabilities = Some(serde_json::to_value(opened.capabilities()).expect("capabilities are plain data"));
         let document = opened.read().await?.map(|shown| shown.document);
         let (shows, attempt) = match document {

@@ -1,0 +1,9 @@
+//! The standing of a migration, from the ledger alone: `status` shows it, and `run` ends with it.
+
+mod read;
+mod values;
+
+pub use read::standing;
+pub use values::{
+    Approved, DatasetStanding, Decision, FAILURES_SHOWN, Failed, PhaseStanding, Proof, TargetStanding, UnclaimedUpload,
+};

@@ -1,0 +1,224 @@
+//! The standing of a migration, as values.
+
+use serde::Serialize;
+
+use crate::waits::WaitsFor;
+use migrate_core::{
+    lifecycle::{Goal, State},
+    model::{DatasetName, Decided, Epoch, PhaseName, SiteName},
+    shard::Tally,
+};
+
+/// Failed records that are listed; all are counted.
+pub const FAILURES_SHOWN: usize = 20;
+
+/// The standing of one phase.
+#[derive(Debug, Serialize)]
+pub struct PhaseStanding {
+    /// The phase's name.
+    pub name: PhaseName,
+    /// The least of its datasets' states; a phase that has begun is never pending.
+    pub state: &'static str,
+    /// Its datasets, in the plan's order.
+    pub datasets: Vec<DatasetStanding>,
+}
+
+/// The standing of one dataset.
+#[derive(Debug, Serialize)]
+pub struct DatasetStanding {
+    /// The dataset's name.
+    pub name: DatasetName,
+    /// The name of its state, as in JSON.
+    pub state: &'static str,
+    /// The site to which applications write.
+    pub lead: SiteName,
+    /// How often the lead has moved.
+    pub epoch: Epoch,
+    /// Records that every target is known to hold.
+    pub records_done: u64,
+    /// Records that the last pass has seen at the source; `None` before the first pass.
+    pub records_total: Option<u64>,
+    /// Bytes that every target is known to hold.
+    pub bytes_done: u64,
+    /// Bytes that the last pass has seen at the source; `None` before the first pass.
+    pub bytes_total: Option<u64>,
+    /// Whether the totals are those of a whole pass; while a pass is under way they grow.
+    pub total_known: bool,
+    /// The first records that failed.
+    pub failures: Vec<Failed>,
+    /// Number of failed records, over all targets.
+    pub failures_total: u64,
+    /// The first uploads that may be left at targets and cannot be told from those of other writers.
+    pub unclaimed: Vec<UnclaimedUpload>,
+    /// Number of such uploads.
+    pub unclaimed_total: u64,
+    /// Seconds by which the targets lag behind; `None` if nothing measures it.
+    pub lag_seconds: Option<u64>,
+    /// What must happen before it goes further; `None` if it has reached its goal.
+    pub waits_for: Option<WaitsFor>,
+    /// The last verification, unless a pass, an abandoned switch or an abort came after it.
+    pub verification: Option<Proof>,
+    /// The approval of its phase's cutover, if it still holds.
+    pub approved: Option<Approved>,
+    /// Open late writes: records written at the old lead after the final verification that no operator has
+    /// decided on and that the leads were not found to hold alike.
+    pub late_writes: u64,
+    /// The first keys of the open late writes, redacted if the plan says so.
+    pub late_keys: Vec<String>,
+    /// Late writes that both leads were found to hold alike.
+    pub late_equal: u64,
+    /// Late writes that an operator has decided on.
+    pub late_resolved: u64,
+    /// The last decisions on late writes.
+    pub late_decisions: Vec<Decision>,
+    /// The standing of its targets, in the plan's order.
+    pub targets: Vec<TargetStanding>,
+    /// How far the plan and the command want it to come.
+    #[serde(skip)]
+    pub goal: Goal,
+    /// Its state in the lifecycle.
+    #[serde(skip)]
+    pub lifecycle: State,
+    /// Whether it is verified, but by less than the plan asks for now.
+    #[serde(skip)]
+    pub asks_more: bool,
+    /// Whether the plan accepts that there is nothing to compare.
+    #[serde(skip)]
+    pub accepts_empty: bool,
+}
+
+/// The standing of one target of a dataset.
+#[derive(Debug, Serialize)]
+pub struct TargetStanding {
+    /// The target's location.
+    pub target: String,
+    /// Records that the target is known to hold.
+    pub records_done: u64,
+    /// Bytes of these records.
+    pub bytes_done: u64,
+    /// Records that wait until the shards of the pass have ended.
+    pub deferred: u64,
+    /// Records that could not be copied.
+    pub failed: u64,
+    /// Records to delete.
+    pub to_delete: u64,
+    /// Records to copy again, since a verification found them damaged.
+    pub damaged: u64,
+    /// Counts of the last pass.
+    pub pass: Tally,
+}
+
+/// An approval that holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Approved {
+    /// The approver's name.
+    pub by: String,
+    /// The time of the approval, in RFC 3339.
+    pub at: String,
+}
+
+impl DatasetStanding {
+    /// Whether it has reached its goal.
+    pub fn is_done(&self) -> bool {
+        self.lifecycle.reached(self.goal) && !(self.asks_more && self.goal >= Goal::Verified)
+    }
+
+    /// Whether everything is proved and only the lead has not moved yet.
+    pub fn is_ready(&self) -> bool {
+        let verified = matches!(self.lifecycle, State::Verified { .. }) && !self.asks_more;
+        self.goal == Goal::CutOver && verified && !self.lacks_proof()
+    }
+
+    /// Whether it is proved, or its lead moves or has moved on a proof.
+    pub fn is_proved(&self) -> bool {
+        let moves = matches!(self.lifecycle, State::Switching { .. });
+        moves || self.lifecycle.reached(Goal::Verified) && !self.asks_more
+    }
+
+    /// Whether it was given up, and no run has begun it anew.
+    pub fn is_given_up(&self) -> bool {
+        matches!(self.lifecycle, State::Aborted { .. })
+    }
+
+    /// Whether it waits only for another phase.
+    pub fn waits_for_phase(&self) -> bool {
+        matches!(self.waits_for, Some(WaitsFor::Phase(_)))
+    }
+
+    /// Whether its lead is to move, but its proof compared nothing, which the plan does not accept.
+    pub fn lacks_proof(&self) -> bool {
+        let empty = matches!(self.lifecycle, State::Verified { compared: 0, .. });
+        self.goal == Goal::CutOver && empty && !self.accepts_empty
+    }
+}
+
+/// An operator's decision on a late write.
+#[derive(Debug, Serialize)]
+pub struct Decision {
+    /// The key, redacted if the plan says so.
+    pub key: String,
+    /// The operator's name.
+    pub by: String,
+    /// The time of the decision, in RFC 3339.
+    pub at: String,
+    /// The reason, if the operator gave one.
+    pub reason: Option<String>,
+}
+
+/// A record that could not be copied.
+#[derive(Debug, Serialize)]
+pub struct Failed {
+    /// The key, redacted if the plan says so.
+    pub key: String,
+    /// The target's location.
+    pub target: String,
+    /// Why it failed, as text.
+    pub reason: String,
+}
+
+/// An upload that was requested and whose answer was lost. It is listed until it is known to be gone.
+#[derive(Debug, Serialize)]
+pub struct UnclaimedUpload {
+    /// The key, redacted if the plan says so.
+    pub key: String,
+    /// The target's location.
+    pub target: String,
+    /// The time of the request, in RFC 3339.
+    pub asked_for: String,
+    /// The ids of the uploads that may be it; empty if the store lists none.
+    pub upload_ids: Vec<String>,
+    /// The command that looks for it again.
+    pub next: String,
+}
+
+/// The result of a verification.
+#[derive(Debug, Clone, Serialize)]
+pub struct Proof {
+    /// Whether all targets equal their lead; `false` also if nothing was compared and the plan does not accept that.
+    pub equal: bool,
+    /// The level of the verification, as in the plan.
+    pub level: String,
+    /// Records compared, over all targets; `None` unless all were equal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<u64>,
+    /// Records that differ.
+    pub differences: u64,
+    /// Those of them that neither a pass nor a repair removes.
+    #[serde(skip)]
+    pub strays: u64,
+    /// Records that could not be compared.
+    pub unreadable: u64,
+    /// How many records were found equal, by what decided it.
+    pub decided: Decided,
+    /// What was not compared and why, as texts.
+    pub blind_spots: Vec<String>,
+    /// The time at which the verification ended, in RFC 3339.
+    pub at: String,
+}
+
+impl Proof {
+    /// Whether the verification compared nothing.
+    pub fn is_of_nothing(&self) -> bool {
+        self.compared == Some(0)
+    }
+}

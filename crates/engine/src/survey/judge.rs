@@ -1,0 +1,62 @@
+//! Draws conclusions from the counts: what is refused, and the least time that limits allow.
+
+use crate::survey::{preview::DatasetPreview, surveyor::Surveyor};
+use migrate_core::{
+    model::SiteName,
+    plan::{Dataset, Extra},
+    report::Redactor,
+};
+
+impl Surveyor<'_> {
+    /// Draws conclusions from the counts: refusals, and the least time that limits allow.
+    pub(super) fn judge(&self, dataset: &Dataset, seen: &mut DatasetPreview) {
+        for target in &seen.targets {
+            if target.extra > 0 && dataset.extra == Extra::Refuse {
+                seen.blocks.push(format!(
+                    "{} records only {} has, and the plan says extra = \"refuse\"",
+                    target.extra, target.target
+                ));
+            }
+            let held = target.skip + target.replace + target.compare + target.delete;
+            let allowed = u128::from(held) * u128::from(dataset.delete_share_permille);
+            if u128::from(target.delete) * 1000 > allowed {
+                seen.blocks.push(format!(
+                    "{} of {held} records would be deleted at {}, more than delete_share allows ({}%): look at the \
+                     source; if that is what you want, run with --force",
+                    target.delete,
+                    target.target,
+                    f64::from(dataset.delete_share_permille) / 10.0
+                ));
+            }
+            if let Some((key, reason)) = &target.first_unholdable {
+                seen.blocks.push(format!(
+                    "{} cannot be held by {} under their keys, such as {}: {reason}; exclude them, or choose a target \
+                     that can hold them",
+                    if target.unholdable == 1 {
+                        "1 record".to_owned()
+                    } else {
+                        format!("{} records", target.unholdable)
+                    },
+                    target.target,
+                    Redactor::new(self.inspection.plan.redact_keys).key(key)
+                ));
+            }
+            if target.proof.is_none() {
+                seen.notes.push(format!("{} was not probed: what it can do is not known", target.target));
+            }
+        }
+        let read = seen.targets.iter().map(|target| target.bytes).max().unwrap_or(0);
+        let mut seconds = self.seconds(&dataset.source.site, read, seen.source_requests);
+        for (target, described) in dataset.targets.iter().zip(&seen.targets) {
+            seconds = seconds.max(self.seconds(&target.at.site, described.bytes, described.requests));
+        }
+        seen.seconds_min = seconds;
+    }
+
+    fn seconds(&self, site: &SiteName, bytes: u64, requests: u64) -> Option<u64> {
+        let limits = &self.inspection.plan.sites.get(site)?.limits;
+        let by_bytes = limits.bandwidth.map(|bandwidth| bytes.div_ceil(bandwidth.max(1)));
+        let by_requests = limits.requests_per_second.map(|rate| requests.div_ceil(u64::from(rate.max(1))));
+        by_bytes.max(by_requests)
+    }
+}

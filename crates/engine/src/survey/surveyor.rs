@@ -1,0 +1,171 @@
+//! Surveys the datasets of a plan, one after the other.
+
+use crate::{
+    asked::asked,
+    cutover::moves::NOTHING_COMPARED,
+    error::EngineError,
+    migration::Inspection,
+    shutdown::cancellable,
+    sites::opening::{DatasetStores, lacks},
+    survey::preview::{DatasetPreview, PhasePreview, Preview, TargetPreview},
+};
+use migrate_core::{
+    lifecycle::{Goal, Lead},
+    model::DatasetName,
+    plan::Dataset,
+    report::Redactor,
+};
+use migrate_store::{Capabilities, ErrorKind, ObjectStore};
+
+/// What a survey is asked to do.
+#[derive(Debug, Clone)]
+pub struct SurveyOptions {
+    /// Only these datasets; all if empty.
+    pub datasets: Vec<DatasetName>,
+    /// Whether to probe endpoints with a scratch key.
+    pub probe: bool,
+}
+
+/// A survey under way.
+pub(super) struct Surveyor<'a> {
+    pub(super) inspection: &'a Inspection<'a>,
+    pub(super) options: &'a SurveyOptions,
+}
+
+impl Inspection<'_> {
+    /// Surveys the datasets asked for; writes nothing but the scratch keys of probes, and not even these without
+    /// `probe`.
+    ///
+    /// # Errors
+    ///
+    /// If the survey itself failed. An error of one dataset (a missing bucket, say) blocks that dataset in the preview.
+    pub async fn survey(&self, options: &SurveyOptions) -> Result<Preview, EngineError> {
+        let Self { plan, shutdown, .. } = self;
+        let mut preview = Preview { plan: plan.name.clone(), phases: Vec::new(), runnable: true, stopped: false };
+        self.adopt_places().await?;
+        let surveyor = Surveyor { inspection: self, options };
+        for phase in &plan.phases {
+            let mut datasets = Vec::new();
+            for dataset in asked(plan, std::slice::from_ref(&phase.name), &options.datasets) {
+                let seen = surveyor.dataset(dataset).await?;
+                preview.runnable &= seen.blocks.is_empty();
+                datasets.push(seen);
+            }
+            preview.phases.push(PhasePreview { name: phase.name.clone(), after: phase.after.clone(), datasets });
+        }
+        preview.stopped = shutdown.is_draining();
+        preview.runnable &= !preview.stopped;
+        Ok(preview)
+    }
+}
+
+impl Surveyor<'_> {
+    async fn dataset(&self, dataset: &Dataset) -> Result<DatasetPreview, EngineError> {
+        let shutdown = &self.inspection.shutdown;
+        let mut seen = DatasetPreview::unseen(dataset);
+        if shutdown.is_draining() {
+            return Ok(seen);
+        }
+        tell_unsupported(dataset, &mut seen);
+        let state = self.inspection.state(&dataset.name).await?;
+        seen.state = state.name();
+        if let Some(Lead { lead, epoch }) = state.moved_to() {
+            seen.notes.push(format!("{lead} leads it since epoch {epoch}: a run copies nothing any more"));
+            return Ok(seen);
+        }
+        let waits = self.fills(dataset).await?;
+        if !waits.is_empty() {
+            seen.notes.push(format!(
+                "its source is filled by {}, which comes first: what it will hold is not known yet",
+                waits.join(" and ")
+            ));
+        }
+        let looked = cancellable(shutdown, self.look(dataset, &mut seen)).await;
+        if seen.records.is_none() {
+            // If the source was not counted, the targets were not either.
+            seen.targets.clear();
+        }
+        if shutdown.is_draining() {
+            // The survey was stopped, so an error or a block may be due to that.
+            return Ok(seen);
+        }
+        match looked {
+            // The datasets that come first make the bucket or directory.
+            Err(EngineError::Store(error)) if error.kind() == ErrorKind::NoContainer && !waits.is_empty() => {}
+            // Only errors of the ledger or of the program concern all datasets.
+            Err(error @ (EngineError::Ledger(_) | EngineError::Panicked(_) | EngineError::Illegal(_))) => {
+                return Err(error);
+            }
+            Err(error) => seen.blocks.push(self.with_mend(&error)),
+            Ok(()) => {}
+        }
+        if seen.records == Some(0) && seen.blocks.is_empty() && waits.is_empty() {
+            seen.nothing_to_compare = !dataset.accept_empty;
+            let accepted = "0 records: nothing is there to compare, as accept_empty allows";
+            seen.notes.push(if dataset.accept_empty { accepted } else { NOTHING_COMPARED }.to_owned());
+        }
+        if let Err(error) = self.look_at_route(dataset, &mut seen).await {
+            seen.blocks.push(self.with_mend(&error));
+        }
+        Ok(seen)
+    }
+
+    fn with_mend(&self, error: &EngineError) -> String {
+        let text = error.shown(Redactor::new(self.inspection.plan.redact_keys));
+        match error.mend() {
+            Some(mend) => format!("{text}; {mend}"),
+            None => text,
+        }
+    }
+
+    /// The datasets that fill this one's source and are not proved yet.
+    async fn fills(&self, dataset: &Dataset) -> Result<Vec<String>, EngineError> {
+        let mut open = Vec::new();
+        for first in self.inspection.plan.filled_by(dataset) {
+            if !self.inspection.state(first).await?.reached(Goal::Verified) {
+                open.push(first.to_string());
+            }
+        }
+        Ok(open)
+    }
+
+    /// Opens both sides, counts, and judges what was counted.
+    async fn look(&self, dataset: &Dataset, seen: &mut DatasetPreview) -> Result<(), EngineError> {
+        if dataset.unsupported.iter().any(|key| !key.cutover_only) {
+            return Ok(());
+        }
+        let Inspection { plan, sites, ledger, sink, .. } = self.inspection;
+        let known = self.inspection.begun(dataset).await?;
+        let stores = sites.open_to_look(plan, dataset, ledger.as_deref(), self.options.probe, sink).await?;
+        seen.targets = stores.targets.iter().map(|store| target_of(&**store)).collect();
+        self.count(dataset, &stores, known, seen).await?;
+        if seen.complete {
+            self.judge(dataset, seen);
+        }
+        Ok(())
+    }
+}
+
+/// Blocks a dataset whose plan asks for what this build cannot do; what it lacks for the cutover alone is a note.
+fn tell_unsupported(dataset: &Dataset, seen: &mut DatasetPreview) {
+    for key in &dataset.unsupported {
+        let place = format!("{} (line {}, column {})", key.key, key.line, key.column);
+        if key.cutover_only {
+            seen.notes.push(format!("{place}: the cutover is not supported yet; run with --until verified"));
+        } else {
+            seen.blocks.push(format!("{place} is not supported yet"));
+        }
+    }
+}
+
+fn target_of(store: &dyn ObjectStore) -> TargetPreview {
+    let known = store.capabilities();
+    let probed = known != Capabilities::unproved() && known != DatasetStores::ASSUMED;
+    TargetPreview {
+        target: store.location().to_owned(),
+        proof: probed.then_some(known.proof),
+        conditions: probed.then(|| known.conditions()),
+        lacks: if probed { lacks(&known) } else { Vec::new() },
+        ..TargetPreview::default()
+    }
+}

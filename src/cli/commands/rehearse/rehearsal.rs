@@ -1,0 +1,213 @@
+//! One rehearsal, from the survey to its summary.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::cli::{
+    advise::Situation,
+    args::RunArgs,
+    commands::{
+        rehearse::{
+            applications::{Applications, failed},
+            args::RehearseArgs,
+            summary::{Row, Summary, Told, proof},
+        },
+        run,
+    },
+    error::{Code, Failure},
+    interrupt, render,
+    running::{Running, Worked},
+    session::{self, Session},
+    term,
+};
+use migrate_core::{lifecycle::Goal, model::ByteCount};
+use migrate_engine::{
+    self as engine, Clock, EngineError, Inspection, RunOptions, Shutdown, Sink, Sites,
+    survey::{DatasetPreview, Preview, SurveyOptions},
+};
+use migrate_rehearsal::Cloud;
+use migrate_store::retry::RetryPolicy;
+
+/// One rehearsal.
+pub(super) struct Rehearsal<'a> {
+    pub(super) args: &'a RehearseArgs,
+    pub(super) clock: Clock,
+    pub(super) real: &'a Session,
+    pub(super) session: &'a Session,
+    pub(super) cloud: &'a Cloud,
+}
+
+impl Rehearsal<'_> {
+    pub(super) async fn hold(&self) -> Result<Code, Failure> {
+        let goal = run::goal(self.args.until);
+        self.refuse(goal)?;
+        let shutdown = Shutdown::new();
+        let _listening = interrupt::listen(&shutdown)?;
+        let began = Instant::now();
+        let preview = self.preview(&shutdown).await?;
+        let mut applications = Applications::start(self.cloud, self.args.seed, self.args.scale);
+        let run_args = self.run_args();
+        let options = RunOptions {
+            goal,
+            phases: Vec::new(),
+            datasets: Vec::new(),
+            force: false,
+            limits: engine::InFlightMax::default(),
+            approver: applications.approver(),
+        };
+        let again = session::typed();
+        let running =
+            Running { session: self.session, args: &run_args, clock: self.clock, options, again: again.clone() };
+        let worked = self.run(&running, &applications, &shutdown).await?;
+        let reached = worked.outcome.datasets.iter().all(|dataset| dataset.reached);
+        if reached && goal == Goal::CutOver {
+            applications.finish(&shutdown).await?;
+        }
+        let promises = applications.promises().await?;
+        running.tell_stopped(&worked.outcome);
+        let end_state = self.cloud.end_state().await.map_err(|error| failed(&error.into()))?;
+        let datasets = self.datasets(&worked);
+        let complete = worked.outcome.stopped.is_none()
+            && reached
+            && promises.iter().all(|promise| promise.broken.is_empty())
+            && datasets.iter().all(|dataset| dataset.late_writes == 0);
+        let summary = Summary {
+            complete,
+            seconds: began.elapsed().as_secs_f64(),
+            to_move: preview
+                .phases
+                .iter()
+                .flat_map(|phase| &phase.datasets)
+                .filter_map(|dataset| dataset.records)
+                .sum(),
+            datasets,
+            promises: promises.into_iter().map(Told::from).collect(),
+            left_out: self.cloud.notes().iter().map(ToString::to_string).collect(),
+            end_state: end_state.all,
+            state: self.session.state.path().display().to_string(),
+            next: self.real.next(&if complete { Situation::Rehearsed } else { Situation::Stopped(&again) }),
+        };
+        self.answer(&summary);
+        Ok(match (&worked.outcome, complete) {
+            (_, true) => Code::Done,
+            (outcome, false) if outcome.interrupted => Code::Incomplete,
+            _ => Code::Differs,
+        })
+    }
+
+    /// Runs. If no approval waits until the writers rest, runs again once they do, as an operator would.
+    async fn run(
+        &self,
+        running: &Running<'_>,
+        applications: &Applications,
+        shutdown: &Shutdown,
+    ) -> Result<Worked, Failure> {
+        let sites = Sites::new(self.cloud.connect(), RetryPolicy::default());
+        let worked = running.work(&sites, shutdown.clone()).await?;
+        let to_cutover = running.options.goal == Goal::CutOver;
+        if shutdown.is_draining() || !applications.rest(to_cutover).await {
+            return Ok(worked);
+        }
+        running.work(&sites, shutdown.clone()).await
+    }
+
+    /// Refuses what this build cannot carry out, as `run` does.
+    fn refuse(&self, goal: Goal) -> Result<(), Failure> {
+        for dataset in self.session.plan.datasets() {
+            let with_cutover = goal == Goal::CutOver && dataset.cutover.is_some();
+            if let Err(error) = engine::refuse_unsupported(dataset, with_cutover) {
+                let failure = Failure::engine(&error, self.session.redactor);
+                let cutover_only = matches!(error, EngineError::Unsupported { cutover_only: true, .. });
+                return Err(if cutover_only {
+                    let next = self.real.next(&Situation::UnsupportedCutover("rehearse", Vec::new()));
+                    failure.then(next).mended_by("rehearse what comes before the cutover")
+                } else {
+                    failure.then(self.real.next(&Situation::Unsupported))
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Surveys the plan as `migrate plan` does.
+    async fn preview(&self, shutdown: &Shutdown) -> Result<Preview, Failure> {
+        let sites = Sites::new(self.cloud.connect(), RetryPolicy::default());
+        let options = SurveyOptions { datasets: Vec::new(), probe: true };
+        let (plan, sink, shutdown) = (&self.session.plan, Sink::none(), shutdown.clone());
+        let inspection = Inspection { plan, sites: &sites, ledger: None, sink, shutdown };
+        let preview = inspection.survey(&options).await.map_err(|error| failed(&error))?;
+        let blocks: Vec<_> = preview
+            .phases
+            .iter()
+            .flat_map(|phase| &phase.datasets)
+            .flat_map(|dataset| dataset.blocks.iter().map(move |block| format!("{}: {block}", dataset.name)))
+            .collect();
+        if !blocks.is_empty() && !preview.stopped {
+            return Err(Failure::new(Code::Differs, format!("the plan is blocked: {}", blocks.join("; ")))
+                .then(self.real.next(&Situation::Blocked)));
+        }
+        if !self.args.json && !self.session.quiet {
+            for phase in &preview.phases {
+                let sum =
+                    |count: fn(&DatasetPreview) -> Option<u64>| phase.datasets.iter().filter_map(count).sum::<u64>();
+                let records = render::count(sum(|dataset| dataset.records), "object", "objects");
+                let bytes = ByteCount(sum(|dataset| dataset.bytes));
+                term::tell(&format!("plan: phase {}: {records}, {bytes} at the sources now", phase.name));
+            }
+        }
+        Ok(preview)
+    }
+
+    fn run_args(&self) -> RunArgs {
+        RunArgs {
+            plan: self.args.plan.clone(),
+            until: self.args.until,
+            phases: Vec::new(),
+            datasets: Vec::new(),
+            approve: Vec::new(),
+            force: false,
+            accept_places: false,
+            take_over: Vec::new(),
+            json: self.args.json,
+        }
+    }
+
+    fn datasets(&self, worked: &Worked) -> Vec<Row> {
+        let plan = &self.session.plan;
+        let standing = worked.after.iter().flat_map(|phase| phase.datasets.iter().map(move |one| (&phase.name, one)));
+        standing
+            .map(|(phase, one)| {
+                let dataset = plan.datasets().find(|dataset| dataset.name == one.name);
+                let from = dataset.map_or_else(|| one.lead.clone(), |dataset| dataset.source.site.clone());
+                Row {
+                    phase: phase.to_string(),
+                    name: one.name.clone(),
+                    state: one.state,
+                    from,
+                    lead: one.lead.clone(),
+                    epoch: one.epoch.0,
+                    targets: one.targets.len(),
+                    records: one.records_total.unwrap_or(0),
+                    bytes: ByteCount(one.bytes_total.unwrap_or(0)),
+                    passes: one.lifecycle.pass(),
+                    proof: proof(one),
+                    late_writes: one.late_writes,
+                    waits_for: one.waits_for.as_ref().map(ToString::to_string),
+                }
+            })
+            .collect()
+    }
+
+    fn answer(&self, summary: &Summary) {
+        if self.args.json {
+            let mut line = serde_json::to_value(summary).expect("a summary is plain data");
+            line["event"] = json!("rehearsal_ended");
+            line["seed"] = self.args.seed.into();
+            line["scale"] = self.args.scale.into();
+            term::answer_line(&self.clock.stamp(line));
+        } else {
+            term::answer(&summary.text(self.args.seed, self.args.scale, &self.session.plan.name.to_string()));
+        }
+    }
+}
