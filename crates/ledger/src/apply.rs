@@ -11,14 +11,18 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    Counts, Cursor, Fact, Open, Pair, Record, Tally, Unclaimed, UploadIntent, WrittenPart, code,
-    code::{KeyColumn, Tag, key as blob, number},
+    code::{self, KeyColumn, Tag, key as blob, number},
     fault::Fault,
+};
+use crate::{
+    fact::Fact,
+    record::Record,
+    rows::{Counts, Open, Pair, Unclaimed, UploadIntent, WrittenPart},
 };
 use migrate_core::{
     lifecycle::{State, Transition},
     model::{DatasetName, Key, KeyRange, ShardId, TargetIndex, Timestamp},
-    shard,
+    shard::{self, Cursor, Tally},
 };
 
 /// The writer's memory between batches. Always in step with the tables, or empty.

@@ -13,7 +13,8 @@ use rusqlite::{
     types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef},
 };
 
-use super::{Pair, fault::Fault};
+use super::fault::Fault;
+use crate::rows::Pair;
 use migrate_core::{
     model::{Aspects, Evidence, Key, Sha256, Token},
     shard::{Cursor, Tally},

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use rusqlite::{Error, ErrorCode, ffi};
 
-use super::LedgerError;
+use crate::error::LedgerError;
 
 /// A failure of one statement, batch or commit.
 #[derive(Debug, Clone)]

@@ -3,14 +3,16 @@
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::ValueRef};
 
 use super::{
-    Counts, Cursor, Open, OpenRow, Pair, PairRow, ShardRow, Tally, Unclaimed, UnclaimedRow, UploadIntent, UploadRow,
-    WrittenPart,
     code::{self, KeyColumn, TagColumn, key as blob},
     fault::Fault,
+};
+use crate::rows::{
+    Counts, Open, OpenRow, Pair, PairRow, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
 use migrate_core::{
     lifecycle::Transition,
     model::{DatasetName, Key, KeyRange, Sha256, ShardId, TargetIndex, Timestamp, Token},
+    shard::{Cursor, Tally},
 };
 
 /// A dataset's id; `None` if it has not begun.

@@ -18,7 +18,8 @@ use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Durat
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{LedgerError, fault::Fault};
+use super::fault::Fault;
+use crate::error::LedgerError;
 use migrate_core::model::PlanName;
 
 /// The only format that this build reads and writes: `user_version` in the file.

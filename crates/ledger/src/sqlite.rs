@@ -14,8 +14,6 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Answer, Approval, Counts, LateCounts, LedgerError, LimitsOf, Open, OpenRow, Pair, PairRow, Record, RequestRow,
-    Resolved, Setting, ShardRow, UnclaimedRow, UploadRow,
     fault::Fault,
     late,
     query::{self, Uploads},
@@ -23,6 +21,13 @@ use super::{
     request_rows,
     schema::{self, Access},
     writer::{CommitHook, Job, Place, Writer},
+};
+use crate::{
+    error::LedgerError,
+    late::{LateCounts, Resolved},
+    record::Record,
+    request::{Answer, Approval, LimitsOf, RequestRow, Setting},
+    rows::{Counts, Open, OpenRow, Pair, PairRow, ShardRow, UnclaimedRow, UploadRow},
 };
 use migrate_core::{
     lifecycle::Transition,

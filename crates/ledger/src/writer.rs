@@ -16,10 +16,10 @@ use rusqlite::{Connection, config::DbConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Record,
     apply::{Apply, Memory},
     fault::Fault,
 };
+use crate::record::Record;
 
 /// Decides the fate of the commit of this number, counted from 1 since the ledger was opened.
 pub type CommitHook = Arc<dyn Fn(u64) -> CommitFate + Send + Sync>;

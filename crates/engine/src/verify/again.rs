@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     error::EngineError,
-    verify::{Looked, found::Found, verifier::Verifier, witness::Verification},
+    verify::{found::Found, look::Looked, verifier::Verifier, witness::Verification},
 };
 use migrate_core::{
     model::{Key, TargetIndex},
