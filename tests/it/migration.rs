@@ -121,8 +121,8 @@ impl Rig {
         Migration { plan: &self.plan, sites: &self.sites, ledger: Arc::clone(&self.ledger), sink, shutdown }
     }
 
-    fn inspection(&self, shutdown: Shutdown) -> Inspection<'_> {
-        let (ledger, sink) = (Some(Arc::clone(&self.ledger)), Sink::none());
+    fn inspection(&self, sink: Sink, shutdown: Shutdown) -> Inspection<'_> {
+        let ledger = Some(Arc::clone(&self.ledger));
         Inspection { plan: &self.plan, sites: &self.sites, ledger, sink, shutdown }
     }
 
@@ -186,7 +186,11 @@ impl Rig {
     /// Lets a survey probe the targets before faults begin.
     pub(crate) async fn sites_probe(&self) -> bool {
         let options = migrate::survey::SurveyOptions { datasets: Vec::new(), probe: true };
-        self.inspection(self.shutdown.clone()).survey(&options).await.expect("the survey is made").runnable
+        self.inspection(Sink::none(), self.shutdown.clone())
+            .survey(&options)
+            .await
+            .expect("the survey is made")
+            .runnable
     }
 
     fn verify_options(&self, level: Level) -> VerifyOptions {
@@ -194,7 +198,7 @@ impl Rig {
     }
 
     pub(crate) async fn verify(&self, level: Level) -> Verification {
-        let verified = self.inspection(Shutdown::new()).verify(&self.verify_options(level)).await;
+        let verified = self.inspection(Sink::none(), Shutdown::new()).verify(&self.verify_options(level)).await;
         verified.unwrap_or_else(|error| panic!("{error}")).remove(0)
     }
 

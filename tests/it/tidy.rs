@@ -16,6 +16,7 @@ mod loose_ends;
 mod paths;
 mod purity;
 mod reach;
+mod roots;
 mod source;
 mod terminal;
 mod walls;

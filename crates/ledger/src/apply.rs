@@ -1,6 +1,6 @@
 //! What each kind of [`Record`] does to the tables.
 //!
-//! A record that contradicts the ledger is refused ([`Fault::Illegal`]): it is a bug of this tool, and a ledger
+//! A record that contradicts the ledger is refused ([`Failure::Illegal`]): it is a bug of this tool, and a ledger
 //! that took it would be wrong from then on.
 //!
 //! Counts are kept in [`Memory`] while records are written, and go to their table at the end of each batch, inside
@@ -11,14 +11,18 @@ use std::collections::{BTreeSet, HashMap};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    Counts, Cursor, Fact, Open, Pair, Record, Tally, Unclaimed, UploadIntent, WrittenPart, code,
-    code::{KeyColumn, Tag, key as blob, number},
-    fault::Fault,
+    code::{self, KeyColumn, Tag, key as blob, number},
+    failure::Failure,
+};
+use crate::{
+    fact::Fact,
+    record::Record,
+    rows::{Counts, Open, Pair, Unclaimed, UploadIntent, WrittenPart},
 };
 use migrate_core::{
     lifecycle::{State, Transition},
     model::{DatasetName, Key, KeyRange, ShardId, TargetIndex, Timestamp},
-    shard,
+    shard::{self, Cursor, Tally},
 };
 
 /// The writer's memory between batches. Always in step with the tables, or empty.
@@ -60,19 +64,19 @@ pub(super) struct Apply<'a> {
     pub(super) memory: &'a mut Memory,
 }
 
-fn illegal<T>(detail: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Illegal(detail.into()))
+fn illegal<T>(detail: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::Illegal(detail.into()))
 }
 
 impl Apply<'_> {
     /// Writes a batch, and the counts that it changed. After an error the caller rolls back.
-    pub(super) fn batch(&mut self, batch: &[Record]) -> Result<(), Fault> {
+    pub(super) fn batch(&mut self, batch: &[Record]) -> Result<(), Failure> {
         batch.iter().try_for_each(|record| self.record(record))?;
         self.keep_changes()?;
         self.keep_counts()
     }
 
-    fn record(&mut self, record: &Record) -> Result<(), Fault> {
+    fn record(&mut self, record: &Record) -> Result<(), Failure> {
         match record {
             Record::DatasetBegun { dataset, meaning } => self.begin(dataset, meaning),
             Record::Happened { dataset, event, at } => self.happen(dataset, event, *at),
@@ -101,7 +105,7 @@ impl Apply<'_> {
         }
     }
 
-    fn fact(&mut self, at: Place<'_>, fact: &Fact) -> Result<(), Fault> {
+    fn fact(&mut self, at: Place<'_>, fact: &Fact) -> Result<(), Failure> {
         match fact {
             Fact::Paired(pair) => {
                 self.memory.changed.insert(at.dataset);
@@ -125,7 +129,7 @@ impl Apply<'_> {
         }
     }
 
-    fn probe(&self, location: &str, capabilities: &str, at: Timestamp) -> Result<(), Fault> {
+    fn probe(&self, location: &str, capabilities: &str, at: Timestamp) -> Result<(), Failure> {
         self.run(
             "INSERT OR REPLACE INTO probe (location, capabilities, at_ms) VALUES (?1, ?2, ?3)",
             params![location, capabilities, at.0],
@@ -133,7 +137,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn see_place(&self, path: &str, identity: &str, at: Timestamp) -> Result<(), Fault> {
+    fn see_place(&self, path: &str, identity: &str, at: Timestamp) -> Result<(), Failure> {
         self.run(
             "INSERT OR REPLACE INTO place (path, identity, at_ms) VALUES (?1, ?2, ?3)",
             params![path, identity, at.0],
@@ -142,11 +146,11 @@ impl Apply<'_> {
     }
 
     /// Runs a statement; returns how many rows it changed.
-    pub(super) fn run(&self, sql: &str, values: impl rusqlite::Params) -> Result<usize, Fault> {
+    pub(super) fn run(&self, sql: &str, values: impl rusqlite::Params) -> Result<usize, Failure> {
         Ok(self.connection.prepare_cached(sql)?.execute(values)?)
     }
 
-    fn find(&mut self, name: &DatasetName) -> Result<Option<i64>, Fault> {
+    fn find(&mut self, name: &DatasetName) -> Result<Option<i64>, Failure> {
         if let Some(id) = self.memory.datasets.get(name) {
             return Ok(Some(*id));
         }
@@ -158,14 +162,14 @@ impl Apply<'_> {
         Ok(id)
     }
 
-    pub(super) fn known(&mut self, name: &DatasetName) -> Result<i64, Fault> {
+    pub(super) fn known(&mut self, name: &DatasetName) -> Result<i64, Failure> {
         match self.find(name)? {
             Some(id) => Ok(id),
             None => illegal(format!("dataset {name} has not begun")),
         }
     }
 
-    fn begin(&mut self, name: &DatasetName, meaning: &str) -> Result<(), Fault> {
+    fn begin(&mut self, name: &DatasetName, meaning: &str) -> Result<(), Failure> {
         let Some(id) = self.find(name)? else {
             return self
                 .run("INSERT INTO dataset (name, meaning) VALUES (?1, ?2)", params![name.as_str(), meaning])
@@ -176,7 +180,7 @@ impl Apply<'_> {
         if begun == meaning { Ok(()) } else { illegal(format!("dataset {name} has begun with another meaning")) }
     }
 
-    fn happen(&mut self, name: &DatasetName, event: &Transition, at: Timestamp) -> Result<(), Fault> {
+    fn happen(&mut self, name: &DatasetName, event: &Transition, at: Timestamp) -> Result<(), Failure> {
         let dataset = self.known(name)?;
         let past = super::query::events(self.connection, dataset)?;
         let state = State::replay(past.iter().map(|(event, _)| event));
@@ -188,7 +192,7 @@ impl Apply<'_> {
         self.judge_verifications(dataset, event)
     }
 
-    fn plan_shards(&mut self, name: &DatasetName, shards: &[(ShardId, KeyRange)]) -> Result<(), Fault> {
+    fn plan_shards(&mut self, name: &DatasetName, shards: &[(ShardId, KeyRange)]) -> Result<(), Failure> {
         let dataset = self.known(name)?;
         if !shard::tile(shards.iter().map(|(_, range)| range)) {
             return illegal(format!("the shards of {name} overlap or leave keys out"));
@@ -203,7 +207,7 @@ impl Apply<'_> {
         shards.iter().try_for_each(|(id, range)| self.insert_shard(dataset, *id, range))
     }
 
-    fn insert_shard(&self, dataset: i64, id: ShardId, range: &KeyRange) -> Result<(), Fault> {
+    fn insert_shard(&self, dataset: i64, id: ShardId, range: &KeyRange) -> Result<(), Failure> {
         let (after, until) = (range.after.as_ref().map(blob), range.until.as_ref().map(blob));
         let added = self.run(
             "INSERT INTO shard (id, dataset, after_key, until_key) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
@@ -212,7 +216,7 @@ impl Apply<'_> {
         if added == 1 { Ok(()) } else { illegal(format!("shard {} is there already", id.0)) }
     }
 
-    fn shard(&self, id: ShardId) -> Result<(i64, KeyRange), Fault> {
+    fn shard(&self, id: ShardId) -> Result<(i64, KeyRange), Failure> {
         let mut statement =
             self.connection.prepare_cached("SELECT dataset, after_key, until_key FROM shard WHERE id = ?1")?;
         let found = statement.query_row([number(id.0)?], |row| {
@@ -227,7 +231,7 @@ impl Apply<'_> {
 
     /// If a target's cursor is past `at`, the lower part is done and the new shard takes over the cursor. The tally
     /// stays with the shard that earned it.
-    fn split(&mut self, id: ShardId, at: &Key, new: ShardId) -> Result<(), Fault> {
+    fn split(&mut self, id: ShardId, at: &Key, new: ShardId) -> Result<(), Failure> {
         let (dataset, range) = self.shard(id)?;
         let Some((_, upper)) = shard::split(&range, at) else {
             return illegal(format!("shard {} cannot be split at {at}: it lies not within", id.0));
@@ -243,7 +247,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn move_cursor(&mut self, id: ShardId, target: TargetIndex, cursor: &Cursor, done: &Tally) -> Result<(), Fault> {
+    fn move_cursor(&mut self, id: ShardId, target: TargetIndex, cursor: &Cursor, done: &Tally) -> Result<(), Failure> {
         let (_, range) = self.shard(id)?;
         if let Cursor::At(key) = cursor
             && !range.contains(key)
@@ -259,7 +263,7 @@ impl Apply<'_> {
         self.put_cursor(id, target, cursor, &tally)
     }
 
-    fn put_cursor(&self, id: ShardId, target: TargetIndex, cursor: &Cursor, tally: &Tally) -> Result<(), Fault> {
+    fn put_cursor(&self, id: ShardId, target: TargetIndex, cursor: &Cursor, tally: &Tally) -> Result<(), Failure> {
         let (place, key) = code::cursor(cursor);
         let [records, bytes, same, copied, copied_bytes, deleted, extra, repeated, repeated_bytes] =
             code::tally(tally)?;
@@ -284,7 +288,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn pair(&mut self, at: Place<'_>, pair: &Pair) -> Result<(), Fault> {
+    fn pair(&mut self, at: Place<'_>, pair: &Pair) -> Result<(), Failure> {
         let size = number(pair.source.size)?;
         if pair.source.size != pair.target.size {
             let (source, target) = (pair.source.size, pair.target.size);
@@ -345,7 +349,7 @@ impl Apply<'_> {
         })
     }
 
-    fn unpair(&mut self, at: Place<'_>) -> Result<(), Fault> {
+    fn unpair(&mut self, at: Place<'_>) -> Result<(), Failure> {
         let size: Option<u64> = self
             .connection
             .prepare_cached("DELETE FROM pair WHERE dataset = ?1 AND key = ?2 AND target = ?3 RETURNING size")?
@@ -362,7 +366,13 @@ impl Apply<'_> {
 
     /// A damaged record stays damaged until it is written or deleted: a deferral or a failed repair must not make
     /// the ledger forget it.
-    fn wait(&mut self, at: Place<'_>, kind: Open, reason: Option<&str>, since: Option<Timestamp>) -> Result<(), Fault> {
+    fn wait(
+        &mut self,
+        at: Place<'_>,
+        kind: Open,
+        reason: Option<&str>,
+        since: Option<Timestamp>,
+    ) -> Result<(), Failure> {
         if matches!(kind, Open::Deferred | Open::Failed) && self.remembered(at)?.counts.damaged > 0 {
             let damaged = self.run(
                 "UPDATE waiting SET reason = ?5, at_ms = ?6 WHERE dataset = ?1 AND target = ?2 AND kind = ?3 AND key = ?4",
@@ -388,7 +398,7 @@ impl Apply<'_> {
     }
 
     /// Clears whatever the record waits for. If no record waits at the target, as usual, this runs no statement.
-    fn settle(&mut self, at: Place<'_>) -> Result<(), Fault> {
+    fn settle(&mut self, at: Place<'_>) -> Result<(), Failure> {
         let waiting = self.remembered(at)?.counts;
         for kind in Open::ALL {
             if waiting.waiting(kind) == 0 {
@@ -405,7 +415,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn intend(&mut self, at: Place<'_>, upload: &UploadIntent) -> Result<(), Fault> {
+    fn intend(&mut self, at: Place<'_>, upload: &UploadIntent) -> Result<(), Failure> {
         self.end_upload(at)?;
         let source = &upload.source;
         self.run(
@@ -426,7 +436,7 @@ impl Apply<'_> {
     }
 
     /// The upload's id, if the store has named it; refused if no upload was intended.
-    fn upload_id(&self, at: Place<'_>) -> Result<Option<String>, Fault> {
+    fn upload_id(&self, at: Place<'_>) -> Result<Option<String>, Failure> {
         let mut statement =
             self.connection.prepare_cached("SELECT id FROM upload WHERE dataset = ?1 AND target = ?2 AND key = ?3")?;
         let found = statement.query_row(params![at.dataset, at.target.0, blob(at.key)], |row| row.get(0));
@@ -436,7 +446,7 @@ impl Apply<'_> {
         }
     }
 
-    fn begin_upload(&mut self, at: Place<'_>, id: &str) -> Result<(), Fault> {
+    fn begin_upload(&mut self, at: Place<'_>, id: &str) -> Result<(), Failure> {
         match self.upload_id(at)? {
             Some(known) if known != id => illegal(format!("the upload of {} has begun under another id", at.key)),
             _ => self
@@ -448,7 +458,7 @@ impl Apply<'_> {
         }
     }
 
-    fn part(&mut self, at: Place<'_>, part: &WrittenPart) -> Result<(), Fault> {
+    fn part(&mut self, at: Place<'_>, part: &WrittenPart) -> Result<(), Failure> {
         if self.upload_id(at)?.is_none() {
             return illegal(format!("the upload of {} has no id yet, so it can have no part", at.key));
         }
@@ -468,7 +478,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn end_upload(&mut self, at: Place<'_>) -> Result<(), Fault> {
+    fn end_upload(&mut self, at: Place<'_>) -> Result<(), Failure> {
         for sql in [
             "DELETE FROM part WHERE dataset = ?1 AND target = ?2 AND key = ?3",
             "DELETE FROM upload WHERE dataset = ?1 AND target = ?2 AND key = ?3",
@@ -478,7 +488,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn keep_unclaimed(&self, at: Place<'_>, upload: &Unclaimed) -> Result<(), Fault> {
+    fn keep_unclaimed(&self, at: Place<'_>, upload: &Unclaimed) -> Result<(), Failure> {
         let (before, ids) = (code::texts(upload.before.as_deref()), code::texts(Some(&upload.ids)));
         self.run(
             "INSERT OR REPLACE INTO unclaimed (dataset, target, key, at_ms, before, ids) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -487,7 +497,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn forget_unclaimed(&self, at: Place<'_>, asked: Timestamp) -> Result<(), Fault> {
+    fn forget_unclaimed(&self, at: Place<'_>, asked: Timestamp) -> Result<(), Failure> {
         self.run(
             "DELETE FROM unclaimed WHERE dataset = ?1 AND target = ?2 AND key = ?3 AND at_ms = ?4",
             params![at.dataset, at.target.0, blob(at.key), asked.0],
@@ -495,7 +505,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn remembered(&mut self, at: Place<'_>) -> Result<&mut Remembered, Fault> {
+    fn remembered(&mut self, at: Place<'_>) -> Result<&mut Remembered, Failure> {
         let slot = (at.dataset, at.target);
         if !self.memory.counts.contains_key(&slot) {
             let counts = super::query::counts(self.connection, at.dataset, at.target)?;
@@ -504,14 +514,14 @@ impl Apply<'_> {
         Ok(self.memory.counts.get_mut(&slot).expect("it was put there"))
     }
 
-    fn count(&mut self, at: Place<'_>, change: impl FnOnce(&mut Counts)) -> Result<(), Fault> {
+    fn count(&mut self, at: Place<'_>, change: impl FnOnce(&mut Counts)) -> Result<(), Failure> {
         let remembered = self.remembered(at)?;
         change(&mut remembered.counts);
         remembered.changed = true;
         Ok(())
     }
 
-    fn keep_counts(&mut self) -> Result<(), Fault> {
+    fn keep_counts(&mut self) -> Result<(), Failure> {
         let mut statement =
             self.connection.prepare_cached("INSERT OR REPLACE INTO count VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
         for ((dataset, target), remembered) in self.memory.counts.iter_mut().filter(|(_, kept)| kept.changed) {

@@ -13,7 +13,8 @@ use rusqlite::{
     types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef},
 };
 
-use super::{Pair, fault::Fault};
+use super::failure::Failure;
+use crate::rows::Pair;
 use migrate_core::{
     model::{Aspects, Evidence, Key, Sha256, Token},
     shard::{Cursor, Tally},
@@ -36,8 +37,8 @@ pub(super) fn key(key: &Key) -> &[u8] {
 }
 
 /// A count or size that SQLite can hold.
-pub(super) fn number(value: u64) -> Result<i64, Fault> {
-    i64::try_from(value).map_err(|_| Fault::Illegal(format!("{value} is more than a ledger can count")))
+pub(super) fn number(value: u64) -> Result<i64, Failure> {
+    i64::try_from(value).map_err(|_| Failure::Illegal(format!("{value} is more than a ledger can count")))
 }
 
 /// A tag as a column.
@@ -154,9 +155,10 @@ pub(super) fn texts(texts: Option<&[String]>) -> Option<String> {
 }
 
 /// Reads a column of texts.
-pub(super) fn read_texts(row: &Row<'_>, at: usize) -> Result<Option<Vec<String>>, Fault> {
+pub(super) fn read_texts(row: &Row<'_>, at: usize) -> Result<Option<Vec<String>>, Failure> {
     let coded: Option<String> = row.get(at)?;
-    let read = |coded: String| serde_json::from_str(&coded).map_err(|error| Fault::Damaged(format!("texts: {error}")));
+    let read =
+        |coded: String| serde_json::from_str(&coded).map_err(|error| Failure::Damaged(format!("texts: {error}")));
     coded.map(read).transpose()
 }
 
@@ -164,15 +166,15 @@ pub(super) fn read_texts(row: &Row<'_>, at: usize) -> Result<Option<Vec<String>>
 pub(super) const PAIR: &str = "size, source_tag, source_s, target_tag, target_s, evidence, waived";
 
 /// Reads a pair from the columns [`PAIR`], the first of which is `at`.
-pub(super) fn read_pair(row: &Row<'_>, at: usize) -> Result<Pair, Fault> {
+pub(super) fn read_pair(row: &Row<'_>, at: usize) -> Result<Pair, Failure> {
     let size = row.get(at)?;
-    let token = |tag: usize| -> Result<Token, Fault> {
+    let token = |tag: usize| -> Result<Token, Failure> {
         Ok(Token { size, tag: row.get::<_, TagColumn>(tag)?.0, modified_s: row.get(tag + 1)? })
     };
     let coded = row.get_ref(at + 5)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
-    let evidence = coded.map(|coded| read_evidence(coded).ok_or_else(|| Fault::Damaged("evidence cut short".into())));
+    let evidence = coded.map(|coded| read_evidence(coded).ok_or_else(|| Failure::Damaged("evidence cut short".into())));
     let waived = Aspects::from_bits(row.get(at + 6)?);
-    let waived = waived.ok_or_else(|| Fault::Damaged("a pair waives what this build does not know".into()))?;
+    let waived = waived.ok_or_else(|| Failure::Damaged("a pair waives what this build does not know".into()))?;
     Ok(Pair { source: token(at + 1)?, target: token(at + 3)?, evidence: evidence.transpose()?, waived })
 }
 
@@ -180,7 +182,7 @@ pub(super) fn read_pair(row: &Row<'_>, at: usize) -> Result<Pair, Fault> {
 pub(super) const TALLY: &str = "records, bytes, same, copied, copied_bytes, deleted, extra, repeated, repeated_bytes";
 
 /// The numbers of a tally, in the order of [`TALLY`].
-pub(super) fn tally(tally: &Tally) -> Result<[i64; 9], Fault> {
+pub(super) fn tally(tally: &Tally) -> Result<[i64; 9], Failure> {
     let Tally { records, bytes, same, copied, copied_bytes, deleted, extra, repeated, repeated_bytes } = *tally;
     let mut numbers = [0; 9];
     let values = [records, bytes, same, copied, copied_bytes, deleted, extra, repeated, repeated_bytes];
@@ -215,12 +217,12 @@ pub(super) fn cursor(cursor: &Cursor) -> (u8, Option<&[u8]>) {
 }
 
 /// Reads a cursor from its two columns, the first of which is `at`.
-pub(super) fn read_cursor(row: &Row<'_>, at: usize) -> Result<Cursor, Fault> {
+pub(super) fn read_cursor(row: &Row<'_>, at: usize) -> Result<Cursor, Failure> {
     match (row.get::<_, u8>(at)?, row.get::<_, Option<KeyColumn>>(at + 1)?) {
         (0, None) => Ok(Cursor::Start),
         (1, Some(KeyColumn(key))) => Ok(Cursor::At(key)),
         (2, None) => Ok(Cursor::End),
-        (place, _) => Err(Fault::Damaged(format!("a cursor stands at {place}"))),
+        (place, _) => Err(Failure::Damaged(format!("a cursor stands at {place}"))),
     }
 }
 

@@ -69,7 +69,7 @@ pub enum LedgerError {
         path: PathBuf,
         /// The failed action: "open", "read" or "write".
         action: &'static str,
-        /// The error from SQLite or the operating system, or the text of the fault.
+        /// The error from SQLite or the operating system, or the text of the failure.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::{
     apply::Apply,
     code::{KeyColumn, key as blob},
-    fault::Fault,
+    failure::Failure,
     query::gather,
 };
 use migrate_core::model::{DatasetName, Key, Timestamp};
@@ -39,13 +39,13 @@ pub struct Resolved {
 
 impl Apply<'_> {
     /// Forgets all late writes of the dataset, because a new look begins.
-    pub(super) fn begin_late(&mut self, dataset: &DatasetName) -> Result<(), Fault> {
+    pub(super) fn begin_late(&mut self, dataset: &DatasetName) -> Result<(), Failure> {
         let dataset = self.known(dataset)?;
         self.run("DELETE FROM late WHERE dataset = ?1", [dataset])?;
         Ok(())
     }
 
-    pub(super) fn late(&mut self, dataset: &DatasetName, keys: &[Key]) -> Result<(), Fault> {
+    pub(super) fn late(&mut self, dataset: &DatasetName, keys: &[Key]) -> Result<(), Failure> {
         let dataset = self.known(dataset)?;
         for key in keys {
             self.run("INSERT OR REPLACE INTO late (dataset, key) VALUES (?1, ?2)", params![dataset, blob(key)])?;
@@ -61,7 +61,7 @@ impl Apply<'_> {
         by: Option<&str>,
         reason: Option<&str>,
         at: Timestamp,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Failure> {
         const SET: &str = "UPDATE late SET by = ?2, reason = ?3, at_ms = ?4 WHERE dataset = ?1 AND at_ms IS NULL";
         let dataset = self.known(dataset)?;
         let Some(keys) = keys else {
@@ -81,7 +81,7 @@ pub(super) fn open(
     dataset: i64,
     after: Option<&Key>,
     limit: usize,
-) -> Result<Vec<Key>, Fault> {
+) -> Result<Vec<Key>, Failure> {
     let bound = if after.is_some() { "AND key > ?2" } else { "AND ?2 IS NULL" };
     let sql = format!("SELECT key FROM late WHERE dataset = ?1 AND at_ms IS NULL {bound} ORDER BY key LIMIT ?3");
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -90,14 +90,14 @@ pub(super) fn open(
 }
 
 /// Whether a late write of this key is open.
-pub(super) fn is_open(connection: &Connection, dataset: i64, key: &Key) -> Result<bool, Fault> {
+pub(super) fn is_open(connection: &Connection, dataset: i64, key: &Key) -> Result<bool, Failure> {
     let mut statement =
         connection.prepare_cached("SELECT 1 FROM late WHERE dataset = ?1 AND key = ?2 AND at_ms IS NULL")?;
     Ok(statement.exists(params![dataset, blob(key)])?)
 }
 
 /// How many late writes there are.
-pub(super) fn counts(connection: &Connection, dataset: i64) -> Result<LateCounts, Fault> {
+pub(super) fn counts(connection: &Connection, dataset: i64) -> Result<LateCounts, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT count(*) FILTER (WHERE at_ms IS NULL), count(*) FILTER (WHERE at_ms IS NOT NULL AND by IS NULL),
          count(by) FROM late WHERE dataset = ?1",
@@ -107,7 +107,7 @@ pub(super) fn counts(connection: &Connection, dataset: i64) -> Result<LateCounts
 }
 
 /// The latest decisions, at most `limit`.
-pub(super) fn resolved(connection: &Connection, dataset: i64, limit: usize) -> Result<Vec<Resolved>, Fault> {
+pub(super) fn resolved(connection: &Connection, dataset: i64, limit: usize) -> Result<Vec<Resolved>, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT key, by, at_ms, reason FROM late WHERE dataset = ?1 AND by IS NOT NULL
          ORDER BY at_ms DESC, key LIMIT ?2",

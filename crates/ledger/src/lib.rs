@@ -25,7 +25,7 @@ mod apply;
 mod code;
 mod error;
 mod fact;
-mod fault;
+mod failure;
 mod late;
 mod query;
 mod reader;

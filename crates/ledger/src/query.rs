@@ -3,60 +3,62 @@
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::ValueRef};
 
 use super::{
-    Counts, Cursor, Open, OpenRow, Pair, PairRow, ShardRow, Tally, Unclaimed, UnclaimedRow, UploadIntent, UploadRow,
-    WrittenPart,
     code::{self, KeyColumn, TagColumn, key as blob},
-    fault::Fault,
+    failure::Failure,
+};
+use crate::rows::{
+    Counts, Open, OpenRow, Pair, PairRow, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
 use migrate_core::{
     lifecycle::Transition,
     model::{DatasetName, Key, KeyRange, Sha256, ShardId, TargetIndex, Timestamp, Token},
+    shard::{Cursor, Tally},
 };
 
 /// A dataset's id; `None` if it has not begun.
-pub(super) fn dataset(connection: &Connection, name: &DatasetName) -> Result<Option<i64>, Fault> {
+pub(super) fn dataset(connection: &Connection, name: &DatasetName) -> Result<Option<i64>, Failure> {
     let mut statement = connection.prepare_cached("SELECT id FROM dataset WHERE name = ?1")?;
     Ok(statement.query_row([name.as_str()], |row| row.get(0)).optional()?)
 }
 
 /// The meaning of a dataset, as canonical JSON.
-pub(super) fn meaning(connection: &Connection, dataset: i64) -> Result<String, Fault> {
+pub(super) fn meaning(connection: &Connection, dataset: i64) -> Result<String, Failure> {
     let mut statement = connection.prepare_cached("SELECT meaning FROM dataset WHERE id = ?1")?;
     Ok(statement.query_row([dataset], |row| row.get(0))?)
 }
 
 /// How often a dataset was changed.
-pub(super) fn changes(connection: &Connection, dataset: i64) -> Result<u64, Fault> {
+pub(super) fn changes(connection: &Connection, dataset: i64) -> Result<u64, Failure> {
     let mut statement = connection.prepare_cached("SELECT changes FROM dataset WHERE id = ?1")?;
     Ok(statement.query_row([dataset], |row| row.get(0))?)
 }
 
 /// A dataset's events, in the order in which they were appended.
-pub(super) fn events(connection: &Connection, dataset: i64) -> Result<Vec<(Transition, Timestamp)>, Fault> {
+pub(super) fn events(connection: &Connection, dataset: i64) -> Result<Vec<(Transition, Timestamp)>, Failure> {
     let mut statement = connection.prepare_cached("SELECT event, at_ms FROM event WHERE dataset = ?1 ORDER BY id")?;
     gather(statement.query([dataset])?, |row| {
-        let ValueRef::Text(json) = row.get_ref(0)? else { return Err(Fault::Damaged("an event is no text".into())) };
-        let event = serde_json::from_slice(json).map_err(|error| Fault::Damaged(format!("an event: {error}")))?;
+        let ValueRef::Text(json) = row.get_ref(0)? else { return Err(Failure::Damaged("an event is no text".into())) };
+        let event = serde_json::from_slice(json).map_err(|error| Failure::Damaged(format!("an event: {error}")))?;
         Ok((event, Timestamp(row.get(1)?)))
     })
 }
 
 /// A dataset's shards, ascending by range.
-pub(super) fn shards(connection: &Connection, dataset: i64) -> Result<Vec<ShardRow>, Fault> {
+pub(super) fn shards(connection: &Connection, dataset: i64) -> Result<Vec<ShardRow>, Failure> {
     let snapshot = connection.unchecked_transaction()?;
     // NULL, no bound, sorts first.
     let mut statement =
         snapshot.prepare_cached("SELECT id, after_key, until_key FROM shard WHERE dataset = ?1 ORDER BY after_key")?;
     gather(statement.query([dataset])?, |row| {
         let id = ShardId(row.get(0)?);
-        let bound = |at| Ok::<_, Fault>(row.get::<_, Option<KeyColumn>>(at)?.map(|column| column.0));
+        let bound = |at| Ok::<_, Failure>(row.get::<_, Option<KeyColumn>>(at)?.map(|column| column.0));
         let range = KeyRange { after: bound(1)?, until: bound(2)? };
         Ok(ShardRow { id, range, targets: cursors(&snapshot, id)? })
     })
 }
 
 /// A shard's cursors and tallies, ascending by target.
-pub(super) fn cursors(connection: &Connection, shard: ShardId) -> Result<Vec<(TargetIndex, Cursor, Tally)>, Fault> {
+pub(super) fn cursors(connection: &Connection, shard: ShardId) -> Result<Vec<(TargetIndex, Cursor, Tally)>, Failure> {
     let sql = format!("SELECT target, place, key, {} FROM cursor WHERE shard = ?1 ORDER BY target", code::TALLY);
     let mut statement = connection.prepare_cached(&sql)?;
     gather(statement.query([code::number(shard.0)?])?, |row| {
@@ -65,7 +67,7 @@ pub(super) fn cursors(connection: &Connection, shard: ShardId) -> Result<Vec<(Ta
 }
 
 /// The greatest id that a shard ever had; 0 if there was none.
-pub(super) fn shard_last(connection: &Connection) -> Result<u64, Fault> {
+pub(super) fn shard_last(connection: &Connection) -> Result<u64, Failure> {
     let last = connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'shard'", [], |row| row.get(0));
     Ok(last.optional()?.unwrap_or(0))
 }
@@ -77,7 +79,7 @@ pub(super) fn pairs(
     dataset: i64,
     range: &KeyRange,
     limit: usize,
-) -> Result<Vec<PairRow>, Fault> {
+) -> Result<Vec<PairRow>, Failure> {
     let after = if range.after.is_some() { "AND key > ?2" } else { "AND ?2 IS NULL" };
     let until = if range.until.is_some() { "AND key <= ?3" } else { "AND ?3 IS NULL" };
     let sql =
@@ -102,7 +104,7 @@ pub(super) fn pair(
     dataset: i64,
     target: TargetIndex,
     key: &Key,
-) -> Result<Option<Pair>, Fault> {
+) -> Result<Option<Pair>, Failure> {
     let sql = format!("SELECT {} FROM pair WHERE dataset = ?1 AND key = ?2 AND target = ?3", code::PAIR);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![dataset, blob(key), target.0])?;
@@ -117,7 +119,7 @@ pub(super) fn open_records(
     which: Open,
     after: Option<&Key>,
     limit: usize,
-) -> Result<Vec<OpenRow>, Fault> {
+) -> Result<Vec<OpenRow>, Failure> {
     let bound = if after.is_some() { "AND key > ?4" } else { "AND ?4 IS NULL" };
     let sql = format!(
         "SELECT key, reason FROM waiting WHERE dataset = ?1 AND target = ?2 AND kind = ?3 {bound} ORDER BY key LIMIT ?5"
@@ -130,7 +132,7 @@ pub(super) fn open_records(
 }
 
 /// The counts of a target.
-pub(super) fn counts(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<Counts, Fault> {
+pub(super) fn counts(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<Counts, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT paired, paired_bytes, deferred, failed, doomed, damaged FROM count WHERE dataset = ?1 AND target = ?2",
     )?;
@@ -149,7 +151,7 @@ pub(super) fn counts(connection: &Connection, dataset: i64, target: TargetIndex)
 
 /// How many objects this migration has written at a target, and their bytes. Objects that were found there and were
 /// equal have no evidence. Reads every pair of the dataset.
-pub(super) fn written(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<(u64, u64), Fault> {
+pub(super) fn written(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<(u64, u64), Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT count(*), coalesce(sum(size), 0) FROM pair WHERE dataset = ?1 AND target = ?2 AND evidence IS NOT NULL",
     )?;
@@ -166,7 +168,7 @@ pub(super) enum Uploads<'a> {
 }
 
 /// Uploads under way, ascending by target and key.
-pub(super) fn uploads(connection: &Connection, dataset: i64, which: Uploads<'_>) -> Result<Vec<UploadRow>, Fault> {
+pub(super) fn uploads(connection: &Connection, dataset: i64, which: Uploads<'_>) -> Result<Vec<UploadRow>, Failure> {
     let snapshot = connection.unchecked_transaction()?;
     let doomed = Open::Doomed as u8;
     let waits = format!(
@@ -201,7 +203,7 @@ pub(super) fn uploads(connection: &Connection, dataset: i64, which: Uploads<'_>)
     })
 }
 
-fn parts(connection: &Connection, dataset: i64, target: TargetIndex, key: &Key) -> Result<Vec<WrittenPart>, Fault> {
+fn parts(connection: &Connection, dataset: i64, target: TargetIndex, key: &Key) -> Result<Vec<WrittenPart>, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT number, size, tag, sha256, crc64nvme FROM part
          WHERE dataset = ?1 AND target = ?2 AND key = ?3 ORDER BY number",
@@ -218,7 +220,7 @@ fn parts(connection: &Connection, dataset: i64, target: TargetIndex, key: &Key) 
 }
 
 /// A dataset's unclaimed uploads, ascending by target and key.
-pub(super) fn unclaimed(connection: &Connection, dataset: i64) -> Result<Vec<UnclaimedRow>, Fault> {
+pub(super) fn unclaimed(connection: &Connection, dataset: i64) -> Result<Vec<UnclaimedRow>, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT target, key, at_ms, before, ids FROM unclaimed WHERE dataset = ?1 ORDER BY target, key, at_ms",
     )?;
@@ -230,27 +232,27 @@ pub(super) fn unclaimed(connection: &Connection, dataset: i64) -> Result<Vec<Unc
 }
 
 /// The result of an endpoint's last probe, and when it was.
-pub(super) fn capabilities(connection: &Connection, location: &str) -> Result<Option<(String, Timestamp)>, Fault> {
+pub(super) fn capabilities(connection: &Connection, location: &str) -> Result<Option<(String, Timestamp)>, Failure> {
     let mut statement = connection.prepare_cached("SELECT capabilities, at_ms FROM probe WHERE location = ?1")?;
     Ok(statement.query_row([location], |row| Ok((row.get(0)?, Timestamp(row.get(1)?)))).optional()?)
 }
 
 /// Path and identity of each directory that was met.
-pub(super) fn places(connection: &Connection) -> Result<Vec<(String, String)>, Fault> {
+pub(super) fn places(connection: &Connection) -> Result<Vec<(String, String)>, Failure> {
     let mut statement = connection.prepare_cached("SELECT path, identity FROM place")?;
     gather(statement.query([])?, |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// The ledger's own id.
-pub(super) fn id(connection: &Connection) -> Result<String, Fault> {
+pub(super) fn id(connection: &Connection) -> Result<String, Failure> {
     Ok(connection.query_row("SELECT value FROM meta WHERE name = 'id'", [], |row| row.get(0))?)
 }
 
 /// Collects every row.
 pub(super) fn gather<T>(
     mut rows: rusqlite::Rows<'_>,
-    read: impl Fn(&Row<'_>) -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
+    read: impl Fn(&Row<'_>) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
     let mut gathered = Vec::new();
     while let Some(row) = rows.next()? {
         gathered.push(read(row)?);

@@ -9,7 +9,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::fault::Fault;
+use super::failure::Failure;
 
 type Question = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -44,9 +44,9 @@ impl Readers {
     /// Asks a question. The thread skips it if the caller has stopped waiting.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
-        const STOPPED: Fault = Fault::Stopped("the thread that reads the ledger has stopped");
+        question: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        const STOPPED: Failure = Failure::Stopped("the thread that reads the ledger has stopped");
         let (answer, answered) = oneshot::channel();
         let question: Question = Box::new(move |connection| {
             if !answer.is_closed() {

@@ -18,7 +18,8 @@ use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Durat
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{LedgerError, fault::Fault};
+use super::failure::Failure;
+use crate::error::LedgerError;
 use migrate_core::model::PlanName;
 
 /// The only format that this build reads and writes: `user_version` in the file.
@@ -219,7 +220,7 @@ pub(super) fn create_file(path: &Path) -> std::io::Result<()> {
 }
 
 /// Opens a connection to an existing file.
-pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, Fault> {
+pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, Failure> {
     // This build of SQLite takes any name that begins with "file:" as a URI; an absolute path never does.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let connection = match access {
@@ -258,7 +259,7 @@ fn immutable_uri(path: &Path) -> String {
 
 /// Prepares the writing connection: makes the tables if the file is empty, then checks it.
 pub(super) fn prepare(connection: &mut Connection, path: &Path, plan: &PlanName) -> Result<(), LedgerError> {
-    let failed = |fault: Fault| fault.into_error(path, "open");
+    let failed = |failure: Failure| failure.into_error(path, "open");
     // Looks before it changes anything: the file may belong to another program.
     look(connection, path)?;
     configure(connection).map_err(failed)?;
@@ -281,10 +282,10 @@ pub(super) fn inspect(connection: &Connection, path: &Path, plan: &PlanName) -> 
     }
 }
 
-fn configure(connection: &Connection) -> Result<(), Fault> {
+fn configure(connection: &Connection) -> Result<(), Failure> {
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Fault::Illegal(format!("its file system allows no write-ahead log, only {mode}")));
+        return Err(Failure::Illegal(format!("its file system allows no write-ahead log, only {mode}")));
     }
     connection.execute_batch(
         "PRAGMA synchronous = FULL;
@@ -299,22 +300,22 @@ fn configure(connection: &Connection) -> Result<(), Fault> {
 }
 
 fn look(connection: &Connection, path: &Path) -> Result<Found, LedgerError> {
-    let read = || -> Result<(i64, i64, i64), Fault> {
+    let read = || -> Result<(i64, i64, i64), Failure> {
         let one = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
         Ok((one("PRAGMA application_id")?, one("PRAGMA user_version")?, one("SELECT count(*) FROM sqlite_schema")?))
     };
-    match read().map_err(|fault| fault.into_error(path, "open"))? {
+    match read().map_err(|failure| failure.into_error(path, "open"))? {
         (0, 0, 0) => Ok(Found::Nothing),
         (APPLICATION, FORMAT, _) => Ok(Found::Ledger),
         (APPLICATION, found, _) if found > FORMAT => {
             Err(LedgerError::Newer { path: path.to_owned(), found, known: FORMAT })
         }
         (APPLICATION, found, _) if found > 0 => Err(LedgerError::Older { path: path.to_owned(), found, known: FORMAT }),
-        _ => Err(Fault::Damaged("it is no ledger of this tool".into()).into_error(path, "open")),
+        _ => Err(Failure::Damaged("it is no ledger of this tool".into()).into_error(path, "open")),
     }
 }
 
-fn create(connection: &Connection, plan: &PlanName) -> Result<(), Fault> {
+fn create(connection: &Connection, plan: &PlanName) -> Result<(), Failure> {
     connection.execute_batch(TABLES)?;
     connection.execute("INSERT INTO meta (name, value) VALUES ('plan', ?1)", [plan.as_str()])?;
     // Distinguishes this ledger from every other one, even an earlier one of the same plan.
@@ -325,7 +326,7 @@ fn create(connection: &Connection, plan: &PlanName) -> Result<(), Fault> {
 }
 
 fn check(connection: &Connection, path: &Path, plan: &PlanName) -> Result<(), LedgerError> {
-    let found = read_through(connection).map_err(|fault| match fault.into_error(path, "open") {
+    let found = read_through(connection).map_err(|failure| match failure.into_error(path, "open") {
         // A missing table or column is damage, whatever SQLite calls it.
         LedgerError::Other { path, source, .. } if source.to_string().contains("no such") => {
             LedgerError::Corrupt { path, detail: source.to_string() }
@@ -335,16 +336,16 @@ fn check(connection: &Connection, path: &Path, plan: &PlanName) -> Result<(), Le
     match found {
         Some(found) if found == plan.as_str() => Ok(()),
         Some(found) => Err(LedgerError::OtherPlan { path: path.to_owned(), found }),
-        None => Err(Fault::Damaged("it does not say which plan it belongs to".into()).into_error(path, "open")),
+        None => Err(Failure::Damaged("it does not say which plan it belongs to".into()).into_error(path, "open")),
     }
 }
 
 /// Does the checks of the module header; returns the plan's name, if the file holds one.
-fn read_through(connection: &Connection) -> Result<Option<String>, Fault> {
+fn read_through(connection: &Connection) -> Result<Option<String>, Failure> {
     for table in SMALL {
         let verdict: String = connection.query_row(&format!("PRAGMA quick_check('{table}')"), [], |row| row.get(0))?;
         if verdict != "ok" {
-            return Err(Fault::Damaged(verdict));
+            return Err(Failure::Damaged(verdict));
         }
     }
     for (table, order) in LARGE {

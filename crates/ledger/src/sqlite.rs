@@ -14,9 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Answer, Approval, Counts, LateCounts, LedgerError, LimitsOf, Open, OpenRow, Pair, PairRow, Purpose, Record,
-    RequestRow, Resolved, Setting, ShardRow, UnclaimedRow, UploadRow, VerificationRow,
-    fault::Fault,
+    failure::Failure,
     late,
     query::{self, Uploads},
     reader::Readers,
@@ -24,6 +22,14 @@ use super::{
     schema::{self, Access},
     verification_rows,
     writer::{CommitHook, Job, Place, Writer},
+};
+use crate::{
+    error::LedgerError,
+    late::{LateCounts, Resolved},
+    record::Record,
+    request::{Answer, Approval, LimitsOf, RequestRow, Setting},
+    rows::{Counts, Open, OpenRow, Pair, PairRow, ShardRow, UnclaimedRow, UploadRow},
+    verification::{Purpose, VerificationRow},
 };
 use migrate_core::{
     lifecycle::Transition,
@@ -48,7 +54,7 @@ pub struct Ledger {
     jobs: Option<mpsc::Sender<Job>>,
     /// Dropped before the writer, which must be the last one to leave the file, to tidy up.
     readers: Option<Readers>,
-    writer: Option<JoinHandle<Result<(), Fault>>>,
+    writer: Option<JoinHandle<Result<(), Failure>>>,
 }
 
 /// Unusual behaviour of a ledger, for tests of its failures.
@@ -77,7 +83,7 @@ impl Ledger {
 
     /// [`open`](Self::open), with options.
     pub fn open_with(path: &Path, plan: &PlanName, options: Options) -> Result<Self, LedgerError> {
-        let failed = |fault: Fault| fault.into_error(path, "open");
+        let failed = |failure: Failure| failure.into_error(path, "open");
         schema::create_file(path).map_err(|error| io_error(path, error))?;
         let mut connection = schema::connect(path, Access::Write).map_err(failed)?;
         schema::prepare(&mut connection, path, plan)?;
@@ -104,7 +110,7 @@ impl Ledger {
         if !path.try_exists().map_err(|error| io_error(path, error))? {
             return Ok(None);
         }
-        let (connection, access) = connect_read_only(path).map_err(|fault| fault.into_error(path, "open"))?;
+        let (connection, access) = connect_read_only(path).map_err(|failure| failure.into_error(path, "open"))?;
         if !schema::inspect(&connection, path, plan)? {
             return Ok(None);
         }
@@ -112,7 +118,7 @@ impl Ledger {
     }
 
     fn with_readers(path: &Path, connection: &Connection, access: Access) -> Result<Self, LedgerError> {
-        let failed = |fault: Fault| fault.into_error(path, "open");
+        let failed = |failure: Failure| failure.into_error(path, "open");
         let connections = (0..READERS).map(|_| schema::connect(path, access)).collect::<Result<_, _>>();
         let readers = Readers::start(connections.map_err(failed)?).map_err(|error| io_error(path, error))?;
         let last = query::shard_last(connection).map_err(failed)?;
@@ -136,12 +142,12 @@ impl Ledger {
     /// batch with an illegal record fails alone. If the caller stops waiting for the answer, the batch is still
     /// written.
     pub async fn append(&self, batch: Vec<Record>) -> Result<(), LedgerError> {
-        let failed = |fault: Fault| fault.into_error(&self.path, "write");
-        let stopped = || failed(Fault::Stopped("the thread that writes the ledger has stopped"));
+        let failed = |failure: Failure| failure.into_error(&self.path, "write");
+        let stopped = || failed(Failure::Stopped("the thread that writes the ledger has stopped"));
         if batch.is_empty() {
             return Ok(());
         }
-        let Some(jobs) = &self.jobs else { return Err(failed(Fault::Stopped("it was opened to be read only"))) };
+        let Some(jobs) = &self.jobs else { return Err(failed(Failure::Stopped("it was opened to be read only"))) };
         let (done, answered) = oneshot::channel();
         jobs.send(Job { batch, done }).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?.map_err(failed)
@@ -149,17 +155,17 @@ impl Ledger {
 
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+        question: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let readers = self.readers.as_ref().expect("only close and drop, which own the ledger, take the readers");
-        readers.ask(question).await.map_err(|fault| fault.into_error(&self.path, "read"))
+        readers.ask(question).await.map_err(|failure| failure.into_error(&self.path, "read"))
     }
 
     /// Asks about a dataset; before its begin the answer is the default.
     async fn ask_of<T: Default + Send + 'static>(
         &self,
         dataset: &DatasetName,
-        question: impl FnOnce(&Connection, i64) -> Result<T, Fault> + Send + 'static,
+        question: impl FnOnce(&Connection, i64) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let dataset = dataset.clone();
         self.ask(move |connection| match query::dataset(connection, &dataset)? {
@@ -364,16 +370,16 @@ impl Ledger {
         let path = self.path.clone();
         let joined = tokio::task::spawn_blocking(move || self.join()).await;
         joined
-            .unwrap_or(Err(Fault::Stopped("closing it was cut short")))
-            .map_err(|fault| fault.into_error(&path, "write"))
+            .unwrap_or(Err(Failure::Stopped("closing it was cut short")))
+            .map_err(|failure| failure.into_error(&path, "write"))
     }
 
-    fn join(&mut self) -> Result<(), Fault> {
+    fn join(&mut self) -> Result<(), Failure> {
         self.jobs = None;
         self.readers = None;
         match self.writer.take().map(JoinHandle::join) {
             Some(Ok(outcome)) => outcome,
-            Some(Err(_panic)) => Err(Fault::Stopped("the thread that writes the ledger panicked")),
+            Some(Err(_panic)) => Err(Failure::Stopped("the thread that writes the ledger panicked")),
             None => Ok(()),
         }
     }
@@ -388,7 +394,7 @@ impl Drop for Ledger {
 
 /// Opens a connection that can read at once. Sharing the log needs a file beside the ledger. If none can be made
 /// and there is no log to share, the ledger is read as it is.
-fn connect_read_only(path: &Path) -> Result<(Connection, Access), Fault> {
+fn connect_read_only(path: &Path) -> Result<(Connection, Access), Failure> {
     let probe = |access| {
         let connection = schema::connect(path, access)?;
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
@@ -398,7 +404,7 @@ fn connect_read_only(path: &Path) -> Result<(Connection, Access), Fault> {
     log.push("-wal");
     let logged = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
     match probe(Access::Read) {
-        Err(fault) if Fault::cannot_open(&fault) && !logged => probe(Access::Immutable),
+        Err(failure) if Failure::cannot_open(&failure) && !logged => probe(Access::Immutable),
         outcome => outcome,
     }
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{
     apply::Apply,
     code::{self, KeyColumn, key as blob, number},
-    fault::Fault,
+    failure::Failure,
     query::gather,
     verification::{PartFound, Purpose, VerificationRecord, VerificationRow, VerificationStep, VerifiedShard},
 };
@@ -19,12 +19,12 @@ use migrate_core::{
     shard::{self, Cursor},
 };
 
-fn illegal<T>(detail: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Illegal(detail.into()))
+fn illegal<T>(detail: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::Illegal(detail.into()))
 }
 
 impl Apply<'_> {
-    pub(super) fn verification(&mut self, record: &VerificationRecord) -> Result<(), Fault> {
+    pub(super) fn verification(&mut self, record: &VerificationRecord) -> Result<(), Failure> {
         let VerificationRecord { dataset: name, purpose, step } = record;
         let dataset = self.known(name)?;
         if let VerificationStep::Began { binds, at, shards } = step {
@@ -51,7 +51,7 @@ impl Apply<'_> {
     }
 
     /// What a transition of a dataset means for its verifications.
-    pub(super) fn judge_verifications(&mut self, dataset: i64, transition: &Transition) -> Result<(), Fault> {
+    pub(super) fn judge_verifications(&mut self, dataset: i64, transition: &Transition) -> Result<(), Failure> {
         match transition {
             // What a pass changes, it records of each record.
             Transition::PassBegun { .. } | Transition::PassEnded { .. } => {}
@@ -69,14 +69,14 @@ impl Apply<'_> {
     }
 
     /// Notes which datasets the batch has changed.
-    pub(super) fn keep_changes(&mut self) -> Result<(), Fault> {
+    pub(super) fn keep_changes(&mut self) -> Result<(), Failure> {
         for dataset in std::mem::take(&mut self.memory.changed) {
             self.run("UPDATE dataset SET changes = changes + 1 WHERE id = ?1", [dataset])?;
         }
         Ok(())
     }
 
-    fn forget_verification(&self, dataset: i64, purpose: Purpose) -> Result<(), Fault> {
+    fn forget_verification(&self, dataset: i64, purpose: Purpose) -> Result<(), Failure> {
         let Some(id) = under_way(self.connection, dataset, purpose)? else { return Ok(()) };
         self.run("DELETE FROM verified_shard WHERE verification = ?1", [id])?;
         self.run("DELETE FROM verified_count WHERE verification = ?1", [id])?;
@@ -85,7 +85,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn put_verified(&self, id: i64, shard: ShardId, range: &KeyRange, cursor: &Cursor) -> Result<(), Fault> {
+    fn put_verified(&self, id: i64, shard: ShardId, range: &KeyRange, cursor: &Cursor) -> Result<(), Failure> {
         let (after, until) = (range.after.as_ref().map(blob), range.until.as_ref().map(blob));
         let (place, key) = code::cursor(cursor);
         let added = self.run(
@@ -95,7 +95,7 @@ impl Apply<'_> {
         if added == 1 { Ok(()) } else { illegal(format!("the verification has a shard {} already", shard.0)) }
     }
 
-    fn verified(&self, id: i64, shard: ShardId) -> Result<VerifiedShard, Fault> {
+    fn verified(&self, id: i64, shard: ShardId) -> Result<VerifiedShard, Failure> {
         let sql = "SELECT shard, after_key, until_key, place, key FROM verified_shard WHERE verification = ?1 AND \
                    shard = ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -106,7 +106,7 @@ impl Apply<'_> {
         }
     }
 
-    fn split_verified(&self, id: i64, shard: ShardId, at: &Key, new: ShardId) -> Result<(), Fault> {
+    fn split_verified(&self, id: i64, shard: ShardId, at: &Key, new: ShardId) -> Result<(), Failure> {
         let VerifiedShard { range, cursor, .. } = self.verified(id, shard)?;
         let Some((_, upper)) = shard::split(&range, at) else {
             return illegal(format!("shard {} of a verification cannot be split at {at}: it lies not within", shard.0));
@@ -119,7 +119,7 @@ impl Apply<'_> {
         self.put_verified(id, new, &upper, &Cursor::Start)
     }
 
-    fn move_verified(&self, id: i64, shard: ShardId, to: &Cursor, found: &[PartFound]) -> Result<(), Fault> {
+    fn move_verified(&self, id: i64, shard: ShardId, to: &Cursor, found: &[PartFound]) -> Result<(), Failure> {
         let VerifiedShard { range, cursor, .. } = self.verified(id, shard)?;
         // Only forward: what lies before the cursor was counted.
         let within = if let Cursor::At(key) = to { range.contains(key) } else { true };
@@ -144,7 +144,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn add_counts(&self, id: i64, follower: i64, counts: &Counted) -> Result<(), Fault> {
+    fn add_counts(&self, id: i64, follower: i64, counts: &Counted) -> Result<(), Failure> {
         let Counted { compared, missing, extra, different, unreadable, unstable, undecided, decided, stale, strays } =
             *counts;
         let Decided { digests, versions, bytes } = decided;
@@ -177,13 +177,13 @@ impl Apply<'_> {
     }
 }
 
-fn under_way(connection: &Connection, dataset: i64, purpose: Purpose) -> Result<Option<i64>, Fault> {
+fn under_way(connection: &Connection, dataset: i64, purpose: Purpose) -> Result<Option<i64>, Failure> {
     let mut statement = connection.prepare_cached("SELECT id FROM verification WHERE dataset = ?1 AND purpose = ?2")?;
     Ok(statement.query_row(params![dataset, purpose.as_str()], |row| row.get(0)).optional()?)
 }
 
-fn verified_shard(row: &Row<'_>) -> Result<VerifiedShard, Fault> {
-    let bound = |at| Ok::<_, Fault>(row.get::<_, Option<KeyColumn>>(at)?.map(|column| column.0));
+fn verified_shard(row: &Row<'_>) -> Result<VerifiedShard, Failure> {
+    let bound = |at| Ok::<_, Failure>(row.get::<_, Option<KeyColumn>>(at)?.map(|column| column.0));
     let range = KeyRange { after: bound(1)?, until: bound(2)? };
     Ok(VerifiedShard { id: ShardId(row.get(0)?), range, cursor: code::read_cursor(row, 3)? })
 }
@@ -193,7 +193,7 @@ pub(super) fn verification(
     connection: &Connection,
     dataset: i64,
     purpose: Purpose,
-) -> Result<Option<VerificationRow>, Fault> {
+) -> Result<Option<VerificationRow>, Failure> {
     let snapshot = connection.unchecked_transaction()?;
     let mut statement =
         snapshot.prepare_cached("SELECT id, binds, at_ms FROM verification WHERE dataset = ?1 AND purpose = ?2")?;
@@ -217,7 +217,7 @@ pub(super) fn verification(
     Ok(Some(VerificationRow { binds, at, shards, found: parts }))
 }
 
-fn read_counts(row: &Row<'_>) -> Result<Counted, Fault> {
+fn read_counts(row: &Row<'_>) -> Result<Counted, Failure> {
     Ok(Counted {
         compared: row.get(0)?,
         missing: row.get(1)?,
@@ -232,9 +232,9 @@ fn read_counts(row: &Row<'_>) -> Result<Counted, Fault> {
     })
 }
 
-fn read_difference(row: &Row<'_>) -> Result<(Difference, bool), Fault> {
+fn read_difference(row: &Row<'_>) -> Result<(Difference, bool), Failure> {
     let name: String = row.get(1)?;
     let kind = DifferenceKind::ALL.into_iter().find(|kind| kind.as_str() == name);
-    let kind = kind.ok_or_else(|| Fault::Damaged(format!("a difference is of no known kind: {name}")))?;
+    let kind = kind.ok_or_else(|| Failure::Damaged(format!("a difference is of no known kind: {name}")))?;
     Ok((Difference { key: row.get::<_, KeyColumn>(0)?.0, kind, detail: row.get(2)? }, row.get(3)?))
 }

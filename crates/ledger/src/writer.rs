@@ -16,10 +16,10 @@ use rusqlite::{Connection, config::DbConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Record,
     apply::{Apply, Memory},
-    fault::Fault,
+    failure::Failure,
 };
+use crate::record::Record;
 
 /// Decides the fate of the commit of this number, counted from 1 since the ledger was opened.
 pub type CommitHook = Arc<dyn Fn(u64) -> CommitFate + Send + Sync>;
@@ -44,7 +44,7 @@ const GROUP_RECORDS_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) batch: Vec<Record>,
-    pub(super) done: oneshot::Sender<Result<(), Fault>>,
+    pub(super) done: oneshot::Sender<Result<(), Failure>>,
 }
 
 /// The path and identity of the file when it was opened. Writes to a removed file still succeed, but no later
@@ -62,10 +62,10 @@ impl Place {
         Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
     }
 
-    fn check(&self) -> Result<(), Fault> {
+    fn check(&self) -> Result<(), Failure> {
         match std::fs::metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
-            _ => Err(Fault::Gone),
+            _ => Err(Failure::Gone),
         }
     }
 }
@@ -82,7 +82,7 @@ pub(super) struct Writer {
     /// `PRAGMA data_version` at the last commit: it changes when another process writes.
     version: Option<i64>,
     /// Why nothing more is written.
-    stopped: Option<Fault>,
+    stopped: Option<Failure>,
 }
 
 impl Writer {
@@ -97,7 +97,7 @@ impl Writer {
     }
 
     /// Works until the channel closes, then moves the log into the file.
-    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<(), Fault> {
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) -> Result<(), Failure> {
         while let Some(first) = jobs.blocking_recv() {
             let mut records = first.batch.len();
             let mut group = vec![first];
@@ -125,12 +125,12 @@ impl Writer {
 
     fn write(&mut self, group: Vec<Job>) {
         let outcome = match &self.stopped {
-            Some(fault) => Err(fault.clone()),
+            Some(failure) => Err(failure.clone()),
             None => self.transact(&group),
         };
         let mut outcomes = match outcome {
             Ok(outcomes) => outcomes,
-            Err(fault) => group.iter().map(|_| Err(fault.clone())).collect(),
+            Err(failure) => group.iter().map(|_| Err(failure.clone())).collect(),
         }
         .into_iter();
         for job in group {
@@ -141,22 +141,22 @@ impl Writer {
     }
 
     /// Commits a group; returns the outcome of each batch, or why none was written.
-    fn transact(&mut self, group: &[Job]) -> Result<Vec<Result<(), Fault>>, Fault> {
+    fn transact(&mut self, group: &[Job]) -> Result<Vec<Result<(), Failure>>, Failure> {
         let outcome = self.fill(group).and_then(|outcomes| self.commit().map(|()| outcomes));
-        if let Err(fault) = &outcome {
+        if let Err(failure) = &outcome {
             self.memory.forget();
             self.version = None;
             if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {
-                self.stopped = Some(fault.clone());
+                self.stopped = Some(failure.clone());
             }
-            if fault.is_io() || matches!(fault, Fault::Gone) {
-                self.stopped = Some(fault.clone());
+            if failure.is_io() || matches!(failure, Failure::Gone) {
+                self.stopped = Some(failure.clone());
             }
         }
         outcome
     }
 
-    fn fill(&mut self, group: &[Job]) -> Result<Vec<Result<(), Fault>>, Fault> {
+    fn fill(&mut self, group: &[Job]) -> Result<Vec<Result<(), Failure>>, Failure> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let version = self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
         if self.version != Some(version) {
@@ -167,7 +167,7 @@ impl Writer {
     }
 
     /// Writes one batch; the outer error is that of the whole transaction.
-    fn batch(&mut self, batch: &[Record]) -> Result<Result<(), Fault>, Fault> {
+    fn batch(&mut self, batch: &[Record]) -> Result<Result<(), Failure>, Failure> {
         self.connection.execute_batch("SAVEPOINT batch")?;
         match (Apply { connection: &self.connection, memory: &mut self.memory }).batch(batch) {
             Ok(()) => {
@@ -177,11 +177,11 @@ impl Writer {
             }
             // SQLite ends the whole transaction at some errors, a full disk among them
             // (https://sqlite.org/lang_transaction.html, section 3): then no batch is written.
-            Err(fault) if self.connection.is_autocommit() || fault.is_io() => Err(fault),
-            Err(fault) => {
+            Err(failure) if self.connection.is_autocommit() || failure.is_io() => Err(failure),
+            Err(failure) => {
                 self.memory.forget();
                 self.connection.execute_batch("ROLLBACK TO batch; RELEASE batch")?;
-                Ok(Err(fault))
+                Ok(Err(failure))
             }
         }
     }
@@ -201,8 +201,8 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self) -> Result<(), Fault> {
-        const STOPPED: Fault = Fault::Stopped("it was stopped at a commit");
+    fn commit(&mut self) -> Result<(), Failure> {
+        const STOPPED: Failure = Failure::Stopped("it was stopped at a commit");
         self.place.check()?;
         self.commits += 1;
         let fate = self.hook.as_ref().map_or(CommitFate::Go, |hook| hook(self.commits));

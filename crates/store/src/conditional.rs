@@ -18,10 +18,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 
 use crate::{
-    BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Honoured, Listing, ObjectStore, Part,
-    Properties, Read, Result, StoreError, Upload, must_be_gone,
+    error::{ErrorKind, StoreError},
+    object::{
+        BeforeSending, ByteRange, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload, must_be_gone,
+    },
 };
 use migrate_core::{
+    capability::{Capabilities, Condition, Honoured},
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
@@ -178,11 +181,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        IfMatch,
         limit::{Limited, Quota, SiteLimits, WorkingHours},
         memory::MemoryStore,
         retry::{RetryPolicy, Retrying},
     };
+    use migrate_core::capability::IfMatch;
 
     /// A server that ignores every condition.
     async fn blind() -> MemoryStore {

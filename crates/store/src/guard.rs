@@ -11,10 +11,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 
 use crate::{
-    BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Properties, Read,
-    Result, StoreError, Upload,
+    error::{ErrorKind, StoreError},
+    object::{BeforeSending, ByteRange, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
 };
 use migrate_core::{
+    capability::{Capabilities, Condition},
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };

@@ -15,11 +15,13 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    BeforeSending, ByteRange, Capabilities, Checksums, Condition, Entry, ErrorKind, Head, Honoured, IfMatch, KeyRules,
-    Listing, MetadataForm, ObjectStore, Part, PartRules, Proof, Properties, Read, Result, StoreError, Upload,
-    UploadTags,
+    error::{ErrorKind, StoreError},
+    object::{
+        BeforeSending, ByteRange, Checksums, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+    },
 };
 use migrate_core::{
+    capability::{Capabilities, Condition, Honoured, IfMatch, KeyRules, MetadataForm, PartRules, Proof, UploadTags},
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };

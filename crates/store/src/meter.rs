@@ -17,11 +17,11 @@ use std::{
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{
-    BeforeSending, ByteRange, Capabilities, Condition, Entry, Head, Listing, ObjectStore, Part, Properties, Read,
-    Result, Upload,
+use crate::object::{
+    BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
 };
 use migrate_core::{
+    capability::{Capabilities, Condition},
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };

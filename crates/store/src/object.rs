@@ -196,7 +196,7 @@ pub struct Properties {
     /// Values of the stored headers.
     pub headers: BTreeMap<Header, String>,
     /// User metadata. Names are lower case, as S3 keeps them. Values are what a client reads: encoded words stay as
-    /// these words (see [`MetadataForm`](crate::MetadataForm)).
+    /// these words (see [`MetadataForm`](migrate_core::capability::MetadataForm)).
     pub metadata: BTreeMap<String, String>,
     /// Object tags, by name.
     pub tags: BTreeMap<String, String>,

@@ -10,10 +10,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Capabilities, ErrorKind, Head, Header, MetadataForm, ObjectStore, Properties, Result, StoreError, UploadTags,
+use crate::{
+    error::{ErrorKind, StoreError},
+    object::{Head, Header, ObjectStore, Properties, Result},
 };
-use migrate_core::model::{Aspects, Key};
+use migrate_core::{
+    capability::{Capabilities, MetadataForm, UploadTags},
+    model::{Aspects, Key},
+};
 
 /// How often a store must say that it has no tags.
 const REFUSALS_MIN: u32 = 3;

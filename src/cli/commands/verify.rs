@@ -15,17 +15,18 @@ use crate::cli::{
     progress::{self, Show},
     render,
     session::{self, Session},
+    state::VerificationLock,
     term,
 };
 use migrate_core::{
-    model::DatasetName,
+    model::{Counted, DatasetName, Timestamp},
     plan::{Dataset, Level},
 };
-use migrate_engine::standing::PhaseStanding;
 use migrate_engine::{
-    self as engine, EngineError, Found, Shutdown, Verification, VerifyOptions, cutover::NOTHING_COMPARED,
+    self as engine, Clock, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
+    cutover::NOTHING_COMPARED, standing::PhaseStanding,
 };
-use migrate_engine::{Clock, Sink};
+use migrate_ledger::Ledger;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -45,6 +46,9 @@ pub(in crate::cli) struct VerifyArgs {
     /// Copy again exactly what is missing or different, and verify once more; deletes nothing
     #[arg(long)]
     repair: bool,
+    /// Look at everything, even if an earlier verification was stopped on its way
+    #[arg(long)]
+    anew: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -105,6 +109,8 @@ struct Row {
     /// The whole dataset was looked at.
     complete: bool,
     level: &'static str,
+    /// When it began, if an earlier process began it.
+    since: Option<Timestamp>,
     /// Nothing was there to compare, and the plan does not accept that.
     #[serde(skip)]
     empty: bool,
@@ -125,6 +131,8 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
         datasets: session.datasets(&args.datasets)?,
         level: args.level.map(Into::into),
         limits: engine::InFlightMax::default(),
+        progress: None,
+        anew: args.anew,
     };
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Progress };
     let looked = session::block_on(look(&session, &options, args.repair, show))?;
@@ -147,17 +155,19 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     } else {
         None
     };
-    let sites = session::sites();
+    let (plan, sites) = (&session.plan, &session::sites());
     let failed = |error: EngineError| {
         let failure = Failure::engine(&error, session.redactor);
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
     };
     let display = progress::show(events, show, session.redactor);
-    // Stopped twice: requests were dropped, and what was compared is lost with them.
+    // Stopped twice: requests were dropped, and the answer knows nothing of what was compared.
     let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
         let ledger = Arc::new(session.ledger_to_write()?);
-        let done = engine::repair(&session.plan, &sites, Arc::clone(&ledger), options, sink, shutdown).await;
+        let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown };
+        let done = migration.repair(options).await;
+        drop(migration);
         let closed = session::close(ledger).await;
         let done = match done {
             Ok((verifications, mended)) => (verifications, Some(mended)),
@@ -167,9 +177,10 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         closed?;
         done
     } else {
+        let (_kept, progress) = keep(session, show).unzip();
+        let options = VerifyOptions { progress, ..options.clone() };
         let ledger = session.ledger_to_read()?.map(Arc::new);
-        let done = engine::verify(&session.plan, &sites, ledger, options, sink, shutdown).await;
-        match done {
+        match (Inspection { plan, sites, ledger, sink, shutdown }).verify(&options).await {
             Err(error) if dropped(&error) => (Vec::new(), None),
             done => (done.map_err(failed)?, None),
         }
@@ -178,6 +189,28 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     let ledger = session.ledger_to_read()?;
     let standing = session.standing(ledger.as_ref(), session.goal(), 0).await.map_err(failed)?;
     Ok(Looked { verifications, repaired, standing })
+}
+
+/// The file in which a verification keeps how far it is, and the right to it. `None` if it cannot be had: such a
+/// verification works as well, and begins anew after a stop.
+fn keep(session: &Session, show: Show) -> Option<(VerificationLock, Arc<Ledger>)> {
+    let kept = || {
+        if !session.state.is_there() {
+            return Err("nothing of this migration has begun, so it has no state directory".to_owned());
+        }
+        let lock = session.state.lock_verification()?;
+        let file = Ledger::open(&session.state.verification(), &session.plan.name);
+        Ok((lock, Arc::new(file.map_err(|error| error.to_string())?)))
+    };
+    match kept() {
+        Ok(kept) => Some(kept),
+        Err(why) => {
+            if show == Show::Progress {
+                term::tell(&format!("note: if this verification is stopped, it cannot go on later: {why}"));
+            }
+            None
+        }
+    }
 }
 
 impl Answer {
@@ -192,13 +225,13 @@ impl Answer {
         let level_of = |dataset: &Dataset| options.level.unwrap_or(dataset.verify).as_str();
         let mut rows = Vec::new();
         for (dataset, verification) in asked.iter().zip(verifications) {
-            let (unseen, level) = (verification.interrupted, level_of(dataset));
+            let (unseen, since, level) = (verification.interrupted, verification.since, level_of(dataset));
             rows.extend(verification.targets.into_iter().map(|mut found| {
                 for difference in &mut found.differences {
                     *difference = session.redactor.difference(difference);
                 }
-                let empty = !unseen && found.is_equal() && found.compared == 0 && !dataset.accept_empty;
-                Row { equal: !unseen && found.is_equal() && !empty, complete: !unseen, found, level, empty }
+                let empty = !unseen && found.is_equal() && found.counts.compared == 0 && !dataset.accept_empty;
+                Row { equal: !unseen && found.is_equal() && !empty, complete: !unseen, found, level, since, empty }
             }));
         }
         let equal = equal && !rows.iter().any(|row| row.empty);
@@ -217,7 +250,8 @@ impl Answer {
             given_up,
             next: Next::Nothing(None),
         };
-        let typed = session::typed();
+        // The next command goes on after a stop, also if this one was to begin anew.
+        let typed = session::typed_but("--anew");
         answer.next = session.next(&answer.situation(options, &standing, &typed));
         answer
     }
@@ -233,7 +267,7 @@ impl Answer {
         // them, and names no command that brings them back.
         let given_up = |row: &Row| self.given_up.iter().any(|name| name.as_str() == row.found.name);
         let kept = || self.datasets.iter().filter(|row| !row.found.moved && !given_up(row));
-        let mendable = kept().any(|row| row.found.missing + row.found.different > 0);
+        let mendable = kept().any(|row| row.found.counts.missing + row.found.counts.different > 0);
         if self.stopped {
             return Situation::Stopped(typed);
         }
@@ -259,10 +293,10 @@ impl Answer {
         }
         let untold = kept().all(|row| row.found.broken() == 0);
         match () {
-            () if untold && kept().any(|row| row.found.undecided > 0) => Situation::Undecided(words().collect()),
+            () if untold && kept().any(|row| row.found.counts.undecided > 0) => Situation::Undecided(words().collect()),
             () if untold => Situation::RecordsFailed(Some(typed)),
             () if mendable => Situation::StillDiffers,
-            () if kept().any(|row| row.found.strays > 0) => Situation::OnlyStrays,
+            () if kept().any(|row| row.found.counts.strays > 0) => Situation::OnlyStrays,
             // A pass settles what a repair leaves over, since a pass deletes.
             () => Situation::Unfinished(Vec::new()),
         }
@@ -297,10 +331,11 @@ impl Answer {
             text.push('\n');
         }
         for row in &self.datasets {
-            let Found { name, target, compared, missing, extra, different, unreadable, .. } = &row.found;
+            let Found { name, target, counts, .. } = &row.found;
+            let Counted { compared, missing, extra, different, unreadable, .. } = counts;
             let verdict = match (row.equal, row.complete) {
                 (true, _) if *compared == 0 => "nothing to compare, as the plan accepts".to_owned(),
-                (true, _) => format!("equal by {}", row.found.decided),
+                (true, _) => format!("equal by {}", row.found.counts.decided),
                 (false, true) if row.empty => format!("NOTHING COMPARED by {}", row.level),
                 (false, true) => format!("NOT EQUAL by {}", row.level),
                 (false, false) if row.found.is_equal() => {
@@ -314,18 +349,9 @@ impl Answer {
                 "{name} at {target}: {verdict}; {compared} compared, {missing} missing, {extra} extra{}, \
                  {different} different, {unreadable} unreadable{}",
                 if row.equal && *extra > 0 { " (the plan keeps them)" } else { "" },
-                untold(&row.found),
+                untold(counts),
             );
-            if row.empty {
-                let _ = writeln!(text, "  {NOTHING_COMPARED}");
-            }
-            if row.found.moved {
-                let lead = &row.found.lead;
-                let _ = writeln!(text, "  {lead} leads; what is written there since is not copied back yet");
-            }
-            for spot in &row.found.blind_spots {
-                let _ = writeln!(text, "  not seen: {spot}");
-            }
+            row.remarks(&mut text);
         }
         if let Some(repaired) = self.repaired {
             let _ = writeln!(text, "{} copied again", render::count(repaired, "record", "records"));
@@ -341,10 +367,33 @@ impl Answer {
     }
 }
 
+impl Row {
+    /// What a reader of the verdict must know beside it.
+    fn remarks(&self, text: &mut String) {
+        if let Some(since) = self.since {
+            let _ = writeln!(
+                text,
+                "  it went on with the verification of {since}: what was compared before its stop counts as of then; \
+                 `--anew` looks at everything"
+            );
+        }
+        if self.empty {
+            let _ = writeln!(text, "  {NOTHING_COMPARED}");
+        }
+        if self.found.moved {
+            let lead = &self.found.lead;
+            let _ = writeln!(text, "  {lead} leads; what is written there since is not copied back yet");
+        }
+        for spot in &self.found.blind_spots {
+            let _ = writeln!(text, "  not seen: {spot}");
+        }
+    }
+}
+
 /// Counts that are mostly 0.
-fn untold(found: &Found) -> String {
+fn untold(counts: &Counted) -> String {
     let mut text = String::new();
-    for (count, what) in [(found.unstable, "unstable"), (found.undecided, "undecided")] {
+    for (count, what) in [(counts.unstable, "unstable"), (counts.undecided, "undecided")] {
         if count > 0 {
             let _ = write!(text, ", {count} {what}");
         }

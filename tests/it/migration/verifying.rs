@@ -12,7 +12,7 @@ use std::{
 };
 
 use migrate::{
-    engine::{self, EngineError, Shutdown, Sink, Verification, VerifyOptions},
+    engine::{self, EngineError, Inspection, Shutdown, Sink, Verification, VerifyOptions},
     ledger::{CommitFate, Ledger, Options, Purpose},
     lifecycle::Goal,
     model::DatasetName,
@@ -57,7 +57,8 @@ async fn many_listings_at_once_take_less_than_a_fifth_of_the_time_of_one() {
         let options = rig.verify_options(Level::Listing);
         let began = Instant::now();
         // Without a ledger: its threads know no paused time.
-        let verified = engine::verify(&rig.plan, &rig.sites, None, &options, Sink::none(), Shutdown::new()).await;
+        let verified =
+            Inspection { ledger: None, ..rig.inspection(Sink::none(), Shutdown::new()) }.verify(&options).await;
         times.push(began.elapsed());
         let counts = verified.unwrap()[0].targets[0].counts;
         assert_eq!((counts.compared, counts.undecided), (20_000, 20_000), "each record is looked at once");
@@ -128,8 +129,7 @@ async fn verify_until(rig: &Rig, directory: &Path, level: Level, commits: u64) -
     let file = Ledger::open_with(&directory.join("verification.sqlite"), &rig.plan.name, ends).unwrap();
     let options = VerifyOptions { progress: Some(Arc::new(file)), ..rig.verify_options(level) };
     let (sink, task) = rig.listen();
-    let ledger = Some(Arc::clone(&rig.ledger));
-    let verified = engine::verify(&rig.plan, &rig.sites, ledger, &options, sink, shutdown).await;
+    let verified = rig.inspection(sink, shutdown).verify(&options).await;
     task.await.unwrap();
     Ok(verified?.remove(0))
 }
@@ -218,8 +218,7 @@ async fn a_verification_whose_progress_cannot_be_written_ends_all_the_same() {
         let file = Ledger::open_with(&file, &rig.plan.name, gone_at(commit, || {})).unwrap();
         let options = VerifyOptions { progress: Some(Arc::new(file)), ..rig.verify_options(Level::Listing) };
         let (sink, task) = rig.listen();
-        let ledger = Some(Arc::clone(&rig.ledger));
-        let verified = engine::verify(&rig.plan, &rig.sites, ledger, &options, sink, Shutdown::new()).await.unwrap();
+        let verified = rig.inspection(sink, Shutdown::new()).verify(&options).await.unwrap();
         assert_eq!(verified[0].verified.as_ref().map(engine::Verified::compared), Some(2 * RECORDS), "{commit}");
         drop(options);
         task.await.unwrap();
@@ -305,8 +304,7 @@ async fn a_repair_that_crashes_anywhere_goes_on_and_mends_what_was_found_before(
         let rig = copied.rig(directory.path(), u64::MAX);
         let options = rig.verify_options(Level::Checksum);
         let (sink, task) = rig.listen();
-        let repair =
-            engine::repair(&rig.plan, &rig.sites, Arc::clone(&rig.ledger), &options, sink, Shutdown::new()).await;
+        let repair = rig.migration(sink, Shutdown::new()).repair(&options).await;
         let (verifications, _) = repair.unwrap_or_else(|error| panic!("{commit}: {error}"));
         task.await.unwrap();
         let (compared, goes_on, _) = began(&rig);
@@ -336,8 +334,7 @@ async fn a_verification_begins_anew_if_it_no_longer_means_the_same() {
     let file = Ledger::open(&directory.path().join("verification.sqlite"), &rig.plan.name).unwrap();
     let options = VerifyOptions { progress: Some(Arc::new(file)), anew: true, ..rig.verify_options(Level::Listing) };
     let (sink, task) = rig.listen();
-    let ledger = Some(Arc::clone(&rig.ledger));
-    let anew = engine::verify(&rig.plan, &rig.sites, ledger, &options, sink, Shutdown::new()).await.unwrap();
+    let anew = rig.inspection(sink, Shutdown::new()).verify(&options).await.unwrap();
     task.await.unwrap();
     drop(options);
     assert_eq!((began(&rig), anew[0].since), ((0, false, None), None));

@@ -4,7 +4,8 @@ use std::str::FromStr as _;
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use syn::{
-    Attribute, Field, FieldValue, ImplItem, ItemMod, Stmt,
+    Attribute, Field, FieldValue, Ident, ImplItem, Item, ItemMod, Stmt, Token, Visibility, braced,
+    ext::IdentExt as _,
     parse::{Parse, ParseStream, Parser as _, discouraged::Speculative as _},
 };
 
@@ -41,6 +42,8 @@ pub(super) struct Source {
     pub(super) attributes: Vec<Words>,
     /// Every function with a body, also of test code.
     pub(super) functions: Vec<Function>,
+    /// In a `mod.rs` or `lib.rs`: the line of every item outside test code that is neither a module nor an import.
+    pub(super) defines: Vec<usize>,
 }
 
 /// A macro that is called.
@@ -79,6 +82,7 @@ impl Source {
             path: path.to_owned(),
             lines: if is_test { None } else { lines_before_tests(&whole) }.unwrap_or_else(|| text.lines().count()),
             is_test,
+            defines: definitions(path, code.clone()),
             paths: found.paths,
             modules: found.modules,
             free_functions: found.functions,
@@ -116,6 +120,42 @@ fn place(path: &str) -> (String, Vec<String>) {
         module.pop();
     }
     (folder.join("/"), module)
+}
+
+/// The lines of the items of a root that are neither a module nor an import, in inline modules as well.
+fn definitions(path: &str, code: TokenStream) -> Vec<usize> {
+    if !path.ends_with("/mod.rs") && !path.ends_with("/lib.rs") {
+        return Vec::new();
+    }
+    let mut lines = Vec::new();
+    let read = |input: ParseStream<'_>| items(input, &mut lines);
+    read.parse2(code).unwrap_or_else(|error| panic!("{path}: {error}"));
+    lines
+}
+
+fn items(input: ParseStream<'_>, lines: &mut Vec<usize>) -> syn::Result<()> {
+    input.call(Attribute::parse_inner)?;
+    while !input.is_empty() {
+        input.call(Attribute::parse_outer)?;
+        let line = input.span().start().line;
+        let ahead = input.fork();
+        ahead.parse::<Visibility>()?;
+        if ahead.peek(Token![mod]) {
+            input.advance_to(&ahead);
+            input.parse::<Token![mod]>()?;
+            input.call(Ident::parse_any)?;
+            if input.peek(Token![;]) {
+                input.parse::<Token![;]>()?;
+            } else {
+                let inside;
+                braced!(inside in input);
+                items(&inside, lines)?;
+            }
+        } else if !matches!(input.parse()?, Item::Use(_)) {
+            lines.push(line);
+        }
+    }
+    Ok(())
 }
 
 /// Lines before the first test module that is written inline.

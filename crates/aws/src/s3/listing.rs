@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::{
     convert::{percent_decode, token},
     scratch::is_scratch,
-    wire::{Wire, plain::ListedObject},
+    wire::{bucket::Wire, plain::ListedObject},
 };
 use migrate_core::model::{Key, KeyRange};
 use migrate_store::{Entry, ErrorKind, Listing, Result};

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{S3Store, convert::head_of, wire::plain::Got};
+use super::{convert::head_of, store::S3Store, wire::plain::Got};
 use migrate_core::model::{Key, Token};
 use migrate_store::{ByteRange, Checksums, ErrorKind, Read, Result, hashing};
 

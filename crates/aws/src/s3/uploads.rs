@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use super::{
     convert::bare_tag,
     error::Operation,
-    wire::{Wire, plain::ListedPart, within},
+    wire::{
+        bucket::{Wire, within},
+        plain::ListedPart,
+    },
 };
 use migrate_core::model::{Key, Timestamp};
 use migrate_store::{ErrorKind, Part, Result, Retry, StoreError, Upload};

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use proptest::{option, prelude::*, sample::select};
 
-use super::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions, parse, read, syntax::*};
+use super::syntax::*;
+use crate::plan::{
+    choices::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions},
+    parse::{parse, read},
+};
 
 /// Texts that are difficult for formats; without `/`, so that no URL with a password comes about.
 fn text() -> impl Strategy<Value = String> {

@@ -3,8 +3,11 @@
 //! A key becomes `key:` and the first 16 hexadecimal digits of its SHA-256: the same key always looks the same, so
 //! that two reports can be compared, and an operator who knows a key can find it again.
 
-use super::{Difference, Event, EventKind};
-use crate::{digest::sha256, model::Key};
+use crate::{
+    digest::sha256,
+    model::Key,
+    report::event::{Difference, Event, EventKind},
+};
 
 /// Prefix of a hidden key.
 const HIDDEN: &str = "key:";
@@ -125,7 +128,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{DatasetName, Timestamp},
-        report::DifferenceKind,
+        report::event::DifferenceKind,
     };
     use std::time::Duration;
 

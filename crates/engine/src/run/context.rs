@@ -7,8 +7,6 @@ use std::{
 
 use tokio::sync::{Mutex, mpsc};
 
-use crate::sink::Sink;
-use crate::state::state_of;
 use crate::{
     asked::{AbortOptions, RunOptions},
     budget::Budget,
@@ -17,17 +15,20 @@ use crate::{
     journal::{Journal, Report},
     lease::{self, Lease},
     meaning::{meaning_of, same_meaning},
+    migration::Migration,
     route::RouteStore,
     scribe::{self, Board},
     shutdown::Shutdown,
+    sink::Sink,
     sites::opening::{DatasetStores, Probing, Sites},
+    state::state_of,
 };
 use migrate_core::{
     lifecycle::{Goal, State},
     model::{DatasetName, PhaseName, TargetIndex},
     plan::{self, Dataset, Plan},
 };
-use migrate_ledger::{Ledger, LedgerError, Record};
+use migrate_ledger::{LedgerError, Record};
 
 /// The parts that all tasks of a run share.
 pub(crate) struct Run<'a> {
@@ -90,22 +91,20 @@ impl Moving {
 
 /// Does work with a run, and writes its records by a scribe until the work ends.
 pub(crate) async fn with_run<T>(
-    plan: &Plan,
-    sites: &Sites,
-    ledger: Arc<Ledger>,
+    migration: &Migration<'_>,
     options: &RunOptions,
-    sink: Sink,
-    shutdown: Shutdown,
     work: impl AsyncFnOnce(&Run<'_>) -> Result<T, EngineError>,
 ) -> (Result<T, EngineError>, Result<(), LedgerError>) {
+    let Migration { plan, sites, ledger, sink, shutdown } = migration;
     let (reports, queue) = mpsc::channel::<Report>(scribe::REPORTS_QUEUED);
     let board = Board::default();
-    let scribe = scribe::write(Arc::clone(&ledger), queue, board.clone(), shutdown.clone());
+    let scribe = scribe::write(Arc::clone(ledger), queue, board.clone(), shutdown.clone());
     let work = async {
-        let journal = Journal::new(ledger, reports, shutdown.clone());
-        let budget = Budget::new(options.limits.records, options.limits.bytes);
+        let journal = Journal::new(Arc::clone(ledger), reports, shutdown.clone());
+        let budget = Budget::new(options.limits.shards, options.limits.records, options.limits.bytes);
         let (abort, moving, withdrawn) = (AbortAsked::default(), Moving::default(), Mutex::default());
         let (leases, taken) = mpsc::unbounded_channel();
+        let (sink, shutdown) = (sink.clone(), shutdown.clone());
         let run =
             Run { plan, sites, options, journal, board, budget, sink, shutdown, abort, moving, withdrawn, leases };
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;

@@ -2,112 +2,238 @@
 
 use std::{future::Future, sync::Arc};
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::sink::Sink;
 use crate::state::state_of;
 use crate::{
-    asked::{RunOptions, VerifyOptions, asked, refuse_unsupported},
+    asked::{InFlightMax, RunOptions, VerifyOptions, asked, refuse_unsupported},
     budget::Budget,
     clock::now,
     copy::copier::Copier,
     error::EngineError,
-    journal::Journal,
-    meaning::{meaning_of, same_meaning},
+    journal::{Journal, Report},
+    meaning::meaning_of,
+    migration::{Inspection, Migration},
     rows::Inputs,
     run::{
         context::{Run, with_run},
         leftovers::Leftovers,
+        walks,
     },
-    shutdown::Shutdown,
-    sites::opening::{DatasetStores, Sites},
-    verify::{again::Again, found::Finding, recorded::ended, verifier::Verifier, witness::Verification},
+    scribe::{self, Board},
+    seen,
+    shutdown::{Shutdown, cancellable},
+    sites::opening::DatasetStores,
+    verify::{
+        again::Again,
+        findings::Findings,
+        progress::{self, Beginning, binds},
+        recorded::ended,
+        shard::Compare,
+        verifier::{Learns, Verifier},
+        witness::Verification,
+    },
 };
 use migrate_core::{
     lifecycle::{Goal, State},
     model::TargetIndex,
-    plan::{Dataset, Level, Plan},
+    plan::{Dataset, Level},
+    report::EventKind,
 };
-use migrate_ledger::{Fact, Ledger, Open, Record};
+use migrate_ledger::{Purpose, Record, VerificationStep};
 
-/// Findings that may queue before the verification waits.
-const FINDINGS_QUEUED: usize = 1024;
-/// Findings that go to the ledger together.
-const FINDINGS_BATCH: usize = 256;
+/// How a verification keeps what it finds.
+struct Kept {
+    /// The file that it goes to.
+    journal: Journal,
+    learns: Learns,
+    /// `None` if the progress is not kept.
+    progress: Option<Progress>,
+}
 
-/// A verification within a run; what it learns about pairs goes to the ledger.
+/// Whose progress it is.
+struct Progress {
+    purpose: Purpose,
+    /// What the dataset means.
+    meaning: String,
+    /// Whether an earlier process's does not count.
+    anew: bool,
+}
+
+/// The verification of a dataset within a run, after a pass. If the process ends before it, the next run goes on with
+/// it, unless the pass of that run changes anything.
 pub(crate) fn in_run(
     run: &Run<'_>,
     dataset: &Dataset,
     stores: &DatasetStores,
 ) -> impl Future<Output = Result<Verification, EngineError>> + Send + 'static {
-    let journal = run.journal.clone();
-    let verifier = Verifier::new(
-        dataset,
-        Inputs::new(dataset, stores, Some(&run.journal.ledger)),
-        dataset.verify,
-        run.budget.clone(),
-        stores.shutdown(&run.shutdown),
-        run.sink.clone(),
-    );
-    keeping(verifier, journal, false, Verifier::run)
+    let meaning = meaning_of(run.plan, dataset).to_string();
+    let progress = Some(Progress { purpose: Purpose::Run, meaning, anew: false });
+    let kept = Kept { journal: run.journal.clone(), learns: Learns::Pairs, progress };
+    verify_all(verifier_of(run, dataset, stores, dataset.verify), Some(kept), run.options.limits)
 }
 
-/// Works with a verifier, and records its findings as they come; damage only for a repair.
-async fn keeping<T, F: Future<Output = Result<T, EngineError>>>(
+/// The final verification of a cutover. Each begins anew: what was seen before the old lead was at rest proves
+/// nothing about it.
+pub(crate) fn before_switch(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    stores: &DatasetStores,
+) -> impl Future<Output = Result<Verification, EngineError>> + Send + 'static {
+    let kept = Kept { journal: run.journal.clone(), learns: Learns::Pairs, progress: None };
+    verify_all(verifier_of(run, dataset, stores, dataset.verify), Some(kept), run.options.limits)
+}
+
+fn verifier_of(run: &Run<'_>, dataset: &Dataset, stores: &DatasetStores, level: Level) -> Verifier {
+    let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger));
+    let shutdown = stores.shutdown(&run.shutdown);
+    Verifier::new(dataset, inputs, level, run.budget.clone(), shutdown, run.sink.clone())
+}
+
+/// Compares all records at all followers, in shards; goes on with the verification under way if there is one.
+async fn verify_all(
     mut verifier: Verifier,
-    journal: Journal,
-    repair: bool,
-    work: impl FnOnce(Verifier) -> F,
-) -> Result<T, EngineError> {
+    kept: Option<Kept>,
+    limits: InFlightMax,
+) -> Result<Verification, EngineError> {
     let dataset = verifier.inputs.dataset.clone();
-    let (findings, mut found) = mpsc::channel(FINDINGS_QUEUED);
-    verifier.findings = Some(findings);
-    let record = |finding| match finding {
-        Finding::Learned(target, key, pair) => Some(Record::at(&dataset, target, &key, Fact::Learned(pair))),
-        Finding::Broken(target, key) if repair => Some(Record::at(&dataset, target, &key, Fact::Waits(Open::Damaged))),
-        Finding::Broken(..) => None,
-    };
-    // It owns the receiver: if the ledger fails, the channel closes, and the verification does not wait for room in it.
-    let keep = async move {
-        let mut batch = Vec::new();
-        while found.recv_many(&mut batch, FINDINGS_BATCH).await > 0 {
-            let records: Vec<_> = batch.drain(..).filter_map(record).collect();
-            if !records.is_empty() {
-                journal.note(records).await?;
-            }
-        }
-        Ok::<_, EngineError>(())
-    };
-    let (done, kept) = futures::join!(work(verifier), keep);
-    kept?;
-    done
+    let (mut journal, mut progress) = (None, None);
+    if let Some(kept) = kept {
+        verifier.learns = kept.learns;
+        (journal, progress) = (Some(kept.journal), kept.progress);
+    }
+    let (beginning, findings) = begin(&verifier, journal, progress).await?;
+    findings.adopt(&verifier, beginning.found);
+    let (compared, since, anew) = (findings.compared(), beginning.since, beginning.anew);
+    verifier.sink.tell(EventKind::VerificationBegan { dataset: dataset.clone(), compared, since, anew });
+    let (lead, shutdown) = (Arc::clone(&verifier.star.lead), verifier.shutdown.clone());
+    let expected = expected(&verifier).await?;
+    let followers = verifier.star.followers.len();
+    let compare = Arc::new(Compare::new(verifier, findings, limits.batch_rows.max(1), expected));
+    let seen = walks::walk(&compare, lead, followers, beginning.shards, &limits, &shutdown).await?;
+    if !seen::is_whole(&seen, followers) && !shutdown.is_draining() {
+        return Err(EngineError::Unfinished { dataset });
+    }
+    let Compare { verifier, findings, .. } = &*compare;
+    // What was learned must be in the ledger before it is asked what it knows to be damaged.
+    findings.flush(Vec::new()).await?;
+    let verification = verifier.conclude(since, seen, findings.so_far()).await?;
+    if !verification.interrupted {
+        findings.end(verifier).await?;
+    }
+    Ok(verification)
 }
 
-/// Verifies and writes nothing, neither to the stores nor to the ledger.
-pub(crate) async fn verify(
-    plan: &Plan,
-    sites: &Sites,
-    ledger: Option<Arc<Ledger>>,
-    options: &VerifyOptions,
-    sink: Sink,
-    shutdown: Shutdown,
-) -> Result<Vec<Verification>, EngineError> {
-    let budget = Budget::new(options.limits.records, options.limits.bytes);
-    let mut verifications = Vec::new();
-    sites.adopt_places(ledger.as_deref()).await?;
-    for dataset in asked(plan, &[], &options.datasets) {
-        refuse_unsupported(dataset, false)?;
-        let stores = sites.open(plan, dataset, None, &sink).await?;
-        // If the meaning of a dataset has changed, its pairs are no evidence.
-        let (mut known, mut led_by) = (ledger.clone(), None);
-        if let Some(ledger) = &ledger {
-            match ledger.meaning(&dataset.name).await? {
-                Some(begun) => same_meaning(&dataset.name, &begun, &meaning_of(plan, dataset))?,
-                None => known = None,
+/// Where a verification begins, and where its findings go. One that begins anew is noted before its first shard.
+async fn begin(
+    verifier: &Verifier,
+    journal: Option<Journal>,
+    progress: Option<Progress>,
+) -> Result<(Beginning, Findings), EngineError> {
+    let (dataset, ledger) = (&verifier.inputs.dataset, verifier.inputs.ledger.as_ref());
+    let last_pass = match ledger {
+        Some(ledger) => ledger.shards(dataset).await?,
+        None => Vec::new(),
+    };
+    let Some((journal, Progress { purpose, meaning, anew })) = journal.as_ref().zip(progress) else {
+        return Ok((progress::begin(None, &Value::Null, &last_pass), Findings::new(verifier, journal, None)));
+    };
+    // Asked before anything is looked at: what changes meanwhile makes the next process begin anew.
+    let known = match ledger {
+        Some(ledger) => Some((ledger.id().await?, ledger.changes(dataset).await?)),
+        None => None,
+    };
+    let binds = binds(verifier, &meaning, known);
+    let under_way = if anew { None } else { journal.ledger.verification(dataset, purpose).await? };
+    let beginning = progress::begin(under_way, &binds, &last_pass);
+    let findings = Findings::new(verifier, Some(journal.clone()), Some(purpose));
+    if beginning.since.is_none() {
+        let shards = beginning.shards.iter().map(|shard| (shard.id, shard.range.clone())).collect();
+        findings.begin(verifier, VerificationStep::Began { binds: binds.to_string(), at: now(), shards }).await?;
+    }
+    Ok((beginning, findings))
+}
+
+/// How many records will be compared over all followers, by the ledger's pairs.
+async fn expected(verifier: &Verifier) -> Result<Option<u64>, EngineError> {
+    let Some(ledger) = &verifier.inputs.ledger else { return Ok(None) };
+    let mut expected = 0;
+    for target in 0..verifier.inputs.targets.len() {
+        expected += ledger.counts(&verifier.inputs.dataset, TargetIndex::at(target)).await?.paired;
+    }
+    Ok(Some(expected).filter(|expected| *expected > 0))
+}
+
+impl Inspection<'_> {
+    /// Verifies every follower of the datasets; writes nothing, neither to the stores nor to the ledger. How far it is
+    /// goes to a file of its own, if the options name one. That is a convenience: if it can no longer be written, the
+    /// verification goes on.
+    pub async fn verify(&self, options: &VerifyOptions) -> Result<Vec<Verification>, EngineError> {
+        cancellable(&self.shutdown, verify(self, options)).await
+    }
+}
+
+impl Migration<'_> {
+    /// Verifies, copies exactly the differing records again, and compares these again. The ledger keeps what was
+    /// found and copied. Returns the verifications, and how many records were mended.
+    pub async fn repair(&self, options: &VerifyOptions) -> Result<(Vec<Verification>, u64), EngineError> {
+        cancellable(&self.shutdown, repair(self, options)).await
+    }
+}
+
+async fn verify(inspection: &Inspection<'_>, options: &VerifyOptions) -> Result<Vec<Verification>, EngineError> {
+    let (reports, queue) = mpsc::channel::<Report>(scribe::REPORTS_QUEUED);
+    // Not the shutdown of the verification: that is not to stop if its progress cannot be written.
+    let unstopped = Shutdown::new();
+    let journal = options.progress.clone().map(|file| Journal::new(file, reports, unstopped.clone()));
+    let scribe = async {
+        match &options.progress {
+            Some(file) => scribe::write(Arc::clone(file), queue, Board::default(), unstopped.clone()).await,
+            None => Ok(()),
+        }
+    };
+    let verified = async move {
+        inspection.adopt_places().await?;
+        let budget = Budget::new(options.limits.shards, options.limits.records, options.limits.bytes);
+        Alone { inspection, options, budget, journal }.verify().await
+    };
+    // The verification owns the journal, and the scribe ends when the journal's last sender is gone.
+    let (verified, written) = futures::join!(verified, scribe);
+    if let Err(error) = written {
+        let message = format!("if this verification is stopped, the next one begins anew: {error}");
+        inspection.sink.tell(EventKind::Warning { dataset: None, key: None, message });
+    }
+    verified
+}
+
+/// The parts of a verification by itself.
+struct Alone<'a> {
+    inspection: &'a Inspection<'a>,
+    options: &'a VerifyOptions,
+    budget: Budget,
+    /// Where progress goes; `None` if it is not kept.
+    journal: Option<Journal>,
+}
+
+impl Alone<'_> {
+    async fn verify(&self) -> Result<Vec<Verification>, EngineError> {
+        let mut verifications = Vec::new();
+        for dataset in asked(self.inspection.plan, &[], &self.options.datasets) {
+            refuse_unsupported(dataset, false)?;
+            verifications.push(self.dataset(dataset).await?);
+            if self.inspection.shutdown.is_draining() {
+                break;
             }
         }
-        if let Some(ledger) = &known {
+        Ok(verifications)
+    }
+
+    async fn dataset(&self, dataset: &Dataset) -> Result<Verification, EngineError> {
+        let Inspection { plan, sites, sink, shutdown, .. } = self.inspection;
+        let stores = sites.open(plan, dataset, None, sink).await?;
+        let (known, mut led_by) = (self.inspection.begun(dataset).await?, None);
+        if let Some(ledger) = known {
             stores.adopt_known(ledger).await?;
             let state = state_of(ledger, &dataset.name).await?;
             led_by = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
@@ -116,29 +242,32 @@ pub(crate) async fn verify(
         }
         let verifier = Verifier::new(
             dataset,
-            Inputs::new(dataset, &stores, known.as_ref()),
-            options.level.unwrap_or(dataset.verify),
-            budget.clone(),
+            Inputs::new(dataset, &stores, known),
+            self.options.level.unwrap_or(dataset.verify),
+            self.budget.clone(),
             shutdown.clone(),
             sink.clone(),
         );
-        verifications.push(verifier.led_by(led_by).run().await?);
-        if shutdown.is_draining() {
-            break;
-        }
+        let kept = match &self.journal {
+            Some(journal) => Some(self.keep(journal, dataset, meaning_of(plan, dataset).to_string()).await?),
+            None => None,
+        };
+        verify_all(verifier.led_by(led_by), kept, self.options.limits).await
     }
-    Ok(verifications)
+
+    /// Prepares the file of progress for a dataset.
+    async fn keep(&self, journal: &Journal, dataset: &Dataset, meaning: String) -> Result<Kept, EngineError> {
+        if journal.ledger.meaning(&dataset.name).await?.is_none() {
+            let begun = Record::DatasetBegun { dataset: dataset.name.clone(), meaning: meaning.clone() };
+            // If it cannot be written, this is told at the end.
+            let _ = journal.note(vec![begun]).await;
+        }
+        let progress = Some(Progress { purpose: Purpose::Verify, meaning, anew: self.options.anew });
+        Ok(Kept { journal: journal.clone(), learns: Learns::Nothing, progress })
+    }
 }
 
-/// Verifies, copies the differing records again, and compares these again.
-pub(crate) async fn repair(
-    plan: &Plan,
-    sites: &Sites,
-    ledger: Arc<Ledger>,
-    options: &VerifyOptions,
-    sink: Sink,
-    shutdown: Shutdown,
-) -> Result<(Vec<Verification>, u64), EngineError> {
+async fn repair(migration: &Migration<'_>, options: &VerifyOptions) -> Result<(Vec<Verification>, u64), EngineError> {
     let run_options = RunOptions {
         goal: Goal::Verified,
         phases: Vec::new(),
@@ -149,7 +278,7 @@ pub(crate) async fn repair(
     };
     let work = async |run: &Run<'_>| {
         let (mut verifications, mut mended) = (Vec::new(), 0);
-        for dataset in asked(plan, &[], &options.datasets) {
+        for dataset in asked(run.plan, &[], &options.datasets) {
             refuse_unsupported(dataset, false)?;
             let state = run.state(&dataset.name).await?;
             let moved = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
@@ -171,7 +300,7 @@ pub(crate) async fn repair(
             None => Ok((verifications, mended)),
         }
     };
-    let (done, written) = with_run(plan, sites, ledger, &run_options, sink, shutdown, work).await;
+    let (done, written) = with_run(migration, &run_options, work).await;
     written?;
     done
 }
@@ -184,10 +313,8 @@ async fn verify_only(
 ) -> Result<Verification, EngineError> {
     run.check_meaning(dataset).await?;
     let stores = run.open(dataset).await?;
-    let inputs = Inputs::new(dataset, &stores, Some(&run.journal.ledger));
-    let level = options.level.unwrap_or(dataset.verify);
-    let (budget, shutdown, sink) = (run.budget.clone(), run.shutdown.clone(), run.sink.clone());
-    Verifier::new(dataset, inputs, level, budget, shutdown, sink).led_by(moved).run().await
+    let verifier = verifier_of(run, dataset, &stores, options.level.unwrap_or(dataset.verify)).led_by(moved);
+    verify_all(verifier, None, run.options.limits).await
 }
 
 async fn repair_one(
@@ -197,6 +324,60 @@ async fn repair_one(
 ) -> Result<(Verification, u64), EngineError> {
     run.check_meaning(dataset).await?;
     let state = run.state(&dataset.name).await?;
+    must_be_repairable(dataset, &state)?;
+    let stores = run.open(dataset).await?;
+    run.claim(dataset, &stores).await?;
+    run.begin(dataset).await?;
+    let repaired = repaired(run, dataset, &stores, options).await;
+    // Without its lease the repair was stopped like one that is to stop; this is why.
+    stores.lost().map_or(repaired, Err)
+}
+
+/// Repairs a dataset whose stores may be written.
+async fn repaired(
+    run: &Run<'_>,
+    dataset: &Dataset,
+    stores: &DatasetStores,
+    options: &VerifyOptions,
+) -> Result<(Verification, u64), EngineError> {
+    let level = options.level.unwrap_or(dataset.verify);
+    let verifier = || verifier_of(run, dataset, stores, level);
+    let meaning = meaning_of(run.plan, dataset).to_string();
+    let progress = Some(Progress { purpose: Purpose::Repair, meaning, anew: options.anew });
+    let kept = Kept { journal: run.journal.clone(), learns: Learns::PairsAndDamage, progress };
+    let first = verify_all(verifier(), Some(kept), run.options.limits).await?;
+    let copier: Arc<Copier> = Arc::new(run.copier(dataset, stores));
+    let mut damaged = 0;
+    for follower in &copier.targets {
+        damaged += run.journal.ledger.counts(&dataset.name, follower.index).await?.damaged;
+    }
+    if damaged == 0 || first.interrupted {
+        record_outcome(run, dataset, level, &first).await?;
+        return Ok((first, 0));
+    }
+    let leftovers =
+        Leftovers { copier, shard: None, extra: dataset.extra, delete_permille: Some(dataset.delete_share_permille) };
+    // The records that are copied again are compared as in a run, so that their pairs are completed.
+    let mut again = Again::new(verifier().learning(Learns::Pairs), run.journal.clone(), &first);
+    let mut mended = 0;
+    for follower in &leftovers.copier.targets {
+        let mut after = None;
+        while let Some(page) = leftovers.mend(follower.index, after.as_ref()).await? {
+            mended += page.copied;
+            if page.interrupted {
+                return Ok((Verification { interrupted: true, verified: None, ..first }, mended));
+            }
+            again.look(follower.index, &page.keys).await?;
+            after = page.keys.last().cloned();
+        }
+    }
+    let both = again.conclude().await?;
+    record_outcome(run, dataset, level, &both).await?;
+    Ok((both, mended))
+}
+
+/// Refuses to copy again what another lead, or none, decides by now.
+fn must_be_repairable(dataset: &Dataset, state: &State) -> Result<(), EngineError> {
     if let Some(moved) = state.moved_to() {
         return Err(EngineError::LeadMoved {
             dataset: dataset.name.clone(),
@@ -214,68 +395,7 @@ async fn repair_one(
             reason: "its switch was begun: `migrate run` finds out whether it happened".to_owned(),
         });
     }
-    let stores = run.open(dataset).await?;
-    run.claim(dataset, &stores).await?;
-    run.begin(dataset).await?;
-    let repaired = repaired(run, dataset, &stores, options).await;
-    // Without its lease the repair was stopped like one that is to stop; this is why.
-    stores.lost().map_or(repaired, Err)
-}
-
-/// Repairs a dataset whose stores may be written.
-async fn repaired(
-    run: &Run<'_>,
-    dataset: &Dataset,
-    stores: &DatasetStores,
-    options: &VerifyOptions,
-) -> Result<(Verification, u64), EngineError> {
-    let ledger = &run.journal.ledger;
-    let level = options.level.unwrap_or(dataset.verify);
-    let verifier = || {
-        Verifier::new(
-            dataset,
-            Inputs::new(dataset, stores, Some(ledger)),
-            level,
-            run.budget.clone(),
-            stores.shutdown(&run.shutdown),
-            run.sink.clone(),
-        )
-    };
-    let first = keeping(verifier(), run.journal.clone(), true, Verifier::run).await?;
-    run.journal.commit(Vec::new()).await?;
-    let copier: Arc<Copier> = Arc::new(run.copier(dataset, stores));
-    let mut damaged = 0;
-    for follower in &copier.targets {
-        damaged += ledger.counts(&dataset.name, follower.index).await?.damaged;
-    }
-    if damaged == 0 || first.interrupted {
-        record_outcome(run, dataset, level, &first).await?;
-        return Ok((first, 0));
-    }
-    let leftovers =
-        Leftovers { copier, shard: None, extra: dataset.extra, delete_permille: Some(dataset.delete_share_permille) };
-    // The records that are copied again are compared as in a run, so that their pairs are completed.
-    let mend = |verifier| async {
-        let (mut again, mut mended) = (Again::new(verifier, &first), 0);
-        for follower in &leftovers.copier.targets {
-            let mut after = None;
-            while let Some(page) = leftovers.mend(follower.index, after.as_ref()).await? {
-                mended += page.copied;
-                if page.interrupted {
-                    return Ok((None, mended));
-                }
-                again.look(follower.index, &page.keys).await?;
-                after = page.keys.last().cloned();
-            }
-        }
-        Ok((Some(again.conclude().await?), mended))
-    };
-    let (both, mended) = keeping(verifier(), run.journal.clone(), false, mend).await?;
-    let Some(both) = both else {
-        return Ok((Verification { interrupted: true, verified: None, ..first }, mended));
-    };
-    record_outcome(run, dataset, level, &both).await?;
-    Ok((both, mended))
+    Ok(())
 }
 
 /// Records the verification at the end of a repair, if the dataset's state allows it.

@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::kinds::{Fault, Operation};
-use crate::{ErrorKind, Result, StoreError};
+use crate::{
+    error::{ErrorKind, StoreError},
+    object::Result,
+};
 use migrate_core::model::Key;
 use migrate_fault::{Counted, Rule, Rules, Strike, When};
 

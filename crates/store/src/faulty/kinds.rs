@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use crate::ErrorKind;
+use crate::error::ErrorKind;
 use migrate_fault as fault;
 
-/// One method of [`ObjectStore`](crate::ObjectStore) that can fail.
+/// One method of [`ObjectStore`](crate::object::ObjectStore) that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// `probe`

@@ -1,10 +1,18 @@
 //! Every kind of fault, and the crash.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::*;
-use crate::{ErrorKind, StoreError, memory::MemoryStore};
-use migrate_core::digest::Parts;
+use crate::{
+    error::{ErrorKind, StoreError},
+    memory::MemoryStore,
+    object::{ByteRange, ObjectStore as _, Properties, Read, Result},
+};
+use migrate_core::{
+    capability::Condition,
+    digest::{Body, Parts},
+    model::{Key, KeyRange, Token},
+};
 
 /// A store with the object `there` and this rule.
 fn struck(rule: FaultRule) -> (MemoryStore, Faulty, Arc<Faults>) {

@@ -17,7 +17,10 @@ use rustix::{
 };
 
 use super::{disk::Disk, path};
-use crate::{ByteRange, Checksums, Entry, ErrorKind, Head, Properties, Read, Result, StoreError};
+use crate::{
+    error::{ErrorKind, StoreError},
+    object::{ByteRange, Checksums, Entry, Head, Properties, Read, Result},
+};
 use migrate_core::model::{Key, Token};
 
 /// How many durable directories are remembered. Beyond it the set starts afresh, at the cost of one more sync per

@@ -92,10 +92,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        Condition, ErrorKind, ObjectStore as _, Properties, Retry,
-        file::{FileStore, Identity, directory::Directory},
+        error::{ErrorKind, Retry},
+        file::{directory::Directory, identity::Identity, store::FileStore},
+        object::{ObjectStore as _, Properties},
         retry::{RetryPolicy, Retrying},
     };
+    use migrate_core::capability::Condition;
     use migrate_core::{
         digest::Body,
         model::{Key, KeyRange},

@@ -4,7 +4,7 @@
 //!
 //! Bytes under those keys that are paths: no empty, `.` or `..` segment, none above 255 bytes, no
 //! NUL, and not both `a` and `a/b`. Any other key is refused with
-//! [`ErrorKind::KeyUnholdable`](crate::ErrorKind::KeyUnholdable) and is never bent into a path. Headers, metadata and
+//! [`ErrorKind::KeyUnholdable`](crate::error::ErrorKind::KeyUnholdable) and is never bent into a path. Headers, metadata and
 //! tags have no place here: the plan has waived them by the time that something is written, and they are dropped. On
 //! a file system that takes two keys for one name (letter case, Unicode forms) a conditional write of the second is
 //! refused, not lost.
@@ -21,7 +21,7 @@
 //!
 //! # Durability
 //!
-//! A write returns when file, name and new directories are synced: [`Proof::Fsynced`](crate::Proof::Fsynced). The
+//! A write returns when file, name and new directories are synced: [`Proof::Fsynced`](migrate_core::capability::Proof::Fsynced). The
 //! bytes are not read back, because right after a write that would ask the page cache, not the disk.
 //! After a failed sync nothing more is written ([`mod@disk`]). A crash leaves at most a file with a reserved name,
 //! which the next write of the same key takes up.

@@ -4,11 +4,12 @@ use super::directory::Directory;
 use super::directory::run_blocking;
 use super::{disk, identity::Identity, path, walk};
 use crate::{
-    BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, IfMatch, KeyRules, Listing, MetadataForm,
-    ObjectStore, Part, PartRules, Proof, Properties, Read, Result, StoreError, Upload, UploadTags,
+    error::{ErrorKind, StoreError},
+    object::{BeforeSending, ByteRange, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
 };
 use async_trait::async_trait;
 use migrate_core::{
+    capability::{Capabilities, Condition, IfMatch, KeyRules, MetadataForm, PartRules, Proof, UploadTags},
     digest::Body,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };

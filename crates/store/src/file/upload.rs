@@ -29,8 +29,12 @@ use super::{
     path,
     write::{lock_key, open_staged, sweep_staged},
 };
-use crate::{Condition, ErrorKind, Part, Result, StoreError, Upload};
+use crate::{
+    error::{ErrorKind, StoreError},
+    object::{Part, Result, Upload},
+};
 use migrate_core::{
+    capability::Condition,
     digest::Body,
     model::{Evidence, Key, Timestamp, Token},
 };

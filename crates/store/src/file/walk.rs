@@ -23,7 +23,10 @@ use super::{
     spill::{Name, Sorted, Sorter},
     write::sweep_staged,
 };
-use crate::{Entry, ErrorKind, Listing, Result, StoreError};
+use crate::{
+    error::{ErrorKind, StoreError},
+    object::{Entry, Listing, Result},
+};
 use migrate_core::{
     model::{Key, KeyRange},
     shard,
@@ -504,7 +507,7 @@ mod tests {
         assert_eq!(listed.next().await.unwrap().unwrap().len(), 1);
         for _ in 0..2 {
             let error = listed.next().await.unwrap_err();
-            assert!(error.detail().contains('b') && error.kind().retry() == crate::Retry::Permanent, "{error}");
+            assert!(error.detail().contains('b') && error.kind().retry() == crate::error::Retry::Permanent, "{error}");
         }
         // Outside the range the name does no harm.
         assert_eq!(keys(root.path(), KeyRange { until: Some("a".into()), after: None }, 8), ["a"]);

@@ -34,8 +34,9 @@ use super::{
     directory::{Directory, absent_is_none, token_of},
     path,
 };
-use crate::{Condition, ErrorKind, Result};
+use crate::{error::ErrorKind, object::Result};
 use migrate_core::{
+    capability::Condition,
     digest::Body,
     model::{Key, Token},
 };
@@ -226,7 +227,7 @@ impl Directory {
         }
     }
 
-    pub(super) fn precondition(&self, operation: &'static str, key: &Key) -> crate::StoreError {
+    pub(super) fn precondition(&self, operation: &'static str, key: &Key) -> crate::error::StoreError {
         self.error(ErrorKind::Precondition, operation, Some(key), "the file there is not the one that was expected")
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::ErrorKind;
+use crate::error::ErrorKind;
 use migrate_core::model::Key;
 
 /// How many refused things are remembered; beyond it all are forgotten.

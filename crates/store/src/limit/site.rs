@@ -247,7 +247,7 @@ fn rate_text(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
+    use crate::error::ErrorKind;
 
     #[test]
     fn rates_are_shown_as_links_are_sold() {

@@ -13,7 +13,7 @@ use std::{
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 
 use crate::{
-    ErrorKind, Retry, StoreError,
+    error::{ErrorKind, Retry, StoreError},
     meter::{Meter, Paused, Waiting},
 };
 
@@ -135,7 +135,7 @@ impl Pacer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
+    use crate::error::ErrorKind;
 
     fn error(kind: ErrorKind) -> StoreError {
         StoreError::new(kind, "read", "test", "failed")

@@ -5,7 +5,9 @@
 //! another writer wrote an equal object, that counts as success too.
 
 use crate::{
-    ByteRange, ErrorKind, Head, ObjectStore, Properties, Result, hashing,
+    error::ErrorKind,
+    hashing,
+    object::{ByteRange, Head, ObjectStore, Properties, Result},
     survive::{self, Scope},
 };
 use migrate_core::{

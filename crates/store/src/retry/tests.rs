@@ -1,13 +1,26 @@
 //! Every guard of the layer that retries, triggered by a store that follows a script.
 
 use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
+use async_trait::async_trait;
+
 use super::*;
-use crate::{faulty, memory::MemoryStore, meter::Meter};
-use migrate_core::digest::Parts;
+use crate::{
+    error::{ErrorKind, StoreError},
+    faulty,
+    memory::MemoryStore,
+    meter::Meter,
+    object::{BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
+};
+use migrate_core::{
+    capability::{Capabilities, Condition},
+    digest::{Body, Parts},
+    model::{Evidence, Key, KeyRange, Timestamp, Token},
+};
 
 /// What happens to the next request.
 #[derive(Debug, Clone, Copy)]
@@ -243,7 +256,8 @@ async fn equal_bytes_with_other_properties_or_tags_are_not_ours() {
     let stage = Stage::new().await;
     let tagged = Properties { tags: [("a".into(), "b".into())].into(), ..Properties::default() };
     let described = Properties { metadata: [("a".into(), "b".into())].into(), ..Properties::default() };
-    let typed = Properties { headers: [(crate::Header::CacheControl, "no".into())].into(), ..Properties::default() };
+    let typed =
+        Properties { headers: [(crate::object::Header::CacheControl, "no".into())].into(), ..Properties::default() };
     for theirs in [tagged, described, typed] {
         stage.memory.put_raw("k", "mine", theirs);
         stage.script(&[Act::FailUnknown]);

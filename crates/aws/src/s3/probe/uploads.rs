@@ -1,12 +1,14 @@
 //! What a multipart upload keeps of its begin, and how the conditions of its finish are tested.
 
-use super::{CONTENT, Probe, TAG, afresh, held, patiently, plain};
+use super::{
+    ask::{CONTENT, Probe, TAG, held, plain},
+    patience::{afresh, patiently},
+};
 use crate::s3::{
     convert::{bare_tag, sent_metadata, tagging_header},
     wire::{
-        How,
+        bucket::{How, within},
         plain::{Carried, Guard},
-        within,
     },
 };
 use migrate_store::{ErrorKind, MetadataForm, Part, Properties, Result, Upload, UploadTags};

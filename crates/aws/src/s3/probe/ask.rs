@@ -1,20 +1,4 @@
-//! Finds out what an endpoint really does, under scratch keys that are removed again.
-//!
-//! Some servers accept a condition and ignore it, refuse the right condition too, accept a wrong checksum without
-//! complaint, or do not check a signed body. So each ability is tested both ways: with a request that must fail if
-//! the ability exists, and with one that must succeed. [`conditions`] does so for conditions, [`uploads`] for what
-//! an upload keeps, [`keys`] finds the keys that are bent or refused.
-//!
-//! A passing failure must not be taken for an answer: the result holds for a day. So the probe repeats a request
-//! whose error could be either, and begins a test again if an answer was lost, since the store may no longer be as
-//! the test prepared it.
-//!
-//! The layer above repeats a probe as a whole. But a probe is some sixty requests, and if one of twenty fails it
-//! would never come to its end; so requests and tests are also repeated right here, a few times. This is the one
-//! exception to the rule that only `store::retry` retries.
-//!
-//! All probes of a store share one scratch name, so that a repeated probe also removes the leftovers of a failed
-//! one. A leftover would be an extra record of the target.
+//! Asks for every ability in turn, and removes what was written.
 
 use std::{
     collections::BTreeMap,
@@ -27,42 +11,30 @@ use std::{
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{
+use super::patience::{REFUSALS_MIN, patiently, refused};
+use crate::s3::{
     convert::{bare_tag, head_of, md5_of_tag, percent_decode, tagging_header},
     wire::{
-        How, Wire,
+        bucket::{How, Wire, within},
         plain::{Got, Guard, Shown},
-        within,
     },
 };
 use migrate_core::{
     digest::{Body, md5},
     model::Key,
 };
-use migrate_store::{
-    Capabilities, ErrorKind, Header, MetadataForm, PartRules, Proof, Properties, Result, Retry, StoreError, Upload,
-};
+use migrate_store::{Capabilities, ErrorKind, Header, MetadataForm, PartRules, Proof, Properties, Result, Upload};
 
-mod conditions;
-mod keys;
-mod uploads;
-
-const CONTENT: &[u8] = b"A scratch object of `migrate`, which asks what this endpoint can do. Safe to delete.\n";
+pub(super) const CONTENT: &[u8] =
+    b"A scratch object of `migrate`, which asks what this endpoint can do. Safe to delete.\n";
 
 /// A tag that needs encoding.
-const TAG: (&str, &str) = ("migrate-probe", "a b");
-
-/// How often one request is sent if it fails in passing.
-const TRIES_MAX: u32 = 4;
-/// How often a test of several requests begins.
-const TESTS_MAX: u32 = 8;
-/// How often a refusal that may be a passing failure must come before it is believed.
-const REFUSALS_MIN: u32 = 2;
+pub(super) const TAG: (&str, &str) = ("migrate-probe", "a b");
 
 /// Tests everything, then removes what it has written, whatever the outcome.
 ///
 /// It runs in a task of its own, because its futures are deep and stand below a whole run.
-pub(super) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
+pub(in crate::s3) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
     let (wire, key) = (wire.clone(), key.clone());
     let mut task = JoinSet::new();
     task.spawn(async move {
@@ -86,21 +58,21 @@ pub(super) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
     }
 }
 
-struct Probe<'a> {
-    wire: &'a Wire,
-    key: Key,
-    body: Body,
+pub(super) struct Probe<'a> {
+    pub(super) wire: &'a Wire,
+    pub(super) key: Key,
+    pub(super) body: Body,
     /// Uploads that were begun and not finished.
-    uploads: Mutex<Vec<Upload>>,
+    pub(super) uploads: Mutex<Vec<Upload>>,
     /// Full keys that may hold an object, since a listing may be a moment behind, and whether a write there was
     /// accepted.
-    written: Mutex<BTreeMap<String, bool>>,
+    pub(super) written: Mutex<BTreeMap<String, bool>>,
     /// Whether the bucket keeps old versions.
-    versioned: AtomicBool,
+    pub(super) versioned: AtomicBool,
 }
 
 /// The properties of the scratch object, to see which of them survive.
-fn plain() -> Properties {
+pub(super) fn plain() -> Properties {
     Properties {
         headers: [(Header::ContentType, "text/x-migrate-probe".to_owned())].into(),
         metadata: [("migrate-probe".to_owned(), "1".to_owned())].into(),
@@ -149,7 +121,7 @@ impl Probe<'_> {
     }
 
     /// Writes the scratch object; returns its tag.
-    async fn write(
+    pub(super) async fn write(
         &self,
         body: &Body,
         properties: &Properties,
@@ -253,7 +225,7 @@ impl Probe<'_> {
     }
 
     /// Whether the scratch object has its tag.
-    async fn shows_tags(&self, unable: &[ErrorKind]) -> Result<bool> {
+    pub(super) async fn shows_tags(&self, unable: &[ErrorKind]) -> Result<bool> {
         let tags = || self.wire.server.tags(self.wire.full_key(&self.key));
         match patiently(unable, || within(self.wire.reads("read tags of"), 0, tags())).await {
             Ok(tags) => Ok(tags.get(TAG.0).is_some_and(|value| value == TAG.1)),
@@ -267,7 +239,7 @@ impl Probe<'_> {
         patiently(&[], || within(self.wire.reads("look at"), 0, look())).await
     }
 
-    async fn head(&self) -> Result<Properties> {
+    pub(super) async fn head(&self) -> Result<Properties> {
         let mut properties = head_of(self.read().await?.shown, CONTENT.len() as u64).properties;
         // Some servers add headers of their own; only ours must have survived.
         properties.headers.retain(|header, _| *header == Header::ContentType);
@@ -279,7 +251,7 @@ impl Probe<'_> {
     }
 
     /// The current tag of the scratch object, without its quotes; `None` if there is no object.
-    async fn tag_now(&self) -> Result<Option<Box<str>>> {
+    pub(super) async fn tag_now(&self) -> Result<Option<Box<str>>> {
         match self.read().await {
             Ok(read) => Ok(Some(bare_tag(read.shown.tag.as_deref()))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -300,12 +272,12 @@ impl Probe<'_> {
         }
     }
 
-    async fn delete(&self, guard: Guard) -> Result<()> {
+    pub(super) async fn delete(&self, guard: Guard) -> Result<()> {
         self.delete_at(&self.wire.full_key(&self.key), None, guard).await
     }
 
     /// The existing full keys under the scratch name, past a slash or not.
-    async fn list(&self, slash: &str) -> Result<Vec<String>> {
+    pub(super) async fn list(&self, slash: &str) -> Result<Vec<String>> {
         let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
         let page = || within(self.wire.reads("list"), 0, self.wire.server.list(&prefix, None, None));
         let page = patiently(&[], page).await?;
@@ -362,47 +334,6 @@ fn decoded(key: String, is_encoded: bool) -> Option<String> {
     if is_encoded { percent_decode(&key) } else { Some(key) }
 }
 
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs a test of several requests again from its beginning if it fails in passing: after a lost answer the store
-/// may no longer be as the test prepared it.
-async fn afresh<T, F: Future<Output = Result<T>>>(test: impl Fn() -> F) -> Result<T> {
-    let mut tries = 1;
-    loop {
-        match test().await {
-            Err(error) if error.kind().retry() != Retry::Permanent && tries < TESTS_MAX => tries += 1,
-            answer => return answer,
-        }
-    }
-}
-
-/// Sends a request again if it fails in passing, unless the failure is one of the `refusals` that are an answer here.
-async fn patiently<T, F: Future<Output = Result<T>>>(refusals: &[ErrorKind], send: impl Fn() -> F) -> Result<T> {
-    let mut tries = 1;
-    loop {
-        match send().await {
-            Err(error)
-                if error.kind().retry() != Retry::Permanent
-                    && !refusals.contains(&error.kind())
-                    && tries < TRIES_MAX =>
-            {
-                tries += 1;
-            }
-            answer => return answer,
-        }
-    }
-}
-
-/// `true` for a refusal of an expected kind, `false` if there is no refusal. Other errors stay errors, because they
-/// say nothing about the ability.
-fn refused(answer: Result<()>, expected: &[ErrorKind]) -> Result<bool, StoreError> {
-    match answer {
-        Ok(()) => Ok(false),
-        Err(error) if expected.contains(&error.kind()) => Ok(true),
-        // An endpoint without conditions or checksums lacks the ability.
-        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
-        Err(error) => Err(error),
-    }
 }

@@ -1,15 +1,15 @@
-//! Why one operation failed, before its callers are known: a failed commit fails every batch in it, so a fault can
+//! Why one operation failed, before its callers are known: a failed commit fails every batch in it, so a failure can
 //! be cloned.
 
 use std::{path::Path, sync::Arc};
 
 use rusqlite::{Error, ErrorCode, ffi};
 
-use super::LedgerError;
+use crate::error::LedgerError;
 
 /// A failure of one statement, batch or commit.
 #[derive(Debug, Clone)]
-pub(super) enum Fault {
+pub(super) enum Failure {
     /// An error from SQLite.
     Sqlite(Arc<Error>),
     /// A record contradicts the ledger: a bug of this tool.
@@ -22,13 +22,13 @@ pub(super) enum Fault {
     Stopped(&'static str),
 }
 
-impl From<Error> for Fault {
+impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Sqlite(Arc::new(error))
     }
 }
 
-impl Fault {
+impl Failure {
     fn sqlite(&self) -> Option<ffi::Error> {
         match self {
             Self::Sqlite(error) => error.sqlite_error().copied(),

@@ -1,0 +1,61 @@
+//! A text to a plan: the tree, its structure, its meaning.
+
+use std::path::Path;
+
+use super::{
+    check::check,
+    checked::Plan,
+    diagnostics::{Diagnostics, Report},
+    schema::schema,
+    source::{self, Node},
+    structure,
+    syntax::PlanFile,
+};
+
+/// Reads and checks a plan: JSON if `file` ends in `.json` or the text begins with `{`, otherwise TOML.
+///
+/// # Errors
+///
+/// All problems that can be found without a network.
+pub fn parse(text: &str, file: &Path) -> Result<Plan, Diagnostics> {
+    let mut report = Report::default();
+    let read = read_tree(text, file, &mut report);
+    let plan = read.and_then(|(tree, plan)| check(text, file, &tree, &plan, &mut report));
+    report.finish(text, file)?;
+    Ok(plan.expect("a plan without problems was built"))
+}
+
+/// Reads a plan's structure, without checking its meaning; the first half of [`parse`].
+///
+/// # Errors
+///
+/// All problems of keys, types and choices.
+pub fn read(text: &str, file: &Path) -> Result<PlanFile, Diagnostics> {
+    let mut report = Report::default();
+    let read = read_tree(text, file, &mut report);
+    report.finish(text, file)?;
+    Ok(read.expect("a tree without problems was read").1)
+}
+
+fn read_tree(text: &str, file: &Path, report: &mut Report) -> Option<(Node, PlanFile)> {
+    let is_json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let tree =
+        if is_json || text.trim_start().starts_with('{') { source::from_json(text) } else { source::from_toml(text) };
+    let tree = match tree {
+        Ok(tree) => tree,
+        Err(errors) => {
+            for error in errors {
+                report.syntax(error.span, error.message);
+            }
+            return None;
+        }
+    };
+    let tree = structure::check(&tree, &schema(), report)?;
+    match serde_json::from_value(tree.to_json()) {
+        Ok(plan) => Some((tree, plan)),
+        Err(error) => {
+            report.syntax(0..0, error.to_string());
+            None
+        }
+    }
+}

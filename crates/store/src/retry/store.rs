@@ -1,0 +1,272 @@
+//! [`Retrying`]: repeats what failed in passing, and settles the writes whose answer was lost.
+
+// The lint asks for an explicit decision about every method that the trait gains.
+#![deny(clippy::missing_trait_methods)]
+
+use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{
+    policy::{Pacer, RetryPolicy},
+    settle,
+};
+use crate::{
+    error::{ErrorKind, StoreError},
+    meter::Paused,
+    object::{
+        BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+        must_be_gone,
+    },
+};
+use migrate_core::{
+    capability::{Capabilities, Condition},
+    digest::Body,
+    model::{Evidence, Key, KeyRange, Timestamp, Token},
+};
+
+/// A store whose failed requests are repeated.
+#[derive(Debug)]
+pub struct Retrying {
+    inner: Arc<dyn ObjectStore>,
+    pacer: Arc<Pacer>,
+}
+
+/// The attempts of one operation.
+struct Attempts<'a> {
+    pacer: &'a Pacer,
+    made: u32,
+    /// A failed attempt may have acted.
+    unknown: bool,
+    /// Shows the next attempt as waiting until it has ended: it may take a minute to fail.
+    waiting: Option<Paused<'a>>,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(pacer: &'a Pacer) -> Self {
+        Self { pacer, made: 0, unknown: false, waiting: None }
+    }
+
+    /// Pauses before the next attempt; fails if there is none.
+    async fn failed(&mut self, error: StoreError) -> Result<()> {
+        self.made += 1;
+        self.unknown |= error.outcome_unknown();
+        match self.pacer.pause_after(self.made, &error) {
+            Some(pause) => {
+                log_failure(&error, self.made, pause);
+                self.waiting = self.pacer.waits(&error, self.made);
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            None if self.unknown => Err(error.with_unknown_outcome()),
+            None => Err(error),
+        }
+    }
+}
+
+/// Logs the error as a value, not as text, so that a log which hides keys knows the key in it.
+fn log_failure(error: &(dyn Error + 'static), attempt: u32, pause: Duration) {
+    let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    tracing::debug!(error, attempt, pause_ms, "trying again");
+}
+
+/// Repeats an attempt. A macro, because a closure that returns a borrowing future cannot yet say that the future is
+/// `Send`.
+macro_rules! repeat {
+    ($pacer:expr, $attempt:expr) => {{
+        let mut attempts = Attempts::new($pacer);
+        loop {
+            match $attempt.await {
+                Ok(done) => {
+                    attempts.pacer.succeeded();
+                    break Ok(done);
+                }
+                Err(error) => attempts.failed(error).await?,
+            }
+        }
+    }};
+}
+
+impl Retrying {
+    /// Repeats the failed requests of a store by this policy.
+    pub fn new(inner: Arc<dyn ObjectStore>, policy: RetryPolicy) -> Self {
+        Self { inner, pacer: Arc::new(Pacer::new(policy)) }
+    }
+
+    /// The result of a look after a refusal: our own success, or the refusal stands. A failed look leaves the
+    /// outcome unknown.
+    fn settled(looked: Result<Option<Token>>, refusal: StoreError) -> Result<Token> {
+        match looked {
+            Ok(Some(token)) => Ok(token),
+            Ok(None) => Err(refusal),
+            Err(error) => Err(error.with_unknown_outcome()),
+        }
+    }
+}
+
+struct RetryingListing {
+    inner: Box<dyn Listing>,
+    pacer: Arc<Pacer>,
+}
+
+#[async_trait]
+impl Listing for RetryingListing {
+    async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
+        repeat!(&self.pacer, self.inner.next())
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Retrying {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn probe(&self) -> Result<Capabilities> {
+        repeat!(&self.pacer, self.inner.probe())
+    }
+
+    fn adopt(&self, capabilities: Capabilities) {
+        self.inner.adopt(capabilities);
+    }
+
+    fn list(&self, range: KeyRange) -> Box<dyn Listing> {
+        Box::new(RetryingListing { inner: self.inner.list(range), pacer: self.pacer.clone() })
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<Head>> {
+        repeat!(&self.pacer, self.inner.head(key))
+    }
+
+    async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
+        repeat!(&self.pacer, self.inner.tags(key))
+    }
+
+    async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
+        repeat!(&self.pacer, self.inner.read(key, range, pin))
+    }
+
+    async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
+        let mut attempts = Attempts::new(&self.pacer);
+        loop {
+            let error = match self.inner.put(key, body, properties, condition).await {
+                Ok(token) => {
+                    self.pacer.succeeded();
+                    return Ok(token);
+                }
+                Err(error) => error,
+            };
+            if attempts.unknown && error.kind() == ErrorKind::Precondition {
+                // Through this layer, so that the look is repeated too.
+                return Self::settled(settle::written(self, key, body, properties).await, error);
+            }
+            attempts.failed(error).await?;
+        }
+    }
+
+    fn refuses(&self, key: &Key) -> Option<&'static str> {
+        self.inner.refuses(key)
+    }
+
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        let mut attempts = Attempts::new(&self.pacer);
+        loop {
+            match self.inner.begin_upload(key, properties, before).await {
+                Ok(upload) => {
+                    attempts.pacer.succeeded();
+                    return Ok(upload);
+                }
+                // A repeated request would begin a second upload beside one of unknown id: the caller, which keeps
+                // the record of intents, looks for that one first.
+                Err(error) if error.outcome_unknown() => return Err(error),
+                Err(error) => attempts.failed(error).await?,
+            }
+        }
+    }
+
+    async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
+        repeat!(&self.pacer, self.inner.put_part(upload, number, offset, body))
+    }
+
+    async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
+        repeat!(&self.pacer, self.inner.list_parts(upload))
+    }
+
+    async fn finish_upload(
+        &self,
+        upload: &Upload,
+        parts: &[Part],
+        evidence: &Evidence,
+        properties: &Properties,
+        condition: &Condition,
+    ) -> Result<Token> {
+        let mut attempts = Attempts::new(&self.pacer);
+        loop {
+            let error = match self.inner.finish_upload(upload, parts, evidence, properties, condition).await {
+                Ok(token) => {
+                    self.pacer.succeeded();
+                    return Ok(token);
+                }
+                Err(error) => error,
+            };
+            // Seen on a server that calls the document of a finished upload by another name. The upload may be
+            // done, and a repeated request would get the same answer.
+            let garbled = error.kind() == ErrorKind::Garbled && error.outcome_unknown();
+            let refused = matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::Precondition);
+            if garbled || attempts.unknown && refused {
+                let used_up = error.kind() == ErrorKind::NoUpload;
+                match settle::finished(self, &upload.key, evidence, properties).await {
+                    Ok(None) if garbled => {}
+                    looked => {
+                        let token = Self::settled(looked, error)?;
+                        if !used_up {
+                            // The same object may have existed before: then no attempt used up the upload.
+                            self.abort_upload(upload).await.map_err(StoreError::with_unknown_outcome)?;
+                        }
+                        return Ok(token);
+                    }
+                }
+            }
+            attempts.failed(error).await?;
+        }
+    }
+
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        repeat!(&self.pacer, self.inner.set_tags(key, tags, pin))
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> Result<()> {
+        repeat!(&self.pacer, self.inner.abort_upload(upload))
+    }
+
+    async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>> {
+        repeat!(&self.pacer, self.inner.list_uploads(key))
+    }
+
+    async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
+        let mut attempts = Attempts::new(&self.pacer);
+        loop {
+            let error = match self.inner.delete(key, condition).await {
+                Ok(()) => {
+                    self.pacer.succeeded();
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => return must_be_gone(self, "delete", key).await,
+                Err(error) => error,
+            };
+            if attempts.unknown && error.kind() == ErrorKind::Precondition {
+                // The old object is gone, as requested; the object that is there now was written after the delete.
+                return match self.head(key).await {
+                    Ok(None) => must_be_gone(self, "delete", key).await.map_err(StoreError::with_unknown_outcome),
+                    Ok(Some(_)) => Err(error),
+                    Err(failed) => Err(failed.with_unknown_outcome()),
+                };
+            }
+            attempts.failed(error).await?;
+        }
+    }
+}
