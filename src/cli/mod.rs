@@ -9,12 +9,11 @@
 //!
 //! # Who does what
 //!
-//! `entry` starts the command; `command_line` and `args` are what clap reads. A `session` is a plan that was read, with its state directory; `saved`
-//! keeps what `plan` has seen until `run` carries it out. `advise` alone decides which command is next, and
-//! `next` is how an answer says it. Each command has a file in
-//! `commands` and ends with a [`Code`] or a
-//! [`Failure`](error::Failure). `progress` listens to events and decides nothing. No other part of the
-//! workspace prints, exits or hears signals.
+//! `entry` starts the command; `command_line` and `args` are what clap reads. A `session` is a plan that was read,
+//! with its state directory; `saved` keeps what `plan` has seen until `run` carries it out. `advise` alone decides
+//! which command is next, and `next` is how an answer says it. Each command has a file in `commands` and ends with a
+//! [`Code`](error::Code) or a [`Failure`](error::Failure). `progress` listens to events and decides nothing. No other
+//! part of the workspace prints, exits or hears signals.
 
 mod advise;
 mod approve;
