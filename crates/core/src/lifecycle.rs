@@ -41,14 +41,11 @@ pub enum Transition {
         /// Records compared, over all targets.
         compared: u64,
         /// How many records were found equal, by what.
-        #[serde(default)]
         decided: Decided,
         /// What was not compared at some target, and why, for people.
-        #[serde(default)]
         blind_spots: Vec<String>,
         /// Kinds of properties that could be lost at each target, as numbers of [`Aspects`](crate::model::Aspects);
-        /// `None` from an earlier build that did not record it.
-        #[serde(default)]
+        /// `None` if that is not known.
         waived: Option<Vec<u8>>,
     },
     /// A verification found differences, or could not decide about every record.
@@ -62,7 +59,6 @@ pub enum Transition {
         unreadable: u64,
         /// Differences that neither a pass nor a repair removes: copies that another writer changed, and whose
         /// record the lead has deleted.
-        #[serde(default)]
         strays: u64,
     },
     /// The route is about to be switched. Recorded before its store gets the request.
