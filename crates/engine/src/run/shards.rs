@@ -10,7 +10,6 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use crate::run::decide::{Decider, Decision, Due, Ended};
 use crate::{
     clock::now,
     control::Control,
@@ -19,6 +18,7 @@ use crate::{
     journal::Report,
     run::{
         context::Run,
+        decide::{Decider, Decision, Due, Ended},
         leftovers::Leftovers,
         moved_on::{self, Differs},
         verification,

@@ -5,7 +5,6 @@ use std::{future::Future, sync::Arc};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::state::state_of;
 use crate::{
     asked::{InFlightMax, RunOptions, VerifyOptions, asked, refuse_unsupported},
     budget::Budget,
@@ -25,6 +24,7 @@ use crate::{
     seen,
     shutdown::{Shutdown, cancellable},
     sites::opening::DatasetStores,
+    state::state_of,
     verify::{
         again::Again,
         findings::Findings,

@@ -1,7 +1,6 @@
 //! The inputs of a verification of one dataset.
 
-use crate::sink::Sink;
-use crate::{budget::Budget, rows::Inputs, shutdown::Shutdown, verify::star::Star};
+use crate::{budget::Budget, rows::Inputs, shutdown::Shutdown, sink::Sink, verify::star::Star};
 use migrate_core::{
     model::TargetIndex,
     plan::{Dataset, Extra, Level},

@@ -6,10 +6,12 @@ use std::{
 };
 
 use super::*;
-use migrate_core::model::{Aspects, Decided, Evidence, PlanName, Sha256, Token};
 use migrate_core::{
     lifecycle::Transition,
-    model::{DatasetName, Key, KeyRange, ShardId, TargetIndex, Timestamp},
+    model::{
+        Aspects, DatasetName, Decided, Evidence, Key, KeyRange, PlanName, Sha256, ShardId, TargetIndex, Timestamp,
+        Token,
+    },
 };
 
 mod file;
