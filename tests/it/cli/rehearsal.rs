@@ -31,16 +31,12 @@ fn ended(ran: &Ran) -> Value {
     last
 }
 
-/// Every lead ends where the plan wants it; two rehearsals end in the same state, and another seed ends in
-/// another.
+/// Every lead ends where the plan wants it, and two rehearsals end in the same state.
 #[test]
 fn the_mission_ends_with_all_leads_where_the_plan_wants_them_and_a_seed_ends_alike() {
     let bench = mission();
-    let rehearse = |seed: &str| {
-        let ran = bench.expect(0, &["rehearse", MISSION, "--seed", seed, "--scale", "0.05", "--json"]);
-        ended(&ran)
-    };
-    let first = rehearse("7");
+    let rehearse = || ended(&bench.expect(0, &["rehearse", MISSION, "--seed", "7", "--scale", "0.05", "--json"]));
+    let first = rehearse();
     let leads: Vec<_> = first["datasets"].as_array().unwrap().iter().map(|row| row["lead"].as_str().unwrap()).collect();
     assert_eq!(leads, ["singapore", "singapore", "singapore", "singapore", "oregon", "mumbai", "mumbai", "saopaulo"]);
     for row in first["datasets"].as_array().unwrap() {
@@ -53,8 +49,7 @@ fn the_mission_ends_with_all_leads_where_the_plan_wants_them_and_a_seed_ends_ali
     assert_eq!(first["promises"].as_array().unwrap().len(), 2, "both live datasets have a writer");
     let live = first["datasets"].as_array().unwrap().iter().find(|row| row["name"] == "accounts").unwrap();
     assert!(live["passes"].as_u64() > Some(1), "what was written before the cutover was brought over: {live}");
-    assert_eq!(rehearse("7")["end_state"], first["end_state"]);
-    assert_ne!(rehearse("8")["end_state"], first["end_state"]);
+    assert_eq!(rehearse()["end_state"], first["end_state"]);
 }
 
 #[test]
@@ -73,7 +68,11 @@ fn a_rehearsal_can_stop_before_the_cutover_and_answers_people_too() {
 #[test]
 fn the_quickstart_and_the_template_rehearse_as_far_as_they_are_built() {
     let bench = mission();
-    bench.expect(0, &["rehearse", "plans/quickstart.toml", "--scale", "0.05"]);
+    let [first, other] = ["7", "8"].map(|seed| {
+        let ran = bench.expect(0, &["rehearse", "plans/quickstart.toml", "--scale", "0.05", "--seed", seed, "--json"]);
+        ended(&ran)["end_state"].clone()
+    });
+    assert_ne!(first, other, "another seed, other data");
     assert!(!bench.path("examples").exists(), "the real directories are not touched");
     let template = "plans/on-premises-to-aws.toml";
     let refused = bench.expect(1, &["rehearse", template, "--scale", "0.05"]);

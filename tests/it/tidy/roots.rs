@@ -5,15 +5,6 @@ use std::collections::BTreeMap;
 
 use super::{Complaint, SOURCES, Source, expect_none, fires, hold, passes};
 
-/// Roots that still hold code; their folders do not hand on yet.
-const ROOTS_WITH_CODE: [&str; 5] = [
-    "crates/engine/src/copy/mod.rs",
-    "crates/engine/src/run/mod.rs",
-    "crates/engine/src/survey/mod.rs",
-    "crates/engine/src/verify/mod.rs",
-    "src/cli/mod.rs",
-];
-
 /// Whether a file stands above others. A `lib.rs` alone in its crate is a file like any other.
 fn is_root(source: &Source) -> bool {
     let is_named_so = source.path.ends_with("/mod.rs") || source.path.ends_with("/lib.rs");
@@ -22,7 +13,7 @@ fn is_root(source: &Source) -> bool {
 
 /// A root holds no code.
 fn code_in_roots(source: &Source) -> Vec<Complaint> {
-    if !is_root(source) || ROOTS_WITH_CODE.contains(&source.path.as_str()) {
+    if !is_root(source) {
         return Vec::new();
     }
     let reason = "a root only hands on: give this a file with a name";
@@ -61,10 +52,6 @@ fn imports_of_roots(sources: &[Source]) -> Vec<Complaint> {
 #[test]
 fn roots_hold_no_code() {
     hold(code_in_roots);
-    let holds_code =
-        |path: &str| SOURCES.iter().any(|source| source.path == path && is_root(source) && !source.defines.is_empty());
-    let stale: Vec<_> = ROOTS_WITH_CODE.iter().filter(|path| !holds_code(path)).collect();
-    assert!(stale.is_empty(), "no longer exceptions: {stale:?}");
 }
 
 #[test]

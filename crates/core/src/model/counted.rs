@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 
-use crate::model::Decided;
+use super::decided::Decided;
 
 /// Counts of a verification at one follower, or of a part of it: parts add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
