@@ -130,7 +130,7 @@ impl Hand for EngineHand<'_> {
     }
 
     async fn verify(&self) -> Result<Verified, Halt> {
-        let verification = verification::before_switch(self.run, &self.dataset, &self.stores).await?;
+        let verification = verification::in_run(self.run, &self.dataset, &self.stores).await?;
         if verification.interrupted {
             return Err(Halt::Interrupted);
         }

@@ -61,22 +61,10 @@ struct Progress {
     anew: bool,
 }
 
-/// The verification of a dataset within a run, after a pass. If the process ends before it, the next run goes on with
-/// it, unless the pass of that run changes anything.
+/// The verification of a dataset within a run. Each begins anew: a record that was compared by an earlier process may
+/// have changed since, and a pass does not tell every such change (it leaves a stray alone, and moves a damaged record
+/// that the source has deleted to the deletions). Only a command that moves nothing goes on with what was seen before.
 pub(crate) fn in_run(
-    run: &Run<'_>,
-    dataset: &Dataset,
-    stores: &DatasetStores,
-) -> impl Future<Output = Result<Verification, EngineError>> + Send + 'static {
-    let meaning = meaning_of(run.plan, dataset).to_string();
-    let progress = Some(Progress { purpose: Purpose::Run, meaning, anew: false });
-    let kept = Kept { journal: run.journal.clone(), learns: Learns::Pairs, progress };
-    verify_all(verifier_of(run, dataset, stores, dataset.verify), Some(kept), run.options.limits)
-}
-
-/// The final verification of a cutover. Each begins anew: what was seen before the old lead was at rest proves
-/// nothing about it.
-pub(crate) fn before_switch(
     run: &Run<'_>,
     dataset: &Dataset,
     stores: &DatasetStores,
@@ -342,9 +330,8 @@ async fn repaired(
 ) -> Result<(Verification, u64), EngineError> {
     let level = options.level.unwrap_or(dataset.verify);
     let verifier = || verifier_of(run, dataset, stores, level);
-    let meaning = meaning_of(run.plan, dataset).to_string();
-    let progress = Some(Progress { purpose: Purpose::Repair, meaning, anew: options.anew });
-    let kept = Kept { journal: run.journal.clone(), learns: Learns::PairsAndDamage, progress };
+    // As in a run, it begins anew: what is mended must have been seen by the process that says so.
+    let kept = Kept { journal: run.journal.clone(), learns: Learns::PairsAndDamage, progress: None };
     let first = verify_all(verifier(), Some(kept), run.options.limits).await?;
     let copier: Arc<Copier> = Arc::new(run.copier(dataset, stores));
     let mut damaged = 0;
