@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::{args::RunArgs, error::Failure, session::Session, state, term};
+use super::{args::RunArgs, error::Failure, operator, session::Session, term};
 use migrate_engine::{Approver, ByFlag, Ready};
 
 /// The approver that the arguments of a run ask for.
@@ -12,7 +12,7 @@ pub(super) fn approver(session: &Session, args: &RunArgs) -> Result<Arc<dyn Appr
     let all = args.approve.iter().any(|phase| phase == "all");
     let named: Vec<_> = args.approve.iter().filter(|phase| *phase != "all").cloned().collect();
     let phases: BTreeSet<_> = session.phases(&named)?.into_iter().collect();
-    let flags = ByFlag { all, phases, by: state::me() };
+    let flags = ByFlag { all, phases, by: operator::me() };
     let asks = args.approve.is_empty() && !args.json && !session.quiet;
     if asks && term::can_ask() {
         return Ok(Arc::new(Asking));
@@ -34,7 +34,7 @@ impl Approver for Asking {
         std::thread::spawn(move || {
             let _unheard = told.send(term::asked_to_type(&question, &word));
         });
-        answer.await.unwrap_or(false).then(state::me)
+        answer.await.unwrap_or(false).then(operator::me)
     }
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{
     error::{Code, Failure},
+    operator,
     session::{self, Session},
-    state::{self, Lock},
+    state::Lock,
     term,
 };
 use migrate_core::model::Timestamp;
@@ -48,7 +49,7 @@ pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<
     let failed = |error| Failure::ledger(&error);
     let now = || Timestamp(jiff::Timestamp::now().as_millisecond());
     let id = format!("{}-{}", std::process::id(), now().0);
-    let row = RequestRow { id: id.clone(), by: state::me(), at: now(), request, answer: None };
+    let row = RequestRow { id: id.clone(), by: operator::me(), at: now(), request, answer: None };
     ledger.append(vec![Record::Requested(row)]).await.map_err(failed)?;
     loop {
         let stopped = tokio::time::timeout(LOOK_EVERY, tokio::signal::ctrl_c()).await.is_ok();

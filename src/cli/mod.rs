@@ -26,6 +26,7 @@ mod error;
 mod interrupt;
 mod log;
 mod next;
+mod operator;
 mod progress;
 mod render;
 mod running;

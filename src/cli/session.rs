@@ -8,9 +8,9 @@ use std::{
 use super::{
     args::Global,
     error::{Code, Failure, unknown_name},
-    log,
+    log, operator,
     saved::{self, SavedPlan},
-    state::{Root, StateDir, me},
+    state::{Root, StateDir},
     term,
 };
 use migrate_core::{
@@ -28,7 +28,7 @@ use migrate_ledger::Ledger;
 /// The real sites of a plan; what is claimed there is claimed by this operator.
 pub(super) fn sites() -> Sites {
     let sites = crate::connect::sites();
-    sites.claim_by(me());
+    sites.claim_by(operator::me());
     sites
 }
 

@@ -11,9 +11,9 @@ use crate::cli::{
     args::Global,
     ask::{Driver, drive_or_ask},
     error::{Code, Failure},
-    render,
+    operator, render,
     session::{self, Session},
-    state, term,
+    term,
 };
 use migrate_core::{
     model::{DatasetName, Key, Timestamp},
@@ -88,7 +88,7 @@ async fn decide(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) ->
         Driver::Ourselves(_lock) => {
             let ledger = Arc::new(session.ledger_to_write()?);
             let at = Timestamp(jiff::Timestamp::now().as_millisecond());
-            let resolution = engine::resolution(&ledger, late, &state::me(), args.reason.as_deref(), at).await;
+            let resolution = engine::resolution(&ledger, late, &operator::me(), args.reason.as_deref(), at).await;
             let written = match resolution {
                 Ok((count, records)) => ledger.append(records).await.map(|()| count).map_err(EngineError::from),
                 Err(error) => Err(error),

@@ -249,13 +249,13 @@ struct Checked {
     found: Vec<(&'static str, String)>,
     entries: u64,
     /// The first entry that lacks an element, and the element.
-    lacking: Option<(&'static str, &'static str)>,
+    without: Option<(&'static str, &'static str)>,
 }
 
 impl Checked {
     fn new(shape: Option<&'static Shape>) -> Self {
-        let (root, lacking) = (None, None);
-        Self { shape, root, open: Vec::new(), text: String::new(), found: Vec::new(), entries: 0, lacking }
+        let (root, without) = (None, None);
+        Self { shape, root, open: Vec::new(), text: String::new(), found: Vec::new(), entries: 0, without }
     }
 
     /// Reads to the end. The error says why this is not one whole document.
@@ -351,7 +351,7 @@ impl Checked {
                 let (name, needs) = shape.entries[kind];
                 let missing = needs.iter().enumerate().find(|(index, _)| seen & (1 << index) == 0);
                 if let Some((_, need)) = missing {
-                    self.lacking.get_or_insert((name, need.name()));
+                    self.without.get_or_insert((name, need.name()));
                 }
             }
             Some(Open::Root | Open::Within | Open::Other) | None => {}
@@ -379,7 +379,7 @@ impl Checked {
         if let Some(need) = missing {
             return Err(format!("<{}> has no <{}>", shape.root, need.name()));
         }
-        if let Some((entry, need)) = self.lacking {
+        if let Some((entry, need)) = self.without {
             return Err(format!("a <{entry}> has no <{need}>"));
         }
         let Some(page) = &shape.page else { return Ok(()) };

@@ -1,19 +1,18 @@
-//! The interface of the engine for the steps of a cutover, and the reasons why a cutover halts.
+//! The interface of the engine for the steps of a cutover.
 
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
 
 use crate::{
-    cutover::moves::Move,
+    cutover::{halt::Halt, moves::Move},
     driver::Driver,
-    error::EngineError,
-    route::{RouteError, RouteStore},
+    route::RouteStore,
     verify::witness::Verified,
 };
 use migrate_core::{
     lifecycle::{LATE_KEYS_MAX, State, Transition},
-    model::{DatasetName, Key, Timestamp},
+    model::{Key, Timestamp},
 };
 
 /// The engine, as the steps of one dataset's cutover use it.
@@ -107,33 +106,4 @@ pub struct Cut<'a> {
     pub route: &'a RouteStore,
     /// The engine, for this dataset.
     pub hand: &'a dyn Hand,
-}
-
-/// Why a cutover halted.
-#[derive(Debug, thiserror::Error)]
-pub enum Halt {
-    /// A step refused; another try would fail alike.
-    #[error("{0}")]
-    Refused(String),
-    /// The old lead was written to, so the comparison is outdated.
-    #[error("the data moved on: {0}")]
-    MovedOn(String),
-    /// Another dataset of the phase halted.
-    #[error("it moves together with {0}, which did not come through")]
-    WithOthers(DatasetName),
-    /// It is unknown whether the route was switched; the next run finds out first.
-    #[error("whether the route {0} was switched is not known yet: run again to find out")]
-    Unsettled(String),
-    /// The run is to stop.
-    #[error("the run was stopped")]
-    Interrupted,
-    /// A request, a task or the ledger failed.
-    #[error(transparent)]
-    Failed(#[from] EngineError),
-}
-
-impl From<RouteError> for Halt {
-    fn from(error: RouteError) -> Self {
-        Self::Failed(error.into())
-    }
 }

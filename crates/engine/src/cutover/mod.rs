@@ -38,6 +38,7 @@
 //! This module knows routes and the order of steps. Steps use the engine (to verify, to wait,
 //! to write the ledger) through a [`Hand`]. `run/cutovers.rs` begins a cutover, and takes over the state at its end.
 
+pub(crate) mod halt;
 pub(crate) mod hand;
 pub(crate) mod moves;
 pub(crate) mod steps;
@@ -46,7 +47,8 @@ pub(crate) mod together;
 
 pub use super::route::number_in_series;
 pub use super::route::{self, RouteDocument, RouteError, RouteStore};
-pub use hand::{Changes, Cut, Halt, Hand, Written};
+pub use halt::Halt;
+pub use hand::{Changes, Cut, Hand, Written};
 pub use moves::{Move, NOTHING_COMPARED};
 pub use steps::{Step, steps, steps_after_switch};
 pub use together::{CheckedStep, dry_run, together};

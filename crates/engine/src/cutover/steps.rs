@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use crate::{
     cutover::{
-        hand::{Changes, Cut, Halt},
+        halt::Halt,
+        hand::{Changes, Cut},
         moves::{Move, NOTHING_COMPARED},
         switch,
     },

@@ -9,7 +9,7 @@
 //! store then refuses the late request, because the version that it names is gone.
 
 use crate::{
-    cutover::hand::{Cut, Halt},
+    cutover::{halt::Halt, hand::Cut},
     driver::Driver,
     route::{RouteDocument, Shown, Swapped, differs},
     verify::witness::SwitchProof,

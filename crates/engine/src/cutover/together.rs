@@ -7,7 +7,8 @@ use futures::future::{Either, join_all, select};
 use migrate_core::model::DatasetName;
 
 use crate::cutover::{
-    hand::{Cut, Halt},
+    halt::Halt,
+    hand::Cut,
     moves::Move,
     steps::{Carried, Step, steps, steps_after_switch},
 };

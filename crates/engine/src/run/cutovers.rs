@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::{
     asked::RunOutcome,
     cutover::{
-        hand::{Cut, Halt},
+        halt::Halt,
+        hand::Cut,
         moves::{Move, NOTHING_COMPARED},
         switch,
         together::together,

@@ -10,7 +10,8 @@ use crate::{
     asked::refuse_unsupported,
     clock::now,
     cutover::{
-        hand::{Changes, Cut, Halt, Hand, Written},
+        halt::Halt,
+        hand::{Changes, Cut, Hand, Written},
         moves::Move,
         together::{self, CheckedStep},
     },

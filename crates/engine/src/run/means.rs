@@ -11,7 +11,8 @@ use rand::{RngCore as _, SeedableRng as _};
 use crate::{
     clock::now,
     cutover::{
-        hand::{Changes, Halt, Hand, Written},
+        halt::Halt,
+        hand::{Changes, Hand, Written},
         moves::Move,
     },
     driver::Driver,

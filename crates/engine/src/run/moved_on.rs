@@ -20,7 +20,10 @@ use futures::{StreamExt as _, stream};
 use crate::{
     budget::ShardSlots,
     control::Control,
-    cutover::hand::{Changes, Halt, Written},
+    cutover::{
+        halt::Halt,
+        hand::{Changes, Written},
+    },
     error::EngineError,
     journal::Journal,
     rows::{Inputs, Row},

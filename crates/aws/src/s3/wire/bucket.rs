@@ -149,7 +149,7 @@ async fn collect(operation: Operation<'_>, mut body: Stream, length: Option<u64>
         operation.error(ErrorKind::Unavailable, "the body broke off, or fails its checksum").because(error)
     };
     let Some(first) = body.next().await.map_err(broke)? else {
-        return whole(operation, Bytes::new(), length);
+        return of_right_length(operation, Bytes::new(), length);
     };
     if length == Some(first.len() as u64) {
         // The usual small object arrives in one piece. The stream must still be driven to its end, which compares
@@ -168,10 +168,10 @@ async fn collect(operation: Operation<'_>, mut body: Stream, length: Option<u64>
             return Err(operation.error(ErrorKind::Corrupt, "the body runs past its length"));
         }
     }
-    whole(operation, bytes.freeze(), length)
+    of_right_length(operation, bytes.freeze(), length)
 }
 
-fn whole(operation: Operation<'_>, bytes: Bytes, length: Option<u64>) -> Result<Bytes> {
+fn of_right_length(operation: Operation<'_>, bytes: Bytes, length: Option<u64>) -> Result<Bytes> {
     match length {
         Some(length) if length != bytes.len() as u64 => {
             let detail = format!("the body ends after {} of {length} bytes", bytes.len());
