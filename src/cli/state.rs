@@ -174,6 +174,17 @@ impl StateDir {
         self.path.join(VERIFICATION)
     }
 
+    /// Removes that file; the caller has the right to it.
+    pub(super) fn forget_verification(&self) -> io::Result<()> {
+        for suffix in ["", "-wal", "-shm"] {
+            match fs::remove_file(self.path.join(format!("{VERIFICATION}{suffix}"))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the right to that file, or says why not.
     pub(super) fn lock_verification(&self) -> Result<VerificationLock, String> {
         let path = self.path.join("verification.lock");

@@ -1,33 +1,33 @@
 //! Merge-join of ordered listings, and what follows from a joined row.
 //!
-//! [`Join`] takes the listing of the source, one listing per target and the ledger's pairs, page by page, and
-//! returns one [`Joined`] row per key, ascending. It says which input it needs next, holds at most a page of each,
+//! [`Join`] takes the listing of every place and the ledger's holdings, page by page, and returns one [`Joined`] row
+//! per key, ascending. It does not know which place leads. It says which input it needs next, holds at most a page of each,
 //! and trusts none: every item must lie in the range and ascend strictly, or the join ends with an error. An input
 //! out of order would otherwise show present records as vanished, and a vanished record is deleted.
 //!
-//! [`decide`] turns a row into a [`Change`] per target. `–` is absent; with a pair, `=` shows the paired version
-//! and `≠` another one:
+//! [`decide`] turns what a lead and a follower show into a [`Change`]. `–` is absent; with a pair, `=` shows the paired
+//! version and `≠` another one. A lead that has shown another version since shows `≠`, whatever it shows:
 //!
-//! | pair | source | target | change | why |
+//! | pair | lead | follower | change | why |
 //! |---|---|---|---|---|
-//! | no  | – | – | [`Absent`](Change::Absent)   | only another target has the key |
+//! | no  | – | – | [`Absent`](Change::Absent)   | only another follower has the key |
 //! | no  | + | – | [`Create`](Change::Create)   | |
 //! | no  | – | + | [`Extra`](Change::Extra)     | not ours: the plan says what happens |
 //! | no  | + | + | [`Look`](Change::Look)       | perhaps equal: another tool or a crashed process wrote it |
 //! | yes | – | – | [`Gone`](Change::Gone)       | only the pair is left to forget |
-//! | yes | – | = | [`Delete`](Change::Delete)   | the source deleted it; the target still shows the paired version |
-//! | yes | – | ≠ | [`Stray`](Change::Stray)     | another writer wrote it at the target: not ours to delete |
-//! | yes | = | – | [`Create`](Change::Create)   | lost at the target |
+//! | yes | – | = | [`Delete`](Change::Delete)   | the lead deleted it; the follower still shows the paired version |
+//! | yes | – | ≠ | [`Stray`](Change::Stray)     | another writer wrote it at the follower: not ours to delete |
+//! | yes | = | – | [`Create`](Change::Create)   | lost at the follower |
 //! | yes | = | = | [`Same`](Change::Same)       | |
 //! | yes | = | = | [`Review`](Change::Review)   | something was waived when it was paired that must be there now |
-//! | yes | = | ≠ | [`Replace`](Change::Replace) | the source leads |
+//! | yes | = | ≠ | [`Replace`](Change::Replace) | the lead leads |
 //! | yes | ≠ | – | [`Create`](Change::Create)   | |
 //! | yes | ≠ | = | [`Replace`](Change::Replace) | |
 //! | yes | ≠ | ≠ | [`Look`](Change::Look)       | as without a pair: the new version may be there already |
 
 use std::{fmt, vec};
 
-use crate::model::{Key, KeyRange, TargetIndex, Token};
+use crate::model::{Key, KeyRange, PlaceIndex, Token};
 
 /// An item that a listing shows under a key.
 pub trait Keyed {
@@ -35,29 +35,27 @@ pub trait Keyed {
     fn key(&self) -> &Key;
 }
 
-/// A ledger's pair; one per key and target.
-pub trait KeyedPair: Keyed {
-    /// Index of the target in the dataset, from 0.
-    fn target(&self) -> TargetIndex;
+/// What the ledger knows of one place; one per key and place.
+pub trait KeyedHolding: Keyed {
+    /// The place.
+    fn place(&self) -> PlaceIndex;
 }
 
 /// An input of a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// The listing of the source.
-    Source,
-    /// The listing of a target.
-    Target(TargetIndex),
-    /// The ledger's pairs, ascending by key, then target.
-    Pairs,
+    /// The listing of a place.
+    Place(PlaceIndex),
+    /// The ledger's holdings, ascending by key, then place.
+    Holdings,
 }
 
 impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Input::Source => f.write_str("the source's listing"),
-            Input::Target(target) => write!(f, "the listing of target {}", target.0),
-            Input::Pairs => f.write_str("the ledger's pairs"),
+            Input::Place(PlaceIndex::SOURCE) => f.write_str("the source's listing"),
+            Input::Place(place) => write!(f, "the listing of target {}", place.0),
+            Input::Holdings => f.write_str("the ledger's pairs"),
         }
     }
 }
@@ -83,13 +81,13 @@ pub enum JoinError {
         /// The record's key, relative to the dataset's prefix.
         key: Key,
     },
-    /// A pair names a target that the dataset does not have.
-    #[error("the ledger pairs {key} at target {}, which the dataset does not have", target.0)]
-    NoTarget {
+    /// A holding names a place that the dataset does not have.
+    #[error("the ledger pairs {key} at target {}, which the dataset does not have", place.0)]
+    NoPlace {
         /// The record's key, relative to the dataset's prefix.
         key: Key,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
+        /// The place.
+        place: PlaceIndex,
     },
 }
 
@@ -98,7 +96,7 @@ impl JoinError {
     pub fn keys(&self) -> Vec<&Key> {
         match self {
             Self::Order { key, before, .. } => vec![key, before],
-            Self::Range { key, .. } | Self::NoTarget { key, .. } => vec![key],
+            Self::Range { key, .. } | Self::NoPlace { key, .. } => vec![key],
         }
     }
 }
@@ -119,12 +117,10 @@ pub enum Pull<E, P> {
 pub struct Joined<E, P> {
     /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// The source's item, if it has one.
-    pub source: Option<E>,
-    /// Each target's item, by target index.
-    pub targets: Vec<Option<E>>,
-    /// The ledger's pair with each target, by target index.
-    pub pairs: Vec<Option<P>>,
+    /// Each place's item, by place; `None` too for a place that was not listed.
+    pub shown: Vec<Option<E>>,
+    /// What the ledger knows of each place, by place.
+    pub held: Vec<Option<P>>,
 }
 
 /// A page of one input, and the input's position.
@@ -188,56 +184,49 @@ impl<T: Keyed> Feed<T> {
     }
 }
 
-/// The join of a source, its targets and the ledger's pairs, over one range.
+/// The join of the listings of a dataset's places and of the ledger's holdings, over one range.
 ///
-/// `E` is the item of a listing, `P` the ledger's pair. After an error the join must be dropped.
+/// `E` is the item of a listing, `P` the ledger's holding. After an error the join must be dropped.
 #[derive(Debug)]
 pub struct Join<E, P> {
     range: KeyRange,
-    source: Feed<E>,
-    targets: Vec<Feed<E>>,
-    pairs: Feed<P>,
+    listings: Vec<Feed<E>>,
+    holdings: Feed<P>,
 }
 
-impl<E: Keyed, P: KeyedPair> Join<E, P> {
-    /// A join over `range` for a dataset of `targets` targets, at most 65,536.
-    pub fn new(range: KeyRange, targets: usize) -> Self {
-        let targets = (0..targets).map(|_| Feed::new()).collect();
-        Self { range, source: Feed::new(), targets, pairs: Feed::new() }
+impl<E: Keyed, P: KeyedHolding> Join<E, P> {
+    /// A join over `range` for a dataset of `places` places, at most 65,536.
+    pub fn new(range: KeyRange, places: usize) -> Self {
+        let listings = (0..places).map(|_| Feed::new()).collect();
+        Self { range, listings, holdings: Feed::new() }
     }
 
-    /// Feeds the next page of the source's or a target's listing. An empty page changes nothing.
+    /// Feeds the next page of a place's listing. An empty page changes nothing.
     ///
     /// # Panics
     ///
     /// Panics unless [`next`](Self::next) said that it needs this input.
-    pub fn feed(&mut self, input: Input, page: Vec<E>) -> Result<(), JoinError> {
-        let feed = match input {
-            Input::Source => &mut self.source,
-            Input::Target(target) => &mut self.targets[target.get()],
-            Input::Pairs => panic!("pairs are fed by feed_pairs"),
-        };
-        feed.feed(input, &self.range, page, |_, _| false)
+    pub fn feed(&mut self, place: PlaceIndex, page: Vec<E>) -> Result<(), JoinError> {
+        self.listings[place.get()].feed(Input::Place(place), &self.range, page, |_, _| false)
     }
 
-    /// Feeds the next page of the ledger's pairs; the targets of one key must come in one page.
+    /// Feeds the next page of the ledger's holdings; the places of one key must come in one page.
     ///
     /// # Panics
     ///
     /// Panics unless [`next`](Self::next) said that it needs this input.
-    pub fn feed_pairs(&mut self, page: Vec<P>) -> Result<(), JoinError> {
-        if let Some(pair) = page.iter().find(|pair| pair.target().get() >= self.targets.len()) {
-            return Err(JoinError::NoTarget { key: pair.key().clone(), target: pair.target() });
+    pub fn feed_holdings(&mut self, page: Vec<P>) -> Result<(), JoinError> {
+        if let Some(held) = page.iter().find(|held| held.place().get() >= self.listings.len()) {
+            return Err(JoinError::NoPlace { key: held.key().clone(), place: held.place() });
         }
-        self.pairs.feed(Input::Pairs, &self.range, page, |before, pair| before.target() < pair.target())
+        self.holdings.feed(Input::Holdings, &self.range, page, |before, held| before.place() < held.place())
     }
 
     /// Says that an input has no more pages.
     pub fn end(&mut self, input: Input) {
         match input {
-            Input::Source => self.source.ended = true,
-            Input::Target(target) => self.targets[target.get()].ended = true,
-            Input::Pairs => self.pairs.ended = true,
+            Input::Place(place) => self.listings[place.get()].ended = true,
+            Input::Holdings => self.holdings.ended = true,
         }
     }
 
@@ -247,39 +236,34 @@ impl<E: Keyed, P: KeyedPair> Join<E, P> {
         if let Some(input) = self.starving() {
             return Pull::Need(input);
         }
-        let heads = self.targets.iter().map(Feed::head).chain([self.source.head(), self.pairs.head()]);
+        let heads = self.listings.iter().map(Feed::head).chain([self.holdings.head()]);
         let Some(key) = heads.flatten().min().cloned() else { return Pull::End };
 
-        let source = self.source.take_at(&key);
-        let targets: Vec<_> = self.targets.iter_mut().map(|target| target.take_at(&key)).collect();
-        let mut pairs: Vec<_> = targets.iter().map(|_| None).collect();
-        while let Some(pair) = self.pairs.take_at(&key) {
-            let place = pair.target().get();
-            pairs[place] = Some(pair);
+        let shown: Vec<_> = self.listings.iter_mut().map(|listing| listing.take_at(&key)).collect();
+        let mut held: Vec<_> = shown.iter().map(|_| None).collect();
+        while let Some(holding) = self.holdings.take_at(&key) {
+            let place = holding.place().get();
+            held[place] = Some(holding);
         }
-        Pull::Row(Joined { key, source, targets, pairs })
+        Pull::Row(Joined { key, shown, held })
     }
 
     fn starving(&self) -> Option<Input> {
-        if self.source.starves() {
-            return Some(Input::Source);
+        if self.holdings.starves() {
+            return Some(Input::Holdings);
         }
-        if self.pairs.starves() {
-            return Some(Input::Pairs);
-        }
-        let target = self.targets.iter().position(Feed::starves)?;
-        u16::try_from(target).ok().map(|target| Input::Target(TargetIndex(target)))
+        self.listings.iter().position(Feed::starves).map(|place| Input::Place(PlaceIndex::at(place)))
     }
 }
 
-/// The action that a target needs for one key; the table is at the top of this module.
+/// The action that a follower needs for one key; the table is at the top of this module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Neither side has it and it was never paired: nothing to do.
+    /// Neither has it and it was never paired: nothing to do.
     Absent,
-    /// Only the source has it: write it, if it is still absent.
+    /// Only the lead has it: write it, if it is still absent.
     Create,
-    /// The target holds another version: write it, if the target still shows the same version.
+    /// The follower holds another version: write it, if the follower still shows the same version.
     Replace,
     /// Both show the paired version.
     Same,
@@ -288,49 +272,52 @@ pub enum Change {
     Review,
     /// Both have it and the ledger cannot tell: compare stored checksums, else replace.
     Look,
-    /// The source deleted it and the target still shows the paired version: delete it there.
+    /// The lead deleted it and the follower still shows the paired version: delete it there.
     Delete,
-    /// The source deleted it, but the target shows a version that is not ours: never deleted, whatever the plan
+    /// The lead deleted it, but the follower shows a version that is not ours: never deleted, whatever the plan
     /// says about extra records.
     Stray,
-    /// Only the target has it and it was never paired: the plan decides.
+    /// Only the follower has it and it was never paired: the plan decides.
     Extra,
-    /// Both sides lost it: forget the pair.
+    /// Both lost it: forget the pair.
     Gone,
 }
 
 /// The versions that the ledger has paired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paired<'a> {
-    /// Version of the source at the pairing.
-    pub source: &'a Token,
-    /// Version of the target at the pairing.
-    pub target: &'a Token,
-    /// Whether everything that must be at the target now was copied, or found there, when they were paired.
+    /// Version of the lead at the pairing; `None` if the lead has shown another one since.
+    pub lead: Option<&'a Token>,
+    /// Version of the follower at the pairing.
+    pub follower: &'a Token,
+    /// Whether everything that must be at the follower now was copied, or found there, when they were paired.
     pub whole: bool,
 }
 
-/// Decides what `target` needs, from what both sides show and what the ledger has paired.
-pub fn decide(source: Option<&Token>, target: Option<&Token>, pair: Option<Paired<'_>>) -> Change {
-    let Some(Paired { source: paired_source, target: paired_target, whole }) = pair else {
-        return match (source, target) {
+/// Decides what a follower needs, from what both show and what the ledger has paired.
+pub fn decide(lead: Option<&Token>, follower: Option<&Token>, pair: Option<Paired<'_>>) -> Change {
+    let Some(Paired { lead: paired_lead, follower: paired_follower, whole }) = pair else {
+        return match (lead, follower) {
             (None, None) => Change::Absent,
             (Some(_), None) => Change::Create,
             (None, Some(_)) => Change::Extra,
             (Some(_), Some(_)) => Change::Look,
         };
     };
-    match (source, target) {
+    match (lead, follower) {
         (None, None) => Change::Gone,
-        (None, Some(shown)) if paired_target.agrees_with(shown) => Change::Delete,
+        (None, Some(shown)) if paired_follower.agrees_with(shown) => Change::Delete,
         (None, Some(_)) => Change::Stray,
         (Some(_), None) => Change::Create,
-        (Some(source), Some(target)) => match (paired_source.agrees_with(source), paired_target.agrees_with(target)) {
-            (true, true) if whole => Change::Same,
-            (true, true) => Change::Review,
-            (false, false) => Change::Look,
-            _ => Change::Replace,
-        },
+        (Some(lead), Some(follower)) => {
+            let at_lead = paired_lead.is_some_and(|paired| paired.agrees_with(lead));
+            match (at_lead, paired_follower.agrees_with(follower)) {
+                (true, true) if whole => Change::Same,
+                (true, true) => Change::Review,
+                (false, false) => Change::Look,
+                _ => Change::Replace,
+            }
+        }
     }
 }
 
@@ -344,8 +331,8 @@ mod tests {
 
     /// An item of a listing: a key and a number to tell items apart.
     type Item = (Key, u8);
-    /// A pair with its target.
-    type Row = (Key, TargetIndex, u8);
+    /// A holding.
+    type Row = (Key, PlaceIndex, u8);
 
     impl Keyed for Item {
         fn key(&self) -> &Key {
@@ -359,8 +346,8 @@ mod tests {
         }
     }
 
-    impl KeyedPair for Row {
-        fn target(&self) -> TargetIndex {
+    impl KeyedHolding for Row {
+        fn place(&self) -> PlaceIndex {
             self.1
         }
     }
@@ -369,7 +356,7 @@ mod tests {
         keys.iter().map(|key| (Key::from(*key), 0)).collect()
     }
 
-    const TARGETS: usize = 3;
+    const PLACES: usize = 3;
 
     fn any_listing() -> impl Strategy<Value = BTreeMap<String, u8>> {
         proptest::collection::btree_map("[a-d/\0]{0,3}", any::<u8>(), 0..30)
@@ -377,19 +364,17 @@ mod tests {
 
     /// Feeds whole listings in pages of random sizes and collects the rows.
     fn run(
-        source: &BTreeMap<String, u8>,
-        targets: &[BTreeMap<String, u8>],
-        pairs: &BTreeMap<(String, u16), u8>,
+        places: &[BTreeMap<String, u8>],
+        holdings: &BTreeMap<(String, u16), u8>,
         sizes: &[usize],
     ) -> Vec<Joined<Item, Row>> {
         let item = |(key, value): (&String, &u8)| (Key::from(key.as_str()), *value);
-        let mut listings: Vec<Vec<Item>> =
-            std::iter::once(source).chain(targets).map(|map| map.iter().map(item).collect()).collect();
-        let mut rows: Vec<Row> = pairs
+        let mut listings: Vec<Vec<Item>> = places.iter().map(|map| map.iter().map(item).collect()).collect();
+        let mut rows: Vec<Row> = holdings
             .iter()
-            .map(|((key, target), value)| (Key::from(key.as_str()), TargetIndex(*target), *value))
+            .map(|((key, place), value)| (Key::from(key.as_str()), PlaceIndex(*place), *value))
             .collect();
-        let mut join = Join::new(KeyRange::all(), targets.len());
+        let mut join = Join::new(KeyRange::all(), places.len());
         let mut sizes = sizes.iter().copied().cycle();
         let mut joined = Vec::new();
         loop {
@@ -397,24 +382,21 @@ mod tests {
             match join.next() {
                 Pull::End => return joined,
                 Pull::Row(row) => joined.push(row),
-                Pull::Need(Input::Pairs) if rows.is_empty() => join.end(Input::Pairs),
-                Pull::Need(Input::Pairs) => {
+                Pull::Need(Input::Holdings) if rows.is_empty() => join.end(Input::Holdings),
+                Pull::Need(Input::Holdings) => {
                     let mut cut = size.min(rows.len());
                     while cut > 0 && cut < rows.len() && rows[cut].0 == rows[cut - 1].0 {
                         cut += 1;
                     }
-                    join.feed_pairs(rows.drain(..cut).collect()).unwrap();
+                    join.feed_holdings(rows.drain(..cut).collect()).unwrap();
                 }
-                Pull::Need(input) => {
-                    let listing = match input {
-                        Input::Target(target) => &mut listings[target.get() + 1],
-                        _ => &mut listings[0],
-                    };
+                Pull::Need(Input::Place(place)) => {
+                    let listing = &mut listings[place.get()];
                     if listing.is_empty() {
-                        join.end(input);
+                        join.end(Input::Place(place));
                     } else {
                         let page = listing.drain(..size.min(listing.len())).collect();
-                        join.feed(input, page).unwrap();
+                        join.feed(place, page).unwrap();
                     }
                 }
             }
@@ -425,22 +407,19 @@ mod tests {
         /// A join of pages of any size is the union of the maps.
         #[test]
         fn a_join_is_the_union(
-            source in any_listing(),
-            targets in proptest::collection::vec(any_listing(), TARGETS),
-            pairs in proptest::collection::btree_map(("[a-d/\0]{0,3}", 0_u16..3), any::<u8>(), 0..40),
+            places in proptest::collection::vec(any_listing(), PLACES),
+            holdings in proptest::collection::btree_map(("[a-d/\0]{0,3}", 0_u16..3), any::<u8>(), 0..40),
             sizes in proptest::collection::vec(0_usize..7, 1..9).prop_filter("some page holds something", |sizes| sizes.iter().any(|n| *n > 0)),
         ) {
             // Keys of all inputs, as a reference without pages.
-            let mut keys: BTreeSet<&String> = source.keys().collect();
-            keys.extend(targets.iter().flat_map(BTreeMap::keys));
-            keys.extend(pairs.keys().map(|(key, _)| key));
+            let mut keys: BTreeSet<&String> = places.iter().flat_map(BTreeMap::keys).collect();
+            keys.extend(holdings.keys().map(|(key, _)| key));
             let expected: Vec<Joined<Item, Row>> = keys.into_iter().map(|text| {
                 let key = Key::from(text.as_str());
                 Joined {
-                    source: source.get(text).map(|value| (key.clone(), *value)),
-                    targets: targets.iter().map(|map| map.get(text).map(|value| (key.clone(), *value))).collect(),
-                    pairs: (0..3).map(|target| {
-                        pairs.get(&(text.clone(), target)).map(|value| (key.clone(), TargetIndex(target), *value))
+                    shown: places.iter().map(|map| map.get(text).map(|value| (key.clone(), *value))).collect(),
+                    held: (0..3).map(|place| {
+                        holdings.get(&(text.clone(), place)).map(|value| (key.clone(), PlaceIndex(place), *value))
                     }).collect(),
                     key,
                 }
@@ -448,23 +427,22 @@ mod tests {
             // An odd number of sizes, so that the cycle meets every input.
             let mut sizes = sizes;
             sizes.push(1);
-            prop_assert_eq!(run(&source, &targets, &pairs, &sizes), expected);
+            prop_assert_eq!(run(&places, &holdings, &sizes), expected);
         }
     }
 
     #[test]
     fn an_input_that_does_not_ascend_is_refused() {
-        let target = Input::Target(TargetIndex(0));
-        for (input, pages) in [
-            (Input::Source, vec![vec!["b", "a"]]),
-            (target, vec![vec!["a", "a"]]),
-            (target, vec![vec!["a", "b"], vec!["b"]]),
-        ] {
-            let mut join = Join::<Item, Row>::new(KeyRange::all(), 1);
+        let (source, target) = (PlaceIndex(0), PlaceIndex(1));
+        for (place, pages) in
+            [(source, vec![vec!["b", "a"]]), (target, vec![vec!["a", "a"]]), (target, vec![vec!["a", "b"], vec!["b"]])]
+        {
+            let mut join = Join::<Item, Row>::new(KeyRange::all(), 2);
+            let input = Input::Place(place);
             let mut refused = None;
             for page in pages {
-                refused = join.feed(input, items(&page)).err();
-                for other in [Input::Source, target, Input::Pairs] {
+                refused = join.feed(place, items(&page)).err();
+                for other in [Input::Place(source), Input::Place(target), Input::Holdings] {
                     if other != input {
                         join.end(other);
                     }
@@ -481,41 +459,42 @@ mod tests {
         let range = KeyRange { after: Some("b".into()), until: Some("d".into()) };
         for stray in ["b", "e"] {
             let mut join = Join::<Item, Row>::new(range.clone(), 1);
-            let error = join.feed(Input::Source, items(&[stray])).unwrap_err();
-            assert_eq!(error, JoinError::Range { input: Input::Source, key: stray.into() });
+            let error = join.feed(PlaceIndex(0), items(&[stray])).unwrap_err();
+            assert_eq!(error, JoinError::Range { input: Input::Place(PlaceIndex(0)), key: stray.into() });
         }
     }
 
     #[test]
-    fn pairs_must_ascend_by_key_and_target_and_know_their_target() {
-        let row = |key: &str, target: u16| (Key::from(key), TargetIndex(target), 0);
+    fn holdings_must_ascend_by_key_and_place_and_know_their_place() {
+        let row = |key: &str, place: u16| (Key::from(key), PlaceIndex(place), 0);
         let mut join = Join::<Item, Row>::new(KeyRange::all(), 2);
-        assert!(matches!(join.feed_pairs(vec![row("a", 1), row("a", 0)]), Err(JoinError::Order { .. })));
-        assert!(matches!(join.feed_pairs(vec![row("a", 0), row("a", 0)]), Err(JoinError::Order { .. })));
-        assert!(matches!(join.feed_pairs(vec![row("a", 2)]), Err(JoinError::NoTarget { .. })));
-        assert_eq!(join.feed_pairs(vec![row("a", 0), row("a", 1), row("b", 0)]), Ok(()));
+        assert!(matches!(join.feed_holdings(vec![row("a", 1), row("a", 0)]), Err(JoinError::Order { .. })));
+        assert!(matches!(join.feed_holdings(vec![row("a", 0), row("a", 0)]), Err(JoinError::Order { .. })));
+        assert!(matches!(join.feed_holdings(vec![row("a", 2)]), Err(JoinError::NoPlace { .. })));
+        assert_eq!(join.feed_holdings(vec![row("a", 0), row("a", 1), row("b", 0)]), Ok(()));
     }
 
     #[test]
     fn a_join_waits_for_every_input() {
-        let mut join = Join::<Item, Row>::new(KeyRange::all(), 1);
-        join.feed(Input::Source, items(&["a"])).unwrap();
-        assert_eq!(join.next(), Pull::Need(Input::Pairs));
-        join.end(Input::Pairs);
-        assert_eq!(join.next(), Pull::Need(Input::Target(TargetIndex(0))), "the target may still hold a");
-        join.end(Input::Target(TargetIndex(0)));
+        let (source, target) = (PlaceIndex(0), PlaceIndex(1));
+        let mut join = Join::<Item, Row>::new(KeyRange::all(), 2);
+        assert_eq!(join.next(), Pull::Need(Input::Holdings));
+        join.end(Input::Holdings);
+        join.feed(source, items(&["a"])).unwrap();
+        assert_eq!(join.next(), Pull::Need(Input::Place(target)), "the target may still hold a");
+        join.end(Input::Place(target));
         assert!(matches!(join.next(), Pull::Row(_)));
-        assert_eq!(join.next(), Pull::Need(Input::Source));
-        join.end(Input::Source);
+        assert_eq!(join.next(), Pull::Need(Input::Place(source)));
+        join.end(Input::Place(source));
         assert_eq!(join.next(), Pull::End);
     }
 
     #[test]
     #[should_panic(expected = "fed before its last page was used up")]
     fn a_second_page_is_not_held() {
-        let mut join = Join::<Item, Row>::new(KeyRange::all(), 0);
-        join.feed(Input::Source, items(&["a"])).unwrap();
-        let _never = join.feed(Input::Source, items(&["b"]));
+        let mut join = Join::<Item, Row>::new(KeyRange::all(), 1);
+        join.feed(PlaceIndex(0), items(&["a"])).unwrap();
+        let _never = join.feed(PlaceIndex(0), items(&["b"]));
     }
 
     fn token(tag: &str, modified_s: Option<i64>) -> Token {
@@ -527,8 +506,9 @@ mod tests {
     fn the_table_holds() {
         let (s, t) = (token("s", Some(1)), token("t", Some(2)));
         let (s2, t2) = (token("s2", Some(3)), token("t2", Some(4)));
-        let pair = Some(Paired { source: &s, target: &t, whole: true });
-        let partial = Some(Paired { source: &s, target: &t, whole: false });
+        let pair = Some(Paired { lead: Some(&s), follower: &t, whole: true });
+        let stale = Some(Paired { lead: None, follower: &t, whole: true });
+        let partial = Some(Paired { lead: Some(&s), follower: &t, whole: false });
         for (pair, source, target, change) in [
             (None, None, None, Change::Absent),
             (None, Some(&s), None, Change::Create),
@@ -546,6 +526,12 @@ mod tests {
             (pair, Some(&s2), None, Change::Create),
             (pair, Some(&s2), Some(&t), Change::Replace),
             (pair, Some(&s2), Some(&t2), Change::Look),
+            (stale, None, None, Change::Gone),
+            (stale, None, Some(&t), Change::Delete),
+            (stale, None, Some(&t2), Change::Stray),
+            (stale, Some(&s), None, Change::Create),
+            (stale, Some(&s), Some(&t), Change::Replace),
+            (stale, Some(&s), Some(&t2), Change::Look),
         ] {
             assert_eq!(decide(source, target, pair), change, "{pair:?} {source:?} {target:?}");
         }
@@ -555,7 +541,7 @@ mod tests {
     fn a_time_that_was_never_learned_agrees_with_any_and_a_learned_one_holds() {
         let (source, target) = (token("s", Some(1)), token("t", Some(2)));
         let written = token("t", None);
-        let paired = |target| Some(Paired { source: &source, target, whole: true });
+        let paired = |follower| Some(Paired { lead: Some(&source), follower, whole: true });
         assert_eq!(decide(Some(&source), Some(&target), paired(&written)), Change::Same);
         let later = token("t", Some(9));
         assert_eq!(decide(Some(&source), Some(&later), paired(&target)), Change::Replace);

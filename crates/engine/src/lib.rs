@@ -54,6 +54,7 @@ mod shutdown;
 mod sink;
 pub mod sites;
 pub mod standing;
+mod star;
 mod state;
 pub mod survey;
 mod verify;

@@ -1,22 +1,22 @@
-//! The inputs of a merge-join: listings of both sides and pairs of the ledger, fetched ahead.
+//! The inputs of a merge-join: listings of a dataset's places and holdings of the ledger, fetched ahead.
 
 use std::sync::Arc;
 
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::{error::EngineError, sites::opening::DatasetStores};
+use crate::{error::EngineError, sites::opening::DatasetStores, star::Star};
 use migrate_core::{
     diff::{Input, Join, Pull},
-    model::{Aspects, DatasetName, KeyRange, TargetIndex},
+    model::{Aspects, DatasetName, KeyRange, PlaceIndex},
     plan::{Dataset, select::Select},
 };
-use migrate_ledger::{Ledger, PairRow};
+use migrate_ledger::{HeldRow, Ledger};
 use migrate_store::{Entry, ObjectStore};
 
 /// Pages that may queue per input; each holds about 1,000 entries.
 const PAGES_AHEAD: usize = 2;
-/// Pairs per page.
-const PAIRS_PAGE: usize = 1000;
+/// Holdings per page.
+const HELD_PAGE: usize = 1000;
 
 /// The page with which a listing tells its end. An input that ends without an empty page was cut off,
 /// and records that it did not show may exist.
@@ -24,16 +24,16 @@ const END: Vec<Entry> = Vec::new();
 
 type Pages<T> = mpsc::Receiver<Result<Vec<T>, EngineError>>;
 
-/// One row of the join: a key with its entry on each side and its pairs in the ledger.
-pub(crate) type Row = migrate_core::diff::Joined<Entry, PairRow>;
+/// One row of the join: a key with the entry of each listed place, and what the ledger knows of each follower.
+pub(crate) type Row = migrate_core::diff::Joined<Entry, HeldRow>;
 
 /// A merge-join over a range of a dataset, whose tasks fetch its inputs ahead.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    join: Join<Entry, PairRow>,
-    source: Pages<Entry>,
-    targets: Vec<Pages<Entry>>,
-    pairs: Option<Pages<PairRow>>,
+    join: Join<Entry, HeldRow>,
+    /// By place; `None` for a place that is not listed.
+    listings: Vec<Option<Pages<Entry>>>,
+    holdings: Option<Pages<HeldRow>>,
     /// The tasks, which end when the set is dropped.
     _tasks: JoinSet<()>,
 }
@@ -42,70 +42,76 @@ pub(crate) struct Rows {
 #[derive(Debug, Clone)]
 pub(crate) struct Inputs {
     pub(crate) dataset: DatasetName,
-    pub(crate) source: Arc<dyn ObjectStore>,
-    pub(crate) targets: Vec<Arc<dyn ObjectStore>>,
-    /// The waived properties, per target.
+    /// The store of each place.
+    pub(crate) stores: Vec<Arc<dyn ObjectStore>>,
+    pub(crate) star: Star,
+    /// The properties that the plan waives at each place; none at its source.
     pub(crate) waived: Arc<[Aspects]>,
     pub(crate) select: Arc<Select>,
-    /// The ledger with the pairs; a verification can do without.
+    /// The ledger with the holdings; a verification can do without.
     pub(crate) ledger: Option<Arc<Ledger>>,
-    /// The only target whose pairs are read; `None` for all targets.
-    only: Option<TargetIndex>,
+    /// Whether the followers are listed.
+    lists_followers: bool,
 }
 
 impl Inputs {
-    /// All inputs of a dataset.
+    /// All inputs of a dataset whose source leads.
     pub(crate) fn new(dataset: &Dataset, stores: &DatasetStores, ledger: Option<&Arc<Ledger>>) -> Self {
+        let waived = dataset.targets.iter().map(|target| dataset.waived_at(target));
         Self {
             dataset: dataset.name.clone(),
-            source: Arc::clone(&stores.source),
-            targets: stores.targets.clone(),
-            waived: dataset.targets.iter().map(|target| dataset.waived_at(target)).collect(),
+            stores: std::iter::once(&stores.source).chain(&stores.targets).cloned().collect(),
+            star: Star::new(PlaceIndex::SOURCE, 1 + stores.targets.len()),
+            waived: std::iter::once(Aspects::NONE).chain(waived).collect(),
             select: Arc::new(dataset.select.clone()),
             ledger: ledger.cloned(),
-            only: None,
+            lists_followers: true,
         }
     }
 
-    /// The waived properties, per target.
-    pub(crate) fn waived(&self) -> Arc<[Aspects]> {
-        Arc::clone(&self.waived)
-    }
-
-    /// The same inputs with one target, the only one of each row: the others are not listed, so it does not
-    /// matter whether they answer.
-    pub(crate) fn with_only(mut self, target: TargetIndex) -> Self {
-        self.targets = vec![self.targets.swap_remove(target.get())];
-        self.only = Some(target);
+    /// The same inputs with another lead.
+    pub(crate) fn led_by(mut self, lead: PlaceIndex) -> Self {
+        self.star = Star::new(lead, self.stores.len());
         self
     }
 
-    /// The source and the pairs of one target, which is not listed itself.
-    pub(crate) fn against_pairs_of(mut self, target: TargetIndex) -> Self {
-        self.targets.clear();
-        self.only = Some(target);
+    /// The same inputs with one follower: the others are not listed, so it does not matter whether they answer.
+    pub(crate) fn with_only(mut self, follower: PlaceIndex) -> Self {
+        self.star.followers = Arc::from([follower]);
         self
+    }
+
+    /// The lead and what one follower holds, which is not listed itself.
+    pub(crate) fn against_holdings_of(self, follower: PlaceIndex) -> Self {
+        Self { lists_followers: false, ..self.with_only(follower) }
+    }
+
+    /// The lead's store.
+    pub(crate) fn lead(&self) -> &Arc<dyn ObjectStore> {
+        &self.stores[self.star.lead.get()]
     }
 
     /// Begins to list a range.
     pub(crate) fn rows(&self, range: &KeyRange) -> Rows {
         let mut tasks = JoinSet::new();
-        let source = self.listing(&self.source, range, &mut tasks);
-        let targets: Vec<_> = self.targets.iter().map(|target| self.listing(target, range, &mut tasks)).collect();
-        let pairs = self.ledger.clone().map(|ledger| {
+        let mut join = Join::new(range.clone(), self.stores.len());
+        let is_listed = |place| place == self.star.lead || self.lists_followers && self.star.followers.contains(&place);
+        let mut listings = Vec::new();
+        for (place, store) in (0..).map(PlaceIndex::at).zip(&self.stores) {
+            listings.push(is_listed(place).then(|| self.listing(store, range, &mut tasks)));
+            if !is_listed(place) {
+                join.end(Input::Place(place));
+            }
+        }
+        let holdings = self.ledger.clone().map(|ledger| {
             let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
-            tasks.spawn(read_pairs(ledger, self.dataset.clone(), range.clone(), self.only, sender));
+            tasks.spawn(read_holdings(ledger, self.dataset.clone(), self.star.lead, range.clone(), sender));
             receiver
         });
-        let columns = if self.only.is_some() { 1 } else { targets.len() };
-        let mut join = Join::new(range.clone(), columns);
-        if targets.len() < columns {
-            join.end(Input::Target(TargetIndex(0)));
+        if holdings.is_none() {
+            join.end(Input::Holdings);
         }
-        if pairs.is_none() {
-            join.end(Input::Pairs);
-        }
-        Rows { join, source, targets, pairs, _tasks: tasks }
+        Rows { join, listings, holdings, _tasks: tasks }
     }
 
     fn listing(&self, store: &Arc<dyn ObjectStore>, range: &KeyRange, tasks: &mut JoinSet<()>) -> Pages<Entry> {
@@ -135,26 +141,16 @@ impl Inputs {
     }
 }
 
-async fn read_pairs(
+async fn read_holdings(
     ledger: Arc<Ledger>,
     dataset: DatasetName,
+    lead: PlaceIndex,
     mut range: KeyRange,
-    only: Option<TargetIndex>,
-    sender: mpsc::Sender<Result<Vec<PairRow>, EngineError>>,
+    sender: mpsc::Sender<Result<Vec<HeldRow>, EngineError>>,
 ) {
     loop {
-        let mut page = ledger.pairs(&dataset, &range, PAIRS_PAGE).await.map_err(EngineError::from);
+        let page = ledger.held(&dataset, lead, &range, HELD_PAGE).await.map_err(EngineError::from);
         let last = page.as_ref().ok().and_then(|page| page.last()).map(|row| row.key.clone());
-        if let (Ok(page), Some(only)) = (&mut page, only) {
-            page.retain(|row| row.target == only);
-            for row in page.iter_mut() {
-                row.target = TargetIndex(0);
-            }
-            if page.is_empty() && last.is_some() {
-                range.after = last;
-                continue;
-            }
-        }
         // An empty page tells the end, so it is sent like any other.
         if sender.send(page).await.is_err() || last.is_none() {
             return;
@@ -170,28 +166,29 @@ impl Rows {
             match self.join.next() {
                 Pull::Row(row) => return Ok(Some(row)),
                 Pull::End => return Ok(None),
-                Pull::Need(Input::Pairs) => {
-                    let pages = self.pairs.as_mut().expect("pairs are ended where there are none");
-                    let page = pages.recv().await.ok_or(EngineError::ListingLost)??;
+                Pull::Need(Input::Holdings) => {
+                    let page = next_page(self.holdings.as_mut()).await?;
                     if page.is_empty() {
-                        self.join.end(Input::Pairs);
+                        self.join.end(Input::Holdings);
                     } else {
-                        self.join.feed_pairs(page)?;
+                        self.join.feed_holdings(page)?;
                     }
                 }
-                Pull::Need(input) => {
-                    let pages = match input {
-                        Input::Target(target) => &mut self.targets[target.get()],
-                        _ => &mut self.source,
-                    };
-                    let page = pages.recv().await.ok_or(EngineError::ListingLost)??;
+                Pull::Need(Input::Place(place)) => {
+                    let page = next_page(self.listings[place.get()].as_mut()).await?;
                     if page.is_empty() {
-                        self.join.end(input);
+                        self.join.end(Input::Place(place));
                     } else {
-                        self.join.feed(input, page)?;
+                        self.join.feed(place, page)?;
                     }
                 }
             }
         }
     }
+}
+
+/// The next page of an input; what is not fetched was ended before the first row.
+async fn next_page<T>(pages: Option<&mut Pages<T>>) -> Result<Vec<T>, EngineError> {
+    let page = pages.expect("an input that is not fetched has ended").recv().await;
+    page.ok_or(EngineError::ListingLost)?
 }

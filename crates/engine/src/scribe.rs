@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::{journal::Report, shutdown::Shutdown};
 use migrate_core::{
-    model::{DatasetName, Key, KeyRange, ShardId, TargetIndex},
+    model::{DatasetName, Key, KeyRange, PlaceIndex, ShardId},
     shard::{self, Cursor, Tally},
 };
 use migrate_ledger::{Fact, Ledger, LedgerError, Open, Record};
@@ -28,12 +28,12 @@ pub(crate) struct Board(Arc<Mutex<BTreeMap<DatasetName, PassProgress>>>);
 #[derive(Debug, Default)]
 pub(crate) struct PassProgress {
     /// What this pass has done, per target.
-    pub(crate) tallies: BTreeMap<TargetIndex, Tally>,
+    pub(crate) tallies: BTreeMap<PlaceIndex, Tally>,
     /// Each shard's range, and its cursor at each target.
-    shards: BTreeMap<ShardId, (KeyRange, BTreeMap<TargetIndex, Cursor>)>,
+    shards: BTreeMap<ShardId, (KeyRange, BTreeMap<PlaceIndex, Cursor>)>,
     /// Records that failed or were deferred since this run began or resumed the pass, per target.
-    pub(crate) failed: BTreeMap<TargetIndex, u64>,
-    pub(crate) deferred: BTreeMap<TargetIndex, u64>,
+    pub(crate) failed: BTreeMap<PlaceIndex, u64>,
+    pub(crate) deferred: BTreeMap<PlaceIndex, u64>,
     targets: usize,
 }
 
@@ -51,9 +51,9 @@ impl Board {
     pub(crate) fn enter(&self, dataset: &DatasetName, targets: usize, shards: &[migrate_ledger::ShardRow]) {
         let mut standing = PassProgress { targets, ..PassProgress::default() };
         for row in shards {
-            let cursors = row.targets.iter().map(|(target, cursor, _)| (*target, cursor.clone())).collect();
+            let cursors = row.places.iter().map(|(target, cursor, _)| (*target, cursor.clone())).collect();
             standing.shards.insert(row.id, (row.range.clone(), cursors));
-            for (target, _, tally) in &row.targets {
+            for (target, _, tally) in &row.places {
                 *standing.tallies.entry(*target).or_default() += *tally;
             }
         }
@@ -64,7 +64,7 @@ impl Board {
         let mut board = self.lock();
         for record in records {
             match record {
-                Record::CursorMoved { shard, target, cursor, done } => {
+                Record::CursorMoved { shard, place: target, cursor, done } => {
                     let standing = board.values_mut().find(|standing| standing.shards.contains_key(shard));
                     if let Some(standing) = standing {
                         *standing.tallies.entry(*target).or_default() += *done;
@@ -78,7 +78,7 @@ impl Board {
                         standing.split(*shard, at, *new);
                     }
                 }
-                Record::At { dataset, target, fact, .. } => {
+                Record::At { dataset, place: target, fact, .. } => {
                     let Some(standing) = board.get_mut(dataset) else { continue };
                     let counted = match fact {
                         Fact::Failed { .. } => &mut standing.failed,
@@ -111,10 +111,10 @@ impl PassProgress {
         }
         let done = self.shards.values().map(|(range, cursors)| {
             let of = |place| {
-                let target = TargetIndex::at(place);
+                let target = PlaceIndex::at(place);
                 cursors.get(&target).map_or(0.0, |cursor| shard::progress(range, cursor))
             };
-            (0..self.targets).map(of).fold(1.0, f64::min)
+            (1..=self.targets).map(of).fold(1.0, f64::min)
         });
         #[expect(clippy::cast_precision_loss, reason = "shards are few")]
         let count = self.shards.len() as f64;

@@ -17,11 +17,11 @@ use super::{
 use crate::{
     fact::Fact,
     record::Record,
-    rows::{Counts, Open, Pair, Unclaimed, UploadIntent, WrittenPart},
+    rows::{Counts, Open, Unclaimed, UploadIntent, WrittenPart},
 };
 use migrate_core::{
     lifecycle::{State, Transition},
-    model::{DatasetName, Key, KeyRange, ShardId, TargetIndex, Timestamp},
+    model::{DatasetName, Key, KeyRange, PlaceIndex, ShardId, Timestamp},
     shard::{self, Cursor, Tally},
 };
 
@@ -29,7 +29,7 @@ use migrate_core::{
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     datasets: HashMap<DatasetName, i64>,
-    counts: HashMap<(i64, TargetIndex), Remembered>,
+    counts: HashMap<(i64, PlaceIndex), Remembered>,
     /// Datasets that this batch has changed in a way that makes an earlier verification worthless.
     pub(super) changed: BTreeSet<i64>,
 }
@@ -49,12 +49,12 @@ impl Memory {
     }
 }
 
-/// The place of a record, in the tables' terms.
+/// A record at a place, in the tables' terms.
 #[derive(Debug, Clone, Copy)]
-struct Place<'a> {
-    dataset: i64,
-    target: TargetIndex,
-    key: &'a Key,
+pub(super) struct RecordAt<'a> {
+    pub(super) dataset: i64,
+    pub(super) place: PlaceIndex,
+    pub(super) key: &'a Key,
 }
 
 /// Writes batches within a transaction of the connection.
@@ -64,14 +64,20 @@ pub(super) struct Apply<'a> {
     pub(super) memory: &'a mut Memory,
 }
 
-fn illegal<T>(detail: impl Into<String>) -> Result<T, Failure> {
+pub(super) fn illegal<T>(detail: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Illegal(detail.into()))
 }
 
 impl Apply<'_> {
     /// Writes a batch, and the counts that it changed. After an error the caller rolls back.
     pub(super) fn batch(&mut self, batch: &[Record]) -> Result<(), Failure> {
-        batch.iter().try_for_each(|record| self.record(record))?;
+        // What one record became at several places is written at once.
+        for together in batch.chunk_by(Record::pairs_the_same) {
+            match together {
+                [one] if one.pairing().is_none() => self.record(one)?,
+                _ => self.pairings(together)?,
+            }
+        }
         self.keep_changes()?;
         self.keep_counts()
     }
@@ -82,13 +88,13 @@ impl Apply<'_> {
             Record::Happened { dataset, event, at } => self.happen(dataset, event, *at),
             Record::ShardsPlanned { dataset, shards } => self.plan_shards(dataset, shards),
             Record::ShardSplit { shard, at, new } => self.split(*shard, at, *new),
-            Record::CursorMoved { shard, target, cursor, done } => self.move_cursor(*shard, *target, cursor, done),
-            Record::At { dataset, target, key, fact } => {
-                let at = Place { dataset: self.known(dataset)?, target: *target, key };
+            Record::CursorMoved { shard, place, cursor, done } => self.move_cursor(*shard, *place, cursor, done),
+            Record::At { dataset, place, key, fact } => {
+                let at = RecordAt { dataset: self.known(dataset)?, place: *place, key };
                 self.fact(at, fact)
             }
             Record::Probed { location, capabilities, at } => self.probe(location, capabilities, *at),
-            Record::PlaceSeen { path, identity, at } => self.see_place(path, identity, *at),
+            Record::DirectorySeen { path, identity, at } => self.see_directory(path, identity, *at),
             Record::Approved(approval) => self.approve(approval),
             Record::ApprovalWithdrawn { phase } => self.withdraw_approval(phase),
             Record::Requested(row) => self.request(row),
@@ -105,14 +111,9 @@ impl Apply<'_> {
         }
     }
 
-    fn fact(&mut self, at: Place<'_>, fact: &Fact) -> Result<(), Failure> {
+    fn fact(&mut self, at: RecordAt<'_>, fact: &Fact) -> Result<(), Failure> {
         match fact {
-            Fact::Paired(pair) => {
-                self.memory.changed.insert(at.dataset);
-                self.pair(at, pair)?;
-                self.settle(at)
-            }
-            Fact::Learned(pair) => self.pair(at, pair),
+            Fact::Paired { .. } | Fact::Learned { .. } => illegal("a pairing is written with its record's others"),
             Fact::Unpaired => {
                 self.memory.changed.insert(at.dataset);
                 self.unpair(at)
@@ -137,9 +138,9 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn see_place(&self, path: &str, identity: &str, at: Timestamp) -> Result<(), Failure> {
+    fn see_directory(&self, path: &str, identity: &str, at: Timestamp) -> Result<(), Failure> {
         self.run(
-            "INSERT OR REPLACE INTO place (path, identity, at_ms) VALUES (?1, ?2, ?3)",
+            "INSERT OR REPLACE INTO directory (path, identity, at_ms) VALUES (?1, ?2, ?3)",
             params![path, identity, at.0],
         )?;
         Ok(())
@@ -229,7 +230,7 @@ impl Apply<'_> {
         }
     }
 
-    /// If a target's cursor is past `at`, the lower part is done and the new shard takes over the cursor. The tally
+    /// If a place's cursor is past `at`, the lower part is done and the new shard takes over the cursor. The tally
     /// stays with the shard that earned it.
     fn split(&mut self, id: ShardId, at: &Key, new: ShardId) -> Result<(), Failure> {
         let (dataset, range) = self.shard(id)?;
@@ -238,41 +239,41 @@ impl Apply<'_> {
         };
         self.run("UPDATE shard SET until_key = ?2 WHERE id = ?1", params![number(id.0)?, blob(at)])?;
         self.insert_shard(dataset, new, &upper)?;
-        for (target, cursor, done) in super::query::cursors(self.connection, id)? {
+        for (place, cursor, done) in super::query::cursors(self.connection, id)? {
             if cursor > Cursor::At(at.clone()) {
-                self.put_cursor(new, target, &cursor, &Tally::default())?;
-                self.put_cursor(id, target, &Cursor::End, &done)?;
+                self.put_cursor(new, place, &cursor, &Tally::default())?;
+                self.put_cursor(id, place, &Cursor::End, &done)?;
             }
         }
         Ok(())
     }
 
-    fn move_cursor(&mut self, id: ShardId, target: TargetIndex, cursor: &Cursor, done: &Tally) -> Result<(), Failure> {
+    fn move_cursor(&mut self, id: ShardId, place: PlaceIndex, cursor: &Cursor, done: &Tally) -> Result<(), Failure> {
         let (_, range) = self.shard(id)?;
         if let Cursor::At(key) = cursor
             && !range.contains(key)
         {
             return illegal(format!("shard {} does not hold {key}, where its cursor is to stand", id.0));
         }
-        let found = super::query::cursors(self.connection, id)?.into_iter().find(|(found, ..)| *found == target);
+        let found = super::query::cursors(self.connection, id)?.into_iter().find(|(found, ..)| *found == place);
         let (before, mut tally) = found.map_or((Cursor::Start, Tally::default()), |(_, at, tally)| (at, tally));
         if *cursor < before {
             return illegal(format!("the cursor of shard {} cannot go back from {before:?} to {cursor:?}", id.0));
         }
         tally += *done;
-        self.put_cursor(id, target, cursor, &tally)
+        self.put_cursor(id, place, cursor, &tally)
     }
 
-    fn put_cursor(&self, id: ShardId, target: TargetIndex, cursor: &Cursor, tally: &Tally) -> Result<(), Failure> {
-        let (place, key) = code::cursor(cursor);
+    fn put_cursor(&self, id: ShardId, place: PlaceIndex, cursor: &Cursor, tally: &Tally) -> Result<(), Failure> {
+        let (stands, key) = code::cursor(cursor);
         let [records, bytes, same, copied, copied_bytes, deleted, extra, repeated, repeated_bytes] =
             code::tally(tally)?;
         self.run(
             "INSERT OR REPLACE INTO cursor VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 number(id.0)?,
-                target.0,
-                place,
+                place.0,
+                stands,
                 key,
                 records,
                 bytes,
@@ -288,97 +289,21 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn pair(&mut self, at: Place<'_>, pair: &Pair) -> Result<(), Failure> {
-        let size = number(pair.source.size)?;
-        if pair.source.size != pair.target.size {
-            let (source, target) = (pair.source.size, pair.target.size);
-            return illegal(format!("{} cannot pair {source} bytes with {target} bytes", at.key));
-        }
-        if let Some(evidence) = &pair.evidence {
-            let total = evidence.parts.iter().try_fold(0_u64, |total, (part, _)| total.checked_add(*part));
-            if total != Some(pair.source.size) {
-                return illegal(format!("the parts of {} do not add up to its {size} bytes", at.key));
-            }
-        }
-        let coded = pair.evidence.as_ref().map(code::evidence);
-        let (source, target) = (Tag(&pair.source.tag), Tag(&pair.target.tag));
-        let values = params![
-            at.dataset,
-            blob(at.key),
-            at.target.0,
-            size,
-            source,
-            pair.source.modified_s,
-            target,
-            pair.target.modified_s,
-            coded,
-            pair.waived.bits()
-        ];
-        // A first copy, by far the most common, is one statement.
-        let added = self
-            .run("INSERT INTO pair VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING", values)?;
-        let (mut replaced, mut same_versions) = (None, false);
-        if added == 0 {
-            let mut old = self.connection.prepare_cached(
-                "SELECT size, size = ?4 AND source_tag = ?5 AND ifnull(source_s = ?6, source_s IS NULL) AND \
-                 target_tag = ?7 AND ifnull(target_s = ?8, target_s IS NULL) FROM pair \
-                 WHERE dataset = ?1 AND key = ?2 AND target = ?3",
-            )?;
-            let (source_s, target_s) = (pair.source.modified_s, pair.target.modified_s);
-            let place = params![
-                at.dataset,
-                blob(at.key),
-                at.target.0,
-                size,
-                Tag(&pair.source.tag),
-                source_s,
-                Tag(&pair.target.tag),
-                target_s
-            ];
-            let (old_size, is_same) = old.query_row(place, |row| Ok((row.get::<_, u64>(0)?, row.get(1)?)))?;
-            (replaced, same_versions) = (Some(old_size), is_same);
-            self.run("REPLACE INTO pair VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", values)?;
-        }
-        // A time that was learned is no other version.
-        if !same_versions {
-            self.memory.changed.insert(at.dataset);
-        }
-        self.count(at, |counts| {
-            counts.paired += u64::from(replaced.is_none());
-            counts.paired_bytes = counts.paired_bytes - replaced.unwrap_or(0) + pair.source.size;
-        })
-    }
-
-    fn unpair(&mut self, at: Place<'_>) -> Result<(), Failure> {
-        let size: Option<u64> = self
-            .connection
-            .prepare_cached("DELETE FROM pair WHERE dataset = ?1 AND key = ?2 AND target = ?3 RETURNING size")?
-            .query_row(params![at.dataset, blob(at.key), at.target.0], |row| row.get(0))
-            .optional()?;
-        if let Some(size) = size {
-            self.count(at, |counts| {
-                counts.paired -= 1;
-                counts.paired_bytes -= size;
-            })?;
-        }
-        self.settle(at)
-    }
-
     /// A damaged record stays damaged until it is written or deleted: a deferral or a failed repair must not make
     /// the ledger forget it.
     fn wait(
         &mut self,
-        at: Place<'_>,
+        at: RecordAt<'_>,
         kind: Open,
         reason: Option<&str>,
         since: Option<Timestamp>,
     ) -> Result<(), Failure> {
         if matches!(kind, Open::Deferred | Open::Failed) && self.remembered(at)?.counts.damaged > 0 {
             let damaged = self.run(
-                "UPDATE waiting SET reason = ?5, at_ms = ?6 WHERE dataset = ?1 AND target = ?2 AND kind = ?3 AND key = ?4",
+                "UPDATE waiting SET reason = ?5, at_ms = ?6 WHERE dataset = ?1 AND place = ?2 AND kind = ?3 AND key = ?4",
                 params![
                     at.dataset,
-                    at.target.0,
+                    at.place.0,
                     Open::Damaged as u8,
                     blob(at.key),
                     reason,
@@ -391,22 +316,22 @@ impl Apply<'_> {
         }
         self.settle(at)?;
         self.run(
-            "INSERT INTO waiting (dataset, target, kind, key, reason, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![at.dataset, at.target.0, kind as u8, blob(at.key), reason, since.map(|since| since.0)],
+            "INSERT INTO waiting (dataset, place, kind, key, reason, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![at.dataset, at.place.0, kind as u8, blob(at.key), reason, since.map(|since| since.0)],
         )?;
         self.count(at, |counts| *counts.waiting_mut(kind) += 1)
     }
 
-    /// Clears whatever the record waits for. If no record waits at the target, as usual, this runs no statement.
-    fn settle(&mut self, at: Place<'_>) -> Result<(), Failure> {
+    /// Clears whatever the record waits for. If no record waits at the place, as usual, this runs no statement.
+    pub(super) fn settle(&mut self, at: RecordAt<'_>) -> Result<(), Failure> {
         let waiting = self.remembered(at)?.counts;
         for kind in Open::ALL {
             if waiting.waiting(kind) == 0 {
                 continue;
             }
             let cleared = self.run(
-                "DELETE FROM waiting WHERE dataset = ?1 AND target = ?2 AND kind = ?3 AND key = ?4",
-                params![at.dataset, at.target.0, kind as u8, blob(at.key)],
+                "DELETE FROM waiting WHERE dataset = ?1 AND place = ?2 AND kind = ?3 AND key = ?4",
+                params![at.dataset, at.place.0, kind as u8, blob(at.key)],
             )?;
             if cleared > 0 {
                 self.count(at, |counts| *counts.waiting_mut(kind) -= 1)?;
@@ -415,14 +340,14 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn intend(&mut self, at: Place<'_>, upload: &UploadIntent) -> Result<(), Failure> {
+    fn intend(&mut self, at: RecordAt<'_>, upload: &UploadIntent) -> Result<(), Failure> {
         self.end_upload(at)?;
         let source = &upload.source;
         self.run(
             "INSERT INTO upload VALUES (?1, ?2, ?3, NULL, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 at.dataset,
-                at.target.0,
+                at.place.0,
                 blob(at.key),
                 number(source.size)?,
                 Tag(&source.tag),
@@ -436,29 +361,29 @@ impl Apply<'_> {
     }
 
     /// The upload's id, if the store has named it; refused if no upload was intended.
-    fn upload_id(&self, at: Place<'_>) -> Result<Option<String>, Failure> {
+    fn upload_id(&self, at: RecordAt<'_>) -> Result<Option<String>, Failure> {
         let mut statement =
-            self.connection.prepare_cached("SELECT id FROM upload WHERE dataset = ?1 AND target = ?2 AND key = ?3")?;
-        let found = statement.query_row(params![at.dataset, at.target.0, blob(at.key)], |row| row.get(0));
+            self.connection.prepare_cached("SELECT id FROM upload WHERE dataset = ?1 AND place = ?2 AND key = ?3")?;
+        let found = statement.query_row(params![at.dataset, at.place.0, blob(at.key)], |row| row.get(0));
         match found.optional()? {
             Some(id) => Ok(id),
             None => illegal(format!("no upload of {} was intended", at.key)),
         }
     }
 
-    fn begin_upload(&mut self, at: Place<'_>, id: &str) -> Result<(), Failure> {
+    fn begin_upload(&mut self, at: RecordAt<'_>, id: &str) -> Result<(), Failure> {
         match self.upload_id(at)? {
             Some(known) if known != id => illegal(format!("the upload of {} has begun under another id", at.key)),
             _ => self
                 .run(
-                    "UPDATE upload SET id = ?4 WHERE dataset = ?1 AND target = ?2 AND key = ?3",
-                    params![at.dataset, at.target.0, blob(at.key), id],
+                    "UPDATE upload SET id = ?4 WHERE dataset = ?1 AND place = ?2 AND key = ?3",
+                    params![at.dataset, at.place.0, blob(at.key), id],
                 )
                 .map(|_| ()),
         }
     }
 
-    fn part(&mut self, at: Place<'_>, part: &WrittenPart) -> Result<(), Failure> {
+    fn part(&mut self, at: RecordAt<'_>, part: &WrittenPart) -> Result<(), Failure> {
         if self.upload_id(at)?.is_none() {
             return illegal(format!("the upload of {} has no id yet, so it can have no part", at.key));
         }
@@ -466,7 +391,7 @@ impl Apply<'_> {
             "INSERT OR REPLACE INTO part VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 at.dataset,
-                at.target.0,
+                at.place.0,
                 blob(at.key),
                 part.number,
                 number(part.size)?,
@@ -478,43 +403,43 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn end_upload(&mut self, at: Place<'_>) -> Result<(), Failure> {
+    fn end_upload(&mut self, at: RecordAt<'_>) -> Result<(), Failure> {
         for sql in [
-            "DELETE FROM part WHERE dataset = ?1 AND target = ?2 AND key = ?3",
-            "DELETE FROM upload WHERE dataset = ?1 AND target = ?2 AND key = ?3",
+            "DELETE FROM part WHERE dataset = ?1 AND place = ?2 AND key = ?3",
+            "DELETE FROM upload WHERE dataset = ?1 AND place = ?2 AND key = ?3",
         ] {
-            self.run(sql, params![at.dataset, at.target.0, blob(at.key)])?;
+            self.run(sql, params![at.dataset, at.place.0, blob(at.key)])?;
         }
         Ok(())
     }
 
-    fn keep_unclaimed(&self, at: Place<'_>, upload: &Unclaimed) -> Result<(), Failure> {
+    fn keep_unclaimed(&self, at: RecordAt<'_>, upload: &Unclaimed) -> Result<(), Failure> {
         let (before, ids) = (code::texts(upload.before.as_deref()), code::texts(Some(&upload.ids)));
         self.run(
-            "INSERT OR REPLACE INTO unclaimed (dataset, target, key, at_ms, before, ids) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![at.dataset, at.target.0, blob(at.key), upload.at.0, before, ids],
+            "INSERT OR REPLACE INTO unclaimed (dataset, place, key, at_ms, before, ids) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![at.dataset, at.place.0, blob(at.key), upload.at.0, before, ids],
         )?;
         Ok(())
     }
 
-    fn forget_unclaimed(&self, at: Place<'_>, asked: Timestamp) -> Result<(), Failure> {
+    fn forget_unclaimed(&self, at: RecordAt<'_>, asked: Timestamp) -> Result<(), Failure> {
         self.run(
-            "DELETE FROM unclaimed WHERE dataset = ?1 AND target = ?2 AND key = ?3 AND at_ms = ?4",
-            params![at.dataset, at.target.0, blob(at.key), asked.0],
+            "DELETE FROM unclaimed WHERE dataset = ?1 AND place = ?2 AND key = ?3 AND at_ms = ?4",
+            params![at.dataset, at.place.0, blob(at.key), asked.0],
         )?;
         Ok(())
     }
 
-    fn remembered(&mut self, at: Place<'_>) -> Result<&mut Remembered, Failure> {
-        let slot = (at.dataset, at.target);
+    fn remembered(&mut self, at: RecordAt<'_>) -> Result<&mut Remembered, Failure> {
+        let slot = (at.dataset, at.place);
         if !self.memory.counts.contains_key(&slot) {
-            let counts = super::query::counts(self.connection, at.dataset, at.target)?;
+            let counts = super::query::counts(self.connection, at.dataset, at.place)?;
             self.memory.counts.insert(slot, Remembered { counts, changed: false });
         }
         Ok(self.memory.counts.get_mut(&slot).expect("it was put there"))
     }
 
-    fn count(&mut self, at: Place<'_>, change: impl FnOnce(&mut Counts)) -> Result<(), Failure> {
+    pub(super) fn count(&mut self, at: RecordAt<'_>, change: impl FnOnce(&mut Counts)) -> Result<(), Failure> {
         let remembered = self.remembered(at)?;
         change(&mut remembered.counts);
         remembered.changed = true;
@@ -524,11 +449,11 @@ impl Apply<'_> {
     fn keep_counts(&mut self) -> Result<(), Failure> {
         let mut statement =
             self.connection.prepare_cached("INSERT OR REPLACE INTO count VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
-        for ((dataset, target), remembered) in self.memory.counts.iter_mut().filter(|(_, kept)| kept.changed) {
+        for ((dataset, place), remembered) in self.memory.counts.iter_mut().filter(|(_, kept)| kept.changed) {
             let Counts { paired, paired_bytes, deferred, failed, doomed, damaged } = remembered.counts;
             statement.execute(params![
                 dataset,
-                target.0,
+                place.0,
                 number(paired)?,
                 number(paired_bytes)?,
                 number(deferred)?,

@@ -14,9 +14,8 @@ use rusqlite::{
 };
 
 use super::failure::Failure;
-use crate::rows::Pair;
 use migrate_core::{
-    model::{Aspects, Evidence, Key, Sha256, Token},
+    model::{Evidence, Key, Sha256},
     shard::{Cursor, Tally},
 };
 
@@ -71,7 +70,8 @@ impl FromSql for TagColumn {
 /// Stands after the digest of a tag in quotation marks.
 const QUOTED: u8 = 0;
 
-fn pack(tag: &str) -> Option<Vec<u8>> {
+/// A tag as packed bytes; `None` if only its text will do.
+pub(super) fn pack(tag: &str) -> Option<Vec<u8>> {
     let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
     let inner = quoted.unwrap_or(tag);
     let (digest, parts) = match inner.split_once('-') {
@@ -96,7 +96,8 @@ fn pack(tag: &str) -> Option<Vec<u8>> {
     Some(packed)
 }
 
-fn unpack(packed: &[u8]) -> Option<Box<str>> {
+/// The tag that was packed; `None` if none was.
+pub(super) fn unpack(packed: &[u8]) -> Option<Box<str>> {
     let (digest, parts) = packed.split_at_checked(16)?;
     let (quoted, parts) = match parts.strip_prefix(&[QUOTED]) {
         Some(parts) => (true, parts),
@@ -119,12 +120,7 @@ pub(super) fn evidence(evidence: &Evidence) -> Vec<u8> {
     coded.extend(evidence.crc64nvme.to_be_bytes());
     for (size, sha256) in &evidence.parts {
         coded.extend(sha256.0);
-        let mut rest = *size;
-        while rest >= 0x80 {
-            coded.push(rest.to_le_bytes()[0] | 0x80);
-            rest >>= 7;
-        }
-        coded.push(rest.to_le_bytes()[0]);
+        put_number(&mut coded, *size);
     }
     coded
 }
@@ -134,19 +130,34 @@ pub(super) fn read_evidence(coded: &[u8]) -> Option<Evidence> {
     let (crc, mut rest) = coded.split_first_chunk::<8>()?;
     let mut parts = Vec::with_capacity(rest.len() / 33);
     while !rest.is_empty() {
-        let (sha256, after) = rest.split_first_chunk::<32>()?;
-        let length = after.iter().position(|byte| byte & 0x80 == 0)? + 1;
-        let (digits, after) = after.split_at(length);
-        let mut size = 0_u64;
-        for (place, digit) in digits.iter().enumerate() {
-            let digit = u64::from(digit & 0x7f);
-            let shift = u32::try_from(place * 7).ok()?;
-            size |= digit.checked_shl(shift).filter(|shifted| shifted >> shift == digit)?;
-        }
-        parts.push((size, Sha256(*sha256)));
+        let (sha256, mut after) = rest.split_first_chunk::<32>()?;
+        parts.push((take_number(&mut after)?, Sha256(*sha256)));
         rest = after;
     }
     Some(Evidence { crc64nvme: u64::from_be_bytes(*crc), parts })
+}
+
+/// Appends a number in LEB128: seven bits a byte, lowest first.
+pub(super) fn put_number(coded: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        coded.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    coded.push(number.to_le_bytes()[0]);
+}
+
+/// Takes a number off the front; `None` if none stands there.
+pub(super) fn take_number(coded: &mut &[u8]) -> Option<u64> {
+    let length = coded.iter().position(|byte| byte & 0x80 == 0)? + 1;
+    let (digits, rest) = coded.split_at(length);
+    let mut number = 0_u64;
+    for (place, digit) in digits.iter().enumerate() {
+        let digit = u64::from(digit & 0x7f);
+        let shift = u32::try_from(place * 7).ok()?;
+        number |= digit.checked_shl(shift).filter(|shifted| shifted >> shift == digit)?;
+    }
+    *coded = rest;
+    Some(number)
 }
 
 /// Texts as one column; `None` is NULL.
@@ -160,22 +171,6 @@ pub(super) fn read_texts(row: &Row<'_>, at: usize) -> Result<Option<Vec<String>>
     let read =
         |coded: String| serde_json::from_str(&coded).map_err(|error| Failure::Damaged(format!("texts: {error}")));
     coded.map(read).transpose()
-}
-
-/// The columns of a pair, in the order that [`read_pair`] takes.
-pub(super) const PAIR: &str = "size, source_tag, source_s, target_tag, target_s, evidence, waived";
-
-/// Reads a pair from the columns [`PAIR`], the first of which is `at`.
-pub(super) fn read_pair(row: &Row<'_>, at: usize) -> Result<Pair, Failure> {
-    let size = row.get(at)?;
-    let token = |tag: usize| -> Result<Token, Failure> {
-        Ok(Token { size, tag: row.get::<_, TagColumn>(tag)?.0, modified_s: row.get(tag + 1)? })
-    };
-    let coded = row.get_ref(at + 5)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
-    let evidence = coded.map(|coded| read_evidence(coded).ok_or_else(|| Failure::Damaged("evidence cut short".into())));
-    let waived = Aspects::from_bits(row.get(at + 6)?);
-    let waived = waived.ok_or_else(|| Failure::Damaged("a pair waives what this build does not know".into()))?;
-    Ok(Pair { source: token(at + 1)?, target: token(at + 3)?, evidence: evidence.transpose()?, waived })
 }
 
 /// The columns of a tally.
@@ -207,7 +202,7 @@ pub(super) fn read_tally(row: &Row<'_>, at: usize) -> rusqlite::Result<Tally> {
     })
 }
 
-/// A cursor as two columns: `place` (0 start, 1 at a key, 2 end) and `key`.
+/// A cursor as two columns: `stands` (0 start, 1 at a key, 2 end) and `key`.
 pub(super) fn cursor(cursor: &Cursor) -> (u8, Option<&[u8]>) {
     match cursor {
         Cursor::Start => (0, None),
@@ -222,7 +217,7 @@ pub(super) fn read_cursor(row: &Row<'_>, at: usize) -> Result<Cursor, Failure> {
         (0, None) => Ok(Cursor::Start),
         (1, Some(KeyColumn(key))) => Ok(Cursor::At(key)),
         (2, None) => Ok(Cursor::End),
-        (place, _) => Err(Failure::Damaged(format!("a cursor stands at {place}"))),
+        (other, _) => Err(Failure::Damaged(format!("a cursor stands at {other}"))),
     }
 }
 

@@ -1,17 +1,27 @@
-//! [`Fact`]: what is true of one record at one target.
+//! [`Fact`]: what is true of one record at one place.
 
 use super::rows::{Open, Pair, Unclaimed, UploadIntent, WrittenPart};
-use migrate_core::model::Timestamp;
+use migrate_core::model::{PlaceIndex, Timestamp};
 
-/// What is true of a record at a target; [`Record::At`](super::Record::At) says of which one, and where.
+/// What is true of a record at a place; [`Record::At`](super::Record::At) says of which one, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// A source version and a target version hold the same bytes and properties. Replaces the earlier pair, if any; a
-    /// failure or deferral of the record is cleared.
-    Paired(Pair),
+    /// The place shows what the lead shows. Replaces what the place held, if anything; a failure or deferral of the
+    /// record is cleared.
+    Paired {
+        /// The lead, another place.
+        lead: PlaceIndex,
+        /// Both tokens.
+        pair: Pair,
+    },
     /// The same as [`Paired`](Self::Paired), learned by looking, not by writing: whatever the record waits for stays.
-    Learned(Pair),
-    /// The record is gone from the target, as it is from the source; its failure or deferral is cleared too.
+    Learned {
+        /// The lead, another place.
+        lead: PlaceIndex,
+        /// Both tokens.
+        pair: Pair,
+    },
+    /// The record is gone from the place, as it is from the lead; its failure or deferral is cleared too.
     Unpaired,
     /// The record waits for this action, after the pass. Replaces what it waited for before.
     Waits(Open),
@@ -32,7 +42,7 @@ pub enum Fact {
         /// Upload id from the store.
         id: String,
     },
-    /// A part is at the target.
+    /// A part is at the place.
     PartWritten(WrittenPart),
     /// The upload was finished or aborted: it and its parts are forgotten.
     UploadEnded,

@@ -3,10 +3,10 @@
 //! # What it holds
 //!
 //! Per dataset: its meaning (to refuse a plan that changed), its lifecycle events, the shards and cursors of the
-//! current pass, and per record and target the *pair*: which source version became which target version, with the
-//! evidence. Also the uploads under way with the digests of their parts, deferred and failed records, the result of
-//! each endpoint's probe, the directories met, what operators said (approvals, requests, limits), and the shards,
-//! cursors and findings of verifications under way.
+//! current pass, and per record its *holdings*: which place shows which content under which token, with the evidence.
+//! Also the uploads under way with the digests of their parts, deferred and failed records, the result of each
+//! endpoint's probe, the directories met, what operators said (approvals, requests, limits), and the shards, cursors
+//! and findings of verifications under way.
 //!
 //! # How it is written
 //!
@@ -26,7 +26,9 @@ mod code;
 mod error;
 mod fact;
 mod failure;
+mod holdings;
 mod late;
+mod pairings;
 mod query;
 mod reader;
 mod record;
@@ -48,7 +50,7 @@ pub use migrate_core::shard::{Cursor, Tally};
 pub use record::Record;
 pub use request::{Answer, Approval, LimitsOf, Request, RequestRow, Setting};
 pub use rows::{
-    Counts, Open, OpenRow, Pair, PairRow, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
+    Counts, Held, HeldRow, Open, OpenRow, Pair, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
 pub use sqlite::{Ledger, Options};
 pub use verification::{PartFound, Purpose, VerificationRecord, VerificationRow, VerificationStep, VerifiedShard};

@@ -5,13 +5,14 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::ValueRe
 use super::{
     code::{self, KeyColumn, TagColumn, key as blob},
     failure::Failure,
+    holdings::Holdings,
 };
 use crate::rows::{
-    Counts, Open, OpenRow, Pair, PairRow, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
+    Counts, Held, HeldRow, Open, OpenRow, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
 use migrate_core::{
     lifecycle::Transition,
-    model::{DatasetName, Key, KeyRange, Sha256, ShardId, TargetIndex, Timestamp, Token},
+    model::{DatasetName, Key, KeyRange, PlaceIndex, Sha256, ShardId, Timestamp, Token},
     shard::{Cursor, Tally},
 };
 
@@ -53,16 +54,16 @@ pub(super) fn shards(connection: &Connection, dataset: i64) -> Result<Vec<ShardR
         let id = ShardId(row.get(0)?);
         let bound = |at| Ok::<_, Failure>(row.get::<_, Option<KeyColumn>>(at)?.map(|column| column.0));
         let range = KeyRange { after: bound(1)?, until: bound(2)? };
-        Ok(ShardRow { id, range, targets: cursors(&snapshot, id)? })
+        Ok(ShardRow { id, range, places: cursors(&snapshot, id)? })
     })
 }
 
-/// A shard's cursors and tallies, ascending by target.
-pub(super) fn cursors(connection: &Connection, shard: ShardId) -> Result<Vec<(TargetIndex, Cursor, Tally)>, Failure> {
-    let sql = format!("SELECT target, place, key, {} FROM cursor WHERE shard = ?1 ORDER BY target", code::TALLY);
+/// A shard's cursors and tallies, ascending by place.
+pub(super) fn cursors(connection: &Connection, shard: ShardId) -> Result<Vec<(PlaceIndex, Cursor, Tally)>, Failure> {
+    let sql = format!("SELECT place, stands, key, {} FROM cursor WHERE shard = ?1 ORDER BY place", code::TALLY);
     let mut statement = connection.prepare_cached(&sql)?;
     gather(statement.query([code::number(shard.0)?])?, |row| {
-        Ok((TargetIndex(row.get(0)?), code::read_cursor(row, 1)?, code::read_tally(row, 3)?))
+        Ok((PlaceIndex(row.get(0)?), code::read_cursor(row, 1)?, code::read_tally(row, 3)?))
     })
 }
 
@@ -72,71 +73,86 @@ pub(super) fn shard_last(connection: &Connection) -> Result<u64, Failure> {
     Ok(last.optional()?.unwrap_or(0))
 }
 
-/// The pairs of a range, ascending by key and target: at least `limit` of them if there are as many, and then the
-/// remaining targets of the last key.
-pub(super) fn pairs(
+/// What the followers of `lead` hold of the records of a range, ascending by key and place: at least `limit` rows if
+/// there are as many, and then the remaining places of the last key.
+pub(super) fn held(
     connection: &Connection,
     dataset: i64,
+    lead: PlaceIndex,
     range: &KeyRange,
     limit: usize,
-) -> Result<Vec<PairRow>, Failure> {
+) -> Result<Vec<HeldRow>, Failure> {
     let after = if range.after.is_some() { "AND key > ?2" } else { "AND ?2 IS NULL" };
     let until = if range.until.is_some() { "AND key <= ?3" } else { "AND ?3 IS NULL" };
-    let sql =
-        format!("SELECT key, target, {} FROM pair WHERE dataset = ?1 {after} {until} ORDER BY key, target", code::PAIR);
+    let sql = format!("SELECT {HOLDINGS}, key FROM record WHERE dataset = ?1 {after} {until} ORDER BY key");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![dataset, range.after.as_ref().map(blob), range.until.as_ref().map(blob)])?;
-    let mut page: Vec<PairRow> = Vec::new();
+    let mut page: Vec<HeldRow> = Vec::new();
     while let Some(row) = rows.next()? {
-        let KeyColumn(key) = row.get(0)?;
-        let full = page.len() >= limit.max(1);
-        if full && page.last().is_some_and(|last| last.key != key) {
+        let KeyColumn(key) = row.get(4)?;
+        let followers = read_holdings(row)?;
+        page.extend(followers.followers(lead).map(|(place, held)| HeldRow { key: key.clone(), place, held }));
+        if page.len() >= limit.max(1) {
             break;
         }
-        page.push(PairRow { key, target: TargetIndex(row.get(1)?), pair: code::read_pair(row, 2)? });
     }
     Ok(page)
 }
 
-/// One pair.
-pub(super) fn pair(
+/// What a follower holds of one record.
+pub(super) fn held_at(
     connection: &Connection,
     dataset: i64,
-    target: TargetIndex,
+    lead: PlaceIndex,
+    place: PlaceIndex,
     key: &Key,
-) -> Result<Option<Pair>, Failure> {
-    let sql = format!("SELECT {} FROM pair WHERE dataset = ?1 AND key = ?2 AND target = ?3", code::PAIR);
+) -> Result<Option<Held>, Failure> {
+    let holdings = holdings(connection, dataset, key)?.unwrap_or_default();
+    Ok(holdings.followers(lead).find(|(follower, _)| *follower == place).map(|(_, held)| held))
+}
+
+/// What the places hold of one record.
+pub(super) fn holdings(connection: &Connection, dataset: i64, key: &Key) -> Result<Option<Holdings>, Failure> {
+    let sql = format!("SELECT {HOLDINGS} FROM record WHERE dataset = ?1 AND key = ?2");
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![dataset, blob(key), target.0])?;
-    rows.next()?.map(|row| code::read_pair(row, 0)).transpose()
+    let mut rows = statement.query(params![dataset, blob(key)])?;
+    rows.next()?.map(read_holdings).transpose()
+}
+
+/// The columns that [`read_holdings`] reads.
+const HOLDINGS: &str = "content, size, evidence, holdings";
+
+fn read_holdings(row: &Row<'_>) -> Result<Holdings, Failure> {
+    let bytes = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_blob_or_null()?);
+    Holdings::read(row.get(0)?, row.get(1)?, bytes(2)?, bytes(3)?.unwrap_or_default())
 }
 
 /// Waiting records of one kind, ascending by key, at most `limit`.
 pub(super) fn open_records(
     connection: &Connection,
     dataset: i64,
-    target: TargetIndex,
+    place: PlaceIndex,
     which: Open,
     after: Option<&Key>,
     limit: usize,
 ) -> Result<Vec<OpenRow>, Failure> {
     let bound = if after.is_some() { "AND key > ?4" } else { "AND ?4 IS NULL" };
     let sql = format!(
-        "SELECT key, reason FROM waiting WHERE dataset = ?1 AND target = ?2 AND kind = ?3 {bound} ORDER BY key LIMIT ?5"
+        "SELECT key, reason FROM waiting WHERE dataset = ?1 AND place = ?2 AND kind = ?3 {bound} ORDER BY key LIMIT ?5"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(&sql)?;
-    gather(statement.query(params![dataset, target.0, which as u8, after.map(blob), limit])?, |row| {
-        Ok(OpenRow { key: row.get::<_, KeyColumn>(0)?.0, target, reason: row.get(1)? })
+    gather(statement.query(params![dataset, place.0, which as u8, after.map(blob), limit])?, |row| {
+        Ok(OpenRow { key: row.get::<_, KeyColumn>(0)?.0, place, reason: row.get(1)? })
     })
 }
 
-/// The counts of a target.
-pub(super) fn counts(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<Counts, Failure> {
+/// The counts of a place.
+pub(super) fn counts(connection: &Connection, dataset: i64, place: PlaceIndex) -> Result<Counts, Failure> {
     let mut statement = connection.prepare_cached(
-        "SELECT paired, paired_bytes, deferred, failed, doomed, damaged FROM count WHERE dataset = ?1 AND target = ?2",
+        "SELECT paired, paired_bytes, deferred, failed, doomed, damaged FROM count WHERE dataset = ?1 AND place = ?2",
     )?;
-    let found = statement.query_row(params![dataset, target.0], |row| {
+    let found = statement.query_row(params![dataset, place.0], |row| {
         Ok(Counts {
             paired: row.get(0)?,
             paired_bytes: row.get(1)?,
@@ -149,66 +165,71 @@ pub(super) fn counts(connection: &Connection, dataset: i64, target: TargetIndex)
     Ok(found.optional()?.unwrap_or_default())
 }
 
-/// How many objects this migration has written at a target, and their bytes. Objects that were found there and were
-/// equal have no evidence. Reads every pair of the dataset.
-pub(super) fn written(connection: &Connection, dataset: i64, target: TargetIndex) -> Result<(u64, u64), Failure> {
-    let mut statement = connection.prepare_cached(
-        "SELECT count(*), coalesce(sum(size), 0) FROM pair WHERE dataset = ?1 AND target = ?2 AND evidence IS NOT NULL",
-    )?;
-    Ok(statement.query_row(params![dataset, target.0], |row| Ok((row.get(0)?, row.get(1)?)))?)
+/// How many objects this migration has written at a place, and their bytes. Reads every record of the dataset.
+pub(super) fn written(connection: &Connection, dataset: i64, place: PlaceIndex) -> Result<(u64, u64), Failure> {
+    let sql = format!("SELECT {HOLDINGS} FROM record WHERE dataset = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([dataset])?;
+    let mut written = (0, 0);
+    while let Some(row) = rows.next()? {
+        if let Some(size) = read_holdings(row)?.written_at(place) {
+            written = (written.0 + 1, written.1 + size);
+        }
+    }
+    Ok(written)
 }
 
 /// Which of a dataset's current uploads.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Uploads<'a> {
     All,
-    One(TargetIndex, &'a Key),
-    /// Those of a target whose record waits for nothing, or only for its deletion: no copy would use them.
-    Idle(TargetIndex),
+    One(PlaceIndex, &'a Key),
+    /// Those of a place whose record waits for nothing, or only for its deletion: no copy would use them.
+    Idle(PlaceIndex),
 }
 
-/// Uploads under way, ascending by target and key.
+/// Uploads under way, ascending by place and key.
 pub(super) fn uploads(connection: &Connection, dataset: i64, which: Uploads<'_>) -> Result<Vec<UploadRow>, Failure> {
     let snapshot = connection.unchecked_transaction()?;
     let doomed = Open::Doomed as u8;
     let waits = format!(
-        "AND target = ?2 AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.dataset = upload.dataset
-         AND w.target = upload.target AND w.kind <> {doomed} AND w.key = upload.key)"
+        "AND place = ?2 AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.dataset = upload.dataset
+         AND w.place = upload.place AND w.kind <> {doomed} AND w.key = upload.key)"
     );
     let bound = match which {
         Uploads::All => "",
-        Uploads::One(..) => "AND target = ?2 AND key = ?3",
+        Uploads::One(..) => "AND place = ?2 AND key = ?3",
         Uploads::Idle(_) => &waits,
     };
     let sql = format!(
-        "SELECT target, key, id, size, source_tag, source_s, part_size, at_ms, before FROM upload
-         WHERE dataset = ?1 {bound} ORDER BY target, key"
+        "SELECT place, key, id, size, source_tag, source_s, part_size, at_ms, before FROM upload
+         WHERE dataset = ?1 {bound} ORDER BY place, key"
     );
     let mut statement = snapshot.prepare_cached(&sql)?;
-    let (target, key) = match which {
+    let (place, key) = match which {
         Uploads::All => (None, None),
-        Uploads::One(target, key) => (Some(target.0), Some(blob(key))),
-        Uploads::Idle(target) => (Some(target.0), None),
+        Uploads::One(place, key) => (Some(place.0), Some(blob(key))),
+        Uploads::Idle(place) => (Some(place.0), None),
     };
     let mut values: Vec<&dyn ToSql> = vec![&dataset];
-    values.extend(target.as_ref().map(|target| target as &dyn ToSql));
+    values.extend(place.as_ref().map(|place| place as &dyn ToSql));
     values.extend(key.as_ref().map(|key| key as &dyn ToSql));
     gather(statement.query(&values[..])?, |row| {
-        let (target, KeyColumn(key)) = (TargetIndex(row.get(0)?), row.get(1)?);
+        let (place, KeyColumn(key)) = (PlaceIndex(row.get(0)?), row.get(1)?);
         let source = Token { size: row.get(3)?, tag: row.get::<_, TagColumn>(4)?.0, modified_s: row.get(5)? };
-        let parts = parts(&snapshot, dataset, target, &key)?;
+        let parts = parts(&snapshot, dataset, place, &key)?;
         let (part_size, at) = (row.get(6)?, Timestamp(row.get(7)?));
         let intent = UploadIntent { source, part_size, at, before: code::read_texts(row, 8)? };
-        Ok(UploadRow { key, target, intent, id: row.get(2)?, parts })
+        Ok(UploadRow { key, place, intent, id: row.get(2)?, parts })
     })
 }
 
-fn parts(connection: &Connection, dataset: i64, target: TargetIndex, key: &Key) -> Result<Vec<WrittenPart>, Failure> {
+fn parts(connection: &Connection, dataset: i64, place: PlaceIndex, key: &Key) -> Result<Vec<WrittenPart>, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT number, size, tag, sha256, crc64nvme FROM part
-         WHERE dataset = ?1 AND target = ?2 AND key = ?3 ORDER BY number",
+         WHERE dataset = ?1 AND place = ?2 AND key = ?3 ORDER BY number",
     )?;
-    gather(statement.query(params![dataset, target.0, blob(key)])?, |row| {
+    gather(statement.query(params![dataset, place.0, blob(key)])?, |row| {
         Ok(WrittenPart {
             number: row.get(0)?,
             size: row.get(1)?,
@@ -219,15 +240,15 @@ fn parts(connection: &Connection, dataset: i64, target: TargetIndex, key: &Key) 
     })
 }
 
-/// A dataset's unclaimed uploads, ascending by target and key.
+/// A dataset's unclaimed uploads, ascending by place and key.
 pub(super) fn unclaimed(connection: &Connection, dataset: i64) -> Result<Vec<UnclaimedRow>, Failure> {
     let mut statement = connection.prepare_cached(
-        "SELECT target, key, at_ms, before, ids FROM unclaimed WHERE dataset = ?1 ORDER BY target, key, at_ms",
+        "SELECT place, key, at_ms, before, ids FROM unclaimed WHERE dataset = ?1 ORDER BY place, key, at_ms",
     )?;
     gather(statement.query([dataset])?, |row| {
-        let (target, KeyColumn(key), at) = (TargetIndex(row.get(0)?), row.get(1)?, Timestamp(row.get(2)?));
+        let (place, KeyColumn(key), at) = (PlaceIndex(row.get(0)?), row.get(1)?, Timestamp(row.get(2)?));
         let (before, ids) = (code::read_texts(row, 3)?, code::read_texts(row, 4)?.unwrap_or_default());
-        Ok(UnclaimedRow { key, target, upload: Unclaimed { at, before, ids } })
+        Ok(UnclaimedRow { key, place, upload: Unclaimed { at, before, ids } })
     })
 }
 
@@ -238,8 +259,8 @@ pub(super) fn capabilities(connection: &Connection, location: &str) -> Result<Op
 }
 
 /// Path and identity of each directory that was met.
-pub(super) fn places(connection: &Connection) -> Result<Vec<(String, String)>, Failure> {
-    let mut statement = connection.prepare_cached("SELECT path, identity FROM place")?;
+pub(super) fn directories(connection: &Connection) -> Result<Vec<(String, String)>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT path, identity FROM directory")?;
     gather(statement.query([])?, |row| Ok((row.get(0)?, row.get(1)?)))
 }
 

@@ -3,11 +3,12 @@
 use super::{
     fact::Fact,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
+    rows::Pair,
     verification::VerificationRecord,
 };
 use migrate_core::{
     lifecycle::Transition,
-    model::{DatasetName, Key, KeyRange, PhaseName, ShardId, TargetIndex, Timestamp},
+    model::{DatasetName, Key, KeyRange, PhaseName, PlaceIndex, ShardId, Timestamp},
     shard::{Cursor, Tally},
 };
 
@@ -47,23 +48,23 @@ pub enum Record {
         /// Id of the new shard, from `at` to the old `until`.
         new: ShardId,
     },
-    /// How far a shard is done for one target, and what it did on the way.
+    /// How far a shard is done for one place, and what it did on the way.
     CursorMoved {
         /// Id of the shard, unique in the ledger.
         shard: ShardId,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
+        /// The place.
+        place: PlaceIndex,
         /// The new position; never backwards.
         cursor: Cursor,
-        /// Added to the shard's tally for that target.
+        /// Added to the shard's tally for that place.
         done: Tally,
     },
-    /// What is true of one record at one target.
+    /// What is true of one record at one place.
     At {
         /// The dataset's name in the plan.
         dataset: DatasetName,
-        /// Index of the target in the dataset, from 0.
-        target: TargetIndex,
+        /// The place.
+        place: PlaceIndex,
         /// The record's key, relative to the dataset's prefix.
         key: Key,
         /// What it is, and what it replaces or clears.
@@ -79,7 +80,7 @@ pub enum Record {
         at: Timestamp,
     },
     /// The identity of the directory at a path; replaces an earlier one.
-    PlaceSeen {
+    DirectorySeen {
         /// The resolved path.
         path: String,
         /// The directory's identity, as JSON.
@@ -157,8 +158,38 @@ pub enum Record {
 }
 
 impl Record {
-    /// What is true of a record at a target.
-    pub fn at(dataset: &DatasetName, target: TargetIndex, key: &Key, fact: Fact) -> Self {
-        Self::At { dataset: dataset.clone(), target, key: key.clone(), fact }
+    /// What is true of a record at a place.
+    pub fn at(dataset: &DatasetName, place: PlaceIndex, key: &Key, fact: Fact) -> Self {
+        Self::At { dataset: dataset.clone(), place, key: key.clone(), fact }
     }
+
+    /// What it says of a follower and its lead, if it pairs them.
+    pub(crate) fn pairing(&self) -> Option<Pairing<'_>> {
+        let Self::At { dataset, place, key, fact } = self else { return None };
+        let (lead, pair, settles) = match fact {
+            Fact::Paired { lead, pair } => (*lead, pair, true),
+            Fact::Learned { lead, pair } => (*lead, pair, false),
+            _ => return None,
+        };
+        Some(Pairing { dataset, key, place: *place, lead, pair, settles })
+    }
+
+    /// Whether both pair one record, perhaps at several places.
+    pub(crate) fn pairs_the_same(&self, other: &Self) -> bool {
+        match (self.pairing(), other.pairing()) {
+            (Some(ours), Some(theirs)) => ours.key == theirs.key && ours.dataset == theirs.dataset,
+            _ => false,
+        }
+    }
+}
+
+/// A fact that pairs a follower with its lead.
+pub(crate) struct Pairing<'a> {
+    pub(crate) dataset: &'a DatasetName,
+    pub(crate) key: &'a Key,
+    pub(crate) place: PlaceIndex,
+    pub(crate) lead: PlaceIndex,
+    pub(crate) pair: &'a Pair,
+    /// Whether the record then waits for nothing.
+    pub(crate) settles: bool,
 }

@@ -2,39 +2,62 @@
 
 use migrate_core::{
     diff,
-    model::{Aspects, Evidence, Key, KeyRange, Sha256, ShardId, TargetIndex, Timestamp, Token},
+    model::{Aspects, Evidence, Key, KeyRange, PlaceIndex, Sha256, ShardId, Timestamp, Token},
     shard::{Cursor, Tally},
 };
 
-/// Which source version became which target version.
+/// The lead and a follower show the same record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
-    /// The source's token.
-    pub source: Token,
-    /// The target's token, of equal size.
-    pub target: Token,
-    /// What was read and proved; `None` if both sides were found equal without reading them.
+    /// The lead's token.
+    pub lead: Token,
+    /// The follower's token, of equal size.
+    pub follower: Token,
+    /// What was read and proved; `None` if both were found equal without reading them.
     pub evidence: Option<Evidence>,
     /// Kinds of properties that were neither copied nor compared when this was paired.
     pub waived: Aspects,
+    /// Whether this migration wrote the follower's version; otherwise it was found there.
+    pub written: bool,
 }
 
-impl Pair {
-    /// The pair, judged by the kinds of properties that may be lost now.
+/// What a follower holds of a record, seen from its lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The lead's token of the same content; `None` if the lead has shown another content since.
+    pub lead: Option<Token>,
+    /// The follower's token.
+    pub here: Token,
+    /// What was read of the content and proved, if the ledger knows it.
+    pub evidence: Option<Evidence>,
+    /// Kinds of properties that were neither copied nor compared, at the lead or here.
+    pub waived: Aspects,
+    /// Whether this migration wrote the follower's version.
+    pub written: bool,
+}
+
+impl Held {
+    /// What is held, judged by the kinds of properties that may be lost now.
     pub fn paired(&self, waived: Aspects) -> diff::Paired<'_> {
-        diff::Paired { source: &self.source, target: &self.target, whole: waived.holds(self.waived) }
+        diff::Paired { lead: self.lead.as_ref(), follower: &self.here, whole: waived.holds(self.waived) }
+    }
+
+    /// The pair, if lead and follower were equal.
+    pub fn pair(self) -> Option<Pair> {
+        let Self { lead, here, evidence, waived, written } = self;
+        lead.map(|lead| Pair { lead, follower: here, evidence, waived, written })
     }
 }
 
-/// A pair with its key and target.
+/// What a follower holds, with key and place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PairRow {
+pub struct HeldRow {
     /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// Index of the target in the dataset, from 0.
-    pub target: TargetIndex,
-    /// Source and target version of the record.
-    pub pair: Pair,
+    /// The follower.
+    pub place: PlaceIndex,
+    /// What it holds.
+    pub held: Held,
 }
 
 /// The intent of a multipart upload.
@@ -62,13 +85,13 @@ pub struct Unclaimed {
     pub ids: Vec<String>,
 }
 
-/// An unclaimed upload with its key and target.
+/// An unclaimed upload with its key and place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnclaimedRow {
     /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// Index of the target in the dataset, from 0.
-    pub target: TargetIndex,
+    /// The place.
+    pub place: PlaceIndex,
     /// The request and its candidates.
     pub upload: Unclaimed,
 }
@@ -78,17 +101,17 @@ pub struct UnclaimedRow {
 pub struct UploadRow {
     /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// Index of the target in the dataset, from 0.
-    pub target: TargetIndex,
+    /// The place.
+    pub place: PlaceIndex,
     /// The intent from before the request.
     pub intent: UploadIntent,
     /// Upload id from the store; `None` if a crash came between intent and answer.
     pub id: Option<String>,
-    /// The parts at the target, ascending by number.
+    /// The parts at the place, ascending by number.
     pub parts: Vec<WrittenPart>,
 }
 
-/// A part at the target, with its digests.
+/// A part at the place, with its digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenPart {
     /// Part number, from 1.
@@ -110,8 +133,8 @@ pub struct ShardRow {
     pub id: ShardId,
     /// The keys of the shard.
     pub range: KeyRange,
-    /// Cursor and tally of each target that has moved; an absent target is at the start.
-    pub targets: Vec<(TargetIndex, Cursor, Tally)>,
+    /// Cursor and tally of each place that has moved; an absent place is at the start.
+    pub places: Vec<(PlaceIndex, Cursor, Tally)>,
 }
 
 /// A waiting record.
@@ -119,8 +142,8 @@ pub struct ShardRow {
 pub struct OpenRow {
     /// The record's key, relative to the dataset's prefix.
     pub key: Key,
-    /// Index of the target in the dataset, from 0.
-    pub target: TargetIndex,
+    /// The place.
+    pub place: PlaceIndex,
     /// Why it failed; `None` if it has not failed.
     pub reason: Option<String>,
 }
@@ -128,13 +151,13 @@ pub struct OpenRow {
 /// What a record waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
-    /// To be copied: its target was slow or silent at its turn.
+    /// To be copied: its place was slow or silent at its turn.
     Deferred = 0,
     /// For the operator: it could not be copied.
     Failed = 1,
-    /// To be deleted at the target, once every listing has ended cleanly.
+    /// To be deleted at the place, once every listing has ended cleanly.
     Doomed = 2,
-    /// To be copied over the target's object, which a verification found to be different.
+    /// To be copied over the place's object, which a verification found to be different.
     Damaged = 3,
 }
 
@@ -142,10 +165,10 @@ impl Open {
     pub(crate) const ALL: [Self; 4] = [Self::Deferred, Self::Failed, Self::Doomed, Self::Damaged];
 }
 
-/// How many records of a target are paired and how many wait.
+/// How many records of a place are paired and how many wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Records proved to be at the target.
+    /// Records proved to be at the place.
     pub paired: u64,
     /// Bytes of the paired records.
     pub paired_bytes: u64,
@@ -155,7 +178,7 @@ pub struct Counts {
     pub failed: u64,
     /// Records to be deleted.
     pub doomed: u64,
-    /// Records to be copied over the target's object.
+    /// Records to be copied over the place's object.
     pub damaged: u64,
 }
 
@@ -180,14 +203,14 @@ impl Counts {
     }
 }
 
-impl migrate_core::diff::Keyed for PairRow {
+impl diff::Keyed for HeldRow {
     fn key(&self) -> &Key {
         &self.key
     }
 }
 
-impl migrate_core::diff::KeyedPair for PairRow {
-    fn target(&self) -> TargetIndex {
-        self.target
+impl diff::KeyedHolding for HeldRow {
+    fn place(&self) -> PlaceIndex {
+        self.place
     }
 }

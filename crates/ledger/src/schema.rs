@@ -49,46 +49,45 @@ CREATE TABLE shard (
 ) STRICT;
 CREATE INDEX shard_by_dataset ON shard (dataset, after_key);
 CREATE TABLE cursor (
-    shard INTEGER NOT NULL, target INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB,
+    shard INTEGER NOT NULL, place INTEGER NOT NULL, stands INTEGER NOT NULL, key BLOB,
     records INTEGER NOT NULL, bytes INTEGER NOT NULL, same INTEGER NOT NULL, copied INTEGER NOT NULL,
     copied_bytes INTEGER NOT NULL, deleted INTEGER NOT NULL, extra INTEGER NOT NULL,
     repeated INTEGER NOT NULL, repeated_bytes INTEGER NOT NULL,
-    PRIMARY KEY (shard, target)
+    PRIMARY KEY (shard, place)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE pair (
-    dataset INTEGER NOT NULL, key BLOB NOT NULL, target INTEGER NOT NULL, size INTEGER NOT NULL,
-    source_tag ANY NOT NULL, source_s INTEGER, target_tag ANY NOT NULL, target_s INTEGER, evidence BLOB,
-    waived INTEGER NOT NULL, PRIMARY KEY (dataset, key, target)
+CREATE TABLE record (
+    dataset INTEGER NOT NULL, key BLOB NOT NULL, content INTEGER NOT NULL, size INTEGER NOT NULL, evidence BLOB,
+    holdings BLOB NOT NULL, PRIMARY KEY (dataset, key)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE waiting (
-    dataset INTEGER NOT NULL, target INTEGER NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL,
+    dataset INTEGER NOT NULL, place INTEGER NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL,
     reason TEXT, at_ms INTEGER,
-    PRIMARY KEY (dataset, target, kind, key)
+    PRIMARY KEY (dataset, place, kind, key)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE count (
-    dataset INTEGER NOT NULL, target INTEGER NOT NULL, paired INTEGER NOT NULL, paired_bytes INTEGER NOT NULL,
+    dataset INTEGER NOT NULL, place INTEGER NOT NULL, paired INTEGER NOT NULL, paired_bytes INTEGER NOT NULL,
     deferred INTEGER NOT NULL, failed INTEGER NOT NULL, doomed INTEGER NOT NULL, damaged INTEGER NOT NULL,
-    PRIMARY KEY (dataset, target)
+    PRIMARY KEY (dataset, place)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE upload (
-    dataset INTEGER NOT NULL, target INTEGER NOT NULL, key BLOB NOT NULL, id TEXT, size INTEGER NOT NULL,
+    dataset INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB NOT NULL, id TEXT, size INTEGER NOT NULL,
     source_tag ANY NOT NULL, source_s INTEGER, part_size INTEGER NOT NULL, at_ms INTEGER NOT NULL,
-    before TEXT, PRIMARY KEY (dataset, target, key)
+    before TEXT, PRIMARY KEY (dataset, place, key)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE unclaimed (
-    dataset INTEGER NOT NULL, target INTEGER NOT NULL, key BLOB NOT NULL, at_ms INTEGER NOT NULL, before TEXT,
-    ids TEXT NOT NULL, PRIMARY KEY (dataset, target, key, at_ms)
+    dataset INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB NOT NULL, at_ms INTEGER NOT NULL, before TEXT,
+    ids TEXT NOT NULL, PRIMARY KEY (dataset, place, key, at_ms)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE part (
-    dataset INTEGER NOT NULL, target INTEGER NOT NULL, key BLOB NOT NULL, number INTEGER NOT NULL,
+    dataset INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB NOT NULL, number INTEGER NOT NULL,
     size INTEGER NOT NULL, tag ANY NOT NULL, sha256 BLOB NOT NULL, crc64nvme BLOB NOT NULL,
-    PRIMARY KEY (dataset, target, key, number)
+    PRIMARY KEY (dataset, place, key, number)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE probe (
     location TEXT PRIMARY KEY, capabilities TEXT NOT NULL, at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 -- Which directory was found at a path: one that is another now, or gone, is not written into.
-CREATE TABLE place (path TEXT PRIMARY KEY, identity TEXT NOT NULL, at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE directory (path TEXT PRIMARY KEY, identity TEXT NOT NULL, at_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE approval (
     phase TEXT PRIMARY KEY, binds TEXT NOT NULL, by TEXT NOT NULL, at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -110,7 +109,7 @@ CREATE TABLE verification (
     at_ms INTEGER NOT NULL, UNIQUE (dataset, purpose)
 ) STRICT;
 CREATE TABLE verified_shard (
-    verification INTEGER NOT NULL, shard INTEGER NOT NULL, after_key BLOB, until_key BLOB, place INTEGER NOT NULL,
+    verification INTEGER NOT NULL, shard INTEGER NOT NULL, after_key BLOB, until_key BLOB, stands INTEGER NOT NULL,
     key BLOB, PRIMARY KEY (verification, shard)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE verified_count (
@@ -124,17 +123,11 @@ CREATE TABLE verified_difference (
     detail TEXT NOT NULL, kept INTEGER NOT NULL, PRIMARY KEY (verification, follower, key)
 ) STRICT, WITHOUT ROWID;
 
-CREATE VIEW pairs AS SELECT d.name AS dataset, CAST(key AS TEXT) AS key, target, size,
-    iif(typeof(source_tag) = 'blob', lower(hex(substr(source_tag, 1, 16)) ||
-        hex(substr(source_tag, iif(substr(source_tag, 17, 1) = x'00', 18, 17)))), source_tag) AS source_tag,
-    datetime(source_s, 'unixepoch') AS source_modified,
-    iif(typeof(target_tag) = 'blob', lower(hex(substr(target_tag, 1, 16)) ||
-        hex(substr(target_tag, iif(substr(target_tag, 17, 1) = x'00', 18, 17)))), target_tag) AS target_tag,
-    datetime(target_s, 'unixepoch') AS target_modified,
+CREATE VIEW records AS SELECT d.name AS dataset, CAST(key AS TEXT) AS key, size,
     lower(hex(substr(evidence, 1, 8))) AS crc64nvme,
     iif(length(evidence) BETWEEN 41 AND 50, lower(hex(substr(evidence, 9, 32))), NULL) AS sha256
-    FROM pair JOIN dataset d ON d.id = pair.dataset;
-CREATE VIEW open_records AS SELECT d.name AS dataset, target, CAST(key AS TEXT) AS key,
+    FROM record JOIN dataset d ON d.id = record.dataset;
+CREATE VIEW open_records AS SELECT d.name AS dataset, place, CAST(key AS TEXT) AS key,
     CASE kind WHEN 0 THEN 'deferred' WHEN 1 THEN 'failed' WHEN 2 THEN 'doomed' ELSE 'damaged' END AS state, reason, datetime(at_ms / 1000, 'unixepoch') AS at
     FROM waiting JOIN dataset d ON d.id = waiting.dataset;
 CREATE VIEW late_writes AS SELECT d.name AS dataset, CAST(key AS TEXT) AS key,
@@ -142,18 +135,14 @@ CREATE VIEW late_writes AS SELECT d.name AS dataset, CAST(key AS TEXT) AS key,
     datetime(at_ms / 1000, 'unixepoch') AS at
     FROM late JOIN dataset d ON d.id = late.dataset;
 CREATE VIEW shards AS SELECT d.name AS dataset, s.id AS shard, CAST(after_key AS TEXT) AS after,
-    CAST(until_key AS TEXT) AS until, target,
-    iif(place = 2, 'end', CAST(key AS TEXT)) AS cursor, records, bytes, same, copied, deleted
+    CAST(until_key AS TEXT) AS until, place,
+    iif(stands = 2, 'end', CAST(key AS TEXT)) AS cursor, records, bytes, same, copied, deleted
     FROM shard s JOIN dataset d ON d.id = s.dataset LEFT JOIN cursor c ON c.shard = s.id;
-CREATE VIEW verifications AS SELECT d.name AS dataset, purpose, datetime(at_ms / 1000, 'unixepoch') AS since,
-    shard, CAST(after_key AS TEXT) AS after, CAST(until_key AS TEXT) AS until,
-    iif(place = 2, 'end', CAST(key AS TEXT)) AS cursor
-    FROM verification v JOIN dataset d ON d.id = v.dataset JOIN verified_shard s ON s.verification = v.id;
-CREATE VIEW uploads AS SELECT d.name AS dataset, target, CAST(key AS TEXT) AS key, u.id AS upload, size, part_size,
+CREATE VIEW uploads AS SELECT d.name AS dataset, place, CAST(key AS TEXT) AS key, u.id AS upload, size, part_size,
     datetime(at_ms / 1000, 'unixepoch') AS since,
-    (SELECT count(*) FROM part p WHERE p.dataset = u.dataset AND p.target = u.target AND p.key = u.key) AS parts
+    (SELECT count(*) FROM part p WHERE p.dataset = u.dataset AND p.place = u.place AND p.key = u.key) AS parts
     FROM upload u JOIN dataset d ON d.id = u.dataset;
-CREATE VIEW unclaimed_uploads AS SELECT d.name AS dataset, target, CAST(key AS TEXT) AS key,
+CREATE VIEW unclaimed_uploads AS SELECT d.name AS dataset, place, CAST(key AS TEXT) AS key,
     datetime(at_ms / 1000, 'unixepoch') AS asked_for, ids
     FROM unclaimed u JOIN dataset d ON d.id = u.dataset;
 CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoch') AS at, event
@@ -169,7 +158,7 @@ const SMALL: [&str; 14] = [
     "cursor",
     "count",
     "probe",
-    "place",
+    "directory",
     "approval",
     "request",
     "limit_set",
@@ -178,11 +167,11 @@ const SMALL: [&str; 14] = [
     "verified_count",
 ];
 const LARGE: [(&str, &str); 7] = [
-    ("pair", "dataset {0}, key {0}, target {0}"),
-    ("waiting", "dataset {0}, target {0}, kind {0}, key {0}"),
-    ("upload", "dataset {0}, target {0}, key {0}"),
-    ("part", "dataset {0}, target {0}, key {0}, number {0}"),
-    ("unclaimed", "dataset {0}, target {0}, key {0}, at_ms {0}"),
+    ("record", "dataset {0}, key {0}"),
+    ("waiting", "dataset {0}, place {0}, kind {0}, key {0}"),
+    ("upload", "dataset {0}, place {0}, key {0}"),
+    ("part", "dataset {0}, place {0}, key {0}, number {0}"),
+    ("unclaimed", "dataset {0}, place {0}, key {0}, at_ms {0}"),
     ("late", "dataset {0}, key {0}"),
     ("verified_difference", "verification {0}, follower {0}, key {0}"),
 ];
@@ -386,8 +375,8 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         create(&connection, &PlanName::new("p").unwrap()).unwrap();
         for sql in [
-            "SELECT size FROM pair WHERE dataset = 1 AND key > x'00' AND key <= x'ff' ORDER BY key, target",
-            "SELECT key FROM waiting WHERE dataset = 1 AND target = 0 AND kind = 1 AND key > x'00' ORDER BY key",
+            "SELECT size FROM record WHERE dataset = 1 AND key > x'00' AND key <= x'ff' ORDER BY key",
+            "SELECT key FROM waiting WHERE dataset = 1 AND place = 0 AND kind = 1 AND key > x'00' ORDER BY key",
             "SELECT key FROM late WHERE dataset = 1 AND at_ms IS NULL AND key > x'00' ORDER BY key",
             "SELECT event FROM event WHERE dataset = 1 ORDER BY id",
             "SELECT id FROM shard WHERE dataset = 1 ORDER BY after_key",

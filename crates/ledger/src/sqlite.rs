@@ -28,12 +28,12 @@ use crate::{
     late::{LateCounts, Resolved},
     record::Record,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
-    rows::{Counts, Open, OpenRow, Pair, PairRow, ShardRow, UnclaimedRow, UploadRow},
+    rows::{Counts, Held, HeldRow, Open, OpenRow, ShardRow, UnclaimedRow, UploadRow},
     verification::{Purpose, VerificationRow},
 };
 use migrate_core::{
     lifecycle::Transition,
-    model::{DatasetName, Key, KeyRange, PlanName, ShardId, TargetIndex, Timestamp},
+    model::{DatasetName, Key, KeyRange, PlaceIndex, PlanName, ShardId, Timestamp},
 };
 
 /// Number of reading threads.
@@ -196,85 +196,80 @@ impl Ledger {
         Ok(ShardId(self.shard_next.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// The first pairs of a range, ascending by key and target: about `limit` of them. The targets of one key
-    /// always come together; only the end of the range returns nothing.
-    pub async fn pairs(
+    /// What the followers of `lead` hold of the first records of a range, ascending by key and place: about `limit`
+    /// rows. The places of one key always come together; only the end of the range returns nothing.
+    pub async fn held(
         &self,
         dataset: &DatasetName,
+        lead: PlaceIndex,
         range: &KeyRange,
         limit: usize,
-    ) -> Result<Vec<PairRow>, LedgerError> {
+    ) -> Result<Vec<HeldRow>, LedgerError> {
         let range = range.clone();
-        self.ask_of(dataset, move |connection, id| query::pairs(connection, id, &range, limit)).await
+        self.ask_of(dataset, move |connection, id| query::held(connection, id, lead, &range, limit)).await
     }
 
-    /// The pair of one record at a target.
-    pub async fn pair(
+    /// What a follower of `lead` holds of one record.
+    pub async fn held_at(
         &self,
         dataset: &DatasetName,
-        target: TargetIndex,
+        lead: PlaceIndex,
+        place: PlaceIndex,
         key: &Key,
-    ) -> Result<Option<Pair>, LedgerError> {
+    ) -> Result<Option<Held>, LedgerError> {
         let key = key.clone();
-        self.ask_of(dataset, move |connection, id| query::pair(connection, id, target, &key)).await
+        self.ask_of(dataset, move |connection, id| query::held_at(connection, id, lead, place, &key)).await
     }
 
     /// The first `limit` records after a key that wait for `which`, ascending by key.
     pub async fn open_records(
         &self,
         dataset: &DatasetName,
-        target: TargetIndex,
+        place: PlaceIndex,
         which: Open,
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<OpenRow>, LedgerError> {
         let after = after.cloned();
         self.ask_of(dataset, move |connection, id| {
-            query::open_records(connection, id, target, which, after.as_ref(), limit)
+            query::open_records(connection, id, place, which, after.as_ref(), limit)
         })
         .await
     }
 
-    /// How many records of a target are paired and how many wait; takes the same time for any number of records.
-    pub async fn counts(&self, dataset: &DatasetName, target: TargetIndex) -> Result<Counts, LedgerError> {
-        self.ask_of(dataset, move |connection, id| query::counts(connection, id, target)).await
+    /// How many records of a place are paired and how many wait; takes the same time for any number of records.
+    pub async fn counts(&self, dataset: &DatasetName, place: PlaceIndex) -> Result<Counts, LedgerError> {
+        self.ask_of(dataset, move |connection, id| query::counts(connection, id, place)).await
     }
 
-    /// How many objects this migration has written at a target, and their bytes; takes longer for more records.
-    pub async fn written(&self, dataset: &DatasetName, target: TargetIndex) -> Result<(u64, u64), LedgerError> {
-        self.ask_of(dataset, move |connection, id| query::written(connection, id, target)).await
+    /// How many objects this migration has written at a place, and their bytes; takes longer for more records.
+    pub async fn written(&self, dataset: &DatasetName, place: PlaceIndex) -> Result<(u64, u64), LedgerError> {
+        self.ask_of(dataset, move |connection, id| query::written(connection, id, place)).await
     }
 
     /// The current upload of one record.
     pub async fn upload(
         &self,
         dataset: &DatasetName,
-        target: TargetIndex,
+        place: PlaceIndex,
         key: &Key,
     ) -> Result<Option<UploadRow>, LedgerError> {
         let key = key.clone();
-        self.ask_of(
-            dataset,
-            move |connection, id| Ok(query::uploads(connection, id, Uploads::One(target, &key))?.pop()),
-        )
-        .await
+        self.ask_of(dataset, move |connection, id| Ok(query::uploads(connection, id, Uploads::One(place, &key))?.pop()))
+            .await
     }
 
-    /// The dataset's current uploads, ascending by target and key.
+    /// The dataset's current uploads, ascending by place and key.
     pub async fn uploads(&self, dataset: &DatasetName) -> Result<Vec<UploadRow>, LedgerError> {
         self.ask_of(dataset, |connection, id| query::uploads(connection, id, Uploads::All)).await
     }
 
-    /// The uploads of a target whose record waits for nothing that would go on with them.
-    pub async fn idle_uploads(
-        &self,
-        dataset: &DatasetName,
-        target: TargetIndex,
-    ) -> Result<Vec<UploadRow>, LedgerError> {
-        self.ask_of(dataset, move |connection, id| query::uploads(connection, id, Uploads::Idle(target))).await
+    /// The uploads of a place whose record waits for nothing that would go on with them.
+    pub async fn idle_uploads(&self, dataset: &DatasetName, place: PlaceIndex) -> Result<Vec<UploadRow>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| query::uploads(connection, id, Uploads::Idle(place))).await
     }
 
-    /// The dataset's uploads that were requested and never named, ascending by target and key.
+    /// The dataset's uploads that were requested and never named, ascending by place and key.
     pub async fn unclaimed(&self, dataset: &DatasetName) -> Result<Vec<UnclaimedRow>, LedgerError> {
         self.ask_of(dataset, query::unclaimed).await
     }
@@ -286,8 +281,8 @@ impl Ledger {
     }
 
     /// Path and identity of each directory that was met.
-    pub async fn places(&self) -> Result<Vec<(String, String)>, LedgerError> {
-        self.ask(query::places).await
+    pub async fn directories(&self) -> Result<Vec<(String, String)>, LedgerError> {
+        self.ask(query::directories).await
     }
 
     /// Distinguishes this ledger from every other one: 32 hexadecimal digits.

@@ -87,16 +87,16 @@ impl Apply<'_> {
 
     fn put_verified(&self, id: i64, shard: ShardId, range: &KeyRange, cursor: &Cursor) -> Result<(), Failure> {
         let (after, until) = (range.after.as_ref().map(blob), range.until.as_ref().map(blob));
-        let (place, key) = code::cursor(cursor);
+        let (stands, key) = code::cursor(cursor);
         let added = self.run(
             "INSERT INTO verified_shard VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-            params![id, number(shard.0)?, after, until, place, key],
+            params![id, number(shard.0)?, after, until, stands, key],
         )?;
         if added == 1 { Ok(()) } else { illegal(format!("the verification has a shard {} already", shard.0)) }
     }
 
     fn verified(&self, id: i64, shard: ShardId) -> Result<VerifiedShard, Failure> {
-        let sql = "SELECT shard, after_key, until_key, place, key FROM verified_shard WHERE verification = ?1 AND \
+        let sql = "SELECT shard, after_key, until_key, stands, key FROM verified_shard WHERE verification = ?1 AND \
                    shard = ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query(params![id, number(shard.0)?])?;
@@ -129,9 +129,9 @@ impl Apply<'_> {
                 "the cursor of shard {shard} of a verification cannot go from {cursor:?} to {to:?}"
             ));
         }
-        let (place, key) = code::cursor(to);
-        let sql = "UPDATE verified_shard SET place = ?3, key = ?4 WHERE verification = ?1 AND shard = ?2";
-        self.run(sql, params![id, number(shard.0)?, place, key])?;
+        let (stands, key) = code::cursor(to);
+        let sql = "UPDATE verified_shard SET stands = ?3, key = ?4 WHERE verification = ?1 AND shard = ?2";
+        self.run(sql, params![id, number(shard.0)?, stands, key])?;
         for (follower, part) in (0_i64..).zip(found) {
             self.add_counts(id, follower, &part.counts)?;
             for (Difference { key, kind, detail }, kept) in &part.differences {
@@ -201,7 +201,7 @@ pub(super) fn verification(
         Ok((row.get::<_, i64>(0)?, row.get(1)?, Timestamp(row.get(2)?)))
     });
     let Some((id, binds, at)) = found.optional()? else { return Ok(None) };
-    let sql = "SELECT shard, after_key, until_key, place, key FROM verified_shard WHERE verification = ?1 \
+    let sql = "SELECT shard, after_key, until_key, stands, key FROM verified_shard WHERE verification = ?1 \
                ORDER BY after_key";
     let shards = gather(snapshot.prepare_cached(sql)?.query([id])?, verified_shard)?;
     let sql = "SELECT compared, missing, extra, different, unreadable, unstable, undecided, digests, versions, bytes, \

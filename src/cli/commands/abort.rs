@@ -17,7 +17,7 @@ use crate::cli::{
     session::{self, Session},
     term,
 };
-use migrate_core::model::{ByteCount, DatasetName, TargetIndex};
+use migrate_core::model::{ByteCount, DatasetName};
 use migrate_engine::{
     self as engine, AbortOptions, Aborted, EngineError, Migration, Shutdown, Sink, WaitsFor, standing::DatasetStanding,
 };
@@ -122,10 +122,9 @@ async fn deletions(session: &Session, ledger: &Ledger, options: &AbortOptions) -
         if all.any(|one| one.name == dataset.name && refused(one)) {
             continue;
         }
-        for (place, target) in dataset.targets.iter().enumerate() {
-            let index = TargetIndex::at(place);
+        for (place, target) in dataset.numbered_targets() {
             let (objects, bytes) =
-                ledger.written(&dataset.name, index).await.map_err(|error| Failure::ledger(&error))?;
+                ledger.written(&dataset.name, place).await.map_err(|error| Failure::ledger(&error))?;
             let (dataset, target) = (dataset.name.clone(), target.at.to_string());
             found.extend((objects > 0).then_some(Deletion { dataset, target, objects, bytes }));
         }

@@ -1,6 +1,6 @@
 //! `migrate verify`: proves that every target equals its source, or lists what differs.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{error::Error as _, fmt::Write as _, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -26,7 +26,7 @@ use migrate_engine::{
     self as engine, Clock, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
     cutover::NOTHING_COMPARED, standing::PhaseStanding,
 };
-use migrate_ledger::Ledger;
+use migrate_ledger::{Ledger, LedgerError};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -199,8 +199,21 @@ fn keep(session: &Session, show: Show) -> Option<(VerificationLock, Arc<Ledger>)
             return Err("nothing of this migration has begun, so it has no state directory".to_owned());
         }
         let lock = session.state.lock_verification()?;
-        let file = Ledger::open(&session.state.verification(), &session.plan.name);
-        Ok((lock, Arc::new(file.map_err(|error| error.to_string())?)))
+        let path = session.state.verification();
+        let open = || Ledger::open(&path, &session.plan.name);
+        let file = match open() {
+            // It holds nothing but what a verification has seen: another build's, or a damaged one, is begun anew.
+            Err(LedgerError::Older { .. } | LedgerError::Newer { .. } | LedgerError::Corrupt { .. }) => {
+                session.state.forget_verification().map_err(|error| format!("{}: {error}", path.display()))?;
+                open()
+            }
+            opened => opened,
+        };
+        let failed = |error: LedgerError| match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        Ok((lock, Arc::new(file.map_err(failed)?)))
     };
     match kept() {
         Ok(kept) => Some(kept),

@@ -135,6 +135,23 @@ async fn a_run_beside_a_verification_is_not_refused_and_a_second_verification_sa
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_progress_that_this_build_cannot_read_is_begun_anew() {
+    let cloud = Cloud::new(5).await;
+    cloud.expect(0, &["run", "plan.toml"]);
+    let file = cloud.bench.path(".migrate/bench/verification.sqlite");
+    fs::write(&file, "no ledger at all").unwrap();
+    let verified = cloud.expect(0, &["verify", "plan.toml"]);
+    assert!(!verified.err.contains("cannot go on later"), "{}", verified.err);
+    assert!(fs::read(&file).unwrap().starts_with(b"SQLite format 3"));
+    // What is no file of this tool's stays, and the answer says why it is in the way.
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let beside = cloud.expect(0, &["verify", "plan.toml"]);
+    assert!(beside.err.contains("cannot go on later") && file.is_dir(), "{}", beside.err);
+    cloud.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_verification_of_what_has_not_begun_makes_no_state_and_says_that_it_cannot_go_on() {
     let cloud = Cloud::new(5).await;
     fs::remove_dir_all(cloud.bench.path(".migrate")).unwrap();

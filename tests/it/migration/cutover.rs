@@ -337,20 +337,22 @@ async fn the_watch_lasts_as_long_as_the_older_document_allows() {
     assert_eq!(waits.count(), 1, "the plan alone would not wait at all");
 }
 
-/// An object that was at a target before, and was found equal, is not ours to delete.
+/// An object that was at a target before, and was found equal, is not ours to delete, also if we wrote it elsewhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_discard_keeps_what_was_there_before() {
-    let (stores, directory) = (memory(&["src", "a"]), tempdir().unwrap());
-    for (site, keys) in [("src", ["theirs", "ours"]), ("a", ["theirs", "theirs"])] {
+    let (stores, directory) = (memory(&["src", "a", "b"]), tempdir().unwrap());
+    for (site, keys) in [("src", &["one", "two"][..]), ("a", &["one"]), ("b", &["two"])] {
         for key in keys {
             stores[site].put_raw(key, format!("value of {key}"), Properties::default());
         }
     }
-    let rig = Rig::new(&super::one_dataset(&["a"], ""), dynamic(&stores), directory.path());
+    let rig = Rig::new(&super::one_dataset(&["a", "b"], ""), dynamic(&stores), directory.path());
     rig.run().await;
     let ends = rig.discard().await;
-    assert_eq!((ends[0].discarded, ends[0].kept, ends[0].done), (1, 1, true), "{ends:?}");
-    assert_eq!(stores["a"].snapshot().into_keys().collect::<Vec<_>>(), [Key::from("theirs")]);
+    assert_eq!((ends[0].discarded, ends[0].kept, ends[0].done), (2, 2, true), "{ends:?}");
+    for (site, kept) in [("a", "one"), ("b", "two")] {
+        assert_eq!(stores[site].snapshot().into_keys().collect::<Vec<_>>(), [Key::from(kept)], "{site}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

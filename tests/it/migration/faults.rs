@@ -60,7 +60,7 @@ async fn a_silent_target_does_not_hold_the_other_back() {
     assert_servers_equal(&from, &a);
     assert_eq!(b.state().count("data"), 0);
     let dataset = rig.plan.phases[0].datasets[0].name.clone();
-    let waiting = rig.ledger.counts(&dataset, migrate::model::TargetIndex(1)).await.unwrap();
+    let waiting = rig.ledger.counts(&dataset, migrate::model::PlaceIndex(2)).await.unwrap();
     assert_eq!(waiting.deferred, 400, "they wait, durably");
     drop(rig);
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use migrate::{
     lifecycle::Goal,
     local_cloud::{Fault, FaultRule, Faults, Operation, S3ServerConfig, When},
+    model::{KeyRange, PlaceIndex},
     plan::Level,
     store::faulty,
 };
@@ -40,11 +41,11 @@ async fn a_large_object_is_read_once_for_two_targets_and_its_evidence_kept() {
     assert_servers_equal(&from, &b);
     assert_eq!(rig.source_bytes_read(), size as u64, "source bytes read 1.00 times");
     let dataset = &rig.plan.phases[0].datasets[0].name;
-    let pairs = rig.ledger.pairs(dataset, &migrate::model::KeyRange::all(), 10).await.unwrap();
+    let pairs = rig.ledger.held(dataset, PlaceIndex::SOURCE, &KeyRange::all(), 10).await.unwrap();
     let large: Vec<_> = pairs.iter().filter(|row| row.key.as_str() == "large").collect();
     assert_eq!(large.len(), 2);
     for row in large {
-        let evidence = row.pair.evidence.as_ref().unwrap();
+        let evidence = row.held.evidence.as_ref().unwrap();
         assert_eq!(evidence.parts.len(), 3);
         let first = migrate::digest::sha256(&noise(1, size)[..16 << 20]);
         assert_eq!(evidence.parts[0].1, first);

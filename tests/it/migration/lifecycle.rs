@@ -4,7 +4,7 @@ use migrate::{
     engine::EngineError,
     ledger::{Fact, Open, Record},
     lifecycle::{Goal, State, Transition},
-    model::{KeyRange, ShardId, TargetIndex, Timestamp, Token},
+    model::{KeyRange, PlaceIndex, ShardId, Timestamp, Token},
     plan::Level,
     shard::{Cursor, Tally},
     store::Properties,
@@ -252,7 +252,7 @@ async fn a_record_known_to_be_damaged_is_copied_again_by_the_next_run() {
     rig.run().await;
     stores["a"].corrupt("k", "wrong");
     let dataset = &rig.plan.phases[0].datasets[0].name;
-    let damaged = Record::at(dataset, TargetIndex(0), &"k".into(), Fact::Waits(Open::Damaged));
+    let damaged = Record::at(dataset, PlaceIndex(1), &"k".into(), Fact::Waits(Open::Damaged));
     rig.ledger.append(vec![damaged]).await.unwrap();
     for level in [Level::Listing, Level::Checksum, Level::Bytes] {
         let verification = rig.verify(level).await;
@@ -308,7 +308,7 @@ async fn a_split_shard_goes_on_with_the_cursors_that_the_ledger_knows() {
     let planned = Record::ShardsPlanned { dataset, shards: vec![(ShardId(1), KeyRange::all())] };
     let ahead = Record::CursorMoved {
         shard: ShardId(1),
-        target: TargetIndex(0),
+        place: PlaceIndex(1),
         cursor: Cursor::At("05000".into()),
         done: Tally::default(),
     };

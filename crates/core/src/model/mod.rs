@@ -19,4 +19,4 @@ pub use evidence::{Evidence, Sha256};
 pub use key::{Key, KeyRange};
 pub use name::{DatasetName, NameError, PhaseName, PlanName, SiteName};
 pub use token::Token;
-pub use unit::{ByteCount, Epoch, ShardId, TargetIndex, Timestamp};
+pub use unit::{ByteCount, Epoch, PlaceIndex, ShardId, Timestamp};

@@ -1,23 +1,36 @@
-//! Numbers with a unit: targets, shards, epochs, moments, bytes.
+//! Numbers with a unit: places, shards, epochs, moments, bytes.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Numbers a target of a dataset: its place in the plan, from 0.
+/// Numbers a place of a dataset: 0 is the plan's source, 1 its first target, and so on. A number never changes its
+/// meaning, whichever place leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct TargetIndex(pub u16);
+pub struct PlaceIndex(pub u16);
 
-impl TargetIndex {
-    /// The target at this place of a list of targets; of at most 65,536.
-    pub fn at(place: usize) -> Self {
-        Self(u16::try_from(place).expect("a dataset has few targets"))
+impl PlaceIndex {
+    /// The plan's source.
+    pub const SOURCE: Self = Self(0);
+
+    /// The place with this number, of at most 65,535.
+    pub fn at(number: usize) -> Self {
+        Self(u16::try_from(number).expect("a dataset has few places"))
     }
 
-    /// The index as a `usize`, to index a list of targets.
+    /// The number as a `usize`, to index a list of all places.
     pub fn get(self) -> usize {
         usize::from(self.0)
+    }
+
+    /// The position among the plan's targets, from 0, to index a list of them.
+    ///
+    /// # Panics
+    ///
+    /// Panics for the source.
+    pub fn as_target(self) -> usize {
+        self.get().checked_sub(1).expect("the source is no target")
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::plan::choices::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions};
 use crate::{
-    model::{Aspects, DatasetName, PhaseName, SiteName, TargetIndex},
+    model::{Aspects, DatasetName, PhaseName, PlaceIndex, SiteName},
     plan::{
         location::{Location, Route},
         select::Select,
@@ -77,10 +77,14 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Index of the first target at a site.
-    pub fn target_at(&self, site: &SiteName) -> Option<TargetIndex> {
-        let place = self.targets.iter().position(|target| target.at.site == *site)?;
-        Some(TargetIndex::at(place))
+    /// The first target at a site.
+    pub fn target_at(&self, site: &SiteName) -> Option<PlaceIndex> {
+        self.numbered_targets().find(|(_, target)| target.at.site == *site).map(|(place, _)| place)
+    }
+
+    /// The targets, each with its place.
+    pub fn numbered_targets(&self) -> impl Iterator<Item = (PlaceIndex, &Target)> {
+        (1..).map(PlaceIndex::at).zip(&self.targets)
     }
 
     /// The kinds of properties that may be lost at a target: what the plan waives for all targets, and for this one.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{budget::Budget, journal::Journal, shutdown::Shutdown, sink::Sink};
 use migrate_core::{
-    model::{Aspects, DatasetName, Key, TargetIndex, Token},
+    model::{Aspects, DatasetName, Key, PlaceIndex, Token},
     report::EventKind,
 };
 use migrate_ledger::Pair;
@@ -25,8 +25,11 @@ const FAILURES_TOLD_MAX: u64 = 10_000;
 #[derive(Debug)]
 pub(crate) struct Copier {
     pub(crate) dataset: DatasetName,
+    /// The place that leads.
+    pub(crate) lead: PlaceIndex,
+    /// Its store.
     pub(crate) source: Arc<dyn ObjectStore>,
-    pub(crate) targets: Vec<Follower>,
+    pub(crate) followers: Vec<Follower>,
     pub(crate) budget: Budget,
     pub(crate) shutdown: Shutdown,
     pub(crate) journal: Journal,
@@ -40,7 +43,7 @@ pub(crate) struct Copier {
 /// One target of a dataset.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    pub(crate) index: TargetIndex,
+    pub(crate) place: PlaceIndex,
     pub(crate) store: Arc<dyn ObjectStore>,
     /// The plan's part size, in bytes.
     pub(crate) part_size: Option<u64>,
@@ -60,7 +63,7 @@ pub(crate) struct Job {
     pub(crate) key: Key,
     /// The version that the listing showed.
     pub(crate) source: Token,
-    pub(crate) wants: Vec<(TargetIndex, Want)>,
+    pub(crate) wants: Vec<(PlaceIndex, Want)>,
     /// Whether the record fails instead of being deferred.
     pub(crate) last_chance: bool,
 }
@@ -83,7 +86,7 @@ impl Want {
     pub(crate) fn condition(&self) -> Condition {
         match self {
             Self::Create => Condition::Absent,
-            Self::Replace(token) | Self::Look(token) | Self::Review(Pair { target: token, .. }) => {
+            Self::Replace(token) | Self::Look(token) | Self::Review(Pair { follower: token, .. }) => {
                 Condition::Matches(token.clone())
             }
         }
@@ -112,7 +115,7 @@ pub(crate) enum Outcome {
 }
 
 /// The outcomes of a job, per target.
-pub(crate) type Outcomes = Vec<(TargetIndex, Outcome)>;
+pub(crate) type Outcomes = Vec<(PlaceIndex, Outcome)>;
 
 /// Whether an error concerns the whole endpoint.
 pub(crate) fn is_fatal(error: &StoreError) -> bool {
@@ -130,8 +133,13 @@ pub(crate) fn is_fatal(error: &StoreError) -> bool {
 }
 
 impl Copier {
-    pub(crate) fn follower(&self, target: TargetIndex) -> &Follower {
-        &self.targets[target.get()]
+    /// The follower at a place.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the place does not follow.
+    pub(crate) fn follower(&self, place: PlaceIndex) -> &Follower {
+        self.followers.iter().find(|follower| follower.place == place).expect("the place follows")
     }
 
     /// Looks at the source, also at its tags if a target is to have them.
@@ -146,7 +154,7 @@ impl Copier {
     }
 
     /// Tells of a failed record, up to [`FAILURES_TOLD_MAX`]: a display has no use for millions.
-    pub(crate) fn tell_failed(&self, target: TargetIndex, key: &Key, reason: &str) {
+    pub(crate) fn tell_failed(&self, target: PlaceIndex, key: &Key, reason: &str) {
         if self.failures_told.fetch_add(1, Ordering::Relaxed) < FAILURES_TOLD_MAX {
             self.sink.tell(EventKind::RecordFailed {
                 dataset: self.dataset.clone(),
@@ -158,7 +166,7 @@ impl Copier {
     }
 
     pub(super) fn wants_tags(&self) -> bool {
-        self.targets.iter().any(|follower| !follower.waived.holds(Aspects::TAGS))
+        self.followers.iter().any(|follower| !follower.waived.holds(Aspects::TAGS))
     }
 
     /// Ends the run because of an error that concerns a whole endpoint; if only this dataset may no longer be written,
@@ -186,7 +194,8 @@ mod tests {
     #[test]
     fn every_write_is_sent_under_the_condition_that_it_was_decided_by() {
         let shown = Token { size: 1, tag: "t".into(), modified_s: None };
-        let pair = Pair { source: shown.clone(), target: shown.clone(), evidence: None, waived: Aspects::NONE };
+        let pair =
+            Pair { lead: shown.clone(), follower: shown.clone(), evidence: None, waived: Aspects::NONE, written: true };
         assert_eq!(Want::Create.condition(), Condition::Absent);
         for want in [Want::Replace(shown.clone()), Want::Look(shown.clone()), Want::Review(pair)] {
             assert_eq!(want.condition(), Condition::Matches(shown.clone()), "{want:?}");

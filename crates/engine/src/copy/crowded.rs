@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::copy::copier::{Copier, Follower, Job, Outcome, Outcomes};
-use migrate_core::model::TargetIndex;
+use migrate_core::model::PlaceIndex;
 
 /// How long a target's share of the writes in flight must be used up until its records are deferred.
 const CROWDED_MIN: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ const SILENCE_MAX: u32 = 8;
 impl Copier {
     /// Defers the record at slow or silent targets, if another target has room.
     pub(super) fn defer_crowded(&self, job: &mut Job, outcomes: &mut Outcomes) {
-        let crowded = |target: TargetIndex| {
+        let crowded = |target: PlaceIndex| {
             let follower = self.follower(target);
             follower.is_down() || follower.is_crowded(self.lane_max)
         };
@@ -72,7 +72,7 @@ impl Follower {
 
 /// The targets at which a record is deferred: those that hold the others back, unless all do or this is the last
 /// chance.
-fn to_defer(wanted: &[(TargetIndex, bool)], last_chance: bool) -> Vec<TargetIndex> {
+fn to_defer(wanted: &[(PlaceIndex, bool)], last_chance: bool) -> Vec<PlaceIndex> {
     if last_chance || wanted.iter().all(|(_, crowded)| *crowded) {
         return Vec::new();
     }
@@ -90,7 +90,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_is_dropped_half_way_is_no_longer_in_flight() {
         let follower = Follower {
-            index: TargetIndex(0),
+            place: PlaceIndex(1),
             store: Arc::new(MemoryStore::new("memory")),
             part_size: None,
             in_flight: 0.into(),
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn only_what_holds_others_back_is_deferred() {
-        let (a, b) = (TargetIndex(0), TargetIndex(1));
+        let (a, b) = (PlaceIndex(1), PlaceIndex(2));
         assert_eq!(to_defer(&[(a, false), (b, true)], false), [b]);
         assert!(to_defer(&[(a, true), (b, true)], false).is_empty(), "nothing waits for them");
         assert!(to_defer(&[(b, true)], false).is_empty());

@@ -26,7 +26,9 @@ impl Copier {
             let follower = self.follower(target);
             let settled = match want {
                 Want::Look(shown) => self.compared(follower, &job.key, &source, shown, None).await,
-                Want::Review(pair) => self.compared(follower, &job.key, &source, pair.target.clone(), Some(pair)).await,
+                Want::Review(pair) => {
+                    self.compared(follower, &job.key, &source, pair.follower.clone(), Some(pair)).await
+                }
                 want => Err(want),
             };
             match settled {
@@ -52,7 +54,7 @@ impl Copier {
             Ok(None) => return Err(Want::Create),
             Err(_) => return Err(Want::Replace(shown)),
         };
-        let pair = pair.filter(|pair| pair.source.agrees_with(&source.token) && pair.target.agrees_with(&head.token));
+        let pair = pair.filter(|pair| pair.lead.agrees_with(&source.token) && pair.follower.agrees_with(&head.token));
         let equal = match pair {
             Some(_) => scope.differs(source, &head).is_none(),
             None => compare(source, &head, scope) == Verdict::Equal,
@@ -60,7 +62,9 @@ impl Copier {
         if !equal {
             return Err(if pair.is_some() { Want::Replace(head.token) } else { Want::Look(head.token) });
         }
+        let written = pair.as_ref().is_some_and(|pair| pair.written);
         let evidence = pair.and_then(|pair| pair.evidence);
-        Ok(Pair { source: source.token.clone(), target: head.token, evidence, waived: follower.waived })
+        let (lead, waived) = (source.token.clone(), follower.waived);
+        Ok(Pair { lead, follower: head.token, evidence, waived, written })
     }
 }

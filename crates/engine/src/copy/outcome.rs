@@ -17,7 +17,7 @@ impl Copier {
         match written {
             Ok((want, pair)) => {
                 follower.silent.store(0, Ordering::Relaxed);
-                let over_unknown = matches!(want, Want::Look(found) if found.size == pair.source.size);
+                let over_unknown = matches!(want, Want::Look(found) if found.size == pair.lead.size);
                 Outcome::Copied { pair, over_unknown }
             }
             Err(error) if error.kind().retry() == Retry::Permanent => {

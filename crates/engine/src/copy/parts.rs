@@ -33,7 +33,7 @@ use crate::{
 };
 use migrate_core::{
     digest::Parts,
-    model::{Aspects, Evidence, TargetIndex},
+    model::{Aspects, Evidence, PlaceIndex},
     report::EventKind,
 };
 use migrate_ledger::{Fact, Pair, Record, UploadIntent, UploadRow, WrittenPart};
@@ -47,7 +47,7 @@ const BEGIN_TRIES_MAX: u32 = 3;
 /// One target's upload while its parts are written.
 #[derive(Debug)]
 struct Lane<'a> {
-    target: TargetIndex,
+    target: PlaceIndex,
     want: &'a Want,
     upload: Upload,
     /// The properties that the upload may lack: all of them if an earlier run began it, since what that run
@@ -237,7 +237,8 @@ async fn assemble(
     if !tags.is_empty() {
         follower.store.set_tags(&job.key, &tags, &target).await?;
     }
-    Ok(Pair { source: job.source.clone(), target, evidence: Some(evidence), waived: follower.waived })
+    let (lead, waived) = (job.source.clone(), follower.waived);
+    Ok(Pair { lead, follower: target, evidence: Some(evidence), waived, written: true })
 }
 
 /// An upload that parts can be written to.
@@ -270,7 +271,7 @@ impl From<NotWritten> for Opening {
 /// Goes on with the upload in the ledger, if it is of this version and layout and still exists; else begins one.
 async fn open(copier: &Copier, follower: &Follower, job: &Job, head: &Head, part_size: u64) -> Result<Opened, Opening> {
     let properties = follower.given(head, Shape::Parts).map_err(Opening::Unfit)?;
-    let known = copier.journal.ledger.upload(&copier.dataset, follower.index, &job.key).await.map_err(|error| {
+    let known = copier.journal.ledger.upload(&copier.dataset, follower.place, &job.key).await.map_err(|error| {
         copier.journal.fatal(error);
         Opening::Interrupted
     })?;
@@ -299,7 +300,7 @@ async fn begin(
     properties: &migrate_store::Properties,
     part_size: u64,
 ) -> Result<Opened, Opening> {
-    let record = |fact| vec![Record::at(&copier.dataset, follower.index, &job.key, fact)];
+    let record = |fact| vec![Record::at(&copier.dataset, follower.place, &job.key, fact)];
     let mut tries = 1;
     let upload = loop {
         let (source, at) = (job.source.clone(), crate::clock::now());
@@ -339,7 +340,7 @@ pub(crate) async fn drop_upload(copier: &Copier, follower: &Follower, row: &Uplo
         Some(upload) => follower.store.abort_upload(&upload).await?,
         None => unclaimed::drop_nameless(copier, follower, &row.key, row.intent.clone()).await?,
     }
-    let ended = Record::at(&copier.dataset, row.target, &row.key, Fact::UploadEnded);
+    let ended = Record::at(&copier.dataset, row.place, &row.key, Fact::UploadEnded);
     // If the ledger cannot be written, the next run drops the upload again, which is no error.
     let _ = copier.journal.note(vec![ended]).await;
     Ok(())

@@ -121,8 +121,9 @@ impl Copier {
                             follower,
                             job.last_chance,
                             written.map(|target| {
-                                let (source, evidence) = (source.clone(), Some(body.evidence()));
-                                (want, Pair { source, target, evidence, waived: follower.waived })
+                                let (lead, evidence) = (source.clone(), Some(body.evidence()));
+                                let waived = follower.waived;
+                                (want, Pair { lead, follower: target, evidence, waived, written: true })
                             }),
                         )
                     }

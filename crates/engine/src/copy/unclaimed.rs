@@ -26,7 +26,7 @@ use crate::{
     journal::NotWritten,
 };
 use migrate_core::{
-    model::{Key, TargetIndex, Timestamp},
+    model::{Key, PlaceIndex, Timestamp},
     report::EventKind,
 };
 use migrate_ledger::{Fact, Record, Unclaimed, UploadIntent};
@@ -42,7 +42,7 @@ const BEFORE_MAX: usize = 1000;
 /// One request for an upload, which records its intent right before it is sent.
 pub(crate) struct Asking<'a> {
     copier: &'a Copier,
-    target: TargetIndex,
+    target: PlaceIndex,
     key: &'a Key,
     intent: Mutex<UploadIntent>,
     sent: AtomicBool,
@@ -58,7 +58,7 @@ impl<'a> Asking<'a> {
         let before = before.map(|listed| listed.into_iter().map(|(upload, _)| upload.id).collect());
         Self {
             copier,
-            target: follower.index,
+            target: follower.place,
             key,
             intent: Mutex::new(UploadIntent { before, ..intent }),
             sent: AtomicBool::new(false),
@@ -176,19 +176,19 @@ pub(crate) async fn drop_nameless(copier: &Copier, follower: &Follower, key: &Ke
 /// were aborted. If a look fails, the next run repeats it.
 pub(crate) async fn look_again(
     copier: &Copier,
-    target: Option<TargetIndex>,
+    target: Option<PlaceIndex>,
     may_abort: bool,
 ) -> std::result::Result<u64, EngineError> {
     let mut aborted = 0;
     for row in copier.journal.ledger.unclaimed(&copier.dataset).await? {
-        if target.is_some_and(|target| target != row.target) {
+        if target.is_some_and(|target| target != row.place) {
             continue;
         }
-        let (follower, key, asked) = (copier.follower(row.target), &row.key, row.upload);
+        let (follower, key, asked) = (copier.follower(row.place), &row.key, row.upload);
         match look(&*follower.store, key, &asked, may_abort).await {
             Ok(seen @ (Seen::Aborted | Seen::Nothing)) => {
                 aborted += u64::from(seen == Seen::Aborted);
-                let gone = Record::at(&copier.dataset, row.target, key, Fact::UploadGone { at: asked.at });
+                let gone = Record::at(&copier.dataset, row.place, key, Fact::UploadGone { at: asked.at });
                 copier.journal.note(vec![gone]).await?;
             }
             Ok(Seen::Doubtful(ids)) => {
@@ -213,7 +213,7 @@ fn asked(intent: UploadIntent) -> Unclaimed {
 }
 
 async fn keep(copier: &Copier, follower: &Follower, key: &Key, upload: Unclaimed) -> Result<()> {
-    let record = Record::at(&copier.dataset, follower.index, key, Fact::UploadUnclaimed(upload));
+    let record = Record::at(&copier.dataset, follower.place, key, Fact::UploadUnclaimed(upload));
     let written = copier.journal.commit(vec![record]).await;
     written.map_err(|NotWritten| {
         let location = follower.store.location();

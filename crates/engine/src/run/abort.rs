@@ -30,11 +30,11 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{Goal, State, Transition},
-    model::{Key, KeyRange, TargetIndex},
+    model::{Key, KeyRange, PlaceIndex},
     plan::Dataset,
     report::{EventKind, Redactor},
 };
-use migrate_ledger::{Fact, Pair, Record};
+use migrate_ledger::{Fact, Held, Record};
 use migrate_store::{Condition, ErrorKind, StoreError, must_be_gone};
 
 /// Pairs read from the ledger at once, and objects deleted at once.
@@ -166,7 +166,7 @@ impl Run<'_> {
     ) -> Result<(), EngineError> {
         let copier = self.copier(dataset, stores);
         for row in self.journal.ledger.uploads(&dataset.name).await? {
-            parts::drop_upload(&copier, copier.follower(row.target), &row).await?;
+            parts::drop_upload(&copier, copier.follower(row.place), &row).await?;
             end.uploads += 1;
         }
         end.uploads += unclaimed::look_again(&copier, None, true).await?;
@@ -186,15 +186,15 @@ impl Run<'_> {
         let copier = Arc::new(self.copier(dataset, stores));
         let (mut range, mut failed) = (KeyRange::all(), None);
         loop {
-            let page = self.journal.ledger.pairs(&dataset.name, &range, PAGE).await?;
+            let page = self.journal.ledger.held(&dataset.name, PlaceIndex::SOURCE, &range, PAGE).await?;
             let Some(last) = page.last() else { break };
             range.after = Some(last.key.clone());
             let mut deletes = JoinSet::new();
             for row in page {
                 let copier = Arc::clone(&copier);
                 deletes.spawn(async move {
-                    let fate = delete(copier.follower(row.target), &row.key, &row.pair).await;
-                    (row.target, row.key, fate)
+                    let fate = delete(copier.follower(row.place), &row.key, &row.held).await;
+                    (row.place, row.key, fate)
                 });
             }
             let mut records = Vec::new();
@@ -219,7 +219,7 @@ impl Run<'_> {
 /// Counts one object's fate; returns the record to write.
 fn settled(
     copier: &Copier,
-    target: TargetIndex,
+    target: PlaceIndex,
     key: &Key,
     fate: Fate,
     end: &mut Aborted,
@@ -238,7 +238,7 @@ fn settled(
     Some(Record::at(&copier.dataset, target, key, Fact::Unpaired))
 }
 
-async fn delete(follower: &Follower, key: &Key, pair: &Pair) -> Fate {
+async fn delete(follower: &Follower, key: &Key, known: &Held) -> Fate {
     let shown = match follower.store.head(key).await {
         Ok(Some(head)) => head.token,
         Ok(None) => {
@@ -249,8 +249,8 @@ async fn delete(follower: &Follower, key: &Key, pair: &Pair) -> Fate {
         }
         Err(error) => return Fate::Failed(error),
     };
-    // An object that was found equal has no evidence: this migration did not write it.
-    if pair.evidence.is_none() || !pair.target.agrees_with(&shown) {
+    // Found equal, and not written by this migration; or no longer what it wrote.
+    if !known.written || !known.here.agrees_with(&shown) {
         return Fate::Kept;
     }
     match follower.store.delete(key, &Condition::Matches(shown)).await {

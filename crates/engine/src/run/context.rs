@@ -25,7 +25,7 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{Goal, State},
-    model::{DatasetName, PhaseName, TargetIndex},
+    model::{DatasetName, PhaseName, PlaceIndex},
     plan::{self, Dataset, Plan},
 };
 use migrate_ledger::{LedgerError, Record};
@@ -151,13 +151,14 @@ impl Run<'_> {
     }
 
     pub(crate) fn copier(&self, dataset: &Dataset, stores: &DatasetStores) -> Copier {
-        let followers = dataset.targets.iter().zip(&stores.targets).enumerate();
+        let followers = dataset.numbered_targets().zip(&stores.targets);
         Copier {
             dataset: dataset.name.clone(),
+            lead: PlaceIndex::SOURCE,
             source: Arc::clone(&stores.source),
-            targets: followers
-                .map(|(place, (target, store))| Follower {
-                    index: TargetIndex::at(place),
+            followers: followers
+                .map(|((place, target), store)| Follower {
+                    place,
                     store: Arc::clone(store),
                     part_size: target.part_size,
                     waived: dataset.waived_at(target),

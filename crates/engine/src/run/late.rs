@@ -7,15 +7,9 @@
 
 use futures::{StreamExt as _, stream};
 
-use crate::{
-    clock::now,
-    error::EngineError,
-    rows::Inputs,
-    run::context::Run,
-    verify::{late::OLD_LEAD, verifier::Verifier},
-};
+use crate::{clock::now, error::EngineError, rows::Inputs, run::context::Run, verify::verifier::Verifier};
 use migrate_core::{
-    model::{DatasetName, Key, Timestamp},
+    model::{DatasetName, Key, PlaceIndex, Timestamp},
     plan::{Dataset, Level},
 };
 use migrate_ledger::{LateCounts, Ledger, Record};
@@ -44,7 +38,7 @@ impl Run<'_> {
                 let verifier = verifier.clone();
                 async move {
                     // If the comparison fails, the late write stays open.
-                    let equal = verifier.are_equal(OLD_LEAD, &key).await.unwrap_or(false);
+                    let equal = verifier.are_equal(PlaceIndex::SOURCE, &key).await.unwrap_or(false);
                     equal.then_some(key)
                 }
             });

@@ -16,11 +16,11 @@ use crate::{
 };
 use migrate_core::{
     diff::{Change, decide},
-    model::{Key, ShardId, TargetIndex},
+    model::{Key, PlaceIndex, ShardId},
     plan::Extra,
     shard::{Cursor, Tally},
 };
-use migrate_ledger::{Fact, Open, OpenRow, Pair, Record};
+use migrate_ledger::{Fact, Held, Open, OpenRow, Record};
 use migrate_store::{Condition, Retry, StoreError};
 
 /// Records read from the ledger at once, and under way at once.
@@ -75,8 +75,8 @@ impl Leftovers {
     /// Goes through all leftovers; `false` if the run was asked to stop before the end.
     pub(crate) async fn run(self) -> Result<bool, EngineError> {
         let mut targets = JoinSet::new();
-        for follower in &self.copier.targets {
-            let (leftovers, target) = (self.clone(), follower.index);
+        for follower in &self.copier.followers {
+            let (leftovers, target) = (self.clone(), follower.place);
             targets.spawn(async move { leftovers.target(target).await });
         }
         let mut complete = Ok(true);
@@ -92,13 +92,13 @@ impl Leftovers {
 
     /// Copies only a page of a target's damaged records again; the ledger holds the outcome when this
     /// returns. `None` if none is left.
-    pub(crate) async fn mend(&self, target: TargetIndex, after: Option<&Key>) -> Result<Option<Page>, EngineError> {
+    pub(crate) async fn mend(&self, target: PlaceIndex, after: Option<&Key>) -> Result<Option<Page>, EngineError> {
         let page = self.page(target, Open::Damaged, Doing::Copy, after).await?;
         self.copier.journal.commit(Vec::new()).await?;
         Ok(page)
     }
 
-    async fn target(&self, target: TargetIndex) -> Result<bool, EngineError> {
+    async fn target(&self, target: PlaceIndex) -> Result<bool, EngineError> {
         let complete = self.each(target, Open::Deferred, Doing::Copy).await?
             && self.each(target, Open::Damaged, Doing::Copy).await?
             && self.within_share(target).await?
@@ -110,7 +110,7 @@ impl Leftovers {
     }
 
     /// Acts on every record of a kind; `false` if the run was asked to stop.
-    async fn each(&self, target: TargetIndex, why: Open, doing: Doing) -> Result<bool, EngineError> {
+    async fn each(&self, target: PlaceIndex, why: Open, doing: Doing) -> Result<bool, EngineError> {
         let mut after: Option<Key> = None;
         while let Some(page) = self.page(target, why, doing, after.as_ref()).await? {
             if page.interrupted {
@@ -124,7 +124,7 @@ impl Leftovers {
     /// Acts on the first records of a kind after a key; `None` if there is none.
     async fn page(
         &self,
-        target: TargetIndex,
+        target: PlaceIndex,
         why: Open,
         doing: Doing,
         after: Option<&Key>,
@@ -149,7 +149,7 @@ impl Leftovers {
         Ok(Some(page))
     }
 
-    async fn note(&self, target: TargetIndex, done: Done) -> Result<(), EngineError> {
+    async fn note(&self, target: PlaceIndex, done: Done) -> Result<(), EngineError> {
         for fact in &done.facts {
             if let Fact::Failed { reason, .. } = fact {
                 self.copier.tell_failed(target, &done.key, reason);
@@ -158,7 +158,7 @@ impl Leftovers {
         let record = |fact| Record::at(&self.copier.dataset, target, &done.key, fact);
         let mut records: Vec<_> = done.facts.into_iter().map(record).collect();
         if let Some(shard) = self.shard.filter(|_| done.tally != Tally::default()) {
-            records.push(Record::CursorMoved { shard, target, cursor: Cursor::End, done: done.tally });
+            records.push(Record::CursorMoved { shard, place: target, cursor: Cursor::End, done: done.tally });
         }
         if records.is_empty() {
             return Ok(());
@@ -166,16 +166,16 @@ impl Leftovers {
         Ok(self.copier.journal.note(records).await?)
     }
 
-    async fn record(&self, target: TargetIndex, why: Open, doing: Doing, row: OpenRow) -> Result<Done, EngineError> {
+    async fn record(&self, target: PlaceIndex, why: Open, doing: Doing, row: OpenRow) -> Result<Done, EngineError> {
         let follower = self.copier.follower(target);
         if self.copier.shutdown.is_draining() {
             return Ok(Done { key: row.key, facts: Vec::new(), tally: Tally::default(), interrupted: true });
         }
         let ledger = &self.copier.journal.ledger;
-        let pair = ledger.pair(&self.copier.dataset, target, &row.key).await?;
+        let held = ledger.held_at(&self.copier.dataset, self.copier.lead, target, &row.key).await?;
         let answer = match doing {
-            Doing::Copy => self.copy(follower, &row.key, pair, why).await,
-            Doing::Delete => self.delete(follower, &row.key, pair).await,
+            Doing::Copy => self.copy(follower, &row.key, held, why).await,
+            Doing::Delete => self.delete(follower, &row.key, held).await,
             Doing::Revive => self.revive(&row.key).await,
         };
         // A copy ends in an outcome even if the target gave no answer; `Copier` counts those.
@@ -202,7 +202,7 @@ impl Leftovers {
         done
     }
 
-    async fn copy(&self, follower: &Follower, key: &Key, pair: Option<Pair>, why: Open) -> Result<Done, StoreError> {
+    async fn copy(&self, follower: &Follower, key: &Key, held: Option<Held>, why: Open) -> Result<Done, StoreError> {
         let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
         let source = self.copier.source.head(key).await?.map(|head| head.token);
         let shown = follower.store.head(key).await?.map(|head| head.token);
@@ -210,7 +210,7 @@ impl Leftovers {
             self.gone(&mut done).await?;
             return Ok(done);
         };
-        let paired = pair.as_ref().map(|pair| pair.paired(follower.waived));
+        let paired = held.as_ref().map(|held| held.paired(follower.waived));
         let want = match (decide(Some(&source), shown.as_ref(), paired), shown) {
             (_, None) => Want::Create,
             (_, Some(shown)) if why == Open::Damaged => Want::Replace(shown),
@@ -218,22 +218,22 @@ impl Leftovers {
                 done.facts.push(Fact::Settled);
                 return Ok(done);
             }
-            (Change::Review, Some(shown)) => pair.map_or(Want::Look(shown), Want::Review),
+            (Change::Review, Some(shown)) => held.and_then(Held::pair).map_or(Want::Look(shown), Want::Review),
             (Change::Look, Some(shown)) => Want::Look(shown),
             (_, Some(shown)) => Want::Replace(shown),
         };
         let size = source.size;
-        let job = Job { key: key.clone(), source, wants: vec![(follower.index, want)], last_chance: true };
+        let job = Job { key: key.clone(), source, wants: vec![(follower.place, want)], last_chance: true };
         for (_, outcome) in self.copier.bring(job).await {
             match outcome {
                 Outcome::Same(pair) => {
                     done.tally.same += 1;
-                    done.facts.extend([Fact::Learned(pair), Fact::Settled]);
+                    done.facts.extend([Fact::Learned { lead: self.copier.lead, pair }, Fact::Settled]);
                 }
                 Outcome::Copied { pair, .. } => {
                     done.tally.copied += 1;
                     done.tally.copied_bytes += size;
-                    done.facts.push(Fact::Paired(pair));
+                    done.facts.push(Fact::Paired { lead: self.copier.lead, pair });
                 }
                 Outcome::Failed(reason) => done.facts.push(failed(reason)),
                 Outcome::Gone => self.gone(&mut done).await?,
@@ -256,7 +256,7 @@ impl Leftovers {
 
     /// Deletes a record that the source deleted, or that only the target has and the plan deletes; never
     /// a record that is at the source now, nor another version than the one seen.
-    async fn delete(&self, follower: &Follower, key: &Key, pair: Option<Pair>) -> Result<Done, StoreError> {
+    async fn delete(&self, follower: &Follower, key: &Key, held: Option<Held>) -> Result<Done, StoreError> {
         let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
         let gone = self.copier.source.head(key).await?.is_none() && self.copier.is_gone(key).await?;
         let shown = follower.store.head(key).await?.map(|head| head.token);
@@ -264,8 +264,8 @@ impl Leftovers {
             done.facts.push(Fact::Settled);
             return Ok(done);
         };
-        let ours = match &pair {
-            Some(pair) => pair.target.agrees_with(&shown),
+        let ours = match &held {
+            Some(held) => held.here.agrees_with(&shown),
             None => self.extra == Extra::Delete,
         };
         if !ours {
@@ -280,7 +280,7 @@ impl Leftovers {
 
     /// Refuses to delete more than the plan allows. Records that have come back at the source meanwhile do
     /// not count: a mended accident must not block the dataset forever.
-    async fn within_share(&self, target: TargetIndex) -> Result<bool, EngineError> {
+    async fn within_share(&self, target: PlaceIndex) -> Result<bool, EngineError> {
         let Some(permille) = self.delete_permille else { return Ok(true) };
         if self.too_many(target, permille).await?.is_none() {
             return Ok(true);
@@ -299,7 +299,7 @@ impl Leftovers {
     }
 
     /// The records that would be deleted, and those that the target holds, if the share is exceeded.
-    async fn too_many(&self, target: TargetIndex, permille: u16) -> Result<Option<(u64, u64)>, EngineError> {
+    async fn too_many(&self, target: PlaceIndex, permille: u16) -> Result<Option<(u64, u64)>, EngineError> {
         self.copier.journal.commit(Vec::new()).await?;
         let counts = self.copier.journal.ledger.counts(&self.copier.dataset, target).await?;
         Ok(exceeds_share(counts.doomed, counts.paired, permille))
@@ -315,7 +315,7 @@ impl Leftovers {
     }
 
     /// Aborts uploads that no later try will resume: a record that waits for its next try keeps its parts.
-    async fn sweep_uploads(&self, target: TargetIndex) -> Result<(), EngineError> {
+    async fn sweep_uploads(&self, target: PlaceIndex) -> Result<(), EngineError> {
         // The outcomes of the records must be in the ledger before it can tell which of them wait.
         self.copier.journal.commit(Vec::new()).await?;
         for row in self.copier.journal.ledger.idle_uploads(&self.copier.dataset, target).await? {

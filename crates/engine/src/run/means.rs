@@ -24,7 +24,7 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{State, Transition},
-    model::{Decided, Key, TargetIndex, Timestamp},
+    model::{Decided, Key, PlaceIndex, Timestamp},
     plan::Dataset,
     report::{EventKind, Proved, Redactor},
 };
@@ -50,7 +50,7 @@ pub(crate) struct EngineHand<'a> {
     /// The dataset's route.
     pub(crate) route: RouteStore,
     /// The target that leads after the switch.
-    lead: TargetIndex,
+    lead: PlaceIndex,
     /// The id of this ledger, which the route must name as the driver.
     ledger: String,
     standing: Mutex<Moment>,

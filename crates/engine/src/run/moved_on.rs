@@ -36,11 +36,12 @@ use crate::{
     walk::Walk,
 };
 use migrate_core::{
-    model::{Key, TargetIndex},
+    model::{Key, PlaceIndex},
     plan::{Dataset, Extra},
     report::{Difference, Redactor},
 };
-use migrate_ledger::{Record, VerifiedShard};
+use migrate_ledger::{Held, Record, VerifiedShard};
+use migrate_store::Entry;
 
 /// Records whose versions are looked at together.
 const LOOKS: usize = 64;
@@ -54,7 +55,7 @@ pub(crate) async fn between(
     run: &Run<'_>,
     dataset: &Dataset,
     stores: &DatasetStores,
-    lead: TargetIndex,
+    lead: PlaceIndex,
 ) -> Result<Changes, Halt> {
     let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).with_only(lead);
     look(run, dataset, inputs, Wanted::Changes, stores.shutdown(&run.shutdown)).await
@@ -66,9 +67,9 @@ pub(crate) async fn at_old_lead(
     run: &Run<'_>,
     dataset: &Dataset,
     stores: &DatasetStores,
-    lead: TargetIndex,
+    lead: PlaceIndex,
 ) -> Result<Written, Halt> {
-    let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).against_pairs_of(lead);
+    let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).against_holdings_of(lead);
     run.commit(vec![Record::LateLookBegan { dataset: dataset.name.clone() }]).await?;
     // The lease was given back before the switch; nothing is written at the dataset's places any more.
     let wanted = Wanted::LateWrites(run.journal.clone());
@@ -86,7 +87,7 @@ async fn look(
     stops: Shutdown,
 ) -> Result<Changes, Halt> {
     let shards = run.journal.ledger.shards(&dataset.name).await.map_err(EngineError::from)?;
-    let source = Arc::clone(&inputs.source);
+    let source = Arc::clone(inputs.lead());
     let (extra, slots) = (dataset.extra, run.budget.shard_slots());
     let look = Arc::new(Look { inputs, wanted, extra, slots, shutdown: stops.clone(), found: Mutex::default() });
     let shards = first_cut(&shards);
@@ -126,14 +127,39 @@ impl Look {
 
     /// Takes a row; returns its key if it was written at the old lead.
     fn take(&self, row: Row) -> Option<Key> {
-        if !is_as_paired(&row) {
+        if !self.is_as_paired(&row) {
             self.found().old.add(row.key.clone());
             return Some(row.key);
         }
-        if matches!(self.wanted, Wanted::Changes) && !target_is_as_paired(&row, self.extra) {
+        if matches!(self.wanted, Wanted::Changes) && !self.target_is_as_paired(&row) {
             self.found().new.add(row.key);
         }
         None
+    }
+
+    /// What the new lead shows, and what the ledger knows of it.
+    fn new_lead<'a>(&self, row: &'a Row) -> (Option<&'a Entry>, Option<&'a Held>) {
+        let place = self.inputs.star.followers[0].get();
+        (row.shown[place].as_ref(), row.held[place].as_ref().map(|row| &row.held))
+    }
+
+    /// Whether the old lead shows the paired version, or neither an object nor a pair exists.
+    fn is_as_paired(&self, row: &Row) -> bool {
+        match (&row.shown[self.inputs.star.lead.get()], self.new_lead(row).1) {
+            (None, None) => true,
+            (Some(shown), Some(held)) => held.lead.as_ref().is_some_and(|paired| paired.agrees_with(&shown.token)),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// The same for the new lead, which may hold objects without a pair if the plan keeps them.
+    fn target_is_as_paired(&self, row: &Row) -> bool {
+        match self.new_lead(row) {
+            (None, None) => true,
+            (Some(shown), Some(held)) => held.here.agrees_with(&shown.token),
+            (Some(_), None) => self.extra == Extra::Keep,
+            (None, Some(_)) => false,
+        }
     }
 
     async fn record(&self, keys: Vec<Key>) -> Result<(), EngineError> {
@@ -166,25 +192,6 @@ impl Walk for Look {
         }
         self.record(written).await?;
         Ok(Some(Seen::to_the_end(&control, SIDES)))
-    }
-}
-
-/// Whether the old lead shows the paired version, or neither an object nor a pair exists.
-fn is_as_paired(row: &Row) -> bool {
-    match (&row.source, &row.pairs[0]) {
-        (None, None) => true,
-        (Some(shown), Some(paired)) => paired.pair.source.agrees_with(&shown.token),
-        (Some(_), None) | (None, Some(_)) => false,
-    }
-}
-
-/// The same for the new lead, which may hold objects without a pair if the plan keeps them.
-fn target_is_as_paired(row: &Row, extra: Extra) -> bool {
-    match (&row.targets[0], &row.pairs[0]) {
-        (None, None) => true,
-        (Some(shown), Some(paired)) => paired.pair.target.agrees_with(&shown.token),
-        (Some(_), None) => extra == Extra::Keep,
-        (None, Some(_)) => false,
     }
 }
 
@@ -230,10 +237,10 @@ pub(crate) async fn judge(
     // Differences that are counted but not kept cannot be looked at, so the next pass must find out.
     let mut lead_moved = of(|found| found.broken_omitted) > 0;
     let mut first = None;
-    let found = targets.iter().enumerate().flat_map(|(place, found)| {
-        let target = TargetIndex::at(place);
-        found.differences.iter().map(move |difference| (target, difference))
-    });
+    let found = (1..)
+        .map(PlaceIndex::at)
+        .zip(targets)
+        .flat_map(|(target, found)| found.differences.iter().map(move |difference| (target, difference)));
     let looks = found.map(|(target, difference)| async move {
         (difference, standing_of(run, dataset, stores, target, &difference.key).await)
     });
@@ -274,20 +281,20 @@ async fn standing_of(
     run: &Run<'_>,
     dataset: &Dataset,
     stores: &DatasetStores,
-    target: TargetIndex,
+    target: PlaceIndex,
     key: &Key,
 ) -> Result<WhyDifferent, EngineError> {
-    let pair = run.journal.ledger.pair(&dataset.name, target, key).await?;
+    let held = run.journal.ledger.held_at(&dataset.name, PlaceIndex::SOURCE, target, key).await?;
     let Ok(shown) = stores.source.head(key).await else { return Ok(WhyDifferent::Stays) };
-    let moved = match (pair, shown) {
+    let moved = match (held, shown) {
         (None, None) if dataset.extra == Extra::Keep => return Ok(WhyDifferent::Kept),
         (None, shown) => shown.is_some(),
-        (Some(pair), Some(shown)) => !pair.source.agrees_with(&shown.token),
+        (Some(held), Some(shown)) => !held.lead.is_some_and(|paired| paired.agrees_with(&shown.token)),
         // The lead has deleted it. A pass follows if the target still shows the written version, and never
         // if another writer has replaced it.
-        (Some(pair), None) => matches!(
-            stores.targets[target.get()].head(key).await,
-            Ok(Some(shown)) if pair.target.agrees_with(&shown.token)
+        (Some(held), None) => matches!(
+            stores.targets[target.as_target()].head(key).await,
+            Ok(Some(shown)) if held.here.agrees_with(&shown.token)
         ),
     };
     Ok(if moved { WhyDifferent::LeadMoved } else { WhyDifferent::Stays })

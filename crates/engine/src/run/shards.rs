@@ -292,15 +292,15 @@ impl<'a> PhaseWork<'a> {
         self.run.commit(Vec::new()).await?;
         let active = &self.active[place];
         let (ledger, dataset) = (&self.run.journal.ledger, &active.plan.name);
-        if !all_ended(&ledger.shards(dataset).await?, active.copier.targets.len()) {
+        if !all_ended(&ledger.shards(dataset).await?, active.copier.followers.len()) {
             let dataset = dataset.clone();
             return self.stop(place, None, EngineError::Unfinished { dataset }).await;
         }
         let pass = active.state.pass();
         let mut targets = progress(&self.run.board, active);
         let mut failed = 0;
-        for (follower, target) in active.copier.targets.iter().zip(&mut targets) {
-            let counts = ledger.counts(dataset, follower.index).await?;
+        for (follower, target) in active.copier.followers.iter().zip(&mut targets) {
+            let counts = ledger.counts(dataset, follower.place).await?;
             (target.deferred, target.failed) = (counts.deferred, counts.failed + counts.damaged);
             failed += counts.failed + counts.deferred + counts.damaged;
         }
@@ -385,7 +385,7 @@ impl<'a> PhaseWork<'a> {
 
 /// Whether every shard has ended for every target: only then may a pass end.
 fn all_ended(shards: &[ShardRow], targets: usize) -> bool {
-    let ended = |shard: &ShardRow| shard.targets.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
+    let ended = |shard: &ShardRow| shard.places.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
     !shards.is_empty() && shards.iter().all(|shard| ended(shard) == targets)
 }
 
@@ -393,7 +393,7 @@ fn progress(board: &Board, active: &Active) -> Vec<TargetProgress> {
     let of = |follower: &Follower| {
         let (tally, deferred, failed) = board
             .read(&active.plan.name, |standing| {
-                let target = &follower.index;
+                let target = &follower.place;
                 (
                     standing.tallies.get(target).copied().unwrap_or_default(),
                     standing.deferred.get(target).copied().unwrap_or(0),
@@ -403,7 +403,7 @@ fn progress(board: &Board, active: &Active) -> Vec<TargetProgress> {
             .unwrap_or_default();
         TargetProgress { target: follower.store.location().to_owned(), tally, deferred, failed }
     };
-    active.copier.targets.iter().map(of).collect()
+    active.copier.followers.iter().map(of).collect()
 }
 
 #[cfg(test)]

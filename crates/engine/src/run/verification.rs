@@ -37,7 +37,7 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{Goal, State},
-    model::TargetIndex,
+    model::PlaceIndex,
     plan::{Dataset, Level},
     report::EventKind,
 };
@@ -95,9 +95,9 @@ async fn verify_all(
     findings.adopt(&verifier, beginning.found);
     let (compared, since, anew) = (findings.compared(), beginning.since, beginning.anew);
     verifier.sink.tell(EventKind::VerificationBegan { dataset: dataset.clone(), compared, since, anew });
-    let (lead, shutdown) = (Arc::clone(&verifier.star.lead), verifier.shutdown.clone());
+    let (lead, shutdown) = (Arc::clone(&verifier.sides.lead), verifier.shutdown.clone());
     let expected = expected(&verifier).await?;
-    let followers = verifier.star.followers.len();
+    let followers = verifier.sides.followers.len();
     let compare = Arc::new(Compare::new(verifier, findings, limits.batch_rows.max(1), expected));
     let seen = walks::walk(&compare, lead, followers, beginning.shards, &limits, &shutdown).await?;
     if !seen::is_whole(&seen, followers) && !shutdown.is_draining() {
@@ -147,8 +147,8 @@ async fn begin(
 async fn expected(verifier: &Verifier) -> Result<Option<u64>, EngineError> {
     let Some(ledger) = &verifier.inputs.ledger else { return Ok(None) };
     let mut expected = 0;
-    for target in 0..verifier.inputs.targets.len() {
-        expected += ledger.counts(&verifier.inputs.dataset, TargetIndex::at(target)).await?.paired;
+    for place in verifier.inputs.star.followers.iter() {
+        expected += ledger.counts(&verifier.inputs.dataset, *place).await?.paired;
     }
     Ok(Some(expected).filter(|expected| *expected > 0))
 }
@@ -297,7 +297,7 @@ async fn verify_only(
     run: &Run<'_>,
     dataset: &Dataset,
     options: &VerifyOptions,
-    moved: Option<TargetIndex>,
+    moved: Option<PlaceIndex>,
 ) -> Result<Verification, EngineError> {
     run.check_meaning(dataset).await?;
     let stores = run.open(dataset).await?;
@@ -335,8 +335,8 @@ async fn repaired(
     let first = verify_all(verifier(), Some(kept), run.options.limits).await?;
     let copier: Arc<Copier> = Arc::new(run.copier(dataset, stores));
     let mut damaged = 0;
-    for follower in &copier.targets {
-        damaged += run.journal.ledger.counts(&dataset.name, follower.index).await?.damaged;
+    for follower in &copier.followers {
+        damaged += run.journal.ledger.counts(&dataset.name, follower.place).await?.damaged;
     }
     if damaged == 0 || first.interrupted {
         record_outcome(run, dataset, level, &first).await?;
@@ -347,14 +347,14 @@ async fn repaired(
     // The records that are copied again are compared as in a run, so that their pairs are completed.
     let mut again = Again::new(verifier().learning(Learns::Pairs), run.journal.clone(), &first);
     let mut mended = 0;
-    for follower in &leftovers.copier.targets {
+    for follower in &leftovers.copier.followers {
         let mut after = None;
-        while let Some(page) = leftovers.mend(follower.index, after.as_ref()).await? {
+        while let Some(page) = leftovers.mend(follower.place, after.as_ref()).await? {
             mended += page.copied;
             if page.interrupted {
                 return Ok((Verification { interrupted: true, verified: None, ..first }, mended));
             }
-            again.look(follower.index, &page.keys).await?;
+            again.look(follower.place, &page.keys).await?;
             after = page.keys.last().cloned();
         }
     }

@@ -19,11 +19,11 @@ use crate::{
 };
 use migrate_core::{
     diff::{Change, decide},
-    model::{Key, TargetIndex},
+    model::{Key, PlaceIndex},
     plan::Extra,
     shard::{Cursor, Frontier, Room, Tally, Ticket},
 };
-use migrate_ledger::{Fact, Open, PairRow, Record, ShardRow};
+use migrate_ledger::{Fact, HeldRow, Open, Record, ShardRow};
 use migrate_store::Entry;
 
 /// Records that a shard has under way at once; the budget that all shards share is usually reached first.
@@ -58,7 +58,7 @@ pub(crate) struct Worker {
 }
 
 /// The tickets of a record under way, one per target.
-type Tickets = Vec<(TargetIndex, Ticket, Tally)>;
+type Tickets = Vec<(PlaceIndex, Ticket, Tally)>;
 
 struct Running {
     worker: Worker,
@@ -76,10 +76,10 @@ struct Running {
 impl Worker {
     /// Runs the shard to its end, or until the run is asked to stop.
     pub(crate) async fn run(self, shard: ShardRow, control: Arc<Control>) -> Result<ShardEnd, EngineError> {
-        let targets = self.copier.targets.len();
+        let targets = self.copier.followers.len();
         let mut cursors = vec![Cursor::Start; targets];
-        for (target, cursor, _) in &shard.targets {
-            cursors[target.get()] = cursor.clone();
+        for (place, cursor, _) in &shard.places {
+            cursors[self.inputs.star.position(*place)] = cursor.clone();
         }
         let mut range = shard.range.clone();
         if let Some(Cursor::At(key)) = cursors.iter().min() {
@@ -136,11 +136,13 @@ impl Running {
 
     /// Decides what each target needs for a row, and begins it. The caller must have made room.
     async fn take(&mut self, row: Row) -> Result<(), EngineError> {
-        let Row { key, source, targets, pairs } = row;
+        let Row { key, mut shown, mut held } = row;
+        let star = self.worker.inputs.star.clone();
+        let source = shown[star.lead.get()].take();
         let (mut wants, mut open): (Vec<_>, Tickets) = (Vec::new(), Vec::new());
-        for (place, (shown, pair)) in targets.into_iter().zip(pairs).enumerate() {
-            let target = TargetIndex::at(place);
-            if passed(&self.cursors[place], &key) {
+        for (position, target) in star.followers.iter().copied().enumerate() {
+            let (shown, held) = (shown[target.get()].take(), held[target.get()].take());
+            if passed(&self.cursors[position], &key) {
                 continue;
             }
             let mut tally = Tally::default();
@@ -148,14 +150,14 @@ impl Running {
                 tally.records = 1;
                 tally.bytes = source.token.size;
             }
-            let want = self.decide(target, &key, source.as_ref(), shown, pair, &mut tally);
-            let ticket = self.frontiers[place].begin(key.clone());
+            let want = self.decide(target, &key, source.as_ref(), shown, held, &mut tally);
+            let ticket = self.frontiers[position].begin(key.clone());
             match want {
                 Some(want) => {
                     wants.push((target, want));
                     open.push((target, ticket, tally));
                 }
-                None => self.frontiers[place].finish(ticket, tally),
+                None => self.frontiers[position].finish(ticket, tally),
             }
         }
         if let (Some(source), false) = (source, wants.is_empty()) {
@@ -176,11 +178,11 @@ impl Running {
     /// What to copy, if anything; a row that needs no copy is settled here.
     fn decide(
         &mut self,
-        target: TargetIndex,
+        target: PlaceIndex,
         key: &Key,
         source: Option<&Entry>,
         shown: Option<Entry>,
-        pair: Option<PairRow>,
+        held: Option<HeldRow>,
         tally: &mut Tally,
     ) -> Option<Want> {
         if let Some(problem) = source.and_then(|source| source.problem.as_deref()) {
@@ -190,13 +192,13 @@ impl Running {
         let source = source.map(|source| &source.token);
         let shown = shown.map(|shown| shown.token);
         let waived = self.worker.inputs.waived[target.get()];
-        let paired = pair.as_ref().map(|row| row.pair.paired(waived));
+        let paired = held.as_ref().map(|row| row.held.paired(waived));
         match (decide(source, shown.as_ref(), paired), shown) {
             (Change::Create, _) => return Some(Want::Create),
             (Change::Replace, Some(shown)) => return Some(Want::Replace(shown)),
             (Change::Look, Some(shown)) => return Some(Want::Look(shown)),
             (Change::Same, _) => tally.same = 1,
-            (Change::Review, _) => return pair.map(|row| Want::Review(row.pair)),
+            (Change::Review, _) => return held.and_then(|row| row.held.pair()).map(Want::Review),
             (Change::Gone, _) => self.tell(target, key, Fact::Unpaired),
             // Deleted once all listings have ended and the share of deletions is known.
             (Change::Delete, _) => self.tell(target, key, Fact::Waits(Open::Doomed)),
@@ -215,11 +217,11 @@ impl Running {
         None
     }
 
-    fn tell(&mut self, target: TargetIndex, key: &Key, fact: Fact) {
+    fn tell(&mut self, target: PlaceIndex, key: &Key, fact: Fact) {
         self.records.push(Record::at(&self.worker.copier.dataset, target, key, fact));
     }
 
-    fn fail(&mut self, target: TargetIndex, key: &Key, reason: String) {
+    fn fail(&mut self, target: PlaceIndex, key: &Key, reason: String) {
         self.worker.copier.tell_failed(target, key, &reason);
         self.tell(target, key, Fact::Failed { reason, at: crate::clock::now() });
     }
@@ -259,35 +261,36 @@ impl Running {
                 Outcome::Interrupted => continue,
                 Outcome::Same(pair) => {
                     tally.same = 1;
-                    self.tell(target, &key, Fact::Learned(pair));
+                    self.tell(target, &key, Fact::Learned { lead: self.worker.copier.lead, pair });
                 }
                 Outcome::Copied { pair, over_unknown } => {
                     tally.copied = 1;
-                    tally.copied_bytes = pair.source.size;
+                    tally.copied_bytes = pair.lead.size;
                     if over_unknown && self.worker.resumed {
                         tally.repeated = 1;
-                        tally.repeated_bytes = pair.source.size;
+                        tally.repeated_bytes = pair.lead.size;
                     }
-                    self.tell(target, &key, Fact::Paired(pair));
+                    self.tell(target, &key, Fact::Paired { lead: self.worker.copier.lead, pair });
                 }
                 // If a source answers "not found" for a record that it has just listed, only a later look at its
                 // listing decides.
                 Outcome::Deferred | Outcome::Gone => self.tell(target, &key, Fact::Waits(Open::Deferred)),
                 Outcome::Failed(reason) => self.fail(target, &key, reason),
             }
-            self.frontiers[target.get()].finish(ticket, tally);
+            let position = self.worker.inputs.star.position(target);
+            self.frontiers[position].finish(ticket, tally);
         }
     }
 
     /// Sends the finished records to the ledger, with the cursors that they allow.
     async fn flush(&mut self) -> Result<(), EngineError> {
         let mut records = std::mem::take(&mut self.records);
-        for (place, frontier) in self.frontiers.iter_mut().enumerate() {
-            let target = TargetIndex::at(place);
+        let lanes = self.worker.inputs.star.followers.iter().zip(&mut self.frontiers).zip(&self.cursors);
+        for ((place, frontier), begun) in lanes {
             if let Some((cursor, done)) = frontier.advance()
-                && self.cursors[place] != Cursor::End
+                && *begun != Cursor::End
             {
-                records.push(Record::CursorMoved { shard: self.shard.id, target, cursor, done });
+                records.push(Record::CursorMoved { shard: self.shard.id, place: *place, cursor, done });
             }
         }
         self.rows = 0;

@@ -53,7 +53,7 @@ impl Sites {
     /// Takes the directories in the ledger as those that must be at their paths.
     pub(crate) async fn adopt_places(&self, ledger: Option<&Ledger>) -> Result<(), EngineError> {
         let Some(ledger) = ledger else { return Ok(()) };
-        for (path, identity) in ledger.places().await? {
+        for (path, identity) in ledger.directories().await? {
             // Only a later build writes an identity that this build cannot read, and its ledger is refused.
             if let Ok(identity) = serde_json::from_str(&identity) {
                 self.met().known.insert(path, identity);
@@ -94,7 +94,7 @@ impl Sites {
             met.known.extend(found.clone());
             (found, other)
         };
-        let seen = |(path, identity)| Record::PlaceSeen {
+        let seen = |(path, identity)| Record::DirectorySeen {
             path,
             identity: serde_json::to_string(&identity).expect("an identity is plain data"),
             at: now(),

@@ -13,7 +13,7 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{Goal, LATE_KEYS_MAX, State, Transition},
-    model::{Decided, Epoch, Key, PhaseName, TargetIndex, Timestamp},
+    model::{Decided, Epoch, Key, PhaseName, PlaceIndex, Timestamp},
     plan::{Dataset, Phase, Plan},
     report::Redactor,
     shard::{Cursor, Tally},
@@ -92,12 +92,11 @@ async fn of_dataset(
     }
     list_unclaimed(reader, ledger, &mut standing, failures_max).await?;
     let shards = ledger.shards(&dataset.name).await?;
-    for place in 0..standing.targets.len() {
-        let index = TargetIndex::at(place);
-        let counts = ledger.counts(&dataset.name, index).await?;
-        fill(&mut standing.targets[place], index, counts, &shards);
+    for (place, _) in dataset.numbered_targets() {
+        let counts = ledger.counts(&dataset.name, place).await?;
+        fill(&mut standing.targets[place.as_target()], place, counts, &shards);
         standing.failures_total += counts.failed;
-        list_failures(reader, ledger, &mut standing, index, failures_max).await?;
+        list_failures(reader, ledger, &mut standing, place, failures_max).await?;
     }
     standing.waits_for = too_many_deletions(dataset, &standing, &shards);
     add_up(&mut standing);
@@ -201,14 +200,14 @@ fn nothing_at(target: String) -> TargetStanding {
     TargetStanding { target, records_done, bytes_done, deferred, failed, to_delete, damaged, pass: Tally::default() }
 }
 
-fn fill(target: &mut TargetStanding, index: TargetIndex, counts: Counts, shards: &[ShardRow]) {
+fn fill(target: &mut TargetStanding, place: PlaceIndex, counts: Counts, shards: &[ShardRow]) {
     target.records_done = counts.paired;
     target.bytes_done = counts.paired_bytes;
     target.deferred = counts.deferred;
     target.failed = counts.failed;
     target.to_delete = counts.doomed;
     target.damaged = counts.damaged;
-    for (_, _, tally) in shards.iter().flat_map(|shard| &shard.targets).filter(|(of, ..)| *of == index) {
+    for (_, _, tally) in shards.iter().flat_map(|shard| &shard.places).filter(|(of, ..)| *of == place) {
         target.pass += *tally;
     }
 }
@@ -217,18 +216,18 @@ async fn list_failures(
     reader: &Reader<'_>,
     ledger: &Ledger,
     standing: &mut DatasetStanding,
-    index: TargetIndex,
+    place: PlaceIndex,
     failures_max: usize,
 ) -> Result<(), EngineError> {
     let mut after = None;
     while standing.failures.len() < failures_max {
         let limit = FAILURES_PAGE.min(failures_max - standing.failures.len());
-        let page = ledger.open_records(&standing.name, index, Open::Failed, after.as_ref(), limit).await?;
+        let page = ledger.open_records(&standing.name, place, Open::Failed, after.as_ref(), limit).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.key.clone());
         standing.failures.extend(page.iter().map(|row| Failed {
             key: reader.redactor.key(&row.key).as_str().to_owned(),
-            target: standing.targets[index.get()].target.clone(),
+            target: standing.targets[place.as_target()].target.clone(),
             reason: reader.redactor.text(row.reason.as_deref().unwrap_or("not told"), &row.key),
         }));
     }
@@ -246,7 +245,7 @@ async fn list_unclaimed(
     let next = reader.look_again.to_owned();
     standing.unclaimed.extend(rows.into_iter().take(max).map(|row| UnclaimedUpload {
         key: reader.redactor.key(&row.key).as_str().to_owned(),
-        target: standing.targets[row.target.get()].target.clone(),
+        target: standing.targets[row.place.as_target()].target.clone(),
         asked_for: row.upload.at.to_string(),
         upload_ids: row.upload.ids,
         next: next.clone(),
@@ -285,7 +284,7 @@ fn proof(event: &Transition, at: &str, accepts_empty: bool) -> Option<Proof> {
 
 /// The first target at which a pass that has come to its deletions would delete more than the plan allows.
 fn too_many_deletions(dataset: &Dataset, standing: &DatasetStanding, shards: &[ShardRow]) -> Option<WaitsFor> {
-    let ended = |shard: &ShardRow| shard.targets.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
+    let ended = |shard: &ShardRow| shard.places.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
     let all_ended = !shards.is_empty() && shards.iter().all(|shard| ended(shard) == standing.targets.len());
     if !all_ended || !matches!(standing.lifecycle, State::Copying { .. }) {
         return None;

@@ -14,7 +14,7 @@ use crate::{
 };
 use migrate_core::{
     diff::{Change, decide},
-    model::{Aspects, KeyRange},
+    model::KeyRange,
     plan::{Dataset, Extra},
     report::{EventKind, Redactor},
     shard::{self, Cursor},
@@ -39,7 +39,6 @@ impl Surveyor<'_> {
         seen: &mut DatasetPreview,
     ) -> Result<(), EngineError> {
         let inputs = Inputs::new(dataset, stores, known);
-        let waived = inputs.waived();
         let redactor = Redactor::new(self.inspection.plan.redact_keys);
         let mut rows = inputs.rows(&KeyRange::all());
         let (mut problems, mut count) = (0, 0_u64);
@@ -54,18 +53,19 @@ impl Surveyor<'_> {
                 let event = EventKind::Surveying { dataset: dataset.name.clone(), records: *records, fraction };
                 self.inspection.sink.tell(event);
             }
-            if let Some(entry) = &row.source {
+            if let Some(entry) = &row.shown[inputs.star.lead.get()] {
                 *records += 1;
                 *bytes += entry.token.size;
             }
-            if let Some(problem) = row.source.as_ref().and_then(|entry| entry.problem.as_deref()) {
+            if let Some(problem) = row.shown[inputs.star.lead.get()].as_ref().and_then(|entry| entry.problem.as_deref())
+            {
                 problems += 1;
                 if problems <= PROBLEMS_SHOWN {
                     seen.blocks.push(format!("{} {}", redactor.key(&row.key), redactor.text(problem, &row.key)));
                 }
                 continue;
             }
-            count_row(&row, dataset, stores, &waived, seen);
+            count_row(&row, &inputs, dataset.extra, seen);
         }
         if problems > PROBLEMS_SHOWN {
             let more = problems - PROBLEMS_SHOWN;
@@ -83,21 +83,20 @@ impl Surveyor<'_> {
 }
 
 /// Counts what a run would do with one record at each target.
-fn count_row(row: &Row, dataset: &Dataset, stores: &DatasetStores, waived: &[Aspects], seen: &mut DatasetPreview) {
-    let source = row.source.as_ref().map(|entry| &entry.token);
+fn count_row(row: &Row, inputs: &Inputs, extra: Extra, seen: &mut DatasetPreview) {
+    let source = row.shown[inputs.star.lead.get()].as_ref().map(|entry| &entry.token);
     let mut read = false;
-    let sides = row.targets.iter().zip(&row.pairs).zip(waived.iter());
-    for (((shown, pair), waived), (target, store)) in sides.zip(seen.targets.iter_mut().zip(&stores.targets)) {
+    for (place, target) in inputs.star.followers.iter().map(|place| place.get()).zip(&mut seen.targets) {
         if source.is_some()
-            && let Some(reason) = store.refuses(&row.key)
+            && let Some(reason) = inputs.stores[place].refuses(&row.key)
         {
             target.unholdable += 1;
             target.first_unholdable.get_or_insert_with(|| (row.key.clone(), reason));
             continue;
         }
-        let shown = shown.as_ref().map(|entry| &entry.token);
-        let pair = pair.as_ref().map(|row| row.pair.paired(*waived));
-        read |= add(target, decide(source, shown, pair), source.map_or(0, |token| token.size), dataset.extra);
+        let shown = row.shown[place].as_ref().map(|entry| &entry.token);
+        let pair = row.held[place].as_ref().map(|row| row.held.paired(inputs.waived[place]));
+        read |= add(target, decide(source, shown, pair), source.map_or(0, |token| token.size), extra);
     }
     if read {
         seen.source_requests += source.map_or(0, |token| parts_of(token.size));

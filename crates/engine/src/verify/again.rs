@@ -15,7 +15,7 @@ use crate::{
     verify::{findings, found::Found, look::Looked, row::Part, verifier::Verifier, witness::Verification},
 };
 use migrate_core::{
-    model::{Key, TargetIndex, Timestamp},
+    model::{Key, PlaceIndex, Timestamp},
     report::DifferenceKind,
     shard,
 };
@@ -47,7 +47,8 @@ impl Again {
     }
 
     /// Compares records at one target again.
-    pub(crate) async fn look(&mut self, target: TargetIndex, keys: &[Key]) -> Result<(), EngineError> {
+    pub(crate) async fn look(&mut self, place: PlaceIndex, keys: &[Key]) -> Result<(), EngineError> {
+        let follower = self.verifier.sides.position(place);
         for keys in keys.chunks(LISTINGS_MAX) {
             let mut rows = JoinSet::new();
             for key in keys.iter().cloned() {
@@ -66,12 +67,12 @@ impl Again {
             while let Some(row) = rows.join_next().await {
                 // A record that neither side has any more is no difference.
                 let Some(row) = row?? else { continue };
-                let mut row = self.verifier.star.row(row);
-                let (shown, pair) = (row.targets.swap_remove(target.get()), row.pairs.swap_remove(target.get()));
+                let mut row = self.verifier.sides.row(row);
+                let (shown, held) = row.followers.swap_remove(follower);
                 // The first look has counted it as compared.
-                let compared = part.at(target.get()).counts.compared;
-                let look = self.verifier.judge_at(target, &row.key, row.source.as_ref(), shown, pair, &mut part);
-                part.at(target.get()).counts.compared = compared;
+                let compared = part.at(follower).counts.compared;
+                let look = self.verifier.judge_at(follower, &row.key, row.lead.as_ref(), shown, held, &mut part);
+                part.at(follower).counts.compared = compared;
                 if let Some(look) = look {
                     let verifier = self.verifier.clone();
                     looks.spawn(async move { verifier.look(look).await });

@@ -1,10 +1,10 @@
 //! What a verification did not compare, and why; every proof tells it.
 
-use crate::verify::{found::Found, star::Star, verifier::Verifier};
+use crate::verify::{found::Found, sides::Sides, verifier::Verifier};
 use migrate_core::{model::Aspects, plan::Level};
 use migrate_store::survive;
 
-impl Star {
+impl Sides {
     /// The properties that are not compared at a follower, each with its reason: those that the plan waives there,
     /// that the lead cannot hold, and that the follower of a moved lead cannot hold.
     fn not_compared(&self, place: usize) -> impl Iterator<Item = (Aspects, &'static str)> {
@@ -40,11 +40,11 @@ impl Verifier {
                  recorded versions"
             ));
         }
-        for (kinds, why) in self.star.not_compared(place) {
+        for (kinds, why) in self.sides.not_compared(place) {
             let kinds = if kinds == Aspects::ALL { "all properties".to_owned() } else { kinds.to_string() };
             spots.push(format!("{kinds}: {why}"));
         }
-        let (lead, follower) = (self.star.lead.capabilities(), self.star.followers[place].capabilities());
+        let (lead, follower) = (self.sides.lead.capabilities(), self.sides.followers[place].capabilities());
         if lead.properties && follower.properties {
             spots.push("ACLs and encryption at rest: nothing looks at them yet".to_owned());
         }

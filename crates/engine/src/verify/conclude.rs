@@ -13,11 +13,7 @@ use crate::{
         witness::{Verification, Verified},
     },
 };
-use migrate_core::{
-    model::{TargetIndex, Timestamp},
-    plan::Level,
-    report::DifferenceKind,
-};
+use migrate_core::{model::Timestamp, plan::Level, report::DifferenceKind};
 use migrate_ledger::Open;
 
 /// Records known to be damaged that are read from the ledger at once.
@@ -45,26 +41,25 @@ impl Verifier {
     /// Lists the records that an earlier look at the bytes found damaged and that no copy has mended: a
     /// level that reads no bytes would find them equal.
     async fn recall_damage(&self, targets: &mut [Found]) -> Result<(), EngineError> {
-        let Some(ledger) =
-            self.inputs.ledger.as_ref().filter(|_| self.level < Level::Bytes && self.star.moved_to.is_none())
+        let Some(ledger) = self.inputs.ledger.as_ref().filter(|_| self.level < Level::Bytes && !self.sides.has_moved())
         else {
             return Ok(());
         };
         // They are marked already.
         let verifier = self.clone().learning(Learns::Nothing);
         for (place, found) in targets.iter_mut().enumerate() {
-            let target = TargetIndex::at(place);
+            let at = self.sides.places[place];
             let named: BTreeSet<_> = found.differences.iter().map(|difference| difference.key.clone()).collect();
             let mut after = None;
             loop {
                 let dataset = &self.inputs.dataset;
-                let page = ledger.open_records(dataset, target, Open::Damaged, after.as_ref(), DAMAGED_PAGE).await?;
+                let page = ledger.open_records(dataset, at, Open::Damaged, after.as_ref(), DAMAGED_PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.key.clone());
                 let mut part = Part::default();
                 for row in page.into_iter().filter(|row| !named.contains(&row.key)) {
                     let detail = "an earlier verification found it damaged, and it is not mended".to_owned();
-                    verifier.differs(&mut part, target, &row.key, DifferenceKind::Different, detail);
+                    verifier.differs(&mut part, place, &row.key, DifferenceKind::Different, detail);
                 }
                 let part = part.at(place);
                 found.add(part);

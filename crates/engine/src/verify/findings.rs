@@ -31,11 +31,11 @@ pub(crate) struct Findings {
 impl Findings {
     /// Nothing found yet; with a journal what is learned is recorded, and with a purpose also the progress.
     pub(crate) fn new(verifier: &Verifier, journal: Option<Journal>, kept: Option<Purpose>) -> Self {
-        let found = verifier.star.followers.iter().map(|follower| Found {
+        let found = verifier.sides.followers.iter().map(|follower| Found {
             name: verifier.inputs.dataset.to_string(),
             target: follower.location().to_owned(),
-            lead: verifier.star.lead.location().to_owned(),
-            moved: verifier.star.moved_to.is_some(),
+            lead: verifier.sides.lead.location().to_owned(),
+            moved: verifier.sides.has_moved(),
             extra_is_kept: verifier.extra == Extra::Keep,
             ..Found::default()
         });

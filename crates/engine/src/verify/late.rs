@@ -4,22 +4,20 @@ use crate::verify::{
     look::{Answer, Look},
     verifier::Verifier,
 };
-use migrate_core::model::{Key, TargetIndex};
+use migrate_core::model::{Key, PlaceIndex};
 use migrate_store::{StoreError, is_listed};
 
-/// The old lead among the followers of a moved lead: see [`Star`](crate::verify::star::Star).
-pub(crate) const OLD_LEAD: TargetIndex = TargetIndex(0);
-
 impl Verifier {
-    /// Whether the lead and a follower hold equal records under a key, or neither holds one. The ledger's
-    /// pair does not count.
-    pub(crate) async fn are_equal(&self, target: TargetIndex, key: &Key) -> Result<bool, StoreError> {
-        let (lead, follower) = (&self.star.lead, &self.star.followers[target.get()]);
+    /// Whether the lead and another place hold equal records under a key, or neither holds one. What the ledger knows
+    /// does not count.
+    pub(crate) async fn are_equal(&self, place: PlaceIndex, key: &Key) -> Result<bool, StoreError> {
+        let position = self.sides.position(place);
+        let (lead, follower) = (&self.sides.lead, &self.sides.followers[position]);
         let (ours, theirs) = futures::join!(lead.head(key), follower.head(key));
         match (ours?, theirs?) {
             (Some(ours), Some(theirs)) => {
                 let (source, shown) = (ours.token, theirs.token);
-                let look = Look { target, key: key.clone(), source, shown, pair: None, as_listed: false };
+                let look = Look { follower: position, key: key.clone(), source, shown, held: None, as_listed: false };
                 Ok(matches!(self.look(look).await.answer?, Answer::Equal(_)))
             }
             // Only a listing proves that a record is missing.

@@ -14,11 +14,11 @@ use crate::{
 };
 use migrate_core::{
     digest::sha256,
-    model::{Aspects, Decider, Key, TargetIndex, Token},
+    model::{Aspects, Decider, Key, Token},
     plan::Level,
     report::DifferenceKind,
 };
-use migrate_ledger::Pair;
+use migrate_ledger::Held;
 use migrate_store::{
     ByteRange, ErrorKind, Head, ObjectStore, StoreError,
     survive::{self, Scope},
@@ -29,11 +29,12 @@ const LOOKS_MAX: u32 = 8;
 
 /// One record at one target, to be compared.
 pub(crate) struct Look {
-    pub(crate) target: TargetIndex,
+    /// Which follower, counted from 0.
+    pub(crate) follower: usize,
     pub(crate) key: Key,
     pub(crate) source: Token,
     pub(crate) shown: Token,
-    pub(crate) pair: Option<Pair>,
+    pub(crate) held: Option<Held>,
     /// Whether the versions are those of the listings.
     pub(crate) as_listed: bool,
 }
@@ -110,7 +111,7 @@ impl Verifier {
 
     /// Takes the versions that both sides show now.
     async fn refresh(&self, look: &mut Look) -> Result<(), StoreError> {
-        let (source, target) = self.stores(look.target);
+        let (source, target) = self.stores(look.follower);
         let (lead, follower) = futures::join!(source.head(&look.key), target.head(&look.key));
         let gone = |store: &dyn ObjectStore| {
             StoreError::new(ErrorKind::NotFound, "look at", store.location(), "it vanished meanwhile").on(&look.key)
@@ -123,7 +124,7 @@ impl Verifier {
 
     /// One look at level `checksum`.
     async fn looks_differ(&self, look: &Look) -> Result<Answer, StoreError> {
-        let scope = self.scope(look.target);
+        let scope = self.scope(look.follower);
         let Some((lead, follower)) = self.heads(look, scope).await? else {
             return Ok(Answer::Differs("it vanished while it was looked at".to_owned()));
         };
@@ -132,8 +133,9 @@ impl Verifier {
             Verdict::Equal => Ok(Answer::Equal(Decider::Digests)),
             Verdict::Differs(detail) => Ok(Answer::Differs(detail)),
             Verdict::Undecided => {
-                let paired = look.pair.as_ref().is_some_and(|pair| {
-                    pair.source.agrees_with(&lead.token) && pair.target.agrees_with(&follower.token)
+                let paired = look.held.as_ref().is_some_and(|held| {
+                    let at_lead = held.lead.as_ref().is_some_and(|known| known.agrees_with(&lead.token));
+                    at_lead && held.here.agrees_with(&follower.token)
                 });
                 if paired { Ok(Answer::Equal(Decider::Versions)) } else { self.bytes_differ(look).await }
             }
@@ -142,7 +144,7 @@ impl Verifier {
 
     /// One look at level `bytes`. It reads range by range, so that memory stays bounded.
     async fn bytes_differ(&self, look: &Look) -> Result<Answer, StoreError> {
-        let (source, target) = self.stores(look.target);
+        let (source, target) = self.stores(look.follower);
         let size = look.source.size;
         if look.shown.size != size {
             return Ok(Answer::Differs(format!("{} bytes instead of {size}", look.shown.size)));
@@ -174,7 +176,7 @@ impl Verifier {
     }
 
     async fn properties_differ(&self, look: &Look) -> Result<Option<String>, StoreError> {
-        let scope = self.scope(look.target);
+        let scope = self.scope(look.follower);
         // A read names its version, so only an empty object needs a look at its version.
         if scope.is_empty() && look.source.size > 0 {
             return Ok(None);
@@ -191,24 +193,24 @@ impl Verifier {
         if look.source.agrees_with(&lead.token) && look.shown.agrees_with(&follower.token) {
             return Ok(());
         }
-        let location = self.star.followers[look.target.get()].location();
+        let location = self.sides.followers[look.follower].location();
         Err(StoreError::new(ErrorKind::Changed, "look at", location, "it changed").on(&look.key))
     }
 
     /// The object's properties on both sides; `None` if one side no longer has it.
     async fn heads(&self, record: &Look, scope: Scope) -> Result<Option<(Head, Head)>, StoreError> {
-        let (source, target) = self.stores(record.target);
+        let (source, target) = self.stores(record.follower);
         let look = |store| survive::look(store, &record.key, scope.has_tags());
         let (lead, follower) = futures::join!(look(&**source), look(&**target));
         Ok(lead?.zip(follower?))
     }
 
-    fn scope(&self, target: TargetIndex) -> Scope {
-        self.star.scope(target)
+    fn scope(&self, follower: usize) -> Scope {
+        self.sides.scope(follower)
     }
 
-    fn stores(&self, target: TargetIndex) -> (&Arc<dyn ObjectStore>, &Arc<dyn ObjectStore>) {
-        (&self.star.lead, &self.star.followers[target.get()])
+    fn stores(&self, follower: usize) -> (&Arc<dyn ObjectStore>, &Arc<dyn ObjectStore>) {
+        (&self.sides.lead, &self.sides.followers[follower])
     }
 }
 
@@ -228,24 +230,25 @@ pub(crate) enum Listed {
 }
 
 /// The decision of level `listing`.
-pub(crate) fn listed(source: &Token, shown: &Token, pair: Option<&Pair>, waived: Aspects) -> Listed {
+pub(crate) fn listed(source: &Token, shown: &Token, held: Option<&Held>, waived: Aspects) -> Listed {
     if source.size != shown.size {
         let detail = format!("{} bytes instead of {}", shown.size, source.size);
         return Listed::Apart(DifferenceKind::Different, detail);
     }
-    let Some(pair) = pair else {
+    let Some(held) = held else {
         let detail = "nothing is recorded of it, and listings alone cannot decide";
         return Listed::Apart(DifferenceKind::Undecided, detail.to_owned());
     };
-    let (ours, theirs) = (pair.source.agrees_with(source), pair.target.agrees_with(shown));
+    let (ours, theirs) =
+        (held.lead.as_ref().is_some_and(|lead| lead.agrees_with(source)), held.here.agrees_with(shown));
     let detail = match (ours, theirs) {
-        (true, true) if untimed(&pair.source, source) || untimed(&pair.target, shown) => {
+        (true, true) if held.lead.as_ref().is_some_and(|lead| untimed(lead, source)) || untimed(&held.here, shown) => {
             // The answer to our write named no time. Another writer may have written equal bytes over it since,
             // with other properties, under the same tag.
             return Listed::Unsure("the time of what was written is not recorded yet".to_owned());
         }
-        (true, true) if !waived.holds(pair.waived) => {
-            let then = pair.waived.without(waived);
+        (true, true) if !waived.holds(held.waived) => {
+            let then = held.waived.without(waived);
             return Listed::Unsure(format!("it was copied while the plan waived {then}, which must be there now"));
         }
         (true, true) => return Listed::Same,
@@ -293,8 +296,9 @@ mod tests {
     fn a_listing_decides_only_by_versions_that_are_known_in_full() {
         let token = |tag: &str, modified_s| Token { size: 1, tag: tag.into(), modified_s };
         let (source, shown) = (token("s", Some(1)), token("t", Some(2)));
-        let pair = |target: Token, waived| Pair { source: source.clone(), target, evidence: None, waived };
-        let of = |pair: &Pair, waived| listed(&source, &shown, Some(pair), waived);
+        let pair =
+            |here: Token, waived| Held { lead: Some(source.clone()), here, evidence: None, waived, written: true };
+        let of = |pair: &Held, waived| listed(&source, &shown, Some(pair), waived);
         let timed = pair(shown.clone(), Aspects::NONE);
         assert_eq!(of(&timed, Aspects::NONE), Listed::Same);
         assert_eq!(of(&timed, Aspects::TAGS), Listed::Same, "a waiver that came later changes nothing");

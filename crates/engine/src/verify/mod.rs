@@ -45,6 +45,6 @@ pub(crate) mod progress;
 pub(crate) mod recorded;
 mod row;
 pub(crate) mod shard;
-mod star;
+mod sides;
 pub(crate) mod verifier;
 pub(crate) mod witness;

@@ -25,7 +25,7 @@ pub(crate) struct Beginning {
 ///
 /// `known` is the id of the ledger whose pairs are evidence, and how often the dataset was changed by it so far.
 pub(crate) fn binds(verifier: &Verifier, meaning: &str, known: Option<(String, u64)>) -> Value {
-    let star = &verifier.star;
+    let star = &verifier.sides;
     let (ledger, changes) = known.unzip();
     json!({
         "meaning": meaning,
@@ -130,7 +130,7 @@ mod tests {
         let row = |id, after: Option<&str>, until: Option<&str>| ShardRow {
             id: ShardId(id),
             range: KeyRange { after: after.map(Into::into), until: until.map(Into::into) },
-            targets: Vec::new(),
+            places: Vec::new(),
         };
         let cut = first_cut(&[row(8, None, Some("m")), row(9, Some("m"), None)]);
         assert_eq!(cut.iter().map(|shard| shard.range.until.is_some()).collect::<Vec<_>>(), [true, false]);

@@ -6,15 +6,16 @@ use crate::{
     rows::Row,
     verify::{
         look::{Answer, Listed, Look, Looked, listed, untimed},
+        sides::Compared,
         verifier::{Learns, Verifier},
     },
 };
 use migrate_core::{
-    model::{Decider, Key, TargetIndex},
+    model::{Decider, Key},
     plan::{Extra, Level},
     report::{Difference, DifferenceKind},
 };
-use migrate_ledger::{Fact, Open, Pair, PairRow, PartFound, Record};
+use migrate_ledger::{Fact, Held, Open, Pair, PartFound, Record};
 use migrate_store::Entry;
 
 /// What some rows came to.
@@ -50,9 +51,9 @@ impl Verifier {
     /// Judges a row at every follower, as far as the listings and the pairs can; the rest must be looked at.
     pub(crate) fn judge(&self, row: Row) -> (Part, Vec<Look>) {
         let (mut part, mut looks) = (Part::default(), Vec::new());
-        let Row { key, source, targets, pairs } = self.star.row(row);
-        for (place, (shown, pair)) in targets.into_iter().zip(pairs).enumerate() {
-            looks.extend(self.judge_at(TargetIndex::at(place), &key, source.as_ref(), shown, pair, &mut part));
+        let Compared { key, lead, followers } = self.sides.row(row);
+        for (follower, (shown, held)) in followers.into_iter().enumerate() {
+            looks.extend(self.judge_at(follower, &key, lead.as_ref(), shown, held, &mut part));
         }
         (part, looks)
     }
@@ -60,38 +61,37 @@ impl Verifier {
     /// The same at one follower.
     pub(crate) fn judge_at(
         &self,
-        target: TargetIndex,
+        follower: usize,
         key: &Key,
         source: Option<&Entry>,
         shown: Option<Entry>,
-        pair: Option<PairRow>,
+        held: Option<Held>,
         part: &mut Part,
     ) -> Option<Look> {
         let Some(source) = source else {
             if let Some(shown) = shown {
-                self.extra(part.at(target.get()), key, &shown, pair.as_ref());
+                self.extra(part.at(follower), key, &shown, held.as_ref());
             }
             return None;
         };
-        part.at(target.get()).counts.compared += 1;
-        let (kind, detail) = match self.both(target, source, shown.as_ref(), pair.as_ref()) {
+        part.at(follower).counts.compared += 1;
+        let (kind, detail) = match self.both(follower, source, shown.as_ref(), held.as_ref()) {
             Shown::Same => {
-                part.at(target.get()).counts.decided.count(Decider::Versions);
+                part.at(follower).counts.decided.count(Decider::Versions);
                 return None;
             }
             Shown::Apart(kind, detail) => (kind, detail),
             Shown::ToLookAt => {
-                let pair = pair.map(|row| row.pair);
                 let (source, shown) = (source.token.clone(), shown?.token);
-                return Some(Look { target, key: key.clone(), source, shown, pair, as_listed: true });
+                return Some(Look { follower, key: key.clone(), source, shown, held, as_listed: true });
             }
         };
-        self.differs(part, target, key, kind, detail);
+        self.differs(part, follower, key, kind, detail);
         None
     }
 
     /// What the listings and the pair say of a record of the lead.
-    fn both(&self, target: TargetIndex, source: &Entry, shown: Option<&Entry>, pair: Option<&PairRow>) -> Shown {
+    fn both(&self, follower: usize, source: &Entry, shown: Option<&Entry>, held: Option<&Held>) -> Shown {
         if let Some(problem) = &source.problem {
             return Shown::Apart(DifferenceKind::Unreadable, problem.to_string());
         }
@@ -104,7 +104,7 @@ impl Verifier {
         if self.level > Level::Listing {
             return Shown::ToLookAt;
         }
-        match listed(&source.token, &shown.token, pair.map(|row| &row.pair), self.star.waived[target.get()]) {
+        match listed(&source.token, &shown.token, held, self.sides.waived[follower]) {
             Listed::Same => Shown::Same,
             Listed::Apart(kind, detail) => Shown::Apart(kind, detail),
             // A look decides, and its finding is recorded, so that the next listing can decide.
@@ -114,12 +114,12 @@ impl Verifier {
     }
 
     /// Counts a record that only the target has.
-    fn extra(&self, found: &mut PartFound, key: &Key, shown: &Entry, pair: Option<&PairRow>) {
+    fn extra(&self, found: &mut PartFound, key: &Key, shown: &Entry, held: Option<&Held>) {
         found.counts.extra += 1;
-        let (detail, kept) = if let Some(row) = pair {
+        let (detail, kept) = if let Some(held) = held {
             // It was copied from the lead, which has deleted it since; no plan asks to keep such a record.
             found.counts.stale += 1;
-            found.counts.strays += u64::from(!row.pair.target.agrees_with(&shown.token));
+            found.counts.strays += u64::from(!held.here.agrees_with(&shown.token));
             ("the lead has deleted it", false)
         } else {
             ("the lead does not have it", self.extra == Extra::Keep)
@@ -135,7 +135,7 @@ impl Verifier {
             // A stop cuts the comparison of bytes short, so it proves nothing.
             Ok(Answer::Equal(_)) if self.shutdown.is_draining() => return false,
             Ok(Answer::Equal(by)) => {
-                part.at(look.target.get()).counts.decided.count(by);
+                part.at(look.follower).counts.decided.count(by);
                 self.teach(look, part);
                 return true;
             }
@@ -143,7 +143,7 @@ impl Verifier {
             Ok(Answer::Unstable(detail)) => (DifferenceKind::Unstable, detail),
             Err(error) => (DifferenceKind::Unreadable, error.to_string()),
         };
-        self.differs(part, look.target, &look.key, kind, detail);
+        self.differs(part, look.follower, &look.key, kind, detail);
         true
     }
 
@@ -151,28 +151,22 @@ impl Verifier {
     /// a write does not tell, and without waivers that the plan no longer has. A listing alone
     /// completes no pair: it may show a later version, under the same tag and with other properties.
     fn teach(&self, look: Look, part: &mut Part) {
-        let Look { target, key, source, shown, pair, as_listed } = look;
-        let learns = self.learns > Learns::Nothing && as_listed && self.star.moved_to.is_none();
-        let Some(pair) = pair.filter(|_| learns) else { return };
-        let paired = pair.source.agrees_with(&source) && pair.target.agrees_with(&shown);
-        let waived = pair.waived.both(self.star.waived[target.get()]);
-        let timed = !untimed(&pair.source, &source) && !untimed(&pair.target, &shown);
+        let Look { follower, key, source, shown, held, as_listed } = look;
+        let learns = self.learns > Learns::Nothing && as_listed && !self.sides.has_moved();
+        let Some(pair) = held.and_then(Held::pair).filter(|_| learns) else { return };
+        let paired = pair.lead.agrees_with(&source) && pair.follower.agrees_with(&shown);
+        let waived = pair.waived.both(self.sides.waived[follower]);
+        let timed = !untimed(&pair.lead, &source) && !untimed(&pair.follower, &shown);
         if paired && !(timed && waived == pair.waived) {
-            let pair = Pair { source, target: shown, evidence: pair.evidence, waived };
-            part.records.push(Record::at(&self.inputs.dataset, target, &key, Fact::Learned(pair)));
+            let pair = Pair { lead: source, follower: shown, waived, ..pair };
+            let (lead, place) = (self.sides.lead_at, self.sides.places[follower]);
+            part.records.push(Record::at(&self.inputs.dataset, place, &key, Fact::Learned { lead, pair }));
         }
     }
 
     /// Counts a difference; a repair also marks what is to be copied again.
-    pub(crate) fn differs(
-        &self,
-        part: &mut Part,
-        target: TargetIndex,
-        key: &Key,
-        kind: DifferenceKind,
-        detail: String,
-    ) {
-        let found = part.at(target.get());
+    pub(crate) fn differs(&self, part: &mut Part, follower: usize, key: &Key, kind: DifferenceKind, detail: String) {
+        let found = part.at(follower);
         match kind {
             DifferenceKind::Missing => found.counts.missing += 1,
             DifferenceKind::Extra => found.counts.extra += 1,
@@ -184,7 +178,12 @@ impl Verifier {
         found.differences.push((Difference { key: key.clone(), kind, detail }, false));
         let is_broken = matches!(kind, DifferenceKind::Missing | DifferenceKind::Different);
         if is_broken && self.learns == Learns::PairsAndDamage {
-            part.records.push(Record::at(&self.inputs.dataset, target, key, Fact::Waits(Open::Damaged)));
+            part.records.push(Record::at(
+                &self.inputs.dataset,
+                self.sides.places[follower],
+                key,
+                Fact::Waits(Open::Damaged),
+            ));
         }
     }
 }

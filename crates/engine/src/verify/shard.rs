@@ -79,7 +79,7 @@ impl Walk for Compare {
         // What was compared before a listing failed is kept.
         let is_done = shard.end(matches!(listed, Ok(true))).await?;
         listed?;
-        Ok(is_done.then(|| Seen::to_the_end(&control, self.verifier.star.followers.len())))
+        Ok(is_done.then(|| Seen::to_the_end(&control, self.verifier.sides.followers.len())))
     }
 
     async fn split(&self, shard: ShardId, at: &Key, new: ShardId, control: &Control) -> Result<bool, EngineError> {

@@ -1,8 +1,8 @@
 //! The inputs of a verification of one dataset.
 
-use crate::{budget::Budget, rows::Inputs, shutdown::Shutdown, sink::Sink, verify::star::Star};
+use crate::{budget::Budget, rows::Inputs, shutdown::Shutdown, sink::Sink, verify::sides::Sides};
 use migrate_core::{
-    model::TargetIndex,
+    model::PlaceIndex,
     plan::{Dataset, Extra, Level},
 };
 
@@ -10,7 +10,7 @@ use migrate_core::{
 #[derive(Debug, Clone)]
 pub(crate) struct Verifier {
     pub(crate) inputs: Inputs,
-    pub(crate) star: Star,
+    pub(crate) sides: Sides,
     pub(crate) level: Level,
     pub(crate) extra: Extra,
     pub(crate) budget: Budget,
@@ -41,8 +41,8 @@ impl Verifier {
         shutdown: Shutdown,
         sink: Sink,
     ) -> Self {
-        let star = Star::new(&inputs, None);
-        Self { inputs, star, level, extra: dataset.extra, budget, shutdown, sink, learns: Learns::Nothing }
+        let sides = Sides::new(&inputs);
+        Self { inputs, sides, level, extra: dataset.extra, budget, shutdown, sink, learns: Learns::Nothing }
     }
 
     /// The same, but it learns this.
@@ -52,8 +52,9 @@ impl Verifier {
     }
 
     /// The same, but with a target as the lead, if one is given.
-    pub(crate) fn led_by(mut self, target: Option<TargetIndex>) -> Self {
-        self.star = Star::new(&self.inputs, target);
-        self
+    pub(crate) fn led_by(self, target: Option<PlaceIndex>) -> Self {
+        let Some(lead) = target else { return self };
+        let inputs = self.inputs.led_by(lead);
+        Self { sides: Sides::new(&inputs), inputs, ..self }
     }
 }

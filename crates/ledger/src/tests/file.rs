@@ -103,7 +103,7 @@ async fn a_truncated_file_is_refused() {
 /// Damage to the tables that steer the work is found when the ledger is opened.
 #[tokio::test]
 async fn damaged_tables_are_refused() {
-    for table in ["dataset", "count", "pair"] {
+    for table in ["dataset", "count", "record"] {
         let (_directory, path) = closed().await;
         let connection = Connection::open(&path).unwrap();
         let root: u64 = connection
@@ -139,16 +139,19 @@ async fn damage_further_in_is_met_when_read() {
     bytes[page..page + 64].fill(0xff);
     std::fs::write(&path, bytes).unwrap();
     let ledger = Ledger::open(&path, &plan()).unwrap();
-    let error = ledger.pairs(&name("d"), &KeyRange::all(), usize::MAX).await.unwrap_err();
+    let error = ledger.held(&name("d"), LEAD, &KeyRange::all(), usize::MAX).await.unwrap_err();
     assert!(matches!(error, LedgerError::Corrupt { .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn columns_that_this_tool_never_writes_are_damage() {
     let (_directory, path) = closed().await;
-    Connection::open(&path).unwrap().execute_batch("UPDATE pair SET evidence = x'00' WHERE key = x'30303037'").unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("UPDATE record SET evidence = x'00' WHERE key = x'30303037'")
+        .unwrap();
     let ledger = Ledger::open(&path, &plan()).unwrap();
-    let error = ledger.pair(&name("d"), TargetIndex(0), &"0007".into()).await.unwrap_err();
+    let error = ledger.held_at(&name("d"), LEAD, PlaceIndex(1), &"0007".into()).await.unwrap_err();
     assert!(matches!(error, LedgerError::Corrupt { .. }), "{error:?}");
 }
 
@@ -207,7 +210,7 @@ async fn a_person_can_read_it() {
     let shards = Record::ShardsPlanned { dataset: name("d"), shards: vec![(ShardId(1), KeyRange::all())] };
     let moved = Record::CursorMoved {
         shard: ShardId(1),
-        target: TargetIndex(0),
+        place: PlaceIndex(1),
         cursor: Cursor::At("é".into()),
         done: Tally::default(),
     };
@@ -217,10 +220,9 @@ async fn a_person_can_read_it() {
     bench.append(vec![shards, moved, intended, happened, paired("d", 0, "é", 1), failed("d", 0, "f")]).await;
     let shell = Connection::open(bench.path()).unwrap();
     let read = |sql: &str| shell.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
-    assert_eq!(read("SELECT key FROM pairs"), "é");
-    assert_eq!(read("SELECT sha256 FROM pairs"), "07".repeat(32));
-    assert_eq!(read("SELECT crc64nvme FROM pairs"), "fffffffffffffffe");
-    assert_eq!(read("SELECT target_tag FROM pairs"), "0123456789abcdef0123456789abcdef");
+    assert_eq!(read("SELECT key FROM records"), "é");
+    assert_eq!(read("SELECT sha256 FROM records"), "07".repeat(32));
+    assert_eq!(read("SELECT crc64nvme FROM records"), "fffffffffffffffe");
     assert_eq!(read("SELECT dataset || key || state FROM open_records"), "dffailed");
     assert_eq!(read("SELECT cursor FROM shards"), "é");
     assert_eq!(read("SELECT since FROM uploads"), "1970-01-01 00:00:00");

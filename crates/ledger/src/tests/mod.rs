@@ -9,8 +9,7 @@ use super::*;
 use migrate_core::{
     lifecycle::Transition,
     model::{
-        Aspects, DatasetName, Decided, Evidence, Key, KeyRange, PlanName, Sha256, ShardId, TargetIndex, Timestamp,
-        Token,
+        Aspects, DatasetName, Decided, Evidence, Key, KeyRange, PlaceIndex, PlanName, Sha256, ShardId, Timestamp, Token,
     },
 };
 
@@ -85,19 +84,24 @@ fn token(size: u64, tag: &str) -> Token {
 
 fn pair_of(size: u64) -> Pair {
     Pair {
-        source: token(size, "\"d41d8cd98f00b204e9800998ecf8427e-12\""),
-        target: Token { modified_s: None, ..token(size, "\"0123456789abcdef0123456789abcdef\"") },
+        lead: token(size, "\"d41d8cd98f00b204e9800998ecf8427e-12\""),
+        follower: Token { modified_s: None, ..token(size, "\"0123456789abcdef0123456789abcdef\"") },
         evidence: Some(Evidence { crc64nvme: u64::MAX - size, parts: vec![(size, Sha256([7; 32]))] }),
         waived: Aspects::NONE,
+        written: true,
     }
 }
 
+/// The place that leads in these tests.
+const LEAD: PlaceIndex = PlaceIndex::SOURCE;
+
+/// A fact at a target, numbered from 0.
 fn at(dataset: &str, target: u16, key: &str, fact: Fact) -> Record {
-    Record::at(&name(dataset), TargetIndex(target), &key.into(), fact)
+    Record::at(&name(dataset), PlaceIndex(target + 1), &key.into(), fact)
 }
 
 fn paired(dataset: &str, target: u16, key: &str, size: u64) -> Record {
-    at(dataset, target, key, Fact::Paired(pair_of(size)))
+    at(dataset, target, key, Fact::Paired { lead: LEAD, pair: pair_of(size) })
 }
 
 fn waits(dataset: &str, target: u16, key: &str, why: Open) -> Record {
@@ -117,8 +121,8 @@ fn range(after: Option<&str>, until: Option<&str>) -> KeyRange {
 }
 
 async fn keys(ledger: &Ledger, range: &KeyRange, limit: usize) -> Vec<(String, u16)> {
-    let rows = ledger.pairs(&name("d"), range, limit).await.unwrap();
-    rows.into_iter().map(|row| (row.key.as_str().to_owned(), row.target.0)).collect()
+    let rows = ledger.held(&name("d"), LEAD, range, limit).await.unwrap();
+    rows.into_iter().map(|row| (row.key.as_str().to_owned(), row.place.0 - 1)).collect()
 }
 
 /// Copies a ledger as a crash would leave it: the file and its log, unclosed.

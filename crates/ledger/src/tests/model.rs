@@ -18,51 +18,71 @@ enum Deed {
 /// What the ledger should hold for one dataset.
 #[derive(Debug, Clone, Default)]
 struct Model {
-    pairs: BTreeMap<(Key, TargetIndex), Pair>,
-    waiting: BTreeMap<(TargetIndex, Key), (Open, Option<String>)>,
+    /// What the lead showed last, per key.
+    leads: BTreeMap<Key, Token>,
+    held: BTreeMap<(Key, PlaceIndex), Held>,
+    waiting: BTreeMap<(PlaceIndex, Key), (Open, Option<String>)>,
 }
 
 impl Model {
     fn apply(&mut self, record: &Record) {
         match record.clone() {
-            Record::At { target, key, fact, .. } => self.learn(target, key, fact),
+            Record::At { place, key, fact, .. } => self.learn(place, key, fact),
             Record::ShardsPlanned { .. } => self.waiting.retain(|_, (why, _)| *why == Open::Damaged),
             other => panic!("{other:?} is not part of this model"),
         }
     }
 
-    fn learn(&mut self, target: TargetIndex, key: Key, fact: Fact) {
-        if matches!(fact, Fact::Paired(_) | Fact::Unpaired | Fact::Settled) {
-            self.waiting.remove(&(target, key.clone()));
+    fn learn(&mut self, place: PlaceIndex, key: Key, fact: Fact) {
+        if matches!(fact, Fact::Paired { .. } | Fact::Unpaired | Fact::Settled) {
+            self.waiting.remove(&(place, key.clone()));
         }
         match fact {
-            Fact::Paired(pair) | Fact::Learned(pair) => _ = self.pairs.insert((key, target), pair),
-            Fact::Unpaired => _ = self.pairs.remove(&(key, target)),
-            Fact::Waits(why) => self.wait((target, key), why, None),
-            Fact::Failed { reason, .. } => self.wait((target, key), Open::Failed, Some(reason)),
+            Fact::Paired { pair, .. } | Fact::Learned { pair, .. } => self.pair(key, place, pair),
+            Fact::Unpaired => self.unpair(&key, place),
+            Fact::Waits(why) => self.wait((place, key), why, None),
+            Fact::Failed { reason, .. } => self.wait((place, key), Open::Failed, Some(reason)),
             Fact::Settled => {}
             other => panic!("{other:?} is not part of this model"),
         }
     }
 
+    /// Once the lead shows another version, no place is equal to it but the one that was paired with that version.
+    fn pair(&mut self, key: Key, place: PlaceIndex, pair: Pair) {
+        let Pair { lead, follower, evidence, waived, written } = pair;
+        if self.leads.insert(key.clone(), lead.clone()).is_some_and(|before| before != lead) {
+            for (_, held) in self.held.iter_mut().filter(|((other, _), _)| *other == key) {
+                (held.lead, held.evidence) = (None, None);
+            }
+        }
+        self.held.insert((key, place), Held { lead: Some(lead), here: follower, evidence, waived, written });
+    }
+
+    fn unpair(&mut self, key: &Key, place: PlaceIndex) {
+        self.held.remove(&(key.clone(), place));
+        if !self.held.keys().any(|(other, _)| other == key) {
+            self.leads.remove(key);
+        }
+    }
+
     /// A damaged record stays damaged until it is written, deleted or settled.
-    fn wait(&mut self, place: (TargetIndex, Key), why: Open, reason: Option<String>) {
+    fn wait(&mut self, place: (PlaceIndex, Key), why: Open, reason: Option<String>) {
         let damaged = self.waiting.get(&place).is_some_and(|(before, _)| *before == Open::Damaged);
         let stays = damaged && matches!(why, Open::Deferred | Open::Failed);
         self.waiting.insert(place, (if stays { Open::Damaged } else { why }, reason));
     }
 
-    fn waiting(&self, of: TargetIndex, which: Open) -> Vec<OpenRow> {
-        let rows = self.waiting.iter().filter(|((target, _), (why, _))| *target == of && *why == which);
-        rows.map(|((target, key), (_, reason))| OpenRow { key: key.clone(), target: *target, reason: reason.clone() })
+    fn waiting(&self, of: PlaceIndex, which: Open) -> Vec<OpenRow> {
+        let rows = self.waiting.iter().filter(|((place, _), (why, _))| *place == of && *why == which);
+        rows.map(|((place, key), (_, reason))| OpenRow { key: key.clone(), place: *place, reason: reason.clone() })
             .collect()
     }
 
-    fn counts(&self, of: TargetIndex) -> Counts {
-        let pairs = || self.pairs.iter().filter(|((_, target), _)| *target == of);
+    fn counts(&self, of: PlaceIndex) -> Counts {
+        let held = || self.held.iter().filter(|((_, place), _)| *place == of).map(|(_, held)| held.here.size);
         Counts {
-            paired: pairs().count() as u64,
-            paired_bytes: pairs().map(|(_, pair)| pair.source.size).sum(),
+            paired: held().count() as u64,
+            paired_bytes: held().sum(),
             deferred: self.waiting(of, Open::Deferred).len() as u64,
             failed: self.waiting(of, Open::Failed).len() as u64,
             doomed: self.waiting(of, Open::Doomed).len() as u64,
@@ -72,22 +92,22 @@ impl Model {
 
     async fn check(&self, ledger: &Ledger, page: usize) {
         let dataset = name("d");
-        for target in (0..TARGETS).map(TargetIndex) {
-            assert_eq!(ledger.counts(&dataset, target).await.unwrap(), self.counts(target));
+        for place in (1..=TARGETS).map(PlaceIndex) {
+            assert_eq!(ledger.counts(&dataset, place).await.unwrap(), self.counts(place));
             for which in Open::ALL {
-                let found = ledger.open_records(&dataset, target, which, None, usize::MAX).await.unwrap();
-                assert_eq!(found, self.waiting(target, which));
+                let found = ledger.open_records(&dataset, place, which, None, usize::MAX).await.unwrap();
+                assert_eq!(found, self.waiting(place, which));
             }
         }
         let mut found = Vec::new();
         let mut range = KeyRange::all();
         loop {
-            let rows = ledger.pairs(&dataset, &range, page).await.unwrap();
+            let rows = ledger.held(&dataset, LEAD, &range, page).await.unwrap();
             let Some(last) = rows.last() else { break };
             range.after = Some(last.key.clone());
-            found.extend(rows.into_iter().map(|row| ((row.key, row.target), row.pair)));
+            found.extend(rows.into_iter().map(|row| ((row.key, row.place), row.held)));
         }
-        let expected: Vec<_> = self.pairs.clone().into_iter().collect();
+        let expected: Vec<_> = self.held.clone().into_iter().collect();
         assert_eq!(found, expected);
     }
 }
@@ -96,12 +116,12 @@ fn any_record() -> impl Strategy<Value = Record> {
     let place = ("[ab\0é]{0,2}", 0..TARGETS);
     (place, 0_u64..1000, 0..13).prop_map(|((key, target), size, kind)| {
         let fact = match kind {
-            0..=3 => Fact::Paired(pair_of(size)),
+            0..=3 => Fact::Paired { lead: LEAD, pair: pair_of(size) },
             4 | 5 => Fact::Unpaired,
             6 | 7 => Fact::Waits([Open::Deferred, Open::Doomed, Open::Damaged][usize::try_from(size % 3).unwrap()]),
             8 | 9 => Fact::Failed { reason: size.to_string(), at: Timestamp(0) },
             10 => Fact::Settled,
-            11 => Fact::Learned(pair_of(size)),
+            11 => Fact::Learned { lead: LEAD, pair: pair_of(size) },
             // Ids are never given again, so they are numbered on append.
             _ => return Record::ShardsPlanned { dataset: name("d"), shards: vec![(ShardId(0), KeyRange::all())] },
         };

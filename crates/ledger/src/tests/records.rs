@@ -18,7 +18,7 @@ async fn what_has_not_begun_is_empty_and_takes_no_records() {
     let bench = Bench::new();
     assert!(bench.refused(vec![paired("d", 0, "k", 1)]).await.contains("has not begun"));
     assert_eq!(keys(&bench.ledger, &KeyRange::all(), 9).await, []);
-    assert_eq!(bench.ledger.counts(&name("d"), TargetIndex(0)).await.unwrap(), Counts::default());
+    assert_eq!(bench.ledger.counts(&name("d"), PlaceIndex(1)).await.unwrap(), Counts::default());
     assert_eq!(bench.ledger.events(&name("d")).await.unwrap(), []);
 }
 
@@ -56,7 +56,16 @@ async fn pairs_come_back_as_they_were() {
     let pairs = [
         ("", pair_of(0)),
         ("a\0b", Pair { evidence: None, ..pair_of(4) }),
-        ("é/😀", Pair { source: token(9, "in\0ode:7"), target: token(9, ""), evidence: None, waived: Aspects::TAGS }),
+        (
+            "é/😀",
+            Pair {
+                lead: token(9, "in\0ode:7"),
+                follower: token(9, ""),
+                evidence: None,
+                waived: Aspects::TAGS,
+                written: false,
+            },
+        ),
         (
             "parts",
             Pair {
@@ -69,22 +78,22 @@ async fn pairs_come_back_as_they_were() {
         ),
         ("empty", Pair { evidence: Some(Evidence { crc64nvme: 0, parts: vec![] }), ..pair_of(0) }),
     ];
-    let record = |(key, pair): &(&str, Pair)| at("d", 3, key, Fact::Paired(pair.clone()));
+    let record = |(key, pair): &(&str, Pair)| at("d", 3, key, Fact::Paired { lead: LEAD, pair: pair.clone() });
     bench.append(pairs.iter().map(record).collect()).await;
     let bench = bench.reopened().await;
     for (key, pair) in pairs {
-        let found = bench.ledger.pair(&name("d"), TargetIndex(3), &key.into()).await.unwrap();
-        assert_eq!(found, Some(pair), "{key:?}");
+        let found = bench.ledger.held_at(&name("d"), LEAD, PlaceIndex(4), &key.into()).await.unwrap();
+        assert_eq!(found.and_then(Held::pair), Some(pair), "{key:?}");
     }
-    assert_eq!(bench.ledger.pair(&name("d"), TargetIndex(0), &"".into()).await.unwrap(), None);
-    assert_eq!(bench.ledger.pair(&name("e"), TargetIndex(3), &"".into()).await.unwrap(), None);
+    assert_eq!(bench.ledger.held_at(&name("d"), LEAD, PlaceIndex(1), &"".into()).await.unwrap(), None);
+    assert_eq!(bench.ledger.held_at(&name("e"), LEAD, PlaceIndex(4), &"".into()).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_pair_that_contradicts_itself_is_refused() {
     let bench = Bench::begun().await;
-    let record = |pair| vec![at("d", 0, "k", Fact::Paired(pair))];
-    let sizes = Pair { target: token(6, "t"), ..pair_of(5) };
+    let record = |pair| vec![at("d", 0, "k", Fact::Paired { lead: LEAD, pair })];
+    let sizes = Pair { follower: token(6, "t"), ..pair_of(5) };
     assert!(bench.refused(record(sizes)).await.contains("cannot pair 5 bytes with 6 bytes"));
     let evidence = Some(Evidence { crc64nvme: 0, parts: vec![(4, Sha256([0; 32]))] });
     assert!(bench.refused(record(Pair { evidence, ..pair_of(5) })).await.contains("do not add up"));
@@ -115,7 +124,7 @@ async fn pages_of_pairs_ascend_and_keep_the_targets_of_a_key_together() {
 async fn a_record_waits_once_and_a_pair_ends_it() {
     let bench = Bench::begun().await;
     let waiting = async |which| {
-        let rows = bench.ledger.open_records(&name("d"), TargetIndex(1), which, None, 9).await.unwrap();
+        let rows = bench.ledger.open_records(&name("d"), PlaceIndex(2), which, None, 9).await.unwrap();
         rows.into_iter().map(|row| (row.key.as_str().to_owned(), row.reason)).collect::<Vec<_>>()
     };
     bench.append(vec![deferred("d", 1, "b"), deferred("d", 1, "a"), deferred("d", 0, "c")]).await;
@@ -123,7 +132,7 @@ async fn a_record_waits_once_and_a_pair_ends_it() {
     bench.append(vec![failed("d", 1, "b")]).await;
     assert_eq!(waiting(Open::Deferred).await, [("a".into(), None)]);
     assert_eq!(waiting(Open::Failed).await, [("b".into(), Some("b is \0 odd".into()))]);
-    let counts = bench.ledger.counts(&name("d"), TargetIndex(1)).await.unwrap();
+    let counts = bench.ledger.counts(&name("d"), PlaceIndex(2)).await.unwrap();
     assert_eq!(counts, Counts { deferred: 1, failed: 1, ..Counts::default() });
 
     bench.append(vec![paired("d", 1, "b", 3)]).await;
@@ -133,7 +142,7 @@ async fn a_record_waits_once_and_a_pair_ends_it() {
     bench.append(vec![failed("d", 1, "z")]).await;
     let settled = at("d", 1, "z", Fact::Settled);
     bench.append(vec![settled.clone(), settled]).await;
-    let counts = bench.ledger.counts(&name("d"), TargetIndex(1)).await.unwrap();
+    let counts = bench.ledger.counts(&name("d"), PlaceIndex(2)).await.unwrap();
     assert_eq!(counts, Counts { paired: 1, paired_bytes: 3, ..Counts::default() });
 }
 
@@ -145,13 +154,13 @@ async fn a_record_waits_for_one_thing_of_any_kind() {
     for before in Open::ALL {
         for after in Open::ALL {
             bench.append(vec![waits("d", 0, "k", before), waits("d", 0, "k", after)]).await;
-            let counts = bench.ledger.counts(&name("d"), TargetIndex(0)).await.unwrap();
+            let counts = bench.ledger.counts(&name("d"), PlaceIndex(1)).await.unwrap();
             let sticks = before == Open::Damaged && matches!(after, Open::Deferred | Open::Failed);
             let expected = if sticks { Open::Damaged } else { after };
             for why in Open::ALL {
                 let there = why == expected;
                 assert_eq!(counts.waiting(why), u64::from(there), "{before:?}, then {after:?}");
-                let open = bench.ledger.open_records(&name("d"), TargetIndex(0), why, None, 9).await.unwrap();
+                let open = bench.ledger.open_records(&name("d"), PlaceIndex(1), why, None, 9).await.unwrap();
                 assert_eq!(open.len(), usize::from(there), "{before:?}, then {after:?}");
             }
             bench.append(vec![at("d", 0, "k", Fact::Settled)]).await;
@@ -171,8 +180,7 @@ async fn open_records_come_in_pages() {
     let mut after: Option<Key> = None;
     let mut found = Vec::new();
     loop {
-        let page =
-            bench.ledger.open_records(&name("d"), TargetIndex(0), Open::Failed, after.as_ref(), 3).await.unwrap();
+        let page = bench.ledger.open_records(&name("d"), PlaceIndex(1), Open::Failed, after.as_ref(), 3).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.key.clone());
         found.extend(page.into_iter().map(|row| row.key));
@@ -187,7 +195,7 @@ fn planned(shards: &[(u64, Option<&str>, Option<&str>)]) -> Record {
 
 fn moved(shard: u64, target: u16, cursor: Cursor, records: u64) -> Record {
     let done = Tally { records, ..Tally::default() };
-    Record::CursorMoved { shard: ShardId(shard), target: TargetIndex(target), cursor, done }
+    Record::CursorMoved { shard: ShardId(shard), place: PlaceIndex(target + 1), cursor, done }
 }
 
 #[tokio::test]
@@ -203,10 +211,10 @@ async fn cursors_go_forward_within_their_shard_and_tallies_add_up() {
 
     let bench = bench.reopened().await;
     let tally = |records| Tally { records, ..Tally::default() };
-    let targets = vec![(TargetIndex(0), Cursor::End, tally(5)), (TargetIndex(1), Cursor::At("m".into()), tally(7))];
+    let places = vec![(PlaceIndex(1), Cursor::End, tally(5)), (PlaceIndex(2), Cursor::At("m".into()), tally(7))];
     let expected = [
-        ShardRow { id: ShardId(4), range: range(None, Some("m")), targets },
-        ShardRow { id: ShardId(7), range: range(Some("m"), None), targets: vec![] },
+        ShardRow { id: ShardId(4), range: range(None, Some("m")), places },
+        ShardRow { id: ShardId(7), range: range(Some("m"), None), places: vec![] },
     ];
     assert_eq!(bench.ledger.shards(&name("d")).await.unwrap(), expected);
 }
@@ -225,10 +233,10 @@ async fn every_number_of_a_tally_comes_back() {
         repeated: 8,
         repeated_bytes: 9,
     };
-    let record = Record::CursorMoved { shard: ShardId(1), target: TargetIndex(0), cursor: Cursor::Start, done };
+    let record = Record::CursorMoved { shard: ShardId(1), place: PlaceIndex(1), cursor: Cursor::Start, done };
     bench.append(vec![planned(&[(1, None, None)]), record]).await;
     let shards = bench.ledger.shards(&name("d")).await.unwrap();
-    assert_eq!(shards[0].targets, [(TargetIndex(0), Cursor::Start, done)]);
+    assert_eq!(shards[0].places, [(PlaceIndex(1), Cursor::Start, done)]);
 }
 
 #[tokio::test]
@@ -249,13 +257,13 @@ async fn a_split_tiles_and_carries_cursors_that_stood_above_it() {
     assert_eq!(shards.iter().map(|shard| shard.id.0).collect::<Vec<_>>(), [2, 1, 9, 3]);
     let tally = |records| Tally { records, ..Tally::default() };
     let lower = [
-        (TargetIndex(0), Cursor::At("c".into()), tally(1)),
-        (TargetIndex(1), Cursor::End, tally(2)),
-        (TargetIndex(2), Cursor::End, tally(3)),
+        (PlaceIndex(1), Cursor::At("c".into()), tally(1)),
+        (PlaceIndex(2), Cursor::End, tally(2)),
+        (PlaceIndex(3), Cursor::End, tally(3)),
     ];
-    assert_eq!(shards[1].targets, lower);
-    let upper = [(TargetIndex(1), Cursor::At("p".into()), tally(0)), (TargetIndex(2), Cursor::End, tally(0))];
-    assert_eq!(shards[2].targets, upper);
+    assert_eq!(shards[1].places, lower);
+    let upper = [(PlaceIndex(2), Cursor::At("p".into()), tally(0)), (PlaceIndex(3), Cursor::End, tally(0))];
+    assert_eq!(shards[2].places, upper);
 }
 
 #[tokio::test]
@@ -268,13 +276,14 @@ async fn planning_shards_clears_the_last_pass_but_for_what_is_damaged() {
         assert!(bench.refused(vec![planned(bad)]).await.contains("overlap or leave keys out"));
     }
     bench.append(vec![planned(&[(2, None, None)])]).await;
-    let expected = ShardRow { id: ShardId(2), range: KeyRange::all(), targets: vec![] };
+    let expected = ShardRow { id: ShardId(2), range: KeyRange::all(), places: vec![] };
     assert_eq!(bench.ledger.shards(&name("d")).await.unwrap(), [expected]);
-    let counts = async |dataset, target| bench.ledger.counts(&name(dataset), TargetIndex(target)).await.unwrap();
+    let counts =
+        async |dataset, target: u16| bench.ledger.counts(&name(dataset), PlaceIndex(target + 1)).await.unwrap();
     assert_eq!(counts("d", 0).await, Counts { paired: 1, paired_bytes: 4, damaged: 1, ..Counts::default() });
     assert_eq!(counts("d", 1).await, Counts::default());
     assert_eq!(counts("e", 0).await, Counts { failed: 1, ..Counts::default() });
-    let open = bench.ledger.open_records(&name("d"), TargetIndex(0), Open::Failed, None, 9).await.unwrap();
+    let open = bench.ledger.open_records(&name("d"), PlaceIndex(1), Open::Failed, None, 9).await.unwrap();
     assert_eq!(open, []);
 }
 
@@ -314,7 +323,7 @@ fn part_written(key: &str, part: WrittenPart) -> Record {
 #[tokio::test]
 async fn uploads_live_from_intent_to_end() {
     let bench = Bench::begun().await;
-    let upload = async |key: &str| bench.ledger.upload(&name("d"), TargetIndex(1), &key.into()).await.unwrap();
+    let upload = async |key: &str| bench.ledger.upload(&name("d"), PlaceIndex(2), &key.into()).await.unwrap();
     assert!(bench.refused(vec![upload_begun("k", "id")]).await.contains("no upload of k was intended"));
     bench.append(vec![intended("k", 1), intended("j", 2)]).await;
     assert!(bench.refused(vec![part_written("k", part(1, "t"))]).await.contains("has no id yet"));
@@ -326,7 +335,7 @@ async fn uploads_live_from_intent_to_end() {
     bench.append(vec![upload_begun("k", "id\0"), part_written("k", part(1, "again"))]).await;
     assert!(bench.refused(vec![upload_begun("k", "other")]).await.contains("another id"));
     let row = upload("k").await.unwrap();
-    assert_eq!((row.id.as_deref(), row.target, row.intent.at), (Some("id\0"), TargetIndex(1), Timestamp(1)));
+    assert_eq!((row.id.as_deref(), row.place, row.intent.at), (Some("id\0"), PlaceIndex(2), Timestamp(1)));
     assert_eq!(row.intent.source, token(100, "v1"));
     assert_eq!(row.parts, [part(1, "again"), part(2, "b")]);
     let all = bench.ledger.uploads(&name("d")).await.unwrap();
@@ -348,7 +357,7 @@ async fn uploads_live_from_intent_to_end() {
 #[tokio::test]
 async fn an_upload_is_idle_while_no_record_waits_to_go_on_with_it() {
     let bench = Bench::begun().await;
-    let target = TargetIndex(1);
+    let target = PlaceIndex(2);
     bench.append(vec![intended("a", 1), intended("b", 1), intended("c", 1), intended("d", 1), intended("e", 1)]).await;
     bench
         .append(vec![deferred("d", 1, "a"), waits("d", 1, "c", Open::Damaged), waits("d", 1, "d", Open::Doomed)])
@@ -356,7 +365,7 @@ async fn an_upload_is_idle_while_no_record_waits_to_go_on_with_it() {
     bench.append(vec![failed("d", 1, "e")]).await;
     let idle = bench.ledger.idle_uploads(&name("d"), target).await.unwrap();
     assert_eq!(idle.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["b", "d"]);
-    assert!(bench.ledger.idle_uploads(&name("d"), TargetIndex(0)).await.unwrap().is_empty());
+    assert!(bench.ledger.idle_uploads(&name("d"), PlaceIndex(1)).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -374,7 +383,7 @@ async fn an_unclaimed_upload_is_kept_until_it_is_gone() {
     // A record about the key's own upload does not touch it.
     bench.append(vec![intended("k", 3), at("d", 1, "k", Fact::UploadEnded)]).await;
     let kept = async || bench.ledger.unclaimed(&name("d")).await.unwrap();
-    let row = |upload| UnclaimedRow { key: "k".into(), target: TargetIndex(1), upload };
+    let row = |upload| UnclaimedRow { key: "k".into(), place: PlaceIndex(2), upload };
     assert_eq!(kept().await, [row(upload(1, &["y", "z"])), row(upload(2, &["x"]))]);
     bench.append(vec![at("d", 1, "k", Fact::UploadGone { at: Timestamp(1) })]).await;
     assert_eq!(kept().await, [row(upload(2, &["x"]))]);
@@ -396,14 +405,14 @@ async fn the_last_probe_of_a_location_counts() {
 #[tokio::test]
 async fn the_last_directory_that_was_met_at_a_path_counts() {
     let bench = Bench::new();
-    let seen = |path: &str, identity: &str| Record::PlaceSeen {
+    let seen = |path: &str, identity: &str| Record::DirectorySeen {
         path: path.into(),
         identity: identity.into(),
         at: Timestamp(1),
     };
     bench.append(vec![seen("/a", "1"), seen("/b", "2"), seen("/a", "3")]).await;
-    let places = bench.ledger.places().await.unwrap();
-    assert_eq!(places, [("/a".to_owned(), "3".to_owned()), ("/b".to_owned(), "2".to_owned())]);
+    let directories = bench.ledger.directories().await.unwrap();
+    assert_eq!(directories, [("/a".to_owned(), "3".to_owned()), ("/b".to_owned(), "2".to_owned())]);
 }
 
 #[tokio::test]

@@ -80,23 +80,25 @@ async fn changes(bench: &Bench) -> u64 {
 #[tokio::test]
 async fn only_what_makes_an_earlier_verification_worthless_is_a_change() {
     let bench = Bench::begun().await;
-    let at = |fact| Record::at(&name("d"), TargetIndex(0), &"a".into(), fact);
+    let at = |fact| super::at("d", 0, "a", fact);
+    let paired = |pair| at(Fact::Paired { lead: LEAD, pair });
+    let learned = |pair| at(Fact::Learned { lead: LEAD, pair });
     let happened = |event| Record::Happened { dataset: name("d"), event, at: Timestamp(9) };
     let (begun, ended) = (Transition::PassBegun { pass: 1 }, Transition::PassEnded { pass: 1, failed: 0 });
     bench.append(vec![happened(begun), at(Fact::Waits(Open::Deferred)), at(Fact::Settled), happened(ended)]).await;
     assert_eq!(changes(&bench).await, 0, "a pass that did nothing to any record");
     let version = |source_s, target_s| {
         let token = |tag: &str, modified_s| Token { size: 1, tag: tag.into(), modified_s };
-        let (source, target) = (token("s", source_s), token("t", target_s));
-        Pair { source, target, evidence: None, waived: Aspects::NONE }
+        let (lead, follower) = (token("s", source_s), token("t", target_s));
+        Pair { lead, follower, evidence: None, waived: Aspects::NONE, written: true }
     };
     let untimed = version(None, None);
-    bench.append(vec![at(Fact::Paired(untimed.clone())), at(Fact::Paired(untimed))]).await;
+    bench.append(vec![paired(untimed.clone()), paired(untimed)]).await;
     assert_eq!(changes(&bench).await, 1, "a batch counts once");
-    bench.append(vec![at(Fact::Learned(version(Some(1), Some(2))))]).await;
-    bench.append(vec![at(Fact::Learned(version(Some(1), Some(2))))]).await;
+    bench.append(vec![learned(version(Some(1), Some(2)))]).await;
+    bench.append(vec![learned(version(Some(1), Some(2)))]).await;
     assert_eq!(changes(&bench).await, 1, "a verification that learns times goes on");
-    bench.append(vec![at(Fact::Learned(version(Some(3), Some(2))))]).await;
+    bench.append(vec![learned(version(Some(3), Some(2)))]).await;
     assert_eq!(changes(&bench).await, 2, "a look found another version of equal bytes");
     bench.append(vec![at(Fact::Unpaired)]).await;
     let differed = Transition::Differed { level: "listing".into(), differences: 1, unreadable: 0, strays: 0 };

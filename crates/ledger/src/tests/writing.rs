@@ -15,7 +15,7 @@ async fn a_batch_is_written_whole_or_not_at_all() {
     assert_eq!(keys(&bench.ledger, &KeyRange::all(), 9).await, [("before".into(), 0)]);
     // The rollback also reached the writer's memory.
     bench.append(vec![paired("d", 0, "after", 2)]).await;
-    let counts = bench.ledger.counts(&name("d"), TargetIndex(0)).await.unwrap();
+    let counts = bench.ledger.counts(&name("d"), PlaceIndex(1)).await.unwrap();
     assert_eq!(counts, Counts { paired: 2, paired_bytes: 3, ..Counts::default() });
 }
 
@@ -51,9 +51,9 @@ async fn an_illegal_batch_fails_alone() {
     for (i, batch) in batches.into_iter().enumerate() {
         assert_eq!(batch.await.unwrap(), i != 10);
     }
-    let counts = bench.ledger.counts(&name("d"), TargetIndex(0)).await.unwrap();
+    let counts = bench.ledger.counts(&name("d"), PlaceIndex(1)).await.unwrap();
     assert_eq!((counts.paired, counts.paired_bytes), (21, 21));
-    assert_eq!(bench.ledger.pair(&name("d"), TargetIndex(0), &"lost".into()).await.unwrap(), None);
+    assert_eq!(bench.ledger.held_at(&name("d"), LEAD, PlaceIndex(1), &"lost".into()).await.unwrap(), None);
 }
 
 /// Fewer than tokio's budget of 128 steps, past which a task yields and its appends change places.
@@ -63,9 +63,9 @@ async fn appends_take_effect_in_the_order_of_their_first_poll() {
     let appends = (1..=50).map(|size| bench.ledger.append(vec![paired("d", 0, "k", size)]));
     let outcomes = futures::future::join_all(appends).await;
     assert!(outcomes.into_iter().all(|outcome| outcome.is_ok()));
-    let pair = bench.ledger.pair(&name("d"), TargetIndex(0), &"k".into()).await.unwrap();
-    assert_eq!(pair, Some(pair_of(50)));
-    let counts = bench.ledger.counts(&name("d"), TargetIndex(0)).await.unwrap();
+    let held = bench.ledger.held_at(&name("d"), LEAD, PlaceIndex(1), &"k".into()).await.unwrap();
+    assert_eq!(held.and_then(Held::pair), Some(pair_of(50)));
+    let counts = bench.ledger.counts(&name("d"), PlaceIndex(1)).await.unwrap();
     assert_eq!(counts, Counts { paired: 1, paired_bytes: 50, ..Counts::default() });
 }
 
@@ -117,7 +117,7 @@ async fn a_full_disk_is_said_and_survived() {
     };
     assert!(matches!(&error, LedgerError::Full { path } if *path == bench.path()), "{error:?}");
     assert!(acknowledged >= 100);
-    let counts = bench.ledger.counts(&name("d"), TargetIndex(0)).await.unwrap();
+    let counts = bench.ledger.counts(&name("d"), PlaceIndex(1)).await.unwrap();
     assert_eq!(usize::try_from(counts.paired).unwrap(), acknowledged);
     assert_eq!(keys(&bench.ledger, &KeyRange::all(), usize::MAX).await.len(), acknowledged);
 
@@ -153,7 +153,7 @@ async fn two_writers_take_turns() {
         second.unwrap();
     }
     for ledger in [&bench.ledger, &second] {
-        let counts = ledger.counts(&name("d"), TargetIndex(0)).await.unwrap();
+        let counts = ledger.counts(&name("d"), PlaceIndex(1)).await.unwrap();
         assert_eq!((counts.paired, counts.paired_bytes), (40, 40));
     }
 }
@@ -163,9 +163,9 @@ async fn two_writers_take_turns() {
 async fn a_reader_elsewhere_blocks_nothing() {
     let bench = Bench::begun().await;
     let shell = Connection::open(bench.path()).unwrap();
-    shell.execute_batch("BEGIN; SELECT count(*) FROM pair").unwrap();
+    shell.execute_batch("BEGIN; SELECT count(*) FROM record").unwrap();
     bench.append(vec![paired("d", 0, "k", 1)]).await;
-    let seen: i64 = shell.query_row("SELECT count(*) FROM pair", [], |row| row.get(0)).unwrap();
+    let seen: i64 = shell.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap();
     assert_eq!(seen, 0, "it keeps its snapshot");
     Arc::into_inner(bench.ledger).unwrap().close().await.unwrap();
 }

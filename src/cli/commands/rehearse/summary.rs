@@ -123,7 +123,7 @@ impl Summary {
         let _ = writeln!(
             text,
             "end state {}: the same for every rehearsal of this plan with this seed and scale\n\
-             its ledger: {}/ledger.sqlite (views: events, pairs, shards); the local cloud is gone",
+             its ledger: {}/ledger.sqlite (views: events, records, shards); the local cloud is gone",
             &self.end_state[..16.min(self.end_state.len())],
             self.state
         );

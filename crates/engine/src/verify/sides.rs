@@ -1,0 +1,82 @@
+//! The lead of a dataset and its followers, as a verification compares them.
+//!
+//! Until its cutover a dataset's source leads. Afterwards one of its targets leads; the old lead and the
+//! other targets are its followers.
+
+use std::sync::Arc;
+
+use crate::rows::{Inputs, Row};
+use migrate_core::model::{Aspects, Key, PlaceIndex};
+use migrate_ledger::Held;
+use migrate_store::{
+    Entry, ObjectStore,
+    survive::{self, Scope},
+};
+
+/// A lead and its followers; a follower has the same position in every list.
+#[derive(Debug, Clone)]
+pub(crate) struct Sides {
+    pub(crate) lead: Arc<dyn ObjectStore>,
+    pub(crate) lead_at: PlaceIndex,
+    pub(crate) followers: Vec<Arc<dyn ObjectStore>>,
+    /// The place of each follower.
+    pub(crate) places: Arc<[PlaceIndex]>,
+    /// The waived properties, per follower.
+    pub(crate) waived: Vec<Aspects>,
+    /// Properties that a follower cannot hold, per follower; empty except for an old lead, which nothing was copied to.
+    pub(crate) cannot: Vec<Aspects>,
+}
+
+/// A row from the side of the lead.
+pub(crate) struct Compared {
+    pub(crate) key: Key,
+    pub(crate) lead: Option<Entry>,
+    /// What each follower shows, and what the ledger knows of it.
+    pub(crate) followers: Vec<(Option<Entry>, Option<Held>)>,
+}
+
+impl Sides {
+    pub(crate) fn new(inputs: &Inputs) -> Self {
+        let places = Arc::clone(&inputs.star.followers);
+        let store = |place: &PlaceIndex| Arc::clone(&inputs.stores[place.get()]);
+        // A lead may lack what was waived there, so its followers need not have it.
+        let own = inputs.waived[inputs.star.lead.get()];
+        let cannot = |place: &PlaceIndex| match *place {
+            PlaceIndex::SOURCE => Aspects::ALL.without(survive::held(&store(place).capabilities())),
+            _ => Aspects::NONE,
+        };
+        Self {
+            lead: Arc::clone(inputs.lead()),
+            lead_at: inputs.star.lead,
+            followers: places.iter().map(store).collect(),
+            waived: places.iter().map(|place| own.with(inputs.waived[place.get()])).collect(),
+            cannot: places.iter().map(cannot).collect(),
+            places,
+        }
+    }
+
+    /// Whether the lead has moved.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.lead_at != PlaceIndex::SOURCE
+    }
+
+    /// Which follower a place is, counted from 0.
+    pub(crate) fn position(&self, place: PlaceIndex) -> usize {
+        self.places.iter().position(|follower| *follower == place).expect("the place follows")
+    }
+
+    /// The properties that must be equal at a follower.
+    pub(crate) fn scope(&self, follower: usize) -> Scope {
+        let out = self.waived[follower].with(self.cannot[follower]);
+        Scope::new(&self.lead.capabilities(), &self.followers[follower].capabilities(), out)
+    }
+
+    /// A row from the side of the lead.
+    pub(crate) fn row(&self, row: Row) -> Compared {
+        let Row { key, mut shown, mut held } = row;
+        let followers =
+            self.places.iter().map(|place| (shown[place.get()].take(), held[place.get()].take().map(|row| row.held)));
+        let followers = followers.collect();
+        Compared { key, lead: shown[self.lead_at.get()].take(), followers }
+    }
+}
