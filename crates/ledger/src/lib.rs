@@ -53,5 +53,5 @@ pub use rows::{
     Counts, Held, HeldRow, Open, OpenRow, Pair, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
 pub use sqlite::{Ledger, Options};
-pub use verification::{PartFound, Purpose, VerificationRecord, VerificationRow, VerificationStep, VerifiedShard};
+pub use verification::{PartFound, VerificationRecord, VerificationRow, VerificationStep, VerifiedShard};
 pub use writer::{CommitFate, CommitHook};

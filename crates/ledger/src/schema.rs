@@ -105,8 +105,8 @@ CREATE TABLE late (
 CREATE INDEX late_open ON late (dataset, key) WHERE at_ms IS NULL;
 -- A verification under way.
 CREATE TABLE verification (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, dataset INTEGER NOT NULL, purpose TEXT NOT NULL, binds TEXT NOT NULL,
-    at_ms INTEGER NOT NULL, UNIQUE (dataset, purpose)
+    id INTEGER PRIMARY KEY AUTOINCREMENT, dataset INTEGER NOT NULL UNIQUE, binds TEXT NOT NULL,
+    at_ms INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE verified_shard (
     verification INTEGER NOT NULL, shard INTEGER NOT NULL, after_key BLOB, until_key BLOB, stands INTEGER NOT NULL,

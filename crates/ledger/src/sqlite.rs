@@ -29,7 +29,7 @@ use crate::{
     record::Record,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
     rows::{Counts, Held, HeldRow, Open, OpenRow, ShardRow, UnclaimedRow, UploadRow},
-    verification::{Purpose, VerificationRow},
+    verification::VerificationRow,
 };
 use migrate_core::{
     lifecycle::Transition,
@@ -346,13 +346,9 @@ impl Ledger {
         self.ask_of(dataset, query::changes).await
     }
 
-    /// The verification of a dataset that is under way for a purpose, if any, with what it found so far.
-    pub async fn verification(
-        &self,
-        dataset: &DatasetName,
-        purpose: Purpose,
-    ) -> Result<Option<VerificationRow>, LedgerError> {
-        self.ask_of(dataset, move |connection, id| verification_rows::verification(connection, id, purpose)).await
+    /// The verification of a dataset that is under way, if any, with what it found so far.
+    pub async fn verification(&self, dataset: &DatasetName) -> Result<Option<VerificationRow>, LedgerError> {
+        self.ask_of(dataset, verification_rows::verification).await
     }
 
     /// The limits that replace the plan's.

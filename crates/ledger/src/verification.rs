@@ -6,35 +6,11 @@ use migrate_core::{
     shard::Cursor,
 };
 
-/// Who verifies. Each has a verification of its own per dataset: they record different things as they go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Purpose {
-    /// A run, after a pass.
-    Run,
-    /// A command that only verifies.
-    Verify,
-    /// A repair, before it copies.
-    Repair,
-}
-
-impl Purpose {
-    /// The name in the tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Run => "run",
-            Self::Verify => "verify",
-            Self::Repair => "repair",
-        }
-    }
-}
-
 /// One durable fact of a verification under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerificationRecord {
     /// The dataset's name in the plan.
     pub dataset: DatasetName,
-    /// Whose verification.
-    pub purpose: Purpose,
     /// What happened to it.
     pub step: VerificationStep,
 }
@@ -42,7 +18,7 @@ pub struct VerificationRecord {
 /// What happened to a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerificationStep {
-    /// It begins; an earlier one of the same purpose is forgotten.
+    /// It begins; an earlier one of the dataset is forgotten.
     Began {
         /// What it means, as JSON: it goes on only if it still means the same.
         binds: String,

@@ -10,7 +10,7 @@ use super::{
     code::{self, KeyColumn, key as blob, number},
     failure::Failure,
     query::gather,
-    verification::{PartFound, Purpose, VerificationRecord, VerificationRow, VerificationStep, VerifiedShard},
+    verification::{PartFound, VerificationRecord, VerificationRow, VerificationStep, VerifiedShard},
 };
 use migrate_core::{
     lifecycle::Transition,
@@ -25,22 +25,22 @@ fn illegal<T>(detail: impl Into<String>) -> Result<T, Failure> {
 
 impl Apply<'_> {
     pub(super) fn verification(&mut self, record: &VerificationRecord) -> Result<(), Failure> {
-        let VerificationRecord { dataset: name, purpose, step } = record;
+        let VerificationRecord { dataset: name, step } = record;
         let dataset = self.known(name)?;
         if let VerificationStep::Began { binds, at, shards } = step {
-            self.forget_verification(dataset, *purpose)?;
+            self.forget_verification(dataset)?;
             if !shard::tile(shards.iter().map(|(_, range)| range)) {
                 return illegal(format!("the shards of a verification of {name} overlap or leave keys out"));
             }
-            let sql = "INSERT INTO verification (dataset, purpose, binds, at_ms) VALUES (?1, ?2, ?3, ?4)";
-            self.run(sql, params![dataset, purpose.as_str(), binds, at.0])?;
+            let sql = "INSERT INTO verification (dataset, binds, at_ms) VALUES (?1, ?2, ?3)";
+            self.run(sql, params![dataset, binds, at.0])?;
             let id = self.connection.last_insert_rowid();
             return shards.iter().try_for_each(|(shard, range)| self.put_verified(id, *shard, range, &Cursor::Start));
         }
         if *step == VerificationStep::Ended {
-            return self.forget_verification(dataset, *purpose);
+            return self.forget_verification(dataset);
         }
-        let Some(id) = under_way(self.connection, dataset, *purpose)? else {
+        let Some(id) = under_way(self.connection, dataset)? else {
             return illegal(format!("no verification of {name} is under way"));
         };
         match step {
@@ -50,22 +50,19 @@ impl Apply<'_> {
         }
     }
 
-    /// What a transition of a dataset means for its verifications.
-    pub(super) fn judge_verifications(&mut self, dataset: i64, transition: &Transition) -> Result<(), Failure> {
+    /// Notes a transition that makes an earlier verification worthless. What a pass changes, it records of each record.
+    pub(super) fn note_change(&mut self, dataset: i64, transition: &Transition) {
         match transition {
-            // What a pass changes, it records of each record.
-            Transition::PassBegun { .. } | Transition::PassEnded { .. } => {}
-            // The end of a run's own.
-            Transition::Verified { .. } | Transition::Differed { .. } => {
-                self.forget_verification(dataset, Purpose::Run)?;
-            }
+            Transition::PassBegun { .. }
+            | Transition::PassEnded { .. }
+            | Transition::Verified { .. }
+            | Transition::Differed { .. } => {}
             Transition::SwitchIntended { .. }
             | Transition::Switched { .. }
             | Transition::SwitchAbandoned { .. }
             | Transition::CutOver { .. }
             | Transition::Aborted => _ = self.memory.changed.insert(dataset),
         }
-        Ok(())
     }
 
     /// Notes which datasets the batch has changed.
@@ -76,8 +73,8 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn forget_verification(&self, dataset: i64, purpose: Purpose) -> Result<(), Failure> {
-        let Some(id) = under_way(self.connection, dataset, purpose)? else { return Ok(()) };
+    fn forget_verification(&self, dataset: i64) -> Result<(), Failure> {
+        let Some(id) = under_way(self.connection, dataset)? else { return Ok(()) };
         self.run("DELETE FROM verified_shard WHERE verification = ?1", [id])?;
         self.run("DELETE FROM verified_count WHERE verification = ?1", [id])?;
         self.run("DELETE FROM verified_difference WHERE verification = ?1", [id])?;
@@ -177,9 +174,9 @@ impl Apply<'_> {
     }
 }
 
-fn under_way(connection: &Connection, dataset: i64, purpose: Purpose) -> Result<Option<i64>, Failure> {
-    let mut statement = connection.prepare_cached("SELECT id FROM verification WHERE dataset = ?1 AND purpose = ?2")?;
-    Ok(statement.query_row(params![dataset, purpose.as_str()], |row| row.get(0)).optional()?)
+fn under_way(connection: &Connection, dataset: i64) -> Result<Option<i64>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT id FROM verification WHERE dataset = ?1")?;
+    Ok(statement.query_row([dataset], |row| row.get(0)).optional()?)
 }
 
 fn verified_shard(row: &Row<'_>) -> Result<VerifiedShard, Failure> {
@@ -189,17 +186,10 @@ fn verified_shard(row: &Row<'_>) -> Result<VerifiedShard, Failure> {
 }
 
 /// The verification under way, with its shards in order and the sum of what they found.
-pub(super) fn verification(
-    connection: &Connection,
-    dataset: i64,
-    purpose: Purpose,
-) -> Result<Option<VerificationRow>, Failure> {
+pub(super) fn verification(connection: &Connection, dataset: i64) -> Result<Option<VerificationRow>, Failure> {
     let snapshot = connection.unchecked_transaction()?;
-    let mut statement =
-        snapshot.prepare_cached("SELECT id, binds, at_ms FROM verification WHERE dataset = ?1 AND purpose = ?2")?;
-    let found = statement.query_row(params![dataset, purpose.as_str()], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get(1)?, Timestamp(row.get(2)?)))
-    });
+    let mut statement = snapshot.prepare_cached("SELECT id, binds, at_ms FROM verification WHERE dataset = ?1")?;
+    let found = statement.query_row([dataset], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, Timestamp(row.get(2)?))));
     let Some((id, binds, at)) = found.optional()? else { return Ok(None) };
     let sql = "SELECT shard, after_key, until_key, stands, key FROM verified_shard WHERE verification = ?1 \
                ORDER BY after_key";

@@ -198,6 +198,7 @@ fn keep(session: &Session, show: Show) -> Option<(VerificationLock, Arc<Ledger>)
         if !session.state.is_there() {
             return Err("nothing of this migration has begun, so it has no state directory".to_owned());
         }
+        session.state.prepare().map_err(|failure| failure.message)?;
         let lock = session.state.lock_verification()?;
         let path = session.state.verification();
         let open = || Ledger::open(&path, &session.plan.name);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use migrate::{
-    ledger::{Ledger, Purpose},
+    ledger::Ledger,
     local_cloud::{Fault, FaultRule, Faults, NewObject, Operation, S3Server, S3ServerConfig, When},
     model::{DatasetName, PlanName},
 };
@@ -101,7 +101,7 @@ async fn a_verification_that_was_killed_compares_only_the_rest() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         // It may just be making the file.
         let Ok(Some(file)) = Ledger::open_read_only(&file, &plan) else { continue };
-        let row = file.verification(&things, Purpose::Verify).await.unwrap();
+        let row = file.verification(&things).await.unwrap();
         if row.is_some_and(|row| row.found.first().is_some_and(|found| found.counts.compared == PAGE)) {
             break;
         }

@@ -41,7 +41,7 @@ use migrate_core::{
     plan::{Dataset, Level},
     report::EventKind,
 };
-use migrate_ledger::{Purpose, Record, VerificationStep};
+use migrate_ledger::{Record, VerificationStep};
 
 /// How a verification keeps what it finds.
 struct Kept {
@@ -52,9 +52,8 @@ struct Kept {
     progress: Option<Progress>,
 }
 
-/// Whose progress it is.
+/// What the progress of a verification is bound to.
 struct Progress {
-    purpose: Purpose,
     /// What the dataset means.
     meaning: String,
     /// Whether an earlier process's does not count.
@@ -124,8 +123,8 @@ async fn begin(
         Some(ledger) => ledger.shards(dataset).await?,
         None => Vec::new(),
     };
-    let Some((journal, Progress { purpose, meaning, anew })) = journal.as_ref().zip(progress) else {
-        return Ok((progress::begin(None, &Value::Null, &last_pass), Findings::new(verifier, journal, None)));
+    let Some((journal, Progress { meaning, anew })) = journal.as_ref().zip(progress) else {
+        return Ok((progress::begin(None, &Value::Null, &last_pass), Findings::new(verifier, journal, false)));
     };
     // Asked before anything is looked at: what changes meanwhile makes the next process begin anew.
     let known = match ledger {
@@ -133,9 +132,12 @@ async fn begin(
         None => None,
     };
     let binds = binds(verifier, &meaning, known);
-    let under_way = if anew { None } else { journal.ledger.verification(dataset, purpose).await? };
-    let beginning = progress::begin(under_way, &binds, &last_pass);
-    let findings = Findings::new(verifier, Some(journal.clone()), Some(purpose));
+    // The file is a convenience: if what an earlier process has seen cannot be read, everything is looked at.
+    let under_way = if anew { Ok(None) } else { journal.ledger.verification(dataset).await };
+    let unreadable = under_way.as_ref().err().map(|error| format!("what it had seen cannot be read: {error}"));
+    let mut beginning = progress::begin(under_way.unwrap_or_default(), &binds, &last_pass);
+    beginning.anew = unreadable.or(beginning.anew);
+    let findings = Findings::new(verifier, Some(journal.clone()), true);
     if beginning.since.is_none() {
         let shards = beginning.shards.iter().map(|shard| (shard.id, shard.range.clone())).collect();
         findings.begin(verifier, VerificationStep::Began { binds: binds.to_string(), at: now(), shards }).await?;
@@ -250,7 +252,7 @@ impl Alone<'_> {
             // If it cannot be written, this is told at the end.
             let _ = journal.note(vec![begun]).await;
         }
-        let progress = Some(Progress { purpose: Purpose::Verify, meaning, anew: self.options.anew });
+        let progress = Some(Progress { meaning, anew: self.options.anew });
         Ok(Kept { journal: journal.clone(), learns: Learns::Nothing, progress })
     }
 }

@@ -48,7 +48,7 @@ impl Again {
 
     /// Compares records at one target again.
     pub(crate) async fn look(&mut self, place: PlaceIndex, keys: &[Key]) -> Result<(), EngineError> {
-        let follower = self.verifier.sides.position(place);
+        let follower = self.verifier.sides.star.position(place);
         for keys in keys.chunks(LISTINGS_MAX) {
             let mut rows = JoinSet::new();
             for key in keys.iter().cloned() {

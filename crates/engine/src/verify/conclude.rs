@@ -48,7 +48,7 @@ impl Verifier {
         // They are marked already.
         let verifier = self.clone().learning(Learns::Nothing);
         for (place, found) in targets.iter_mut().enumerate() {
-            let at = self.sides.places[place];
+            let at = self.sides.star.followers[place];
             let named: BTreeSet<_> = found.differences.iter().map(|difference| difference.key.clone()).collect();
             let mut after = None;
             loop {

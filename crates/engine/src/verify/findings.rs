@@ -17,20 +17,20 @@ use migrate_core::{
     report::{Difference, EventKind},
     shard::Cursor,
 };
-use migrate_ledger::{PartFound, Purpose, Record, VerificationRecord, VerificationStep};
+use migrate_ledger::{PartFound, Record, VerificationRecord, VerificationStep};
 
 /// The findings of one verification; its walks share them.
 #[derive(Debug)]
 pub(crate) struct Findings {
     found: Mutex<Vec<Found>>,
     journal: Option<Journal>,
-    /// Whose verification it is in the ledger; `None` if its progress is not kept.
-    kept: Option<Purpose>,
+    /// Whether the journal keeps how far it is: then nothing else goes there.
+    keeps_progress: bool,
 }
 
 impl Findings {
-    /// Nothing found yet; with a journal what is learned is recorded, and with a purpose also the progress.
-    pub(crate) fn new(verifier: &Verifier, journal: Option<Journal>, kept: Option<Purpose>) -> Self {
+    /// Nothing found yet; with a journal what is learned is recorded, or how far it is.
+    pub(crate) fn new(verifier: &Verifier, journal: Option<Journal>, keeps_progress: bool) -> Self {
         let found = verifier.sides.followers.iter().map(|follower| Found {
             name: verifier.inputs.dataset.to_string(),
             target: follower.location().to_owned(),
@@ -39,7 +39,7 @@ impl Findings {
             extra_is_kept: verifier.extra == Extra::Keep,
             ..Found::default()
         });
-        Self { found: Mutex::new(found.collect()), journal, kept }
+        Self { found: Mutex::new(found.collect()), journal, keeps_progress }
     }
 
     fn found(&self) -> MutexGuard<'_, Vec<Found>> {
@@ -94,21 +94,15 @@ impl Findings {
         self.flush(self.step(verifier, began).into_iter().collect()).await
     }
 
-    /// Notes that it has ended, so that the next one begins anew. That of a run is ended by the lifecycle's event, in
-    /// one step with what came of it.
+    /// Notes that it has ended, so that the next one begins anew.
     pub(crate) async fn end(&self, verifier: &Verifier) -> Result<(), EngineError> {
-        match self.kept {
-            Some(Purpose::Verify | Purpose::Repair) => {
-                self.flush(self.step(verifier, VerificationStep::Ended).into_iter().collect()).await
-            }
-            Some(Purpose::Run) | None => Ok(()),
-        }
+        self.flush(self.step(verifier, VerificationStep::Ended).into_iter().collect()).await
     }
 
     /// A step of the verification as a record, if its progress is kept.
     fn step(&self, verifier: &Verifier, step: VerificationStep) -> Option<Record> {
         let dataset = verifier.inputs.dataset.clone();
-        self.kept.map(|purpose| Record::Verification(VerificationRecord { dataset, purpose, step }))
+        self.keeps_progress.then_some(Record::Verification(VerificationRecord { dataset, step }))
     }
 
     /// Splits a running shard by its control, and records that first; `false` if the shard has come too far.
@@ -131,7 +125,7 @@ impl Findings {
         let Some(journal) = &self.journal else { return Ok(()) };
         match journal.commit(records).await {
             // Nothing but progress goes to the file of a verification by itself.
-            Err(NotWritten) if self.kept == Some(Purpose::Verify) => Ok(()),
+            Err(NotWritten) if self.keeps_progress => Ok(()),
             written => Ok(written?),
         }
     }

@@ -11,7 +11,7 @@ impl Verifier {
     /// Whether the lead and another place hold equal records under a key, or neither holds one. What the ledger knows
     /// does not count.
     pub(crate) async fn are_equal(&self, place: PlaceIndex, key: &Key) -> Result<bool, StoreError> {
-        let position = self.sides.position(place);
+        let position = self.sides.star.position(place);
         let (lead, follower) = (&self.sides.lead, &self.sides.followers[position]);
         let (ours, theirs) = futures::join!(lead.head(key), follower.head(key));
         match (ours?, theirs?) {

@@ -70,6 +70,9 @@ pub(crate) fn begin(under_way: Option<VerificationRow>, binds: &Value, last_pass
 /// What has changed since a verification began; `None` if nothing has.
 fn changed(row: &VerificationRow, binds: &Value) -> Option<&'static str> {
     const OTHERWISE: &str = "it was bound otherwise";
+    if !shard::tile(row.shards.iter().map(|shard| &shard.range)) {
+        return Some("its key ranges leave keys out");
+    }
     let Ok(then) = serde_json::from_str::<Value>(&row.binds) else { return Some(OTHERWISE) };
     let differs = BOUND.iter().find(|(name, _)| then[name] != binds[name]).map(|(_, why)| *why);
     differs.or((then != *binds).then_some(OTHERWISE))
@@ -120,6 +123,9 @@ mod tests {
             assert_eq!(anew.shards, first_cut(&[]));
             assert!(anew.found.is_empty(), "what was found then does not count");
         }
+        let mut gap = under_way();
+        gap.shards.pop();
+        assert_eq!(begin(Some(gap), &bound(), &[]).anew.as_deref(), Some("its key ranges leave keys out"));
         let unreadable = VerificationRow { binds: "?".into(), ..under_way() };
         assert_eq!(begin(Some(unreadable), &bound(), &[]).anew.as_deref(), Some("it was bound otherwise"));
         assert_eq!(begin(None, &bound(), &[]).anew, None);

@@ -159,7 +159,7 @@ impl Verifier {
         let timed = !untimed(&pair.lead, &source) && !untimed(&pair.follower, &shown);
         if paired && !(timed && waived == pair.waived) {
             let pair = Pair { lead: source, follower: shown, waived, ..pair };
-            let (lead, place) = (self.sides.lead_at, self.sides.places[follower]);
+            let (lead, place) = (self.sides.star.lead, self.sides.star.followers[follower]);
             part.records.push(Record::at(&self.inputs.dataset, place, &key, Fact::Learned { lead, pair }));
         }
     }
@@ -180,7 +180,7 @@ impl Verifier {
         if is_broken && self.learns == Learns::PairsAndDamage {
             part.records.push(Record::at(
                 &self.inputs.dataset,
-                self.sides.places[follower],
+                self.sides.star.followers[follower],
                 key,
                 Fact::Waits(Open::Damaged),
             ));

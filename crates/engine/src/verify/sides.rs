@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use crate::rows::{Inputs, Row};
+use crate::{
+    rows::{Inputs, Row},
+    star::Star,
+};
 use migrate_core::model::{Aspects, Key, PlaceIndex};
 use migrate_ledger::Held;
 use migrate_store::{
@@ -17,10 +20,9 @@ use migrate_store::{
 #[derive(Debug, Clone)]
 pub(crate) struct Sides {
     pub(crate) lead: Arc<dyn ObjectStore>,
-    pub(crate) lead_at: PlaceIndex,
     pub(crate) followers: Vec<Arc<dyn ObjectStore>>,
-    /// The place of each follower.
-    pub(crate) places: Arc<[PlaceIndex]>,
+    /// The places of all these.
+    pub(crate) star: Star,
     /// The waived properties, per follower.
     pub(crate) waived: Vec<Aspects>,
     /// Properties that a follower cannot hold, per follower; empty except for an old lead, which nothing was copied to.
@@ -37,7 +39,8 @@ pub(crate) struct Compared {
 
 impl Sides {
     pub(crate) fn new(inputs: &Inputs) -> Self {
-        let places = Arc::clone(&inputs.star.followers);
+        let star = inputs.star.clone();
+        let places = Arc::clone(&star.followers);
         let store = |place: &PlaceIndex| Arc::clone(&inputs.stores[place.get()]);
         // A lead may lack what was waived there, so its followers need not have it.
         let own = inputs.waived[inputs.star.lead.get()];
@@ -47,22 +50,16 @@ impl Sides {
         };
         Self {
             lead: Arc::clone(inputs.lead()),
-            lead_at: inputs.star.lead,
             followers: places.iter().map(store).collect(),
             waived: places.iter().map(|place| own.with(inputs.waived[place.get()])).collect(),
             cannot: places.iter().map(cannot).collect(),
-            places,
+            star,
         }
     }
 
     /// Whether the lead has moved.
     pub(crate) fn has_moved(&self) -> bool {
-        self.lead_at != PlaceIndex::SOURCE
-    }
-
-    /// Which follower a place is, counted from 0.
-    pub(crate) fn position(&self, place: PlaceIndex) -> usize {
-        self.places.iter().position(|follower| *follower == place).expect("the place follows")
+        self.star.lead != PlaceIndex::SOURCE
     }
 
     /// The properties that must be equal at a follower.
@@ -74,9 +71,12 @@ impl Sides {
     /// A row from the side of the lead.
     pub(crate) fn row(&self, row: Row) -> Compared {
         let Row { key, mut shown, mut held } = row;
-        let followers =
-            self.places.iter().map(|place| (shown[place.get()].take(), held[place.get()].take().map(|row| row.held)));
+        let followers = self
+            .star
+            .followers
+            .iter()
+            .map(|place| (shown[place.get()].take(), held[place.get()].take().map(|row| row.held)));
         let followers = followers.collect();
-        Compared { key, lead: shown[self.lead_at.get()].take(), followers }
+        Compared { key, lead: shown[self.star.lead.get()].take(), followers }
     }
 }
