@@ -120,7 +120,7 @@ impl Apply<'_> {
             }
             Fact::Waits(why) => self.wait(at, *why, None, None),
             Fact::Failed { reason, at: since } => self.wait(at, Open::Failed, Some(reason), Some(*since)),
-            Fact::Settled => self.settle(at),
+            Fact::Settled => self.leave(at),
             Fact::UploadIntended(upload) => self.intend(at, upload),
             Fact::UploadBegun { id } => self.begin_upload(at, id),
             Fact::PartWritten(part) => self.part(at, part),
@@ -291,7 +291,7 @@ impl Apply<'_> {
     }
 
     /// A damaged record stays damaged until it is written or deleted: a deferral or a failed repair must not make
-    /// the ledger forget it.
+    /// the ledger forget it, nor a deletion that is not carried out. So it can be doomed beside.
     fn wait(
         &mut self,
         at: RecordAt<'_>,
@@ -299,46 +299,55 @@ impl Apply<'_> {
         reason: Option<&str>,
         since: Option<Timestamp>,
     ) -> Result<(), Failure> {
-        if matches!(kind, Open::Deferred | Open::Failed) && self.remembered(at)?.counts.damaged > 0 {
-            let damaged = self.run(
-                "UPDATE waiting SET reason = ?5, at_ms = ?6 WHERE dataset = ?1 AND place = ?2 AND kind = ?3 AND key = ?4",
-                params![
-                    at.dataset,
-                    at.place.0,
-                    Open::Damaged as u8,
-                    blob(at.key),
-                    reason,
-                    since.map(|since| since.0)
-                ],
-            )?;
-            if damaged > 0 {
-                return Ok(());
+        let since = since.map(|since| since.0);
+        match kind {
+            Open::Deferred | Open::Failed if self.remembered(at)?.counts.damaged > 0 => {
+                let damaged = self.run(
+                    "UPDATE waiting SET reason = ?5, at_ms = ?6 \
+                     WHERE dataset = ?1 AND place = ?2 AND kind = ?3 AND key = ?4",
+                    params![at.dataset, at.place.0, Open::Damaged as u8, blob(at.key), reason, since],
+                )?;
+                if damaged > 0 {
+                    return self.clear(at, &[Open::Doomed]).map(|_| ());
+                }
+                self.settle(at)?;
             }
+            Open::Doomed => _ = self.clear(at, &[Open::Deferred, Open::Failed, Open::Doomed])?,
+            Open::Deferred | Open::Failed | Open::Damaged => self.settle(at)?,
         }
-        self.settle(at)?;
         self.run(
             "INSERT INTO waiting (dataset, place, kind, key, reason, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![at.dataset, at.place.0, kind as u8, blob(at.key), reason, since.map(|since| since.0)],
+            params![at.dataset, at.place.0, kind as u8, blob(at.key), reason, since],
         )?;
         self.count(at, |counts| *counts.waiting_mut(kind) += 1)
     }
 
-    /// Clears whatever the record waits for. If no record waits at the place, as usual, this runs no statement.
+    /// What the record waited for is over, and it was neither written nor deleted: one that is not deleted after all
+    /// stays damaged if it was.
+    fn leave(&mut self, at: RecordAt<'_>) -> Result<(), Failure> {
+        if self.clear(at, &[Open::Doomed])? { Ok(()) } else { self.settle(at) }
+    }
+
+    /// Clears whatever the record waits for.
     pub(super) fn settle(&mut self, at: RecordAt<'_>) -> Result<(), Failure> {
-        let waiting = self.remembered(at)?.counts;
-        for kind in Open::ALL {
-            if waiting.waiting(kind) == 0 {
-                continue;
-            }
+        self.clear(at, &Open::ALL).map(|_| ())
+    }
+
+    /// Clears what the record waits for, of these kinds; whether it waited for one. If no record waits at the place,
+    /// as usual, this runs no statement.
+    fn clear(&mut self, at: RecordAt<'_>, kinds: &[Open]) -> Result<bool, Failure> {
+        let (waiting, mut waited) = (self.remembered(at)?.counts, false);
+        for kind in kinds.iter().filter(|kind| waiting.waiting(**kind) > 0) {
             let cleared = self.run(
                 "DELETE FROM waiting WHERE dataset = ?1 AND place = ?2 AND kind = ?3 AND key = ?4",
-                params![at.dataset, at.place.0, kind as u8, blob(at.key)],
+                params![at.dataset, at.place.0, *kind as u8, blob(at.key)],
             )?;
             if cleared > 0 {
-                self.count(at, |counts| *counts.waiting_mut(kind) -= 1)?;
+                self.count(at, |counts| *counts.waiting_mut(*kind) -= 1)?;
+                waited = true;
             }
         }
-        Ok(())
+        Ok(waited)
     }
 
     fn intend(&mut self, at: RecordAt<'_>, upload: &UploadIntent) -> Result<(), Failure> {

@@ -23,7 +23,8 @@ pub enum Fact {
     },
     /// The record is gone from the place, as it is from the lead; its failure or deferral is cleared too.
     Unpaired,
-    /// The record waits for this action, after the pass. Replaces what it waited for before.
+    /// The record waits for this action, after the pass. Replaces what it waited for before; a damaged record stays
+    /// damaged.
     Waits(Open),
     /// The record could not be copied; a deferral of it is cleared.
     Failed {
@@ -32,7 +33,8 @@ pub enum Fact {
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
-    /// The failure or deferral of a record is over, without a new pair.
+    /// What the record waited for is over, without a new pair. A damaged one that is not deleted after all stays
+    /// damaged.
     Settled,
     /// A multipart upload is about to begin. Written right before the request leaves. One at a time: replaces an
     /// earlier one.

@@ -289,6 +289,25 @@ async fn a_repair_that_crashes_anywhere_is_repeated_and_mends_what_was_found_bef
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_verification_whose_progress_cannot_be_read_looks_at_everything() {
+    let copied = Copied::new(Goal::Verified, "verify = \"listing\"").await;
+    copied.stores["a"].remove("0003");
+    let directory = copied.ledger();
+    let rig = copied.rig(directory.path(), u64::MAX);
+    for damage in ["UPDATE verified_count SET compared = -1", "DELETE FROM verified_shard WHERE after_key IS NULL"] {
+        verify_until(&rig, directory.path(), Level::Listing, 9).await.unwrap_err();
+        let file = rusqlite::Connection::open(directory.path().join("verification.sqlite")).unwrap();
+        assert!(file.execute(damage, []).unwrap() > 0, "{damage}");
+        drop(file);
+        let verified = verify(&rig, directory.path(), Level::Listing).await;
+        let (compared, goes_on, anew) = began(&rig);
+        assert_eq!((compared, goes_on), (0, false), "{damage}");
+        assert!(anew.is_some(), "{damage}: it says why");
+        assert_eq!((verified.targets[0].counts.compared, found(&verified)), (RECORDS, vec!["missing 0003".to_owned()]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_verification_begins_anew_if_it_no_longer_means_the_same() {
     let copied = Copied::new(Goal::Verified, "verify = \"listing\"").await;
     let directory = copied.ledger();

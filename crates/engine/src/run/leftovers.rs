@@ -207,7 +207,11 @@ impl Leftovers {
         let source = self.copier.source.head(key).await?.map(|head| head.token);
         let shown = follower.store.head(key).await?.map(|head| head.token);
         let Some(source) = source else {
-            self.gone(&mut done).await?;
+            // It is not mended while the target shows what was paired: it is deleted there, in this pass or the next.
+            let is_left = held.zip(shown).is_some_and(|(held, shown)| held.here.agrees_with(&shown));
+            if !(why == Open::Damaged && is_left && self.copier.is_gone(key).await?) {
+                self.gone(&mut done).await?;
+            }
             return Ok(done);
         };
         let paired = held.as_ref().map(|held| held.paired(follower.waived));

@@ -21,28 +21,33 @@ struct Model {
     /// What the lead showed last, per key.
     leads: BTreeMap<Key, Token>,
     held: BTreeMap<(Key, PlaceIndex), Held>,
-    waiting: BTreeMap<(PlaceIndex, Key), (Open, Option<String>)>,
+    /// By place, kind and key.
+    waiting: BTreeMap<(PlaceIndex, u8, Key), Option<String>>,
 }
 
 impl Model {
     fn apply(&mut self, record: &Record) {
         match record.clone() {
             Record::At { place, key, fact, .. } => self.learn(place, key, fact),
-            Record::ShardsPlanned { .. } => self.waiting.retain(|_, (why, _)| *why == Open::Damaged),
+            Record::ShardsPlanned { .. } => self.waiting.retain(|(_, why, _), _| *why == Open::Damaged as u8),
             other => panic!("{other:?} is not part of this model"),
         }
     }
 
     fn learn(&mut self, place: PlaceIndex, key: Key, fact: Fact) {
-        if matches!(fact, Fact::Paired { .. } | Fact::Unpaired | Fact::Settled) {
-            self.waiting.remove(&(place, key.clone()));
+        if matches!(fact, Fact::Paired { .. } | Fact::Unpaired) {
+            self.clear(place, &key, &Open::ALL);
         }
         match fact {
             Fact::Paired { pair, .. } | Fact::Learned { pair, .. } => self.pair(key, place, pair),
             Fact::Unpaired => self.unpair(&key, place),
-            Fact::Waits(why) => self.wait((place, key), why, None),
-            Fact::Failed { reason, .. } => self.wait((place, key), Open::Failed, Some(reason)),
-            Fact::Settled => {}
+            Fact::Waits(why) => self.wait(place, key, why, None),
+            Fact::Failed { reason, .. } => self.wait(place, key, Open::Failed, Some(reason)),
+            Fact::Settled => {
+                if !self.clear(place, &key, &[Open::Doomed]) {
+                    self.clear(place, &key, &Open::ALL);
+                }
+            }
             other => panic!("{other:?} is not part of this model"),
         }
     }
@@ -65,16 +70,33 @@ impl Model {
         }
     }
 
-    /// A damaged record stays damaged until it is written, deleted or settled.
-    fn wait(&mut self, place: (PlaceIndex, Key), why: Open, reason: Option<String>) {
-        let damaged = self.waiting.get(&place).is_some_and(|(before, _)| *before == Open::Damaged);
-        let stays = damaged && matches!(why, Open::Deferred | Open::Failed);
-        self.waiting.insert(place, (if stays { Open::Damaged } else { why }, reason));
+    /// Whether it waited for one of these.
+    fn clear(&mut self, place: PlaceIndex, key: &Key, kinds: &[Open]) -> bool {
+        let before = self.waiting.len();
+        for kind in kinds {
+            self.waiting.remove(&(place, *kind as u8, key.clone()));
+        }
+        self.waiting.len() < before
+    }
+
+    /// A damaged record stays damaged until it is written or deleted; it can be doomed beside.
+    fn wait(&mut self, place: PlaceIndex, key: Key, why: Open, reason: Option<String>) {
+        let damage = (place, Open::Damaged as u8, key.clone());
+        match why {
+            Open::Deferred | Open::Failed if self.waiting.contains_key(&damage) => {
+                self.clear(place, &key, &[Open::Doomed]);
+                self.waiting.insert(damage, reason);
+                return;
+            }
+            Open::Doomed => self.clear(place, &key, &[Open::Deferred, Open::Failed]),
+            _ => self.clear(place, &key, &Open::ALL),
+        };
+        self.waiting.insert((place, why as u8, key), reason);
     }
 
     fn waiting(&self, of: PlaceIndex, which: Open) -> Vec<OpenRow> {
-        let rows = self.waiting.iter().filter(|((place, _), (why, _))| *place == of && *why == which);
-        rows.map(|((place, key), (_, reason))| OpenRow { key: key.clone(), place: *place, reason: reason.clone() })
+        let rows = self.waiting.iter().filter(|((place, why, _), _)| *place == of && *why == which as u8);
+        rows.map(|((place, _, key), reason)| OpenRow { key: key.clone(), place: *place, reason: reason.clone() })
             .collect()
     }
 
