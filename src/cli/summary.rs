@@ -10,7 +10,7 @@ use super::{
     running::{FAILURES_SHOWN, Running, selection},
 };
 use migrate_core::{
-    lifecycle::{Goal, State},
+    lifecycle::{Goal, Stage},
     model::{ByteCount, DatasetName, Key},
     report::Difference,
     shard::Tally,
@@ -42,7 +42,7 @@ impl Summary<'_> {
 
     pub(super) fn code(&self) -> Code {
         let differs = |one: &DatasetStanding| {
-            matches!(one.lifecycle, State::Different { .. })
+            matches!(one.lifecycle.syncing.stage, Stage::Different { .. })
                 && one.verification.as_ref().is_none_or(|proof| proof.differences > 0)
         };
         let blocked = self
@@ -220,7 +220,7 @@ impl Summary<'_> {
 
     /// Bytes of the records that this run copied; of a pass that an earlier run began, only the rest.
     fn copied(&self, standing: &DatasetStanding, seen: &Seen) -> u64 {
-        let before = find(self.before, &standing.name).filter(|one| matches!(one.lifecycle, State::Copying { .. }));
+        let before = find(self.before, &standing.name).filter(|one| one.lifecycle.syncing.stage == Stage::Copying);
         let earlier = |place: usize| {
             before.and_then(|before| before.targets.get(place)).map_or(0, |target| target.pass.copied_bytes)
         };
@@ -231,7 +231,7 @@ impl Summary<'_> {
     fn differences(&self) -> String {
         let mut text = String::new();
         for (_, standing) in self.asked() {
-            let different = matches!(standing.lifecycle, State::Different { .. });
+            let different = matches!(standing.lifecycle.syncing.stage, Stage::Different { .. });
             let (Some(seen), true) = (self.seen.get(&standing.name), different) else { continue };
             let total = standing.verification.as_ref().map_or(0, |proof| proof.differences + proof.unreadable);
             let shown = usize::try_from(total).unwrap_or(usize::MAX).min(DIFFERENCES_SEEN);

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use crate::{
     error::EngineError,
+    lifecycle::lifecycle_of,
     meaning::{meaning_of, same_meaning},
     route::RouteStore,
     shutdown::Shutdown,
     sink::Sink,
     sites::opening::Sites,
-    state::state_of,
 };
 use migrate_core::{
-    lifecycle::State,
+    lifecycle::Lifecycle,
     model::DatasetName,
     plan::{Dataset, Plan, Route},
 };
@@ -59,11 +59,11 @@ impl Inspection<'_> {
         self.sites.adopt_places(self.ledger.as_deref()).await
     }
 
-    /// The state of a dataset, by the ledger.
-    pub(crate) async fn state(&self, dataset: &DatasetName) -> Result<State, EngineError> {
+    /// Where a dataset stands, by the ledger.
+    pub(crate) async fn lifecycle(&self, dataset: &DatasetName) -> Result<Lifecycle, EngineError> {
         match &self.ledger {
-            Some(ledger) => state_of(ledger, dataset).await,
-            None => Ok(State::default()),
+            Some(ledger) => lifecycle_of(ledger, dataset).await,
+            None => Ok(Lifecycle::default()),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
     rows::{Counts, Open, Unclaimed, UploadIntent, WrittenPart},
 };
 use migrate_core::{
-    lifecycle::{State, Transition},
+    lifecycle::{Lifecycle, Transition},
     model::{DatasetName, Key, KeyRange, PlaceIndex, ShardId, Timestamp},
     shard::{self, Cursor, Tally},
 };
@@ -184,8 +184,8 @@ impl Apply<'_> {
     fn happen(&mut self, name: &DatasetName, event: &Transition, at: Timestamp) -> Result<(), Failure> {
         let dataset = self.known(name)?;
         let past = super::query::events(self.connection, dataset)?;
-        let state = State::replay(past.iter().map(|(event, _)| event));
-        if let Err(refused) = state.and_then(|state| state.apply(event)) {
+        let before = Lifecycle::replay(past.iter().map(|(event, _)| event));
+        if let Err(refused) = before.and_then(|before| before.apply(event)) {
             return illegal(format!("dataset {name}: {refused}"));
         }
         let json = serde_json::to_string(event).expect("an event of numbers and texts is JSON");

@@ -56,7 +56,10 @@ impl Apply<'_> {
             Transition::PassBegun { .. }
             | Transition::PassEnded { .. }
             | Transition::Verified { .. }
-            | Transition::Differed { .. } => {}
+            | Transition::Differed { .. }
+            | Transition::MoveBegun { .. }
+            | Transition::Step { .. }
+            | Transition::MoveEnded { .. } => {}
             Transition::SwitchIntended { .. }
             | Transition::Switched { .. }
             | Transition::SwitchAbandoned { .. }

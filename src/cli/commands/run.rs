@@ -205,7 +205,7 @@ impl Running<'_> {
             () => Show::Progress,
         };
         let display = progress::show(events, show, self.session.redactor);
-        let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.pass() > 0);
+        let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.syncing.pass > 0);
         sink.tell(EventKind::RunBegan { plan: self.session.plan.name.clone(), resumed });
         let plan = &self.session.plan;
         let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown };

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use migrate::{
     cutover::RouteDocument,
     engine::Shutdown,
-    ledger::{CommitFate, Options},
-    lifecycle::{Goal, State},
-    model::{Epoch, Key},
+    ledger::{CommitFate, Options, Record},
+    lifecycle::{Goal, Lead, MoveId, State, Transition},
+    model::{DatasetName, Decided, Epoch, Key, SiteName, Timestamp},
     plan::Level,
     report::EventKind,
     store::{
@@ -288,6 +288,24 @@ async fn a_new_ledger_does_not_write_the_old_leads_data_over_the_new_ones() {
     assert_eq!(stores["a"].snapshot()[&Key::from("page/00")].bytes, "written by the shop");
 }
 
+/// What a run leaves in the ledger that is cut off right after it has intended a switch.
+fn cut_off_switch(dataset: &str, epoch: u64, route: &str) -> Vec<Record> {
+    let (id, to) = (MoveId("cut off".into()), SiteName::new("a").unwrap());
+    let verified = Transition::Verified {
+        level: "listing".into(),
+        compared: 1,
+        decided: Decided { digests: 1, ..Decided::default() },
+        blind_spots: Vec::new(),
+        waived: vec![0],
+        epoch: Epoch(0),
+        of: Some(id.clone()),
+    };
+    let (lead, attempt) = (Lead { epoch: Epoch(epoch), lead: to.clone() }, "cut off".into());
+    let intended = Transition::SwitchIntended { id: id.clone(), lead, attempt, route: route.to_owned(), max_age_s: 0 };
+    let happened = |event| Record::Happened { dataset: DatasetName::new(dataset).unwrap(), event, at: Timestamp(0) };
+    vec![happened(Transition::MoveBegun { id, to }), happened(verified), happened(intended)]
+}
+
 /// Only the route of a switch that was begun tells whether it happened.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_is_settled_at_its_own_route_and_nowhere_else() {
@@ -295,14 +313,8 @@ async fn a_switch_is_settled_at_its_own_route_and_nowhere_else() {
     let first = rig(&stores, directory.path());
     first.try_run(Goal::Verified).await.unwrap();
     let claimed = route(&stores, "shop");
-    let event = migrate::lifecycle::Transition::SwitchIntended {
-        lead: migrate::lifecycle::Lead { epoch: Epoch(1), lead: migrate::model::SiteName::new("a").unwrap() },
-        attempt: "cut off".into(),
-        route: "s3://control/routes/shop.json (https://elsewhere.example.com)".into(),
-        max_age_s: 0,
-    };
-    let (dataset, at) = (migrate::model::DatasetName::new("shop").unwrap(), migrate::model::Timestamp(0));
-    first.ledger.append(vec![migrate::ledger::Record::Happened { dataset, event, at }]).await.unwrap();
+    let route_at = "s3://control/routes/shop.json (https://elsewhere.example.com)";
+    first.ledger.append(cut_off_switch("shop", 1, route_at)).await.unwrap();
     let error = first.try_run(Goal::CutOver).await.unwrap_err();
     assert!(
         error.to_string().contains("its switch was begun at the route s3://control/routes/shop.json (https://else"),
@@ -472,14 +484,8 @@ async fn a_switch_that_is_refused_while_the_route_is_as_it_was_read_accuses_nobo
 
     // The same for a switch that a crash has cut off: its request may still come, and its condition holds.
     rig.try_run(Goal::Verified).await.unwrap();
-    let event = migrate::lifecycle::Transition::SwitchIntended {
-        lead: migrate::lifecycle::Lead { epoch: Epoch(5), lead: migrate::model::SiteName::new("a").unwrap() },
-        attempt: "cut off".into(),
-        route: "s3://control/routes/shop.json (https://control.example.com)".into(),
-        max_age_s: 0,
-    };
-    let (dataset, at) = (document.dataset.clone(), migrate::model::Timestamp(0));
-    rig.ledger.append(vec![migrate::ledger::Record::Happened { dataset, event, at }]).await.unwrap();
+    let route_at = "s3://control/routes/shop.json (https://control.example.com)";
+    rig.ledger.append(cut_off_switch("shop", 5, route_at)).await.unwrap();
     let refused = match rig.try_run(Goal::CutOver).await {
         Ok(outcome) => outcome.stopped.expect("the store refuses").to_string(),
         Err(error) => error.to_string(),
@@ -487,5 +493,5 @@ async fn a_switch_that_is_refused_while_the_route_is_as_it_was_read_accuses_nobo
     assert!(refused.contains("still shows just what was read"), "{refused}");
     let events = rig.ledger.events(&document.dataset).await.unwrap();
     let (last, _) = events.last().unwrap();
-    assert!(matches!(last, migrate::lifecycle::Transition::SwitchIntended { .. }), "{last:?}");
+    assert!(matches!(last, Transition::SwitchIntended { .. }), "{last:?}");
 }

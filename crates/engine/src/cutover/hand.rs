@@ -11,17 +11,17 @@ use crate::{
     verify::witness::Verified,
 };
 use migrate_core::{
-    lifecycle::{LATE_KEYS_MAX, State, Transition},
+    lifecycle::{LATE_KEYS_MAX, Lifecycle, Transition},
     model::{Key, Timestamp},
 };
 
 /// The engine, as the steps of one dataset's cutover use it.
 #[async_trait]
 pub trait Hand: Debug + Send + Sync {
-    /// The dataset's state in the lifecycle.
-    fn state(&self) -> State;
+    /// Where the dataset stands.
+    fn lifecycle(&self) -> Lifecycle;
 
-    /// Applies an event to the dataset's state; returns once the event is on disk.
+    /// Applies an event to the dataset's lifecycle; returns once the event is on disk.
     async fn happened(&self, event: Transition) -> Result<(), Halt>;
 
     /// Compares both sides in full, now.
@@ -62,7 +62,7 @@ pub trait Hand: Debug + Send + Sync {
     /// The current time.
     fn now(&self) -> Timestamp;
 
-    /// A new name for an attempt, which no other attempt has.
+    /// A new name for a move or an attempt, which no other has.
     fn attempt(&self) -> String;
 }
 

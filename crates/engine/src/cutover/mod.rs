@@ -4,7 +4,8 @@
 //!
 //! A cutover is a list of [`Step`]s. Each has a `check` that changes nothing, an `apply`, and an `undo`
 //! that takes back what `apply` did; each of them may be repeated. A dry run only checks, but the same
-//! steps. If nothing fences the old lead, the steps are:
+//! steps. Each step is in the ledger before it acts, when it has acted, and when it was taken back: a run first
+//! settles or takes back a move that was cut off, before any pass begins. If nothing fences the old lead, the steps are:
 //!
 //! | step | what it shows |
 //! |---|---|
@@ -15,8 +16,8 @@
 //! | switch | the route shows the new lead: compare-and-swap, epoch n to n + 1 |
 //! | watch | every client has read the route again; what was written at the old lead meanwhile is told |
 //!
-//! Datasets of one phase move together: no step begins before all of them have finished the step
-//! before it, and if one halts before the switch, all halt.
+//! Datasets of one phase move together: they meet at each step by its name. None begins it before all of them have
+//! finished the one before it, and if one halts before the switch, all halt.
 //!
 //! A run that is asked to stop (ctrl-c, SIGTERM, an abort) ends the looks and waits under way. Before the switch it
 //! begins no further step, and all datasets of the phase take back their steps. The last question whether to stop
@@ -30,8 +31,9 @@
 //! failure takes back what the steps did; after it a dataset only goes forward.
 //!
 //! A switch needs a [`SwitchProof`](crate::SwitchProof). It is made from a [`Verified`](crate::Verified), which only
-//! a verification makes: a cutover without a verification does not compile. A verification that compared nothing
-//! gives no such proof, unless the plan accepts that.
+//! a verification makes: a cutover without a verification does not compile. It holds for one epoch and one move, and so
+//! does its record in the ledger. A verification that compared nothing gives no such proof, unless the plan accepts
+//! that.
 //!
 //! # Responsibilities
 //!
@@ -50,5 +52,5 @@ pub use super::route::{self, RouteDocument, RouteError, RouteStore};
 pub use halt::Halt;
 pub use hand::{Changes, Cut, Hand, Written};
 pub use moves::{Move, NOTHING_COMPARED};
-pub use steps::{Step, steps, steps_after_switch};
+pub use steps::{Step, steps};
 pub use together::{CheckedStep, dry_run, together};

@@ -1,7 +1,7 @@
 //! The move of a dataset's lead in the plan.
 
 use migrate_core::{
-    lifecycle::State,
+    lifecycle::{Lifecycle, Stage},
     model::{DatasetName, SiteName},
     plan::{self, Dataset, Level},
 };
@@ -33,8 +33,8 @@ pub const NOTHING_COMPARED: &str = "0 records: nothing was compared, and so noth
 
 impl Move {
     /// Whether the last verification compared nothing, and the plan does not accept that.
-    pub fn lacks_proof(&self, state: &State) -> bool {
-        matches!(state, State::Verified { compared: 0, .. }) && !self.accept_empty
+    pub fn lacks_proof(&self, lifecycle: &Lifecycle) -> bool {
+        matches!(lifecycle.syncing.stage, Stage::Verified { compared: 0, .. }) && !self.accept_empty
     }
 
     /// The move that the plan describes; `None` if the dataset's lead stays.

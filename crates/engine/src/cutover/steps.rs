@@ -16,15 +16,15 @@ use crate::{
     verify::witness::SwitchProof,
 };
 use migrate_core::{
-    lifecycle::{State, Transition},
+    lifecycle::{Goal, Lifecycle, Moving, StepName, Transition},
     plan,
 };
 
 /// One step of a cutover. Every method may be called again after a crash.
 #[async_trait]
 pub trait Step: Debug + Send + Sync {
-    /// The step's name, as in the documentation.
-    fn name(&self) -> &'static str;
+    /// The step's name.
+    fn name(&self) -> StepName;
 
     /// What the step will do to this dataset, for people.
     fn describe(&self, what: &Move) -> String;
@@ -35,12 +35,14 @@ pub trait Step: Debug + Send + Sync {
     /// Does the step.
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt>;
 
-    /// Takes back what `apply` did, even if it was cut short.
-    async fn undo(&self, cut: Cut<'_>) -> Result<(), Halt>;
+    /// Takes back what `apply` did, even if it was cut short; most steps do nothing that stays.
+    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
 
     /// Whether the dataset is already beyond this step.
-    fn is_behind(&self, state: &State) -> bool {
-        state.moved_to().is_some()
+    fn is_behind(&self, lifecycle: &Lifecycle) -> bool {
+        lifecycle.reached(Goal::CutOver) || matches!(lifecycle.moving, Moving::Watching { .. })
     }
 
     /// Whether this step is the point of no return, after which a dataset only goes forward.
@@ -73,22 +75,18 @@ pub fn steps(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
     ]
 }
 
-/// The steps that are left once a dataset's route was switched.
-pub fn steps_after_switch(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
-    vec![Box::new(Watch { max_age: cutover.route_max_age })]
-}
-
 /// Checks that the route can be switched safely and shows the lead that the plan moves.
 #[derive(Debug)]
 struct Gate;
 
 impl Gate {
     async fn look(cut: Cut<'_>) -> Result<Option<Shown>, Halt> {
-        let state = cut.hand.state();
-        if !matches!(state, State::Verified { .. }) {
-            return Err(Halt::Refused(format!("{} is {}, not verified", cut.what.dataset, state.name())));
+        let lifecycle = cut.hand.lifecycle();
+        if !lifecycle.is_verified() {
+            let state = lifecycle.state().name();
+            return Err(Halt::Refused(format!("{} is {state}, not verified", cut.what.dataset)));
         }
-        if cut.what.lacks_proof(&state) {
+        if cut.what.lacks_proof(&lifecycle) {
             return Err(Halt::Refused(NOTHING_COMPARED.to_owned()));
         }
         cut.route.prove().await?;
@@ -116,8 +114,8 @@ impl Gate {
 
 #[async_trait]
 impl Step for Gate {
-    fn name(&self) -> &'static str {
-        "gate"
+    fn name(&self) -> StepName {
+        StepName::Gate
     }
 
     fn describe(&self, what: &Move) -> String {
@@ -135,10 +133,6 @@ impl Step for Gate {
         carried.shown = Self::look(cut).await?;
         Ok(())
     }
-
-    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
-        Ok(())
-    }
 }
 
 /// Waits, since nothing fences the old lead: the final verification then shows whether it was at rest.
@@ -149,8 +143,8 @@ struct Quiet {
 
 #[async_trait]
 impl Step for Quiet {
-    fn name(&self) -> &'static str {
-        "quiet"
+    fn name(&self) -> StepName {
+        StepName::Quiet
     }
 
     fn describe(&self, what: &Move) -> String {
@@ -169,10 +163,6 @@ impl Step for Quiet {
         let reason = format!("{} to be at rest: nothing fences it", cut.what.from);
         cut.hand.wait(self.time, &reason).await
     }
-
-    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
-        Ok(())
-    }
 }
 
 /// Compares both sides in full, after the quiet time has passed: writes since the copy show as differences.
@@ -181,8 +171,8 @@ struct FinalVerify;
 
 #[async_trait]
 impl Step for FinalVerify {
-    fn name(&self) -> &'static str {
-        "final verify"
+    fn name(&self) -> StepName {
+        StepName::FinalVerify
     }
 
     fn describe(&self, what: &Move) -> String {
@@ -195,12 +185,9 @@ impl Step for FinalVerify {
 
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
         // The source may have become empty since the gate.
-        let proof = cut.hand.verify().await?.for_switch(cut.what.accept_empty);
+        let verified = cut.hand.verify().await?;
+        let proof = verified.for_switch(cut.what.accept_empty, &cut.hand.lifecycle());
         carried.proof = Some(proof.ok_or_else(|| Halt::Refused(NOTHING_COMPARED.to_owned()))?);
-        Ok(())
-    }
-
-    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
         Ok(())
     }
 }
@@ -212,8 +199,8 @@ struct LastLook;
 
 #[async_trait]
 impl Step for LastLook {
-    fn name(&self) -> &'static str {
-        "last look"
+    fn name(&self) -> StepName {
+        StepName::LastLook
     }
 
     fn describe(&self, what: &Move) -> String {
@@ -240,10 +227,6 @@ impl Step for LastLook {
         }
         Ok(())
     }
-
-    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
-        Ok(())
-    }
 }
 
 /// Makes the route show the new lead.
@@ -252,8 +235,8 @@ struct Switch;
 
 #[async_trait]
 impl Step for Switch {
-    fn name(&self) -> &'static str {
-        "switch"
+    fn name(&self) -> StepName {
+        StepName::Switch
     }
 
     fn describe(&self, what: &Move) -> String {
@@ -289,8 +272,8 @@ struct Watch {
 
 #[async_trait]
 impl Step for Watch {
-    fn name(&self) -> &'static str {
-        "watch"
+    fn name(&self) -> StepName {
+        StepName::Watch
     }
 
     fn describe(&self, what: &Move) -> String {
@@ -310,8 +293,8 @@ impl Step for Watch {
             Some(at) => Duration::from_millis(u64::try_from(cut.hand.now().0 - at.0).unwrap_or(0)),
             None => Duration::ZERO,
         };
-        let max_age = match cut.hand.state() {
-            State::Switched { max_age_s, .. } => self.max_age.max(Duration::from_secs(max_age_s)),
+        let max_age = match cut.hand.lifecycle().moving {
+            Moving::Watching { max_age_s, .. } => self.max_age.max(Duration::from_secs(max_age_s)),
             _ => self.max_age,
         };
         let reason = format!("every client to have read {} again", cut.route.location());
@@ -323,11 +306,7 @@ impl Step for Watch {
         cut.hand.happened(Transition::CutOver { late: late.count }).await
     }
 
-    async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
-        Ok(())
-    }
-
-    fn is_behind(&self, state: &State) -> bool {
-        matches!(state, State::CutOver { .. })
+    fn is_behind(&self, lifecycle: &Lifecycle) -> bool {
+        lifecycle.reached(Goal::CutOver)
     }
 }

@@ -15,15 +15,16 @@ use crate::{
     verify::witness::SwitchProof,
 };
 use migrate_core::{
-    lifecycle::{Lead, State, Transition},
+    lifecycle::{Lead, Moving, Transition},
     model::{Epoch, SiteName},
 };
 
 /// Switches the route of a dataset that was just verified, from the version that the gate saw.
 pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Shown>) -> Result<(), Halt> {
-    if *proof.dataset() != cut.what.dataset {
-        return Err(Halt::Refused(format!("the proof is that of {}", proof.dataset())));
-    }
+    let lifecycle = cut.hand.lifecycle();
+    let Some(open) = lifecycle.moving.open().filter(|open| proof.is_for(&cut.what.dataset, &lifecycle, open)) else {
+        return Err(Halt::Refused(format!("the proof is another one: {proof:?}")));
+    };
     let epoch = shown.map_or(Epoch(0), |shown| shown.document.epoch).next();
     let lead = Lead { epoch, lead: cut.what.to.clone() };
     let attempt = cut.hand.attempt();
@@ -32,7 +33,9 @@ pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Sho
     // Clients obey the maximum age in the document that they have read.
     let max_age_s = shown.map_or(0, |shown| shown.document.max_age_s).max(to.max_age_s);
     let route = cut.route.place().to_owned();
-    cut.hand.happened(Transition::SwitchIntended { lead: lead.clone(), attempt, route, max_age_s }).await?;
+    cut.hand
+        .happened(Transition::SwitchIntended { id: open.id.clone(), lead: lead.clone(), attempt, route, max_age_s })
+        .await?;
     match cut.route.swap(shown, &to).await {
         Ok(Swapped::Done) => {
             cut.hand.tell("switch", &format!("{} leads since epoch {epoch}", lead.lead));
@@ -58,7 +61,7 @@ pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Sho
 /// Finds out whether an intended switch has happened, and if not, makes sure that it cannot happen
 /// later. Does nothing if none was intended.
 pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
-    let State::Switching { lead, attempt, route, .. } = cut.hand.state() else { return Ok(()) };
+    let Moving::Switching { lead, attempt, route, .. } = cut.hand.lifecycle().moving else { return Ok(()) };
     if route != cut.route.place() {
         return Err(Halt::Refused(format!(
             "its switch was begun at the route {route}, and the plan names {} now: only the first tells whether it \

@@ -29,7 +29,7 @@ use crate::{
     sites::opening::DatasetStores,
 };
 use migrate_core::{
-    lifecycle::{Goal, State, Transition},
+    lifecycle::{Goal, Stage, Transition},
     model::{Key, KeyRange, PlaceIndex},
     plan::Dataset,
     report::{EventKind, Redactor},
@@ -112,12 +112,10 @@ impl Run<'_> {
             return Ok(());
         }
         self.check_meaning(dataset).await?;
-        let mut state = self.state(&dataset.name).await?;
+        let mut lifecycle = self.lifecycle(&dataset.name).await?;
         let stores = Arc::new(self.open(dataset).await?);
-        if matches!(state, State::Switching { .. }) {
-            state = self.settle_switch(dataset, &stores, state).await?;
-        }
-        if let Some(moved) = state.moved_to() {
+        lifecycle = self.close_move(dataset, &stores, lifecycle).await?;
+        if let Some(moved) = lifecycle.moved_to() {
             return Err(EngineError::LeadMoved {
                 dataset: dataset.name.clone(),
                 lead: moved.lead.clone(),
@@ -127,15 +125,19 @@ impl Run<'_> {
         }
         self.claim(dataset, &stores).await?;
         let mut records = Vec::new();
-        if !matches!(state, State::Aborted { .. } | State::Pending) {
+        if lifecycle.syncing.pass > 0 && lifecycle.syncing.stage != Stage::GivenUp {
             let event = Transition::Aborted;
-            state = state.apply(&event)?;
+            lifecycle = lifecycle.apply(&event)?;
             records.push(Record::Happened { dataset: dataset.name.clone(), event, at: now() });
         }
         let phase = self.plan.phase_of(&dataset.name);
         records.extend(phase.map(|phase| Record::ApprovalWithdrawn { phase: phase.name.clone() }));
         self.commit(records).await?;
-        self.sink.tell(EventKind::DatasetState { dataset: dataset.name.clone(), state, proved: None });
+        self.sink.tell(EventKind::DatasetState {
+            dataset: dataset.name.clone(),
+            state: lifecycle.state(),
+            proved: None,
+        });
         let taken_back = self.take_back(dataset, &stores, discard, stops, end).await;
         // Without its lease nothing more could be deleted; this is why.
         if stores.lost().map_or(taken_back, Err)? {

@@ -14,6 +14,7 @@ use crate::{
     error::EngineError,
     journal::{Journal, Report},
     lease::{self, Lease},
+    lifecycle::lifecycle_of,
     meaning::{meaning_of, same_meaning},
     migration::Migration,
     route::RouteStore,
@@ -21,10 +22,9 @@ use crate::{
     shutdown::Shutdown,
     sink::Sink,
     sites::opening::{DatasetStores, Probing, Sites},
-    state::state_of,
 };
 use migrate_core::{
-    lifecycle::{Goal, State},
+    lifecycle::{Goal, Lifecycle},
     model::{DatasetName, PhaseName, PlaceIndex},
     plan::{self, Dataset, Plan},
 };
@@ -123,8 +123,8 @@ impl Run<'_> {
         crate::asked::goal_of(dataset, self.options.goal)
     }
 
-    pub(crate) async fn state(&self, dataset: &DatasetName) -> Result<State, EngineError> {
-        state_of(&self.journal.ledger, dataset).await
+    pub(crate) async fn lifecycle(&self, dataset: &DatasetName) -> Result<Lifecycle, EngineError> {
+        lifecycle_of(&self.journal.ledger, dataset).await
     }
 
     /// Refuses a dataset whose meaning has changed since it began.

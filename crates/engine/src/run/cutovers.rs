@@ -11,8 +11,7 @@ use crate::{
         halt::Halt,
         hand::Cut,
         moves::{Move, NOTHING_COMPARED},
-        switch,
-        together::together,
+        together::{take_back, together},
     },
     error::EngineError,
     run::{context::Run, means::EngineHand, shards::Active},
@@ -21,7 +20,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Goal, Lead, State},
+    lifecycle::{Goal, Lead, Lifecycle, Moving},
     model::{DatasetName, SiteName},
     plan::{Dataset, Phase},
     report::Redactor,
@@ -37,18 +36,18 @@ impl Run<'_> {
         outcome: &mut RunOutcome,
     ) -> Result<Vec<usize>, EngineError> {
         let nothing = Ok(Vec::new());
-        let moves = |active: &Active| active.plan.cutover.is_some() && !active.state.reached(Goal::CutOver);
+        let moves = |active: &Active| active.plan.cutover.is_some() && !active.lifecycle.reached(Goal::CutOver);
         if self.options.goal < Goal::CutOver || self.shutdown.is_draining() || !active.iter().any(moves) {
             return nothing;
         }
         // Datasets that an earlier run has switched are watched, even if the others are not ready.
-        let switched = |active: &Active| matches!(active.state, State::Switched { .. });
+        let switched = |active: &Active| matches!(active.lifecycle.moving, Moving::Watching { .. });
         self.take_through(active, &switched, outcome).await?;
         if outcome.stopped.is_some() || !active.iter().any(moves) {
             return nothing;
         }
         if let Some(other) = self.not_ready(phase, active).await? {
-            for active in active.iter_mut().filter(|active| moves(active) && active.state.reached(Goal::Verified)) {
+            for active in active.iter_mut().filter(|active| moves(active) && active.lifecycle.reached(Goal::Verified)) {
                 active.waits_for = Some(WaitsFor::With(other.clone()));
             }
             return nothing;
@@ -86,7 +85,7 @@ impl Run<'_> {
     ) -> Result<Vec<usize>, EngineError> {
         let mut hands = Vec::new();
         for (place, active) in active.iter().enumerate().filter(|(_, active)| which(active)) {
-            let hand = EngineHand::take(self, &active.plan, &active.stores, active.state.clone());
+            let hand = EngineHand::take(self, &active.plan, &active.stores, active.lifecycle.clone());
             if let Some(hand) = shutdown::cancellable(&self.shutdown, hand).await? {
                 hands.push((place, hand));
             }
@@ -96,7 +95,7 @@ impl Run<'_> {
         let mut again = Vec::new();
         for ((place, hand), end) in hands.iter().zip(ends) {
             let active = &mut active[*place];
-            active.state = cut(hand).hand.state();
+            active.lifecycle = cut(hand).hand.lifecycle();
             active.verified = hand.verified().or(active.verified.take());
             if let Err(halt) = end {
                 // Without its lease the dataset was stopped like a run that is to stop; this is why.
@@ -128,8 +127,8 @@ impl Run<'_> {
     async fn not_ready(&self, phase: &Phase, active: &[Active]) -> Result<Option<DatasetName>, EngineError> {
         for dataset in &phase.datasets {
             let ready = match active.iter().find(|active| active.plan.name == dataset.name) {
-                Some(active) => active.ended && active.state.reached(Goal::Verified),
-                None => self.state(&dataset.name).await?.reached(self.goal_of(dataset)),
+                Some(active) => active.ended && active.lifecycle.reached(Goal::Verified),
+                None => self.lifecycle(&dataset.name).await?.reached(self.goal_of(dataset)),
             };
             if !ready {
                 return Ok(Some(dataset.name.clone()));
@@ -152,23 +151,27 @@ impl Run<'_> {
         }
     }
 
-    /// Finds out whether a switch that an earlier run has intended happened.
-    pub(crate) async fn settle_switch(
+    /// Closes a move that an earlier run has left open: finds out whether its switch happened, and if not, takes its
+    /// steps back. Does nothing if there is none, or if its switch has happened.
+    pub(crate) async fn close_move(
         &self,
         dataset: &Dataset,
         stores: &Arc<DatasetStores>,
-        state: State,
-    ) -> Result<State, EngineError> {
-        let Some(hand) = EngineHand::take(self, dataset, stores, state.clone()).await? else {
+        lifecycle: Lifecycle,
+    ) -> Result<Lifecycle, EngineError> {
+        if matches!(lifecycle.moving, Moving::AtRest | Moving::Watching { .. }) {
+            return Ok(lifecycle);
+        }
+        let Some(hand) = EngineHand::take(self, dataset, stores, lifecycle).await? else {
             return Err(EngineError::NotCutOver {
                 dataset: dataset.name.clone(),
-                reason: "its switch was begun, and the plan no longer says where the lead moves: put the \
+                reason: "a move of its lead was begun, and the plan no longer says where the lead moves: put the \
                          cutover back"
                     .to_owned(),
             });
         };
-        match switch::settle(cut(&hand)).await {
-            Ok(()) => Ok(cut(&hand).hand.state()),
+        match take_back(cut(&hand), "the run that began it was cut off").await {
+            Ok(()) => Ok(cut(&hand).hand.lifecycle()),
             Err(halt) => Err(error(halt, &dataset.name).unwrap_or(EngineError::Cancelled)),
         }
     }
@@ -176,7 +179,7 @@ impl Run<'_> {
 
 /// Refuses the phase if one of its datasets had nothing to compare: no operator is asked to approve that.
 fn refuse_empty(active: &mut [Active], moves: &dyn Fn(&Active) -> bool, outcome: &mut RunOutcome) -> bool {
-    let lacks = |active: &Active| Move::of(&active.plan).is_some_and(|what| what.lacks_proof(&active.state));
+    let lacks = |active: &Active| Move::of(&active.plan).is_some_and(|what| what.lacks_proof(&active.lifecycle));
     let Some(empty) = active.iter().find(|active| moves(active) && lacks(active)) else { return false };
     let dataset = empty.plan.name.clone();
     for active in active.iter_mut().filter(|active| moves(active)) {

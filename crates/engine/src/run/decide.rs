@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use migrate_core::{
-    lifecycle::{Action, Goal, State},
+    lifecycle::{Action, Goal, Lifecycle, Stage},
     model::{Key, PhaseName, ShardId},
 };
 
@@ -31,11 +31,11 @@ pub(crate) enum Due {
 }
 
 impl Due {
-    /// What the state of a dataset asks for.
-    pub(crate) fn of(state: &State, goal: Goal) -> Self {
-        match state {
-            State::Copying { .. } => Self::Leftovers,
-            state if state.next_step(goal) == Some(Action::Verify) => Self::Verification,
+    /// What the lifecycle of a dataset asks for.
+    pub(crate) fn of(lifecycle: &Lifecycle, goal: Goal) -> Self {
+        match lifecycle.next_step(goal) {
+            _ if lifecycle.syncing.stage == Stage::Copying => Self::Leftovers,
+            Some(Action::Verify) => Self::Verification,
             _ => Self::Nothing,
         }
     }
@@ -275,6 +275,7 @@ pub(crate) fn again(moved_on: Vec<usize>, rounds: u32, draining: bool) -> Vec<us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use migrate_core::lifecycle::Transition;
 
     const A: ShardId = ShardId(1);
     const B: ShardId = ShardId(2);
@@ -431,10 +432,11 @@ mod tests {
     }
 
     #[test]
-    fn a_state_says_what_is_due() {
-        let copied = State::Copied { pass: 1 };
+    fn a_lifecycle_says_what_is_due() {
+        let copying = Lifecycle::default().apply(&Transition::PassBegun { pass: 1 }).unwrap();
+        let copied = copying.apply(&Transition::PassEnded { pass: 1, failed: 0 }).unwrap();
         assert_eq!(Due::of(&copied, Goal::Verified), Due::Verification);
         assert_eq!(Due::of(&copied, Goal::Copied), Due::Nothing);
-        assert_eq!(Due::of(&State::Copying { pass: 1 }, Goal::Copied), Due::Leftovers);
+        assert_eq!(Due::of(&copying, Goal::Copied), Due::Leftovers);
     }
 }

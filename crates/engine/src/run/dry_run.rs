@@ -21,7 +21,7 @@ use crate::{
     verify::{recorded::asks_more, witness::Verified},
 };
 use migrate_core::{
-    lifecycle::{Goal, State, Transition, last_proof},
+    lifecycle::{Goal, Lifecycle, Moving, Transition, last_proof},
     model::{DatasetName, Decided, Key, KeyRange, PhaseName, Timestamp},
     plan::{Dataset, Scheme},
 };
@@ -78,17 +78,19 @@ impl Inspection<'_> {
                 None => Vec::new(),
             };
             let happened = || events.iter().map(|(event, _)| event);
-            let state = State::replay(happened())?;
-            if state.moved_to().is_none() {
+            let lifecycle = Lifecycle::replay(happened())?;
+            if lifecycle.moved_to().is_none() {
                 self.look_at_places(dataset).await?;
             }
-            let less = matches!(state, State::Verified { .. }) && asks_more(dataset, happened());
-            let ready = !less && (state.reached(Goal::Verified) || matches!(state, State::Switching { .. }));
+            let less = lifecycle.is_verified() && asks_more(dataset, happened());
+            let switching = matches!(lifecycle.moving, Moving::Switching { .. });
+            let ready = !less && (lifecycle.reached(Goal::Verified) || switching);
             let (decided, blind_spots) = last_proof(happened()).unwrap_or_default();
             let (name, blind_spots) = (dataset.name.clone(), blind_spots.to_vec());
-            let mut run = DryRun { name, state: state.name(), decided, blind_spots, steps: Vec::new(), ready };
+            let state = lifecycle.state().name();
+            let mut run = DryRun { name, state, decided, blind_spots, steps: Vec::new(), ready };
             if let Some(what) = Move::of(dataset) {
-                run.steps = self.checked_steps(dataset, &what, state).await?;
+                run.steps = self.checked_steps(dataset, &what, lifecycle).await?;
                 if let Some(gate) = run.steps.first_mut().filter(|_| less) {
                     gate.refused.get_or_insert_with(|| format!("{} was verified by {LESS}", run.name));
                 }
@@ -100,9 +102,14 @@ impl Inspection<'_> {
     }
 
     /// The steps that are left of a move, each with the result of its check.
-    async fn checked_steps(&self, dataset: &Dataset, what: &Move, state: State) -> Result<Vec<DryStep>, EngineError> {
+    async fn checked_steps(
+        &self,
+        dataset: &Dataset,
+        what: &Move,
+        lifecycle: Lifecycle,
+    ) -> Result<Vec<DryStep>, EngineError> {
         let route = self.open_route(dataset, &what.cutover.route, true).await?;
-        let hand = Looking { state, ledger: self.driver_id().await? };
+        let hand = Looking { lifecycle, ledger: self.driver_id().await? };
         let steps = together::dry_run(Cut { what, route: &route, hand: &hand }).await.into_iter();
         let step = |CheckedStep { name, describe, checked }| DryStep {
             step: name,
@@ -127,10 +134,10 @@ impl Inspection<'_> {
     }
 }
 
-/// A [`Hand`] that does nothing: checks ask only for the dataset's state and driver.
+/// A [`Hand`] that does nothing: checks ask only for the dataset's lifecycle and driver.
 #[derive(Debug)]
 struct Looking {
-    state: State,
+    lifecycle: Lifecycle,
     /// The id of the ledger, if there is one.
     ledger: Option<String>,
 }
@@ -143,8 +150,8 @@ impl Looking {
 
 #[async_trait]
 impl Hand for Looking {
-    fn state(&self) -> State {
-        self.state.clone()
+    fn lifecycle(&self) -> Lifecycle {
+        self.lifecycle.clone()
     }
 
     async fn happened(&self, _event: Transition) -> Result<(), Halt> {

@@ -23,8 +23,8 @@ impl Run<'_> {
     /// Settles those late writes of a dataset that both leads hold alike by now.
     pub(crate) async fn settle_late(&self, dataset: &Dataset) -> Result<(), EngineError> {
         let ledger = &self.journal.ledger;
-        let state = self.state(&dataset.name).await?;
-        let lead = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
+        let lifecycle = self.lifecycle(&dataset.name).await?;
+        let lead = lifecycle.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
         let mut page = ledger.late_open(&dataset.name, None, PAGE).await?;
         let (Some(lead), false) = (lead, page.is_empty()) else { return Ok(()) };
         let stores = self.open(dataset).await?;

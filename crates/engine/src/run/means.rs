@@ -23,7 +23,7 @@ use crate::{
     verify::{recorded, witness::Verified},
 };
 use migrate_core::{
-    lifecycle::{State, Transition},
+    lifecycle::{Lifecycle, Transition},
     model::{Decided, Key, PlaceIndex, Timestamp},
     plan::Dataset,
     report::{EventKind, Proved, Redactor},
@@ -58,7 +58,7 @@ pub(crate) struct EngineHand<'a> {
 
 #[derive(Debug, Clone)]
 struct Moment {
-    state: State,
+    lifecycle: Lifecycle,
     verified: Option<Verified>,
 }
 
@@ -74,7 +74,7 @@ impl<'a> EngineHand<'a> {
         run: &'a Run<'a>,
         dataset: &Dataset,
         stores: &Arc<DatasetStores>,
-        state: State,
+        lifecycle: Lifecycle,
     ) -> Result<Option<Self>, EngineError> {
         let (Some(what), Some(cutover)) = (Move::of(dataset), &dataset.cutover) else { return Ok(None) };
         let route = run.open_route(dataset, &cutover.route).await?;
@@ -88,7 +88,7 @@ impl<'a> EngineHand<'a> {
             route,
             lead,
             ledger,
-            standing: Mutex::new(Moment { state, verified: None }),
+            standing: Mutex::new(Moment { lifecycle, verified: None }),
         }))
     }
 
@@ -104,12 +104,13 @@ impl<'a> EngineHand<'a> {
 
 #[async_trait]
 impl Hand for EngineHand<'_> {
-    fn state(&self) -> State {
-        self.standing().state.clone()
+    fn lifecycle(&self) -> Lifecycle {
+        self.standing().lifecycle.clone()
     }
 
     async fn happened(&self, event: Transition) -> Result<(), Halt> {
-        let state = self.standing().state.apply(&event).map_err(EngineError::from)?;
+        let before = self.lifecycle();
+        let lifecycle = before.apply(&event).map_err(EngineError::from)?;
         // The lock prevents a withdrawal of the approval between this check and the intent. Whether the run is to stop
         // is not checked here: the answer might change between the intents of two leads that move together.
         let moves = matches!(event, Transition::SwitchIntended { .. });
@@ -125,8 +126,12 @@ impl Hand for EngineHand<'_> {
             // From here on nothing is written for the dataset, and the route is to show another lead.
             lease.give_back();
         }
-        self.standing().state = state.clone();
-        self.run.sink.tell(EventKind::DatasetState { dataset, state, proved });
+        let state = lifecycle.state();
+        // The marks of a step do not change the state; what the step does is told by itself.
+        if proved.is_some() || state != before.state() {
+            self.run.sink.tell(EventKind::DatasetState { dataset, state, proved });
+        }
+        self.standing().lifecycle = lifecycle;
         Ok(())
     }
 
@@ -135,7 +140,7 @@ impl Hand for EngineHand<'_> {
         if verification.interrupted {
             return Err(Halt::Interrupted);
         }
-        self.happened(recorded::ended(&self.dataset, self.dataset.verify, &verification)).await?;
+        self.happened(recorded::ended(&self.dataset, self.dataset.verify, &verification, &self.lifecycle())).await?;
         self.standing().verified.clone_from(&verification.verified);
         if let Some(verified) = verification.verified {
             self.tell("final verify", &said(verified.decided(), verified.blind_spots()));

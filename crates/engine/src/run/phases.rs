@@ -26,7 +26,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Action, Goal, State, Transition},
+    lifecycle::{Action, Goal, Lifecycle, Stage, Transition},
     model::{KeyRange, PhaseName},
     plan::{Dataset, Phase},
     report::EventKind,
@@ -111,8 +111,8 @@ impl Run<'_> {
                     PhaseDue::LeftAlone | PhaseDue::Begins => None,
                 };
                 for dataset in &asked {
-                    let state = self.state(&dataset.name).await?;
-                    outcome.datasets.push(self.outcome_of(dataset, phase, state, waits_for.clone()));
+                    let lifecycle = self.lifecycle(&dataset.name).await?;
+                    outcome.datasets.push(self.outcome_of(dataset, phase, &lifecycle, waits_for.clone()));
                 }
                 false
             };
@@ -137,7 +137,7 @@ impl Run<'_> {
         for before in self.plan.phases.iter().filter(|other| phase.after.contains(&other.name)) {
             for dataset in &before.datasets {
                 let is_asked = self.is_asked(before, dataset);
-                if !is_asked && !self.state(&dataset.name).await?.reached(self.goal_of(dataset)) {
+                if !is_asked && !self.lifecycle(&dataset.name).await?.reached(self.goal_of(dataset)) {
                     return Ok(Some(before.name.clone()));
                 }
             }
@@ -156,8 +156,8 @@ impl Run<'_> {
             if let Some(begun) = shutdown::cancellable(&self.shutdown, Box::pin(self.activate(&dataset))).await? {
                 active.push(begun);
             } else {
-                let state = self.state(&dataset.name).await?;
-                outcome.datasets.push(self.outcome_of(&dataset, phase, state, None));
+                let lifecycle = self.lifecycle(&dataset.name).await?;
+                outcome.datasets.push(self.outcome_of(&dataset, phase, &lifecycle, None));
                 moved.push(dataset);
             }
         }
@@ -191,12 +191,12 @@ impl Run<'_> {
         }
         for active in active {
             let mut waits_for = active.waits_for;
-            let reached = active.ended && active.state.reached(self.goal_of(&active.plan));
+            let reached = active.ended && active.lifecycle.reached(self.goal_of(&active.plan));
             if waits_for.is_none() && !reached && self.shutdown.is_draining() {
                 waits_for = Some(WaitsFor::NextRun);
             }
             complete &= reached;
-            let ended = self.outcome_of(&active.plan, phase, active.state, waits_for);
+            let ended = self.outcome_of(&active.plan, phase, &active.lifecycle, waits_for);
             let repairable = active.differs.is_none_or(|differs| differs.repairable);
             let verified = active.verified;
             outcome.datasets.push(DatasetOutcome { reached, repairable, verified, ..ended });
@@ -208,27 +208,25 @@ impl Run<'_> {
     /// pass; `None` if nothing is left to do.
     async fn activate(&self, dataset: &Dataset) -> Result<Option<Active>, EngineError> {
         self.check_meaning(dataset).await?;
-        let state = self.state(&dataset.name).await?;
-        if let Some(moved) = state.moved_to() {
+        let lifecycle = self.lifecycle(&dataset.name).await?;
+        if let Some(moved) = lifecycle.moved_to() {
             self.leads_as_planned(dataset, moved)?;
         }
-        if state.first_step().is_none() {
-            self.look_at_unclaimed(dataset, &state).await?;
+        if lifecycle.first_step(false).is_none() {
+            self.look_at_unclaimed(dataset, &lifecycle).await?;
             return Ok(None);
         }
         // A missing location must fail before the dataset is bound to it.
         let stores = Arc::new(self.open(dataset).await?);
         self.begin(dataset).await?;
-        let mut state = self.state(&dataset.name).await?;
-        if state.first_step() == Some(Action::SettleSwitch) {
-            state = self.settle_switch(dataset, &stores, state).await?;
-        }
-        if state.moved_to().is_none() {
+        let lifecycle = self.lifecycle(&dataset.name).await?;
+        let mut lifecycle = self.close_move(dataset, &stores, lifecycle).await?;
+        if lifecycle.moved_to().is_none() {
             self.claim(dataset, &stores).await?;
         }
-        let resumed = matches!(state.first_step(), Some(Action::ResumePass(_)));
-        if let Some(Action::BeginPass(pass)) = state.first_step() {
-            state = self.begin_pass(dataset, &state, pass).await?;
+        let resumed = matches!(lifecycle.first_step(false), Some(Action::ResumePass(_)));
+        if let Some(Action::BeginPass(pass)) = lifecycle.first_step(false) {
+            lifecycle = self.begin_pass(dataset, &lifecycle, pass).await?;
         }
         let copier = Arc::new(self.copier(dataset, &stores));
         let worker = Worker {
@@ -243,7 +241,7 @@ impl Run<'_> {
             copier,
             worker,
             stores,
-            state,
+            lifecycle,
             queue: BTreeMap::new(),
             running: BTreeMap::new(),
             ended: false,
@@ -258,7 +256,7 @@ impl Run<'_> {
     }
 
     /// Looks for unclaimed uploads of a finished dataset, at which no pass looks any more.
-    async fn look_at_unclaimed(&self, dataset: &Dataset, state: &State) -> Result<(), EngineError> {
+    async fn look_at_unclaimed(&self, dataset: &Dataset, lifecycle: &Lifecycle) -> Result<(), EngineError> {
         if self.journal.ledger.unclaimed(&dataset.name).await?.is_empty() {
             return Ok(());
         }
@@ -272,21 +270,21 @@ impl Run<'_> {
             }
             Err(error) => return Err(error),
         };
-        unclaimed::look_again(&copier, None, state.moved_to().is_none()).await?;
+        unclaimed::look_again(&copier, None, lifecycle.moved_to().is_none()).await?;
         self.commit(Vec::new()).await
     }
 
     /// Records that a pass begins.
-    async fn begin_pass(&self, dataset: &Dataset, state: &State, pass: u64) -> Result<State, EngineError> {
+    async fn begin_pass(&self, dataset: &Dataset, lifecycle: &Lifecycle, pass: u64) -> Result<Lifecycle, EngineError> {
         let event = Transition::PassBegun { pass };
-        let state = state.apply(&event)?;
+        let lifecycle = lifecycle.apply(&event)?;
         let shards = vec![(self.journal.ledger.next_shard_id().await?, KeyRange::all())];
         self.commit(vec![
             Record::Happened { dataset: dataset.name.clone(), event, at: now() },
             Record::ShardsPlanned { dataset: dataset.name.clone(), shards },
         ])
         .await?;
-        Ok(state)
+        Ok(lifecycle)
     }
 
     /// Queues the shards of the pass under way and puts the dataset on the board.
@@ -294,18 +292,18 @@ impl Run<'_> {
         let dataset = active.plan.name.clone();
         let shards = self.journal.ledger.shards(&dataset).await?;
         self.board.enter(&dataset, active.plan.targets.len(), &shards);
-        if matches!(active.state, State::Copying { .. }) {
+        if active.lifecycle.syncing.stage == Stage::Copying {
             active.queue = shards.into_iter().map(|shard| (shard.id, shard)).collect();
         }
-        self.sink.tell(EventKind::DatasetState { dataset, state: active.state.clone(), proved: None });
+        self.sink.tell(EventKind::DatasetState { dataset, state: active.lifecycle.state(), proved: None });
         Ok(())
     }
 
     /// Begins one more pass of a dataset whose lead has moved on since its last pass.
     async fn begin_again(&self, active: &mut Active) -> Result<(), EngineError> {
         self.claim(&active.plan, &active.stores).await?;
-        let pass = active.state.pass() + 1;
-        active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
+        let pass = active.lifecycle.syncing.pass + 1;
+        active.lifecycle = self.begin_pass(&active.plan, &active.lifecycle, pass).await?;
         (active.ended, active.verified, active.waits_for) = (false, None, None);
         active.differs = None;
         let read = active.source_bytes_read();
@@ -318,14 +316,14 @@ impl Run<'_> {
         &self,
         dataset: &Dataset,
         phase: &Phase,
-        state: State,
+        lifecycle: &Lifecycle,
         waits_for: Option<WaitsFor>,
     ) -> DatasetOutcome {
         DatasetOutcome {
             dataset: dataset.name.clone(),
             phase: phase.name.clone(),
-            reached: state.reached(self.goal_of(dataset)),
-            state,
+            reached: lifecycle.reached(self.goal_of(dataset)),
+            state: lifecycle.state(),
             waits_for,
             repairable: true,
             verified: None,

@@ -14,13 +14,13 @@ use crate::{
     asked::{AbortOptions, Aborted},
     clock::now,
     error::EngineError,
+    lifecycle::lifecycle_of,
     meaning::meaning_of,
     run::{approval, context::Run, late::resolution},
     sites::limits::check_setting,
-    state::state_of,
 };
 use migrate_core::{
-    lifecycle::{Lead, State},
+    lifecycle::{Lead, Moving},
     model::{DatasetName, PhaseName},
     plan::Plan,
     report::EventKind,
@@ -169,12 +169,12 @@ impl Run<'_> {
 pub async fn withdrawal(plan: &Plan, ledger: &Ledger, phase: &PhaseName) -> Result<(Answer, Vec<Record>), EngineError> {
     let datasets = plan.phases.iter().filter(|one| one.name == *phase).flat_map(|one| &one.datasets);
     for dataset in datasets {
-        let state = state_of(ledger, &dataset.name).await?;
-        if let Some(Lead { lead, epoch }) = state.moved_to() {
+        let lifecycle = lifecycle_of(ledger, &dataset.name).await?;
+        if let Some(Lead { lead, epoch }) = lifecycle.moved_to() {
             let moved = format!("it is too late: {lead} leads dataset {} since epoch {epoch}", dataset.name);
             return Ok((refused(moved), Vec::new()));
         }
-        if matches!(state, State::Switching { .. }) {
+        if matches!(lifecycle.moving, Moving::Switching { .. }) {
             let begun = format!("it is too late: the switch of dataset {} was begun; run to find out", dataset.name);
             return Ok((refused(begun), Vec::new()));
         }

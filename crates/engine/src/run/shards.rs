@@ -34,7 +34,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{State, Transition},
+    lifecycle::{Lifecycle, Stage, Transition},
     model::{Key, ShardId},
     plan::Dataset,
     report::{EventKind, Proved, Redactor, TargetProgress},
@@ -51,7 +51,7 @@ pub(crate) struct Active {
     pub(crate) copier: Arc<Copier>,
     pub(crate) worker: Worker,
     pub(crate) stores: Arc<DatasetStores>,
-    pub(crate) state: State,
+    pub(crate) lifecycle: Lifecycle,
     /// Its shards that are not handed out yet.
     pub(crate) queue: BTreeMap<ShardId, ShardRow>,
     pub(crate) running: BTreeMap<ShardId, Arc<Control>>,
@@ -122,7 +122,7 @@ impl<'a> PhaseWork<'a> {
         let limits = &run.options.limits;
         let mut decider = Decider::new(limits.shards, limits.split_rows_min);
         for (place, active) in active.iter().enumerate() {
-            decider.enter(place, Due::of(&active.state, run.options.goal), active.queue.keys().copied());
+            decider.enter(place, Due::of(&active.lifecycle, run.options.goal), active.queue.keys().copied());
             if active.ended {
                 decider.end(place);
             }
@@ -296,7 +296,7 @@ impl<'a> PhaseWork<'a> {
             let dataset = dataset.clone();
             return self.stop(place, None, EngineError::Unfinished { dataset }).await;
         }
-        let pass = active.state.pass();
+        let pass = active.lifecycle.syncing.pass;
         let mut targets = progress(&self.run.board, active);
         let mut failed = 0;
         for (follower, target) in active.copier.followers.iter().zip(&mut targets) {
@@ -321,7 +321,7 @@ impl<'a> PhaseWork<'a> {
 
     async fn end_verification(&mut self, place: usize, verification: Verification) -> Result<(), EngineError> {
         let dataset = &self.active[place].plan;
-        let event = recorded::ended(dataset, dataset.verify, &verification);
+        let event = recorded::ended(dataset, dataset.verify, &verification, &self.active[place].lifecycle);
         let active = &mut self.active[place];
         active.differs = None;
         if let Transition::Differed { .. } = &event {
@@ -335,10 +335,10 @@ impl<'a> PhaseWork<'a> {
 
     async fn happened(&mut self, place: usize, event: Transition) -> Result<(), EngineError> {
         let active = &mut self.active[place];
-        active.state = active.state.apply(&event)?;
-        self.decider.came_to(place, Due::of(&active.state, self.run.options.goal));
+        active.lifecycle = active.lifecycle.apply(&event)?;
+        self.decider.came_to(place, Due::of(&active.lifecycle, self.run.options.goal));
         let dataset = active.plan.name.clone();
-        let (state, proved) = (active.state.clone(), Proved::by(&event));
+        let (state, proved) = (active.lifecycle.state(), Proved::by(&event));
         self.run.sink.tell(EventKind::DatasetState { dataset: dataset.clone(), state, proved });
         self.run.commit(vec![Record::Happened { dataset, event, at: now() }]).await
     }
@@ -364,7 +364,7 @@ impl<'a> PhaseWork<'a> {
     }
 
     fn tell_progress(&self) {
-        for active in self.active.iter().filter(|active| matches!(active.state, State::Copying { .. })) {
+        for active in self.active.iter().filter(|active| active.lifecycle.syncing.stage == Stage::Copying) {
             let dataset = active.plan.name.clone();
             self.run.sink.tell(EventKind::Progress {
                 targets: progress(&self.run.board, active),

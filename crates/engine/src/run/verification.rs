@@ -12,6 +12,7 @@ use crate::{
     copy::copier::Copier,
     error::EngineError,
     journal::{Journal, Report},
+    lifecycle::lifecycle_of,
     meaning::meaning_of,
     migration::{Inspection, Migration},
     rows::Inputs,
@@ -24,7 +25,6 @@ use crate::{
     seen,
     shutdown::{Shutdown, cancellable},
     sites::opening::DatasetStores,
-    state::state_of,
     verify::{
         again::Again,
         findings::Findings,
@@ -36,7 +36,7 @@ use crate::{
     },
 };
 use migrate_core::{
-    lifecycle::{Goal, State},
+    lifecycle::{Goal, Lifecycle, Moving, Stage},
     model::PlaceIndex,
     plan::{Dataset, Level},
     report::EventKind,
@@ -225,8 +225,8 @@ impl Alone<'_> {
         let (known, mut led_by) = (self.inspection.begun(dataset).await?, None);
         if let Some(ledger) = known {
             stores.adopt_known(ledger).await?;
-            let state = state_of(ledger, &dataset.name).await?;
-            led_by = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
+            let lifecycle = lifecycle_of(ledger, &dataset.name).await?;
+            led_by = lifecycle.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
         } else {
             stores.assume();
         }
@@ -270,9 +270,9 @@ async fn repair(migration: &Migration<'_>, options: &VerifyOptions) -> Result<(V
         let (mut verifications, mut mended) = (Vec::new(), 0);
         for dataset in asked(run.plan, &[], &options.datasets) {
             refuse_unsupported(dataset, false)?;
-            let state = run.state(&dataset.name).await?;
-            let moved = state.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
-            let left_alone = moved.is_some() || matches!(state, State::Aborted { .. });
+            let lifecycle = run.lifecycle(&dataset.name).await?;
+            let moved = lifecycle.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
+            let left_alone = moved.is_some() || lifecycle.syncing.stage == Stage::GivenUp;
             if left_alone && options.datasets.is_empty() {
                 // The operator did not name it: it is verified like the others, but not copied.
                 verifications.push(verify_only(run, dataset, options, moved).await?);
@@ -313,8 +313,8 @@ async fn repair_one(
     options: &VerifyOptions,
 ) -> Result<(Verification, u64), EngineError> {
     run.check_meaning(dataset).await?;
-    let state = run.state(&dataset.name).await?;
-    must_be_repairable(dataset, &state)?;
+    let lifecycle = run.lifecycle(&dataset.name).await?;
+    must_be_repairable(dataset, &lifecycle)?;
     let stores = run.open(dataset).await?;
     run.claim(dataset, &stores).await?;
     run.begin(dataset).await?;
@@ -366,8 +366,8 @@ async fn repaired(
 }
 
 /// Refuses to copy again what another lead, or none, decides by now.
-fn must_be_repairable(dataset: &Dataset, state: &State) -> Result<(), EngineError> {
-    if let Some(moved) = state.moved_to() {
+fn must_be_repairable(dataset: &Dataset, lifecycle: &Lifecycle) -> Result<(), EngineError> {
+    if let Some(moved) = lifecycle.moved_to() {
         return Err(EngineError::LeadMoved {
             dataset: dataset.name.clone(),
             lead: moved.lead.clone(),
@@ -375,10 +375,10 @@ fn must_be_repairable(dataset: &Dataset, state: &State) -> Result<(), EngineErro
             refused: "a repair would copy what the old lead holds over what applications write at the new one",
         });
     }
-    if matches!(state, State::Aborted { .. }) {
+    if lifecycle.syncing.stage == Stage::GivenUp {
         return Err(EngineError::GivenUp { dataset: dataset.name.clone() });
     }
-    if matches!(state, State::Switching { .. }) {
+    if matches!(lifecycle.moving, Moving::Switching { .. }) {
         return Err(EngineError::NotCutOver {
             dataset: dataset.name.clone(),
             reason: "its switch was begun: `migrate run` finds out whether it happened".to_owned(),
@@ -387,7 +387,7 @@ fn must_be_repairable(dataset: &Dataset, state: &State) -> Result<(), EngineErro
     Ok(())
 }
 
-/// Records the verification at the end of a repair, if the dataset's state allows it.
+/// Records the verification at the end of a repair, if the dataset's lifecycle allows it.
 async fn record_outcome(
     run: &Run<'_>,
     dataset: &Dataset,
@@ -397,11 +397,11 @@ async fn record_outcome(
     if verification.interrupted {
         return Ok(());
     }
-    let state = run.state(&dataset.name).await?;
-    let event = ended(dataset, level, verification);
+    let lifecycle = run.lifecycle(&dataset.name).await?;
+    let event = ended(dataset, level, verification, &lifecycle);
     // A level below the plan's proves less than the plan asks for.
     let proves_enough = level >= dataset.verify || verification.verified.is_none();
-    if !proves_enough || state.apply(&event).is_err() {
+    if !proves_enough || lifecycle.apply(&event).is_err() {
         // Or a pass is under way, or none has ended: then only the next run's own verification counts.
         return Ok(());
     }

@@ -12,7 +12,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Goal, LATE_KEYS_MAX, State, Transition},
+    lifecycle::{Goal, LATE_KEYS_MAX, Lifecycle, Stage, State, Transition},
     model::{Decided, Epoch, Key, PhaseName, PlaceIndex, Timestamp},
     plan::{Dataset, Phase, Plan},
     report::Redactor,
@@ -80,7 +80,7 @@ async fn of_dataset(
     let mut standing = not_begun(dataset);
     let Some(ledger) = ledger else { return Ok(standing) };
     replay(&mut standing, dataset, &ledger.events(&dataset.name).await?)?;
-    if let State::CutOver { .. } = standing.lifecycle {
+    if standing.lifecycle.reached(Goal::CutOver) {
         read_late(reader, ledger, &mut standing).await?;
     }
     if let Some(begun) = ledger.meaning(&dataset.name).await?
@@ -132,7 +132,7 @@ fn not_begun(dataset: &Dataset) -> DatasetStanding {
         waits_for: None,
         verification: None,
         targets: dataset.targets.iter().map(|target| nothing_at(target.at.to_string())).collect(),
-        lifecycle: State::default(),
+        lifecycle: Lifecycle::default(),
     }
 }
 
@@ -142,8 +142,8 @@ fn replay(
     dataset: &Dataset,
     events: &[(Transition, Timestamp)],
 ) -> Result<(), EngineError> {
-    standing.lifecycle = State::replay(events.iter().map(|(event, _)| event))?;
-    standing.state = standing.lifecycle.name();
+    standing.lifecycle = Lifecycle::replay(events.iter().map(|(event, _)| event))?;
+    standing.state = standing.lifecycle.state().name();
     for (event, at) in events {
         match event {
             // A proof from before such an event no longer holds.
@@ -159,8 +159,9 @@ fn replay(
             }
         }
     }
-    let is_verified = matches!(standing.lifecycle, State::Verified { .. });
-    standing.asks_more = is_verified && asks_more(dataset, events.iter().map(|(event, _)| event));
+    standing.asks_more = standing.lifecycle.is_verified()
+        && standing.lifecycle.moved_to().is_none()
+        && asks_more(dataset, events.iter().map(|(event, _)| event));
     if let Some(moved) = standing.lifecycle.moved_to() {
         (standing.lead, standing.epoch) = (moved.lead.clone(), moved.epoch);
     }
@@ -171,8 +172,8 @@ fn replay(
 fn add_up(standing: &mut DatasetStanding) {
     standing.records_done = standing.targets.iter().map(|target| target.records_done).min().unwrap_or(0);
     standing.bytes_done = standing.targets.iter().map(|target| target.bytes_done).min().unwrap_or(0);
-    if let Some(first) = standing.targets.first().filter(|_| standing.lifecycle.pass() > 0) {
-        standing.total_known = !matches!(standing.lifecycle, State::Copying { .. });
+    if let Some(first) = standing.targets.first().filter(|_| standing.lifecycle.syncing.pass > 0) {
+        standing.total_known = standing.lifecycle.syncing.stage != Stage::Copying;
         // A pass under way has not seen again all records that earlier passes copied.
         let least = if standing.total_known { (0, 0) } else { (standing.records_done, standing.bytes_done) };
         standing.records_total = Some(first.pass.records.max(least.0));
@@ -286,7 +287,7 @@ fn proof(event: &Transition, at: &str, accepts_empty: bool) -> Option<Proof> {
 fn too_many_deletions(dataset: &Dataset, standing: &DatasetStanding, shards: &[ShardRow]) -> Option<WaitsFor> {
     let ended = |shard: &ShardRow| shard.places.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
     let all_ended = !shards.is_empty() && shards.iter().all(|shard| ended(shard) == standing.targets.len());
-    if !all_ended || !matches!(standing.lifecycle, State::Copying { .. }) {
+    if !all_ended || standing.lifecycle.syncing.stage != Stage::Copying {
         return None;
     }
     let permille = dataset.delete_share_permille;
@@ -297,17 +298,17 @@ fn too_many_deletions(dataset: &Dataset, standing: &DatasetStanding, shards: &[S
 }
 
 fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
-    Some(match (&standing.lifecycle, &standing.verification) {
+    Some(match (standing.lifecycle.state(), &standing.verification) {
         _ if standing.is_done() => return None,
         (State::Pending, _) => WaitsFor::Run,
         (State::Copying { .. }, _) => WaitsFor::PassEnd,
-        (State::Incomplete { failed, .. }, _) => WaitsFor::Failed(*failed),
+        (State::Incomplete { failed, .. }, _) => WaitsFor::Failed(failed),
         (State::Different { .. }, Some(proof)) => {
             let Proof { differences, strays, unreadable, .. } = *proof;
             WaitsFor::Differences { differences, strays, unreadable, first: None }
         }
         (State::Different { differences, .. }, None) => {
-            WaitsFor::Differences { differences: *differences, strays: 0, unreadable: 0, first: None }
+            WaitsFor::Differences { differences, strays: 0, unreadable: 0, first: None }
         }
         (State::Verified { .. }, _) if standing.asks_more => WaitsFor::Verification,
         (State::Verified { .. }, _) if standing.lacks_proof() => WaitsFor::Proof,
@@ -324,7 +325,7 @@ fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
 
 /// The state of a phase: that of its least advanced dataset, except that a phase that has begun is never pending.
 fn least(phase: &Phase, datasets: &[DatasetStanding]) -> &'static str {
-    let rank = |state: &State| match state {
+    let rank = |lifecycle: &Lifecycle| match lifecycle.state() {
         State::Incomplete { .. } => 0,
         State::Different { .. } => 1,
         State::Pending | State::Aborted { .. } => 2,
@@ -344,9 +345,8 @@ fn least(phase: &Phase, datasets: &[DatasetStanding]) -> &'static str {
     let all = || datasets.iter();
     let some_move = all().any(|one| !unmoved(&one));
     let least = all().filter(|one| !some_move || !unmoved(one)).min_by_key(rank_of).map(|one| &one.lifecycle);
-    match least {
-        Some(State::Pending) if datasets.iter().any(|one| one.lifecycle.pass() > 0) => "copying",
-        Some(state) => state.name(),
-        None => State::Pending.name(),
+    match least.map(Lifecycle::state).unwrap_or_default() {
+        State::Pending if datasets.iter().any(|one| one.lifecycle.syncing.pass > 0) => "copying",
+        state => state.name(),
     }
 }

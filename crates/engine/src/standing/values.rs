@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::waits::WaitsFor;
 use migrate_core::{
-    lifecycle::{Goal, State},
+    lifecycle::{Goal, Lifecycle, Moving, Stage},
     model::{DatasetName, Decided, Epoch, PhaseName, SiteName},
     shard::Tally,
 };
@@ -76,9 +76,9 @@ pub struct DatasetStanding {
     /// How far the plan and the command want it to come.
     #[serde(skip)]
     pub goal: Goal,
-    /// Its state in the lifecycle.
+    /// Where it stands in its lifecycle.
     #[serde(skip)]
-    pub lifecycle: State,
+    pub lifecycle: Lifecycle,
     /// Whether it is verified, but by less than the plan asks for now.
     #[serde(skip)]
     pub asks_more: bool,
@@ -125,19 +125,19 @@ impl DatasetStanding {
 
     /// Whether everything is proved and only the lead has not moved yet.
     pub fn is_ready(&self) -> bool {
-        let verified = matches!(self.lifecycle, State::Verified { .. }) && !self.asks_more;
+        let verified = self.lifecycle.is_verified() && !self.asks_more;
         self.goal == Goal::CutOver && verified && !self.lacks_proof()
     }
 
     /// Whether it is proved, or its lead moves or has moved on a proof.
     pub fn is_proved(&self) -> bool {
-        let moves = matches!(self.lifecycle, State::Switching { .. });
+        let moves = matches!(self.lifecycle.moving, Moving::Switching { .. });
         moves || self.lifecycle.reached(Goal::Verified) && !self.asks_more
     }
 
     /// Whether it was given up, and no run has begun it anew.
     pub fn is_given_up(&self) -> bool {
-        matches!(self.lifecycle, State::Aborted { .. })
+        self.lifecycle.syncing.stage == Stage::GivenUp
     }
 
     /// Whether it waits only for another phase.
@@ -147,7 +147,7 @@ impl DatasetStanding {
 
     /// Whether its lead is to move, but its proof compared nothing, which the plan does not accept.
     pub fn lacks_proof(&self) -> bool {
-        let empty = matches!(self.lifecycle, State::Verified { compared: 0, .. });
+        let empty = matches!(self.lifecycle.syncing.stage, Stage::Verified { compared: 0, .. });
         self.goal == Goal::CutOver && empty && !self.accepts_empty
     }
 }

@@ -21,7 +21,7 @@ impl Surveyor<'_> {
             return Ok(());
         }
         let steps = steps::steps(&what.cutover);
-        let describe = |step: &dyn Step| format!("{}: {}", step.name(), step.describe(&what));
+        let describe = |step: &dyn Step| format!("{}: {}", step.name().as_str(), step.describe(&what));
         let preview = seen.cutover.insert(CutoverPreview {
             from: what.from.clone(),
             to: what.to.clone(),

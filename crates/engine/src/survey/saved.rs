@@ -22,7 +22,7 @@ use crate::{
     },
 };
 use migrate_core::{
-    lifecycle::{Lead, State},
+    lifecycle::{Lead, Moving},
     model::{DatasetName, Epoch, SiteName},
     plan::{Dataset, Plan, Policy},
 };
@@ -125,12 +125,11 @@ impl Inspection<'_> {
     }
 
     async fn bound_lead(&self, dataset: &DatasetName) -> Result<LeadBinding, EngineError> {
-        Ok(match self.state(dataset).await? {
-            State::Switching { lead, attempt, .. } => LeadBinding::Switching { to: lead, attempt },
-            state => match state.moved_to() {
-                Some(lead) => LeadBinding::Moved { to: lead.clone() },
-                None => LeadBinding::Unmoved,
-            },
+        let lifecycle = self.lifecycle(dataset).await?;
+        Ok(match (lifecycle.moving, lifecycle.leading.moved) {
+            (Moving::Switching { lead, attempt, .. }, _) => LeadBinding::Switching { to: lead, attempt },
+            (_, Some(to)) => LeadBinding::Moved { to },
+            (_, None) => LeadBinding::Unmoved,
         })
     }
 

@@ -67,9 +67,9 @@ impl Surveyor<'_> {
             return Ok(seen);
         }
         tell_unsupported(dataset, &mut seen);
-        let state = self.inspection.state(&dataset.name).await?;
-        seen.state = state.name();
-        if let Some(Lead { lead, epoch }) = state.moved_to() {
+        let lifecycle = self.inspection.lifecycle(&dataset.name).await?;
+        seen.state = lifecycle.state().name();
+        if let Some(Lead { lead, epoch }) = lifecycle.moved_to() {
             seen.notes.push(format!("{lead} leads it since epoch {epoch}: a run copies nothing any more"));
             return Ok(seen);
         }
@@ -122,7 +122,7 @@ impl Surveyor<'_> {
     async fn fills(&self, dataset: &Dataset) -> Result<Vec<String>, EngineError> {
         let mut open = Vec::new();
         for first in self.inspection.plan.filled_by(dataset) {
-            if !self.inspection.state(first).await?.reached(Goal::Verified) {
+            if !self.inspection.lifecycle(first).await?.reached(Goal::Verified) {
                 open.push(first.to_string());
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::verify::{found::Found, witness::Verification};
 use migrate_core::{
-    lifecycle::{Transition, last_level},
+    lifecycle::{Lifecycle, Transition, last_level},
     model::Aspects,
     plan::{Dataset, Level, Target},
 };
@@ -16,11 +16,12 @@ pub(crate) fn asks_more<'a>(dataset: &Dataset, events: impl DoubleEndedIterator<
     let was_waived = |(target, bits): (&Target, &u8)| {
         Aspects::from_bits(*bits).is_none_or(|then| !dataset.waived_at(target).holds(then))
     };
-    is_higher || waived.is_some_and(|waived| dataset.targets.iter().zip(waived).any(was_waived))
+    is_higher || dataset.targets.iter().zip(waived).any(was_waived)
 }
 
-/// The lifecycle event of a verification.
-pub(crate) fn ended(dataset: &Dataset, level: Level, verification: &Verification) -> Transition {
+/// The lifecycle event of a verification: it is bound to the epoch of the lead that it compared with, and to the move
+/// that is open.
+pub(crate) fn ended(dataset: &Dataset, level: Level, verification: &Verification, lifecycle: &Lifecycle) -> Transition {
     let level = level.as_str().to_owned();
     match &verification.verified {
         Some(verified) => Transition::Verified {
@@ -28,7 +29,9 @@ pub(crate) fn ended(dataset: &Dataset, level: Level, verification: &Verification
             compared: verified.compared(),
             decided: verified.decided(),
             blind_spots: verified.blind_spots().to_vec(),
-            waived: Some(dataset.targets.iter().map(|target| dataset.waived_at(target).bits()).collect()),
+            waived: dataset.targets.iter().map(|target| dataset.waived_at(target).bits()).collect(),
+            epoch: lifecycle.leading.epoch(),
+            of: lifecycle.moving.id().cloned(),
         },
         None => Transition::Differed {
             level,

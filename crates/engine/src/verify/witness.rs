@@ -5,7 +5,8 @@ use crate::{
     verify::found::Found,
 };
 use migrate_core::{
-    model::{DatasetName, Decided, Timestamp},
+    lifecycle::{Lifecycle, MoveId, OpenMove},
+    model::{DatasetName, Decided, Epoch, Timestamp},
     plan::Level,
 };
 
@@ -64,20 +65,27 @@ impl Verified {
         &self.blind_spots
     }
 
-    /// The proof that a lead may move; `None` if nothing was compared and the plan does not accept that.
-    pub fn for_switch(self, accept_empty: bool) -> Option<SwitchProof> {
-        (self.compared > 0 || accept_empty).then_some(SwitchProof(self))
+    /// The proof that a lead may move by the move that is open; `None` if none is, or if nothing was compared and the
+    /// plan does not accept that.
+    pub fn for_switch(self, accept_empty: bool, lifecycle: &Lifecycle) -> Option<SwitchProof> {
+        let (epoch, id) = (lifecycle.leading.epoch(), lifecycle.moving.open()?.id.clone());
+        (self.compared > 0 || accept_empty).then_some(SwitchProof { dataset: self.dataset, epoch, id })
     }
 }
 
-/// Proof that suffices to move a lead; only [`Verified::for_switch`] can make one.
+/// Proof that suffices for one move of a lead, away from the lead of one epoch; only [`Verified::for_switch`] can make
+/// one.
 #[derive(Debug)]
-pub struct SwitchProof(Verified);
+pub struct SwitchProof {
+    dataset: DatasetName,
+    epoch: Epoch,
+    id: MoveId,
+}
 
 impl SwitchProof {
-    /// The dataset that was verified.
-    pub fn dataset(&self) -> &DatasetName {
-        self.0.dataset()
+    /// Whether it was made for this move of this dataset.
+    pub(crate) fn is_for(&self, dataset: &DatasetName, lifecycle: &Lifecycle, open: &OpenMove) -> bool {
+        self.dataset == *dataset && self.epoch == lifecycle.leading.epoch() && self.id == open.id
     }
 }
 
@@ -100,7 +108,8 @@ pub struct Verification {
 mod tests {
     use super::*;
     use migrate_core::{
-        model::{KeyRange, ShardId},
+        lifecycle::Transition,
+        model::{KeyRange, ShardId, SiteName},
         shard::Cursor,
     };
     use migrate_ledger::VerifiedShard;
@@ -126,15 +135,26 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_of_nothing_moves_no_lead_unless_the_plan_accepts_it() {
+    fn a_proof_moves_a_lead_once_and_one_of_nothing_only_if_the_plan_accepts_it() {
+        let name = DatasetName::new("d").unwrap();
         let verified = |compared| Verified {
-            dataset: DatasetName::new("d").unwrap(),
+            dataset: name.clone(),
             level: Level::Bytes,
             compared,
             decided: Decided::default(),
             blind_spots: Vec::new(),
         };
-        assert!(verified(0).for_switch(false).is_none());
-        assert!(verified(0).for_switch(true).is_some() && verified(1).for_switch(false).is_some());
+        let move_of = |id: &str| {
+            let (id, to) = (MoveId(id.into()), SiteName::new("there").unwrap());
+            Lifecycle::default().apply(&Transition::MoveBegun { id, to }).unwrap()
+        };
+        let (first, second) = (move_of("first"), move_of("second"));
+        assert!(verified(1).for_switch(true, &Lifecycle::default()).is_none(), "no move is open");
+        assert!(verified(0).for_switch(false, &first).is_none());
+        assert!(verified(0).for_switch(true, &first).is_some());
+        let proof = verified(1).for_switch(false, &first).unwrap();
+        assert!(proof.is_for(&name, &first, first.moving.open().unwrap()));
+        assert!(!proof.is_for(&name, &second, second.moving.open().unwrap()), "another move");
+        assert!(!proof.is_for(&DatasetName::new("e").unwrap(), &first, first.moving.open().unwrap()));
     }
 }

@@ -9,7 +9,8 @@ use super::*;
 use migrate_core::{
     lifecycle::Transition,
     model::{
-        Aspects, DatasetName, Decided, Evidence, Key, KeyRange, PlaceIndex, PlanName, Sha256, ShardId, Timestamp, Token,
+        Aspects, DatasetName, Decided, Epoch, Evidence, Key, KeyRange, PlaceIndex, PlanName, Sha256, ShardId,
+        Timestamp, Token,
     },
 };
 

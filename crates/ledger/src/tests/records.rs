@@ -34,7 +34,9 @@ async fn events_come_back_in_order_and_illegal_ones_are_refused() {
             compared: 7,
             decided: Decided { digests: 3, versions: 0, bytes: 4 },
             blind_spots: vec!["tags: waived by the plan".into()],
-            waived: Some(vec![Aspects::TAGS.bits(), 0]),
+            waived: vec![Aspects::TAGS.bits(), 0],
+            epoch: Epoch(0),
+            of: None,
         },
     ];
     // Times need not ascend: clocks jump.

@@ -190,7 +190,7 @@ impl Rehearsal<'_> {
                     targets: one.targets.len(),
                     records: one.records_total.unwrap_or(0),
                     bytes: ByteCount(one.bytes_total.unwrap_or(0)),
-                    passes: one.lifecycle.pass(),
+                    passes: one.lifecycle.syncing.pass,
                     proof: proof(one),
                     late_writes: one.late_writes,
                     waits_for: one.waits_for.as_ref().map(ToString::to_string),
