@@ -84,8 +84,10 @@ pub(super) enum Situation<'a> {
     Proved,
     /// Everything is done.
     Done,
-    /// The lead has moved, and the others lack what was written there since.
+    /// The lead has moved, and places that follow it lack what was written there since.
     Behind,
+    /// The lead has moved, and the old one, which does not follow it, lacks what was written there since.
+    LeftBehind,
     /// Nothing was there to compare, and the plan does not accept that.
     NothingCompared,
     /// Only targets have what differs, and a foreign writer wrote it there: neither a pass nor a repair removes it.
@@ -184,7 +186,8 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::StillDiffers => (Some(SEE_WHAT_DIFFERS), RunAll),
         S::Proved => (None, Type("verify", vec![])),
         S::Done => (None, Nothing(None)),
-        S::Behind => (None, Nothing(Some("what is written at a new lead is not copied back to the others yet"))),
+        S::Behind => (Some("a run brings over what was written at the new lead since"), RunAll),
+        S::LeftBehind => (None, Nothing(Some("the old lead stays as it was when the lead moved"))),
         S::NothingCompared => (Some(NOTHING_COMPARED), Type("plan", vec![])),
         S::OnlyStrays => (Some(LOOK_AT_STRAYS), RunAll),
         S::Late => (Some(CARRY_OVER), Type("resolve", vec![])),
@@ -331,7 +334,8 @@ mod tests {
             (S::StillDiffers, "verify --repair", true, Some("run everything")),
             (S::Proved, "run", false, Some("verify")),
             (S::Done, "verify", false, None),
-            (S::Behind, "verify", false, None),
+            (S::Behind, "verify", true, Some("run everything")),
+            (S::LeftBehind, "verify", false, None),
             (S::NothingCompared, "verify", true, Some("plan")),
             (S::OnlyStrays, "run", true, Some("run everything")),
             (S::Late, "run", true, Some("resolve")),

@@ -80,7 +80,7 @@ impl Summary<'_> {
     /// Selected datasets have open late writes, and nothing else went wrong with them.
     fn is_late(&self) -> bool {
         self.asked().any(|(_, one)| one.late_writes > 0)
-            && self.short().all(|one| one.waits_for_phase() || one.is_ready())
+            && self.short().all(|one| one.waits_for_phase() || one.is_ready() || one.late_writes > 0)
     }
 
     /// A record is missing or different at a target, and a repair would copy it again.
@@ -193,8 +193,8 @@ impl Summary<'_> {
             let records = render::count(standing.late_writes, "record was", "records were");
             let _ = writeln!(
                 text,
-                "    LATE: {records} written at the old lead after the final verification, and the new lead lacks \
-                 them: {}",
+                "    LATE: {records} written at the old lead since the lead moved; the new lead lacks them, and nothing \
+                 is written over them: {}",
                 standing.late_keys.join(", ")
             );
         }
@@ -203,7 +203,7 @@ impl Summary<'_> {
         }
         let mut table =
             Table::new(&["target", "records", "bytes", "copied", "same", "deleted", "extra", "failed", "repeated"]);
-        for target in &standing.targets {
+        for target in standing.followers() {
             let Tally { copied, same, deleted, extra, repeated, .. } = target.pass;
             let mut cells = vec![target.target.clone(), target.records_done.to_string()];
             cells.push(ByteCount(target.bytes_done).to_string());
@@ -222,9 +222,12 @@ impl Summary<'_> {
     fn copied(&self, standing: &DatasetStanding, seen: &Seen) -> u64 {
         let before = find(self.before, &standing.name).filter(|one| one.lifecycle.syncing.stage == Stage::Copying);
         let earlier = |place: usize| {
-            before.and_then(|before| before.targets.get(place)).map_or(0, |target| target.pass.copied_bytes)
+            before.and_then(|before| before.followers().nth(place)).map_or(0, |target| target.pass.copied_bytes)
         };
-        (0..standing.targets.len()).map(|place| seen.copied(place).saturating_sub(earlier(place))).max().unwrap_or(0)
+        (0..standing.followers().count())
+            .map(|place| seen.copied(place).saturating_sub(earlier(place)))
+            .max()
+            .unwrap_or(0)
     }
 
     /// The first records that differ, if a dataset ended different.

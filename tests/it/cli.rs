@@ -527,13 +527,24 @@ fn a_lead_moves_only_with_approval_and_status_tells_who_gave_it() {
     assert!(dataset["approved"]["by"].as_str().unwrap().contains('@'), "{dataset}");
     assert_eq!(status["next"], Value::Null);
     bench.write("source/data/a.txt", "a writer who reads no routes");
-    bench.expect(0, &["run", "plan.toml"]);
-    assert_eq!(fs::read_to_string(bench.path("target/data/a.txt")).unwrap(), "alpha", "the new lead is never written");
-    // If it is not named, a repair only looks at it; if it is named, the repair is refused.
+    let late = bench.expect(1, &["run", "plan.toml"]);
+    assert!(late.out.contains("waits for a decision about 1 record that was written at its old lead"), "{}", late.out);
+    assert!(late.out.contains("LATE: 1 record was written at the old lead since the lead moved"), "{}", late.out);
+    let status = bench.json(0, &["status", "plan.toml", "--json"]);
+    let dataset = &status["phases"][0]["datasets"][0];
+    assert_eq!((&dataset["state"], &dataset["following"]["state"]), (&"cut_over".into(), &"different".into()));
+    assert_eq!(dataset["following"]["old_lead"]["target"], "file://here/data");
+    // Neither a run nor a repair writes over it, nor takes it over.
     let looked = bench.json(1, &["verify", "plan.toml", "--repair", "--json"]);
     assert_eq!((&looked["repaired"], &looked["datasets"][0]["different"]), (&0.into(), &1.into()), "{looked}");
-    let refused = bench.expect(1, &["verify", "plan.toml", "--repair", "--dataset", "files"]);
-    assert!(refused.err.contains("there leads dataset files since epoch 1"), "{}", refused.err);
+    assert_eq!(fs::read_to_string(bench.path("target/data/a.txt")).unwrap(), "alpha", "the new lead is never written");
+    let kept = || fs::read_to_string(bench.path("source/data/a.txt")).unwrap();
+    assert_eq!(kept(), "a writer who reads no routes");
+    bench.expect(0, &["resolve", "plan.toml", "--all", "--reason", "a test"]);
+    bench.expect(0, &["run", "plan.toml"]);
+    assert_eq!(kept(), "alpha", "what was settled follows the new lead");
+    let status = bench.expect(0, &["status", "plan.toml"]);
+    assert!(status.out.contains("led by there since epoch 1; its followers are verified"), "{}", status.out);
 }
 
 #[test]

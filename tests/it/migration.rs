@@ -6,6 +6,7 @@ mod crash;
 mod cutover;
 mod directories;
 mod faults;
+mod following;
 mod large;
 mod lifecycle;
 pub(crate) mod s3;

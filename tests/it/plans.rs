@@ -106,7 +106,6 @@ fn the_example_of_the_language_checks() {
             ("target.where", false),
             ("dynamodb://", false),
             ("target.where", false),
-            ("follow_back", true),
             ("cutover.fence", true),
             ("cutover.route", true),
             ("cutover.max_lag", true),

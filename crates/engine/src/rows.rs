@@ -55,13 +55,13 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    /// All inputs of a dataset whose source leads.
+    /// The inputs of a dataset, by the star of its stores.
     pub(crate) fn new(dataset: &Dataset, stores: &DatasetStores, ledger: Option<&Arc<Ledger>>) -> Self {
         let waived = dataset.targets.iter().map(|target| dataset.waived_at(target));
         Self {
             dataset: dataset.name.clone(),
-            stores: std::iter::once(&stores.source).chain(&stores.targets).cloned().collect(),
-            star: Star::new(PlaceIndex::SOURCE, 1 + stores.targets.len()),
+            stores: stores.places.clone(),
+            star: stores.star.clone(),
             waived: std::iter::once(Aspects::NONE).chain(waived).collect(),
             select: Arc::new(dataset.select.clone()),
             ledger: ledger.cloned(),
@@ -69,10 +69,16 @@ impl Inputs {
         }
     }
 
-    /// The same inputs with another lead.
-    pub(crate) fn led_by(mut self, lead: PlaceIndex) -> Self {
-        self.star = Star::new(lead, self.stores.len());
-        self
+    /// The same inputs with another lead and one follower.
+    pub(crate) fn led_by(mut self, lead: PlaceIndex, follower: PlaceIndex) -> Self {
+        self.star.lead = lead;
+        self.with_only(follower)
+    }
+
+    /// The properties that need not be equal at a place: a lead may lack what was waived there, so its followers need
+    /// not have it.
+    pub(crate) fn waived_at(&self, place: PlaceIndex) -> Aspects {
+        self.waived[self.star.lead.get()].with(self.waived[place.get()])
     }
 
     /// The same inputs with one follower: the others are not listed, so it does not matter whether they answer.
@@ -81,9 +87,9 @@ impl Inputs {
         self
     }
 
-    /// The lead and what one follower holds, which is not listed itself.
-    pub(crate) fn against_holdings_of(self, follower: PlaceIndex) -> Self {
-        Self { lists_followers: false, ..self.with_only(follower) }
+    /// The same, but the followers are not listed: only what the ledger knows of them counts.
+    pub(crate) fn by_holdings(self) -> Self {
+        Self { lists_followers: false, ..self }
     }
 
     /// The lead's store.

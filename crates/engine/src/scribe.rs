@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use crate::{journal::Report, shutdown::Shutdown};
+use crate::{journal::Report, shutdown::Shutdown, star::Star};
 use migrate_core::{
     model::{DatasetName, Key, KeyRange, PlaceIndex, ShardId},
     shard::{self, Cursor, Tally},
@@ -34,7 +34,7 @@ pub(crate) struct PassProgress {
     /// Records that failed or were deferred since this run began or resumed the pass, per target.
     pub(crate) failed: BTreeMap<PlaceIndex, u64>,
     pub(crate) deferred: BTreeMap<PlaceIndex, u64>,
-    targets: usize,
+    followers: Arc<[PlaceIndex]>,
 }
 
 impl Board {
@@ -48,8 +48,8 @@ impl Board {
     }
 
     /// Puts a dataset on the board, with the shards of the pass under way.
-    pub(crate) fn enter(&self, dataset: &DatasetName, targets: usize, shards: &[migrate_ledger::ShardRow]) {
-        let mut standing = PassProgress { targets, ..PassProgress::default() };
+    pub(crate) fn enter(&self, dataset: &DatasetName, star: &Star, shards: &[migrate_ledger::ShardRow]) {
+        let mut standing = PassProgress { followers: Arc::clone(&star.followers), ..PassProgress::default() };
         for row in shards {
             let cursors = row.places.iter().map(|(target, cursor, _)| (*target, cursor.clone())).collect();
             standing.shards.insert(row.id, (row.range.clone(), cursors));
@@ -106,15 +106,12 @@ impl PassProgress {
     /// How much of the key space is done, from 0 to 1. Each shard counts for an equal part: a shard's
     /// true size is not known before it ends.
     pub(crate) fn fraction(&self) -> f64 {
-        if self.shards.is_empty() || self.targets == 0 {
+        if self.shards.is_empty() || self.followers.is_empty() {
             return 0.0;
         }
         let done = self.shards.values().map(|(range, cursors)| {
-            let of = |place| {
-                let target = PlaceIndex::at(place);
-                cursors.get(&target).map_or(0.0, |cursor| shard::progress(range, cursor))
-            };
-            (1..=self.targets).map(of).fold(1.0, f64::min)
+            let of = |place| cursors.get(place).map_or(0.0, |cursor| shard::progress(range, cursor));
+            self.followers.iter().map(of).fold(1.0, f64::min)
         });
         #[expect(clippy::cast_precision_loss, reason = "shards are few")]
         let count = self.shards.len() as f64;

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use migrate_core::model::PlaceIndex;
+use crate::error::EngineError;
+use migrate_core::{
+    lifecycle::{Lead, Lifecycle},
+    model::PlaceIndex,
+    plan::{Dataset, Plan, policy},
+};
 
 /// A lead and its followers, ascending by place; cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +17,39 @@ pub(crate) struct Star {
 }
 
 impl Star {
+    /// The star by which a dataset is copied and proved, by its ledger. Until its lead moves, its source leads and its
+    /// targets follow. Afterwards all places follow the new lead, but not the source if the plan says so, or if a
+    /// policy forbids what would be written there.
+    ///
+    /// # Errors
+    ///
+    /// If the plan no longer has the lead among its targets.
+    pub(crate) fn of(plan: &Plan, dataset: &Dataset, lifecycle: &Lifecycle) -> Result<Self, EngineError> {
+        let mut star = Self::of_all(dataset, lifecycle)?;
+        if star.lead != PlaceIndex::SOURCE && !policy::comes_back(plan, dataset) {
+            star.followers = star.followers.iter().copied().filter(|place| *place != PlaceIndex::SOURCE).collect();
+        }
+        Ok(star)
+    }
+
+    /// The lead of a dataset, and all other places.
+    ///
+    /// # Errors
+    ///
+    /// If the plan no longer has the lead among its targets.
+    pub(crate) fn of_all(dataset: &Dataset, lifecycle: &Lifecycle) -> Result<Self, EngineError> {
+        let lead = match lifecycle.moved_to() {
+            None => PlaceIndex::SOURCE,
+            Some(Lead { lead, epoch }) => dataset.target_at(lead).ok_or_else(|| EngineError::LeadMoved {
+                dataset: dataset.name.clone(),
+                lead: lead.clone(),
+                epoch: *epoch,
+                refused: "the plan has no target at that site; put the plan back",
+            })?,
+        };
+        Ok(Self::new(lead, 1 + dataset.targets.len()))
+    }
+
     /// The star of a dataset of this many places, all of which follow this lead.
     pub(crate) fn new(lead: PlaceIndex, places: usize) -> Self {
         let followers = (0..places).map(PlaceIndex::at).filter(|place| *place != lead).collect();

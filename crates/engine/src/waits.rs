@@ -62,6 +62,8 @@ pub enum WaitsFor {
         /// What was written.
         detail: String,
     },
+    /// A person's decision about this many records that were written at its old lead.
+    LateWrites(u64),
     /// Records to compare: there were none, and the plan does not accept that.
     Proof,
     /// The approval of its phase.
@@ -108,6 +110,8 @@ impl fmt::Display for WaitsFor {
                 write!(f, ", which no further pass mends; the first is {} ({})", first.key, first.detail)
             }
             Self::Rest { site, detail } => write!(f, "{site} to be at rest: {detail}"),
+            Self::LateWrites(1) => f.write_str("a decision about 1 record that was written at its old lead"),
+            Self::LateWrites(late) => write!(f, "a decision about {late} records that were written at its old lead"),
             Self::Proof => write!(f, "something to compare: {NOTHING_COMPARED}"),
             Self::Approval(phase) => write!(f, "the approval of phase {phase}"),
             Self::Meaning(changed) | Self::Failure(changed) => f.write_str(changed),

@@ -102,7 +102,6 @@ impl Apply<'_> {
             Record::RequestTakenBack { id, at } => self.take_request_back(id, *at),
             Record::Answered { id, answer, at } => self.answer(id, answer, *at),
             Record::LateLookBegan { dataset } => self.begin_late(dataset),
-            Record::LateFound { dataset, keys } => self.late(dataset, keys),
             Record::LateSettled { dataset, keys, by, reason, at } => {
                 self.settle_late(dataset, keys.as_deref(), by.as_deref(), reason.as_deref(), *at)
             }
@@ -121,6 +120,7 @@ impl Apply<'_> {
             Fact::Waits(why) => self.wait(at, *why, None, None),
             Fact::Failed { reason, at: since } => self.wait(at, Open::Failed, Some(reason), Some(*since)),
             Fact::Settled => self.leave(at),
+            Fact::Late { shown } => self.late(at, shown.as_ref()),
             Fact::UploadIntended(upload) => self.intend(at, upload),
             Fact::UploadBegun { id } => self.begin_upload(at, id),
             Fact::PartWritten(part) => self.part(at, part),

@@ -1,7 +1,7 @@
 //! [`Fact`]: what is true of one record at one place.
 
 use super::rows::{Open, Pair, Unclaimed, UploadIntent, WrittenPart};
-use migrate_core::model::{PlaceIndex, Timestamp};
+use migrate_core::model::{PlaceIndex, Timestamp, Token};
 
 /// What is true of a record at a place; [`Record::At`](super::Record::At) says of which one, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,12 @@ pub enum Fact {
     /// What the record waited for is over, without a new pair. A damaged one that is not deleted after all stays
     /// damaged.
     Settled,
+    /// Another writer has written or deleted the record at this place, which led before: it is left alone until it is
+    /// settled. If it was settled for just this version, it stays settled.
+    Late {
+        /// What the place shows; `None` if the record was deleted there.
+        shown: Option<Token>,
+    },
     /// A multipart upload is about to begin. Written right before the request leaves. One at a time: replaces an
     /// earlier one.
     UploadIntended(UploadIntent),

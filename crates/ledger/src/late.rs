@@ -3,15 +3,15 @@
 //! The new lead lacks them, and only a person can decide what they are worth. Each is kept until a look finds both
 //! leads equal, or an operator decides, whose name is kept with it.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    apply::Apply,
-    code::{KeyColumn, key as blob},
+    apply::{Apply, RecordAt},
+    code::{KeyColumn, Tag, TagColumn, key as blob, number},
     failure::Failure,
     query::gather,
 };
-use migrate_core::model::{DatasetName, Key, Timestamp};
+use migrate_core::model::{DatasetName, Key, Timestamp, Token};
 
 /// How many late writes a dataset has, by their outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +37,15 @@ pub struct Resolved {
     pub reason: Option<String>,
 }
 
+/// A late write, as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Late {
+    /// What the old lead showed; `None` if the record was deleted there.
+    pub shown: Option<Token>,
+    /// Whether nothing has settled it.
+    pub is_open: bool,
+}
+
 impl Apply<'_> {
     /// Forgets all late writes of the dataset, because a new look begins.
     pub(super) fn begin_late(&mut self, dataset: &DatasetName) -> Result<(), Failure> {
@@ -45,11 +54,17 @@ impl Apply<'_> {
         Ok(())
     }
 
-    pub(super) fn late(&mut self, dataset: &DatasetName, keys: &[Key]) -> Result<(), Failure> {
-        let dataset = self.known(dataset)?;
-        for key in keys {
-            self.run("INSERT OR REPLACE INTO late (dataset, key) VALUES (?1, ?2)", params![dataset, blob(key)])?;
-        }
+    /// Keeps a late write. One that was settled is open again only if another version is shown.
+    pub(super) fn late(&mut self, at: RecordAt<'_>, shown: Option<&Token>) -> Result<(), Failure> {
+        let (size, tag) = (shown.map(|token| number(token.size)).transpose()?, shown.map(|token| Tag(&token.tag)));
+        self.run(
+            "INSERT INTO late (dataset, key, size, tag, modified_s) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (dataset, key) DO UPDATE SET size = excluded.size, tag = excluded.tag,
+                 modified_s = excluded.modified_s, at_ms = NULL, by = NULL, reason = NULL
+             WHERE late.size IS NOT excluded.size OR late.tag IS NOT excluded.tag
+                 OR late.modified_s <> excluded.modified_s",
+            params![at.dataset, blob(at.key), size, tag, shown.and_then(|token| token.modified_s)],
+        )?;
         Ok(())
     }
 
@@ -89,11 +104,17 @@ pub(super) fn open(
     gather(statement.query(params![dataset, after.map(blob), limit])?, |row| Ok(row.get::<_, KeyColumn>(0)?.0))
 }
 
-/// Whether a late write of this key is open.
-pub(super) fn is_open(connection: &Connection, dataset: i64, key: &Key) -> Result<bool, Failure> {
-    let mut statement =
-        connection.prepare_cached("SELECT 1 FROM late WHERE dataset = ?1 AND key = ?2 AND at_ms IS NULL")?;
-    Ok(statement.exists(params![dataset, blob(key)])?)
+/// The late write of this key, if there is one.
+pub(super) fn find(connection: &Connection, dataset: i64, key: &Key) -> Result<Option<Late>, Failure> {
+    let mut statement = connection
+        .prepare_cached("SELECT size, tag, modified_s, at_ms IS NULL FROM late WHERE dataset = ?1 AND key = ?2")?;
+    let found = statement.query_row(params![dataset, blob(key)], |row| {
+        let tag = row.get::<_, Option<TagColumn>>(1)?;
+        let token =
+            |TagColumn(tag)| Ok::<_, rusqlite::Error>(Token { size: row.get(0)?, tag, modified_s: row.get(2)? });
+        Ok(Late { shown: tag.map(token).transpose()?, is_open: row.get(3)? })
+    });
+    Ok(found.optional()?)
 }
 
 /// How many late writes there are.

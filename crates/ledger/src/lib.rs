@@ -45,7 +45,7 @@ mod writer;
 
 pub use error::LedgerError;
 pub use fact::Fact;
-pub use late::{LateCounts, Resolved};
+pub use late::{Late, LateCounts, Resolved};
 pub use migrate_core::shard::{Cursor, Tally};
 pub use record::Record;
 pub use request::{Answer, Approval, LimitsOf, Request, RequestRow, Setting};

@@ -124,13 +124,6 @@ pub enum Record {
         /// The dataset's name in the plan.
         dataset: DatasetName,
     },
-    /// Records that were written at the old lead too late.
-    LateFound {
-        /// The dataset's name in the plan.
-        dataset: DatasetName,
-        /// The records' keys, relative to the dataset's prefix.
-        keys: Vec<Key>,
-    },
     /// Late writes that need no further attention. Those that were settled before stay as they are.
     LateSettled {
         /// The dataset's name in the plan.

@@ -98,9 +98,10 @@ CREATE TABLE request (
 CREATE INDEX request_open ON request (number) WHERE answer IS NULL;
 CREATE TABLE limit_set (of TEXT NOT NULL, key TEXT NOT NULL, setting TEXT NOT NULL, PRIMARY KEY (of, key))
     STRICT, WITHOUT ROWID;
--- Settled once at_ms is there: by somebody, or, where by is NULL, by a look that found both leads equal.
+-- With what the old lead shows, if it shows anything. Settled once at_ms is there: by somebody, or, where by is NULL, by a look that found both leads equal.
 CREATE TABLE late (
-    dataset INTEGER NOT NULL, key BLOB NOT NULL, at_ms INTEGER, by TEXT, reason TEXT, PRIMARY KEY (dataset, key)
+    dataset INTEGER NOT NULL, key BLOB NOT NULL, size INTEGER, tag ANY, modified_s INTEGER, at_ms INTEGER, by TEXT,
+    reason TEXT, PRIMARY KEY (dataset, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX late_open ON late (dataset, key) WHERE at_ms IS NULL;
 -- A verification under way.

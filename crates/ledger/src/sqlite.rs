@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     error::LedgerError,
-    late::{LateCounts, Resolved},
+    late::{Late, LateCounts, Resolved},
     record::Record,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
     rows::{Counts, Held, HeldRow, Open, OpenRow, ShardRow, UnclaimedRow, UploadRow},
@@ -323,10 +323,10 @@ impl Ledger {
         self.ask_of(dataset, move |connection, id| late::open(connection, id, after.as_ref(), limit)).await
     }
 
-    /// Whether a late write of this key is open.
-    pub async fn late_is_open(&self, dataset: &DatasetName, key: &Key) -> Result<bool, LedgerError> {
+    /// The late write of this key, if there is one.
+    pub async fn late_at(&self, dataset: &DatasetName, key: &Key) -> Result<Option<Late>, LedgerError> {
         let key = key.clone();
-        self.ask_of(dataset, move |connection, id| late::is_open(connection, id, &key)).await
+        self.ask_of(dataset, move |connection, id| late::find(connection, id, &key)).await
     }
 
     /// How many late writes a dataset has, by their outcome.

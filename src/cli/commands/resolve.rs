@@ -136,7 +136,7 @@ async fn find(
     redactor: Redactor,
 ) -> Result<Option<Key>, migrate_ledger::LedgerError> {
     let key = Key::from(word);
-    if ledger.late_is_open(dataset, &key).await? {
+    if ledger.late_at(dataset, &key).await?.is_some_and(|late| late.is_open) {
         return Ok(Some(key));
     }
     let mut after = None;

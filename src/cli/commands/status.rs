@@ -112,6 +112,9 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
     if dataset.epoch > Epoch(0) {
         let _ = write!(text, " since epoch {}", dataset.epoch);
     }
+    if let Some(following) = &dataset.following {
+        let _ = write!(text, "; its followers are {}", following.state);
+    }
     if let Some(proof) = dataset.verification.as_ref().filter(|proof| proof.equal || proof.is_of_nothing()) {
         let _ = if proof.is_of_nothing() {
             write!(text, "; 0 records: nothing was compared at {}", proof.at)
@@ -132,7 +135,8 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
     if dataset.late_writes > 0 {
         let _ = writeln!(
             text,
-            "    LATE: {} records were written at the old lead after the final verification, and {} lacks them: {}",
+            "    LATE: {} records were written at the old lead since the lead moved; {} lacks them, and nothing is \
+             written over them: {}",
             dataset.late_writes,
             dataset.lead,
             dataset.late_keys.join(", ")
@@ -153,7 +157,7 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
         let of = ByteCount(dataset.bytes_total.unwrap_or(0));
         let _ = writeln!(text, "    {done} of {total} records{known}, {bytes} of {of}");
         let mut table = Table::new(&["target", "records", "bytes", "deferred", "failed", "to delete", "damaged"]);
-        for target in &dataset.targets {
+        for target in dataset.followers() {
             let mut cells = vec![target.target.clone(), target.records_done.to_string()];
             cells.push(ByteCount(target.bytes_done).to_string());
             cells.extend([target.deferred, target.failed, target.to_delete, target.damaged].map(|n| n.to_string()));

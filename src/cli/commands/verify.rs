@@ -20,7 +20,7 @@ use crate::cli::{
 };
 use migrate_core::{
     model::{Counted, DatasetName, Timestamp},
-    plan::{Dataset, Level},
+    plan::{Dataset, Level, policy},
 };
 use migrate_engine::{
     self as engine, Clock, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
@@ -114,6 +114,9 @@ struct Row {
     /// Nothing was there to compare, and the plan does not accept that.
     #[serde(skip)]
     empty: bool,
+    /// Whether a run makes this place follow its lead; `None` while that has not moved.
+    #[serde(skip)]
+    follows: Option<bool>,
 }
 
 /// The outcome of a verification.
@@ -245,7 +248,10 @@ impl Answer {
                     *difference = session.redactor.difference(difference);
                 }
                 let empty = !unseen && found.is_equal() && found.counts.compared == 0 && !dataset.accept_empty;
-                Row { equal: !unseen && found.is_equal() && !empty, complete: !unseen, found, level, since, empty }
+                let old_lead = found.target == dataset.source.to_string();
+                let follows = found.moved.then(|| !old_lead || policy::comes_back(&session.plan, dataset));
+                let (equal, complete) = (!unseen && found.is_equal() && !empty, !unseen);
+                Row { found, equal, complete, level, since, empty, follows }
             }));
         }
         let equal = equal && !rows.iter().any(|row| row.empty);
@@ -277,10 +283,10 @@ impl Answer {
         standing: &'a [PhaseStanding],
         typed: &'a str,
     ) -> Situation<'a> {
-        // Nothing keeps followers of a moved lead, or what was given up, equal to the lead: a verification looks at
-        // them, and names no command that brings them back.
+        // Applications go on writing at a lead that has moved, so its followers are behind, and a run brings them up.
+        // Nothing keeps what was given up equal to its lead.
         let given_up = |row: &Row| self.given_up.iter().any(|name| name.as_str() == row.found.name);
-        let kept = || self.datasets.iter().filter(|row| !row.found.moved && !given_up(row));
+        let kept = || self.datasets.iter().filter(|row| row.follows.is_none() && !given_up(row));
         let mendable = kept().any(|row| row.found.counts.missing + row.found.counts.different > 0);
         if self.stopped {
             return Situation::Stopped(typed);
@@ -290,7 +296,8 @@ impl Answer {
         }
         if kept().all(|row| row.equal) {
             return match Situation::of_standing(standing) {
-                Situation::Done if !self.equal => Situation::Behind,
+                _ if self.datasets.iter().any(|row| row.follows == Some(true) && !row.equal) => Situation::Behind,
+                Situation::Done if !self.equal => Situation::LeftBehind,
                 // The differences and failures in the ledger are older than what was seen just now; a run finds out
                 // the rest.
                 Situation::Differs(_) | Situation::OnlyStrays | Situation::RecordsFailed(_) => {
@@ -394,9 +401,11 @@ impl Row {
         if self.empty {
             let _ = writeln!(text, "  {NOTHING_COMPARED}");
         }
-        if self.found.moved {
+        if let Some(follows) = self.follows {
             let lead = &self.found.lead;
-            let _ = writeln!(text, "  {lead} leads; what is written there since is not copied back yet");
+            let then =
+                if follows { "the next run brings over what is written there" } else { "this place stays as it was" };
+            let _ = writeln!(text, "  {lead} leads: {then}");
         }
         for spot in &self.found.blind_spots {
             let _ = writeln!(text, "  not seen: {spot}");

@@ -84,9 +84,10 @@ fn through_an_approval_to_the_end() {
     ends(&bench, "migrate status plan.toml", &["migrate status plan.toml", "migrate run plan.toml", approved]);
     ends(&bench, "migrate run plan.toml", &["migrate run plan.toml"]);
     ends(&bench, "migrate status plan.toml", &["migrate status plan.toml"]);
-    // The old lead stays behind, and no command brings it along.
+    // The old lead is behind, and a run brings it along, unless the plan says that it stays as it was.
     bench.write("target/data/new.txt", "written at the new lead");
-    ends(&bench, "migrate verify plan.toml", &["migrate verify plan.toml"]);
+    ends(&bench, "migrate verify plan.toml", &["migrate verify plan.toml", "migrate run plan.toml"]);
+    assert_eq!(fs::read_to_string(bench.path("source/data/new.txt")).unwrap(), "written at the new lead");
 }
 
 #[test]

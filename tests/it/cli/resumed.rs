@@ -68,8 +68,8 @@ impl Cloud {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verification_that_broke_off_compares_only_the_rest() {
     let cloud = Cloud::new(RECORDS).await;
-    // The second page of either listing is refused.
-    let refused = FaultRule::new(Fault::NotImplemented, When::Only(3)).on([Operation::ListObjectsV2]);
+    // The second page of one listing is refused: whichever comes first, both first pages have come before the fourth request.
+    let refused = FaultRule::new(Fault::NotImplemented, When::Only(4)).on([Operation::ListObjectsV2]);
     cloud.server.set_faults(Faults { seed: 1, rules: vec![refused] });
     let verify = ["verify", "plan.toml", "--level", "checksum"];
     let broke_off = cloud.bench.command(&verify).envs(KEYS).output().unwrap();
@@ -89,7 +89,7 @@ async fn a_verification_that_broke_off_compares_only_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verification_that_was_killed_compares_only_the_rest() {
     let cloud = Cloud::new(RECORDS).await;
-    let never = FaultRule::new(Fault::SlowFirstByte(LONG), When::Only(3)).on([Operation::ListObjectsV2]);
+    let never = FaultRule::new(Fault::SlowFirstByte(LONG), When::Only(4)).on([Operation::ListObjectsV2]);
     cloud.server.set_faults(Faults { seed: 1, rules: vec![never] });
     let verify = ["verify", "plan.toml", "--level", "checksum", "--json"];
     let mut killed = Running::start(cloud.bench.command(&verify).envs(KEYS).stdout(Stdio::null()));

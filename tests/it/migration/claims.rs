@@ -97,7 +97,7 @@ fn waits(rig: &Rig) -> Vec<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pass_under_way_writes_nothing_over_a_lead_that_another_ledger_has_moved() {
     let (stores, first, second) = (filled(KEYS), tempdir().unwrap(), tempdir().unwrap());
-    let (ours, reached, release) = held_rig(&stores, first.path(), 16);
+    let (ours, reached, release) = held_rig(&stores, first.path(), 10);
     let theirs = Rig::new(&plan("0s"), dynamic(&stores), second.path());
     let takes_over = async {
         while !reached.load(Ordering::Relaxed) {

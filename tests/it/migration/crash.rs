@@ -30,7 +30,7 @@ use super::{Rig, dynamic, memory, one_dataset};
 
 type Memory = BTreeMap<String, Arc<MemoryStore>>;
 
-/// The source's site: never written, so never crashed.
+/// The sites of the first sources, which follow once their leads have moved.
 const SOURCES: [&str; 2] = ["shop-src", "mail-src"];
 /// The sites of targets and routes.
 const TARGETS: [&str; 5] = ["shop-a", "shop-b", "mail-a", "local", "control"];
@@ -43,8 +43,8 @@ const DATASETS: [(&str, &str, &[&str], &str); 3] = [
 ];
 const PARTS: u64 = 64 << 10;
 
-/// Three phases; each moves the lead of its dataset.
-fn plan() -> String {
+/// The first of three phases; each moves the lead of its dataset.
+fn plan(phases: usize) -> String {
     let mut text = "name = \"sweep\"\n".to_owned();
     for site in SOURCES.iter().chain(&TARGETS) {
         let _ = write!(
@@ -53,13 +53,13 @@ fn plan() -> String {
              credentials = {{ env = \"UNUSED\" }}\n"
         );
     }
-    for (number, (name, source, targets, lead)) in DATASETS.iter().enumerate() {
+    for (number, (name, source, targets, lead)) in DATASETS.iter().take(phases).enumerate() {
         let targets: Vec<_> = targets.iter().map(|site| format!("\"s3://{site}/data/\"")).collect();
         let after = if number == 0 { String::new() } else { format!("after = [\"{}\"]\n", DATASETS[number - 1].0) };
         let _ = write!(
             text,
             "[[phase]]\nname = \"{name}\"\n{after}[[phase.dataset]]\nname = \"{name}\"\n\
-             source = \"s3://{source}/data/\"\ntargets = [{}]\nlead = \"{lead}\"\n\
+             source = \"s3://{source}/data/\"\ntargets = [{}]\nlead = \"{lead}\"\ndelete_share = \"100%\"\n\
              [phase.dataset.cutover]\nfence = \"none\"\naccept_unfenced = true\nquiet = \"0s\"\nsettle = \"0s\"\n\
              route_max_age = \"0s\"\nroute = \"s3://control/data/{name}.json\"\n",
             targets.join(", ")
@@ -84,12 +84,12 @@ fn fill() -> Memory {
     stores
 }
 
-/// A rig whose targets, routes and ledger share one count of writes, and so one crash.
-fn rig(stores: &Memory, directory: &Path, faults: &Arc<Faults>) -> Rig {
+/// A rig whose places, routes and ledger share one count of writes, and so one crash.
+fn rig(stores: &Memory, directory: &Path, faults: &Arc<Faults>, phases: usize) -> Rig {
     let mut shared = dynamic(stores);
-    for target in TARGETS {
-        let inner: Arc<dyn ObjectStore> = Arc::clone(&shared[target]);
-        shared.insert(target.to_owned(), Arc::new(Faulty::new(inner, Arc::clone(faults))));
+    for site in SOURCES.iter().chain(&TARGETS) {
+        let inner: Arc<dyn ObjectStore> = Arc::clone(&shared[*site]);
+        shared.insert((*site).to_owned(), Arc::new(Faulty::new(inner, Arc::clone(faults))));
     }
     let counted = Arc::clone(faults);
     let on_commit = move |_| {
@@ -101,7 +101,7 @@ fn rig(stores: &Memory, directory: &Path, faults: &Arc<Faults>) -> Rig {
         }
     };
     let options = Options { on_commit: Some(Arc::new(on_commit)), ..Options::default() };
-    let mut rig = Rig::with_ledger(&plan(), shared, directory, options);
+    let mut rig = Rig::with_ledger(&plan(phases), shared, directory, options);
     // The ledger commits each row by itself, so that a crash can come between any two writes.
     rig.limits.batch_rows = 1;
     for phase in &mut rig.plan.phases {
@@ -125,6 +125,35 @@ fn lead(stores: &Memory, dataset: &str, source: &str) -> (Epoch, String) {
 
 /// Runs to the end; `None` if everything is as it must be, else what is wrong.
 async fn finish(stores: &Memory, rig: &Rig) -> Option<String> {
+    if let Some(wrong) = run(rig).await {
+        return Some(wrong);
+    }
+    for (name, source, targets, leads) in DATASETS {
+        let shown = lead(stores, name, source);
+        if shown != (Epoch(1), leads.to_owned()) {
+            return Some(format!("{name} is led by {shown:?}"));
+        }
+        if let Some(wrong) = targets.iter().find_map(|target| differs(stores, source, target)) {
+            return Some(wrong);
+        }
+    }
+    None
+}
+
+/// What is wrong with a place that is to equal another one.
+fn differs(stores: &Memory, lead: &str, follower: &str) -> Option<String> {
+    let bytes = |site: &str| {
+        let objects = stores[site].snapshot().into_iter();
+        objects.map(|(key, object)| (key, object.bytes)).collect::<BTreeMap<_, _>>()
+    };
+    if bytes(lead) != bytes(follower) {
+        return Some(format!("{follower} does not equal {lead}"));
+    }
+    (stores[follower].unfinished_uploads() > 0).then(|| format!("an upload is left at {follower}"))
+}
+
+/// Runs once; `None` if every dataset has reached its goal, else what stands in the way.
+async fn run(rig: &Rig) -> Option<String> {
     let outcome = match rig.try_run(Goal::CutOver).await {
         Ok(outcome) => outcome,
         Err(error) => return Some(error.to_string()),
@@ -138,31 +167,13 @@ async fn finish(stores: &Memory, rig: &Rig) -> Option<String> {
     if let Some(late) = outcome.datasets.iter().find(|one| !matches!(one.state, State::CutOver { late: 0, .. })) {
         return Some(format!("{}: {:?}", late.dataset, late.state));
     }
-    for (name, source, targets, leads) in DATASETS {
-        let shown = lead(stores, name, source);
-        if shown != (Epoch(1), leads.to_owned()) {
-            return Some(format!("{name} is led by {shown:?}"));
-        }
-        for target in targets {
-            let bytes = |site: &str| {
-                let objects = stores[site].snapshot().into_iter();
-                objects.map(|(key, object)| (key, object.bytes)).collect::<BTreeMap<_, _>>()
-            };
-            if bytes(source) != bytes(target) {
-                return Some(format!("{target} does not equal {source}"));
-            }
-            if stores[*target].unfinished_uploads() > 0 {
-                return Some(format!("an upload is left at {target}"));
-            }
-        }
-    }
     None
 }
 
 /// The number of durable writes of a run without a crash.
 async fn writes() -> u64 {
     let (counting, stores, directory) = (Arc::new(Faults::none()), fill(), tempdir().unwrap());
-    assert_eq!(finish(&stores, &rig(&stores, directory.path(), &counting)).await, None);
+    assert_eq!(finish(&stores, &rig(&stores, directory.path(), &counting, 3)).await, None);
     counting.writes()
 }
 
@@ -170,7 +181,7 @@ async fn writes() -> u64 {
 async fn crashed_at(crash: Crash, meanwhile: impl Fn(&Memory)) -> Option<String> {
     let faults = Arc::new(Faults::none().with_crash(crash));
     let (stores, directory) = (fill(), tempdir().unwrap());
-    let crashing = rig(&stores, directory.path(), &faults);
+    let crashing = rig(&stores, directory.path(), &faults, 3);
     let outcome = crashing.try_run(Goal::CutOver).await;
     let done = outcome
         .is_ok_and(|outcome| outcome.stopped.is_none() && outcome.datasets.iter().all(|dataset| dataset.reached));
@@ -182,7 +193,7 @@ async fn crashed_at(crash: Crash, meanwhile: impl Fn(&Memory)) -> Option<String>
         assert!(shown == old || shown == (Epoch(1), new.to_owned()), "{crash:?}: {name} is led by {shown:?}");
     }
     meanwhile(&stores);
-    let resumed = rig(&stores, directory.path(), &Arc::new(Faults::none()));
+    let resumed = rig(&stores, directory.path(), &Arc::new(Faults::none()), 3);
     let wrong = finish(&stores, &resumed).await;
     if wrong.is_none() {
         let verification = resumed.verify(Level::Bytes).await;
@@ -203,6 +214,44 @@ async fn a_crash_at_any_write_loses_nothing_and_the_same_command_goes_on() {
         }
     }
     println!("crash sweep: {writes} durable writes, {} crashes, none lost anything", 2 * writes);
+}
+
+/// What applications do at the new lead of `shop`.
+fn write_at_the_new_lead(stores: &Memory) {
+    let put = |key: &str, bytes: Vec<u8>| stores["shop-a"].put_raw(key, bytes, Properties::default());
+    put("small/1", b"written by the application".to_vec());
+    put("new", b"a new one".to_vec());
+    put("large", vec![9; 200 << 10]);
+    stores["shop-a"].remove("small/2");
+}
+
+/// The old lead and the other target follow the new lead, in a run that crashes at any of its writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_write_of_following_loses_nothing_and_the_same_command_goes_on() {
+    let follow = async |crash: Option<Crash>| {
+        let (stores, directory) = (fill(), tempdir().unwrap());
+        let none = Arc::new(Faults::none());
+        assert_eq!(run(&rig(&stores, directory.path(), &none, 1)).await, None);
+        write_at_the_new_lead(&stores);
+        let faults = Arc::new(crash.map_or_else(Faults::none, |crash| Faults::none().with_crash(crash)));
+        let wrong = run(&rig(&stores, directory.path(), &faults, 1)).await;
+        assert!(wrong.is_some() || !faults.crashed(), "{crash:?}: a crashed run said that it was done");
+        assert_eq!(lead(&stores, "shop", "shop-src"), (Epoch(1), "shop-a".to_owned()), "{crash:?}");
+        let again = rig(&stores, directory.path(), &none, 1);
+        assert_eq!(run(&again).await, None, "{crash:?}");
+        for follower in ["shop-src", "shop-b"] {
+            assert_eq!(differs(&stores, "shop-a", follower), None, "{crash:?}");
+        }
+        assert!(again.verify(Level::Bytes).await.verified.is_some(), "{crash:?}");
+        faults.writes()
+    };
+    let writes = follow(None).await;
+    assert!(writes > 12, "only {writes} writes were counted");
+    for at in 1..=writes {
+        for crash in [Crash::Before(at), Crash::After(at)] {
+            follow(Some(crash)).await;
+        }
+    }
 }
 
 /// The sweep must be able to fail. It does with a target that loses acknowledged writes at the crash: that

@@ -87,6 +87,21 @@ impl Dataset {
         (1..).map(PlaceIndex::at).zip(&self.targets)
     }
 
+    /// All places, each with its location.
+    pub fn places(&self) -> impl Iterator<Item = (PlaceIndex, &Location)> {
+        let targets = self.numbered_targets().map(|(place, target)| (place, &target.at));
+        std::iter::once((PlaceIndex::SOURCE, &self.source)).chain(targets)
+    }
+
+    /// The location of a place.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the dataset has no such place.
+    pub fn location(&self, place: PlaceIndex) -> &Location {
+        if place == PlaceIndex::SOURCE { &self.source } else { &self.targets[place.as_target()].at }
+    }
+
     /// The kinds of properties that may be lost at a target: what the plan waives for all targets, and for this one.
     pub fn waived_at(&self, target: &Target) -> Aspects {
         self.waive.iter().chain(&target.waive).map(|property| property.aspects()).collect()

@@ -9,20 +9,26 @@ use crate::{
     model::SiteName,
     plan::{
         checked::{Plan, Policy},
-        dataset::{Dataset, Target},
+        dataset::Dataset,
         site::Site,
     },
 };
 
-/// Whether the policies allow `target` to hold every record of `dataset`.
+/// Whether the policies allow a site to hold every record of `dataset`.
 ///
 /// Rules with a `where` judge single records; they are no part of this verdict.
 ///
 /// # Errors
 ///
 /// Why not, for people.
-pub fn verdict(plan: &Plan, dataset: &Dataset, target: &Target) -> Result<(), String> {
-    judge(&plan.policies, &plan.sites, dataset.class.as_deref(), &target.at.site).map_err(|refusal| refusal.to_string())
+pub fn verdict(plan: &Plan, dataset: &Dataset, site: &SiteName) -> Result<(), String> {
+    judge(&plan.policies, &plan.sites, dataset.class.as_deref(), site).map_err(|refusal| refusal.to_string())
+}
+
+/// Whether a dataset's source follows the lead once that has moved: unless the plan says that it stays as it was, or
+/// the policies forbid what would be written there.
+pub fn comes_back(plan: &Plan, dataset: &Dataset) -> bool {
+    dataset.follow_back && verdict(plan, dataset, &dataset.source.site).is_ok()
 }
 
 /// Why a site must not hold a class.
@@ -113,17 +119,17 @@ waive = ["properties"]
     fn the_guard_gives_the_verdict_of_the_check() {
         let plan = plan();
         let dataset = plan.datasets().next().unwrap();
-        assert_eq!(verdict(&plan, dataset, &dataset.targets[0]), Ok(()));
+        assert_eq!(verdict(&plan, dataset, &dataset.targets[0].at.site), Ok(()));
 
         let mut moved = plan.clone();
         moved.sites.values_mut().for_each(|site| site.jurisdiction = Some("US".to_owned()));
-        let refused = verdict(&moved, dataset, &dataset.targets[0]).unwrap_err();
+        let refused = verdict(&moved, dataset, &dataset.targets[0].at.site).unwrap_err();
         assert_eq!(refused, "class \"personal\" must stay in IN, SG, and site \"b\" is in US");
 
         let mut nowhere = plan.clone();
         nowhere.sites.values_mut().for_each(|site| site.jurisdiction = None);
-        assert!(verdict(&nowhere, dataset, &dataset.targets[0]).unwrap_err().contains("no jurisdiction"));
+        assert!(verdict(&nowhere, dataset, &dataset.targets[0].at.site).unwrap_err().contains("no jurisdiction"));
         let unclassed = Dataset { class: None, ..dataset.clone() };
-        assert_eq!(verdict(&nowhere, &unclassed, &dataset.targets[0]), Ok(()));
+        assert_eq!(verdict(&nowhere, &unclassed, &dataset.targets[0].at.site), Ok(()));
     }
 }

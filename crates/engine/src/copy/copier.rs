@@ -49,6 +49,9 @@ pub(crate) struct Follower {
     pub(crate) part_size: Option<u64>,
     /// The properties that need not survive there.
     pub(crate) waived: Aspects,
+    /// Whether it led before: what another writer has written there since is never written over, unless somebody has
+    /// settled it.
+    pub(crate) has_led: bool,
     /// Writes in flight at the target.
     pub(crate) in_flight: AtomicUsize,
     /// The time since which its lane is full.
@@ -64,6 +67,8 @@ pub(crate) struct Job {
     /// The version that the listing showed.
     pub(crate) source: Token,
     pub(crate) wants: Vec<(PlaceIndex, Want)>,
+    /// What places show that led before, if it is neither what they held nor what this migration wrote there.
+    pub(crate) disputed: Vec<(PlaceIndex, Option<Token>)>,
     /// Whether the record fails instead of being deferred.
     pub(crate) last_chance: bool,
 }
@@ -110,6 +115,8 @@ pub(crate) enum Outcome {
     Failed(String),
     /// The source no longer has it.
     Gone,
+    /// The place led before, and another writer has written this there, or deleted it: it stays.
+    Late(Option<Token>),
     /// The run was asked to stop; nothing was decided.
     Interrupted,
 }

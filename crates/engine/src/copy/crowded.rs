@@ -97,6 +97,7 @@ mod tests {
             crowded_since: Mutex::default(),
             silent: 0.into(),
             waived: Aspects::NONE,
+            has_led: false,
         };
         let in_flight = || follower.in_flight.load(Ordering::Relaxed);
         let mut write = Box::pin(follower.counted(std::future::pending::<()>()));

@@ -2,6 +2,7 @@
 
 pub(crate) mod copier;
 mod crowded;
+mod disputed;
 mod equal;
 mod outcome;
 pub(crate) mod parts;

@@ -59,7 +59,8 @@ impl Copier {
 /// Adds this outcome for every wanted target that has none yet.
 pub(super) fn all(job: Job, mut outcomes: Outcomes, outcome: impl Fn() -> Outcome) -> Outcomes {
     let done: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
-    let open = job.wants.into_iter().map(|(target, _)| target).filter(|target| !done.contains(target));
+    let disputed = job.disputed.into_iter().map(|(target, _)| target);
+    let open = job.wants.into_iter().map(|(target, _)| target).chain(disputed).filter(|target| !done.contains(target));
     outcomes.extend(open.map(|target| (target, outcome())));
     outcomes
 }

@@ -46,6 +46,7 @@ impl Copier {
             return all(job, Vec::new(), || Outcome::Interrupted);
         }
         let mut outcomes = Vec::new();
+        self.settle_disputed(&mut job, &mut outcomes).await;
         self.settle_equal(&mut job, &mut outcomes).await;
         self.defer_crowded(&mut job, &mut outcomes);
         for _ in 0..RESTARTS_MAX {

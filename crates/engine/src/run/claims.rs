@@ -22,6 +22,7 @@ use crate::{
     sites::opening::DatasetStores,
 };
 use migrate_core::{
+    lifecycle::Lead,
     model::{DatasetName, Epoch},
     plan::Dataset,
     report::EventKind,
@@ -46,7 +47,7 @@ impl Run<'_> {
     ///
     /// # Errors
     ///
-    /// If the route shows another lead than the source's site, or another driver that is not to be replaced.
+    /// If the route shows another lead than that of the stores, or another driver that is not to be replaced.
     pub(crate) async fn claim(&self, dataset: &Dataset, stores: &DatasetStores) -> Result<(), EngineError> {
         let (Some(lease), Some(what)) = (&stores.lease, Move::of(dataset)) else { return Ok(()) };
         if let Some(lost) = lease.lost() {
@@ -54,7 +55,8 @@ impl Run<'_> {
         }
         let route = Arc::new(self.open_route(dataset, &what.cutover.route).await?);
         let ledger = self.journal.ledger.id().await?;
-        let Claimed { document, seen } = self.claimed(&route, &what, &ledger).await?;
+        let moved = self.lifecycle(&dataset.name).await?.leading.moved;
+        let Claimed { document, seen } = self.claimed(&route, &what, moved.as_ref(), &ledger).await?;
         let plan_s = what.cutover.route_max_age;
         let (expected, max_age) = match &document {
             Some(document) => (Expected::of(document), plan_s.min(Duration::from_secs(document.max_age_s))),
@@ -94,20 +96,18 @@ impl Run<'_> {
     }
 
     /// Makes the route show this ledger as the driver, unless it does already.
-    async fn claimed(&self, route: &RouteStore, what: &Move, ledger: &str) -> Result<Claimed, EngineError> {
+    async fn claimed(
+        &self,
+        route: &RouteStore,
+        what: &Move,
+        moved: Option<&Lead>,
+        ledger: &str,
+    ) -> Result<Claimed, EngineError> {
         for _ in 0..TRIES_MAX {
             let seen = Moment::now();
             let shown = route.read().await?;
             let document = shown.as_ref().map(|shown| &shown.document);
-            if let Some(document) = document.filter(|document| document.lead != what.from) {
-                return Err(EngineError::LeadMoved {
-                    dataset: what.dataset.clone(),
-                    lead: document.lead.clone(),
-                    epoch: document.epoch,
-                    refused: "its route says so, and what its source holds would be written over what applications \
-                              write there; correct the plan, or the route",
-                });
-            }
+            leads_as_recorded(route, what, moved, document)?;
             let driver = document.and_then(|document| document.driver.as_ref());
             let is_ours = driver.is_some_and(|driver| driver.ledger == ledger);
             if is_ours {
@@ -187,6 +187,36 @@ impl Run<'_> {
         }
         let detail = "whether its claim was released is unknown: run again";
         Err(RouteError::from(StoreError::new(ErrorKind::Unavailable, "write route", route.location(), detail)).into())
+    }
+}
+
+/// Refuses to write at the followers of another lead than the one of the route: what the lead before it holds would be
+/// written over what applications write.
+fn leads_as_recorded(
+    route: &RouteStore,
+    what: &Move,
+    moved: Option<&Lead>,
+    shown: Option<&RouteDocument>,
+) -> Result<(), EngineError> {
+    let as_recorded = match (moved, shown) {
+        (None, None) => true,
+        (None, Some(shown)) => shown.lead == what.from,
+        (Some(moved), Some(shown)) => (&shown.lead, shown.epoch) == (&moved.lead, moved.epoch),
+        (Some(_), None) => {
+            let (dataset, route) = (what.dataset.clone(), route.location().to_owned());
+            let detail = "its lead has moved, and the route is gone: put it back".to_owned();
+            return Err(EngineError::ClaimLost { dataset, route, detail });
+        }
+    };
+    match shown {
+        Some(shown) if !as_recorded => Err(EngineError::LeadMoved {
+            dataset: what.dataset.clone(),
+            lead: shown.lead.clone(),
+            epoch: shown.epoch,
+            refused: "its route says so, and what the lead before holds would be written over what applications \
+                      write there; correct the plan, or the route",
+        }),
+        _ => Ok(()),
     }
 }
 

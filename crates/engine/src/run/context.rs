@@ -22,10 +22,11 @@ use crate::{
     shutdown::Shutdown,
     sink::Sink,
     sites::opening::{DatasetStores, Probing, Sites},
+    star::Star,
 };
 use migrate_core::{
     lifecycle::{Goal, Lifecycle},
-    model::{DatasetName, PhaseName, PlaceIndex},
+    model::{Aspects, DatasetName, PhaseName, PlaceIndex},
     plan::{self, Dataset, Plan},
 };
 use migrate_ledger::{LedgerError, Record};
@@ -144,24 +145,32 @@ impl Run<'_> {
         self.commit(vec![Record::DatasetBegun { dataset: dataset.name.clone(), meaning }]).await
     }
 
-    /// Opens a dataset's stores; targets are probed unless the ledger knows them. If the dataset has a route, no write
-    /// is admitted before [`Run::claim`](Run::claim).
+    /// Opens a dataset's stores by the star of its ledger; followers are probed unless the ledger knows them. If the
+    /// dataset has a route, no write is admitted before [`Run::claim`](Run::claim).
     pub(crate) async fn open(&self, dataset: &Dataset) -> Result<DatasetStores, EngineError> {
-        self.sites.open(self.plan, dataset, Some((&self.journal, &self.shutdown)), &self.sink).await
+        let star = Star::of(self.plan, dataset, &self.lifecycle(&dataset.name).await?)?;
+        self.sites.open(self.plan, dataset, star, Some((&self.journal, &self.shutdown)), &self.sink).await
     }
 
+    /// The copier from the lead of these stores to its followers.
     pub(crate) fn copier(&self, dataset: &Dataset, stores: &DatasetStores) -> Copier {
-        let followers = dataset.numbered_targets().zip(&stores.targets);
+        let star = &stores.star;
+        let target = |place: PlaceIndex| dataset.numbered_targets().find(|(of, _)| *of == place);
+        let waived = |place| target(place).map_or(Aspects::NONE, |(_, target)| dataset.waived_at(target));
         Copier {
             dataset: dataset.name.clone(),
-            lead: PlaceIndex::SOURCE,
-            source: Arc::clone(&stores.source),
-            followers: followers
-                .map(|((place, target), store)| Follower {
-                    place,
-                    store: Arc::clone(store),
-                    part_size: target.part_size,
-                    waived: dataset.waived_at(target),
+            lead: star.lead,
+            source: Arc::clone(stores.lead()),
+            followers: star
+                .followers
+                .iter()
+                .map(|place| Follower {
+                    place: *place,
+                    store: Arc::clone(stores.at(*place)),
+                    part_size: target(*place).and_then(|(_, target)| target.part_size),
+                    // A lead may lack what was waived there.
+                    waived: waived(star.lead).with(waived(*place)),
+                    has_led: *place == PlaceIndex::SOURCE,
                     in_flight: 0.into(),
                     crowded_since: std::sync::Mutex::default(),
                     silent: 0.into(),

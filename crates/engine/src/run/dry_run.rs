@@ -18,6 +18,7 @@ use crate::{
     driver::Driver,
     error::EngineError,
     migration::Inspection,
+    star::Star,
     verify::{recorded::asks_more, witness::Verified},
 };
 use migrate_core::{
@@ -121,10 +122,9 @@ impl Inspection<'_> {
 
     /// Checks that source and targets exist and are those that the migration has used so far.
     async fn look_at_places(&self, dataset: &Dataset) -> Result<(), EngineError> {
-        let stores = self.sites.open(self.plan, dataset, None, &self.sink).await?;
-        let targets = dataset.targets.iter().map(|target| &target.at);
-        let opened = std::iter::once(&stores.source).chain(&stores.targets);
-        for (at, store) in std::iter::once(&dataset.source).chain(targets).zip(opened) {
+        let star = Star::of_all(dataset, &Lifecycle::default())?;
+        let stores = self.sites.open(self.plan, dataset, star, None, &self.sink).await?;
+        for ((_, at), store) in dataset.places().zip(&stores.places) {
             // A directory that opens exists; a bucket always opens, and only a request shows whether it exists.
             if at.scheme == Scheme::S3 {
                 store.list(KeyRange::all()).next().await?;

@@ -31,8 +31,8 @@ impl Run<'_> {
         let (budget, shutdown, sink) = (self.budget.clone(), self.shutdown.clone(), self.sink.clone());
         // Listings alone decide nothing, since no pair is compared here.
         let level = dataset.verify.max(Level::Checksum);
-        let inputs = Inputs::new(dataset, &stores, None);
-        let verifier = Verifier::new(dataset, inputs, level, budget, shutdown, sink).led_by(Some(lead));
+        let inputs = Inputs::new(dataset, &stores, None).led_by(lead, PlaceIndex::SOURCE);
+        let verifier = Verifier::new(dataset, inputs, level, budget, shutdown, sink);
         while let Some(last) = page.last().cloned() {
             let looks = page.into_iter().map(|key| {
                 let verifier = verifier.clone();
@@ -76,7 +76,7 @@ pub async fn resolution(
             }
             Some(keys) => {
                 for key in keys {
-                    count += u64::from(ledger.late_is_open(&dataset, key).await?);
+                    count += u64::from(ledger.late_at(&dataset, key).await?.is_some_and(|late| late.is_open));
                 }
             }
         }

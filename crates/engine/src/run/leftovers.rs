@@ -214,6 +214,12 @@ impl Leftovers {
             }
             return Ok(done);
         };
+        let size = source.size;
+        if follower.is_disputed(shown.as_ref(), held.as_ref()) {
+            let disputed = vec![(follower.place, shown)];
+            let job = Job { key: key.clone(), source, wants: Vec::new(), disputed, last_chance: true };
+            return self.bring(job, size, done).await;
+        }
         let paired = held.as_ref().map(|held| held.paired(follower.waived));
         let want = match (decide(Some(&source), shown.as_ref(), paired), shown) {
             (_, None) => Want::Create,
@@ -226,8 +232,13 @@ impl Leftovers {
             (Change::Look, Some(shown)) => Want::Look(shown),
             (_, Some(shown)) => Want::Replace(shown),
         };
-        let size = source.size;
-        let job = Job { key: key.clone(), source, wants: vec![(follower.place, want)], last_chance: true };
+        let wants = vec![(follower.place, want)];
+        let job = Job { key: key.clone(), source, wants, disputed: Vec::new(), last_chance: true };
+        self.bring(job, size, done).await
+    }
+
+    /// Brings a record, and says what came of it.
+    async fn bring(&self, job: Job, size: u64, mut done: Done) -> Result<Done, StoreError> {
         for (_, outcome) in self.copier.bring(job).await {
             match outcome {
                 Outcome::Same(pair) => {
@@ -241,6 +252,11 @@ impl Leftovers {
                 }
                 Outcome::Failed(reason) => done.facts.push(failed(reason)),
                 Outcome::Gone => self.gone(&mut done).await?,
+                Outcome::Late(shown) => {
+                    done.tally.extra += 1;
+                    // If it was damaged, another writer has replaced what was.
+                    done.facts.extend([Fact::Late { shown }, Fact::Settled]);
+                }
                 Outcome::Deferred | Outcome::Interrupted => done.interrupted = true,
             }
         }
@@ -270,7 +286,7 @@ impl Leftovers {
         };
         let ours = match &held {
             Some(held) => held.here.agrees_with(&shown),
-            None => self.extra == Extra::Delete,
+            None => self.extra == Extra::Delete && !follower.has_led,
         };
         if !ours {
             done.facts.push(Fact::Settled);
@@ -327,7 +343,8 @@ impl Leftovers {
                 parts::tell_left(&self.copier, &error);
             }
         }
-        unclaimed::look_again(&self.copier, Some(target), true).await?;
+        let may_abort = !self.copier.follower(target).has_led;
+        unclaimed::look_again(&self.copier, Some(target), may_abort).await?;
         Ok(())
     }
 }

@@ -49,8 +49,8 @@ pub(crate) struct EngineHand<'a> {
     pub(crate) what: Move,
     /// The dataset's route.
     pub(crate) route: RouteStore,
-    /// The target that leads after the switch.
-    lead: PlaceIndex,
+    /// The place that leads before the switch, and the one that leads after it.
+    leads: (PlaceIndex, PlaceIndex),
     /// The id of this ledger, which the route must name as the driver.
     ledger: String,
     standing: Mutex<Moment>,
@@ -78,7 +78,7 @@ impl<'a> EngineHand<'a> {
     ) -> Result<Option<Self>, EngineError> {
         let (Some(what), Some(cutover)) = (Move::of(dataset), &dataset.cutover) else { return Ok(None) };
         let route = run.open_route(dataset, &cutover.route).await?;
-        let lead = dataset.target_at(&what.to).expect("the lead is the site of a target");
+        let to = dataset.target_at(&what.to).expect("the lead is the site of a target");
         let ledger = run.journal.ledger.id().await?;
         Ok(Some(Self {
             run,
@@ -86,7 +86,7 @@ impl<'a> EngineHand<'a> {
             stores: Arc::clone(stores),
             what,
             route,
-            lead,
+            leads: (PlaceIndex::SOURCE, to),
             ledger,
             standing: Mutex::new(Moment { lifecycle, verified: None }),
         }))
@@ -168,11 +168,11 @@ impl Hand for EngineHand<'_> {
     }
 
     async fn changes(&self) -> Result<Changes, Halt> {
-        moved_on::between(self.run, &self.dataset, &self.stores, self.lead).await
+        moved_on::between(self.run, &self.dataset, &self.stores, self.leads).await
     }
 
     async fn late(&self) -> Result<Written, Halt> {
-        moved_on::at_old_lead(self.run, &self.dataset, &self.stores, self.lead).await
+        moved_on::at_old_lead(self.run, &self.dataset, &self.stores, self.leads).await
     }
 
     fn shown(&self, key: &Key) -> Key {

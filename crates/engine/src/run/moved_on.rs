@@ -36,11 +36,11 @@ use crate::{
     walk::Walk,
 };
 use migrate_core::{
-    model::{Key, PlaceIndex},
+    model::{Key, PlaceIndex, Token},
     plan::{Dataset, Extra},
     report::{Difference, Redactor},
 };
-use migrate_ledger::{Held, Record, VerifiedShard};
+use migrate_ledger::{Fact, Held, Record, VerifiedShard};
 use migrate_store::Entry;
 
 /// Records whose versions are looked at together.
@@ -55,9 +55,9 @@ pub(crate) async fn between(
     run: &Run<'_>,
     dataset: &Dataset,
     stores: &DatasetStores,
-    lead: PlaceIndex,
+    (old, new): (PlaceIndex, PlaceIndex),
 ) -> Result<Changes, Halt> {
-    let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).with_only(lead);
+    let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).led_by(old, new);
     look(run, dataset, inputs, Wanted::Changes, stores.shutdown(&run.shutdown)).await
 }
 
@@ -67,9 +67,9 @@ pub(crate) async fn at_old_lead(
     run: &Run<'_>,
     dataset: &Dataset,
     stores: &DatasetStores,
-    lead: PlaceIndex,
+    (old, new): (PlaceIndex, PlaceIndex),
 ) -> Result<Written, Halt> {
-    let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).against_holdings_of(lead);
+    let inputs = Inputs::new(dataset, stores, Some(&run.journal.ledger)).led_by(old, new).by_holdings();
     run.commit(vec![Record::LateLookBegan { dataset: dataset.name.clone() }]).await?;
     // The lease was given back before the switch; nothing is written at the dataset's places any more.
     let wanted = Wanted::LateWrites(run.journal.clone());
@@ -125,11 +125,12 @@ impl Look {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a row; returns its key if it was written at the old lead.
-    fn take(&self, row: Row) -> Option<Key> {
+    /// Takes a row; returns it as a late write if it was written at the old lead.
+    fn take(&self, mut row: Row) -> Option<(Key, Option<Token>)> {
         if !self.is_as_paired(&row) {
             self.found().old.add(row.key.clone());
-            return Some(row.key);
+            let shown = row.shown[self.inputs.star.lead.get()].take();
+            return Some((row.key, shown.map(|entry| entry.token)));
         }
         if matches!(self.wanted, Wanted::Changes) && !self.target_is_as_paired(&row) {
             self.found().new.add(row.key);
@@ -162,13 +163,14 @@ impl Look {
         }
     }
 
-    async fn record(&self, keys: Vec<Key>) -> Result<(), EngineError> {
+    async fn record(&self, written: Vec<(Key, Option<Token>)>) -> Result<(), EngineError> {
         let Wanted::LateWrites(journal) = &self.wanted else { return Ok(()) };
-        if keys.is_empty() {
+        if written.is_empty() {
             return Ok(());
         }
-        let dataset = self.inputs.dataset.clone();
-        Ok(journal.commit(vec![Record::LateFound { dataset, keys }]).await?)
+        let (dataset, old) = (&self.inputs.dataset, self.inputs.star.lead);
+        let late = |(key, shown)| Record::at(dataset, old, &key, Fact::Late { shown });
+        Ok(journal.commit(written.into_iter().map(late).collect()).await?)
     }
 }
 
@@ -237,8 +239,11 @@ pub(crate) async fn judge(
     // Differences that are counted but not kept cannot be looked at, so the next pass must find out.
     let mut lead_moved = of(|found| found.broken_omitted) > 0;
     let mut first = None;
-    let found = (1..)
-        .map(PlaceIndex::at)
+    let found = stores
+        .star
+        .followers
+        .iter()
+        .copied()
         .zip(targets)
         .flat_map(|(target, found)| found.differences.iter().map(move |difference| (target, difference)));
     let looks = found.map(|(target, difference)| async move {
@@ -284,8 +289,13 @@ async fn standing_of(
     target: PlaceIndex,
     key: &Key,
 ) -> Result<WhyDifferent, EngineError> {
-    let held = run.journal.ledger.held_at(&dataset.name, PlaceIndex::SOURCE, target, key).await?;
-    let Ok(shown) = stores.source.head(key).await else { return Ok(WhyDifferent::Stays) };
+    // A late write stays until it is settled: then the next pass may write over it.
+    let late = run.journal.ledger.late_at(&dataset.name, key).await?;
+    if target == PlaceIndex::SOURCE && late.is_some_and(|late| late.is_open) {
+        return Ok(WhyDifferent::Stays);
+    }
+    let held = run.journal.ledger.held_at(&dataset.name, stores.star.lead, target, key).await?;
+    let Ok(shown) = stores.lead().head(key).await else { return Ok(WhyDifferent::Stays) };
     let moved = match (held, shown) {
         (None, None) if dataset.extra == Extra::Keep => return Ok(WhyDifferent::Kept),
         (None, shown) => shown.is_some(),
@@ -293,7 +303,7 @@ async fn standing_of(
         // The lead has deleted it. A pass follows if the target still shows the written version, and never
         // if another writer has replaced it.
         (Some(held), None) => matches!(
-            stores.targets[target.as_target()].head(key).await,
+            stores.at(target).head(key).await,
             Ok(Some(shown)) if held.here.agrees_with(&shown.token)
         ),
     };

@@ -23,11 +23,12 @@ use crate::{
         worker::Worker,
     },
     shutdown,
+    star::Star,
     waits::WaitsFor,
 };
 use migrate_core::{
     lifecycle::{Action, Goal, Lifecycle, Stage, Transition},
-    model::{KeyRange, PhaseName},
+    model::{KeyRange, PhaseName, PlaceIndex},
     plan::{Dataset, Phase},
     report::EventKind,
 };
@@ -54,7 +55,7 @@ impl Migration<'_> {
     }
 }
 
-/// The places of live datasets whose lead was written to between copy and verification: S3 and
+/// The positions of live datasets whose lead was written to between copy and verification: S3 and
 /// directories have no stream of changes, so another pass follows them. A difference that another
 /// pass would find again is no reason for a pass.
 fn moved_on(active: &[Active]) -> Vec<usize> {
@@ -184,36 +185,47 @@ impl Run<'_> {
                 self.begin_again(&mut active[place]).await?;
             }
         }
+        let follows = |active: &&Active| active.stores.star.lead != PlaceIndex::SOURCE;
+        moved.extend(active.iter().filter(follows).map(|active| active.plan.clone()));
         for dataset in moved.iter().filter(|_| !self.shutdown.is_draining()) {
             if let Err(error) = shutdown::cancellable(&self.shutdown, Box::pin(self.settle_late(dataset))).await {
                 outcome.stopped.get_or_insert(error);
             }
         }
         for active in active {
-            let mut waits_for = active.waits_for;
-            let reached = active.ended && active.lifecycle.reached(self.goal_of(&active.plan));
-            if waits_for.is_none() && !reached && self.shutdown.is_draining() {
-                waits_for = Some(WaitsFor::NextRun);
-            }
-            complete &= reached;
-            let ended = self.outcome_of(&active.plan, phase, &active.lifecycle, waits_for);
-            let repairable = active.differs.is_none_or(|differs| differs.repairable);
-            let verified = active.verified;
-            outcome.datasets.push(DatasetOutcome { reached, repairable, verified, ..ended });
+            // The phases after it wait for its lead, not for those that follow it.
+            complete &= active.ended && active.lifecycle.reached(self.goal_of(&active.plan));
+            outcome.datasets.push(self.concluded(active, phase));
         }
         Ok(complete)
     }
 
-    /// Loads a dataset's state, checks that its meaning is unchanged, and begins or resumes a
-    /// pass; `None` if nothing is left to do.
+    /// The outcome of a dataset at the end of its phase.
+    fn concluded(&self, active: Active, phase: &Phase) -> DatasetOutcome {
+        let goal = self.goal_of(&active.plan);
+        let reached = active.ended && active.lifecycle.reached(goal) && active.lifecycle.follows(goal);
+        let mut waits_for = active.waits_for;
+        if waits_for.is_none() && !reached && self.shutdown.is_draining() {
+            waits_for = Some(WaitsFor::NextRun);
+        }
+        let ended = self.outcome_of(&active.plan, phase, &active.lifecycle, waits_for);
+        let repairable = active.differs.is_none_or(|differs| differs.repairable);
+        DatasetOutcome { reached, repairable, verified: active.verified, ..ended }
+    }
+
+    /// Loads where a dataset stands, checks that its meaning is unchanged, and begins or resumes a pass, from the place
+    /// that leads; `None` if nothing is left to do.
     async fn activate(&self, dataset: &Dataset) -> Result<Option<Active>, EngineError> {
         self.check_meaning(dataset).await?;
         let lifecycle = self.lifecycle(&dataset.name).await?;
         if let Some(moved) = lifecycle.moved_to() {
             self.leads_as_planned(dataset, moved)?;
         }
-        if lifecycle.first_step(false).is_none() {
-            self.look_at_unclaimed(dataset, &lifecycle).await?;
+        let follows = !Star::of(self.plan, dataset, &lifecycle)?.followers.is_empty();
+        if lifecycle.moved_to().is_some() {
+            self.look_at_unclaimed(dataset).await?;
+        }
+        if lifecycle.first_step(follows).is_none() {
             return Ok(None);
         }
         // A missing location must fail before the dataset is bound to it.
@@ -221,11 +233,13 @@ impl Run<'_> {
         self.begin(dataset).await?;
         let lifecycle = self.lifecycle(&dataset.name).await?;
         let mut lifecycle = self.close_move(dataset, &stores, lifecycle).await?;
-        if lifecycle.moved_to().is_none() {
+        // Until every client has read the route again, nothing is written for the dataset.
+        let step = lifecycle.first_step(follows).filter(|step| *step != Action::Watch);
+        if step.is_some() {
             self.claim(dataset, &stores).await?;
         }
-        let resumed = matches!(lifecycle.first_step(false), Some(Action::ResumePass(_)));
-        if let Some(Action::BeginPass(pass)) = lifecycle.first_step(false) {
+        let resumed = matches!(step, Some(Action::ResumePass(_)));
+        if let Some(Action::BeginPass(pass)) = step {
             lifecycle = self.begin_pass(dataset, &lifecycle, pass).await?;
         }
         let copier = Arc::new(self.copier(dataset, &stores));
@@ -255,12 +269,15 @@ impl Run<'_> {
         Ok(Some(active))
     }
 
-    /// Looks for unclaimed uploads of a finished dataset, at which no pass looks any more.
-    async fn look_at_unclaimed(&self, dataset: &Dataset, lifecycle: &Lifecycle) -> Result<(), EngineError> {
+    /// Looks for unclaimed uploads at the targets of a dataset whose lead has moved, at which no pass looks any more. It
+    /// aborts none: applications upload there now.
+    async fn look_at_unclaimed(&self, dataset: &Dataset) -> Result<(), EngineError> {
         if self.journal.ledger.unclaimed(&dataset.name).await?.is_empty() {
             return Ok(());
         }
-        let copier = match self.open(dataset).await {
+        let star = Star::of_all(dataset, &Lifecycle::default())?;
+        let writes = Some((&self.journal, &self.shutdown));
+        let copier = match self.sites.open(self.plan, dataset, star, writes, &self.sink).await {
             Ok(stores) => self.copier(dataset, &stores),
             Err(EngineError::Store(error)) => {
                 let message = format!("uploads without a name were not looked at: {}", error.detail());
@@ -270,7 +287,7 @@ impl Run<'_> {
             }
             Err(error) => return Err(error),
         };
-        unclaimed::look_again(&copier, None, lifecycle.moved_to().is_none()).await?;
+        unclaimed::look_again(&copier, None, false).await?;
         self.commit(Vec::new()).await
     }
 
@@ -291,7 +308,7 @@ impl Run<'_> {
     async fn enter(&self, active: &mut Active) -> Result<(), EngineError> {
         let dataset = active.plan.name.clone();
         let shards = self.journal.ledger.shards(&dataset).await?;
-        self.board.enter(&dataset, active.plan.targets.len(), &shards);
+        self.board.enter(&dataset, &active.stores.star, &shards);
         if active.lifecycle.syncing.stage == Stage::Copying {
             active.queue = shards.into_iter().map(|shard| (shard.id, shard)).collect();
         }

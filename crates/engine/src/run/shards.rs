@@ -93,9 +93,9 @@ impl CopyReads {
 }
 
 impl Active {
-    /// Bytes read from the source in this run.
+    /// Bytes read from the lead in this run.
     pub(crate) fn source_bytes_read(&self) -> u64 {
-        self.stores.source_meter.snapshot().bytes_read
+        self.stores.lead_bytes_read()
     }
 }
 
@@ -185,7 +185,7 @@ impl<'a> PhaseWork<'a> {
             }
             Decision::Search(id) => {
                 let rest = active.running.get(&id).expect("a running shard has a control").rest().0;
-                let (source, ceiling) = (Arc::clone(&active.stores.source), active.ceiling.clone());
+                let (source, ceiling) = (Arc::clone(active.stores.lead()), active.ceiling.clone());
                 self.tasks.spawn(async move { Brought::Scout(place, id, scout(&*source, rest, ceiling).await) });
             }
             Decision::Split(id, at) => self.split(place, id, &at).await?,
@@ -326,7 +326,9 @@ impl<'a> PhaseWork<'a> {
         active.differs = None;
         if let Transition::Differed { .. } = &event {
             let differs = moved_on::judge(self.run, &active.plan, &active.stores, &verification).await?;
-            active.waits_for = Some(differs.waits_for());
+            // What somebody has written at the old lead is different there until it is settled.
+            let late = self.run.journal.ledger.late_counts(&active.plan.name).await?.open;
+            active.waits_for = Some(if late > 0 { WaitsFor::LateWrites(late) } else { differs.waits_for() });
             active.differs = Some(differs);
         }
         self.active[place].verified = verification.verified;
@@ -370,12 +372,7 @@ impl<'a> PhaseWork<'a> {
                 targets: progress(&self.run.board, active),
                 fraction: self.run.board.read(&dataset, scribe::PassProgress::fraction).unwrap_or(0.0),
                 source_bytes_read: active.reads.of(active.source_bytes_read()),
-                target_bytes_written: active
-                    .stores
-                    .target_meters
-                    .iter()
-                    .map(|meter| meter.snapshot().bytes_written)
-                    .sum(),
+                target_bytes_written: active.stores.bytes_written(),
                 waits_for: active.stores.waits_for(Redactor::new(self.run.plan.redact_keys)),
                 dataset,
             });

@@ -25,6 +25,7 @@ use crate::{
     seen,
     shutdown::{Shutdown, cancellable},
     sites::opening::DatasetStores,
+    star::Star,
     verify::{
         again::Again,
         findings::Findings,
@@ -36,8 +37,7 @@ use crate::{
     },
 };
 use migrate_core::{
-    lifecycle::{Goal, Lifecycle, Moving, Stage},
-    model::PlaceIndex,
+    lifecycle::{Goal, Lifecycle, Stage},
     plan::{Dataset, Level},
     report::EventKind,
 };
@@ -221,14 +221,15 @@ impl Alone<'_> {
 
     async fn dataset(&self, dataset: &Dataset) -> Result<Verification, EngineError> {
         let Inspection { plan, sites, sink, shutdown, .. } = self.inspection;
-        let stores = sites.open(plan, dataset, None, sink).await?;
-        let (known, mut led_by) = (self.inspection.begun(dataset).await?, None);
-        if let Some(ledger) = known {
-            stores.adopt_known(ledger).await?;
-            let lifecycle = lifecycle_of(ledger, &dataset.name).await?;
-            led_by = lifecycle.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
-        } else {
-            stores.assume();
+        let known = self.inspection.begun(dataset).await?;
+        let lifecycle = match known {
+            Some(ledger) => lifecycle_of(ledger, &dataset.name).await?,
+            None => Lifecycle::default(),
+        };
+        let stores = sites.open(plan, dataset, Star::of_all(dataset, &lifecycle)?, None, sink).await?;
+        match known {
+            Some(ledger) => stores.adopt_known(ledger).await?,
+            None => stores.assume(),
         }
         let verifier = Verifier::new(
             dataset,
@@ -242,7 +243,7 @@ impl Alone<'_> {
             Some(journal) => Some(self.keep(journal, dataset, meaning_of(plan, dataset).to_string()).await?),
             None => None,
         };
-        verify_all(verifier.led_by(led_by), kept, self.options.limits).await
+        verify_all(verifier, kept, self.options.limits).await
     }
 
     /// Prepares the file of progress for a dataset.
@@ -271,11 +272,10 @@ async fn repair(migration: &Migration<'_>, options: &VerifyOptions) -> Result<(V
         for dataset in asked(run.plan, &[], &options.datasets) {
             refuse_unsupported(dataset, false)?;
             let lifecycle = run.lifecycle(&dataset.name).await?;
-            let moved = lifecycle.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
-            let left_alone = moved.is_some() || lifecycle.syncing.stage == Stage::GivenUp;
+            let left_alone = must_be_repairable(run, dataset, &lifecycle).is_err();
             if left_alone && options.datasets.is_empty() {
                 // The operator did not name it: it is verified like the others, but not copied.
-                verifications.push(verify_only(run, dataset, options, moved).await?);
+                verifications.push(verify_only(run, dataset, options, &lifecycle).await?);
                 continue;
             }
             let (verification, count) = repair_one(run, dataset, options).await?;
@@ -295,15 +295,18 @@ async fn repair(migration: &Migration<'_>, options: &VerifyOptions) -> Result<(V
     done
 }
 
+/// Verifies a dataset that is not to be repaired, at all places.
 async fn verify_only(
     run: &Run<'_>,
     dataset: &Dataset,
     options: &VerifyOptions,
-    moved: Option<PlaceIndex>,
+    lifecycle: &Lifecycle,
 ) -> Result<Verification, EngineError> {
     run.check_meaning(dataset).await?;
-    let stores = run.open(dataset).await?;
-    let verifier = verifier_of(run, dataset, &stores, options.level.unwrap_or(dataset.verify)).led_by(moved);
+    let star = Star::of_all(dataset, lifecycle)?;
+    let stores = run.sites.open(run.plan, dataset, star, None, &run.sink).await?;
+    stores.adopt_known(&run.journal.ledger).await?;
+    let verifier = verifier_of(run, dataset, &stores, options.level.unwrap_or(dataset.verify));
     verify_all(verifier, None, run.options.limits).await
 }
 
@@ -314,7 +317,7 @@ async fn repair_one(
 ) -> Result<(Verification, u64), EngineError> {
     run.check_meaning(dataset).await?;
     let lifecycle = run.lifecycle(&dataset.name).await?;
-    must_be_repairable(dataset, &lifecycle)?;
+    must_be_repairable(run, dataset, &lifecycle)?;
     let stores = run.open(dataset).await?;
     run.claim(dataset, &stores).await?;
     run.begin(dataset).await?;
@@ -365,23 +368,24 @@ async fn repaired(
     Ok((both, mended))
 }
 
-/// Refuses to copy again what another lead, or none, decides by now.
-fn must_be_repairable(dataset: &Dataset, lifecycle: &Lifecycle) -> Result<(), EngineError> {
-    if let Some(moved) = lifecycle.moved_to() {
+/// Refuses to copy again where nothing follows the lead, or where it is not known who leads.
+fn must_be_repairable(run: &Run<'_>, dataset: &Dataset, lifecycle: &Lifecycle) -> Result<(), EngineError> {
+    let follows = !Star::of(run.plan, dataset, lifecycle)?.followers.is_empty();
+    if let Some(moved) = lifecycle.moved_to().filter(|_| !follows) {
         return Err(EngineError::LeadMoved {
             dataset: dataset.name.clone(),
             lead: moved.lead.clone(),
             epoch: moved.epoch,
-            refused: "a repair would copy what the old lead holds over what applications write at the new one",
+            refused: "nothing follows it, by the plan's follow_back or by a policy, so nothing is copied",
         });
     }
     if lifecycle.syncing.stage == Stage::GivenUp {
         return Err(EngineError::GivenUp { dataset: dataset.name.clone() });
     }
-    if matches!(lifecycle.moving, Moving::Switching { .. }) {
+    if !lifecycle.moving.is_at_rest() {
         return Err(EngineError::NotCutOver {
             dataset: dataset.name.clone(),
-            reason: "its switch was begun: `migrate run` finds out whether it happened".to_owned(),
+            reason: "a move of its lead was begun: `migrate run` finds out how far it came".to_owned(),
         });
     }
     Ok(())

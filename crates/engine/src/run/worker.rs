@@ -139,7 +139,7 @@ impl Running {
         let Row { key, mut shown, mut held } = row;
         let star = self.worker.inputs.star.clone();
         let source = shown[star.lead.get()].take();
-        let (mut wants, mut open): (Vec<_>, Tickets) = (Vec::new(), Vec::new());
+        let (mut wants, mut disputed, mut open): (Vec<_>, Vec<_>, Tickets) = (Vec::new(), Vec::new(), Vec::new());
         for (position, target) in star.followers.iter().copied().enumerate() {
             let (shown, held) = (shown[target.get()].take(), held[target.get()].take());
             if passed(&self.cursors[position], &key) {
@@ -150,8 +150,13 @@ impl Running {
                 tally.records = 1;
                 tally.bytes = source.token.size;
             }
-            let want = self.decide(target, &key, source.as_ref(), shown, held, &mut tally);
             let ticket = self.frontiers[position].begin(key.clone());
+            if self.is_disputed(target, source.as_ref(), shown.as_ref(), held.as_ref()) {
+                disputed.push((target, shown.map(|shown| shown.token)));
+                open.push((target, ticket, tally));
+                continue;
+            }
+            let want = self.decide(target, &key, source.as_ref(), shown, held, &mut tally);
             match want {
                 Some(want) => {
                     wants.push((target, want));
@@ -160,9 +165,9 @@ impl Running {
                 None => self.frontiers[position].finish(ticket, tally),
             }
         }
-        if let (Some(source), false) = (source, wants.is_empty()) {
+        if let (Some(source), false) = (source, open.is_empty()) {
             let copier = Arc::clone(&self.worker.copier);
-            let job = Job { key: key.clone(), source: source.token, wants, last_chance: false };
+            let job = Job { key: key.clone(), source: source.token, wants, disputed, last_chance: false };
             self.jobs.spawn(async move { (key, open, copier.bring(job).await) });
         }
         self.rows += 1;
@@ -173,6 +178,19 @@ impl Running {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Whether the lead has a record that a follower shows otherwise than it held when it led itself.
+    fn is_disputed(
+        &self,
+        target: PlaceIndex,
+        source: Option<&Entry>,
+        shown: Option<&Entry>,
+        held: Option<&HeldRow>,
+    ) -> bool {
+        let follower = self.worker.copier.follower(target);
+        source.is_some_and(|source| source.problem.is_none())
+            && follower.is_disputed(shown.map(|shown| &shown.token), held.map(|row| &row.held))
     }
 
     /// What to copy, if anything; a row that needs no copy is settled here.
@@ -191,7 +209,7 @@ impl Running {
         }
         let source = source.map(|source| &source.token);
         let shown = shown.map(|shown| shown.token);
-        let waived = self.worker.inputs.waived[target.get()];
+        let waived = self.worker.inputs.waived_at(target);
         let paired = held.as_ref().map(|row| row.held.paired(waived));
         match (decide(source, shown.as_ref(), paired), shown) {
             (Change::Create, _) => return Some(Want::Create),
@@ -202,6 +220,11 @@ impl Running {
             (Change::Gone, _) => self.tell(target, key, Fact::Unpaired),
             // Deleted once all listings have ended and the share of deletions is known.
             (Change::Delete, _) => self.tell(target, key, Fact::Waits(Open::Doomed)),
+            // The place led before, and what another writer has written there since is not ours to judge.
+            (Change::Extra | Change::Stray, shown) if self.worker.copier.follower(target).has_led => {
+                tally.extra = 1;
+                self.tell(target, key, Fact::Late { shown });
+            }
             (Change::Extra, _) => match self.worker.extra {
                 Extra::Keep => tally.extra = 1,
                 Extra::Delete => self.tell(target, key, Fact::Waits(Open::Doomed)),
@@ -276,6 +299,10 @@ impl Running {
                 // listing decides.
                 Outcome::Deferred | Outcome::Gone => self.tell(target, &key, Fact::Waits(Open::Deferred)),
                 Outcome::Failed(reason) => self.fail(target, &key, reason),
+                Outcome::Late(shown) => {
+                    tally.extra = 1;
+                    self.tell(target, &key, Fact::Late { shown });
+                }
             }
             let position = self.worker.inputs.star.position(target);
             self.frontiers[position].finish(ticket, tally);

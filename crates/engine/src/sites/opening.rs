@@ -27,9 +27,10 @@ use crate::{
         limits::LimitBook,
         met::{Claims, Met},
     },
+    star::Star,
 };
 use migrate_core::{
-    model::DatasetName,
+    model::{DatasetName, PlaceIndex},
     plan::{self, Dataset, Location, Plan, Scheme, Site, policy},
     report::{EventKind, Redactor},
 };
@@ -82,18 +83,16 @@ impl std::fmt::Debug for Sites {
 /// A dataset's stores, wrapped and ready.
 #[derive(Debug)]
 pub struct DatasetStores {
-    /// The source.
-    pub source: Arc<dyn ObjectStore>,
-    /// The targets, in the plan's order.
-    pub targets: Vec<Arc<dyn ObjectStore>>,
-    /// Counts the requests to the source.
-    pub source_meter: Arc<Meter>,
-    /// Counts the requests to each target.
-    pub target_meters: Vec<Arc<Meter>>,
-    /// The lease that every write at a target asks; `None` if no route says who may write there.
+    /// By place: the source, then the targets in the plan's order.
+    pub(crate) places: Vec<Arc<dyn ObjectStore>>,
+    /// Count the requests to each place.
+    meters: Vec<Arc<Meter>>,
+    /// Which of them leads, and which may be written.
+    pub(crate) star: Star,
+    /// The lease that every write at a follower asks; `None` if no route says who may write there.
     pub(crate) lease: Option<Arc<Lease>>,
     limits: Vec<Arc<SiteLimits>>,
-    /// The names under which the ledger keeps the probes of the targets.
+    /// The names under which the ledger keeps the probes of the places.
     probe_names: Vec<String>,
 }
 
@@ -111,9 +110,35 @@ impl DatasetStores {
         self.lease.as_ref().and_then(|lease| lease.lost())
     }
 
-    /// Takes the targets' capabilities from the ledger, and assumes them for a target that it does not know.
+    /// The store of the lead.
+    pub(crate) fn lead(&self) -> &Arc<dyn ObjectStore> {
+        self.at(self.star.lead)
+    }
+
+    /// The store of a place.
+    pub(crate) fn at(&self, place: PlaceIndex) -> &Arc<dyn ObjectStore> {
+        &self.places[place.get()]
+    }
+
+    /// Bytes read from the lead so far.
+    pub(crate) fn lead_bytes_read(&self) -> u64 {
+        self.meters[self.star.lead.get()].snapshot().bytes_read
+    }
+
+    /// Bytes written to all followers so far.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.star.followers.iter().map(|place| self.meters[place.get()].snapshot().bytes_written).sum()
+    }
+
+    /// The places that may have been probed: a source that leads was never written.
+    fn probed(&self) -> impl Iterator<Item = (&Arc<dyn ObjectStore>, &String)> {
+        let unprobed = usize::from(self.star.lead == PlaceIndex::SOURCE);
+        self.places.iter().zip(&self.probe_names).skip(unprobed)
+    }
+
+    /// Takes capabilities from the ledger, and assumes them for a place that it does not know.
     pub(crate) async fn adopt_known(&self, ledger: &Ledger) -> Result<(), EngineError> {
-        for (store, name) in self.targets.iter().zip(&self.probe_names) {
+        for (store, name) in self.probed() {
             match known(ledger, name).await? {
                 Some(known) => store.adopt(known),
                 None => readable(&**store),
@@ -122,15 +147,14 @@ impl DatasetStores {
         Ok(())
     }
 
-    /// Assumes the capabilities of targets that are only read.
+    /// Assumes the capabilities of places that are only read.
     pub(crate) fn assume(&self) {
-        self.targets.iter().for_each(|store| readable(&**store));
+        self.places.iter().for_each(|store| readable(&**store));
     }
 
     /// Why requests wait, if they do: a store has failed them repeatedly, or a limit holds them.
     pub(crate) fn waits_for(&self, redactor: Redactor) -> Option<String> {
-        let meters = std::iter::once(&self.source_meter).chain(&self.target_meters);
-        let failing = meters.filter_map(|meter| meter.waiting()).max_by_key(|waiting| waiting.attempt);
+        let failing = self.meters.iter().filter_map(|meter| meter.waiting()).max_by_key(|waiting| waiting.attempt);
         let failing = failing.map(|waiting| {
             let Waiting { key, failure, attempt, attempts_max } = waiting;
             let failure = key.map_or(failure.clone(), |key| redactor.text(&failure, &key));
@@ -158,59 +182,69 @@ impl Sites {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).take_over.extend(datasets);
     }
 
-    /// Opens a dataset's stores. With a journal, targets are probed unless the ledger knows them, and written once the
-    /// lease is held; losing it drains a part of `shutdown`.
+    /// Opens a dataset's stores. With a journal, followers are probed unless the ledger knows them, and written once the
+    /// lease is held; losing it drains a part of `shutdown`. All other places are only read.
     pub(crate) async fn open(
         &self,
         plan: &Plan,
         dataset: &Dataset,
+        star: Star,
         writes: Option<(&Journal, &Shutdown)>,
         sink: &Sink,
     ) -> Result<DatasetStores, EngineError> {
-        let source_meter = Arc::new(Meter::default());
-        let mut limits = Vec::new();
-        let (source, used) = self.store(plan, dataset, &dataset.source, Role::Source, &source_meter, None).await?;
-        limits.extend(used);
         let route = dataset.cutover.as_ref().map(|cutover| &cutover.route);
         // A run refuses a route in a table before it would cut over, so no lead can have moved there.
         let lease = writes.zip(route.filter(|route| route.scheme != Scheme::DynamoDb)).map(|((_, shutdown), route)| {
             Arc::new(Lease::new(dataset.name.clone(), route.to_string(), shutdown.child()))
         });
         let journal = writes.map(|(journal, _)| journal);
-        let (mut targets, mut target_meters) = (Vec::new(), Vec::new());
-        for target in &dataset.targets {
-            let meter = Arc::new(Meter::default());
-            let role = if journal.is_some() { Role::Target } else { Role::Look };
-            let (store, used) = self.target(plan, dataset, target, role, &meter, lease.as_ref()).await?;
+        let (mut places, mut meters, mut limits, mut probe_names) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (place, at) in dataset.places() {
+            let (meter, name) = (Arc::new(Meter::default()), probe_name(plan, at));
+            let (store, used) = if star.followers.contains(&place) {
+                let role = if journal.is_some() { Role::Target } else { Role::Look };
+                let opened = self.follower(plan, dataset, at, role, &meter, lease.as_ref()).await?;
+                if let Some(journal) = journal {
+                    self.known_or_probed(&*opened.0, &name, journal, sink).await?;
+                }
+                opened
+            } else {
+                let opened = self.store(plan, dataset, at, Role::Source, &meter, None).await?;
+                // A source was never written, so the ledger knows it only as what another dataset writes.
+                if let Some(journal) = journal.filter(|_| place != PlaceIndex::SOURCE)
+                    && let Some(known) = known(&journal.ledger, &name).await?
+                {
+                    opened.0.adopt(known);
+                }
+                opened
+            };
             limits.extend(used);
-            if let Some(journal) = journal {
-                self.known_or_probed(&*store, &probe_name(plan, &target.at), journal, sink).await?;
-            }
-            targets.push(store);
-            target_meters.push(meter);
+            places.push(store);
+            meters.push(meter);
+            probe_names.push(name);
         }
         if let Some(journal) = journal {
             self.record_places(journal).await?;
         }
-        let probe_names = dataset.targets.iter().map(|target| probe_name(plan, &target.at)).collect();
-        Ok(DatasetStores { source, targets, source_meter, target_meters, lease, limits, probe_names })
+        Ok(DatasetStores { places, meters, star, lease, limits, probe_names })
     }
 
-    /// Opens a dataset's stores for a look and records nothing. Targets that the ledger does not know
+    /// Opens a dataset's stores for a look and records nothing. Followers that the ledger does not know
     /// are probed if `probe` allows it.
     pub(crate) async fn open_to_look(
         &self,
         plan: &Plan,
         dataset: &Dataset,
+        star: Star,
         ledger: Option<&Ledger>,
         probe: bool,
         sink: &Sink,
     ) -> Result<DatasetStores, EngineError> {
-        let stores = self.open(plan, dataset, None, sink).await?;
+        let stores = self.open(plan, dataset, star, None, sink).await?;
         if let Some(ledger) = ledger {
             stores.adopt_known(ledger).await?;
         }
-        for (store, name) in stores.targets.iter().zip(&stores.probe_names) {
+        for (store, name) in stores.probed() {
             let known = store.capabilities();
             if known != Capabilities::unproved() && known != DatasetStores::ASSUMED {
                 continue;
@@ -270,19 +304,19 @@ impl Sites {
         self.open_route(plan, dataset, route, Probing::Look { ledger, probe }, &Sink::none()).await
     }
 
-    /// Opens one target, guarded if a policy forbids it.
-    pub(crate) async fn target(
+    /// Opens one place that follows, guarded if a policy forbids it.
+    pub(crate) async fn follower(
         &self,
         plan: &Plan,
         dataset: &Dataset,
-        target: &plan::Target,
+        at: &Location,
         role: Role,
         meter: &Arc<Meter>,
         lease: Option<&Arc<Lease>>,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
-        let (mut store, used) = self.store(plan, dataset, &target.at, role, meter, lease).await?;
+        let (mut store, used) = self.store(plan, dataset, at, role, meter, lease).await?;
         // The plan's check refuses such a target; if one passes it, the guard refuses its writes.
-        if let Err(reason) = policy::verdict(plan, dataset, target) {
+        if let Err(reason) = policy::verdict(plan, dataset, &at.site) {
             store = Arc::new(Guarded::new(store, &reason));
         }
         Ok((store, used))

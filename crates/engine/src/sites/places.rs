@@ -217,7 +217,7 @@ impl Sites {
         target: &Target,
         ledger: Option<&Ledger>,
     ) -> Result<Capabilities, EngineError> {
-        let (store, _) = self.target(plan, dataset, target, Role::Look, &Arc::default(), None).await?;
+        let (store, _) = self.follower(plan, dataset, &target.at, Role::Look, &Arc::default(), None).await?;
         self.known_or_asked(&*store, &probe_name(plan, &target.at), ledger, true).await?;
         Ok(store.capabilities())
     }

@@ -6,15 +6,16 @@ use crate::{
     meaning::{meaning_of, same_meaning},
     run::{approval, leftovers::exceeds_share},
     standing::values::{
-        Approved, DatasetStanding, Decision, Failed, PhaseStanding, Proof, TargetStanding, UnclaimedUpload,
+        Approved, DatasetStanding, Decision, Failed, Following, PhaseStanding, Proof, TargetStanding, UnclaimedUpload,
     },
+    star::Star,
     verify::recorded::asks_more,
     waits::WaitsFor,
 };
 use migrate_core::{
     lifecycle::{Goal, LATE_KEYS_MAX, Lifecycle, Stage, State, Transition},
     model::{Decided, Epoch, Key, PhaseName, PlaceIndex, Timestamp},
-    plan::{Dataset, Phase, Plan},
+    plan::{Dataset, Location, Phase, Plan},
     report::Redactor,
     shard::{Cursor, Tally},
 };
@@ -90,13 +91,26 @@ async fn of_dataset(
         standing.waits_for = Some(WaitsFor::Meaning(changed.to_string()));
         return Ok(standing);
     }
-    list_unclaimed(reader, ledger, &mut standing, failures_max).await?;
+    list_unclaimed(reader, ledger, &mut standing, dataset, failures_max).await?;
+    let star = Star::of(reader.plan, dataset, &standing.lifecycle)?;
+    if standing.lifecycle.moved_to().is_some() {
+        standing.lead_target = Some(star.lead.as_target());
+        let state = || Following { state: State::of(&standing.lifecycle.syncing).name(), old_lead: None };
+        standing.following = (standing.lifecycle.syncing.stage != Stage::Unseen).then(state);
+    }
     let shards = ledger.shards(&dataset.name).await?;
-    for (place, _) in dataset.numbered_targets() {
+    for (place, at) in dataset.places() {
         let counts = ledger.counts(&dataset.name, place).await?;
-        fill(&mut standing.targets[place.as_target()], place, counts, &shards);
+        if place == PlaceIndex::SOURCE {
+            let Some(following) = &mut standing.following else { continue };
+            if star.followers.contains(&place) {
+                fill(following.old_lead.insert(nothing_at(at.to_string())), place, counts, &shards);
+            }
+        } else {
+            fill(&mut standing.targets[place.as_target()], place, counts, &shards);
+        }
         standing.failures_total += counts.failed;
-        list_failures(reader, ledger, &mut standing, place, failures_max).await?;
+        list_failures(reader, ledger, &mut standing, (place, at), failures_max).await?;
     }
     standing.waits_for = too_many_deletions(dataset, &standing, &shards);
     add_up(&mut standing);
@@ -132,6 +146,8 @@ fn not_begun(dataset: &Dataset) -> DatasetStanding {
         waits_for: None,
         verification: None,
         targets: dataset.targets.iter().map(|target| nothing_at(target.at.to_string())).collect(),
+        following: None,
+        lead_target: None,
         lifecycle: Lifecycle::default(),
     }
 }
@@ -170,14 +186,15 @@ fn replay(
 
 /// Adds up what every target holds, and how much there is to hold.
 fn add_up(standing: &mut DatasetStanding) {
-    standing.records_done = standing.targets.iter().map(|target| target.records_done).min().unwrap_or(0);
-    standing.bytes_done = standing.targets.iter().map(|target| target.bytes_done).min().unwrap_or(0);
-    if let Some(first) = standing.targets.first().filter(|_| standing.lifecycle.syncing.pass > 0) {
+    standing.records_done = standing.followers().map(|target| target.records_done).min().unwrap_or(0);
+    standing.bytes_done = standing.followers().map(|target| target.bytes_done).min().unwrap_or(0);
+    let first = standing.followers().next().map(|first| first.pass);
+    if let Some(pass) = first.filter(|_| standing.lifecycle.syncing.pass > 0) {
         standing.total_known = standing.lifecycle.syncing.stage != Stage::Copying;
         // A pass under way has not seen again all records that earlier passes copied.
         let least = if standing.total_known { (0, 0) } else { (standing.records_done, standing.bytes_done) };
-        standing.records_total = Some(first.pass.records.max(least.0));
-        standing.bytes_total = Some(first.pass.bytes.max(least.1));
+        standing.records_total = Some(pass.records.max(least.0));
+        standing.bytes_total = Some(pass.bytes.max(least.1));
         // A record that the source has deleted stays paired as long as a target shows it; it does not count here.
         standing.records_done = standing.records_done.min(standing.records_total.unwrap_or(0));
         standing.bytes_done = standing.bytes_done.min(standing.bytes_total.unwrap_or(0));
@@ -217,7 +234,7 @@ async fn list_failures(
     reader: &Reader<'_>,
     ledger: &Ledger,
     standing: &mut DatasetStanding,
-    place: PlaceIndex,
+    (place, at): (PlaceIndex, &Location),
     failures_max: usize,
 ) -> Result<(), EngineError> {
     let mut after = None;
@@ -228,7 +245,7 @@ async fn list_failures(
         after = Some(last.key.clone());
         standing.failures.extend(page.iter().map(|row| Failed {
             key: reader.redactor.key(&row.key).as_str().to_owned(),
-            target: standing.targets[place.as_target()].target.clone(),
+            target: at.to_string(),
             reason: reader.redactor.text(row.reason.as_deref().unwrap_or("not told"), &row.key),
         }));
     }
@@ -239,6 +256,7 @@ async fn list_unclaimed(
     reader: &Reader<'_>,
     ledger: &Ledger,
     standing: &mut DatasetStanding,
+    dataset: &Dataset,
     max: usize,
 ) -> Result<(), EngineError> {
     let rows = ledger.unclaimed(&standing.name).await?;
@@ -246,7 +264,7 @@ async fn list_unclaimed(
     let next = reader.look_again.to_owned();
     standing.unclaimed.extend(rows.into_iter().take(max).map(|row| UnclaimedUpload {
         key: reader.redactor.key(&row.key).as_str().to_owned(),
-        target: standing.targets[row.place.as_target()].target.clone(),
+        target: dataset.location(row.place).to_string(),
         asked_for: row.upload.at.to_string(),
         upload_ids: row.upload.ids,
         next: next.clone(),
@@ -286,23 +304,29 @@ fn proof(event: &Transition, at: &str, accepts_empty: bool) -> Option<Proof> {
 /// The first target at which a pass that has come to its deletions would delete more than the plan allows.
 fn too_many_deletions(dataset: &Dataset, standing: &DatasetStanding, shards: &[ShardRow]) -> Option<WaitsFor> {
     let ended = |shard: &ShardRow| shard.places.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
-    let all_ended = !shards.is_empty() && shards.iter().all(|shard| ended(shard) == standing.targets.len());
+    let all_ended = !shards.is_empty() && shards.iter().all(|shard| ended(shard) == standing.followers().count());
     if !all_ended || standing.lifecycle.syncing.stage != Stage::Copying {
         return None;
     }
     let permille = dataset.delete_share_permille;
-    standing.targets.iter().find_map(|target| {
+    standing.followers().find_map(|target| {
         let (doomed, held) = exceeds_share(target.to_delete, target.records_done, permille)?;
         Some(WaitsFor::DeleteShare { target: target.target.clone(), doomed, held, permille })
     })
 }
 
 fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
-    Some(match (standing.lifecycle.state(), &standing.verification) {
-        _ if standing.is_done() => return None,
+    // Once its lead has moved, only its followers can be waited for.
+    let state = match standing.lifecycle.state() {
+        State::CutOver { following: Some(following), .. } => *following,
+        state => state,
+    };
+    Some(match (state, &standing.verification) {
+        _ if standing.is_done() && standing.has_followed() => return None,
         (State::Pending, _) => WaitsFor::Run,
         (State::Copying { .. }, _) => WaitsFor::PassEnd,
         (State::Incomplete { failed, .. }, _) => WaitsFor::Failed(failed),
+        (State::Different { .. }, _) if standing.late_writes > 0 => WaitsFor::LateWrites(standing.late_writes),
         (State::Different { .. }, Some(proof)) => {
             let Proof { differences, strays, unreadable, .. } = *proof;
             WaitsFor::Differences { differences, strays, unreadable, first: None }

@@ -73,6 +73,12 @@ pub struct DatasetStanding {
     pub late_decisions: Vec<Decision>,
     /// The standing of its targets, in the plan's order.
     pub targets: Vec<TargetStanding>,
+    /// How far the followers of a lead that has moved are, once a pass from it has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub following: Option<Following>,
+    /// Which of its targets leads, counted from 0; `None` while its source leads.
+    #[serde(skip)]
+    pub lead_target: Option<usize>,
     /// How far the plan and the command want it to come.
     #[serde(skip)]
     pub goal: Goal,
@@ -85,6 +91,16 @@ pub struct DatasetStanding {
     /// Whether the plan accepts that there is nothing to compare.
     #[serde(skip)]
     pub accepts_empty: bool,
+}
+
+/// How far the followers of a lead that has moved are.
+#[derive(Debug, Serialize)]
+pub struct Following {
+    /// The name of their state, by the last pass from the lead.
+    pub state: &'static str,
+    /// The standing of the old lead, if it follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old_lead: Option<TargetStanding>,
 }
 
 /// The standing of one target of a dataset.
@@ -121,6 +137,19 @@ impl DatasetStanding {
     /// Whether it has reached its goal.
     pub fn is_done(&self) -> bool {
         self.lifecycle.reached(self.goal) && !(self.asks_more && self.goal >= Goal::Verified)
+    }
+
+    /// Whether the followers of a lead that has moved are as far as the goal asks.
+    pub fn has_followed(&self) -> bool {
+        self.lifecycle.follows(self.goal)
+    }
+
+    /// The standing of the places that follow.
+    pub fn followers(&self) -> impl Iterator<Item = &TargetStanding> {
+        let old_lead = self.following.as_ref().and_then(|following| following.old_lead.as_ref());
+        let lead = self.lead_target.filter(|_| self.following.is_some());
+        let targets = self.targets.iter().enumerate().filter(move |(target, _)| Some(*target) != lead);
+        old_lead.into_iter().chain(targets.map(|(_, target)| target))
     }
 
     /// Whether everything is proved and only the lead has not moved yet.

@@ -7,6 +7,7 @@ use crate::{
     migration::Inspection,
     shutdown::cancellable,
     sites::opening::{DatasetStores, lacks},
+    star::Star,
     survey::preview::{DatasetPreview, PhasePreview, Preview, TargetPreview},
 };
 use migrate_core::{
@@ -70,7 +71,9 @@ impl Surveyor<'_> {
         let lifecycle = self.inspection.lifecycle(&dataset.name).await?;
         seen.state = lifecycle.state().name();
         if let Some(Lead { lead, epoch }) = lifecycle.moved_to() {
-            seen.notes.push(format!("{lead} leads it since epoch {epoch}: a run copies nothing any more"));
+            let follows = !Star::of(self.inspection.plan, dataset, &lifecycle)?.followers.is_empty();
+            let then = if follows { "a run brings what is written there to the others" } else { "nothing follows it" };
+            seen.notes.push(format!("{lead} leads it since epoch {epoch}: {then}"));
             return Ok(seen);
         }
         let waits = self.fills(dataset).await?;
@@ -136,8 +139,9 @@ impl Surveyor<'_> {
         }
         let Inspection { plan, sites, ledger, sink, .. } = self.inspection;
         let known = self.inspection.begun(dataset).await?;
-        let stores = sites.open_to_look(plan, dataset, ledger.as_deref(), self.options.probe, sink).await?;
-        seen.targets = stores.targets.iter().map(|store| target_of(&**store)).collect();
+        let star = Star::of_all(dataset, &self.inspection.lifecycle(&dataset.name).await?)?;
+        let stores = sites.open_to_look(plan, dataset, star, ledger.as_deref(), self.options.probe, sink).await?;
+        seen.targets = stores.star.followers.iter().map(|place| target_of(&**stores.at(*place))).collect();
         self.count(dataset, &stores, known, seen).await?;
         if seen.complete {
             self.judge(dataset, seen);

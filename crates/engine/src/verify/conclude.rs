@@ -41,10 +41,7 @@ impl Verifier {
     /// Lists the records that an earlier look at the bytes found damaged and that no copy has mended: a
     /// level that reads no bytes would find them equal.
     async fn recall_damage(&self, targets: &mut [Found]) -> Result<(), EngineError> {
-        let Some(ledger) = self.inputs.ledger.as_ref().filter(|_| self.level < Level::Bytes && !self.sides.has_moved())
-        else {
-            return Ok(());
-        };
+        let Some(ledger) = self.inputs.ledger.as_ref().filter(|_| self.level < Level::Bytes) else { return Ok(()) };
         // They are marked already.
         let verifier = self.clone().learning(Learns::Nothing);
         for (place, found) in targets.iter_mut().enumerate() {

@@ -17,7 +17,7 @@ pub struct Found {
     pub target: String,
     /// The lead's location.
     pub lead: String,
-    /// Whether the lead has moved, so that its followers are no longer kept equal to it.
+    /// Whether the lead has moved, so that its followers are as they were after the last run.
     #[serde(skip)]
     pub moved: bool,
     /// The counts.

@@ -152,7 +152,7 @@ impl Verifier {
     /// completes no pair: it may show a later version, under the same tag and with other properties.
     fn teach(&self, look: Look, part: &mut Part) {
         let Look { follower, key, source, shown, held, as_listed } = look;
-        let learns = self.learns > Learns::Nothing && as_listed && !self.sides.has_moved();
+        let learns = self.learns > Learns::Nothing && as_listed;
         let Some(pair) = held.and_then(Held::pair).filter(|_| learns) else { return };
         let paired = pair.lead.agrees_with(&source) && pair.follower.agrees_with(&shown);
         let waived = pair.waived.both(self.sides.waived[follower]);

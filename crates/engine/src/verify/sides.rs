@@ -42,8 +42,6 @@ impl Sides {
         let star = inputs.star.clone();
         let places = Arc::clone(&star.followers);
         let store = |place: &PlaceIndex| Arc::clone(&inputs.stores[place.get()]);
-        // A lead may lack what was waived there, so its followers need not have it.
-        let own = inputs.waived[inputs.star.lead.get()];
         let cannot = |place: &PlaceIndex| match *place {
             PlaceIndex::SOURCE => Aspects::ALL.without(survive::held(&store(place).capabilities())),
             _ => Aspects::NONE,
@@ -51,7 +49,7 @@ impl Sides {
         Self {
             lead: Arc::clone(inputs.lead()),
             followers: places.iter().map(store).collect(),
-            waived: places.iter().map(|place| own.with(inputs.waived[place.get()])).collect(),
+            waived: places.iter().map(|place| inputs.waived_at(*place)).collect(),
             cannot: places.iter().map(cannot).collect(),
             star,
         }

@@ -1,10 +1,7 @@
 //! The inputs of a verification of one dataset.
 
 use crate::{budget::Budget, rows::Inputs, shutdown::Shutdown, sink::Sink, verify::sides::Sides};
-use migrate_core::{
-    model::PlaceIndex,
-    plan::{Dataset, Extra, Level},
-};
+use migrate_core::plan::{Dataset, Extra, Level};
 
 /// Verifies one dataset.
 #[derive(Debug, Clone)]
@@ -32,7 +29,7 @@ pub(crate) enum Learns {
 }
 
 impl Verifier {
-    /// A verification of a dataset whose source leads, and whose findings are not recorded.
+    /// A verification whose findings are not recorded.
     pub(crate) fn new(
         dataset: &Dataset,
         inputs: Inputs,
@@ -49,12 +46,5 @@ impl Verifier {
     pub(crate) fn learning(mut self, learns: Learns) -> Self {
         self.learns = learns;
         self
-    }
-
-    /// The same, but with a target as the lead, if one is given.
-    pub(crate) fn led_by(self, target: Option<PlaceIndex>) -> Self {
-        let Some(lead) = target else { return self };
-        let inputs = self.inputs.led_by(lead);
-        Self { sides: Sides::new(&inputs), inputs, ..self }
     }
 }

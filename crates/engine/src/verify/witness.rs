@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_moves_a_lead_once_and_one_of_nothing_only_if_the_plan_accepts_it() {
+    fn a_proof_of_nothing_moves_no_lead_unless_the_plan_accepts_it() {
         let name = DatasetName::new("d").unwrap();
         let verified = |compared| Verified {
             dataset: name.clone(),

@@ -361,7 +361,6 @@ fn unsupported(
         add(target.storage_class.is_some(), "target.storage_class", &at.key("storage_class"), false);
     }
     add(written.retire == Some(Retire::Delete), "retire", &spot.key("retire"), true);
-    add(written.follow_back == Some(true), "follow_back", &spot.key("follow_back"), true);
     if let Some(cutover) = &written.cutover {
         let at = spot.key("cutover");
         add(cutover.fence != Fence::None, "cutover.fence", &at.key("fence"), true);
