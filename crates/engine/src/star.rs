@@ -19,14 +19,17 @@ pub(crate) struct Star {
 impl Star {
     /// The star by which a dataset is copied and proved, by its ledger. Until its lead moves, its source leads and its
     /// targets follow. Afterwards all places follow the new lead, but not the source if the plan says so, or if a
-    /// policy forbids what would be written there.
+    /// policy forbids what would be written there; and none if the plan no longer has the cutover.
     ///
     /// # Errors
     ///
     /// If the plan no longer has the lead among its targets.
     pub(crate) fn of(plan: &Plan, dataset: &Dataset, lifecycle: &Lifecycle) -> Result<Self, EngineError> {
         let mut star = Self::of_all(dataset, lifecycle)?;
-        if star.lead != PlaceIndex::SOURCE && !policy::comes_back(plan, dataset) {
+        if star.lead != PlaceIndex::SOURCE && dataset.cutover.is_none() {
+            // The plan no longer has its route, which would tell who leads and who may write.
+            star.followers = Arc::default();
+        } else if star.lead != PlaceIndex::SOURCE && !policy::comes_back(plan, dataset) {
             star.followers = star.followers.iter().copied().filter(|place| *place != PlaceIndex::SOURCE).collect();
         }
         Ok(star)
@@ -62,6 +65,11 @@ impl Star {
     ///
     /// Panics if the place does not follow.
     pub(crate) fn position(&self, place: PlaceIndex) -> usize {
-        self.followers.iter().position(|follower| *follower == place).expect("the place follows")
+        self.find(place).expect("the place follows")
+    }
+
+    /// The same; `None` if the place does not follow.
+    pub(crate) fn find(&self, place: PlaceIndex) -> Option<usize> {
+        self.followers.iter().position(|follower| *follower == place)
     }
 }

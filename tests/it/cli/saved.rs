@@ -152,12 +152,12 @@ fn a_route_that_somebody_else_moved_is_refused() {
 #[test]
 fn a_run_goes_on_after_its_own_cutover() {
     let bench = Bench::new(THREE);
-    bench.plan("", CUTOVER);
+    bench.plan("", &format!("follow_back = false\n{CUTOVER}"));
     save(&bench);
     bench.expect(0, &["run", "saved.json", "--approve", "first"]);
     assert_eq!((&route(&bench)["lead"], &route(&bench)["epoch"]), (&"there".into(), &1.into()));
     bench.expect(0, &["run", "saved.json"]);
-    // The old lead is no longer needed.
+    // The old lead does not follow, so it is no longer needed.
     fs::remove_dir_all(bench.path("source/data")).unwrap();
     let done = bench.expect(0, &["run", "saved.json"]);
     assert_eq!(done.next_commands(), ["nothing is left to do"]);

@@ -113,6 +113,7 @@ async fn what_somebody_writes_at_the_old_lead_stays_until_it_is_settled() {
     }
     stores["a"].put_raw("03", "new 03", Properties::default());
     stores["a"].remove("04");
+    stores["src"].remove("06");
     // The same at both leads needs nobody's word.
     for site in ["src", "a"] {
         stores[site].put_raw("05", "the same", Properties::default());
@@ -125,16 +126,17 @@ async fn what_somebody_writes_at_the_old_lead_stays_until_it_is_settled() {
         for key in ["02", "03", "04", "late"] {
             assert_eq!(value(&stores["src"], key), Some(format!("late {key}")), "{round}");
         }
+        assert_eq!(value(&stores["src"], "06"), None, "{round}: who deleted it there must say so");
         assert_eq!(value(&stores["src"], "00").as_deref(), Some("written by the application"), "the rest follows");
         assert_equal(&stores["a"], &stores["b"]);
-        assert_eq!(late().await, ["02", "03", "04", "late"].map(Key::from), "{round}");
+        assert_eq!(late().await, ["02", "03", "04", "06", "late"].map(Key::from), "{round}");
     }
     // A repair writes over it no more than a pass does.
     rig.try_repair(Level::Bytes, &[]).await.unwrap();
     assert_eq!(value(&stores["src"], "02").as_deref(), Some("late 02"));
 
-    // Somebody settles two; one is written once more before the next run.
-    let keys = Some(vec![Key::from("02"), Key::from("03")]);
+    // Somebody settles three; one is written once more before the next run.
+    let keys = Some(vec![Key::from("02"), Key::from("03"), Key::from("06")]);
     let (by, reason) = (Some("ann".to_owned()), None);
     rig.ledger
         .append(vec![Record::LateSettled { dataset: things(), keys, by, reason, at: Timestamp(1) }])
@@ -143,6 +145,7 @@ async fn what_somebody_writes_at_the_old_lead_stays_until_it_is_settled() {
     stores["src"].put_raw("03", "later still", Properties::default());
     rig.try_run(Goal::CutOver).await.unwrap();
     assert_eq!(value(&stores["src"], "02").as_deref(), Some("value 2"), "what was settled follows");
+    assert_eq!(value(&stores["src"], "06").as_deref(), Some("value 6"));
     assert_eq!(value(&stores["src"], "03").as_deref(), Some("later still"), "this one nobody has settled");
     assert_eq!(late().await, ["03", "04", "late"].map(Key::from));
 

@@ -2,7 +2,8 @@
 //!
 //! Nothing fences such a place, so a client that has not read its route again may have written there, and nobody else
 //! has what it wrote. It is never written over, unless somebody has settled just this version (`migrate resolve`): it
-//! is a *late write*, which the ledger keeps, and the record stays different there until then.
+//! is a *late write*, which the ledger keeps, and the record stays different there until then. A record that is gone from
+//! there was deleted by somebody, so it is one as well: a place that is cleared is not filled again by itself.
 
 use crate::{
     compare::{Verdict, compare},
@@ -65,14 +66,12 @@ impl Copier {
             (seen, shown) => seen.is_none() && shown.is_none(),
         };
         let decided = late.as_ref().is_some_and(|late| !late.is_open && is_as_seen(late));
-        let Some(shown) = shown else {
-            // What is not there is written over by nothing; but a deletion that is known and open is somebody's word.
-            let stays = late.is_some_and(|late| late.is_open);
-            return Ok(if stays { Settled::Ends(Outcome::Late(None)) } else { Settled::Wants(Want::Create) });
+        let shown = match (shown, decided) {
+            (None, true) => return Ok(Settled::Wants(Want::Create)),
+            (Some(shown), true) => return Ok(Settled::Wants(Want::Replace(shown))),
+            (None, false) => return Ok(Settled::Ends(Outcome::Late(None))),
+            (Some(shown), false) => shown,
         };
-        if decided {
-            return Ok(Settled::Wants(Want::Replace(shown)));
-        }
         let scope = Scope::new(&self.source.capabilities(), &follower.store.capabilities(), follower.waived);
         let Some(lead) = self.look_at_source(key).await? else { return Ok(Settled::Ends(Outcome::Gone)) };
         let Some(head) = survive::look(&*follower.store, key, scope.has_tags()).await? else {

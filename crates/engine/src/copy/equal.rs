@@ -27,7 +27,17 @@ impl Copier {
             let settled = match want {
                 Want::Look(shown) => self.compared(follower, &job.key, &source, shown, None).await,
                 Want::Review(pair) => {
-                    self.compared(follower, &job.key, &source, pair.follower.clone(), Some(pair)).await
+                    let held = pair.follower.clone();
+                    match self.compared(follower, &job.key, &source, held.clone(), Some(pair)).await {
+                        // Another writer came between the listing and this look.
+                        Err(Want::Look(shown) | Want::Replace(shown))
+                            if follower.has_led && !held.agrees_with(&shown) =>
+                        {
+                            outcomes.push((target, Outcome::Late(Some(shown))));
+                            continue;
+                        }
+                        settled => settled,
+                    }
                 }
                 want => Err(want),
             };

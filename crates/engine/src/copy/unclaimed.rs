@@ -110,7 +110,7 @@ enum Seen {
 }
 
 /// Looks for an upload, and aborts it if it can only be ours and `may_abort` allows it. It does not once the
-/// lead has moved: applications upload there now.
+/// lead has moved: applications upload at the new one, and perhaps still at the old one.
 async fn look(store: &dyn ObjectStore, key: &Key, asked: &Unclaimed, may_abort: bool) -> Result<Seen> {
     let listed = match store.list_uploads(key).await {
         Ok(listed) => listed,
@@ -151,7 +151,7 @@ fn ours<'a>(asked: &Unclaimed, new: &'a [Listed]) -> Option<&'a Upload> {
 /// Settles a request whose answer was just lost, as far as possible.
 pub(crate) async fn lost(copier: &Copier, follower: &Follower, key: &Key, intent: UploadIntent) -> Result<()> {
     let asked = asked(intent);
-    let ids = match look(&*follower.store, key, &asked, true).await? {
+    let ids = match look(&*follower.store, key, &asked, !follower.has_led).await? {
         Seen::Aborted => return Ok(()),
         Seen::Nothing => Vec::new(),
         Seen::Doubtful(ids) => {
@@ -165,7 +165,7 @@ pub(crate) async fn lost(copier: &Copier, follower: &Follower, key: &Key, intent
 /// Settles a request of an earlier process, or one that is given up; a doubtful one stays unclaimed.
 pub(crate) async fn drop_nameless(copier: &Copier, follower: &Follower, key: &Key, intent: UploadIntent) -> Result<()> {
     let asked = asked(intent);
-    if let Seen::Doubtful(ids) = look(&*follower.store, key, &asked, true).await? {
+    if let Seen::Doubtful(ids) = look(&*follower.store, key, &asked, !follower.has_led).await? {
         tell(copier, follower, key, &ids, asked.at);
         keep(copier, follower, key, Unclaimed { ids, ..asked }).await?;
     }
@@ -181,11 +181,10 @@ pub(crate) async fn look_again(
 ) -> std::result::Result<u64, EngineError> {
     let mut aborted = 0;
     for row in copier.journal.ledger.unclaimed(&copier.dataset).await? {
-        if target.is_some_and(|target| target != row.place) {
-            continue;
-        }
-        let (follower, key, asked) = (copier.follower(row.place), &row.key, row.upload);
-        match look(&*follower.store, key, &asked, may_abort).await {
+        let follower = copier.followers.iter().find(|follower| follower.place == row.place);
+        let Some(follower) = follower.filter(|_| target.is_none_or(|target| target == row.place)) else { continue };
+        let (key, asked) = (&row.key, row.upload);
+        match look(&*follower.store, key, &asked, may_abort && !follower.has_led).await {
             Ok(seen @ (Seen::Aborted | Seen::Nothing)) => {
                 aborted += u64::from(seen == Seen::Aborted);
                 let gone = Record::at(&copier.dataset, row.place, key, Fact::UploadGone { at: asked.at });

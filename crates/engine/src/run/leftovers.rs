@@ -343,8 +343,7 @@ impl Leftovers {
                 parts::tell_left(&self.copier, &error);
             }
         }
-        let may_abort = !self.copier.follower(target).has_led;
-        unclaimed::look_again(&self.copier, Some(target), may_abort).await?;
+        unclaimed::look_again(&self.copier, Some(target), true).await?;
         Ok(())
     }
 }

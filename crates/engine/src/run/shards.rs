@@ -27,6 +27,7 @@ use crate::{
     scout::{Scouted, scout},
     scribe::{self, Board},
     sites::opening::DatasetStores,
+    star::Star,
     verify::{
         recorded,
         witness::{Verification, Verified},
@@ -35,7 +36,7 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{Lifecycle, Stage, Transition},
-    model::{Key, ShardId},
+    model::{Key, PlaceIndex, ShardId},
     plan::Dataset,
     report::{EventKind, Proved, Redactor, TargetProgress},
     shard::Cursor,
@@ -292,7 +293,7 @@ impl<'a> PhaseWork<'a> {
         self.run.commit(Vec::new()).await?;
         let active = &self.active[place];
         let (ledger, dataset) = (&self.run.journal.ledger, &active.plan.name);
-        if !all_ended(&ledger.shards(dataset).await?, active.copier.followers.len()) {
+        if !all_ended(&ledger.shards(dataset).await?, &active.stores.star) {
             let dataset = dataset.clone();
             return self.stop(place, None, EngineError::Unfinished { dataset }).await;
         }
@@ -380,10 +381,12 @@ impl<'a> PhaseWork<'a> {
     }
 }
 
-/// Whether every shard has ended for every target: only then may a pass end.
-fn all_ended(shards: &[ShardRow], targets: usize) -> bool {
-    let ended = |shard: &ShardRow| shard.places.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
-    !shards.is_empty() && shards.iter().all(|shard| ended(shard) == targets)
+/// Whether every shard has ended for every follower: only then may a pass end.
+fn all_ended(shards: &[ShardRow], star: &Star) -> bool {
+    let is_at_end = |shard: &ShardRow, of: &PlaceIndex| {
+        shard.places.iter().any(|(place, cursor, _)| place == of && *cursor == Cursor::End)
+    };
+    !shards.is_empty() && shards.iter().all(|shard| star.followers.iter().all(|place| is_at_end(shard, place)))
 }
 
 fn progress(board: &Board, active: &Active) -> Vec<TargetProgress> {

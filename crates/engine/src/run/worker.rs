@@ -79,7 +79,10 @@ impl Worker {
         let targets = self.copier.followers.len();
         let mut cursors = vec![Cursor::Start; targets];
         for (place, cursor, _) in &shard.places {
-            cursors[self.inputs.star.position(*place)] = cursor.clone();
+            // A place that followed when the pass began may follow no longer.
+            if let Some(position) = self.inputs.star.find(*place) {
+                cursors[position] = cursor.clone();
+            }
         }
         let mut range = shard.range.clone();
         if let Some(Cursor::At(key)) = cursors.iter().min() {

@@ -304,7 +304,7 @@ fn proof(event: &Transition, at: &str, accepts_empty: bool) -> Option<Proof> {
 /// The first target at which a pass that has come to its deletions would delete more than the plan allows.
 fn too_many_deletions(dataset: &Dataset, standing: &DatasetStanding, shards: &[ShardRow]) -> Option<WaitsFor> {
     let ended = |shard: &ShardRow| shard.places.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
-    let all_ended = !shards.is_empty() && shards.iter().all(|shard| ended(shard) == standing.followers().count());
+    let all_ended = !shards.is_empty() && shards.iter().all(|shard| ended(shard) >= standing.followers().count());
     if !all_ended || standing.lifecycle.syncing.stage != Stage::Copying {
         return None;
     }

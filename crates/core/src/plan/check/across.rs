@@ -97,8 +97,8 @@ fn check_pair(context: &mut Context<'_>, after: &[Vec<usize>], writer: &Placed<'
     context.report.at(&reader.built.spot.key("source"), message, mend);
 }
 
-/// Once the lead of `writer` has moved, its other targets stay behind: a dataset that reads from one of them misses
-/// all later writes.
+/// Once the lead of `writer` has moved, its other targets only follow it: a dataset that reads from one of them misses
+/// what was written since the last run.
 fn check_reads_from_lead(context: &mut Context<'_>, writer: &Placed<'_, '_>, reader: &Placed<'_, '_>) {
     let dataset = &writer.built.dataset;
     let mut leads = dataset.lead.iter().chain(dataset.targets.iter().map(|target| &target.at.site));
@@ -106,7 +106,7 @@ fn check_reads_from_lead(context: &mut Context<'_>, writer: &Placed<'_, '_>, rea
     for (target, place) in dataset.targets.iter().zip(&writer.targets) {
         if target.at.site != *lead && target.filter.is_none() && place.overlaps(&reader.source) {
             let (name, site) = (dataset.name.as_str(), &target.at.site);
-            let message = format!("it would read from {site}, which stays behind when {lead} leads {name:?}");
+            let message = format!("it would read from {site}, which only follows when {lead} leads {name:?}");
             context.report.at(
                 &reader.built.spot.key("source"),
                 message,
