@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Decided, Epoch, SiteName};
+use crate::model::{Decided, Epoch, PlaceIndex, SiteName, Timestamp};
 
 /// A durable event of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,21 @@ pub enum Transition {
         pass: u64,
         /// How many records could not be copied.
         failed: u64,
+    },
+    /// A target takes no part in the pass under way any more: the pass goes on for the others, and does not end before
+    /// the target has caught up.
+    TargetDown {
+        /// The target's place.
+        place: PlaceIndex,
+        /// Why, for people; its keys are hidden if the plan says so.
+        reason: String,
+        /// What the operator can do about it, if that is known.
+        help: Option<String>,
+    },
+    /// A target that was down takes part again.
+    TargetUp {
+        /// The target's place.
+        place: PlaceIndex,
     },
     /// A verification found every follower equal to its lead.
     Verified {
@@ -110,6 +125,39 @@ pub fn last_level<'a>(events: impl DoubleEndedIterator<Item = &'a Transition>) -
         Transition::Differed { .. } | Transition::PassBegun { .. } => Some(None),
         _ => None,
     })?
+}
+
+/// A target that takes no part in the pass under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Down {
+    /// The target's place.
+    #[serde(skip)]
+    pub place: PlaceIndex,
+    /// The time since which it is down.
+    pub since: Timestamp,
+    /// Why, for people, as it was told last.
+    pub reason: String,
+    /// What the operator can do about it, if that is known.
+    pub help: Option<String>,
+}
+
+/// The targets that take no part in the pass under way.
+pub fn down<'a>(events: impl IntoIterator<Item = &'a (Transition, Timestamp)>) -> Vec<Down> {
+    let mut down: Vec<Down> = Vec::new();
+    for (event, at) in events {
+        match event {
+            Transition::TargetDown { place, reason, help } => {
+                let known = down.iter().position(|known| known.place == *place).map(|known| down.swap_remove(known));
+                let since = known.map_or(*at, |known| known.since);
+                down.push(Down { place: *place, since, reason: reason.clone(), help: help.clone() });
+            }
+            Transition::TargetUp { place } => down.retain(|known| known.place != *place),
+            Transition::PassBegun { .. } | Transition::PassEnded { .. } | Transition::Aborted => down.clear(),
+            _ => {}
+        }
+    }
+    down.sort_by_key(|down| down.place);
+    down
 }
 
 /// How many late writes are reported by key.
@@ -266,6 +314,9 @@ impl State {
                 State::Copied { pass } | State::Verified { pass, .. } | State::Different { pass, .. },
                 Transition::Differed { differences, unreadable, .. },
             ) => Ok(State::Different { pass: *pass, differences: differences + unreadable }),
+            (State::Copying { pass }, Transition::TargetDown { .. } | Transition::TargetUp { .. }) => {
+                Ok(State::Copying { pass: *pass })
+            }
             // The only way to a switch.
             (State::Verified { pass, .. }, Transition::SwitchIntended { lead, attempt, route, max_age_s }) => {
                 Ok(State::Switching {
@@ -388,6 +439,10 @@ mod tests {
         Transition::SwitchIntended { lead: lead(epoch), attempt: "a".into(), route: "s3://c/r".into(), max_age_s: 1 }
     }
 
+    fn down_at(place: u16, reason: &str) -> Transition {
+        Transition::TargetDown { place: PlaceIndex(place), reason: reason.to_owned(), help: None }
+    }
+
     fn verified() -> Transition {
         let (decided, blind_spots) = (Decided { bytes: 1, ..Decided::default() }, Vec::new());
         Transition::Verified { level: "bytes".into(), compared: 1, decided, blind_spots, waived: None }
@@ -405,6 +460,8 @@ mod tests {
                 strays: 0
             }),
             (0_u64..2).prop_map(intent),
+            Just(down_at(1, "denied")),
+            Just(Transition::TargetUp { place: PlaceIndex(1) }),
             (0_u64..2).prop_map(|epoch| Transition::Switched { lead: lead(epoch) }),
             Just(Transition::SwitchAbandoned { reason: "no".into() }),
             (0_u64..2).prop_map(|late| Transition::CutOver { late }),
@@ -443,6 +500,8 @@ mod tests {
                     Transition::Switched { .. } => moved = true,
                     Transition::SwitchAbandoned { .. } | Transition::Aborted => prop_assert!(!moved),
                     Transition::CutOver { .. } => prop_assert!(moved),
+                    // Only within a pass, which must still end.
+                    Transition::TargetDown { .. } | Transition::TargetUp { .. } => prop_assert!(!clean_pass),
                 }
                 if next.reached(Goal::Verified) {
                     prop_assert!(clean_pass, "verified without a clean pass: {events:?}");
@@ -460,6 +519,28 @@ mod tests {
         let ended = [Transition::PassBegun { pass: 1 }, Transition::PassEnded { pass: 1, failed: 2 }];
         assert_eq!(State::replay(&ended).unwrap().first_step(), Some(Action::BeginPass(2)));
         assert!(State::replay(&[Transition::PassBegun { pass: 2 }]).is_err(), "passes count from 1");
+    }
+
+    #[test]
+    fn a_target_is_down_since_it_went_down_until_it_is_up_or_the_pass_has_ended() {
+        let at = |event: Transition, ms: i64| (event, Timestamp(ms));
+        let mut events = vec![
+            at(Transition::PassBegun { pass: 1 }, 1),
+            at(down_at(2, "denied"), 2),
+            at(down_at(1, "silent"), 3),
+            at(down_at(2, "still denied"), 4),
+        ];
+        let shown = |events: &[(Transition, Timestamp)]| -> Vec<_> {
+            down(events).into_iter().map(|down| (down.place.0, down.since.0, down.reason)).collect()
+        };
+        assert_eq!(shown(&events), [(1, 3, "silent".to_owned()), (2, 2, "still denied".to_owned())]);
+        events.push(at(Transition::TargetUp { place: PlaceIndex(1) }, 5));
+        events.push(at(down_at(1, "silent"), 6));
+        assert_eq!(shown(&events)[0], (1, 6, "silent".to_owned()));
+        let state = State::replay(events.iter().map(|(event, _)| event)).unwrap();
+        assert_eq!(state.first_step(), Some(Action::ResumePass(1)), "the pass goes on with them");
+        events.push(at(Transition::PassEnded { pass: 1, failed: 0 }, 7));
+        assert_eq!(shown(&events), []);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 pub(crate) mod copier;
 mod crowded;
 mod equal;
-mod outcome;
+pub(crate) mod lanes;
+pub(crate) mod outcome;
 pub(crate) mod parts;
 mod record;
 pub(crate) mod unclaimed;

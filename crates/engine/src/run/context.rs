@@ -10,7 +10,10 @@ use tokio::sync::{Mutex, mpsc};
 use crate::{
     asked::{AbortOptions, RunOptions},
     budget::Budget,
-    copy::copier::{Copier, Follower},
+    copy::{
+        copier::{Copier, Follower},
+        lanes::TargetLane,
+    },
     error::EngineError,
     journal::{Journal, Report},
     lease::{self, Lease},
@@ -27,8 +30,10 @@ use migrate_core::{
     lifecycle::{Goal, State},
     model::{DatasetName, PhaseName, PlaceIndex},
     plan::{self, Dataset, Plan},
+    report::Redactor,
 };
 use migrate_ledger::{LedgerError, Record};
+use migrate_store::ErrorKind;
 
 /// The parts that all tasks of a run share.
 pub(crate) struct Run<'a> {
@@ -150,6 +155,26 @@ impl Run<'_> {
         self.sites.open(self.plan, dataset, Some((&self.journal, &self.shutdown)), &self.sink).await
     }
 
+    /// Opens a dataset's source, and its targets as far as they can be opened: one that cannot stops only itself.
+    ///
+    /// # Errors
+    ///
+    /// If the source or no target can be opened. A dataset that has not begun is not bound to a place that is not
+    /// there, so a missing container is an error then.
+    pub(crate) async fn open_some(&self, dataset: &Dataset) -> Result<DatasetStores, EngineError> {
+        let writes = Some((&self.journal, &self.shutdown));
+        let mut stores = self.sites.open_some(self.plan, dataset, writes, &self.sink).await?;
+        let has_begun = self.journal.ledger.meaning(&dataset.name).await?.is_some();
+        let is_missing =
+            |error: &EngineError| matches!(error, EngineError::Store(error) if error.kind() == ErrorKind::NoContainer);
+        let missing = stores.unopened.iter().position(|(_, error)| !has_begun && is_missing(error));
+        let none = (stores.unopened.len() == stores.targets.len()).then_some(0);
+        match missing.or(none).filter(|_| !stores.unopened.is_empty()) {
+            Some(place) => Err(stores.unopened.swap_remove(place).1),
+            None => Ok(stores),
+        }
+    }
+
     pub(crate) fn copier(&self, dataset: &Dataset, stores: &DatasetStores) -> Copier {
         let followers = dataset.numbered_targets().zip(&stores.targets);
         Copier {
@@ -164,15 +189,16 @@ impl Run<'_> {
                     waived: dataset.waived_at(target),
                     in_flight: 0.into(),
                     crowded_since: std::sync::Mutex::default(),
-                    silent: 0.into(),
+                    lane: TargetLane::open(self.options.limits.silence_max),
                 })
                 .collect(),
             budget: self.budget.clone(),
             shutdown: stores.shutdown(&self.shutdown),
             journal: self.journal.clone(),
             sink: self.sink.clone(),
+            redactor: Redactor::new(self.plan.redact_keys),
             failures_told: 0.into(),
-            lane_max: (self.options.limits.records / 2).max(1),
+            in_flight_max: (self.options.limits.records / 2).max(1),
         }
     }
 

@@ -7,6 +7,7 @@ mod context;
 mod cutovers;
 mod decide;
 pub(crate) mod dry_run;
+pub(crate) mod lanes;
 pub(crate) mod late;
 pub(crate) mod leftovers;
 mod means;

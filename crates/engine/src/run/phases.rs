@@ -26,8 +26,8 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Action, Goal, State, Transition},
-    model::{KeyRange, PhaseName},
+    lifecycle::{self, Action, Goal, State, Transition},
+    model::{KeyRange, PhaseName, PlaceIndex},
     plan::{Dataset, Phase},
     report::EventKind,
 };
@@ -217,7 +217,9 @@ impl Run<'_> {
             return Ok(None);
         }
         // A missing location must fail before the dataset is bound to it.
-        let stores = Arc::new(self.open(dataset).await?);
+        let mut stores = self.open_some(dataset).await?;
+        let unopened = std::mem::take(&mut stores.unopened);
+        let stores = Arc::new(stores);
         self.begin(dataset).await?;
         let mut state = self.state(&dataset.name).await?;
         if state.first_step() == Some(Action::SettleSwitch) {
@@ -231,6 +233,9 @@ impl Run<'_> {
             state = self.begin_pass(dataset, &state, pass).await?;
         }
         let copier = Arc::new(self.copier(dataset, &stores));
+        for (place, error) in unopened {
+            copier.close(copier.follower(place), error);
+        }
         let worker = Worker {
             inputs: Inputs::new(dataset, &stores, Some(&self.journal.ledger)),
             copier: Arc::clone(&copier),
@@ -246,6 +251,8 @@ impl Run<'_> {
             state,
             queue: BTreeMap::new(),
             running: BTreeMap::new(),
+            taken_up: BTreeMap::new(),
+            down: self.down(dataset).await?,
             ended: false,
             verified: None,
             waits_for: None,
@@ -255,6 +262,12 @@ impl Run<'_> {
         };
         self.enter(&mut active).await?;
         Ok(Some(active))
+    }
+
+    /// The targets that an earlier run left down, and why.
+    async fn down(&self, dataset: &Dataset) -> Result<BTreeMap<PlaceIndex, String>, EngineError> {
+        let events = self.journal.ledger.events(&dataset.name).await?;
+        Ok(lifecycle::down(&events).into_iter().map(|down| (down.place, down.reason)).collect())
     }
 
     /// Looks for unclaimed uploads of a finished dataset, at which no pass looks any more.
@@ -308,6 +321,8 @@ impl Run<'_> {
         active.state = self.begin_pass(&active.plan, &active.state, pass).await?;
         (active.ended, active.verified, active.waits_for) = (false, None, None);
         active.differs = None;
+        active.taken_up.clear();
+        active.down.clear();
         let read = active.source_bytes_read();
         active.reads.pass_begins(read);
         self.enter(active).await

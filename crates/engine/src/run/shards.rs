@@ -19,6 +19,7 @@ use crate::{
     run::{
         context::Run,
         decide::{Decider, Decision, Due, Ended},
+        lanes::{self, all_ended},
         leftovers::Leftovers,
         moved_on::{self, Differs},
         verification,
@@ -35,10 +36,9 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{State, Transition},
-    model::{Key, ShardId},
+    model::{Key, PlaceIndex, ShardId},
     plan::Dataset,
     report::{EventKind, Proved, Redactor, TargetProgress},
-    shard::Cursor,
 };
 use migrate_ledger::{Record, ShardRow};
 
@@ -55,6 +55,10 @@ pub(crate) struct Active {
     /// Its shards that are not handed out yet.
     pub(crate) queue: BTreeMap<ShardId, ShardRow>,
     pub(crate) running: BTreeMap<ShardId, Arc<Control>>,
+    /// How often each shard was taken up again for targets that had not come to its end.
+    pub(crate) taken_up: BTreeMap<ShardId, u32>,
+    /// The targets that are down by the ledger, and why.
+    pub(crate) down: BTreeMap<PlaceIndex, String>,
     /// Whether it does nothing more in this phase.
     pub(crate) ended: bool,
     pub(crate) verified: Option<Verified>,
@@ -109,10 +113,10 @@ enum Brought {
 
 /// The work of one phase.
 pub(crate) struct PhaseWork<'a> {
-    run: &'a Run<'a>,
+    pub(super) run: &'a Run<'a>,
     pub(crate) active: Vec<Active>,
     tasks: JoinSet<Brought>,
-    decider: Decider,
+    pub(super) decider: Decider,
     /// The first error that ended a dataset, with which the run ends.
     pub(crate) stopped: Option<EngineError>,
 }
@@ -181,7 +185,11 @@ impl<'a> PhaseWork<'a> {
                 let control = Arc::new(Control::new(shard.range.clone()));
                 active.running.insert(id, Arc::clone(&control));
                 let worker = active.worker.clone();
-                self.tasks.spawn(async move { Brought::Shard(place, id, worker.run(shard, control).await) });
+                let again = active.taken_up.get(&id).copied().unwrap_or(0);
+                self.tasks.spawn(async move {
+                    lanes::pause(again, &worker.copier.shutdown).await;
+                    Brought::Shard(place, id, worker.run(shard, control).await)
+                });
             }
             Decision::Search(id) => {
                 let rest = active.running.get(&id).expect("a running shard has a control").rest().0;
@@ -214,8 +222,15 @@ impl<'a> PhaseWork<'a> {
             Brought::Shard(place, id, end) => {
                 self.active[place].running.remove(&id);
                 match self.unless_lost(place, end) {
-                    Ok(ShardEnd::Done) => (place, Ended::Shard(id)),
-                    Ok(ShardEnd::Interrupted) => (place, Ended::ShardStopped(id)),
+                    Ok(ShardEnd::Done) => {
+                        self.record_lanes(place).await?;
+                        (place, Ended::Shard(id))
+                    }
+                    Ok(ShardEnd::Short) if !self.run.shutdown.is_draining() => {
+                        self.take_up_again(place, id).await?;
+                        (place, Ended::Shard(id))
+                    }
+                    Ok(ShardEnd::Interrupted | ShardEnd::Short) => (place, Ended::ShardStopped(id)),
                     Err(error) => return self.stop(place, Some(id), error).await,
                 }
             }
@@ -254,7 +269,12 @@ impl<'a> PhaseWork<'a> {
     }
 
     /// Stops a dataset because `shard`, or its task beside its shards, failed.
-    async fn stop(&mut self, place: usize, shard: Option<ShardId>, error: EngineError) -> Result<(), EngineError> {
+    pub(super) async fn stop(
+        &mut self,
+        place: usize,
+        shard: Option<ShardId>,
+        error: EngineError,
+    ) -> Result<(), EngineError> {
         let failed = Ended::Failed { shard, blocking: error.is_blocking() };
         self.note(place, error);
         for decision in self.decider.take(place, failed, self.run.shutdown.is_draining()) {
@@ -278,6 +298,12 @@ impl<'a> PhaseWork<'a> {
         self.run.commit(Vec::new()).await?;
         let active = &self.active[place];
         let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
+        let lanes = active.copier.followers.iter();
+        if lanes.filter(|follower| !follower.lane.is_down()).any(|follower| !all_ended(&shards, follower.place)) {
+            // What was not listed to its end must not look deleted.
+            let dataset = active.plan.name.clone();
+            return self.stop(place, None, EngineError::Unfinished { dataset }).await;
+        }
         let leftovers = Leftovers {
             copier: Arc::clone(&active.copier),
             shard: shards.first().map(|shard| shard.id),
@@ -291,8 +317,12 @@ impl<'a> PhaseWork<'a> {
     async fn end_pass(&mut self, place: usize) -> Result<(), EngineError> {
         self.run.commit(Vec::new()).await?;
         let active = &self.active[place];
+        if active.copier.followers.iter().any(|follower| follower.lane.is_down()) {
+            return self.end_without_some(place).await;
+        }
         let (ledger, dataset) = (&self.run.journal.ledger, &active.plan.name);
-        if !all_ended(&ledger.shards(dataset).await?, active.copier.followers.len()) {
+        let shards = ledger.shards(dataset).await?;
+        if !active.copier.followers.iter().all(|follower| all_ended(&shards, follower.place)) {
             let dataset = dataset.clone();
             return self.stop(place, None, EngineError::Unfinished { dataset }).await;
         }
@@ -334,12 +364,20 @@ impl<'a> PhaseWork<'a> {
     }
 
     async fn happened(&mut self, place: usize, event: Transition) -> Result<(), EngineError> {
+        let proved = Proved::by(&event);
+        self.note_event(place, event).await?;
+        let active = &self.active[place];
+        self.decider.came_to(place, Due::of(&active.state, self.run.options.goal));
+        let (dataset, state) = (active.plan.name.clone(), active.state.clone());
+        self.run.sink.tell(EventKind::DatasetState { dataset, state, proved });
+        Ok(())
+    }
+
+    /// Records an event of a dataset.
+    pub(super) async fn note_event(&mut self, place: usize, event: Transition) -> Result<(), EngineError> {
         let active = &mut self.active[place];
         active.state = active.state.apply(&event)?;
-        self.decider.came_to(place, Due::of(&active.state, self.run.options.goal));
         let dataset = active.plan.name.clone();
-        let (state, proved) = (active.state.clone(), Proved::by(&event));
-        self.run.sink.tell(EventKind::DatasetState { dataset: dataset.clone(), state, proved });
         self.run.commit(vec![Record::Happened { dataset, event, at: now() }]).await
     }
 
@@ -381,12 +419,6 @@ impl<'a> PhaseWork<'a> {
             });
         }
     }
-}
-
-/// Whether every shard has ended for every target: only then may a pass end.
-fn all_ended(shards: &[ShardRow], targets: usize) -> bool {
-    let ended = |shard: &ShardRow| shard.places.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
-    !shards.is_empty() && shards.iter().all(|shard| ended(shard) == targets)
 }
 
 fn progress(board: &Board, active: &Active) -> Vec<TargetProgress> {

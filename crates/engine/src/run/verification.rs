@@ -353,12 +353,19 @@ async fn repaired(
         let mut after = None;
         while let Some(page) = leftovers.mend(follower.place, after.as_ref()).await? {
             mended += page.copied;
+            if page.interrupted && follower.lane.is_down() {
+                // What is damaged there stays in the ledger; the others are mended.
+                break;
+            }
             if page.interrupted {
                 return Ok((Verification { interrupted: true, verified: None, ..first }, mended));
             }
             again.look(follower.place, &page.keys).await?;
             after = page.keys.last().cloned();
         }
+    }
+    if let Some(error) = leftovers.copier.followers.iter().find_map(|follower| follower.lane.take_error()) {
+        return Err(error);
     }
     let both = again.conclude().await?;
     record_outcome(run, dataset, level, &both).await?;

@@ -13,6 +13,7 @@ use std::{
 use super::{
     connect::{Connect, Opened, Role},
     leased::Leased,
+    unopened::Unopened,
 };
 use crate::{
     clock::now,
@@ -29,13 +30,13 @@ use crate::{
     },
 };
 use migrate_core::{
-    model::DatasetName,
+    model::{DatasetName, PlaceIndex},
     plan::{self, Dataset, Location, Plan, Scheme, Site, policy},
     report::{EventKind, Redactor},
 };
 use migrate_ledger::{Ledger, LimitsOf, Record};
 use migrate_store::{
-    Capabilities, Honoured, KeyRules, MetadataForm, ObjectStore, Proof, UploadTags,
+    Capabilities, ErrorKind, Honoured, KeyRules, MetadataForm, ObjectStore, Proof, UploadTags,
     conditional::Conditional,
     guard::Guarded,
     limit::{Limited, SiteLimits},
@@ -92,6 +93,8 @@ pub struct DatasetStores {
     pub target_meters: Vec<Arc<Meter>>,
     /// The lease that every write at a target asks; `None` if no route says who may write there.
     pub(crate) lease: Option<Arc<Lease>>,
+    /// The targets that could not be opened, and why; a store that always fails stands in for each.
+    pub(crate) unopened: Vec<(PlaceIndex, EngineError)>,
     limits: Vec<Arc<SiteLimits>>,
     /// The names under which the ledger keeps the probes of the targets.
     probe_names: Vec<String>,
@@ -158,9 +161,24 @@ impl Sites {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).take_over.extend(datasets);
     }
 
-    /// Opens a dataset's stores. With a journal, targets are probed unless the ledger knows them, and written once the
-    /// lease is held; losing it drains a part of `shutdown`.
+    /// Opens a dataset's stores, as [`open_some`](Self::open_some); fails if one cannot be opened.
     pub(crate) async fn open(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        writes: Option<(&Journal, &Shutdown)>,
+        sink: &Sink,
+    ) -> Result<DatasetStores, EngineError> {
+        let mut stores = self.open_some(plan, dataset, writes, sink).await?;
+        match stores.unopened.pop() {
+            Some((_, error)) => Err(error),
+            None => Ok(stores),
+        }
+    }
+
+    /// Opens a dataset's source, and its targets as far as they can be opened. With a journal, targets are probed
+    /// unless the ledger knows them, and written once the lease is held; losing it drains a part of `shutdown`.
+    pub(crate) async fn open_some(
         &self,
         plan: &Plan,
         dataset: &Dataset,
@@ -177,23 +195,35 @@ impl Sites {
             Arc::new(Lease::new(dataset.name.clone(), route.to_string(), shutdown.child()))
         });
         let journal = writes.map(|(journal, _)| journal);
-        let (mut targets, mut target_meters) = (Vec::new(), Vec::new());
-        for target in &dataset.targets {
+        let role = if journal.is_some() { Role::Target } else { Role::Look };
+        let (mut targets, mut target_meters, mut unopened) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, target) in dataset.numbered_targets() {
             let meter = Arc::new(Meter::default());
-            let role = if journal.is_some() { Role::Target } else { Role::Look };
-            let (store, used) = self.target(plan, dataset, target, role, &meter, lease.as_ref()).await?;
-            limits.extend(used);
-            if let Some(journal) = journal {
-                self.known_or_probed(&*store, &probe_name(plan, &target.at), journal, sink).await?;
+            let open = async {
+                let (store, used) = self.target(plan, dataset, target, role, &meter, lease.as_ref()).await?;
+                if let Some(journal) = journal {
+                    self.known_or_probed(&*store, &probe_name(plan, &target.at), journal, sink).await?;
+                }
+                Ok((store, used))
+            };
+            match open.await {
+                Ok((store, used)) => {
+                    targets.push(store);
+                    limits.extend(used);
+                }
+                Err(error) if stops_one(&error) => {
+                    targets.push(Arc::new(Unopened::new(target.at.to_string(), &error)));
+                    unopened.push((place, error));
+                }
+                Err(error) => return Err(error),
             }
-            targets.push(store);
             target_meters.push(meter);
         }
         if let Some(journal) = journal {
             self.record_places(journal).await?;
         }
         let probe_names = dataset.targets.iter().map(|target| probe_name(plan, &target.at)).collect();
-        Ok(DatasetStores { source, targets, source_meter, target_meters, lease, limits, probe_names })
+        Ok(DatasetStores { source, targets, source_meter, target_meters, lease, unopened, limits, probe_names })
     }
 
     /// Opens a dataset's stores for a look and records nothing. Targets that the ledger does not know
@@ -369,6 +399,16 @@ impl Sites {
     /// Takes the limits that an operator has set in place of the plan's.
     pub(crate) async fn adopt_limits(&self, plan: &Plan, ledger: &Ledger) -> Result<(), EngineError> {
         self.limits.set(plan, ledger.limits().await?)
+    }
+}
+
+/// Whether an error at the opening of a target is the target's alone: it could not be reached, refused, or is not there.
+/// What the plan or this tool says of it is not.
+fn stops_one(error: &EngineError) -> bool {
+    match error {
+        EngineError::Store(error) => error.kind() != ErrorKind::Forbidden,
+        EngineError::PlaceChanged { .. } => true,
+        _ => false,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     asked::goal_of,
     error::EngineError,
     meaning::{meaning_of, same_meaning},
-    run::{approval, leftovers::exceeds_share},
+    run::{approval, lanes::all_ended, leftovers::exceeds_share},
     standing::values::{
         Approved, DatasetStanding, Decision, Failed, PhaseStanding, Proof, TargetStanding, UnclaimedUpload,
     },
@@ -12,11 +12,11 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Goal, LATE_KEYS_MAX, State, Transition},
+    lifecycle::{self, Goal, LATE_KEYS_MAX, State, Transition},
     model::{Decided, Epoch, Key, PhaseName, PlaceIndex, Timestamp},
     plan::{Dataset, Phase, Plan},
     report::Redactor,
-    shard::{Cursor, Tally},
+    shard::Tally,
 };
 use migrate_ledger::{Counts, LateCounts, Ledger, Open, Resolved, ShardRow};
 
@@ -159,6 +159,11 @@ fn replay(
             }
         }
     }
+    for down in lifecycle::down(events) {
+        if let Some(target) = standing.targets.get_mut(down.place.as_target()) {
+            target.down = Some(down);
+        }
+    }
     let is_verified = matches!(standing.lifecycle, State::Verified { .. });
     standing.asks_more = is_verified && asks_more(dataset, events.iter().map(|(event, _)| event));
     if let Some(moved) = standing.lifecycle.moved_to() {
@@ -197,7 +202,8 @@ async fn read_late(reader: &Reader<'_>, ledger: &Ledger, standing: &mut DatasetS
 
 fn nothing_at(target: String) -> TargetStanding {
     let (records_done, bytes_done, deferred, failed, to_delete, damaged) = (0, 0, 0, 0, 0, 0);
-    TargetStanding { target, records_done, bytes_done, deferred, failed, to_delete, damaged, pass: Tally::default() }
+    let (down, pass) = (None, Tally::default());
+    TargetStanding { target, records_done, bytes_done, deferred, failed, to_delete, damaged, down, pass }
 }
 
 fn fill(target: &mut TargetStanding, place: PlaceIndex, counts: Counts, shards: &[ShardRow]) {
@@ -284,13 +290,14 @@ fn proof(event: &Transition, at: &str, accepts_empty: bool) -> Option<Proof> {
 
 /// The first target at which a pass that has come to its deletions would delete more than the plan allows.
 fn too_many_deletions(dataset: &Dataset, standing: &DatasetStanding, shards: &[ShardRow]) -> Option<WaitsFor> {
-    let ended = |shard: &ShardRow| shard.places.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
-    let all_ended = !shards.is_empty() && shards.iter().all(|shard| ended(shard) == standing.targets.len());
-    if !all_ended || !matches!(standing.lifecycle, State::Copying { .. }) {
+    let targets = dataset.numbered_targets().zip(&standing.targets);
+    let up: Vec<_> = targets.filter(|(_, target)| target.down.is_none()).collect();
+    let came_to_deletions = up.iter().all(|((place, _), _)| all_ended(shards, *place));
+    if !came_to_deletions || !matches!(standing.lifecycle, State::Copying { .. }) {
         return None;
     }
     let permille = dataset.delete_share_permille;
-    standing.targets.iter().find_map(|target| {
+    up.into_iter().find_map(|(_, target)| {
         let (doomed, held) = exceeds_share(target.to_delete, target.records_done, permille)?;
         Some(WaitsFor::DeleteShare { target: target.target.clone(), doomed, held, permille })
     })
@@ -300,7 +307,13 @@ fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
     Some(match (&standing.lifecycle, &standing.verification) {
         _ if standing.is_done() => return None,
         (State::Pending, _) => WaitsFor::Run,
-        (State::Copying { .. }, _) => WaitsFor::PassEnd,
+        (State::Copying { .. }, _) => {
+            let down = |target: &TargetStanding| Some((target.target.clone(), target.down.as_ref()?.reason.clone()));
+            match standing.targets.iter().filter_map(down).collect::<Vec<_>>() {
+                none if none.is_empty() => WaitsFor::PassEnd,
+                down => WaitsFor::Targets(down),
+            }
+        }
         (State::Incomplete { failed, .. }, _) => WaitsFor::Failed(*failed),
         (State::Different { .. }, Some(proof)) => {
             let Proof { differences, strays, unreadable, .. } = *proof;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::waits::WaitsFor;
 use migrate_core::{
-    lifecycle::{Goal, State},
+    lifecycle::{Down, Goal, State},
     model::{DatasetName, Decided, Epoch, PhaseName, SiteName},
     shard::Tally,
 };
@@ -104,6 +104,8 @@ pub struct TargetStanding {
     pub to_delete: u64,
     /// Records to copy again, since a verification found them damaged.
     pub damaged: u64,
+    /// Why it takes no part in the pass under way, if it does not.
+    pub down: Option<Down>,
     /// Counts of the last pass.
     pub pass: Tally,
 }

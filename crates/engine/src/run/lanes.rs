@@ -1,0 +1,109 @@
+//! What a phase does about targets that fall behind: their shards are taken up again, or the pass goes on without them.
+//!
+//! A pass does not end before every target has come to its end. A target that is down keeps its cursors, so the next
+//! run goes on with that target alone.
+
+use std::time::Duration;
+
+use crate::{copy::copier::Follower, error::EngineError, run::shards::PhaseWork, shutdown::Shutdown, waits::WaitsFor};
+use migrate_core::{
+    lifecycle::Transition,
+    model::{PlaceIndex, ShardId},
+    shard::Cursor,
+};
+use migrate_ledger::ShardRow;
+
+/// How often a shard is taken up again, at most.
+const TAKES_MAX: u32 = 3;
+/// Half the first pause before that; the store has tried the listing several times before.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Waits before a shard is taken up again, longer each time.
+pub(super) async fn pause(again: u32, shutdown: &Shutdown) {
+    if again == 0 {
+        return;
+    }
+    tokio::select! {
+        () = tokio::time::sleep(PAUSE * (1 << again.min(TAKES_MAX))) => {}
+        () = shutdown.draining() => {}
+    }
+}
+
+/// Whether every shard has ended at a place: only then does a pass end there.
+pub(crate) fn all_ended(shards: &[ShardRow], at: PlaceIndex) -> bool {
+    let ended = |shard: &ShardRow| shard.places.iter().any(|(place, cursor, _)| *place == at && *cursor == Cursor::End);
+    !shards.is_empty() && shards.iter().all(ended)
+}
+
+impl PhaseWork<'_> {
+    /// Queues a shard again for the targets that have not come to its end, unless their lanes are down.
+    pub(super) async fn take_up_again(&mut self, place: usize, id: ShardId) -> Result<(), EngineError> {
+        self.record_lanes(place).await?;
+        // The cursors must be in the ledger before they are read from it.
+        self.run.commit(Vec::new()).await?;
+        let active = &mut self.active[place];
+        let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
+        let Some(shard) = shards.into_iter().find(|shard| shard.id == id) else { return Ok(()) };
+        let has_ended = |follower: &&Follower| {
+            shard.places.iter().any(|(at, cursor, _)| *at == follower.place && *cursor == Cursor::End)
+        };
+        let followers = active.copier.followers.iter();
+        let short: Vec<_> = followers.filter(|one| !has_ended(one) && !one.lane.is_down()).collect();
+        if short.is_empty() || self.decider.has_ended(place) {
+            return Ok(());
+        }
+        let again = active.taken_up.entry(id).or_default();
+        *again += 1;
+        if *again > TAKES_MAX {
+            short.into_iter().for_each(|follower| active.copier.close_unlisted(follower));
+            return self.record_lanes(place).await;
+        }
+        active.queue.insert(id, shard);
+        self.decider.queue(place, id);
+        Ok(())
+    }
+
+    /// Records which targets have gone down, and which take part again.
+    pub(super) async fn record_lanes(&mut self, place: usize) -> Result<(), EngineError> {
+        let active = &mut self.active[place];
+        let mut events = Vec::new();
+        for follower in &active.copier.followers {
+            let (at, known) = (follower.place, active.down.get(&follower.place));
+            match active.copier.why_down(follower) {
+                Some((reason, help)) if known != Some(&reason) => {
+                    active.down.insert(at, reason.clone());
+                    events.push(Transition::TargetDown { place: at, reason, help });
+                }
+                None if known.is_some() && follower.lane.has_done() => {
+                    active.down.remove(&at);
+                    events.push(Transition::TargetUp { place: at });
+                }
+                _ => {}
+            }
+        }
+        for event in events {
+            self.note_event(place, event).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the work on a dataset of which some targets are down. Its pass does not end: the next run goes on with them.
+    /// If all are down, the first error ends the dataset.
+    pub(super) async fn end_without_some(&mut self, place: usize) -> Result<(), EngineError> {
+        self.record_lanes(place).await?;
+        let active = &mut self.active[place];
+        let copier = &active.copier;
+        let down = copier.followers.iter().filter_map(|follower| {
+            copier.why_down(follower).map(|(reason, _)| (follower.store.location().to_owned(), reason))
+        });
+        let down: Vec<_> = down.collect();
+        if down.len() == copier.followers.len() {
+            let error = copier.followers.iter().find_map(|follower| follower.lane.take_error());
+            let dataset = active.plan.name.clone();
+            return self.stop(place, None, error.unwrap_or(EngineError::Unfinished { dataset })).await;
+        }
+        active.waits_for = Some(WaitsFor::Targets(down));
+        self.decider.end(place);
+        Ok(())
+    }
+}
