@@ -37,7 +37,7 @@ impl Default for InFlightMax {
             bytes: 512 << 20,
             split_rows_min: 2000,
             batch_rows: 4096,
-            silence_max: Duration::from_secs(120),
+            silence_max: Duration::from_mins(2),
         }
     }
 }

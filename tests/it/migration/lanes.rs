@@ -92,7 +92,7 @@ fn failing(fault: Fault, on: &[faulty::Operation]) -> Arc<Faults> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_lists_and_refuses_every_write_costs_the_others_nothing() {
     let (from, a, b, c) = (server(|_| {}).await, server(|_| {}).await, server(|_| {}).await, server(|_| {}).await);
-    for n in 0..400 {
+    for n in 0..200 {
         from.state().put("data", &format!("{n:03}"), format!("body {n}"));
     }
     let directory = tempdir().unwrap();
@@ -106,23 +106,23 @@ async fn a_target_that_lists_and_refuses_every_write_costs_the_others_nothing() 
     assert_eq!((told_down(&rig), recorded(&rig).await), (1, named));
     assert_servers_equal(&from, &a);
     assert_servers_equal(&from, &b);
-    assert_eq!(from.stats().of(Operation::GetObject), 400, "the source was read once");
+    assert_eq!(from.stats().of(Operation::GetObject), 200, "the source was read once");
     let puts = c.stats().of(Operation::PutObject);
-    assert!(puts < 200, "{puts}");
+    assert!(puts < 120, "{puts}");
     assert_eq!(rig.failures(), Vec::<String>::new(), "no record is to blame");
 
     // As long as nothing is granted, a further run reads what it takes to see that, and not the whole source again.
     let rig = Rig::new(&text, stores(&from, &[("a", &a), ("b", &b), ("c", &c)]).await, directory.path());
     down(&rig.try_run(Goal::Verified).await.unwrap());
     let read = from.stats().of(Operation::GetObject);
-    assert!(read < 600, "{read}");
+    assert!(read < 320, "{read}");
 
     deny(&c, &denies(UNUSED)).await;
     let rig = Rig::new(&text, stores(&from, &[("a", &a), ("b", &b), ("c", &c)]).await, directory.path());
     let written = a.stats().of(Operation::PutObject);
     rig.run().await;
     assert_servers_equal(&from, &c);
-    assert_eq!(from.stats().of(Operation::GetObject) - read, 400, "only for the third");
+    assert_eq!(from.stats().of(Operation::GetObject) - read, 200, "only for the third");
     assert_eq!(a.stats().of(Operation::PutObject), written, "nothing was written again");
     assert_eq!(recorded(&rig).await, []);
 }
@@ -179,7 +179,7 @@ async fn a_silent_target_waits_and_is_taken_up_when_it_answers_again() {
     let faults = failing(Fault::TimedOut, &[faulty::Operation::Put]);
     let memories = Memories::new(300, &["a", "b"], &[("b", &faults)]);
     let mut rig = memories.rig();
-    rig.limits.silence_max = Duration::from_secs(120);
+    rig.limits.silence_max = Duration::from_mins(2);
     let heals = async {
         tokio::time::sleep(Duration::from_secs(30)).await;
         faults.set_rules(1, Vec::new());
@@ -195,11 +195,11 @@ async fn a_target_that_stays_silent_is_down_after_a_while() {
     let faults = failing(Fault::Unreachable, &[faulty::Operation::Put]);
     let memories = Memories::new(300, &["a", "b"], &[("b", &faults)]);
     let mut rig = memories.rig();
-    rig.limits.silence_max = Duration::from_secs(120);
+    rig.limits.silence_max = Duration::from_mins(2);
     let began = tokio::time::Instant::now();
     let named = down(&rig.try_run(Goal::Verified).await.unwrap());
     assert_eq!(named[0].0, "s3://b/data");
-    assert!(began.elapsed() >= Duration::from_secs(120), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_mins(2), "{:?}", began.elapsed());
     assert_equal(&memories.stores["src"], &memories.stores["a"]);
     assert_eq!(rig.failures(), Vec::<String>::new());
     faults.set_rules(1, Vec::new());

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::time::Instant;
 
-use crate::{budget::Budget, copy::lanes::TargetLane, journal::Journal, shutdown::Shutdown, sink::Sink};
+use crate::{budget::Budget, copy::lane::TargetLane, journal::Journal, shutdown::Shutdown, sink::Sink};
 use migrate_core::{
     model::{Aspects, DatasetName, Key, PlaceIndex, Token},
     report::{EventKind, Redactor},
@@ -45,6 +45,8 @@ pub(crate) struct Copier {
 #[derive(Debug)]
 pub(crate) struct Follower {
     pub(crate) place: PlaceIndex,
+    /// Its location, as the plan names it.
+    pub(crate) at: String,
     pub(crate) store: Arc<dyn ObjectStore>,
     /// The plan's part size, in bytes.
     pub(crate) part_size: Option<u64>,

@@ -75,7 +75,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::copy::lanes::TargetLane;
+    use crate::copy::lane::TargetLane;
     use migrate_core::model::Aspects;
     use migrate_store::memory::MemoryStore;
 
@@ -83,6 +83,7 @@ mod tests {
     async fn a_write_that_is_dropped_half_way_is_no_longer_in_flight() {
         let follower = Follower {
             place: PlaceIndex(1),
+            at: "memory".to_owned(),
             store: Arc::new(MemoryStore::new("memory")),
             part_size: None,
             in_flight: 0.into(),

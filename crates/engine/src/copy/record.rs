@@ -16,7 +16,7 @@
 //! # Errors
 //!
 //! An error of one record is an [`Outcome`]. An error of a whole target (credentials, a full disk, a missing bucket)
-//! closes its [lane](crate::copy::lanes). At the source it goes to [`Copier::fatal`] and ends the run: the other
+//! closes its [lane](crate::copy::lane). At the source it goes to [`Copier::fatal`] and ends the run: the other
 //! records would fail alike.
 
 use futures::future::join_all;

@@ -12,7 +12,7 @@ use crate::{
     budget::Budget,
     copy::{
         copier::{Copier, Follower},
-        lanes::TargetLane,
+        lane::TargetLane,
     },
     error::EngineError,
     journal::{Journal, Report},
@@ -184,6 +184,7 @@ impl Run<'_> {
             followers: followers
                 .map(|((place, target), store)| Follower {
                     place,
+                    at: target.at.to_string(),
                     store: Arc::clone(store),
                     part_size: target.part_size,
                     waived: dataset.waived_at(target),

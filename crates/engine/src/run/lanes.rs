@@ -3,37 +3,13 @@
 //! A pass does not end before every target has come to its end. A target that is down keeps its cursors, so the next
 //! run goes on with that target alone.
 
-use std::time::Duration;
-
-use crate::{copy::copier::Follower, error::EngineError, run::shards::PhaseWork, shutdown::Shutdown, waits::WaitsFor};
-use migrate_core::{
-    lifecycle::Transition,
-    model::{PlaceIndex, ShardId},
-    shard::Cursor,
+use crate::{
+    copy::copier::Follower,
+    error::EngineError,
+    run::{ends::TAKES_MAX, shards::PhaseWork},
+    waits::WaitsFor,
 };
-use migrate_ledger::ShardRow;
-
-/// How often a shard is taken up again, at most.
-const TAKES_MAX: u32 = 3;
-/// Half the first pause before that; the store has tried the listing several times before.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Waits before a shard is taken up again, longer each time.
-pub(super) async fn pause(again: u32, shutdown: &Shutdown) {
-    if again == 0 {
-        return;
-    }
-    tokio::select! {
-        () = tokio::time::sleep(PAUSE * (1 << again.min(TAKES_MAX))) => {}
-        () = shutdown.draining() => {}
-    }
-}
-
-/// Whether every shard has ended at a place: only then does a pass end there.
-pub(crate) fn all_ended(shards: &[ShardRow], at: PlaceIndex) -> bool {
-    let ended = |shard: &ShardRow| shard.places.iter().any(|(place, cursor, _)| *place == at && *cursor == Cursor::End);
-    !shards.is_empty() && shards.iter().all(ended)
-}
+use migrate_core::{lifecycle::Transition, model::ShardId, shard::Cursor};
 
 impl PhaseWork<'_> {
     /// Queues a shard again for the targets that have not come to its end, unless their lanes are down.
@@ -55,7 +31,9 @@ impl PhaseWork<'_> {
         let again = active.taken_up.entry(id).or_default();
         *again += 1;
         if *again > TAKES_MAX {
-            short.into_iter().for_each(|follower| active.copier.close_unlisted(follower));
+            for follower in short {
+                active.copier.close_unlisted(follower);
+            }
             return self.record_lanes(place).await;
         }
         active.queue.insert(id, shard);
@@ -93,9 +71,10 @@ impl PhaseWork<'_> {
         self.record_lanes(place).await?;
         let active = &mut self.active[place];
         let copier = &active.copier;
-        let down = copier.followers.iter().filter_map(|follower| {
-            copier.why_down(follower).map(|(reason, _)| (follower.store.location().to_owned(), reason))
-        });
+        let down = copier
+            .followers
+            .iter()
+            .filter_map(|follower| copier.why_down(follower).map(|(reason, _)| (follower.at.clone(), reason)));
         let down: Vec<_> = down.collect();
         if down.len() == copier.followers.len() {
             let error = copier.followers.iter().find_map(|follower| follower.lane.take_error());

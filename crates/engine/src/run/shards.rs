@@ -19,7 +19,7 @@ use crate::{
     run::{
         context::Run,
         decide::{Decider, Decision, Due, Ended},
-        lanes::{self, all_ended},
+        ends::{all_ended, pause},
         leftovers::Leftovers,
         moved_on::{self, Differs},
         verification,
@@ -187,7 +187,7 @@ impl<'a> PhaseWork<'a> {
                 let worker = active.worker.clone();
                 let again = active.taken_up.get(&id).copied().unwrap_or(0);
                 self.tasks.spawn(async move {
-                    lanes::pause(again, &worker.copier.shutdown).await;
+                    pause(again, &worker.copier.shutdown).await;
                     Brought::Shard(place, id, worker.run(shard, control).await)
                 });
             }

@@ -4,7 +4,7 @@ use crate::{
     asked::goal_of,
     error::EngineError,
     meaning::{meaning_of, same_meaning},
-    run::{approval, lanes::all_ended, leftovers::exceeds_share},
+    run::{approval, ends::all_ended, leftovers::exceeds_share},
     standing::values::{
         Approved, DatasetStanding, Decision, Failed, PhaseStanding, Proof, TargetStanding, UnclaimedUpload,
     },

@@ -142,6 +142,11 @@ impl DatasetStanding {
         matches!(self.lifecycle, State::Aborted { .. })
     }
 
+    /// Whether targets take no part in its pass under way.
+    pub fn has_targets_down(&self) -> bool {
+        self.targets.iter().any(|target| target.down.is_some())
+    }
+
     /// Whether it waits only for another phase.
     pub fn waits_for_phase(&self) -> bool {
         matches!(self.waits_for, Some(WaitsFor::Phase(_)))
