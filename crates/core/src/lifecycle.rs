@@ -11,7 +11,7 @@
 //!          incomplete   different             copied        (the switch did not happen)
 //! ```
 //!
-//! A new pass may begin anywhere up to *verified*. From *switching* on, the targets are no longer to equal the
+//! A new pass may begin anywhere up to *verified*, also while one is under way that a target holds up. From *switching* on, the targets are no longer to equal the
 //! source, and no pass begins again. Only *verified* leads to a switch.
 
 use serde::{Deserialize, Serialize};
@@ -152,7 +152,7 @@ pub fn down<'a>(events: impl IntoIterator<Item = &'a (Transition, Timestamp)>) -
                 down.push(Down { place: *place, since, reason: reason.clone(), help: help.clone() });
             }
             Transition::TargetUp { place } => down.retain(|known| known.place != *place),
-            Transition::PassBegun { .. } | Transition::PassEnded { .. } | Transition::Aborted => down.clear(),
+            Transition::PassEnded { .. } | Transition::Aborted => down.clear(),
             _ => {}
         }
     }
@@ -298,6 +298,10 @@ impl State {
         let illegal = || IllegalTransition { state: Box::new(self.clone()), event: Box::new(event.clone()) };
         match (self, event) {
             (state, Transition::PassBegun { pass }) if state.may_begin() && *pass == state.pass() + 1 => {
+                Ok(State::Copying { pass: *pass })
+            }
+            // It walks every key anew at every target, so nothing of the pass under way is missed.
+            (State::Copying { pass: under_way }, Transition::PassBegun { pass }) if *pass == under_way + 1 => {
                 Ok(State::Copying { pass: *pass })
             }
             (State::Copying { pass }, Transition::PassEnded { pass: ended, failed }) if pass == ended => {
@@ -539,7 +543,9 @@ mod tests {
         assert_eq!(shown(&events)[0], (1, 6, "silent".to_owned()));
         let state = State::replay(events.iter().map(|(event, _)| event)).unwrap();
         assert_eq!(state.first_step(), Some(Action::ResumePass(1)), "the pass goes on with them");
-        events.push(at(Transition::PassEnded { pass: 1, failed: 0 }, 7));
+        events.push(at(Transition::PassBegun { pass: 2 }, 7));
+        assert_eq!(shown(&events)[1], (2, 2, "still denied".to_owned()), "a pass for the others");
+        events.push(at(Transition::PassEnded { pass: 2, failed: 0 }, 8));
         assert_eq!(shown(&events), []);
     }
 

@@ -245,7 +245,8 @@ impl Answer {
                     *difference = session.redactor.difference(difference);
                 }
                 let empty = !unseen && found.is_equal() && found.counts.compared == 0 && !dataset.accept_empty;
-                Row { equal: !unseen && found.is_equal() && !empty, complete: !unseen, found, level, since, empty }
+                let complete = !unseen && found.unlisted.is_none();
+                Row { equal: complete && found.is_equal() && !empty, complete, found, level, since, empty }
             }));
         }
         let equal = equal && !rows.iter().any(|row| row.empty);
@@ -256,7 +257,7 @@ impl Answer {
         let mut answer = Self {
             equal,
             level,
-            complete: !stopped,
+            complete: !stopped && rows.iter().all(|row| row.complete),
             stopped,
             repaired,
             datasets: rows,
@@ -285,6 +286,10 @@ impl Answer {
         if self.stopped {
             return Situation::Stopped(typed);
         }
+        // A repair would end at the same listing.
+        if kept().any(|row| row.found.unlisted.is_some()) {
+            return Situation::BrokeOff(typed);
+        }
         if kept().any(|row| row.empty) && kept().all(|row| row.equal || row.empty) {
             return Situation::NothingCompared;
         }
@@ -293,9 +298,10 @@ impl Answer {
                 Situation::Done if !self.equal => Situation::Behind,
                 // The differences and failures in the ledger are older than what was seen just now; a run finds out
                 // the rest.
-                Situation::Differs(_) | Situation::OnlyStrays | Situation::RecordsFailed(_) => {
-                    Situation::Unfinished(Vec::new())
-                }
+                Situation::Differs(_)
+                | Situation::OnlyStrays
+                | Situation::RecordsFailed(_)
+                | Situation::TargetsDown(_) => Situation::Unfinished(Vec::new()),
                 stands => stands,
             };
         }
@@ -352,6 +358,10 @@ impl Answer {
                 (true, _) => format!("equal by {}", row.found.counts.decided),
                 (false, true) if row.empty => format!("NOTHING COMPARED by {}", row.level),
                 (false, true) => format!("NOT EQUAL by {}", row.level),
+                (false, false) if row.found.unlisted.is_some() => {
+                    let so_far = if row.found.broken() == 0 { "not proved" } else { "NOT EQUAL" };
+                    format!("{so_far} by {}, since it was not listed to its end", row.level)
+                }
                 (false, false) if row.found.is_equal() => {
                     format!("stopped before its end, while compared by {}", row.level)
                 }
@@ -390,6 +400,9 @@ impl Row {
                 "  it went on with the verification of {since}: what was compared before its stop counts as of then; \
                  `--anew` looks at everything"
             );
+        }
+        if let Some(reason) = &self.found.unlisted {
+            let _ = writeln!(text, "  not listed to its end: {reason}");
         }
         if self.empty {
             let _ = writeln!(text, "  {NOTHING_COMPARED}");

@@ -49,8 +49,8 @@ impl Three {
         serde_json::from_str(&self.expect(0, &["status", "plan.toml", "--json"]).out).unwrap()
     }
 
-    /// Denies writes to the bucket, or nothing.
-    async fn deny_writes(&self, denies: bool) {
+    /// Denies an action on the bucket, or nothing.
+    async fn deny(&self, action: Option<&str>) {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -58,9 +58,10 @@ impl Three {
             .force_path_style(true)
             .credentials_provider(Credentials::new("local", "local-secret", None, None, "test"));
         let client = Client::from_conf(config.build());
-        if denies {
-            let policy = r#"{"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
-                "Resource": "arn:aws:s3:::data/*"}]}"#;
+        if let Some(action) = action {
+            let resources = ["arn:aws:s3:::data", "arn:aws:s3:::data/*"];
+            let denied = json!({ "Effect": "Deny", "Principal": "*", "Action": action, "Resource": resources });
+            let policy = json!({ "Statement": [denied] }).to_string();
             client.put_bucket_policy().bucket("data").policy(policy).send().await.unwrap();
         } else {
             client.delete_bucket_policy().bucket("data").send().await.unwrap();
@@ -71,7 +72,7 @@ impl Three {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_without_the_right_to_write_is_named_and_the_others_are_complete() {
     let three = Three::start().await;
-    three.deny_writes(true).await;
+    three.deny(Some("s3:PutObject")).await;
     let ran = three.expect(3, &["run", "plan.toml"]);
     assert!(ran.out.contains("waits for s3://there/data, which is down: failed to "), "{}", ran.out);
     assert!(ran.out.contains("AccessDenied"), "{}", ran.out);
@@ -116,7 +117,7 @@ async fn a_target_without_the_right_to_write_is_named_and_the_others_are_complet
     assert_eq!(three.status()["phases"][0]["datasets"][0]["targets"][2]["down"]["since"], down(2)["since"]);
 
     // With the right it is copied alone, and everything is proved.
-    three.deny_writes(false).await;
+    three.deny(None).await;
     let ran = three.expect(0, &["run", "plan.toml"]);
     assert!(ran.out.contains("files: verified"), "{}", ran.out);
     assert_eq!(three.server.state().keys("data").len(), 60);
@@ -128,7 +129,7 @@ async fn a_target_without_the_right_to_write_is_named_and_the_others_are_complet
 async fn a_right_that_is_taken_away_stops_one_target_where_it_is() {
     let three = Three::start().await;
     three.expect(0, &["run", "plan.toml"]);
-    three.deny_writes(true).await;
+    three.deny(Some("s3:PutObject")).await;
     for n in 60..99 {
         three.bench.write(&format!("source/data/{n:02}"), &format!("body {n}"));
     }
@@ -138,8 +139,34 @@ async fn a_right_that_is_taken_away_stops_one_target_where_it_is() {
     assert!(!ran.out.contains("records failed"), "{}", ran.out);
     assert!(three.bench.path("two/data/98").exists());
     assert!(three.server.stats().of(Operation::PutObject) - puts <= 39);
-    three.deny_writes(false).await;
+    three.deny(None).await;
     three.expect(0, &["run", "plan.toml"]);
     assert_eq!(three.server.state().keys("data").len(), 99);
+    three.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_compares_the_others_if_a_target_may_not_be_listed() {
+    let three = Three::start().await;
+    three.expect(0, &["run", "plan.toml"]);
+    three.deny(Some("s3:ListBucket")).await;
+    let ran = three.expect(3, &["verify", "plan.toml"]);
+    assert!(
+        ran.out.contains("files at s3://there/data/: not proved by checksum, since it was not listed"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("not listed to its end: failed to list at s3://there/data/: AccessDenied"), "{}", ran.out);
+    assert!(ran.out.contains("next: migrate verify plan.toml"), "{}", ran.out);
+    assert_eq!(ran.out.matches(": equal by ").count(), 2, "{}", ran.out);
+
+    three.bench.write("two/data/07", "another");
+    let answer: Value = serde_json::from_str(&three.expect(1, &["verify", "plan.toml", "--json"]).out).unwrap();
+    let at = |target: usize, field: &str| answer["datasets"][target][field].clone();
+    assert_eq!((&answer["equal"], &answer["complete"]), (&json!(false), &json!(false)));
+    assert_eq!((at(0, "equal"), at(0, "complete"), at(0, "unlisted")), (json!(true), json!(true), Value::Null));
+    assert_eq!((at(1, "different"), at(1, "complete")), (json!(1), json!(true)));
+    assert_eq!((at(2, "equal"), at(2, "complete")), (json!(false), json!(false)));
+    assert!(at(2, "unlisted").as_str().unwrap().contains("AccessDenied"), "{answer}");
     three.server.stop().await;
 }

@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use migrate::{
-    engine::{RunOutcome, WaitsFor, standing},
+    engine::{RunOutcome, Shutdown, VerifyOptions, WaitsFor, standing},
+    ledger::Ledger,
     lifecycle::{Goal, State},
     local_cloud::{self, Operation},
-    report::EventKind,
+    plan::Level,
+    report::{EventKind, Sink},
     store::{
         Properties,
         faulty::{self, Fault, FaultRule, Faults, Faulty, When},
@@ -16,7 +18,7 @@ use migrate::{
 use tempfile::{TempDir, tempdir};
 
 use super::{
-    Rig, Stores, assert_equal, dynamic, memory, one_dataset,
+    Rig, Stores, assert_equal, dynamic, found, memory, one_dataset,
     s3::{assert_servers_equal, deny, server, stores},
 };
 
@@ -34,7 +36,7 @@ const UNUSED: &str = "s3:PutBucketTagging";
 fn down(outcome: &RunOutcome) -> Vec<(String, String)> {
     assert!(outcome.stopped.is_none(), "{:?}", outcome.stopped);
     assert!(!outcome.datasets[0].reached && outcome.datasets[0].verified.is_none());
-    assert!(matches!(outcome.datasets[0].state, State::Copying { pass: 1 }), "{:?}", outcome.datasets[0].state);
+    assert!(matches!(outcome.datasets[0].state, State::Copying { .. }), "{:?}", outcome.datasets[0].state);
     match &outcome.datasets[0].waits_for {
         Some(WaitsFor::Targets(down)) => down.iter().map(|(target, why)| (bare(target), why.clone())).collect(),
         other => panic!("{other:?}"),
@@ -85,6 +87,8 @@ impl Memories {
     }
 }
 
+const LIST: [faulty::Operation; 1] = [faulty::Operation::List];
+
 fn failing(fault: Fault, on: &[faulty::Operation]) -> Arc<Faults> {
     Arc::new(Faults::with_rules(1, vec![FaultRule::new(fault, When::Every(1)).on(on)]))
 }
@@ -111,9 +115,13 @@ async fn a_target_that_lists_and_refuses_every_write_costs_the_others_nothing() 
     assert!(puts < 120, "{puts}");
     assert_eq!(rig.failures(), Vec::<String>::new(), "no record is to blame");
 
-    // As long as nothing is granted, a further run reads what it takes to see that, and not the whole source again.
+    // As long as nothing is granted, a further run reads what it takes to see that, and not the whole source again. The
+    // others get what has come meanwhile.
+    from.state().put("data", "new", "new");
     let rig = Rig::new(&text, stores(&from, &[("a", &a), ("b", &b), ("c", &c)]).await, directory.path());
     down(&rig.try_run(Goal::Verified).await.unwrap());
+    assert_servers_equal(&from, &a);
+    assert_servers_equal(&from, &b);
     let read = from.stats().of(Operation::GetObject);
     assert!(read < 320, "{read}");
 
@@ -122,7 +130,7 @@ async fn a_target_that_lists_and_refuses_every_write_costs_the_others_nothing() 
     let written = a.stats().of(Operation::PutObject);
     rig.run().await;
     assert_servers_equal(&from, &c);
-    assert_eq!(from.stats().of(Operation::GetObject) - read, 200, "only for the third");
+    assert_eq!(from.stats().of(Operation::GetObject) - read, 201, "only for the third");
     assert_eq!(a.stats().of(Operation::PutObject), written, "nothing was written again");
     assert_eq!(recorded(&rig).await, []);
 }
@@ -286,4 +294,64 @@ async fn a_bucket_that_is_gone_stops_one_target_and_one_that_never_was_stops_the
         matches!(&outcome.datasets[0].waits_for, Some(WaitsFor::Targets(down)) if bare(&down[0].0) == "s3://b/data")
     );
     assert_servers_equal(&from, &a);
+}
+
+/// `verify` names the differences of the others, and never calls equal what it has not seen. What a follower did not
+/// show is not kept as seen: the next verification looks there.
+#[tokio::test(start_paused = true)]
+async fn a_verification_goes_on_without_a_follower_that_is_not_listed() {
+    let faults = Arc::new(Faults::none());
+    let memories = Memories::new(3000, &["a", "b"], &[("b", &faults)]);
+    memories.rig().run().await;
+    memories.stores["a"].put_raw("0001", "changed", Properties::default());
+    memories.stores["b"].put_raw("2999", "changed", Properties::default());
+    let verify = async || {
+        let mut rig = memories.rig();
+        // One listing, so that it is known which page fails.
+        rig.limits.split_rows_min = u64::MAX;
+        let file = Ledger::open(&memories.directory.path().join("verification.sqlite"), &rig.plan.name).unwrap();
+        let options = VerifyOptions { progress: Some(Arc::new(file)), ..rig.verify_options(Level::Listing) };
+        rig.inspection(Sink::none(), Shutdown::new()).verify(&options).await.map(|mut all| all.remove(0))
+    };
+    let after_a_page = (2..2000).map(|page| FaultRule::new(Fault::InternalError, When::Only(page)).on(LIST));
+    faults.set_rules(1, after_a_page.collect());
+    let first = verify().await.unwrap();
+    assert!(first.verified.is_none() && !first.interrupted);
+    assert_eq!(found(&first), ["different 0001"]);
+    assert_eq!(first.targets[0].counts.compared, 3000, "the other is compared to its end");
+    assert!(first.targets[0].unlisted.is_none());
+    let b = &first.targets[1];
+    assert!((1..3000).contains(&b.counts.compared) && !b.is_equal(), "{}", b.counts.compared);
+    assert!(b.unlisted.as_ref().is_some_and(|why| why.contains("list") && why.contains("s3://b/data")), "{b:?}");
+
+    faults.set_rules(1, Vec::new());
+    let second = verify().await.unwrap();
+    assert_eq!(found(&second), ["different 0001"]);
+    assert_eq!(second.targets[1].differences.len(), 1, "it was not seen before");
+    assert_eq!(second.targets.iter().map(|found| found.counts.compared).collect::<Vec<_>>(), [3000, 3000]);
+
+    // With none to compare there is nothing to go on with.
+    let both = failing(Fault::Unreachable, &LIST);
+    let memories = Memories::new(10, &["a"], &[("a", &both)]);
+    let alone = memories.rig();
+    let options = alone.verify_options(Level::Listing);
+    let refused = alone.inspection(Sink::none(), Shutdown::new()).verify(&options).await.unwrap_err().to_string();
+    assert!(refused.contains("s3://a/data"), "{refused}");
+}
+
+/// A run proves all targets or says why not: its verification does not go on without one.
+#[tokio::test(start_paused = true)]
+async fn a_run_proves_nothing_while_a_target_is_not_listed() {
+    let faults = Arc::new(Faults::none());
+    let memories = Memories::new(100, &["a", "b"], &[("b", &faults)]);
+    memories.rig().try_run(Goal::Copied).await.unwrap();
+    let mut rig = memories.rig();
+    rig.limits.split_rows_min = u64::MAX;
+    // The pass lists it once, and then the verification cannot.
+    let later = (3..2000).map(|page| FaultRule::new(Fault::InternalError, When::Only(page)).on(LIST));
+    faults.set_rules(1, later.collect());
+    let outcome = rig.try_run(Goal::Verified).await.unwrap();
+    assert!(outcome.stopped.is_some_and(|error| error.to_string().contains("s3://b/data")));
+    assert!(matches!(outcome.datasets[0].state, State::Copied { pass: 2 }), "{:?}", outcome.datasets[0].state);
+    assert!(outcome.datasets[0].verified.is_none());
 }

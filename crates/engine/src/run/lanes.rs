@@ -1,15 +1,37 @@
 //! What a phase does about targets that fall behind: their shards are taken up again, or the pass goes on without them.
 //!
 //! A pass does not end before every target has come to its end. A target that is down keeps its cursors, so the next
-//! run goes on with that target alone.
+//! run goes on with that target alone. If it is still down then, the others get a new pass all the same: they must not
+//! miss what the lead has got since. That pass walks every key anew at the target that is down, too.
+
+use std::collections::BTreeMap;
 
 use crate::{
     copy::copier::Follower,
     error::EngineError,
-    run::{ends::TAKES_MAX, shards::PhaseWork},
+    run::{
+        ends::{TAKES_MAX, all_ended},
+        shards::{Active, PhaseWork},
+    },
     waits::WaitsFor,
 };
-use migrate_core::{lifecycle::Transition, model::ShardId, shard::Cursor};
+use migrate_core::{
+    lifecycle::Transition,
+    model::{PlaceIndex, ShardId},
+    shard::Cursor,
+};
+use migrate_ledger::ShardRow;
+
+/// Whether targets that are down by the ledger hold up a pass that has ended at all others.
+pub(super) fn is_held_up(shards: &[ShardRow], down: &BTreeMap<PlaceIndex, String>, followers: &[Follower]) -> bool {
+    let mut others = followers.iter().filter(|follower| !down.contains_key(&follower.place));
+    !down.is_empty() && others.all(|follower| all_ended(shards, follower.place))
+}
+
+/// Whether the other targets of a dataset are to get a new pass, since the same targets still hold up the last one.
+pub(super) fn needs_another_pass(active: &Active) -> bool {
+    active.is_held_up && matches!(active.waits_for, Some(WaitsFor::Targets(_)))
+}
 
 impl PhaseWork<'_> {
     /// Queues a shard again for the targets that have not come to its end, unless their lanes are down.
@@ -81,6 +103,8 @@ impl PhaseWork<'_> {
             let dataset = active.plan.name.clone();
             return self.stop(place, None, error.unwrap_or(EngineError::Unfinished { dataset })).await;
         }
+        let read = active.source_bytes_read();
+        active.reads.pass_ends(read);
         active.waits_for = Some(WaitsFor::Targets(down));
         self.decider.end(place);
         Ok(())

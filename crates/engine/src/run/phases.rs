@@ -19,6 +19,7 @@ use crate::{
     run::{
         context::{Run, with_run},
         decide::{self, PhaseDue},
+        lanes,
         shards::{Active, CopyReads, PhaseWork},
         worker::Worker,
     },
@@ -56,9 +57,12 @@ impl Migration<'_> {
 
 /// The places of live datasets whose lead was written to between copy and verification: S3 and
 /// directories have no stream of changes, so another pass follows them. A difference that another
-/// pass would find again is no reason for a pass.
+/// pass would find again is no reason for a pass. The same for datasets whose last pass targets still hold up.
 fn moved_on(active: &[Active]) -> Vec<usize> {
-    let moved = |active: &Active| active.plan.live && active.differs.as_ref().is_some_and(|differs| differs.lead_moved);
+    let moved = |active: &Active| {
+        lanes::needs_another_pass(active)
+            || active.plan.live && active.differs.as_ref().is_some_and(|differs| differs.lead_moved)
+    };
     active.iter().enumerate().filter(|(_, active)| moved(active)).map(|(place, _)| place).collect()
 }
 
@@ -253,6 +257,7 @@ impl Run<'_> {
             running: BTreeMap::new(),
             taken_up: BTreeMap::new(),
             down: self.down(dataset).await?,
+            is_held_up: false,
             ended: false,
             verified: None,
             waits_for: None,
@@ -261,6 +266,8 @@ impl Run<'_> {
             reads: CopyReads::default(),
         };
         self.enter(&mut active).await?;
+        let shards: Vec<_> = active.queue.values().cloned().collect();
+        active.is_held_up = lanes::is_held_up(&shards, &active.down, &active.copier.followers);
         Ok(Some(active))
     }
 
@@ -322,7 +329,7 @@ impl Run<'_> {
         (active.ended, active.verified, active.waits_for) = (false, None, None);
         active.differs = None;
         active.taken_up.clear();
-        active.down.clear();
+        active.is_held_up = false;
         let read = active.source_bytes_read();
         active.reads.pass_begins(read);
         self.enter(active).await

@@ -59,6 +59,8 @@ pub(crate) struct Active {
     pub(crate) taken_up: BTreeMap<ShardId, u32>,
     /// The targets that are down by the ledger, and why.
     pub(crate) down: BTreeMap<PlaceIndex, String>,
+    /// Whether its pass had ended at all other targets before this run: if these stay down, the others get a new one.
+    pub(crate) is_held_up: bool,
     /// Whether it does nothing more in this phase.
     pub(crate) ended: bool,
     pub(crate) verified: Option<Verified>,
@@ -86,7 +88,7 @@ impl CopyReads {
     }
 
     /// Notes that a pass ends, with the bytes read in all.
-    fn pass_ends(&mut self, read: u64) {
+    pub(super) fn pass_ends(&mut self, read: u64) {
         self.at_end = read;
     }
 
@@ -338,6 +340,7 @@ impl<'a> PhaseWork<'a> {
         let active = &mut self.active[place];
         let read = active.source_bytes_read();
         active.reads.pass_ends(read);
+        active.down.clear();
         if failed > 0 {
             active.waits_for = Some(WaitsFor::Failed(failed));
         }

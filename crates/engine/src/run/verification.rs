@@ -39,7 +39,7 @@ use migrate_core::{
     lifecycle::{Goal, State},
     model::PlaceIndex,
     plan::{Dataset, Level},
-    report::EventKind,
+    report::{EventKind, Redactor},
 };
 use migrate_ledger::{Record, VerificationStep};
 
@@ -99,14 +99,17 @@ async fn verify_all(
     let followers = verifier.sides.followers.len();
     let compare = Arc::new(Compare::new(verifier, findings, limits.batch_rows.max(1), expected));
     let seen = walks::walk(&compare, lead, followers, beginning.shards, &limits, &shutdown).await?;
-    if !seen::is_whole(&seen, followers) && !shutdown.is_draining() {
+    let Compare { verifier, findings, .. } = &*compare;
+    let some_lost = findings.listed().contains(&false);
+    let is_whole = if some_lost { seen::covers_all(&seen) } else { seen::is_whole(&seen, followers) };
+    if !is_whole && !shutdown.is_draining() {
         return Err(EngineError::Unfinished { dataset });
     }
-    let Compare { verifier, findings, .. } = &*compare;
     // What was learned must be in the ledger before it is asked what it knows to be damaged.
     findings.flush(Vec::new()).await?;
     let verification = verifier.conclude(since, seen, findings.so_far()).await?;
-    if !verification.interrupted {
+    // The next one goes on with what a follower did not show.
+    if !verification.interrupted && !some_lost {
         findings.end(verifier).await?;
     }
     Ok(verification)
@@ -221,7 +224,8 @@ impl Alone<'_> {
 
     async fn dataset(&self, dataset: &Dataset) -> Result<Verification, EngineError> {
         let Inspection { plan, sites, sink, shutdown, .. } = self.inspection;
-        let stores = sites.open(plan, dataset, None, sink).await?;
+        // In place of a follower that cannot be opened is one whose listing fails with the reason.
+        let stores = sites.open_some(plan, dataset, None, sink).await?;
         let (known, mut led_by) = (self.inspection.begun(dataset).await?, None);
         if let Some(ledger) = known {
             stores.adopt_known(ledger).await?;
@@ -237,7 +241,8 @@ impl Alone<'_> {
             self.budget.clone(),
             shutdown.clone(),
             sink.clone(),
-        );
+        )
+        .going_on(Redactor::new(plan.redact_keys));
         let kept = match &self.journal {
             Some(journal) => Some(self.keep(journal, dataset, meaning_of(plan, dataset).to_string()).await?),
             None => None,
