@@ -74,6 +74,8 @@ pub(super) enum Situation<'a> {
     DeletesTooMuch,
     /// Records failed or could not be read; with the same command, if that is what tries them again.
     RecordsFailed(Option<&'a str>),
+    /// Targets are down; with the same command, if that is what goes on with them.
+    TargetsDown(Option<&'a str>),
     /// Records differ; with the words of the verification.
     Differs(Vec<&'a str>),
     /// The level of the verification cannot decide about some records; with the datasets.
@@ -130,6 +132,8 @@ const LOOK_AT_SOURCE: &str = "look at the source, and bring back what must not b
                               --force to the command below";
 const MEND_RECORDS: &str =
     "correct the cause that each failed record is listed with: at the source, at the target or in the plan";
+const MEND_TARGETS: &str = "correct the cause that each target that is down is named with: the run then goes on with these \
+                            targets alone";
 const SEE_WHAT_DIFFERS: &str = "copying did not make them equal: look at how each differs; what a target cannot hold needs \
                                 another target, or `waive`";
 const LOOK_AT_STRAYS: &str = "look at what is extra at the target, as `migrate verify` lists it: migrate cannot tell whose \
@@ -181,6 +185,8 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::DeletesTooMuch => (Some(LOOK_AT_SOURCE), RunAll),
         S::RecordsFailed(None) => (Some(MEND_RECORDS), RunAll),
         S::RecordsFailed(Some(again)) => (Some(MEND_RECORDS), Same((*again).into())),
+        S::TargetsDown(None) => (Some(MEND_TARGETS), RunAll),
+        S::TargetsDown(Some(again)) => (Some(MEND_TARGETS), Same((*again).into())),
         S::Differs(words) => (None, Type("verify", with(words, &["--repair"]))),
         S::Undecided(words) => (None, Type("verify", with(words, &["--level", "checksum"]))),
         S::StillDiffers => (Some(SEE_WHAT_DIFFERS), RunAll),
@@ -213,6 +219,9 @@ impl<'a> Situation<'a> {
         }
         if waits(&|waits| matches!(waits, WaitsFor::DeleteShare { .. })) {
             return Self::DeletesTooMuch;
+        }
+        if waits(&|waits| matches!(waits, WaitsFor::Targets(_))) {
+            return Self::TargetsDown(None);
         }
         if waits(&|waits| matches!(waits, WaitsFor::Failed(_) | WaitsFor::Differences { differences: 0, .. })) {
             return Self::RecordsFailed(None);
@@ -329,6 +338,8 @@ mod tests {
             (S::DeletesTooMuch, "run", true, Some("run everything")),
             (S::RecordsFailed(Some(AGAIN)), "run", true, Some(AGAIN)),
             (S::RecordsFailed(None), "status", true, Some("run everything")),
+            (S::TargetsDown(Some(AGAIN)), "run", true, Some(AGAIN)),
+            (S::TargetsDown(None), "status", true, Some("run everything")),
             (S::Differs(vec!["--level", "bytes"]), "verify", false, Some("verify --level bytes --repair")),
             (S::Undecided(vec![]), "verify --level listing", false, Some("verify --level checksum")),
             (S::StillDiffers, "verify --repair", true, Some("run everything")),

@@ -157,7 +157,9 @@ impl Display {
 
     fn progress(&mut self, told: EventKind, now: Instant) {
         match told {
-            EventKind::Warning { .. } | EventKind::UploadUnclaimed { .. } => self.line_if_any(warned(&told)),
+            EventKind::Warning { .. } | EventKind::TargetDown { .. } | EventKind::UploadUnclaimed { .. } => {
+                self.line_if_any(warned(&told));
+            }
             EventKind::PhaseBegan { phase } => self.line(&format!("phase {phase}")),
             EventKind::DatasetState { dataset, state, .. } => {
                 self.end_bar(&dataset);
@@ -264,6 +266,9 @@ fn warned(told: &EventKind) -> Option<String> {
     Some(match told {
         EventKind::Warning { dataset: Some(dataset), message, .. } => format!("warning: {dataset}: {message}"),
         EventKind::Warning { dataset: None, message, .. } => format!("warning: {message}"),
+        EventKind::TargetDown { dataset, target, reason, .. } => {
+            format!("warning: {dataset}: {target} is down, and nothing more is copied to it in this run: {reason}")
+        }
         EventKind::UploadUnclaimed { dataset, target, key, ids, asked_for } => {
             format!("warning: {dataset}: {}", render::unclaimed(key, target, ids, &asked_for.to_string()))
         }

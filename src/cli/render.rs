@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use migrate_core::model::{ByteCount, Key};
+use migrate_engine::standing::DatasetStanding;
 use migrate_store::{Conditions, Proof};
 
 /// A table whose first column is text and whose others are numbers.
@@ -82,6 +83,17 @@ pub(super) fn proof(proof: Proof) -> &'static str {
         Proof::ReadBack => "what was written is read back and hashed",
         Proof::Fsynced => "a local file: synced to its disk without an error",
     }
+}
+
+/// The targets that are down, a line each: since when, and what to do.
+pub(super) fn down(dataset: &DatasetStanding) -> String {
+    let mut text = String::new();
+    for target in &dataset.targets {
+        let Some(down) = &target.down else { continue };
+        let help = down.help.as_ref().map(|help| format!("; help: {help}")).unwrap_or_default();
+        let _ = writeln!(text, "    down: {} since {}{help}", target.target, down.since);
+    }
+    text
 }
 
 /// An upload that may or may not be this migration's own.

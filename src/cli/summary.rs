@@ -129,6 +129,7 @@ impl Summary<'_> {
             (Code::Differs, ..) => Situation::Differs(Vec::new()),
             (_, _, Some(_)) => Situation::BrokeOff(again),
             _ if self.outcome.interrupted => Situation::Stopped(again),
+            _ if self.short().any(DatasetStanding::has_targets_down) => Situation::TargetsDown(Some(again)),
             _ => Situation::RecordsFailed(Some(again)),
         }
     }
@@ -210,7 +211,7 @@ impl Summary<'_> {
             cells.extend([copied, same, deleted, extra, target.failed, repeated].map(|number| number.to_string()));
             table.row(cells);
         }
-        let _ = writeln!(text, "{}", table.render(4));
+        let _ = write!(text, "{}\n{}", table.render(4), render::down(standing));
         if let Some(seen) = self.seen.get(&standing.name) {
             let copied = self.copied(standing, seen);
             let _ = writeln!(text, "    {}", render::source_read(seen.source_bytes_read, copied));

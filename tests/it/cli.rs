@@ -7,6 +7,7 @@ mod claims;
 mod confirm;
 mod cutovers;
 mod differences;
+mod lanes;
 mod next;
 mod operators;
 mod places;

@@ -7,6 +7,7 @@ mod cutover;
 mod directories;
 mod faults;
 mod following;
+mod lanes;
 mod large;
 mod lifecycle;
 pub(crate) mod s3;
@@ -96,7 +97,8 @@ impl Rig {
             plan,
             sites: Sites::new(Arc::new(Given::new(open)), quick()),
             ledger: Arc::new(ledger),
-            limits: InFlightMax::default(),
+            // A target that is silent on purpose is silent for good, unless a test says otherwise.
+            limits: InFlightMax { silence_max: Duration::ZERO, ..InFlightMax::default() },
             force: false,
             approves: true,
             shutdown: Shutdown::new(),

@@ -186,7 +186,8 @@ impl<T: Keyed> Feed<T> {
 
 /// The join of the listings of a dataset's places and of the ledger's holdings, over one range.
 ///
-/// `E` is the item of a listing, `P` the ledger's holding. After an error the join must be dropped.
+/// `E` is the item of a listing, `P` the ledger's holding. After an error the join must be dropped, or go on without
+/// the place whose listing was at fault: [`Join::end`] ends it, and later rows tell nothing of that place.
 #[derive(Debug)]
 pub struct Join<E, P> {
     range: KeyRange,

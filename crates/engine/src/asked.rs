@@ -1,6 +1,6 @@
 //! What the engine is asked to do, and the outcome.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
@@ -25,11 +25,20 @@ pub struct InFlightMax {
     pub split_rows_min: u64,
     /// Most rows of a shard whose records go to the ledger together: so many are compared again after a crash.
     pub batch_rows: usize,
+    /// How long a target may leave everything unanswered until it is down for the rest of the run.
+    pub silence_max: Duration,
 }
 
 impl Default for InFlightMax {
     fn default() -> Self {
-        Self { shards: 8, records: 64, bytes: 512 << 20, split_rows_min: 2000, batch_rows: 4096 }
+        Self {
+            shards: 8,
+            records: 64,
+            bytes: 512 << 20,
+            split_rows_min: 2000,
+            batch_rows: 4096,
+            silence_max: Duration::from_mins(2),
+        }
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) type Row = migrate_core::diff::Joined<Entry, HeldRow>;
 #[derive(Debug)]
 pub(crate) struct Rows {
     join: Join<Entry, HeldRow>,
+    lead: PlaceIndex,
     /// By place; `None` for a place that is not listed.
     listings: Vec<Option<Pages<Entry>>>,
     holdings: Option<Pages<HeldRow>>,
@@ -99,9 +100,14 @@ impl Inputs {
 
     /// Begins to list a range.
     pub(crate) fn rows(&self, range: &KeyRange) -> Rows {
+        self.rows_of(range, if self.lists_followers { &self.star.followers } else { &[] })
+    }
+
+    /// Begins to list a range at the lead and these followers. The rows tell nothing of what the others show.
+    pub(crate) fn rows_of(&self, range: &KeyRange, followers: &[PlaceIndex]) -> Rows {
         let mut tasks = JoinSet::new();
         let mut join = Join::new(range.clone(), self.stores.len());
-        let is_listed = |place| place == self.star.lead || self.lists_followers && self.star.followers.contains(&place);
+        let is_listed = |place| place == self.star.lead || followers.contains(&place);
         let mut listings = Vec::new();
         for (place, store) in (0..).map(PlaceIndex::at).zip(&self.stores) {
             listings.push(is_listed(place).then(|| self.listing(store, range, &mut tasks)));
@@ -117,7 +123,7 @@ impl Inputs {
         if holdings.is_none() {
             join.end(Input::Holdings);
         }
-        Rows { join, listings, holdings, _tasks: tasks }
+        Rows { join, lead: self.star.lead, listings, holdings, _tasks: tasks }
     }
 
     fn listing(&self, store: &Arc<dyn ObjectStore>, range: &KeyRange, tasks: &mut JoinSet<()>) -> Pages<Entry> {
@@ -165,13 +171,34 @@ async fn read_holdings(
     }
 }
 
+/// What comes next in a join.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A key.
+    Row(Row),
+    /// Every input has ended.
+    End,
+    /// The listing of this follower failed: from here on the rows tell nothing of what it shows.
+    Lost(PlaceIndex, EngineError),
+}
+
 impl Rows {
-    /// The next row; `None` at the end. Waits for a page if the join needs one.
+    /// The next row; `None` at the end. Waits for a page if the join needs one. Every listing must come to its end.
     pub(crate) async fn next(&mut self) -> Result<Option<Row>, EngineError> {
+        match self.advance().await? {
+            Next::Row(row) => Ok(Some(row)),
+            Next::End => Ok(None),
+            Next::Lost(_, error) => Err(error),
+        }
+    }
+
+    /// The next row, or the follower whose listing failed: the join goes on without it. An error of any other input
+    /// ends the join.
+    pub(crate) async fn advance(&mut self) -> Result<Next, EngineError> {
         loop {
             match self.join.next() {
-                Pull::Row(row) => return Ok(Some(row)),
-                Pull::End => return Ok(None),
+                Pull::Row(row) => return Ok(Next::Row(row)),
+                Pull::End => return Ok(Next::End),
                 Pull::Need(Input::Holdings) => {
                     let page = next_page(self.holdings.as_mut()).await?;
                     if page.is_empty() {
@@ -180,16 +207,33 @@ impl Rows {
                         self.join.feed_holdings(page)?;
                     }
                 }
-                Pull::Need(Input::Place(place)) => {
-                    let page = next_page(self.listings[place.get()].as_mut()).await?;
-                    if page.is_empty() {
-                        self.join.end(Input::Place(place));
-                    } else {
-                        self.join.feed(place, page)?;
+                Pull::Need(Input::Place(place)) => match self.feed(place).await {
+                    Ok(()) => {}
+                    Err(error @ (EngineError::Store(_) | EngineError::Listing(_))) if place != self.lead => {
+                        self.leave(place);
+                        return Ok(Next::Lost(place, error));
                     }
-                }
+                    Err(error) => return Err(error),
+                },
             }
         }
+    }
+
+    /// Lists a follower no further: from here on the rows tell nothing reliable of what it shows.
+    pub(crate) fn leave(&mut self, place: PlaceIndex) {
+        self.join.end(Input::Place(place));
+        self.listings[place.get()] = None;
+    }
+
+    /// Feeds the next page of a listing.
+    async fn feed(&mut self, place: PlaceIndex) -> Result<(), EngineError> {
+        let page = next_page(self.listings[place.get()].as_mut()).await?;
+        if page.is_empty() {
+            self.join.end(Input::Place(place));
+        } else {
+            self.join.feed(place, page)?;
+        }
+        Ok(())
     }
 }
 

@@ -27,7 +27,12 @@ impl Seen {
     }
 }
 
+/// Whether every key was seen, once, at the lead and at the followers that could be listed there.
+pub(crate) fn covers_all(seen: &[Seen]) -> bool {
+    shard::tile(seen.iter().map(|seen| &seen.range))
+}
+
 /// Whether every key was seen, once, at all of this many followers.
 pub(crate) fn is_whole(seen: &[Seen], followers: usize) -> bool {
-    seen.iter().all(|seen| seen.followers == followers) && shard::tile(seen.iter().map(|seen| &seen.range))
+    seen.iter().all(|seen| seen.followers == followers) && covers_all(seen)
 }

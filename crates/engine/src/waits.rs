@@ -42,6 +42,8 @@ pub enum WaitsFor {
         /// The most that may be deleted, in thousandths.
         permille: u16,
     },
+    /// Targets that are down, each with the reason. The others have everything of the pass under way.
+    Targets(Vec<(String, String)>),
     /// This many records that could not be copied.
     Failed(u64),
     /// The differences that its last verification found.
@@ -102,6 +104,13 @@ impl fmt::Display for WaitsFor {
                  ({}%)",
                 f64::from(*permille) / 10.0
             ),
+            Self::Targets(down) => {
+                for (place, (target, why)) in down.iter().enumerate() {
+                    let and = if place == 0 { "" } else { "; and " };
+                    write!(f, "{and}{target}, which is down: {why}")?;
+                }
+                Ok(())
+            }
             Self::Failed(1) => f.write_str("1 record that failed"),
             Self::Failed(failed) => write!(f, "{failed} records that failed"),
             Self::Differences { differences, unreadable, first, .. } => {

@@ -55,6 +55,8 @@ impl Apply<'_> {
         match transition {
             Transition::PassBegun { .. }
             | Transition::PassEnded { .. }
+            | Transition::TargetDown { .. }
+            | Transition::TargetUp { .. }
             | Transition::Verified { .. }
             | Transition::Differed { .. }
             | Transition::MoveBegun { .. }

@@ -13,8 +13,8 @@ The exit codes of every command:
      by a cutover for which nothing was compared; a saved plan is stale; or records came late to an
      old lead and are open. Running the same command again changes nothing: look first.
   2  The command line, the plan file or the saved plan is wrong, or cannot be read. Nothing was done.
-  3  Incomplete: interrupted, some records failed, an endpoint or credentials did not work, the
-     ledger's disk is full, the ledger is damaged or newer than this program, or another process
+  3  Incomplete: interrupted, some records failed, an endpoint or credentials did not work, a target
+     is down and the others are complete, the ledger's disk is full, the ledger is damaged or newer than this program, or another process
      drives the migration. Correct what the message names; the same command goes on.";
 
 pub(in crate::cli) fn exit_codes() -> Code {

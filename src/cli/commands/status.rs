@@ -164,6 +164,7 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
             table.row(cells);
         }
         let _ = writeln!(text, "{}", table.render(4));
+        text.push_str(&render::down(dataset));
     }
     for failed in &dataset.failures {
         let _ =

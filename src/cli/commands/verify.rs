@@ -250,8 +250,8 @@ impl Answer {
                 let empty = !unseen && found.is_equal() && found.counts.compared == 0 && !dataset.accept_empty;
                 let old_lead = found.target == dataset.source.to_string();
                 let follows = found.moved.then(|| !old_lead || policy::comes_back(&session.plan, dataset));
-                let (equal, complete) = (!unseen && found.is_equal() && !empty, !unseen);
-                Row { found, equal, complete, level, since, empty, follows }
+                let complete = !unseen && found.unlisted.is_none();
+                Row { equal: complete && found.is_equal() && !empty, found, complete, level, since, empty, follows }
             }));
         }
         let equal = equal && !rows.iter().any(|row| row.empty);
@@ -262,7 +262,7 @@ impl Answer {
         let mut answer = Self {
             equal,
             level,
-            complete: !stopped,
+            complete: !stopped && rows.iter().all(|row| row.complete),
             stopped,
             repaired,
             datasets: rows,
@@ -291,6 +291,10 @@ impl Answer {
         if self.stopped {
             return Situation::Stopped(typed);
         }
+        // A repair would end at the same listing.
+        if kept().any(|row| row.found.unlisted.is_some()) {
+            return Situation::BrokeOff(typed);
+        }
         if kept().any(|row| row.empty) && kept().all(|row| row.equal || row.empty) {
             return Situation::NothingCompared;
         }
@@ -300,9 +304,10 @@ impl Answer {
                 Situation::Done if !self.equal => Situation::LeftBehind,
                 // The differences and failures in the ledger are older than what was seen just now; a run finds out
                 // the rest.
-                Situation::Differs(_) | Situation::OnlyStrays | Situation::RecordsFailed(_) => {
-                    Situation::Unfinished(Vec::new())
-                }
+                Situation::Differs(_)
+                | Situation::OnlyStrays
+                | Situation::RecordsFailed(_)
+                | Situation::TargetsDown(_) => Situation::Unfinished(Vec::new()),
                 stands => stands,
             };
         }
@@ -359,6 +364,10 @@ impl Answer {
                 (true, _) => format!("equal by {}", row.found.counts.decided),
                 (false, true) if row.empty => format!("NOTHING COMPARED by {}", row.level),
                 (false, true) => format!("NOT EQUAL by {}", row.level),
+                (false, false) if row.found.unlisted.is_some() => {
+                    let so_far = if row.found.broken() == 0 { "not proved" } else { "NOT EQUAL" };
+                    format!("{so_far} by {}, since it was not listed to its end", row.level)
+                }
                 (false, false) if row.found.is_equal() => {
                     format!("stopped before its end, while compared by {}", row.level)
                 }
@@ -397,6 +406,9 @@ impl Row {
                 "  it went on with the verification of {since}: what was compared before its stop counts as of then; \
                  `--anew` looks at everything"
             );
+        }
+        if let Some(reason) = &self.found.unlisted {
+            let _ = writeln!(text, "  not listed to its end: {reason}");
         }
         if self.empty {
             let _ = writeln!(text, "  {NOTHING_COMPARED}");

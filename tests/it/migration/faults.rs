@@ -56,12 +56,10 @@ async fn a_silent_target_does_not_hold_the_other_back() {
     b.set_faults(Faults::one(1, FaultRule::new(Fault::SlowDown, When::Every(1)).on([Operation::PutObject])));
     let outcome = rig.try_run(Goal::Verified).await.unwrap();
     assert!(!outcome.datasets[0].reached);
-    assert!(outcome.stopped.is_some(), "the target that does not answer is named");
+    let named = outcome.datasets[0].waits_for.as_ref().map(ToString::to_string);
+    assert!(named.is_some_and(|named| named.contains("s3://b/")), "the target that does not answer is named");
     assert_servers_equal(&from, &a);
     assert_eq!(b.state().count("data"), 0);
-    let dataset = rig.plan.phases[0].datasets[0].name.clone();
-    let waiting = rig.ledger.counts(&dataset, migrate::model::PlaceIndex(2)).await.unwrap();
-    assert_eq!(waiting.deferred, 400, "they wait, durably");
     drop(rig);
 
     b.set_faults(Faults::default());

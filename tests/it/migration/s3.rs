@@ -205,7 +205,7 @@ async fn a_probe_that_fails_removes_what_it_has_written() {
 }
 
 /// Lays a policy on a server's bucket `data`.
-async fn deny(server: &S3Server, policy: &str) {
+pub(crate) async fn deny(server: &S3Server, policy: &str) {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Decided, Epoch, SiteName};
+use crate::model::{Decided, Epoch, PlaceIndex, SiteName};
 
 /// The name of a move of a lead: no two moves have the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +79,21 @@ pub enum Transition {
         pass: u64,
         /// How many records could not be copied.
         failed: u64,
+    },
+    /// A follower takes no part in the pass under way any more: the pass goes on for the others, and does not end before
+    /// it has caught up.
+    TargetDown {
+        /// Its place.
+        place: PlaceIndex,
+        /// Why, for people; its keys are hidden if the plan says so.
+        reason: String,
+        /// What the operator can do about it, if that is known.
+        help: Option<String>,
+    },
+    /// A follower that was down takes part again.
+    TargetUp {
+        /// Its place.
+        place: PlaceIndex,
     },
     /// A verification found every follower equal to its lead.
     Verified {

@@ -25,6 +25,7 @@
 //!
 //! [`State`] is the word for all of it that people and scripts read.
 
+mod down;
 mod event;
 mod goal;
 mod leading;
@@ -33,6 +34,7 @@ mod state;
 mod syncing;
 mod whole;
 
+pub use down::{Down, down};
 pub use event::{LATE_KEYS_MAX, Lead, Mark, MoveId, StepName, Transition, last_level, last_proof};
 pub use goal::{Action, Goal};
 pub use leading::Leading;

@@ -47,9 +47,10 @@ pub enum Stage {
 }
 
 impl Syncing {
-    /// The next pass begins; `None` if one is under way, or if it is not the next one.
+    /// The next pass begins; `None` if it is not the next one. It may begin while one is under way that a follower holds
+    /// up: it walks every key anew at every follower, so nothing is missed.
     pub(super) fn begin(&self, pass: u64) -> Option<Self> {
-        (self.stage != Stage::Copying && pass == self.pass + 1).then_some(Self { pass, stage: Stage::Copying })
+        (pass == self.pass + 1).then_some(Self { pass, stage: Stage::Copying })
     }
 
     /// The pass under way ends.

@@ -34,6 +34,8 @@ impl Lifecycle {
         let after = match event {
             Transition::PassBegun { .. }
             | Transition::PassEnded { .. }
+            | Transition::TargetDown { .. }
+            | Transition::TargetUp { .. }
             | Transition::Verified { .. }
             | Transition::Differed { .. }
             | Transition::Aborted => self.syncing_after(event).map(|syncing| Self { syncing, ..self.clone() }),
@@ -61,6 +63,9 @@ impl Lifecycle {
         match event {
             Transition::PassBegun { pass } if at_rest => syncing.begin(*pass),
             Transition::PassEnded { pass, failed } if at_rest => syncing.end(*pass, *failed),
+            Transition::TargetDown { .. } | Transition::TargetUp { .. } => {
+                (syncing.stage == Stage::Copying).then(|| syncing.clone())
+            }
             Transition::Verified { level, compared, epoch, of, .. } if may_compare => {
                 let is_ours = *epoch == self.leading.epoch() && of.as_ref() == self.moving.id();
                 let (level, compared, epoch, of) = (level.clone(), *compared, *epoch, of.clone());
@@ -145,7 +150,7 @@ mod tests {
             goal::{Action, Goal},
             state::State,
         },
-        model::{Decided, Epoch, SiteName},
+        model::{Decided, Epoch, PlaceIndex, SiteName},
     };
 
     fn site() -> SiteName {
@@ -193,7 +198,7 @@ mod tests {
     fn event(at: &Lifecycle, choice: u8, number: u64) -> Transition {
         let (pass, epoch) = (at.syncing.pass, at.leading.epoch().0);
         let open = at.moving.id().map_or(number, |id| id.0.parse().unwrap());
-        match choice % 16 {
+        match choice % 17 {
             0 => Transition::PassBegun { pass: pass + number % 2 },
             1 | 2 => Transition::PassBegun { pass: pass + 1 },
             3 | 4 => Transition::PassEnded { pass, failed: number % 2 },
@@ -215,6 +220,7 @@ mod tests {
                 }
                 _ => Transition::Switched { lead: lead(number % 3) },
             },
+            16 => Transition::TargetUp { place: PlaceIndex(1) },
             14 => Transition::SwitchAbandoned { reason: "no".into() },
             _ if number.is_multiple_of(2) => Transition::CutOver { late: number },
             _ => Transition::Aborted,
@@ -238,6 +244,8 @@ mod tests {
                         (clean_pass, proof) = (false, None);
                     }
                     Transition::PassEnded { failed, .. } => clean_pass = *failed == 0,
+                    // Only within a pass, which must still end.
+                    Transition::TargetDown { .. } | Transition::TargetUp { .. } => prop_assert!(!clean_pass),
                     Transition::Verified { epoch, of, .. } => {
                         prop_assert!(clean_pass, "a proof without a clean pass from this lead");
                         proof = Some((*epoch, of.clone()));

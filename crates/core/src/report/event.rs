@@ -97,6 +97,17 @@ pub enum EventKind {
         /// Why, for people.
         reason: String,
     },
+    /// A target takes no part in the run any more; the run goes on for the others.
+    TargetDown {
+        /// The dataset's name in the plan.
+        dataset: DatasetName,
+        /// The target's location: `scheme://SITE/CONTAINER[/PREFIX]`.
+        target: String,
+        /// Why, for people; its keys are hidden already if the plan says so.
+        reason: String,
+        /// What the operator can do about it, if that is known.
+        help: Option<String>,
+    },
     /// A message that the operator should know.
     Warning {
         /// The dataset, if it is about one.

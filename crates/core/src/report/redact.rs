@@ -83,6 +83,7 @@ impl Redactor {
             | EventKind::DatasetState { .. }
             | EventKind::Progress { .. }
             | EventKind::Warning { key: None, .. }
+            | EventKind::TargetDown { .. }
             | EventKind::VerificationBegan { .. }
             | EventKind::Verifying { .. }
             | EventKind::DatasetEnded { .. }

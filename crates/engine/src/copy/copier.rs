@@ -2,15 +2,15 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use tokio::time::Instant;
 
-use crate::{budget::Budget, journal::Journal, shutdown::Shutdown, sink::Sink};
+use crate::{budget::Budget, copy::lane::TargetLane, journal::Journal, shutdown::Shutdown, sink::Sink};
 use migrate_core::{
     model::{Aspects, DatasetName, Key, PlaceIndex, Token},
-    report::EventKind,
+    report::{EventKind, Redactor},
 };
 use migrate_ledger::Pair;
 use migrate_store::{
@@ -34,16 +34,19 @@ pub(crate) struct Copier {
     pub(crate) shutdown: Shutdown,
     pub(crate) journal: Journal,
     pub(crate) sink: Sink,
+    pub(crate) redactor: Redactor,
     /// Failed records that were told so far.
     pub(crate) failures_told: AtomicU64,
-    /// Writes in flight at which a target's lane is full.
-    pub(crate) lane_max: usize,
+    /// Writes in flight at which a target has no room for more.
+    pub(crate) in_flight_max: usize,
 }
 
 /// One target of a dataset.
 #[derive(Debug)]
 pub(crate) struct Follower {
     pub(crate) place: PlaceIndex,
+    /// Its location, as the plan names it.
+    pub(crate) at: String,
     pub(crate) store: Arc<dyn ObjectStore>,
     /// The plan's part size, in bytes.
     pub(crate) part_size: Option<u64>,
@@ -54,10 +57,10 @@ pub(crate) struct Follower {
     pub(crate) has_led: bool,
     /// Writes in flight at the target.
     pub(crate) in_flight: AtomicUsize,
-    /// The time since which its lane is full.
+    /// The time since which it has no room.
     pub(crate) crowded_since: Mutex<Option<Instant>>,
-    /// Records in a row that it did not answer.
-    pub(crate) silent: AtomicU32,
+    /// Whether it takes part in the run.
+    pub(crate) lane: TargetLane,
 }
 
 /// One record to copy.
@@ -117,6 +120,8 @@ pub(crate) enum Outcome {
     Gone,
     /// The place led before, and another writer has written this there, or deleted it: it stays.
     Late(Option<Token>),
+    /// The lane of the target is down; nothing was decided.
+    Held,
     /// The run was asked to stop; nothing was decided.
     Interrupted,
 }
@@ -124,7 +129,7 @@ pub(crate) enum Outcome {
 /// The outcomes of a job, per target.
 pub(crate) type Outcomes = Vec<(PlaceIndex, Outcome)>;
 
-/// Whether an error concerns the whole endpoint.
+/// Whether an error concerns the whole endpoint, so that every other record would fail alike.
 pub(crate) fn is_fatal(error: &StoreError) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! Which targets hold the others back: those whose lane is full, and those that do not answer.
+//! Which targets hold the others back: those that have no room for more writes.
 
 use std::{
     sync::{
@@ -15,16 +15,11 @@ use migrate_core::model::PlaceIndex;
 
 /// How long a target's share of the writes in flight must be used up until its records are deferred.
 const CROWDED_MIN: Duration = Duration::from_secs(2);
-/// Records in a row that a target must leave unanswered to count as down.
-const SILENCE_MAX: u32 = 8;
 
 impl Copier {
-    /// Defers the record at slow or silent targets, if another target has room.
+    /// Defers the record at slow targets, if another target has room.
     pub(super) fn defer_crowded(&self, job: &mut Job, outcomes: &mut Outcomes) {
-        let crowded = |target: PlaceIndex| {
-            let follower = self.follower(target);
-            follower.is_down() || follower.is_crowded(self.lane_max)
-        };
+        let crowded = |target: PlaceIndex| self.follower(target).is_crowded(self.in_flight_max);
         let wanted = job.wants.iter().map(|(target, _)| (*target, crowded(*target)));
         let deferred = to_defer(&wanted.collect::<Vec<_>>(), job.last_chance);
         job.wants.retain(|(target, _)| !deferred.contains(target));
@@ -49,10 +44,10 @@ impl Drop for InFlight<'_> {
 }
 
 impl Follower {
-    /// Whether the target's lane has been full for a while: a short delay is no reason to read a record twice.
-    fn is_crowded(&self, lane_max: usize) -> bool {
+    /// Whether the target has had no room for a while: a short delay is no reason to read a record twice.
+    fn is_crowded(&self, in_flight_max: usize) -> bool {
         let mut since = self.crowded_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.in_flight.load(Ordering::Relaxed) < lane_max {
+        if self.in_flight.load(Ordering::Relaxed) < in_flight_max {
             *since = None;
             return false;
         }
@@ -63,10 +58,6 @@ impl Follower {
     pub(crate) async fn counted<T>(&self, write: impl Future<Output = T>) -> T {
         let _counted = InFlight::enter(&self.in_flight);
         write.await
-    }
-
-    pub(crate) fn is_down(&self) -> bool {
-        self.silent.load(Ordering::Relaxed) >= SILENCE_MAX
     }
 }
 
@@ -84,6 +75,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::copy::lane::TargetLane;
     use migrate_core::model::Aspects;
     use migrate_store::memory::MemoryStore;
 
@@ -91,11 +83,12 @@ mod tests {
     async fn a_write_that_is_dropped_half_way_is_no_longer_in_flight() {
         let follower = Follower {
             place: PlaceIndex(1),
+            at: "memory".to_owned(),
             store: Arc::new(MemoryStore::new("memory")),
             part_size: None,
             in_flight: 0.into(),
             crowded_since: Mutex::default(),
-            silent: 0.into(),
+            lane: TargetLane::open(Duration::ZERO),
             waived: Aspects::NONE,
             has_led: false,
         };

@@ -46,7 +46,7 @@ impl Copier {
                 outcomes.push((place, Outcome::Interrupted));
                 continue;
             };
-            match self.settled(follower, &job.key, shown, late).await {
+            match self.settled(follower, &job.key, shown, late, job.last_chance).await {
                 Ok(Settled::Ends(outcome)) => outcomes.push((place, outcome)),
                 Ok(Settled::Wants(want)) => job.wants.push((place, want)),
                 Err(error) => outcomes.push((place, self.outcome(follower, job.last_chance, Err(error)))),
@@ -60,20 +60,27 @@ impl Copier {
         key: &Key,
         shown: Option<Token>,
         late: Option<Late>,
+        last_chance: bool,
     ) -> Result<Settled, StoreError> {
         let is_as_seen = |late: &Late| match (&late.shown, &shown) {
             (Some(seen), Some(shown)) => seen.agrees_with(shown),
             (seen, shown) => seen.is_none() && shown.is_none(),
         };
         let decided = late.as_ref().is_some_and(|late| !late.is_open && is_as_seen(late));
-        let shown = match (shown, decided) {
+        match (shown, decided) {
             (None, true) => return Ok(Settled::Wants(Want::Create)),
             (Some(shown), true) => return Ok(Settled::Wants(Want::Replace(shown))),
             (None, false) => return Ok(Settled::Ends(Outcome::Late(None))),
-            (Some(shown), false) => shown,
-        };
+            (Some(_), false) => {}
+        }
         let scope = Scope::new(&self.source.capabilities(), &follower.store.capabilities(), follower.waived);
-        let Some(lead) = self.look_at_source(key).await? else { return Ok(Settled::Ends(Outcome::Gone)) };
+        let lead = match self.look_at_source(key).await {
+            Ok(Some(lead)) => lead,
+            Ok(None) => return Ok(Settled::Ends(Outcome::Gone)),
+            // The follower has not failed; its record is looked at again.
+            Err(_) if !last_chance => return Ok(Settled::Ends(Outcome::Deferred)),
+            Err(error) => return Ok(Settled::Ends(Outcome::Failed(error.to_string()))),
+        };
         let Some(head) = survive::look(&*follower.store, key, scope.has_tags()).await? else {
             return Ok(Settled::Ends(Outcome::Deferred));
         };

@@ -2,14 +2,22 @@
 
 use crate::{
     compare::{Verdict, compare},
-    copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
+    copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want, is_fatal},
 };
-use migrate_core::model::{Key, Token};
+use migrate_core::model::Token;
 use migrate_ledger::Pair;
 use migrate_store::{
-    Head,
+    Head, Retry,
     survive::{self, Scope},
 };
+
+/// What a look at a target leaves to do.
+enum Unsettled {
+    /// This is wanted there.
+    Wants(Want),
+    /// Nothing: the look failed.
+    Ended(Outcome),
+}
 
 impl Copier {
     /// Looks at a record at targets that have it without a pair, or with a pair that waived properties that must now
@@ -25,25 +33,25 @@ impl Copier {
         for (target, want) in std::mem::take(&mut job.wants) {
             let follower = self.follower(target);
             let settled = match want {
-                Want::Look(shown) => self.compared(follower, &job.key, &source, shown, None).await,
+                Want::Look(shown) => self.compared(follower, job, &source, shown, None).await,
                 Want::Review(pair) => {
                     let held = pair.follower.clone();
-                    match self.compared(follower, &job.key, &source, held.clone(), Some(pair)).await {
+                    match self.compared(follower, job, &source, held.clone(), Some(pair)).await {
                         // Another writer came between the listing and this look.
-                        Err(Want::Look(shown) | Want::Replace(shown))
+                        Err(Unsettled::Wants(Want::Look(shown) | Want::Replace(shown)))
                             if follower.has_led && !held.agrees_with(&shown) =>
                         {
-                            outcomes.push((target, Outcome::Late(Some(shown))));
-                            continue;
+                            Err(Unsettled::Ended(Outcome::Late(Some(shown))))
                         }
                         settled => settled,
                     }
                 }
-                want => Err(want),
+                want => Err(Unsettled::Wants(want)),
             };
             match settled {
                 Ok(pair) => outcomes.push((target, Outcome::Same(pair))),
-                Err(want) => wants.push((target, want)),
+                Err(Unsettled::Wants(want)) => wants.push((target, want)),
+                Err(Unsettled::Ended(outcome)) => outcomes.push((target, outcome)),
             }
         }
         job.wants = wants;
@@ -53,16 +61,20 @@ impl Copier {
     async fn compared(
         &self,
         follower: &Follower,
-        key: &Key,
+        job: &Job,
         source: &Head,
         shown: Token,
         pair: Option<Pair>,
-    ) -> Result<Pair, Want> {
+    ) -> Result<Pair, Unsettled> {
         let scope = Scope::new(&self.source.capabilities(), &follower.store.capabilities(), follower.waived);
-        let head = match survive::look(&*follower.store, key, scope.has_tags()).await {
+        let head = match survive::look(&*follower.store, &job.key, scope.has_tags()).await {
             Ok(Some(head)) => head,
-            Ok(None) => return Err(Want::Create),
-            Err(_) => return Err(Want::Replace(shown)),
+            Ok(None) => return Err(Unsettled::Wants(Want::Create)),
+            // A target that refuses looks may take writes.
+            Err(error) if error.kind().retry() == Retry::Permanent && !is_fatal(&error) => {
+                return Err(Unsettled::Wants(Want::Replace(shown)));
+            }
+            Err(error) => return Err(Unsettled::Ended(self.unwritten(follower, job.last_chance, error))),
         };
         let pair = pair.filter(|pair| pair.lead.agrees_with(&source.token) && pair.follower.agrees_with(&head.token));
         let equal = match pair {
@@ -70,7 +82,8 @@ impl Copier {
             None => compare(source, &head, scope) == Verdict::Equal,
         };
         if !equal {
-            return Err(if pair.is_some() { Want::Replace(head.token) } else { Want::Look(head.token) });
+            let want = if pair.is_some() { Want::Replace(head.token) } else { Want::Look(head.token) };
+            return Err(Unsettled::Wants(want));
         }
         let written = pair.as_ref().is_some_and(|pair| pair.written);
         let evidence = pair.and_then(|pair| pair.evidence);

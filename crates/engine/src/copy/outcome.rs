@@ -1,13 +1,11 @@
 //! What an answer or an error of a store means for a record.
 
-use std::sync::atomic::Ordering;
-
 use crate::copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want, is_fatal};
 use migrate_ledger::Pair;
 use migrate_store::{ErrorKind, Retry, StoreError};
 
 impl Copier {
-    /// The outcome of a write; it also counts towards whether the target is down.
+    /// The outcome of a write; it also counts towards the target's lane.
     pub(crate) fn outcome(
         &self,
         follower: &Follower,
@@ -16,29 +14,11 @@ impl Copier {
     ) -> Outcome {
         match written {
             Ok((want, pair)) => {
-                follower.silent.store(0, Ordering::Relaxed);
+                follower.lane.did();
                 let over_unknown = matches!(want, Want::Look(found) if found.size == pair.lead.size);
                 Outcome::Copied { pair, over_unknown }
             }
-            Err(error) if error.kind().retry() == Retry::Permanent => {
-                if is_fatal(&error) {
-                    self.fatal(error);
-                    return Outcome::Interrupted;
-                }
-                Outcome::Failed(error.to_string())
-            }
-            Err(error) => {
-                follower.silent.fetch_add(1, Ordering::Relaxed);
-                if last_chance {
-                    if follower.is_down() {
-                        // The other records would fail alike; the ledger keeps them for the next run.
-                        self.fatal(error);
-                        return Outcome::Interrupted;
-                    }
-                    return Outcome::Failed(error.to_string());
-                }
-                Outcome::Deferred
-            }
+            Err(error) => self.unwritten(follower, last_chance, error),
         }
     }
 

@@ -193,17 +193,19 @@ async fn finish(copier: &Copier, job: &Job, head: &Head, lane: Lane<'_>) -> Outc
             Err(NotWritten) => Outcome::Interrupted,
         },
         Err(error) => {
+            let kind = error.kind();
+            let outcome = copier.outcome(follower, job.last_chance, Err(error));
             // After a passing failure the parts stay for the next try; after a permanent one of this record they
             // are dropped. So they are after damage: one part is not the source's, and it is unknown which.
-            let permanent = error.kind().retry() == Retry::Permanent && !crate::copy::copier::is_fatal(&error);
-            if permanent || error.kind() == ErrorKind::Corrupt {
+            let has_failed = matches!(outcome, Outcome::Failed(_)) && kind.retry() == Retry::Permanent;
+            if has_failed || kind == ErrorKind::Corrupt {
                 if let Err(abort) = follower.store.abort_upload(&lane.upload).await {
                     tell_left(copier, &abort);
                 } else if copier.journal.note(vec![ended]).await.is_err() {
                     return Outcome::Interrupted;
                 }
             }
-            copier.outcome(follower, job.last_chance, Err(error))
+            outcome
         }
     }
 }

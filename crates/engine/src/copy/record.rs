@@ -5,7 +5,7 @@
 //! The bytes are read once and written to all targets at the same time. A slow target
 //! must not hold the others back: if its share of the writes in flight has been used up
 //! for a while and another target has room, its records are *deferred*: the ledger keeps them until the shards of
-//! the pass have ended. The same happens if it does not answer at all.
+//! the pass have ended. For a target whose lane is suspended or down nothing is read at all.
 //!
 //! # Consistency
 //!
@@ -15,8 +15,9 @@
 //!
 //! # Errors
 //!
-//! An error of one record is an [`Outcome`]. An error of a whole endpoint (credentials, a full disk, a missing bucket)
-//! goes to [`Copier::fatal`] and ends the run: the other records would fail alike.
+//! An error of one record is an [`Outcome`]. An error of a whole target (credentials, a full disk, a missing bucket)
+//! closes its [lane](crate::copy::lane). At the source it goes to [`Copier::fatal`] and ends the run: the other
+//! records would fail alike.
 
 use futures::future::join_all;
 
@@ -46,6 +47,7 @@ impl Copier {
             return all(job, Vec::new(), || Outcome::Interrupted);
         }
         let mut outcomes = Vec::new();
+        self.hold_back(&mut job, &mut outcomes);
         self.settle_disputed(&mut job, &mut outcomes).await;
         self.settle_equal(&mut job, &mut outcomes).await;
         self.defer_crowded(&mut job, &mut outcomes);

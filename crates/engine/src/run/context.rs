@@ -10,7 +10,10 @@ use tokio::sync::{Mutex, mpsc};
 use crate::{
     asked::{AbortOptions, RunOptions},
     budget::Budget,
-    copy::copier::{Copier, Follower},
+    copy::{
+        copier::{Copier, Follower},
+        lane::TargetLane,
+    },
     error::EngineError,
     journal::{Journal, Report},
     lease::{self, Lease},
@@ -25,11 +28,13 @@ use crate::{
     star::Star,
 };
 use migrate_core::{
-    lifecycle::{Goal, Lifecycle},
+    lifecycle::{Goal, Lifecycle, Moving},
     model::{Aspects, DatasetName, PhaseName, PlaceIndex},
     plan::{self, Dataset, Plan},
+    report::Redactor,
 };
 use migrate_ledger::{LedgerError, Record};
+use migrate_store::ErrorKind;
 
 /// The parts that all tasks of a run share.
 pub(crate) struct Run<'a> {
@@ -44,7 +49,7 @@ pub(crate) struct Run<'a> {
     /// The abort that another command has asked for, if any.
     pub(crate) abort: AbortAsked,
     /// The phase whose leads are being moved, if any.
-    pub(crate) moving: Moving,
+    pub(crate) moving: MovingPhase,
     /// Phases whose approval another command withdrew or forbade beforehand while this run works: only
     /// another command can approve them. Locked during a withdrawal, and while a lead begins to move.
     pub(crate) withdrawn: Mutex<BTreeSet<PhaseName>>,
@@ -77,9 +82,9 @@ impl AbortAsked {
 
 /// The phase whose leads a run is moving or about to move.
 #[derive(Debug, Default)]
-pub(crate) struct Moving(Lock<Option<PhaseName>>);
+pub(crate) struct MovingPhase(Lock<Option<PhaseName>>);
 
-impl Moving {
+impl MovingPhase {
     /// Sets the phase, or none.
     pub(crate) fn set(&self, phase: Option<&PhaseName>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase.cloned();
@@ -103,7 +108,7 @@ pub(crate) async fn with_run<T>(
     let work = async {
         let journal = Journal::new(Arc::clone(ledger), reports, shutdown.clone());
         let budget = Budget::new(options.limits.shards, options.limits.records, options.limits.bytes);
-        let (abort, moving, withdrawn) = (AbortAsked::default(), Moving::default(), Mutex::default());
+        let (abort, moving, withdrawn) = (AbortAsked::default(), MovingPhase::default(), Mutex::default());
         let (leases, taken) = mpsc::unbounded_channel();
         let (sink, shutdown) = (sink.clone(), shutdown.clone());
         let run =
@@ -145,11 +150,44 @@ impl Run<'_> {
         self.commit(vec![Record::DatasetBegun { dataset: dataset.name.clone(), meaning }]).await
     }
 
+    /// The star by which a dataset's stores are opened. The watch after a switch also looks at a place that is not to
+    /// follow.
+    fn star_of(&self, dataset: &Dataset, lifecycle: &Lifecycle) -> Result<Star, EngineError> {
+        match lifecycle.moving {
+            Moving::Watching { .. } => Star::of_all(dataset, lifecycle),
+            _ => Star::of(self.plan, dataset, lifecycle),
+        }
+    }
+
     /// Opens a dataset's stores by the star of its ledger; followers are probed unless the ledger knows them. If the
     /// dataset has a route, no write is admitted before [`Run::claim`](Run::claim).
     pub(crate) async fn open(&self, dataset: &Dataset) -> Result<DatasetStores, EngineError> {
-        let star = Star::of(self.plan, dataset, &self.lifecycle(&dataset.name).await?)?;
+        let star = self.star_of(dataset, &self.lifecycle(&dataset.name).await?)?;
         self.sites.open(self.plan, dataset, star, Some((&self.journal, &self.shutdown)), &self.sink).await
+    }
+
+    /// Opens a dataset's lead, and its followers as far as they can be opened: one that cannot stops only itself.
+    ///
+    /// # Errors
+    ///
+    /// If the lead cannot be opened, or, before that has moved, no follower can. A dataset that has not begun is not bound to a place that is not
+    /// there, so a missing container is an error then.
+    pub(crate) async fn open_some(&self, dataset: &Dataset) -> Result<DatasetStores, EngineError> {
+        let writes = Some((&self.journal, &self.shutdown));
+        let lifecycle = self.lifecycle(&dataset.name).await?;
+        let star = self.star_of(dataset, &lifecycle)?;
+        let mut stores = self.sites.open_some(self.plan, dataset, star, writes, &self.sink).await?;
+        let has_begun = self.journal.ledger.meaning(&dataset.name).await?.is_some();
+        let is_missing =
+            |error: &EngineError| matches!(error, EngineError::Store(error) if error.kind() == ErrorKind::NoContainer);
+        let missing = stores.unopened.iter().position(|(_, error)| !has_begun && is_missing(error));
+        // Applications use a lead that has moved: what follows it may be down, and stops nothing else.
+        let must_follow = lifecycle.moved_to().is_none();
+        let none = (must_follow && stores.unopened.len() == stores.star.followers.len()).then_some(0);
+        match missing.or(none).filter(|_| !stores.unopened.is_empty()) {
+            Some(place) => Err(stores.unopened.swap_remove(place).1),
+            None => Ok(stores),
+        }
     }
 
     /// The copier from the lead of these stores to its followers.
@@ -166,6 +204,7 @@ impl Run<'_> {
                 .iter()
                 .map(|place| Follower {
                     place: *place,
+                    at: dataset.location(*place).to_string(),
                     store: Arc::clone(stores.at(*place)),
                     part_size: target(*place).and_then(|(_, target)| target.part_size),
                     // A lead may lack what was waived there.
@@ -173,15 +212,16 @@ impl Run<'_> {
                     has_led: *place == PlaceIndex::SOURCE,
                     in_flight: 0.into(),
                     crowded_since: std::sync::Mutex::default(),
-                    silent: 0.into(),
+                    lane: TargetLane::open(self.options.limits.silence_max),
                 })
                 .collect(),
             budget: self.budget.clone(),
             shutdown: stores.shutdown(&self.shutdown),
             journal: self.journal.clone(),
             sink: self.sink.clone(),
+            redactor: Redactor::new(self.plan.redact_keys),
             failures_told: 0.into(),
-            lane_max: (self.options.limits.records / 2).max(1),
+            in_flight_max: (self.options.limits.records / 2).max(1),
         }
     }
 

@@ -3,7 +3,7 @@
 //! In a pass they begin when every shard has ended, so both sides were listed to their ends. The ledger
 //! holds them; each record is looked at anew on both sides before it is copied or deleted.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
@@ -21,7 +21,7 @@ use migrate_core::{
     shard::{Cursor, Tally},
 };
 use migrate_ledger::{Fact, Held, Open, OpenRow, Record};
-use migrate_store::{Condition, Retry, StoreError};
+use migrate_store::{Condition, ErrorKind, StoreError};
 
 /// Records read from the ledger at once, and under way at once.
 const PAGE: usize = 256;
@@ -55,6 +55,12 @@ pub(crate) struct Page {
     pub(crate) interrupted: bool,
 }
 
+/// The side that did not answer as asked.
+enum Missed {
+    Source(StoreError),
+    Target(StoreError),
+}
+
 /// The outcome of one record.
 struct Done {
     key: Key,
@@ -75,11 +81,15 @@ impl Leftovers {
     /// Goes through all leftovers; `false` if the run was asked to stop before the end.
     pub(crate) async fn run(self) -> Result<bool, EngineError> {
         let mut targets = JoinSet::new();
-        for follower in &self.copier.followers {
+        // A target that is down is left for the next run; the end of the pass tells which are.
+        for follower in self.copier.followers.iter().filter(|follower| !follower.lane.is_down()) {
             let (leftovers, target) = (self.clone(), follower.place);
-            targets.spawn(async move { leftovers.target(target).await });
+            targets.spawn(async move {
+                let complete = leftovers.target(target).await?;
+                Ok(complete || leftovers.copier.follower(target).lane.is_down())
+            });
         }
-        let mut complete = Ok(true);
+        let mut complete: Result<bool, EngineError> = Ok(true);
         // Every target is awaited: an error at one must not cut the others short.
         while let Some(ended) = targets.join_next().await {
             complete = match (complete, ended?) {
@@ -134,19 +144,55 @@ impl Leftovers {
             return Ok(None);
         }
         let mut page = Page { keys: rows.iter().map(|row| row.key.clone()).collect(), copied: 0, interrupted: false };
-        let mut jobs = JoinSet::new();
-        for row in rows {
-            let leftovers = self.clone();
-            jobs.spawn(async move { leftovers.record(target, why, doing, row).await });
-        }
-        while let Some(done) = jobs.join_next().await {
-            let done = done??;
-            page.interrupted |= done.interrupted;
-            page.copied += done.tally.copied;
-            self.note(target, done).await?;
+        let (lane, mut rest) = (&self.copier.follower(target).lane, rows);
+        while !rest.is_empty() {
+            let failed = self.attempt(target, doing, why, rest, &mut page).await?;
+            if lane.is_down() {
+                // They wait for the next run: the reason may not have been their own.
+                page.interrupted = true;
+                break;
+            }
+            // What failed while the target was silent is tried again once its lane opens.
+            let again = lane.suspended_until().is_some() && !self.copier.shutdown.is_draining();
+            rest = Vec::new();
+            for (row, done) in failed {
+                if again {
+                    rest.push(row);
+                } else {
+                    self.note(target, done).await?;
+                }
+            }
         }
         page.interrupted |= self.copier.shutdown.is_draining();
         Ok(Some(page))
+    }
+
+    /// Acts once on each record. Returns those that failed, which are not noted yet.
+    async fn attempt(
+        &self,
+        target: PlaceIndex,
+        doing: Doing,
+        why: Open,
+        rows: Vec<OpenRow>,
+        page: &mut Page,
+    ) -> Result<Vec<(OpenRow, Done)>, EngineError> {
+        let (mut jobs, mut failed) = (JoinSet::new(), Vec::new());
+        for row in rows {
+            let leftovers = self.clone();
+            jobs.spawn(async move { (row.clone(), leftovers.record(target, why, doing, row).await) });
+        }
+        while let Some(done) = jobs.join_next().await {
+            let (row, done) = done?;
+            let done = done?;
+            page.interrupted |= done.interrupted;
+            page.copied += done.tally.copied;
+            if done.facts.iter().any(|fact| matches!(fact, Fact::Failed { .. })) {
+                failed.push((row, done));
+            } else {
+                self.note(target, done).await?;
+            }
+        }
+        Ok(failed)
     }
 
     async fn note(&self, target: PlaceIndex, done: Done) -> Result<(), EngineError> {
@@ -168,7 +214,7 @@ impl Leftovers {
 
     async fn record(&self, target: PlaceIndex, why: Open, doing: Doing, row: OpenRow) -> Result<Done, EngineError> {
         let follower = self.copier.follower(target);
-        if self.copier.shutdown.is_draining() {
+        if !follower.lane.opens(&self.copier.shutdown).await {
             return Ok(Done { key: row.key, facts: Vec::new(), tally: Tally::default(), interrupted: true });
         }
         let ledger = &self.copier.journal.ledger;
@@ -180,36 +226,38 @@ impl Leftovers {
         };
         // A copy ends in an outcome even if the target gave no answer; `Copier` counts those.
         if answer.is_ok() && !matches!(doing, Doing::Copy) {
-            follower.silent.store(0, Ordering::Relaxed);
+            follower.lane.did();
         }
         Ok(answer.unwrap_or_else(|error| self.not_looked(follower, row.key, error)))
     }
 
-    /// The outcome of a record at which a look or a delete failed.
-    fn not_looked(&self, follower: &Follower, key: Key, error: StoreError) -> Done {
+    /// The outcome of a record at which a look or a delete failed. If more than the record is the reason, the ledger
+    /// keeps it, and those behind it, for the next run.
+    fn not_looked(&self, follower: &Follower, key: Key, missed: Missed) -> Done {
         let mut done = Done { key, facts: Vec::new(), tally: Tally::default(), interrupted: false };
-        let silent = error.kind().retry() != Retry::Permanent && {
-            follower.silent.fetch_add(1, Ordering::Relaxed);
-            follower.is_down()
+        let outcome = match missed {
+            Missed::Source(error) if is_fatal(&error) || error.kind() == ErrorKind::Unreachable => {
+                self.copier.fatal(error);
+                Outcome::Interrupted
+            }
+            Missed::Source(error) => Outcome::Failed(error.to_string()),
+            Missed::Target(error) => self.copier.unwritten(follower, true, error),
         };
-        if is_fatal(&error) || silent {
-            // The ledger keeps the record, and those behind it, for the next run.
-            self.copier.fatal(error);
-            done.interrupted = true;
-        } else {
-            done.facts.push(failed(error.to_string()));
+        match outcome {
+            Outcome::Failed(reason) => done.facts.push(failed(reason)),
+            _ => done.interrupted = true,
         }
         done
     }
 
-    async fn copy(&self, follower: &Follower, key: &Key, held: Option<Held>, why: Open) -> Result<Done, StoreError> {
+    async fn copy(&self, follower: &Follower, key: &Key, held: Option<Held>, why: Open) -> Result<Done, Missed> {
         let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
-        let source = self.copier.source.head(key).await?.map(|head| head.token);
-        let shown = follower.store.head(key).await?.map(|head| head.token);
+        let source = self.copier.source.head(key).await.map_err(Missed::Source)?.map(|head| head.token);
+        let shown = follower.store.head(key).await.map_err(Missed::Target)?.map(|head| head.token);
         let Some(source) = source else {
             // It is not mended while the target shows what was paired: it is deleted there, in this pass or the next.
             let is_left = held.zip(shown).is_some_and(|(held, shown)| held.here.agrees_with(&shown));
-            if !(why == Open::Damaged && is_left && self.copier.is_gone(key).await?) {
+            if !(why == Open::Damaged && is_left && self.is_gone(key).await?) {
                 self.gone(&mut done).await?;
             }
             return Ok(done);
@@ -238,7 +286,7 @@ impl Leftovers {
     }
 
     /// Brings a record, and says what came of it.
-    async fn bring(&self, job: Job, size: u64, mut done: Done) -> Result<Done, StoreError> {
+    async fn bring(&self, job: Job, size: u64, mut done: Done) -> Result<Done, Missed> {
         for (_, outcome) in self.copier.bring(job).await {
             match outcome {
                 Outcome::Same(pair) => {
@@ -257,7 +305,7 @@ impl Leftovers {
                     // If it was damaged, another writer has replaced what was.
                     done.facts.extend([Fact::Late { shown }, Fact::Settled]);
                 }
-                Outcome::Deferred | Outcome::Interrupted => done.interrupted = true,
+                Outcome::Deferred | Outcome::Held | Outcome::Interrupted => done.interrupted = true,
             }
         }
         Ok(done)
@@ -265,8 +313,8 @@ impl Leftovers {
 
     /// Settles a record that the source did not give. If its listing still shows the record, it has failed; if
     /// not, it was deleted since, and the next pass decides whether to delete its copy.
-    async fn gone(&self, done: &mut Done) -> Result<(), StoreError> {
-        done.facts.push(if self.copier.is_gone(&done.key).await? {
+    async fn gone(&self, done: &mut Done) -> Result<(), Missed> {
+        done.facts.push(if self.is_gone(&done.key).await? {
             Fact::Settled
         } else {
             failed("the source lists it, and says that it is not there".to_owned())
@@ -274,12 +322,17 @@ impl Leftovers {
         Ok(())
     }
 
+    async fn is_gone(&self, key: &Key) -> Result<bool, Missed> {
+        self.copier.is_gone(key).await.map_err(Missed::Source)
+    }
+
     /// Deletes a record that the source deleted, or that only the target has and the plan deletes; never
     /// a record that is at the source now, nor another version than the one seen.
-    async fn delete(&self, follower: &Follower, key: &Key, held: Option<Held>) -> Result<Done, StoreError> {
+    async fn delete(&self, follower: &Follower, key: &Key, held: Option<Held>) -> Result<Done, Missed> {
         let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
-        let gone = self.copier.source.head(key).await?.is_none() && self.copier.is_gone(key).await?;
-        let shown = follower.store.head(key).await?.map(|head| head.token);
+        let is_shown = self.copier.source.head(key).await.map_err(Missed::Source)?.is_some();
+        let gone = !is_shown && self.is_gone(key).await?;
+        let shown = follower.store.head(key).await.map_err(Missed::Target)?.map(|head| head.token);
         let (true, Some(shown)) = (gone, shown) else {
             done.facts.push(Fact::Settled);
             return Ok(done);
@@ -292,7 +345,7 @@ impl Leftovers {
             done.facts.push(Fact::Settled);
             return Ok(done);
         }
-        follower.store.delete(key, &Condition::Matches(shown)).await?;
+        follower.store.delete(key, &Condition::Matches(shown)).await.map_err(Missed::Target)?;
         done.tally.deleted += 1;
         done.facts.push(Fact::Unpaired);
         Ok(done)
@@ -326,9 +379,9 @@ impl Leftovers {
     }
 
     /// Keeps a doomed record if the source has it again.
-    async fn revive(&self, key: &Key) -> Result<Done, StoreError> {
+    async fn revive(&self, key: &Key) -> Result<Done, Missed> {
         let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
-        if self.copier.source.head(key).await?.is_some() {
+        if self.copier.source.head(key).await.map_err(Missed::Source)?.is_some() {
             done.facts.push(Fact::Settled);
         }
         Ok(done)

@@ -7,6 +7,8 @@ mod context;
 mod cutovers;
 mod decide;
 pub(crate) mod dry_run;
+pub(crate) mod ends;
+mod lanes;
 pub(crate) mod late;
 pub(crate) mod leftovers;
 mod means;

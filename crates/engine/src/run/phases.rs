@@ -19,6 +19,7 @@ use crate::{
     run::{
         context::{Run, with_run},
         decide::{self, PhaseDue},
+        lanes,
         shards::{Active, CopyReads, PhaseWork},
         worker::Worker,
     },
@@ -27,7 +28,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Action, Goal, Lifecycle, Stage, Transition},
+    lifecycle::{self, Action, Goal, Lifecycle, Stage, Transition},
     model::{KeyRange, PhaseName, PlaceIndex},
     plan::{Dataset, Phase},
     report::EventKind,
@@ -57,9 +58,12 @@ impl Migration<'_> {
 
 /// The positions of live datasets whose lead was written to between copy and verification: S3 and
 /// directories have no stream of changes, so another pass follows them. A difference that another
-/// pass would find again is no reason for a pass.
+/// pass would find again is no reason for a pass. The same for datasets whose last pass targets still hold up.
 fn moved_on(active: &[Active]) -> Vec<usize> {
-    let moved = |active: &Active| active.plan.live && active.differs.as_ref().is_some_and(|differs| differs.lead_moved);
+    let moved = |active: &Active| {
+        lanes::needs_another_pass(active)
+            || active.plan.live && active.differs.as_ref().is_some_and(|differs| differs.lead_moved)
+    };
     active.iter().enumerate().filter(|(_, active)| moved(active)).map(|(place, _)| place).collect()
 }
 
@@ -229,7 +233,9 @@ impl Run<'_> {
             return Ok(None);
         }
         // A missing location must fail before the dataset is bound to it.
-        let stores = Arc::new(self.open(dataset).await?);
+        let mut stores = self.open_some(dataset).await?;
+        let unopened = std::mem::take(&mut stores.unopened);
+        let stores = Arc::new(stores);
         self.begin(dataset).await?;
         let lifecycle = self.lifecycle(&dataset.name).await?;
         let mut lifecycle = self.close_move(dataset, &stores, lifecycle).await?;
@@ -243,6 +249,9 @@ impl Run<'_> {
             lifecycle = self.begin_pass(dataset, &lifecycle, pass).await?;
         }
         let copier = Arc::new(self.copier(dataset, &stores));
+        for (place, error) in unopened {
+            copier.close(copier.follower(place), error);
+        }
         let worker = Worker {
             inputs: Inputs::new(dataset, &stores, Some(&self.journal.ledger)),
             copier: Arc::clone(&copier),
@@ -258,6 +267,9 @@ impl Run<'_> {
             lifecycle,
             queue: BTreeMap::new(),
             running: BTreeMap::new(),
+            taken_up: BTreeMap::new(),
+            down: self.down(dataset).await?,
+            is_held_up: false,
             ended: false,
             verified: None,
             waits_for: None,
@@ -266,7 +278,15 @@ impl Run<'_> {
             reads: CopyReads::default(),
         };
         self.enter(&mut active).await?;
+        let shards: Vec<_> = active.queue.values().cloned().collect();
+        active.is_held_up = lanes::is_held_up(&shards, &active.down, &active.copier.followers);
         Ok(Some(active))
+    }
+
+    /// The targets that an earlier run left down, and why.
+    async fn down(&self, dataset: &Dataset) -> Result<BTreeMap<PlaceIndex, String>, EngineError> {
+        let events = self.journal.ledger.events(&dataset.name).await?;
+        Ok(lifecycle::down(&events).into_iter().map(|down| (down.place, down.reason)).collect())
     }
 
     /// Looks for unclaimed uploads at the targets of a dataset whose lead has moved, at which no pass looks any more. It
@@ -323,6 +343,8 @@ impl Run<'_> {
         active.lifecycle = self.begin_pass(&active.plan, &active.lifecycle, pass).await?;
         (active.ended, active.verified, active.waits_for) = (false, None, None);
         active.differs = None;
+        active.taken_up.clear();
+        active.is_held_up = false;
         let read = active.source_bytes_read();
         active.reads.pass_begins(read);
         self.enter(active).await

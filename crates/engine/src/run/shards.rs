@@ -19,6 +19,7 @@ use crate::{
     run::{
         context::Run,
         decide::{Decider, Decision, Due, Ended},
+        ends::{all_ended, pause},
         leftovers::Leftovers,
         moved_on::{self, Differs},
         verification,
@@ -27,7 +28,6 @@ use crate::{
     scout::{Scouted, scout},
     scribe::{self, Board},
     sites::opening::DatasetStores,
-    star::Star,
     verify::{
         recorded,
         witness::{Verification, Verified},
@@ -39,7 +39,6 @@ use migrate_core::{
     model::{Key, PlaceIndex, ShardId},
     plan::Dataset,
     report::{EventKind, Proved, Redactor, TargetProgress},
-    shard::Cursor,
 };
 use migrate_ledger::{Record, ShardRow};
 
@@ -56,6 +55,12 @@ pub(crate) struct Active {
     /// Its shards that are not handed out yet.
     pub(crate) queue: BTreeMap<ShardId, ShardRow>,
     pub(crate) running: BTreeMap<ShardId, Arc<Control>>,
+    /// How often each shard was taken up again for targets that had not come to its end.
+    pub(crate) taken_up: BTreeMap<ShardId, u32>,
+    /// The targets that are down by the ledger, and why.
+    pub(crate) down: BTreeMap<PlaceIndex, String>,
+    /// Whether its pass had ended at all other targets before this run: if these stay down, the others get a new one.
+    pub(crate) is_held_up: bool,
     /// Whether it does nothing more in this phase.
     pub(crate) ended: bool,
     pub(crate) verified: Option<Verified>,
@@ -83,7 +88,7 @@ impl CopyReads {
     }
 
     /// Notes that a pass ends, with the bytes read in all.
-    fn pass_ends(&mut self, read: u64) {
+    pub(super) fn pass_ends(&mut self, read: u64) {
         self.at_end = read;
     }
 
@@ -110,10 +115,10 @@ enum Brought {
 
 /// The work of one phase.
 pub(crate) struct PhaseWork<'a> {
-    run: &'a Run<'a>,
+    pub(super) run: &'a Run<'a>,
     pub(crate) active: Vec<Active>,
     tasks: JoinSet<Brought>,
-    decider: Decider,
+    pub(super) decider: Decider,
     /// The first error that ended a dataset, with which the run ends.
     pub(crate) stopped: Option<EngineError>,
 }
@@ -182,7 +187,11 @@ impl<'a> PhaseWork<'a> {
                 let control = Arc::new(Control::new(shard.range.clone()));
                 active.running.insert(id, Arc::clone(&control));
                 let worker = active.worker.clone();
-                self.tasks.spawn(async move { Brought::Shard(place, id, worker.run(shard, control).await) });
+                let again = active.taken_up.get(&id).copied().unwrap_or(0);
+                self.tasks.spawn(async move {
+                    pause(again, &worker.copier.shutdown).await;
+                    Brought::Shard(place, id, worker.run(shard, control).await)
+                });
             }
             Decision::Search(id) => {
                 let rest = active.running.get(&id).expect("a running shard has a control").rest().0;
@@ -215,8 +224,15 @@ impl<'a> PhaseWork<'a> {
             Brought::Shard(place, id, end) => {
                 self.active[place].running.remove(&id);
                 match self.unless_lost(place, end) {
-                    Ok(ShardEnd::Done) => (place, Ended::Shard(id)),
-                    Ok(ShardEnd::Interrupted) => (place, Ended::ShardStopped(id)),
+                    Ok(ShardEnd::Done) => {
+                        self.record_lanes(place).await?;
+                        (place, Ended::Shard(id))
+                    }
+                    Ok(ShardEnd::Short) if !self.run.shutdown.is_draining() => {
+                        self.take_up_again(place, id).await?;
+                        (place, Ended::Shard(id))
+                    }
+                    Ok(ShardEnd::Interrupted | ShardEnd::Short) => (place, Ended::ShardStopped(id)),
                     Err(error) => return self.stop(place, Some(id), error).await,
                 }
             }
@@ -255,7 +271,12 @@ impl<'a> PhaseWork<'a> {
     }
 
     /// Stops a dataset because `shard`, or its task beside its shards, failed.
-    async fn stop(&mut self, place: usize, shard: Option<ShardId>, error: EngineError) -> Result<(), EngineError> {
+    pub(super) async fn stop(
+        &mut self,
+        place: usize,
+        shard: Option<ShardId>,
+        error: EngineError,
+    ) -> Result<(), EngineError> {
         let failed = Ended::Failed { shard, blocking: error.is_blocking() };
         self.note(place, error);
         for decision in self.decider.take(place, failed, self.run.shutdown.is_draining()) {
@@ -279,6 +300,12 @@ impl<'a> PhaseWork<'a> {
         self.run.commit(Vec::new()).await?;
         let active = &self.active[place];
         let shards = self.run.journal.ledger.shards(&active.plan.name).await?;
+        let lanes = active.copier.followers.iter();
+        if lanes.filter(|follower| !follower.lane.is_down()).any(|follower| !all_ended(&shards, follower.place)) {
+            // What was not listed to its end must not look deleted.
+            let dataset = active.plan.name.clone();
+            return self.stop(place, None, EngineError::Unfinished { dataset }).await;
+        }
         let leftovers = Leftovers {
             copier: Arc::clone(&active.copier),
             shard: shards.first().map(|shard| shard.id),
@@ -292,8 +319,12 @@ impl<'a> PhaseWork<'a> {
     async fn end_pass(&mut self, place: usize) -> Result<(), EngineError> {
         self.run.commit(Vec::new()).await?;
         let active = &self.active[place];
+        if active.copier.followers.iter().any(|follower| follower.lane.is_down()) {
+            return self.end_without_some(place).await;
+        }
         let (ledger, dataset) = (&self.run.journal.ledger, &active.plan.name);
-        if !all_ended(&ledger.shards(dataset).await?, &active.stores.star) {
+        let shards = ledger.shards(dataset).await?;
+        if !active.copier.followers.iter().all(|follower| all_ended(&shards, follower.place)) {
             let dataset = dataset.clone();
             return self.stop(place, None, EngineError::Unfinished { dataset }).await;
         }
@@ -309,6 +340,7 @@ impl<'a> PhaseWork<'a> {
         let active = &mut self.active[place];
         let read = active.source_bytes_read();
         active.reads.pass_ends(read);
+        active.down.clear();
         if failed > 0 {
             active.waits_for = Some(WaitsFor::Failed(failed));
         }
@@ -337,12 +369,20 @@ impl<'a> PhaseWork<'a> {
     }
 
     async fn happened(&mut self, place: usize, event: Transition) -> Result<(), EngineError> {
+        let proved = Proved::by(&event);
+        self.note_event(place, event).await?;
+        let active = &self.active[place];
+        self.decider.came_to(place, Due::of(&active.lifecycle, self.run.options.goal));
+        let (dataset, state) = (active.plan.name.clone(), active.lifecycle.state());
+        self.run.sink.tell(EventKind::DatasetState { dataset, state, proved });
+        Ok(())
+    }
+
+    /// Records an event of a dataset.
+    pub(super) async fn note_event(&mut self, place: usize, event: Transition) -> Result<(), EngineError> {
         let active = &mut self.active[place];
         active.lifecycle = active.lifecycle.apply(&event)?;
-        self.decider.came_to(place, Due::of(&active.lifecycle, self.run.options.goal));
         let dataset = active.plan.name.clone();
-        let (state, proved) = (active.lifecycle.state(), Proved::by(&event));
-        self.run.sink.tell(EventKind::DatasetState { dataset: dataset.clone(), state, proved });
         self.run.commit(vec![Record::Happened { dataset, event, at: now() }]).await
     }
 
@@ -379,14 +419,6 @@ impl<'a> PhaseWork<'a> {
             });
         }
     }
-}
-
-/// Whether every shard has ended for every follower: only then may a pass end.
-fn all_ended(shards: &[ShardRow], star: &Star) -> bool {
-    let is_at_end = |shard: &ShardRow, of: &PlaceIndex| {
-        shard.places.iter().any(|(place, cursor, _)| place == of && *cursor == Cursor::End)
-    };
-    !shards.is_empty() && shards.iter().all(|shard| star.followers.iter().all(|place| is_at_end(shard, place)))
 }
 
 fn progress(board: &Board, active: &Active) -> Vec<TargetProgress> {

@@ -39,7 +39,7 @@ use crate::{
 use migrate_core::{
     lifecycle::{Goal, Lifecycle, Stage},
     plan::{Dataset, Level},
-    report::EventKind,
+    report::{EventKind, Redactor},
 };
 use migrate_ledger::{Record, VerificationStep};
 
@@ -99,14 +99,17 @@ async fn verify_all(
     let followers = verifier.sides.followers.len();
     let compare = Arc::new(Compare::new(verifier, findings, limits.batch_rows.max(1), expected));
     let seen = walks::walk(&compare, lead, followers, beginning.shards, &limits, &shutdown).await?;
-    if !seen::is_whole(&seen, followers) && !shutdown.is_draining() {
+    let Compare { verifier, findings, .. } = &*compare;
+    let some_lost = findings.listed().contains(&false);
+    let is_whole = if some_lost { seen::covers_all(&seen) } else { seen::is_whole(&seen, followers) };
+    if !is_whole && !shutdown.is_draining() {
         return Err(EngineError::Unfinished { dataset });
     }
-    let Compare { verifier, findings, .. } = &*compare;
     // What was learned must be in the ledger before it is asked what it knows to be damaged.
     findings.flush(Vec::new()).await?;
     let verification = verifier.conclude(since, seen, findings.so_far()).await?;
-    if !verification.interrupted {
+    // The next one goes on with what a follower did not show.
+    if !verification.interrupted && !some_lost {
         findings.end(verifier).await?;
     }
     Ok(verification)
@@ -226,7 +229,8 @@ impl Alone<'_> {
             Some(ledger) => lifecycle_of(ledger, &dataset.name).await?,
             None => Lifecycle::default(),
         };
-        let stores = sites.open(plan, dataset, Star::of_all(dataset, &lifecycle)?, None, sink).await?;
+        // In place of a follower that cannot be opened is one whose listing fails with the reason.
+        let stores = sites.open_some(plan, dataset, Star::of_all(dataset, &lifecycle)?, None, sink).await?;
         match known {
             Some(ledger) => stores.adopt_known(ledger).await?,
             None => stores.assume(),
@@ -238,7 +242,8 @@ impl Alone<'_> {
             self.budget.clone(),
             shutdown.clone(),
             sink.clone(),
-        );
+        )
+        .going_on(Redactor::new(plan.redact_keys));
         let kept = match &self.journal {
             Some(journal) => Some(self.keep(journal, dataset, meaning_of(plan, dataset).to_string()).await?),
             None => None,
@@ -356,12 +361,19 @@ async fn repaired(
         let mut after = None;
         while let Some(page) = leftovers.mend(follower.place, after.as_ref()).await? {
             mended += page.copied;
+            if page.interrupted && follower.lane.is_down() {
+                // What is damaged there stays in the ledger; the others are mended.
+                break;
+            }
             if page.interrupted {
                 return Ok((Verification { interrupted: true, verified: None, ..first }, mended));
             }
             again.look(follower.place, &page.keys).await?;
             after = page.keys.last().cloned();
         }
+    }
+    if let Some(error) = leftovers.copier.followers.iter().find_map(|follower| follower.lane.take_error()) {
+        return Err(error);
     }
     let both = again.conclude().await?;
     record_outcome(run, dataset, level, &both).await?;

@@ -4,6 +4,9 @@
 //! ones, and goes to the ledger in one batch with the records it passes. So after a
 //! crash at most the records in flight and those of one unsent batch are done again.
 //!
+//! A target whose listing fails, or whose lane closes, takes no part in the rest of the shard: its cursor stays where
+//! it is, and the others go on.
+//!
 //! A shard gives work away while it runs: [`Control::cut`](crate::control::Control::cut) lowers its end to a key
 //! that it has not reached.
 
@@ -13,9 +16,9 @@ use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     control::Control,
-    copy::copier::{Copier, Job, Outcome, Outcomes, Want},
+    copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
     error::EngineError,
-    rows::{Inputs, Row},
+    rows::{Inputs, Next, Row, Rows},
 };
 use migrate_core::{
     diff::{Change, decide},
@@ -40,6 +43,8 @@ const BATCH_AGE: Duration = Duration::from_millis(250);
 pub(crate) enum ShardEnd {
     /// Every key of its range was handled at every target: written, kept, deferred, doomed or failed.
     Done,
+    /// Some targets did not come to its end: their listing failed, or their lane is down.
+    Short,
     /// The run was asked to stop.
     Interrupted,
 }
@@ -65,6 +70,8 @@ struct Running {
     shard: ShardRow,
     cursors: Vec<Cursor>,
     frontiers: Vec<Frontier>,
+    /// The targets that take part, and have not come to the shard's end before.
+    taking_part: Vec<bool>,
     jobs: JoinSet<(Key, Tickets, Outcomes)>,
     records: Vec<Record>,
     rows: usize,
@@ -84,15 +91,22 @@ impl Worker {
                 cursors[position] = cursor.clone();
             }
         }
-        let mut range = shard.range.clone();
-        if let Some(Cursor::At(key)) = cursors.iter().min() {
-            range.after = Some(key.clone());
-        } else if cursors.iter().all(|cursor| *cursor == Cursor::End) {
+        if cursors.iter().all(|cursor| *cursor == Cursor::End) {
             return Ok(ShardEnd::Done);
         }
-        let mut rows = self.inputs.rows(&range);
+        let takes_part = |(cursor, follower): (&Cursor, &Follower)| *cursor != Cursor::End && !follower.lane.is_down();
+        let taking_part: Vec<_> = cursors.iter().zip(&self.copier.followers).map(takes_part).collect();
+        let mut range = shard.range.clone();
+        match chosen(&cursors, &taking_part).min() {
+            None => return Ok(ShardEnd::Short),
+            Some(Cursor::At(key)) => range.after = Some(key.clone()),
+            Some(_) => {}
+        }
+        let listed: Vec<_> = chosen(&self.inputs.star.followers, &taking_part).copied().collect();
+        let mut rows = self.inputs.rows_of(&range, &listed);
         let mut running = Running {
             frontiers: (0..targets).map(|_| Frontier::new(FRONTIER_MAX)).collect(),
+            taking_part,
             jobs: JoinSet::new(),
             records: Vec::new(),
             rows: 0,
@@ -103,10 +117,18 @@ impl Worker {
             cursors,
         };
         while !running.stopping() {
-            let Some(row) = rows.next().await? else { break };
+            let row = match rows.advance().await? {
+                Next::Row(row) => row,
+                Next::End => break,
+                Next::Lost(target, error) => {
+                    running.lose(target, error);
+                    continue;
+                }
+            };
             if !control.admit(&row.key) || !running.make_room().await? {
                 break;
             }
+            running.leave_closed(&mut rows);
             running.take(row).await?;
         }
         drop(rows);
@@ -121,20 +143,46 @@ impl Running {
         self.stopped || self.room() == Room::Closed
     }
 
-    /// Whether another record may begin, at all of the targets.
-    fn room(&self) -> Room {
+    /// Whether another record may begin, at all of the targets that take part.
+    fn room(&mut self) -> Room {
+        for (takes_part, follower) in self.taking_part.iter_mut().zip(&self.worker.copier.followers) {
+            *takes_part &= !follower.lane.is_down();
+        }
         let jobs = if self.jobs.len() < JOBS_MAX { Room::Free } else { Room::Full };
-        self.frontiers.iter().map(Frontier::room).fold(jobs, Ord::max)
+        let rooms = chosen(&self.frontiers, &self.taking_part).map(Frontier::room);
+        rooms.reduce(Ord::max).map_or(Room::Closed, |room| room.max(jobs))
+    }
+
+    /// Goes on without a target whose listing failed.
+    fn lose(&mut self, target: PlaceIndex, error: EngineError) {
+        self.taking_part[self.worker.inputs.star.position(target)] = false;
+        let copier = &self.worker.copier;
+        copier.unlisted(copier.follower(target), error);
+    }
+
+    /// Lists no further the targets whose lanes have closed.
+    fn leave_closed(&self, rows: &mut Rows) {
+        let followers = self.worker.copier.followers.iter();
+        followers.filter(|follower| follower.lane.is_down()).for_each(|follower| rows.leave(follower.place));
     }
 
     async fn end(mut self) -> Result<ShardEnd, EngineError> {
         while self.settle_one().await? {}
-        let interrupted = self.stopped || self.room() == Room::Closed;
-        if !interrupted {
-            self.frontiers.iter_mut().for_each(Frontier::end);
+        // It also finds which lanes have closed meanwhile. If a target that takes part has no room, the run stops.
+        let closed = self.room() == Room::Closed && self.taking_part.contains(&true);
+        if self.stopped || closed {
+            self.flush().await?;
+            return Ok(ShardEnd::Interrupted);
+        }
+        for (frontier, takes_part) in self.frontiers.iter_mut().zip(&self.taking_part) {
+            if *takes_part {
+                frontier.end();
+            }
         }
         self.flush().await?;
-        Ok(if interrupted { ShardEnd::Interrupted } else { ShardEnd::Done })
+        let ended = |(cursor, takes_part): (&Cursor, &bool)| *takes_part || *cursor == Cursor::End;
+        let all = self.cursors.iter().zip(&self.taking_part).all(ended);
+        Ok(if all { ShardEnd::Done } else { ShardEnd::Short })
     }
 
     /// Decides what each target needs for a row, and begins it. The caller must have made room.
@@ -145,7 +193,7 @@ impl Running {
         let (mut wants, mut disputed, mut open): (Vec<_>, Vec<_>, Tickets) = (Vec::new(), Vec::new(), Vec::new());
         for (position, target) in star.followers.iter().copied().enumerate() {
             let (shown, held) = (shown[target.get()].take(), held[target.get()].take());
-            if passed(&self.cursors[position], &key) {
+            if !self.taking_part[position] || passed(&self.cursors[position], &key) {
                 continue;
             }
             let mut tally = Tally::default();
@@ -259,13 +307,35 @@ impl Running {
         }
         loop {
             match self.room() {
-                Room::Free => return Ok(true),
+                Room::Free => match self.suspended_until() {
+                    None => return Ok(true),
+                    Some(until) if self.wait(until).await? => {}
+                    Some(_) => return Ok(false),
+                },
                 Room::Closed => return Ok(false),
                 Room::Full if self.settle_one().await? => {}
                 // No ticket is out and none was dropped, so all are finished, and the cursors can move over them.
                 Room::Full => self.flush().await?,
             }
         }
+    }
+
+    /// The time at which a lane opens again, if all are suspended: until then nothing is read from the lead.
+    fn suspended_until(&self) -> Option<Instant> {
+        let lanes = chosen(&self.worker.copier.followers, &self.taking_part);
+        let until: Option<Vec<_>> = lanes.map(|follower| follower.lane.suspended_until()).collect();
+        until?.into_iter().min()
+    }
+
+    /// Waits until a lane may have opened; `false` if the run is to stop.
+    async fn wait(&mut self, until: Instant) -> Result<bool, EngineError> {
+        let copier = Arc::clone(&self.worker.copier);
+        tokio::select! {
+            Some(done) = self.jobs.join_next() => self.settle(done?),
+            () = tokio::time::sleep_until(until) => {}
+            () = copier.shutdown.draining() => self.stopped = true,
+        }
+        Ok(!self.stopped)
     }
 
     /// Waits for a record under way to end; `false` if there is none.
@@ -284,7 +354,7 @@ impl Running {
             let (_, ticket, mut tally) = open.swap_remove(place.expect("each target has one outcome"));
             match outcome {
                 // Its ticket is dropped unfinished, which closes its frontier.
-                Outcome::Interrupted => continue,
+                Outcome::Held | Outcome::Interrupted => continue,
                 Outcome::Same(pair) => {
                     tally.same = 1;
                     self.tell(target, &key, Fact::Learned { lead: self.worker.copier.lead, pair });
@@ -330,6 +400,11 @@ impl Running {
         }
         Ok(self.worker.copier.journal.note(records).await?)
     }
+}
+
+/// The items of the targets that are chosen.
+fn chosen<'a, T>(items: &'a [T], chosen: &'a [bool]) -> impl Iterator<Item = &'a T> {
+    items.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(item, _)| item)
 }
 
 /// Whether a target is already done with a key.

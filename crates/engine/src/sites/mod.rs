@@ -6,6 +6,7 @@ pub(crate) mod limits;
 pub(crate) mod met;
 pub(crate) mod opening;
 pub(crate) mod places;
+mod unopened;
 
 pub use connect::{Connect, Given, Opened, Role};
 pub use opening::{DatasetStores, Sites};

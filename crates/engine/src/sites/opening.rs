@@ -13,6 +13,7 @@ use std::{
 use super::{
     connect::{Connect, Opened, Role},
     leased::Leased,
+    unopened::Unopened,
 };
 use crate::{
     clock::now,
@@ -36,7 +37,7 @@ use migrate_core::{
 };
 use migrate_ledger::{Ledger, LimitsOf, Record};
 use migrate_store::{
-    Capabilities, Honoured, KeyRules, MetadataForm, ObjectStore, Proof, UploadTags,
+    Capabilities, ErrorKind, Honoured, KeyRules, MetadataForm, ObjectStore, Proof, UploadTags,
     conditional::Conditional,
     guard::Guarded,
     limit::{Limited, SiteLimits},
@@ -91,6 +92,8 @@ pub struct DatasetStores {
     pub(crate) star: Star,
     /// The lease that every write at a follower asks; `None` if no route says who may write there.
     pub(crate) lease: Option<Arc<Lease>>,
+    /// The targets that could not be opened, and why; a store that always fails stands in for each.
+    pub(crate) unopened: Vec<(PlaceIndex, EngineError)>,
     limits: Vec<Arc<SiteLimits>>,
     /// The names under which the ledger keeps the probes of the places.
     probe_names: Vec<String>,
@@ -182,9 +185,26 @@ impl Sites {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).take_over.extend(datasets);
     }
 
-    /// Opens a dataset's stores. With a journal, followers are probed unless the ledger knows them, and written once the
-    /// lease is held; losing it drains a part of `shutdown`. All other places are only read.
+    /// Opens a dataset's stores, as [`open_some`](Self::open_some); fails if one that leads or follows cannot be opened.
     pub(crate) async fn open(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        star: Star,
+        writes: Option<(&Journal, &Shutdown)>,
+        sink: &Sink,
+    ) -> Result<DatasetStores, EngineError> {
+        let mut stores = self.open_some(plan, dataset, star, writes, sink).await?;
+        match stores.unopened.pop() {
+            Some((_, error)) => Err(error),
+            None => Ok(stores),
+        }
+    }
+
+    /// Opens a dataset's lead, and its other places as far as they can be opened. With a journal, followers are probed
+    /// unless the ledger knows them, and written once the lease is held; losing it drains a part of `shutdown`. All other
+    /// places are only read.
+    pub(crate) async fn open_some(
         &self,
         plan: &Plan,
         dataset: &Dataset,
@@ -198,35 +218,76 @@ impl Sites {
             Arc::new(Lease::new(dataset.name.clone(), route.to_string(), shutdown.child()))
         });
         let journal = writes.map(|(journal, _)| journal);
-        let (mut places, mut meters, mut limits, mut probe_names) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (places, meters, limits) = (Vec::new(), Vec::new(), Vec::new());
+        let (unopened, probe_names) = (Vec::new(), Vec::new());
+        let mut stores = DatasetStores { places, meters, star, lease, unopened, limits, probe_names };
         for (place, at) in dataset.places() {
             let (meter, name) = (Arc::new(Meter::default()), probe_name(plan, at));
-            let (store, used) = if star.followers.contains(&place) {
-                let role = if journal.is_some() { Role::Target } else { Role::Look };
-                let opened = self.follower(plan, dataset, at, role, &meter, lease.as_ref()).await?;
-                if let Some(journal) = journal {
-                    self.known_or_probed(&*opened.0, &name, journal, sink).await?;
-                }
-                opened
+            let follows = stores.star.followers.contains(&place);
+            let opened = if follows {
+                self.opened_follower(plan, dataset, at, &meter, stores.lease.as_ref(), journal, sink).await
             } else {
-                let opened = self.store(plan, dataset, at, Role::Source, &meter, None).await?;
-                // A source was never written, so the ledger knows it only as what another dataset writes.
-                if let Some(journal) = journal.filter(|_| place != PlaceIndex::SOURCE)
-                    && let Some(known) = known(&journal.ledger, &name).await?
-                {
-                    opened.0.adopt(known);
-                }
-                opened
+                self.opened_to_read(plan, dataset, place, at, &meter, journal).await
             };
-            limits.extend(used);
-            places.push(store);
-            meters.push(meter);
-            probe_names.push(name);
+            match opened {
+                Ok((store, used)) => {
+                    stores.places.push(store);
+                    stores.limits.extend(used);
+                }
+                Err(error) if place != stores.star.lead && stops_one(&error) => {
+                    stores.places.push(Arc::new(Unopened::new(at.to_string(), &error)));
+                    // Nothing is asked of a place that neither leads nor follows.
+                    stores.unopened.extend(follows.then_some((place, error)));
+                }
+                Err(error) => return Err(error),
+            }
+            stores.meters.push(meter);
+            stores.probe_names.push(name);
         }
         if let Some(journal) = journal {
             self.record_places(journal).await?;
         }
-        Ok(DatasetStores { places, meters, star, lease, limits, probe_names })
+        Ok(stores)
+    }
+
+    /// Opens a place that follows, to be written if there is a journal.
+    #[expect(clippy::too_many_arguments, reason = "each is used once, by one of two calls")]
+    async fn opened_follower(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        at: &Location,
+        meter: &Arc<Meter>,
+        lease: Option<&Arc<Lease>>,
+        journal: Option<&Journal>,
+        sink: &Sink,
+    ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
+        let role = if journal.is_some() { Role::Target } else { Role::Look };
+        let opened = self.follower(plan, dataset, at, role, meter, lease).await?;
+        if let Some(journal) = journal {
+            self.known_or_probed(&*opened.0, &probe_name(plan, at), journal, sink).await?;
+        }
+        Ok(opened)
+    }
+
+    /// Opens a place that is only read.
+    async fn opened_to_read(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        place: PlaceIndex,
+        at: &Location,
+        meter: &Arc<Meter>,
+        journal: Option<&Journal>,
+    ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
+        let opened = self.store(plan, dataset, at, Role::Source, meter, None).await?;
+        // A source was never written, so the ledger knows it only as what another dataset writes.
+        if let Some(journal) = journal.filter(|_| place != PlaceIndex::SOURCE)
+            && let Some(known) = known(&journal.ledger, &probe_name(plan, at)).await?
+        {
+            opened.0.adopt(known);
+        }
+        Ok(opened)
     }
 
     /// Opens a dataset's stores for a look and records nothing. Followers that the ledger does not know
@@ -403,6 +464,16 @@ impl Sites {
     /// Takes the limits that an operator has set in place of the plan's.
     pub(crate) async fn adopt_limits(&self, plan: &Plan, ledger: &Ledger) -> Result<(), EngineError> {
         self.limits.set(plan, ledger.limits().await?)
+    }
+}
+
+/// Whether an error at the opening of a target is the target's alone: it could not be reached, refused, or is not there.
+/// What the plan or this tool says of it is not.
+fn stops_one(error: &EngineError) -> bool {
+    match error {
+        EngineError::Store(error) => error.kind() != ErrorKind::Forbidden,
+        EngineError::PlaceChanged { .. } => true,
+        _ => false,
     }
 }
 

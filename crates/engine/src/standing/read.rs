@@ -4,7 +4,7 @@ use crate::{
     asked::goal_of,
     error::EngineError,
     meaning::{meaning_of, same_meaning},
-    run::{approval, leftovers::exceeds_share},
+    run::{approval, ends::all_ended, leftovers::exceeds_share},
     standing::values::{
         Approved, DatasetStanding, Decision, Failed, Following, PhaseStanding, Proof, TargetStanding, UnclaimedUpload,
     },
@@ -13,11 +13,11 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Goal, LATE_KEYS_MAX, Lifecycle, Stage, State, Transition},
+    lifecycle::{self, Down, Goal, LATE_KEYS_MAX, Lifecycle, Stage, State, Transition},
     model::{Decided, Epoch, Key, PhaseName, PlaceIndex, Timestamp},
     plan::{Dataset, Location, Phase, Plan},
     report::Redactor,
-    shard::{Cursor, Tally},
+    shard::Tally,
 };
 use migrate_ledger::{Counts, LateCounts, Ledger, Open, Resolved, ShardRow};
 
@@ -80,7 +80,8 @@ async fn of_dataset(
 ) -> Result<DatasetStanding, EngineError> {
     let mut standing = not_begun(dataset);
     let Some(ledger) = ledger else { return Ok(standing) };
-    replay(&mut standing, dataset, &ledger.events(&dataset.name).await?)?;
+    let events = ledger.events(&dataset.name).await?;
+    replay(&mut standing, dataset, &events)?;
     if standing.lifecycle.reached(Goal::CutOver) {
         read_late(reader, ledger, &mut standing).await?;
     }
@@ -99,15 +100,17 @@ async fn of_dataset(
         standing.following = (standing.lifecycle.syncing.stage != Stage::Unseen).then(state);
     }
     let shards = ledger.shards(&dataset.name).await?;
+    let down = lifecycle::down(&events);
     for (place, at) in dataset.places() {
         let counts = ledger.counts(&dataset.name, place).await?;
         if place == PlaceIndex::SOURCE {
             let Some(following) = &mut standing.following else { continue };
-            if star.followers.contains(&place) {
-                fill(following.old_lead.insert(nothing_at(at.to_string())), place, counts, &shards);
+            if !star.followers.contains(&place) {
+                continue;
             }
+            fill(following.old_lead.insert(nothing_at(place, at)), counts, &shards, &down);
         } else {
-            fill(&mut standing.targets[place.as_target()], place, counts, &shards);
+            fill(&mut standing.targets[place.as_target()], counts, &shards, &down);
         }
         standing.failures_total += counts.failed;
         list_failures(reader, ledger, &mut standing, (place, at), failures_max).await?;
@@ -145,7 +148,7 @@ fn not_begun(dataset: &Dataset) -> DatasetStanding {
         lag_seconds: None,
         waits_for: None,
         verification: None,
-        targets: dataset.targets.iter().map(|target| nothing_at(target.at.to_string())).collect(),
+        targets: dataset.places().skip(1).map(|(place, at)| nothing_at(place, at)).collect(),
         following: None,
         lead_target: None,
         lifecycle: Lifecycle::default(),
@@ -213,19 +216,22 @@ async fn read_late(reader: &Reader<'_>, ledger: &Ledger, standing: &mut DatasetS
     Ok(())
 }
 
-fn nothing_at(target: String) -> TargetStanding {
+fn nothing_at(place: PlaceIndex, at: &Location) -> TargetStanding {
+    let target = at.to_string();
     let (records_done, bytes_done, deferred, failed, to_delete, damaged) = (0, 0, 0, 0, 0, 0);
-    TargetStanding { target, records_done, bytes_done, deferred, failed, to_delete, damaged, pass: Tally::default() }
+    let (down, pass) = (None, Tally::default());
+    TargetStanding { place, target, records_done, bytes_done, deferred, failed, to_delete, damaged, down, pass }
 }
 
-fn fill(target: &mut TargetStanding, place: PlaceIndex, counts: Counts, shards: &[ShardRow]) {
+fn fill(target: &mut TargetStanding, counts: Counts, shards: &[ShardRow], down: &[Down]) {
+    target.down = down.iter().find(|down| down.place == target.place).cloned();
     target.records_done = counts.paired;
     target.bytes_done = counts.paired_bytes;
     target.deferred = counts.deferred;
     target.failed = counts.failed;
     target.to_delete = counts.doomed;
     target.damaged = counts.damaged;
-    for (_, _, tally) in shards.iter().flat_map(|shard| &shard.places).filter(|(of, ..)| *of == place) {
+    for (_, _, tally) in shards.iter().flat_map(|shard| &shard.places).filter(|(of, ..)| *of == target.place) {
         target.pass += *tally;
     }
 }
@@ -303,13 +309,13 @@ fn proof(event: &Transition, at: &str, accepts_empty: bool) -> Option<Proof> {
 
 /// The first target at which a pass that has come to its deletions would delete more than the plan allows.
 fn too_many_deletions(dataset: &Dataset, standing: &DatasetStanding, shards: &[ShardRow]) -> Option<WaitsFor> {
-    let ended = |shard: &ShardRow| shard.places.iter().filter(|(_, cursor, _)| *cursor == Cursor::End).count();
-    let all_ended = !shards.is_empty() && shards.iter().all(|shard| ended(shard) >= standing.followers().count());
-    if !all_ended || standing.lifecycle.syncing.stage != Stage::Copying {
+    let up: Vec<_> = standing.followers().filter(|target| target.down.is_none()).collect();
+    let came_to_deletions = up.iter().all(|target| all_ended(shards, target.place));
+    if !came_to_deletions || standing.lifecycle.syncing.stage != Stage::Copying {
         return None;
     }
     let permille = dataset.delete_share_permille;
-    standing.followers().find_map(|target| {
+    up.into_iter().find_map(|target| {
         let (doomed, held) = exceeds_share(target.to_delete, target.records_done, permille)?;
         Some(WaitsFor::DeleteShare { target: target.target.clone(), doomed, held, permille })
     })
@@ -324,7 +330,13 @@ fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
     Some(match (state, &standing.verification) {
         _ if standing.is_done() && standing.has_followed() => return None,
         (State::Pending, _) => WaitsFor::Run,
-        (State::Copying { .. }, _) => WaitsFor::PassEnd,
+        (State::Copying { .. }, _) => {
+            let down = |target: &TargetStanding| Some((target.target.clone(), target.down.as_ref()?.reason.clone()));
+            match standing.followers().filter_map(down).collect::<Vec<_>>() {
+                none if none.is_empty() => WaitsFor::PassEnd,
+                down => WaitsFor::Targets(down),
+            }
+        }
         (State::Incomplete { failed, .. }, _) => WaitsFor::Failed(failed),
         (State::Different { .. }, _) if standing.late_writes > 0 => WaitsFor::LateWrites(standing.late_writes),
         (State::Different { .. }, Some(proof)) => {

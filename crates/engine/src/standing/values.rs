@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::waits::WaitsFor;
 use migrate_core::{
-    lifecycle::{Goal, Lifecycle, Moving, Stage},
-    model::{DatasetName, Decided, Epoch, PhaseName, SiteName},
+    lifecycle::{Down, Goal, Lifecycle, Moving, Stage},
+    model::{DatasetName, Decided, Epoch, PhaseName, PlaceIndex, SiteName},
     shard::Tally,
 };
 
@@ -106,6 +106,9 @@ pub struct Following {
 /// The standing of one target of a dataset.
 #[derive(Debug, Serialize)]
 pub struct TargetStanding {
+    /// Its place.
+    #[serde(skip)]
+    pub place: PlaceIndex,
     /// The target's location.
     pub target: String,
     /// Records that the target is known to hold.
@@ -120,6 +123,8 @@ pub struct TargetStanding {
     pub to_delete: u64,
     /// Records to copy again, since a verification found them damaged.
     pub damaged: u64,
+    /// Why it takes no part in the pass under way, if it does not.
+    pub down: Option<Down>,
     /// Counts of the last pass.
     pub pass: Tally,
 }
@@ -167,6 +172,11 @@ impl DatasetStanding {
     /// Whether it was given up, and no run has begun it anew.
     pub fn is_given_up(&self) -> bool {
         self.lifecycle.syncing.stage == Stage::GivenUp
+    }
+
+    /// Whether targets take no part in its pass under way.
+    pub fn has_targets_down(&self) -> bool {
+        self.targets.iter().any(|target| target.down.is_some())
     }
 
     /// Whether it waits only for another phase.

@@ -29,11 +29,13 @@ impl Verifier {
     ) -> Result<Verification, EngineError> {
         self.recall_damage(&mut targets).await?;
         for (place, found) in targets.iter_mut().enumerate() {
-            found.blind_spots = self.blind_spots(place, found);
+            if found.unlisted.is_none() {
+                found.blind_spots = self.blind_spots(place, found);
+            }
             found.list();
         }
         // A stop also cuts long comparisons short.
-        let interrupted = !seen::is_whole(&seen, targets.len()) || self.shutdown.is_draining();
+        let interrupted = !seen::covers_all(&seen) || self.shutdown.is_draining();
         let verified = if interrupted { None } else { Verified::of(&self.inputs.dataset, self.level, &seen, &targets) };
         Ok(Verification { targets, verified, interrupted, since, seen })
     }

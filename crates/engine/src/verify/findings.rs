@@ -61,17 +61,31 @@ impl Findings {
         self.add(verifier, found);
     }
 
-    /// Takes what a shard has found up to its new cursor.
+    /// Whether each follower could be listed so far.
+    pub(crate) fn listed(&self) -> Vec<bool> {
+        self.found().iter().map(|found| found.unlisted.is_none()).collect()
+    }
+
+    /// Notes that a follower is listed no further, and why.
+    pub(crate) fn lose(&self, follower: usize, reason: String) {
+        self.found()[follower].unlisted.get_or_insert(reason);
+    }
+
+    /// Takes what a shard has found up to its new cursor. A shard that a follower has left is seen anew by the next
+    /// process, so how far it is is not kept.
     pub(crate) async fn take(
         &self,
         verifier: &Verifier,
         shard: ShardId,
         cursor: Cursor,
         part: Part,
+        is_whole: bool,
     ) -> Result<(), EngineError> {
         let Part { found, mut records } = part;
         let found = self.add(verifier, found);
-        records.extend(self.step(verifier, VerificationStep::Moved { shard, cursor, found }));
+        if is_whole {
+            records.extend(self.step(verifier, VerificationStep::Moved { shard, cursor, found }));
+        }
         match &self.journal {
             Some(journal) if !records.is_empty() => Ok(journal.note(records).await?),
             _ => Ok(()),

@@ -20,6 +20,8 @@ pub struct Found {
     /// Whether the lead has moved, so that its followers are as they were after the last run.
     #[serde(skip)]
     pub moved: bool,
+    /// Why the follower was not listed to its end, if it was not: nothing is known of what it was not seen to hold.
+    pub unlisted: Option<String>,
     /// The counts.
     #[serde(flatten)]
     pub counts: Counted,
@@ -43,7 +45,7 @@ pub struct Found {
 impl Found {
     /// Whether every record was found equal at the target.
     pub fn is_equal(&self) -> bool {
-        self.broken() == 0 && self.untold() == 0
+        self.broken() == 0 && self.untold() == 0 && self.unlisted.is_none()
     }
 
     /// Records that could not be found equal or different.

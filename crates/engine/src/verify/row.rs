@@ -48,11 +48,12 @@ impl Part {
 }
 
 impl Verifier {
-    /// Judges a row at every follower, as far as the listings and the pairs can; the rest must be looked at.
-    pub(crate) fn judge(&self, row: Row) -> (Part, Vec<Look>) {
+    /// Judges a row at every follower that is listed, as far as the listings and the pairs can; the rest must be looked
+    /// at.
+    pub(crate) fn judge(&self, row: Row, is_listed: &[bool]) -> (Part, Vec<Look>) {
         let (mut part, mut looks) = (Part::default(), Vec::new());
         let Compared { key, lead, followers } = self.sides.row(row);
-        for (follower, (shown, held)) in followers.into_iter().enumerate() {
+        for (follower, (shown, held)) in followers.into_iter().enumerate().filter(|(place, _)| is_listed[*place]) {
             looks.extend(self.judge_at(follower, &key, lead.as_ref(), shown, held, &mut part));
         }
         (part, looks)

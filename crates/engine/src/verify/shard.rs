@@ -16,7 +16,7 @@ use crate::{
     budget::ShardSlots,
     control::Control,
     error::EngineError,
-    rows::{Row, Rows},
+    rows::{self, Row, Rows},
     seen::Seen,
     verify::{
         findings::Findings,
@@ -27,7 +27,7 @@ use crate::{
     walk::{ShardsAt, Walk},
 };
 use migrate_core::{
-    model::{Key, KeyRange, ShardId},
+    model::{Key, KeyRange, PlaceIndex, ShardId},
     report::EventKind,
     shard::{Cursor, Frontier, Room, Ticket},
 };
@@ -69,17 +69,20 @@ impl Walk for Compare {
             Cursor::At(key) => KeyRange { after: Some(key), until: range.until },
             Cursor::Start | Cursor::End => range,
         };
-        let mut rows = self.verifier.inputs.rows(&left);
+        let is_listed = self.findings.listed();
+        let followers = self.verifier.sides.star.followers.iter().zip(&is_listed);
+        let listed: Vec<_> = followers.filter(|(_, listed)| **listed).map(|(place, _)| *place).collect();
+        let mut rows = self.verifier.inputs.rows_of(&left, &listed);
         let frontier = Frontier::new(FRONTIER_MAX);
         let (looks, flushed) = (JoinSet::new(), Instant::now());
-        let mut shard = Shard { of: self, id, frontier, looks, rows: 0, is_dirty: false, flushed };
+        let mut shard = Shard { of: self, id, is_listed, frontier, looks, rows: 0, is_dirty: false, flushed };
         let listed = shard.list(&mut rows, &control).await;
         drop(rows);
         control.close();
         // What was compared before a listing failed is kept.
-        let is_done = shard.end(matches!(listed, Ok(true))).await?;
+        let seen = shard.end(matches!(listed, Ok(true))).await?;
         listed?;
-        Ok(is_done.then(|| Seen::to_the_end(&control, self.verifier.sides.followers.len())))
+        Ok(seen.map(|followers| Seen::to_the_end(&control, followers)))
     }
 
     async fn split(&self, shard: ShardId, at: &Key, new: ShardId, control: &Control) -> Result<bool, EngineError> {
@@ -108,6 +111,8 @@ impl Walk for Compare {
 struct Shard<'a> {
     of: &'a Compare,
     id: ShardId,
+    /// Whether each follower is listed.
+    is_listed: Vec<bool>,
     frontier: Frontier<Part>,
     /// Rows that are looked at; a row without a finding was cut short.
     looks: JoinSet<(Ticket, Option<Part>)>,
@@ -120,7 +125,7 @@ struct Shard<'a> {
 
 /// What a shard waits for while it is listed.
 enum Next {
-    Row(Result<Option<Row>, EngineError>),
+    Row(Result<rows::Next, EngineError>),
     Looked(Result<(Ticket, Option<Part>), JoinError>),
     /// What was found is due in the ledger, although the next page has not come.
     Due,
@@ -135,17 +140,19 @@ impl Shard<'_> {
             // Nothing is done within the branches: one that is dropped must not have taken anything.
             let next = tokio::select! {
                 biased;
-                row = rows.next() => Next::Row(row),
+                row = rows.advance() => Next::Row(row),
                 Some(looked) = self.looks.join_next() => Next::Looked(looked),
                 () = tokio::time::sleep_until(self.flushed + BATCH_AGE), if self.is_dirty => Next::Due,
                 () = shutdown.draining() => Next::Stop,
             };
             match next {
-                Next::Row(row) => match row?.filter(|row| control.admit(&row.key)) {
-                    Some(row) if self.make_room().await? => self.take(row).await?,
-                    Some(_) => return Ok(false),
-                    // The listing has ended, or what lies above was given away.
-                    None => return Ok(true),
+                Next::Row(next) => match next? {
+                    // What lies above was given away.
+                    rows::Next::Row(row) if !control.admit(&row.key) => return Ok(true),
+                    rows::Next::Row(row) if self.make_room().await? => self.take(row).await?,
+                    rows::Next::Row(_) => return Ok(false),
+                    rows::Next::End => return Ok(true),
+                    rows::Next::Lost(place, error) => self.lose(place, error)?,
                 },
                 Next::Looked(looked) => self.settle(looked?),
                 Next::Due => self.flush().await?,
@@ -155,10 +162,24 @@ impl Shard<'_> {
         Ok(false)
     }
 
+    /// Goes on without a follower whose listing failed, if the verification may and another one is left.
+    fn lose(&mut self, place: PlaceIndex, error: EngineError) -> Result<(), EngineError> {
+        let verifier = &self.of.verifier;
+        let follower = verifier.sides.star.position(place);
+        self.is_listed[follower] = false;
+        match verifier.goes_on {
+            Some(redactor) if self.is_listed.contains(&true) => {
+                self.of.findings.lose(follower, error.shown(redactor));
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
     /// Compares a row, or begins to. The caller must have made room.
     async fn take(&mut self, row: Row) -> Result<(), EngineError> {
         let ticket = self.frontier.begin(row.key.clone());
-        let (part, looks) = self.of.verifier.judge(row);
+        let (part, looks) = self.of.verifier.judge(row, &self.is_listed);
         if looks.is_empty() {
             self.frontier.finish(ticket, part);
             self.is_dirty = true;
@@ -210,22 +231,26 @@ impl Shard<'_> {
         }
     }
 
-    /// Waits for all looks and hands over what was found; `true` if every row of the shard was compared.
-    async fn end(mut self, all_listed: bool) -> Result<bool, EngineError> {
+    /// Waits for all looks and hands over what was found. Returns at how many followers every row of the shard was
+    /// compared, unless it was cut short.
+    async fn end(mut self, all_listed: bool) -> Result<Option<usize>, EngineError> {
         while self.settle_one().await? {}
         let is_done = all_listed && self.frontier.room() != Room::Closed;
         if is_done {
             self.frontier.end();
         }
         self.flush().await?;
-        Ok(is_done)
+        Ok(is_done.then(|| self.is_listed.iter().filter(|listed| **listed).count()))
     }
 
     /// Hands over what was found up to the cursor.
     async fn flush(&mut self) -> Result<(), EngineError> {
         (self.rows, self.is_dirty, self.flushed) = (0, false, Instant::now());
         match self.frontier.advance() {
-            Some((cursor, part)) => self.of.findings.take(&self.of.verifier, self.id, cursor, part).await,
+            Some((cursor, part)) => {
+                let is_whole = !self.is_listed.contains(&false);
+                self.of.findings.take(&self.of.verifier, self.id, cursor, part, is_whole).await
+            }
             None => Ok(()),
         }
     }

@@ -1,7 +1,10 @@
 //! The inputs of a verification of one dataset.
 
 use crate::{budget::Budget, rows::Inputs, shutdown::Shutdown, sink::Sink, verify::sides::Sides};
-use migrate_core::plan::{Dataset, Extra, Level};
+use migrate_core::{
+    plan::{Dataset, Extra, Level},
+    report::Redactor,
+};
 
 /// Verifies one dataset.
 #[derive(Debug, Clone)]
@@ -15,6 +18,9 @@ pub(crate) struct Verifier {
     pub(crate) sink: Sink,
     /// What it learns of records for the ledger.
     pub(crate) learns: Learns,
+    /// Whether it goes on without a follower whose listing fails: then how to show the reason. Without it, such an error
+    /// ends the verification.
+    pub(crate) goes_on: Option<Redactor>,
 }
 
 /// What a verification learns of records for the ledger.
@@ -39,7 +45,14 @@ impl Verifier {
         sink: Sink,
     ) -> Self {
         let sides = Sides::new(&inputs);
-        Self { inputs, sides, level, extra: dataset.extra, budget, shutdown, sink, learns: Learns::Nothing }
+        let (extra, learns) = (dataset.extra, Learns::Nothing);
+        Self { inputs, sides, level, extra, budget, shutdown, sink, learns, goes_on: None }
+    }
+
+    /// The same, but it goes on without a follower whose listing fails, and says why.
+    pub(crate) fn going_on(mut self, shown: Redactor) -> Self {
+        self.goes_on = Some(shown);
+        self
     }
 
     /// The same, but it learns this.
