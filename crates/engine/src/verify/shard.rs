@@ -152,7 +152,7 @@ impl Shard<'_> {
                     rows::Next::Row(row) if self.make_room().await? => self.take(row).await?,
                     rows::Next::Row(_) => return Ok(false),
                     rows::Next::End => return Ok(true),
-                    rows::Next::Lost(place, error) => self.lose(place, error)?,
+                    rows::Next::Lost(place, error) => self.lose(place, error).await?,
                 },
                 Next::Looked(looked) => self.settle(looked?),
                 Next::Due => self.flush().await?,
@@ -163,17 +163,15 @@ impl Shard<'_> {
     }
 
     /// Goes on without a follower whose listing failed, if the verification may and another one is left.
-    fn lose(&mut self, place: PlaceIndex, error: EngineError) -> Result<(), EngineError> {
-        let verifier = &self.of.verifier;
-        let follower = verifier.sides.star.position(place);
+    async fn lose(&mut self, place: PlaceIndex, error: EngineError) -> Result<(), EngineError> {
+        let follower = self.of.verifier.sides.star.position(place);
+        let is_last = self.is_listed.iter().filter(|listed| **listed).count() == 1;
+        let Some(redactor) = self.of.verifier.goes_on.filter(|_| !is_last) else { return Err(error) };
+        // How far all of them were compared is kept.
+        self.flush().await?;
         self.is_listed[follower] = false;
-        match verifier.goes_on {
-            Some(redactor) if self.is_listed.contains(&true) => {
-                self.of.findings.lose(follower, error.shown(redactor));
-                Ok(())
-            }
-            _ => Err(error),
-        }
+        self.of.findings.lose(follower, error.shown(redactor));
+        Ok(())
     }
 
     /// Compares a row, or begins to. The caller must have made room.
