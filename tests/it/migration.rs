@@ -9,6 +9,7 @@ mod faults;
 mod large;
 mod lifecycle;
 pub(crate) mod s3;
+mod surveys;
 mod verifying;
 
 use std::{
@@ -30,6 +31,7 @@ use migrate::{
     plan::{self, Level, Location, Plan},
     report::{EventKind, Sink},
     store::{ObjectStore, memory::MemoryStore, retry::RetryPolicy},
+    survey::SurveyOptions,
 };
 
 /// Stores by site name.
@@ -185,12 +187,12 @@ impl Rig {
 
     /// Lets a survey probe the targets before faults begin.
     pub(crate) async fn sites_probe(&self) -> bool {
-        let options = migrate::survey::SurveyOptions { datasets: Vec::new(), probe: true };
-        self.inspection(Sink::none(), self.shutdown.clone())
-            .survey(&options)
-            .await
-            .expect("the survey is made")
-            .runnable
+        let inspection = self.inspection(Sink::none(), self.shutdown.clone());
+        inspection.survey(&self.survey_options()).await.expect("the survey is made").runnable
+    }
+
+    fn survey_options(&self) -> SurveyOptions {
+        SurveyOptions { datasets: Vec::new(), probe: true, limits: self.limits }
     }
 
     fn verify_options(&self, level: Level) -> VerifyOptions {

@@ -1,7 +1,7 @@
 //! Surveys the datasets of a plan, one after the other.
 
 use crate::{
-    asked::asked,
+    asked::{InFlightMax, asked},
     cutover::moves::NOTHING_COMPARED,
     error::EngineError,
     migration::Inspection,
@@ -24,6 +24,8 @@ pub struct SurveyOptions {
     pub datasets: Vec<DatasetName>,
     /// Whether to probe endpoints with a scratch key.
     pub probe: bool,
+    /// The bounds of the survey.
+    pub limits: InFlightMax,
 }
 
 /// A survey under way.
