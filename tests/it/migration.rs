@@ -10,6 +10,7 @@ mod large;
 mod lifecycle;
 pub(crate) mod s3;
 mod surveys;
+mod unknown;
 mod verifying;
 
 use std::{

@@ -60,12 +60,10 @@ pub struct Carried {
 
 /// The steps of a dataset's cutover, in their order.
 pub fn steps(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
-    // Within `settle`, our own writes of unknown outcome come to rest.
-    let quiet = cutover.quiet.max(cutover.settle);
     let watch = Watch { max_age: cutover.route_max_age };
     vec![
         Box::new(Gate),
-        Box::new(Quiet { time: quiet }),
+        Box::new(Quiet { time: cutover.quiet }),
         Box::new(FinalVerify),
         Box::new(LastLook),
         Box::new(Switch),
@@ -141,6 +139,15 @@ impl Step for Gate {
     }
 }
 
+/// Waits until each write of this migration at the dataset's places has come to rest, also those that got no answer:
+/// only what was verified after that is what stays there. Nothing is written for the dataset from the quiet step on.
+async fn come_to_rest(cut: Cut<'_>) -> Result<(), Halt> {
+    while let Some(open) = cut.hand.open_writes(cut.what.cutover.settle).await? {
+        cut.hand.wait(open.left, &open.to_string()).await?;
+    }
+    Ok(())
+}
+
 /// Waits, since nothing fences the old lead: the final verification then shows whether it was at rest.
 #[derive(Debug)]
 struct Quiet {
@@ -155,9 +162,11 @@ impl Step for Quiet {
 
     fn describe(&self, what: &Move) -> String {
         format!(
-            "waits {} s, in which {} must see no write: nothing fences it, as the plan accepts",
+            "waits {} s, in which {} must see no write: nothing fences it, as the plan accepts; longer only until each \
+             write without an answer is {} s old",
             self.time.as_secs(),
-            what.from
+            what.from,
+            what.cutover.settle.as_secs()
         )
     }
 
@@ -167,7 +176,8 @@ impl Step for Quiet {
 
     async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
         let reason = format!("{} to be at rest: nothing fences it", cut.what.from);
-        cut.hand.wait(self.time, &reason).await
+        cut.hand.wait(self.time, &reason).await?;
+        come_to_rest(cut).await
     }
 
     async fn undo(&self, _cut: Cut<'_>) -> Result<(), Halt> {
@@ -194,6 +204,7 @@ impl Step for FinalVerify {
     }
 
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
+        come_to_rest(cut).await?;
         // The source may have become empty since the gate.
         let proof = cut.hand.verify().await?.for_switch(cut.what.accept_empty);
         carried.proof = Some(proof.ok_or_else(|| Halt::Refused(NOTHING_COMPARED.to_owned()))?);

@@ -2,8 +2,8 @@
 //!
 //! Each store is wrapped, from the inside out: counted ([`Metered`]), held to the conditions that it ignores
 //! ([`Conditional`]), asked for the dataset's lease before each write ([`Leased`], if its route says who may write),
-//! limited ([`Limited`], by its site and by its dataset), retried ([`Retrying`]), and, if a residency rule forbids the
-//! place, guarded ([`Guarded`]).
+//! limited ([`Limited`], by its site and by its dataset), retried and noted ([`Retrying`], [`Noted`]), and, if a
+//! residency rule forbids the place, guarded ([`Guarded`]).
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +13,7 @@ use std::{
 use super::{
     connect::{Connect, Opened, Role},
     leased::Leased,
+    noted::Noted,
 };
 use crate::{
     clock::now,
@@ -40,7 +41,7 @@ use migrate_store::{
     guard::Guarded,
     limit::{Limited, SiteLimits},
     meter::{Meter, Metered, Waiting},
-    retry::{RetryPolicy, Retrying},
+    retry::{RetryPolicy, Retrying, TrackWrites},
 };
 
 /// Milliseconds for which the result of a probe counts.
@@ -58,6 +59,14 @@ pub(crate) enum Probing<'a> {
         /// Whether endpoints may be probed.
         probe: bool,
     },
+}
+
+/// What the writes of a dataset at one place are asked and noted by.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    /// `None` if no route says who may write there.
+    lease: Option<Arc<Lease>>,
+    noted: Arc<dyn TrackWrites>,
 }
 
 /// The sites of a plan: one connection and one set of limits each, shared by all datasets.
@@ -178,10 +187,12 @@ impl Sites {
         });
         let journal = writes.map(|(journal, _)| journal);
         let (mut targets, mut target_meters) = (Vec::new(), Vec::new());
-        for target in &dataset.targets {
+        for (place, target) in dataset.numbered_targets() {
             let meter = Arc::new(Meter::default());
             let role = if journal.is_some() { Role::Target } else { Role::Look };
-            let (store, used) = self.target(plan, dataset, target, role, &meter, lease.as_ref()).await?;
+            let noted = journal.map(|journal| Arc::new(Noted::new(journal, &dataset.name, place)));
+            let writing = noted.map(|noted| Writing { lease: lease.clone(), noted });
+            let (store, used) = self.target(plan, dataset, target, role, &meter, writing.as_ref()).await?;
             limits.extend(used);
             if let Some(journal) = journal {
                 self.known_or_probed(&*store, &probe_name(plan, &target.at), journal, sink).await?;
@@ -278,9 +289,9 @@ impl Sites {
         target: &plan::Target,
         role: Role,
         meter: &Arc<Meter>,
-        lease: Option<&Arc<Lease>>,
+        writing: Option<&Writing>,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
-        let (mut store, used) = self.store(plan, dataset, &target.at, role, meter, lease).await?;
+        let (mut store, used) = self.store(plan, dataset, &target.at, role, meter, writing).await?;
         // The plan's check refuses such a target; if one passes it, the guard refuses its writes.
         if let Err(reason) = policy::verdict(plan, dataset, target) {
             store = Arc::new(Guarded::new(store, &reason));
@@ -324,12 +335,12 @@ impl Sites {
         at: &Location,
         role: Role,
         meter: &Arc<Meter>,
-        lease: Option<&Arc<Lease>>,
+        writing: Option<&Writing>,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
         let (site, bare) = self.bare(plan, at, role).await?;
         let metered = Arc::new(Metered::new(bare, Arc::clone(meter)));
         let mut store: Arc<dyn ObjectStore> = Arc::new(Conditional::new(metered));
-        if let Some(lease) = lease {
+        if let Some(lease) = writing.and_then(|writing| writing.lease.as_ref()) {
             store = Arc::new(Leased::new(store, Arc::clone(lease)));
         }
         let mut used = Vec::new();
@@ -341,7 +352,11 @@ impl Sites {
         }
         let retries = self.retry.meter.as_ref().unwrap_or(meter);
         let retry = RetryPolicy { meter: Some(Arc::clone(retries)), ..self.retry.clone() };
-        Ok((Arc::new(Retrying::new(store, retry)), used))
+        let mut retrying = Retrying::new(store, retry);
+        if let Some(writing) = writing {
+            retrying = retrying.tracked_by(Arc::clone(&writing.noted));
+        }
+        Ok((Arc::new(retrying), used))
     }
 
     async fn bare<'p>(
@@ -430,7 +445,21 @@ fn readable(store: &dyn ObjectStore) {
 mod tests {
     use super::*;
     use crate::sites::connect::Given;
+    use migrate_core::model::Key;
     use migrate_store::memory::MemoryStore;
+
+    #[derive(Debug)]
+    struct Unnoted;
+
+    #[async_trait::async_trait]
+    impl TrackWrites for Unnoted {
+        fn begins(&self) -> bool {
+            true
+        }
+        async fn unknown(&self, _key: &Key) {}
+        fn ended(&self) {}
+        fn dropped(&self) {}
+    }
 
     /// A look of [`Conditional`] above the limits or the retries could be hours older than the write that follows it.
     #[tokio::test]
@@ -451,7 +480,8 @@ mod tests {
         assert_eq!(layers(&store)[..5], ["Retrying", "Limited", "Limited", "Conditional", "Metered"]);
         let lease = Arc::new(Lease::new(dataset.name.clone(), String::new(), Shutdown::new()));
         let at = &dataset.targets[0].at;
-        let (store, _) = sites.store(&plan, dataset, at, Role::Target, &Arc::default(), Some(&lease)).await.unwrap();
+        let writing = Writing { lease: Some(lease), noted: Arc::new(Unnoted) };
+        let (store, _) = sites.store(&plan, dataset, at, Role::Target, &Arc::default(), Some(&writing)).await.unwrap();
         assert_eq!(layers(&store), ["Retrying", "Limited", "Limited", "Leased", "Conditional", "Metered"]);
     }
 }
