@@ -27,6 +27,7 @@ use tempfile::tempdir;
 use super::{Rig, dynamic, memory, one_dataset};
 
 const HOUR: &str = "1h";
+const CUT_OFF: &str = "what an earlier process had under way to come to rest: it did not end cleanly";
 
 fn plan(settle: &str) -> String {
     let cutover = format!(
@@ -88,7 +89,7 @@ impl Bench {
     async fn waits(&self, text: &str) -> String {
         let rig = self.rig(text);
         let stop = async {
-            until(&rig, |event| matches!(event, EventKind::Waiting { .. })).await;
+            until_it_waits(&rig).await;
             rig.shutdown.drain();
         };
         let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), stop);
@@ -110,11 +111,14 @@ impl Bench {
     }
 }
 
-/// Waits for an event.
-async fn until(rig: &Rig, is_it: impl Fn(&EventKind) -> bool) {
-    while !rig.events.lock().unwrap().iter().any(&is_it) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// Waits until a run waits.
+async fn until_it_waits(rig: &Rig) {
+    let poll = async {
+        while waits(rig).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), poll).await.expect("it waits");
 }
 
 fn steps(rig: &Rig) -> Vec<&'static str> {
@@ -182,7 +186,6 @@ async fn what_a_killed_process_had_under_way_holds_the_next_ones_back() {
     let outcome = killed.try_run(Goal::Verified).await;
     assert!(outcome.is_err() || outcome.is_ok_and(|outcome| outcome.stopped.is_some()));
     drop(killed);
-    const CUT_OFF: &str = "what an earlier process had under way to come to rest: it did not end cleanly";
     assert_eq!(bench.waits(&plan(HOUR)).await, CUT_OFF);
     assert_eq!(bench.waits(&plan(HOUR)).await, CUT_OFF, "that the one in between ended cleanly changes nothing");
     let (rig, _) = bench.moves(&plan("0s")).await;
@@ -204,7 +207,7 @@ async fn a_run_that_drops_its_writes_has_not_ended_cleanly() {
     assert!(rig.ledger.last_drive().await.unwrap().open);
     drop(rig);
     bench.faults.set_rules(1, Vec::new());
-    assert!(bench.waits(&plan(HOUR)).await.contains("did not end cleanly"));
+    assert_eq!(bench.waits(&plan(HOUR)).await, CUT_OFF);
 }
 
 /// The target ignores conditions, so that a late request of an earlier run replaces what a later one has written.
@@ -225,7 +228,7 @@ async fn a_write_that_lands_before_it_has_come_to_rest_is_seen_by_the_final_veri
 
     let rig = bench.rig(&text);
     let lands = async {
-        until(&rig, |event| matches!(event, EventKind::Waiting { .. })).await;
+        until_it_waits(&rig).await;
         assert_eq!(bench.memory["a"].bytes(key).unwrap(), "the second version");
         assert_eq!(bench.faults.release().await, 1);
         assert_eq!(bench.memory["a"].bytes(key).unwrap(), late);

@@ -197,7 +197,7 @@ impl Hand for EngineHand<'_> {
         let known = journal.ledger.unknown(before(now(), settle)).await.map_err(EngineError::from)?;
         let known: Vec<_> = known.into_iter().filter(|unknown| counts(&unknown.dataset)).collect();
         Ok(Some(OpenWrites {
-            left: settle - youngest.age,
+            left: settle.saturating_sub(youngest.age),
             known: known.iter().map(|unknown| unknown.count).sum(),
             key: known.into_iter().max_by_key(|unknown| unknown.at).map(|unknown| self.shown(&unknown.key)),
             is_cut_off: youngest.is_cut_off,

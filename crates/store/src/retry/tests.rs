@@ -24,7 +24,7 @@ use migrate_core::{
 
 /// What happens to the next request.
 #[derive(Debug, Clone, Copy)]
-enum Act {
+pub(super) enum Act {
     /// It fails and nothing happens.
     Fail(ErrorKind),
     /// It fails, nothing happens, and the caller cannot know that.
@@ -39,7 +39,7 @@ enum Act {
 
 /// A store whose next requests follow a script; after the script it works.
 #[derive(Debug)]
-struct Scripted {
+pub(super) struct Scripted {
     inner: MemoryStore,
     script: Mutex<VecDeque<Act>>,
     requests: std::sync::atomic::AtomicU32,
@@ -142,15 +142,15 @@ impl ObjectStore for Store {
     }
 }
 
-struct Stage {
-    memory: MemoryStore,
+pub(super) struct Stage {
+    pub(super) memory: MemoryStore,
     scripted: Arc<Scripted>,
-    store: Retrying,
+    pub(super) store: Retrying,
     meter: Arc<crate::meter::Meter>,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let memory = MemoryStore::new("memory");
         memory.probe().await.unwrap();
         let scripted = Scripted { inner: memory.clone(), script: Mutex::default(), requests: 0.into() };
@@ -161,16 +161,16 @@ impl Stage {
         Self { memory, scripted, store, meter }
     }
 
-    fn script(&self, acts: &[Act]) {
+    pub(super) fn script(&self, acts: &[Act]) {
         self.scripted.script.lock().unwrap().extend(acts);
     }
 
-    async fn put(&self, text: &'static str, condition: Condition) -> Result<Token> {
+    pub(super) async fn put(&self, text: &'static str, condition: Condition) -> Result<Token> {
         self.store.put(&"k".into(), &Body::new(text.into()), &Properties::default(), &condition).await
     }
 
     /// An upload of two parts, ready to be finished.
-    async fn upload(&self) -> (Upload, Vec<Part>, Evidence) {
+    pub(super) async fn upload(&self) -> (Upload, Vec<Part>, Evidence) {
         let (a, b) = (Body::new("first ".into()), Body::new("second".into()));
         let upload = self.memory.begin_upload(&"k".into(), &Properties::default(), &()).await.unwrap();
         let one = self.memory.put_part(&upload, 1, 0, &a).await.unwrap();
@@ -430,135 +430,4 @@ async fn a_display_can_see_what_is_tried_again_and_again() {
     failed.unwrap_err();
     assert_eq!(seen, [4, 5, 6, 7, 8], "a hiccup is not shown");
     assert_eq!(meter.waiting(), None, "it is over");
-}
-
-/// What a tracker was told, in order.
-#[derive(Debug, Default)]
-struct Told {
-    words: Mutex<Vec<String>>,
-    closed: bool,
-}
-
-impl Told {
-    fn say(&self, word: &str) {
-        self.words.lock().unwrap().push(word.to_owned());
-    }
-
-    fn take(&self) -> String {
-        std::mem::take(&mut *self.words.lock().unwrap()).join(" ")
-    }
-}
-
-#[async_trait]
-impl TrackWrites for Told {
-    fn begins(&self) -> bool {
-        self.say("begins");
-        !self.closed
-    }
-    async fn unknown(&self, key: &Key) {
-        self.say(&format!("unknown:{key}"));
-    }
-    fn ended(&self) {
-        self.say("ended");
-    }
-    fn dropped(&self) {
-        self.say("dropped");
-    }
-}
-
-impl Stage {
-    async fn tracked(closed: bool) -> (Self, Arc<Told>) {
-        let told = Arc::new(Told { closed, ..Told::default() });
-        let Self { memory, scripted, store, meter } = Self::new().await;
-        (Self { memory, scripted, store: store.tracked_by(Arc::clone(&told) as _), meter }, told)
-    }
-}
-
-const KNOWN: &str = "begins ended";
-const OPEN: &str = "begins unknown:k ended";
-
-#[tokio::test(start_paused = true)]
-async fn a_request_without_an_answer_stays_unknown_though_a_later_attempt_succeeds() {
-    let (stage, told) = Stage::tracked(false).await;
-    // The whole object.
-    for (script, expected) in [
-        (&[Act::Pass][..], KNOWN),
-        (&[Act::Fail(ErrorKind::Unavailable)], KNOWN),
-        // A look shows its effect.
-        (&[Act::Lose], KNOWN),
-        // Which of the two acted cannot be told.
-        (&[Act::FailUnknown, Act::Lose], OPEN),
-        (&[Act::FailUnknown], OPEN),
-        (&[Act::FailUnknown; 8], OPEN),
-        (&[Act::FailUnknown, Act::Fail(ErrorKind::Denied)], OPEN),
-    ] {
-        stage.memory.remove("k");
-        stage.script(script);
-        let _ = stage.put("mine", Condition::Absent).await;
-        assert_eq!(told.take(), expected, "{script:?}");
-    }
-    // Tags.
-    let token = stage.memory.put_raw("k", "v", Properties::default());
-    for (script, expected) in [(&[Act::Pass][..], KNOWN), (&[Act::Lose], OPEN), (&[Act::FailUnknown; 8], OPEN)] {
-        stage.script(script);
-        let _ = stage.store.set_tags(&"k".into(), &BTreeMap::new(), &token).await;
-        assert_eq!(told.take(), expected, "tags: {script:?}");
-    }
-    // A delete: a store answers a second one of the same object alike, unless it says that there is none.
-    for (script, expected) in [
-        (&[Act::Pass][..], KNOWN),
-        (&[Act::Lose], OPEN),
-        (&[Act::Lose, Act::Fail(ErrorKind::NotFound)], KNOWN),
-        (&[Act::Lose, Act::Fail(ErrorKind::Precondition)], KNOWN),
-        (&[Act::FailUnknown], OPEN),
-    ] {
-        let token = stage.memory.put_raw("k", "v", Properties::default());
-        stage.script(script);
-        stage.store.delete(&"k".into(), &Condition::Matches(token)).await.unwrap();
-        assert_eq!(told.take(), expected, "delete: {script:?}");
-    }
-    // The finish of an upload; its begin, parts and abort change no record.
-    for (script, expected) in [
-        (&[Act::Pass][..], KNOWN),
-        (&[Act::Lose], KNOWN),
-        (&[Act::Garble], OPEN),
-        (&[Act::FailUnknown], OPEN),
-        (&[Act::FailUnknown; 8], OPEN),
-    ] {
-        stage.memory.remove("k");
-        let (upload, parts, evidence) = stage.upload().await;
-        stage.script(script);
-        let none = Properties::default();
-        let _ = stage.store.finish_upload(&upload, &parts, &evidence, &none, &Condition::None).await;
-        assert_eq!(told.take(), expected, "finish: {script:?}");
-        stage.script(&[]);
-    }
-    stage.script(&[Act::Pass, Act::FailUnknown, Act::Pass, Act::FailUnknown]);
-    let upload = stage.store.begin_upload(&"k".into(), &Properties::default(), &()).await.unwrap();
-    stage.store.put_part(&upload, 1, 0, &Body::new("p".into())).await.unwrap();
-    stage.store.abort_upload(&upload).await.unwrap();
-    assert_eq!(told.take(), "");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_write_that_is_dropped_is_told_and_none_begins_after_the_end() {
-    let (stage, told) = Stage::tracked(false).await;
-    stage.script(&[Act::FailUnknown; 8]);
-    let put = stage.put("mine", Condition::Absent);
-    assert!(futures_now_or_never(put).is_none(), "it pauses between two attempts");
-    assert_eq!(told.take(), "begins dropped");
-
-    let (stage, told) = Stage::tracked(true).await;
-    let refused = stage.put("mine", Condition::Absent).await.unwrap_err();
-    assert_eq!((refused.kind(), refused.outcome_unknown()), (ErrorKind::ClaimLost, false));
-    assert_eq!((told.take().as_str(), stage.memory.bytes("k")), ("begins", None), "nothing is sent");
-}
-
-/// Polls a future once, and drops it.
-fn futures_now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match std::pin::pin!(future).poll(&mut context) {
-        std::task::Poll::Ready(done) => Some(done),
-        std::task::Poll::Pending => None,
-    }
 }
