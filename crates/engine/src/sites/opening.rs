@@ -186,7 +186,7 @@ impl Sites {
             Arc::new(Lease::new(dataset.name.clone(), route.to_string(), shutdown.child()))
         });
         let journal = writes.map(|(journal, _)| journal);
-        let (mut targets, mut target_meters) = (Vec::new(), Vec::new());
+        let (mut targets, mut target_meters, mut probe_names) = (Vec::new(), Vec::new(), Vec::new());
         for (place, target) in dataset.numbered_targets() {
             let meter = Arc::new(Meter::default());
             let role = if journal.is_some() { Role::Target } else { Role::Look };
@@ -194,16 +194,17 @@ impl Sites {
             let writing = noted.map(|noted| Writing { lease: lease.clone(), noted });
             let (store, used) = self.target(plan, dataset, target, role, &meter, writing.as_ref()).await?;
             limits.extend(used);
+            let name = probe_name(plan, &target.at, &*store);
             if let Some(journal) = journal {
-                self.known_or_probed(&*store, &probe_name(plan, &target.at), journal, sink).await?;
+                self.known_or_probed(&*store, &name, journal, sink).await?;
             }
+            probe_names.push(name);
             targets.push(store);
             target_meters.push(meter);
         }
         if let Some(journal) = journal {
             self.record_places(journal).await?;
         }
-        let probe_names = dataset.targets.iter().map(|target| probe_name(plan, &target.at)).collect();
         Ok(DatasetStores { source, targets, source_meter, target_meters, lease, limits, probe_names })
     }
 
@@ -256,7 +257,7 @@ impl Sites {
         }
         let kept = Arc::new(Conditional::new(bare));
         let store: Arc<dyn ObjectStore> = Arc::new(Retrying::new(kept, self.retry.clone()));
-        let name = probe_name(plan, &at);
+        let name = probe_name(plan, &at, &*store);
         if at.scheme == Scheme::File && !matches!(asked, Probing::Look { probe: false, .. }) {
             // Whether this file system refuses what it must; the result holds for no other, so it is not kept.
             store.probe().await?;
@@ -387,10 +388,10 @@ impl Sites {
     }
 }
 
-/// The name under which the ledger keeps a probe. It holds the place: another server under the same
-/// site name is another endpoint.
-pub(crate) fn probe_name(plan: &Plan, at: &Location) -> String {
-    format!("{at} ({})", place_of(plan, at).unwrap_or_default())
+/// The name under which the ledger keeps a probe of a store. It holds the place and the endpoint: another server under
+/// the same site name, or another identity at the same server, may do otherwise.
+pub(crate) fn probe_name(plan: &Plan, at: &Location, store: &dyn ObjectStore) -> String {
+    format!("{at} ({}; {})", place_of(plan, at).unwrap_or_default(), store.endpoint())
 }
 
 /// The capabilities in the ledger; `None` if they are old, since servers are upgraded, or if an older

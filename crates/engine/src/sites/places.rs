@@ -218,7 +218,7 @@ impl Sites {
         ledger: Option<&Ledger>,
     ) -> Result<Capabilities, EngineError> {
         let (store, _) = self.target(plan, dataset, target, Role::Look, &Arc::default(), None).await?;
-        self.known_or_asked(&*store, &probe_name(plan, &target.at), ledger, true).await?;
+        self.known_or_asked(&*store, &probe_name(plan, &target.at, &*store), ledger, true).await?;
         Ok(store.capabilities())
     }
 

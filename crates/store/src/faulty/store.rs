@@ -15,8 +15,9 @@ use super::{
     faults::{Faults, Late},
     kinds::{Fault, Operation},
 };
-use crate::object::{
-    BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+use crate::{
+    endpoint::EndpointId,
+    object::{BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
 };
 use migrate_core::{
     capability::{Capabilities, Condition},
@@ -141,6 +142,10 @@ impl Listing for FaultyListing {
 impl ObjectStore for Faulty {
     fn location(&self) -> &str {
         self.inner.location()
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -13,6 +13,7 @@ use super::{
     track::{TrackWrites, Tracked},
 };
 use crate::{
+    endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     meter::Paused,
     object::{
@@ -234,6 +235,10 @@ impl Listing for RetryingListing {
 impl ObjectStore for Retrying {
     fn location(&self) -> &str {
         self.inner.location()
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
     }
 
     fn capabilities(&self) -> Capabilities {

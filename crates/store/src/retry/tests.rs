@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::{
+    endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     faulty,
     memory::MemoryStore,
@@ -79,6 +80,9 @@ struct Store(Arc<Scripted>);
 impl ObjectStore for Store {
     fn location(&self) -> &str {
         self.0.inner.location()
+    }
+    fn endpoint(&self) -> &EndpointId {
+        self.0.inner.endpoint()
     }
     fn capabilities(&self) -> Capabilities {
         self.0.inner.capabilities()
