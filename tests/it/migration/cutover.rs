@@ -22,7 +22,7 @@ use super::{Rig, Stores, conditions::Racing, dynamic, memory};
 
 /// A plan of two phases: `shop` goes from `src` to `a` and `b`, and `a` leads it then; `part` goes on from
 /// `a` to `c`. Both routes are at the site `control`.
-fn plan(more: &str) -> String {
+pub(super) fn plan(more: &str) -> String {
     let site = |name: &str| {
         format!(
             "[sites.{name}]\ns3 = {{ endpoint = \"https://{name}.example.com\", path_style = true }}\n\
@@ -46,7 +46,7 @@ fn plan(more: &str) -> String {
     )
 }
 
-fn filled() -> BTreeMap<String, Arc<MemoryStore>> {
+pub(super) fn filled() -> BTreeMap<String, Arc<MemoryStore>> {
     let stores = memory(&["src", "a", "b", "c", "control"]);
     for n in 0..20 {
         stores["src"].put_raw(&format!("page/{n:02}"), format!("value {n}"), Properties::default());

@@ -24,7 +24,7 @@ use migrate::{
 };
 use tempfile::tempdir;
 
-use super::{Rig, dynamic, memory, one_dataset};
+use super::{Rig, cutover, dynamic, memory, one_dataset};
 
 const HOUR: &str = "1h";
 const CUT_OFF: &str = "what an earlier process had under way to come to rest: it did not end cleanly";
@@ -173,6 +173,30 @@ async fn without_such_a_write_a_cutover_waits_for_its_quiet_time_alone() {
     drop(rig);
     let (rig, _) = bench.moves(&plan(HOUR)).await;
     assert_eq!(waits(&rig), [""; 0]);
+}
+
+/// The new lead of the first phase is the old lead of the second: a late write of the first would come there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_waits_for_those_that_fill_its_source_too() {
+    let (stores, directory) = (cutover::filled(), tempdir().unwrap());
+    let mut text = cutover::plan("");
+    let of_second = text.rfind("settle = \"0s\"").unwrap();
+    text.replace_range(of_second..of_second + "settle = \"0s\"".len(), "settle = \"1h\"");
+    let lost = FaultRule::new(Fault::ResetBefore, When::Only(1)).on([Operation::Put]);
+    let mut over = dynamic(&stores);
+    let first = Faulty::new(Arc::clone(&over["a"]), Arc::new(Faults::with_rules(1, vec![lost])));
+    over.insert("a".to_owned(), Arc::new(first));
+    let rig = Rig::new(&text, over, directory.path());
+    let stop = async {
+        until_it_waits(&rig).await;
+        rig.shutdown.drain();
+    };
+    let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), stop);
+    let reached: Vec<_> = outcome.unwrap().datasets.iter().map(|dataset| dataset.reached).collect();
+    assert_eq!(reached, [true, false]);
+    let (unknown, waits) = (rig.ledger.unknown(Timestamp(0)).await.unwrap(), waits(&rig));
+    assert_eq!((unknown.len(), unknown[0].dataset.as_str()), (1, "shop"));
+    assert_eq!(waits, [format!("a write without an answer to come to rest: {}", unknown[0].key)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
