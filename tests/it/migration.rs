@@ -11,6 +11,8 @@ mod lanes;
 mod large;
 mod lifecycle;
 pub(crate) mod s3;
+mod surveys;
+mod unknown;
 mod verifying;
 
 use std::{
@@ -32,6 +34,7 @@ use migrate::{
     plan::{self, Level, Location, Plan},
     report::{EventKind, Sink},
     store::{ObjectStore, memory::MemoryStore, retry::RetryPolicy},
+    survey::SurveyOptions,
 };
 
 /// Stores by site name.
@@ -188,12 +191,12 @@ impl Rig {
 
     /// Lets a survey probe the targets before faults begin.
     pub(crate) async fn sites_probe(&self) -> bool {
-        let options = migrate::survey::SurveyOptions { datasets: Vec::new(), probe: true };
-        self.inspection(Sink::none(), self.shutdown.clone())
-            .survey(&options)
-            .await
-            .expect("the survey is made")
-            .runnable
+        let inspection = self.inspection(Sink::none(), self.shutdown.clone());
+        inspection.survey(&self.survey_options()).await.expect("the survey is made").runnable
+    }
+
+    fn survey_options(&self) -> SurveyOptions {
+        SurveyOptions { datasets: Vec::new(), probe: true, limits: self.limits }
     }
 
     fn verify_options(&self, level: Level) -> VerifyOptions {

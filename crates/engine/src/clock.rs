@@ -11,6 +11,11 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
+/// The moment that lies this long before another.
+pub(crate) fn before(moment: Timestamp, time: Duration) -> Timestamp {
+    Timestamp(i64::try_from(time.as_millis()).map_or(i64::MIN, |ms| moment.0.saturating_sub(ms)))
+}
+
 /// Adds the time to what a command tells. There is one for each command: `elapsed` counts from its start.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{error::EngineError, shutdown::Shutdown};
+use crate::{error::EngineError, shutdown::Shutdown, writes::Writes};
 use migrate_ledger::{Ledger, Record};
 
 /// Records on their way to the ledger.
@@ -29,6 +29,8 @@ impl From<NotWritten> for EngineError {
 #[derive(Debug, Clone)]
 pub(crate) struct Journal {
     pub(crate) ledger: Arc<Ledger>,
+    /// The writes at the places of datasets.
+    pub(crate) writes: Arc<Writes>,
     reports: mpsc::Sender<Report>,
     shutdown: Shutdown,
     fatal: Arc<Mutex<Option<EngineError>>>,
@@ -36,7 +38,12 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new(ledger: Arc<Ledger>, reports: mpsc::Sender<Report>, shutdown: Shutdown) -> Self {
-        Self { ledger, reports, shutdown, fatal: Arc::default() }
+        Self { ledger, writes: Arc::default(), reports, shutdown, fatal: Arc::default() }
+    }
+
+    /// The same journal, with the writes of a drive.
+    pub(crate) fn with_writes(self, writes: Writes) -> Self {
+        Self { writes: Arc::new(writes), ..self }
     }
 
     /// Queues records, which are written soon and in order. The queue is bounded, so this waits

@@ -60,6 +60,7 @@ pub mod survey;
 mod verify;
 mod waits;
 mod walk;
+mod writes;
 
 pub use approver::{Approver, ByFlag, Ready};
 pub use asked::{AbortOptions, Aborted, DatasetOutcome, InFlightMax, RunOptions, RunOutcome, VerifyOptions};

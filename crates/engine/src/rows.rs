@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::{error::EngineError, sites::opening::DatasetStores, star::Star};
+use crate::{control::Control, error::EngineError, shutdown::Shutdown, sites::opening::DatasetStores, star::Star};
 use migrate_core::{
     diff::{Input, Join, Pull},
     model::{Aspects, DatasetName, KeyRange, PlaceIndex},
@@ -37,6 +37,16 @@ pub(crate) struct Rows {
     holdings: Option<Pages<HeldRow>>,
     /// The tasks, which end when the set is dropped.
     _tasks: JoinSet<()>,
+}
+
+/// What a walk of a shard takes next.
+#[derive(Debug)]
+pub(crate) enum Within {
+    Row(Row),
+    /// The listings have ended, or what is left was given away.
+    End,
+    /// The work is to stop.
+    Stop,
 }
 
 /// The inputs of a dataset's rows.
@@ -183,6 +193,16 @@ pub(crate) enum Next {
 }
 
 impl Rows {
+    /// The next row of a shard that other tasks may cut.
+    pub(crate) async fn next_within(&mut self, control: &Control, shutdown: &Shutdown) -> Result<Within, EngineError> {
+        let row = tokio::select! {
+            biased;
+            () = shutdown.draining() => return Ok(Within::Stop),
+            row = self.next() => row?,
+        };
+        Ok(row.filter(|row| control.admit(&row.key)).map_or(Within::End, Within::Row))
+    }
+
     /// The next row; `None` at the end. Waits for a page if the join needs one. Every listing must come to its end.
     pub(crate) async fn next(&mut self) -> Result<Option<Row>, EngineError> {
         match self.advance().await? {

@@ -18,8 +18,8 @@ pub(crate) struct Star {
 
 impl Star {
     /// The star by which a dataset is copied and proved, by its ledger. Until its lead moves, its source leads and its
-    /// targets follow. Afterwards all places follow the new lead, but not the source if the plan says so, or if a
-    /// policy forbids what would be written there; and none if the plan no longer has the cutover.
+    /// targets follow. Afterwards all places follow the new lead, but not the source if the plan says so, if a
+    /// policy forbids what would be written there, or if another dataset is there too; and none if the plan no longer has the cutover.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl Star {
         if star.lead != PlaceIndex::SOURCE && dataset.cutover.is_none() {
             // The plan no longer has its route, which would tell who leads and who may write.
             star.followers = Arc::default();
-        } else if star.lead != PlaceIndex::SOURCE && !policy::comes_back(plan, dataset) {
+        } else if star.lead != PlaceIndex::SOURCE && policy::stays(plan, dataset).is_some() {
             star.followers = star.followers.iter().copied().filter(|place| *place != PlaceIndex::SOURCE).collect();
         }
         Ok(star)

@@ -95,6 +95,8 @@ impl Apply<'_> {
             }
             Record::Probed { location, capabilities, at } => self.probe(location, capabilities, *at),
             Record::DirectorySeen { path, identity, at } => self.see_directory(path, identity, *at),
+            Record::DriveBegan { at, forget } => self.begin_drive(*at, *forget),
+            Record::DriveEnded => self.end_drive(),
             Record::Approved(approval) => self.approve(approval),
             Record::ApprovalWithdrawn { phase } => self.withdraw_approval(phase),
             Record::Requested(row) => self.request(row),
@@ -126,6 +128,7 @@ impl Apply<'_> {
             Fact::PartWritten(part) => self.part(at, part),
             Fact::UploadEnded => self.end_upload(at),
             Fact::UploadUnclaimed(upload) => self.keep_unclaimed(at, upload),
+            Fact::Unknown { at: since } => self.keep_unknown(at, *since),
             Fact::UploadGone { at: asked } => self.forget_unclaimed(at, *asked),
         }
     }

@@ -57,6 +57,11 @@ pub enum Fact {
     /// An upload whose begin got no answer may exist, and nothing proves that it is ours: it is kept until it is
     /// known to be gone. Replaces what was known of it.
     UploadUnclaimed(Unclaimed),
+    /// A write of the record got no answer, and no look has shown its effect: it may still act.
+    Unknown {
+        /// When it was given up, in milliseconds since 1970 UTC.
+        at: Timestamp,
+    },
     /// The unclaimed upload is gone, or never existed.
     UploadGone {
         /// When it was asked for, in milliseconds since 1970 UTC.

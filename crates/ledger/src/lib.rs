@@ -5,8 +5,8 @@
 //! Per dataset: its meaning (to refuse a plan that changed), its lifecycle events, the shards and cursors of the
 //! current pass, and per record its *holdings*: which place shows which content under which token, with the evidence.
 //! Also the uploads under way with the digests of their parts, deferred and failed records, the result of each
-//! endpoint's probe, the directories met, what operators said (approvals, requests, limits), and the shards, cursors
-//! and findings of verifications under way.
+//! endpoint's probe, the directories met, what operators said (approvals, requests, limits), the shards, cursors
+//! and findings of verifications under way, and the writes whose outcome is not known.
 //!
 //! # How it is written
 //!
@@ -39,6 +39,7 @@ mod schema;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod verification;
 mod verification_rows;
 mod writer;
@@ -53,5 +54,6 @@ pub use rows::{
     Counts, Held, HeldRow, Open, OpenRow, Pair, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
 pub use sqlite::{Ledger, Options};
+pub use unknown::{LastDrive, Unknown};
 pub use verification::{PartFound, VerificationRecord, VerificationRow, VerificationStep, VerifiedShard};
 pub use writer::{CommitFate, CommitHook};

@@ -88,6 +88,16 @@ pub enum Record {
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
+    /// A process begins to drive the migration: written before it writes anything at a place. If the one before has
+    /// not ended cleanly, this moment is kept.
+    DriveBegan {
+        /// Milliseconds since 1970 UTC.
+        at: Timestamp,
+        /// Writes of unknown outcome that are older are forgotten.
+        forget: Timestamp,
+    },
+    /// The process ends, and none of its writes is under way.
+    DriveEnded,
     /// A phase may be cut over; replaces an earlier approval of it.
     Approved(Approval),
     /// The approval of a phase no longer holds.

@@ -78,6 +78,12 @@ CREATE TABLE unclaimed (
     dataset INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB NOT NULL, at_ms INTEGER NOT NULL, before TEXT,
     ids TEXT NOT NULL, PRIMARY KEY (dataset, place, key, at_ms)
 ) STRICT, WITHOUT ROWID;
+-- Writes that may still act although they got no answer.
+CREATE TABLE unknown (
+    dataset INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB NOT NULL, at_ms INTEGER NOT NULL,
+    PRIMARY KEY (dataset, place, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX unknown_by_age ON unknown (at_ms);
 CREATE TABLE part (
     dataset INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB NOT NULL, number INTEGER NOT NULL,
     size INTEGER NOT NULL, tag ANY NOT NULL, sha256 BLOB NOT NULL, crc64nvme BLOB NOT NULL,
@@ -146,6 +152,9 @@ CREATE VIEW uploads AS SELECT d.name AS dataset, place, CAST(key AS TEXT) AS key
 CREATE VIEW unclaimed_uploads AS SELECT d.name AS dataset, place, CAST(key AS TEXT) AS key,
     datetime(at_ms / 1000, 'unixepoch') AS asked_for, ids
     FROM unclaimed u JOIN dataset d ON d.id = u.dataset;
+CREATE VIEW unknown_outcomes AS SELECT d.name AS dataset, place, CAST(key AS TEXT) AS key,
+    datetime(at_ms / 1000, 'unixepoch') AS since
+    FROM unknown u JOIN dataset d ON d.id = u.dataset;
 CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoch') AS at, event
     FROM event JOIN dataset d ON d.id = event.dataset;
 ";
@@ -167,11 +176,12 @@ const SMALL: [&str; 14] = [
     "verified_shard",
     "verified_count",
 ];
-const LARGE: [(&str, &str); 7] = [
+const LARGE: [(&str, &str); 8] = [
     ("record", "dataset {0}, key {0}"),
     ("waiting", "dataset {0}, place {0}, kind {0}, key {0}"),
     ("upload", "dataset {0}, place {0}, key {0}"),
     ("part", "dataset {0}, place {0}, key {0}, number {0}"),
+    ("unknown", "dataset {0}, place {0}, key {0}"),
     ("unclaimed", "dataset {0}, place {0}, key {0}, at_ms {0}"),
     ("late", "dataset {0}, key {0}"),
     ("verified_difference", "verification {0}, follower {0}, key {0}"),
@@ -379,6 +389,7 @@ mod tests {
             "SELECT size FROM record WHERE dataset = 1 AND key > x'00' AND key <= x'ff' ORDER BY key",
             "SELECT key FROM waiting WHERE dataset = 1 AND place = 0 AND kind = 1 AND key > x'00' ORDER BY key",
             "SELECT key FROM late WHERE dataset = 1 AND at_ms IS NULL AND key > x'00' ORDER BY key",
+            "SELECT key FROM unknown WHERE at_ms >= 5",
             "SELECT event FROM event WHERE dataset = 1 ORDER BY id",
             "SELECT id FROM shard WHERE dataset = 1 ORDER BY after_key",
         ] {

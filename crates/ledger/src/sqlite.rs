@@ -20,6 +20,7 @@ use super::{
     reader::Readers,
     request_rows,
     schema::{self, Access},
+    unknown::{self, LastDrive, Unknown},
     verification_rows,
     writer::{CommitHook, Job, Place, Writer},
 };
@@ -349,6 +350,16 @@ impl Ledger {
     /// The verification of a dataset that is under way, if any, with what it found so far.
     pub async fn verification(&self, dataset: &DatasetName) -> Result<Option<VerificationRow>, LedgerError> {
         self.ask_of(dataset, verification_rows::verification).await
+    }
+
+    /// The writes without an answer that were given up no earlier than `since`, by dataset.
+    pub async fn unknown(&self, since: Timestamp) -> Result<Vec<Unknown>, LedgerError> {
+        self.ask(move |connection| unknown::unknown(connection, since)).await
+    }
+
+    /// How the processes that drove the migration have ended.
+    pub async fn last_drive(&self) -> Result<LastDrive, LedgerError> {
+        self.ask(unknown::last_drive).await
     }
 
     /// The limits that replace the plan's.

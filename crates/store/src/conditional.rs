@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 
 use crate::{
+    endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     object::{
         BeforeSending, ByteRange, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload, must_be_gone,
@@ -90,6 +91,10 @@ impl Conditional {
 impl ObjectStore for Conditional {
     fn location(&self) -> &str {
         self.inner.location()
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 
 use crate::{
+    endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     object::{BeforeSending, ByteRange, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
 };
@@ -47,6 +48,10 @@ impl Guarded {
 impl ObjectStore for Guarded {
     fn location(&self) -> &str {
         self.inner.location()
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -21,6 +21,7 @@
 //!   whether the write may have happened in spite of the error ([`StoreError::outcome_unknown`]).
 
 pub mod conditional;
+mod endpoint;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
@@ -34,6 +35,7 @@ mod object;
 pub mod retry;
 pub mod survive;
 
+pub use endpoint::{EndpointId, Identity};
 pub use error::{ErrorKind, Retry, StoreError};
 pub use migrate_core::capability::{
     Capabilities, Condition, Conditions, Honoured, IfMatch, KeyRules, KeyShape, MetadataForm, PartRules, Proof,

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
+    endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     object::{
         BeforeSending, ByteRange, Checksums, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
@@ -283,6 +284,10 @@ impl Listing for MemoryListing {
 impl ObjectStore for MemoryStore {
     fn location(&self) -> &str {
         &self.location
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        &EndpointId::Memory
     }
 
     fn capabilities(&self) -> Capabilities {

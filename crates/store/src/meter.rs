@@ -17,8 +17,9 @@ use std::{
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::object::{
-    BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+use crate::{
+    endpoint::EndpointId,
+    object::{BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
 };
 use migrate_core::{
     capability::{Capabilities, Condition},
@@ -172,6 +173,10 @@ impl Listing for MeteredListing {
 impl ObjectStore for Metered {
     fn location(&self) -> &str {
         self.inner.location()
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
     }
 
     fn capabilities(&self) -> Capabilities {

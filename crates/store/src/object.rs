@@ -1,6 +1,9 @@
 //! [`ObjectStore`]: the abilities of every place that holds objects, and what it shows of them.
 
-use super::error::{ErrorKind, StoreError};
+use super::{
+    endpoint::EndpointId,
+    error::{ErrorKind, StoreError},
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use migrate_core::{
@@ -45,6 +48,9 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub trait ObjectStore: Debug + Send + Sync {
     /// The location, for people: `s3://california/bucket/prefix/`.
     fn location(&self) -> &str;
+
+    /// Which server this is, and as whom this process speaks to it.
+    fn endpoint(&self) -> &EndpointId;
 
     /// What is known of the endpoint; [`Capabilities::unproved`] until [`probe`](Self::probe) or
     /// [`adopt`](Self::adopt).

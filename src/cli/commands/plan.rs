@@ -18,7 +18,7 @@ use crate::cli::{
 };
 use migrate_core::model::ByteCount;
 use migrate_engine::{
-    Clock, Inspection, Shutdown, Sink,
+    Clock, InFlightMax, Inspection, Shutdown, Sink,
     survey::{Bindings, DatasetPreview, Preview, SurveyOptions, TargetPreview},
 };
 
@@ -52,7 +52,8 @@ pub(in crate::cli) fn plan(args: &PlanArgs, global: &Global) -> Result<Code, Fai
 
 fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let session = Session::load(&args.plan, global)?;
-    let options = SurveyOptions { datasets: session.datasets(&args.datasets)?, probe: !args.no_probe };
+    let (datasets, limits) = (session.datasets(&args.datasets)?, InFlightMax::default());
+    let options = SurveyOptions { datasets, probe: !args.no_probe, limits };
     if let Some(out) = &args.out {
         if args.no_probe {
             return Err(Failure::new(Code::Wrong, "a saved plan needs what a probe finds, and --no-probe sends none")

@@ -249,7 +249,7 @@ impl Answer {
                 }
                 let empty = !unseen && found.is_equal() && found.counts.compared == 0 && !dataset.accept_empty;
                 let old_lead = found.target == dataset.source.to_string();
-                let follows = found.moved.then(|| !old_lead || policy::comes_back(&session.plan, dataset));
+                let follows = found.moved.then(|| !old_lead || policy::stays(&session.plan, dataset).is_none());
                 let complete = !unseen && found.unlisted.is_none();
                 Row { equal: complete && found.is_equal() && !empty, found, complete, level, since, empty, follows }
             }));
@@ -300,6 +300,7 @@ impl Answer {
         }
         if kept().all(|row| row.equal) {
             return match Situation::of_standing(standing) {
+                Situation::Late => Situation::Late,
                 _ if self.datasets.iter().any(|row| row.follows == Some(true) && !row.equal) => Situation::Behind,
                 Situation::Done if !self.equal => Situation::LeftBehind,
                 // The differences and failures in the ledger are older than what was seen just now; a run finds out

@@ -14,8 +14,8 @@ use migrate::{
     lifecycle::Goal,
     model::{Evidence, Key, KeyRange, Timestamp, Token},
     store::{
-        BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Properties,
-        Read, Result, StoreError, Upload, memory::MemoryStore,
+        BeforeSending, ByteRange, Capabilities, Condition, EndpointId, ErrorKind, Head, Listing, ObjectStore, Part,
+        Properties, Read, Result, StoreError, Upload, memory::MemoryStore,
     },
 };
 use tempfile::tempdir;
@@ -54,6 +54,9 @@ impl Racing {
 impl ObjectStore for Racing {
     fn location(&self) -> &str {
         self.inner.location()
+    }
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
     }
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()

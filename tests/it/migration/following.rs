@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use migrate::{
     cutover::RouteDocument,
-    ledger::Record,
+    ledger::{Fact, Record, Unclaimed},
     lifecycle::{Goal, State},
-    model::{DatasetName, Epoch, Key, Timestamp},
+    model::{DatasetName, Epoch, Key, PlaceIndex, SiteName, Timestamp},
     plan::Level,
-    store::{Properties, memory::MemoryStore},
+    store::{ObjectStore, Properties, memory::MemoryStore},
 };
 use tempfile::tempdir;
 
-use super::{Rig, assert_equal, dynamic, memory, one_dataset};
+use super::{Rig, assert_equal, dynamic, memory, one_dataset, parse};
 
 type Memory = BTreeMap<String, Arc<MemoryStore>>;
 
@@ -176,7 +176,7 @@ async fn nothing_follows_a_lead_that_the_route_does_not_show() {
     assert!(refused.contains("the route is gone"), "{refused}");
     for (lead, epoch) in [("b", 2), ("src", 0), ("a", 3)] {
         let mut route: RouteDocument = serde_json::from_slice(&text).unwrap();
-        (route.lead, route.epoch) = (migrate::model::SiteName::new(lead).unwrap(), Epoch(epoch));
+        (route.lead, route.epoch) = (SiteName::new(lead).unwrap(), Epoch(epoch));
         stores["control"].put_raw("things.json", serde_json::to_string(&route).unwrap(), Properties::default());
         let refused = rig.try_run(Goal::CutOver).await.unwrap_err().to_string();
         assert!(refused.contains(&format!("{lead} leads dataset things since epoch {epoch}")), "{refused}");
@@ -184,4 +184,87 @@ async fn nothing_follows_a_lead_that_the_route_does_not_show() {
         assert!(refused.contains("its route says so"), "{refused}");
     }
     assert_eq!(before, stores["src"].snapshot());
+}
+
+async fn tag(store: &MemoryStore, key: &str, tag: &str) {
+    let key = Key::from(key);
+    let pin = store.head(&key).await.unwrap().unwrap().token;
+    store.set_tags(&key, &BTreeMap::from([("by".to_owned(), tag.to_owned())]), &pin).await.unwrap();
+}
+
+/// Tags change without a new token: no listing shows it, and nobody else has them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_writes_over_no_tags_that_somebody_set_at_the_old_lead() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let rig = cut_over(&stores, "", directory.path()).await;
+    rig.try_run(Goal::CutOver).await.unwrap();
+    tag(&stores["src"], "02", "late").await;
+    rig.try_run(Goal::CutOver).await.unwrap();
+    rig.try_repair(Level::Checksum, &[]).await.unwrap();
+    let tags = stores["src"].snapshot()[&Key::from("02")].properties.tags.clone();
+    assert_eq!(tags.get("by").map(String::as_str), Some("late"), "another writer's tags are gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_does_not_copy_rot_of_the_new_lead_over_the_last_good_copy() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let rig = cut_over(&stores, "", directory.path()).await;
+    rig.try_run(Goal::CutOver).await.unwrap();
+    stores["a"].corrupt("05", "rotte 5");
+    let repaired = rig.try_repair(Level::Bytes, &[]).await.unwrap();
+    assert!(repaired.0[0].verified.is_none(), "{repaired:?}");
+    assert_eq!(value(&stores["src"], "05").as_deref(), Some("value 5"));
+    assert_eq!(value(&stores["b"], "05").as_deref(), Some("value 5"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_at_the_old_lead_is_kept_until_it_is_settled() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let rig = cut_over(&stores, "", directory.path()).await;
+    stores["src"].remove("02");
+    rig.try_run(Goal::CutOver).await.unwrap();
+    let late = rig.ledger.late_open(&things(), None, 9).await.unwrap();
+    assert_eq!((late, value(&stores["src"], "02")), (vec![Key::from("02")], None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_goes_on_without_the_old_lead() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let mut rig = cut_over(&stores, "", directory.path()).await;
+    for n in 0..9 {
+        stores["a"].remove(&format!("{n:02}"));
+    }
+    let stopped = rig.try_run(Goal::CutOver).await.unwrap();
+    assert!(stopped.stopped.is_some(), "more would be deleted than delete_share allows");
+    rig.plan = parse(&plan("follow_back = false\ndelete_share = \"100%\""));
+    let outcome = rig.try_run(Goal::CutOver).await.unwrap();
+    assert!(outcome.stopped.is_none() && outcome.datasets[0].reached, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_without_its_cutover_still_asks_the_route() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let mut rig = cut_over(&stores, "delete_share = \"50%\"", directory.path()).await;
+    let shown = stores["control"].snapshot();
+    let mut route: RouteDocument = serde_json::from_slice(&shown[&Key::from("things.json")].bytes).unwrap();
+    (route.lead, route.epoch) = (SiteName::new("src").unwrap(), Epoch(2));
+    stores["control"].put_raw("things.json", serde_json::to_string(&route).unwrap(), Properties::default());
+    stores["a"].put_raw("00", "stale", Properties::default());
+    stores["a"].remove("01");
+    let text = plan("delete_share = \"50%\"");
+    rig.plan = parse(text.split("[phase.dataset.cutover]").next().unwrap());
+    let _ = rig.try_run(Goal::CutOver).await;
+    let kept = (value(&stores["src"], "00"), value(&stores["src"], "01"));
+    assert_eq!(kept, (Some("value 0".to_owned()), Some("value 1".to_owned())), "src leads, by the route");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unclaimed_upload_at_the_old_lead_stops_no_run() {
+    let (stores, directory) = (filled(), tempdir().unwrap());
+    let rig = cut_over(&stores, "", directory.path()).await;
+    let asked = Unclaimed { at: Timestamp(1), before: None, ids: Vec::new() };
+    let row = Record::at(&things(), PlaceIndex::SOURCE, &Key::from("00"), Fact::UploadUnclaimed(asked));
+    rig.ledger.append(vec![row]).await.unwrap();
+    let outcome = rig.try_run(Goal::CutOver).await.unwrap();
+    assert!(outcome.stopped.is_none() && outcome.datasets[0].reached, "{outcome:?}");
 }

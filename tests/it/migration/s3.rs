@@ -710,3 +710,34 @@ async fn a_count_that_only_one_kind_of_look_shows_is_no_count() {
     assert_eq!((found.tags, found.tag_count), (true, false));
     server.stop().await;
 }
+
+/// Another identity may have other rights at the same server: what a probe found for one does not hold for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_identity_at_a_server_is_probed_for_itself() {
+    let (from, to) =
+        (server(|_| {}).await, server(|config| *config = config.clone().with_user("ann", "ANN", "hers")).await);
+    from.state().put("data", "k", "body");
+    let directory = tempdir().unwrap();
+    let probes = async |id: &str, secret: &str| {
+        let config = S3Config {
+            site: "to".to_owned(),
+            region: "us-east-1".to_owned(),
+            endpoint: Some(S3Endpoint { url: to.endpoint(), path_style: true, ca_pem: None }),
+            credentials: S3Credentials::Keys { id: id.to_owned(), secret: secret.to_owned(), session_token: None },
+            expected_bucket_owner: None,
+        };
+        let client = S3Client::connect(config).await.unwrap();
+        let mut stores = stores(&from, &[]).await;
+        stores.insert("to".to_owned(), Arc::new(client.store("data", "")));
+        // Only a probe begins uploads here.
+        let before = to.stats().of(Operation::CreateMultipartUpload);
+        Rig::new(&one_dataset(&["to"], ""), stores, directory.path()).run().await;
+        to.stats().of(Operation::CreateMultipartUpload) > before
+    };
+    assert!(probes(ID, SECRET).await);
+    assert!(!probes(ID, SECRET).await, "the ledger knows it");
+    assert!(probes("ANN", "hers").await);
+    assert!(!probes("ANN", "hers").await);
+    from.stop().await;
+    to.stop().await;
+}

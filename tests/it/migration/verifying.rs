@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use super::{Rig, Stores, dynamic, found, memory, one_dataset};
 
 /// A store that answers each page of a listing after 100 ms.
-fn slow(store: MemoryStore) -> Arc<dyn ObjectStore> {
+pub(super) fn slow(store: MemoryStore) -> Arc<dyn ObjectStore> {
     let late = FaultRule::new(Fault::SlowFirstByte(Duration::from_millis(100)), When::Every(1)).on([Operation::List]);
     Arc::new(Faulty::new(Arc::new(store), Arc::new(Faults::with_rules(1, vec![late]))))
 }

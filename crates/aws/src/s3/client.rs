@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use migrate_store::{EndpointId, Identity};
+
 /// How to reach one S3 endpoint, and the identity. One per site, shared by its stores.
 #[derive(Debug, Clone)]
 pub struct S3Config {
@@ -15,6 +17,14 @@ pub struct S3Config {
     pub credentials: S3Credentials,
     /// The AWS account that must own the bucket: AWS refuses every request otherwise.
     pub expected_bucket_owner: Option<String>,
+}
+
+impl S3Config {
+    /// Which server it is, and who signs.
+    pub(super) fn endpoint_id(&self) -> EndpointId {
+        let at = self.endpoint.as_ref().map_or_else(|| format!("AWS {}", self.region), |server| server.url.clone());
+        EndpointId::Server { at: at.into(), identity: self.credentials.identity() }
+    }
 }
 
 /// A compatible server.
@@ -51,6 +61,24 @@ pub enum S3Credentials {
         /// The external id, if the role requires one.
         external_id: Option<String>,
     },
+}
+
+/// What chooses an identity within the AWS credential chain.
+const CHAIN: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ROLE_ARN"];
+
+impl S3Credentials {
+    /// The fingerprint of the identity, which changes with it as far as that can be told without a request.
+    fn identity(&self) -> Identity {
+        match self {
+            Self::Ambient => {
+                let chosen = CHAIN.map(|name| std::env::var(name).unwrap_or_default());
+                Identity::of("the AWS credential chain", chosen.iter().map(String::as_str))
+            }
+            Self::Keys { id, .. } => Identity::of("keys", [&**id]),
+            Self::Profile(name) => Identity::of("profile", [&**name]),
+            Self::Role { arn, .. } => Identity::of("role", [&**arn]),
+        }
+    }
 }
 
 /// Shows the kind, never the keys.

@@ -13,8 +13,8 @@ use migrate_core::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
 use migrate_store::{
-    BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Proof, Properties,
-    Read, Result, StoreError, Upload, UploadTags, hashing, must_be_gone,
+    BeforeSending, ByteRange, Capabilities, Condition, EndpointId, ErrorKind, Head, Listing, ObjectStore, Part, Proof,
+    Properties, Read, Result, StoreError, Upload, UploadTags, hashing, must_be_gone,
 };
 use std::{
     collections::BTreeMap,
@@ -32,6 +32,7 @@ pub(super) const CORRUPT: &str = "what it holds is not what was sent";
 pub struct S3Client {
     client: connect::Connected,
     config: Arc<S3Config>,
+    endpoint: EndpointId,
     probing: Arc<Mutex<()>>,
 }
 
@@ -39,7 +40,7 @@ impl S3Client {
     /// Prepares the connection; sends nothing to S3 yet.
     pub async fn connect(config: S3Config) -> Result<Self> {
         let client = connect::connect(&config).await?;
-        Ok(Self { client, config: Arc::new(config), probing: Arc::default() })
+        Ok(Self { client, endpoint: config.endpoint_id(), config: Arc::new(config), probing: Arc::default() })
     }
 
     /// The store of a bucket and prefix; the prefix is empty or ends in `/`.
@@ -51,6 +52,7 @@ impl S3Client {
                 prefix: prefix.into(),
                 location: format!("s3://{site}/{bucket}/{prefix}").into(),
             },
+            endpoint: self.endpoint.clone(),
             scratch: scratch::scratch_key(),
             probing: Arc::clone(&self.probing),
             capabilities: RwLock::new(Capabilities::unproved()),
@@ -65,6 +67,7 @@ impl S3Client {
 #[derive(Debug)]
 pub struct S3Store {
     pub(super) wire: Wire,
+    endpoint: EndpointId,
     /// The key that probes write.
     pub(super) scratch: Key,
     /// A probe holds it: two stores of one place share the scratch key, and would collide there.
@@ -118,6 +121,10 @@ impl S3Store {
 impl ObjectStore for S3Store {
     fn location(&self) -> &str {
         &self.wire.location
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        &self.endpoint
     }
 
     fn capabilities(&self) -> Capabilities {

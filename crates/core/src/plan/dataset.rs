@@ -62,6 +62,8 @@ pub struct Dataset {
     pub live: bool,
     /// Whether the old lead follows the new one until `complete`.
     pub follow_back: bool,
+    /// Another dataset that reads or writes where this one's source lies.
+    pub source_shared_with: Option<DatasetName>,
     /// Limits for this dataset alone.
     pub limits: DatasetLimits,
     /// How objects in cold storage are restored.

@@ -25,10 +25,13 @@ pub fn verdict(plan: &Plan, dataset: &Dataset, site: &SiteName) -> Result<(), St
     judge(&plan.policies, &plan.sites, dataset.class.as_deref(), site).map_err(|refusal| refusal.to_string())
 }
 
-/// Whether a dataset's source follows the lead once that has moved: unless the plan says that it stays as it was, or
-/// the policies forbid what would be written there.
-pub fn comes_back(plan: &Plan, dataset: &Dataset) -> bool {
-    dataset.follow_back && verdict(plan, dataset, &dataset.source.site).is_ok()
+/// Why a dataset's source does not follow the lead once that has moved, for people; `None` if it does.
+pub fn stays(plan: &Plan, dataset: &Dataset) -> Option<String> {
+    if !dataset.follow_back {
+        return Some("the plan says follow_back = false".to_owned());
+    }
+    let shared = |other| format!("dataset {other} reads or writes there too");
+    verdict(plan, dataset, &dataset.source.site).err().or(dataset.source_shared_with.as_ref().map(shared))
 }
 
 /// Why a site must not hold a class.

@@ -155,7 +155,7 @@ impl Copier {
     }
 
     /// Looks at the source, also at its tags if a target is to have them.
-    pub(super) async fn look_at_source(&self, key: &Key) -> Result<Option<Head>, StoreError> {
+    pub(crate) async fn look_at_source(&self, key: &Key) -> Result<Option<Head>, StoreError> {
         survive::look(&*self.source, key, self.wants_tags()).await
     }
 

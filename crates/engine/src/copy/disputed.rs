@@ -12,7 +12,7 @@ use crate::{
 use migrate_core::model::{Key, Token};
 use migrate_ledger::{Held, Late, Pair};
 use migrate_store::{
-    StoreError,
+    Head, StoreError,
     survive::{self, Scope},
 };
 
@@ -54,6 +54,22 @@ impl Copier {
         }
     }
 
+    /// What an old lead shows of a record that has other properties there than at the lead, under a version that was
+    /// held: tags change no version, so somebody may have set them. `None` if it may be written.
+    pub(crate) async fn foreign_properties(
+        &self,
+        follower: &Follower,
+        key: &Key,
+        lead: &Head,
+    ) -> Result<Option<Token>, StoreError> {
+        let scope = Scope::new(&self.source.capabilities(), &follower.store.capabilities(), follower.waived);
+        let here = survive::look(&*follower.store, key, scope.has_tags()).await?;
+        let Some(here) = here.filter(|here| scope.differs(lead, here).is_some()) else { return Ok(None) };
+        let late = self.journal.ledger.late_at(&self.dataset, key).await.ok().flatten();
+        let seen = late.filter(|late| !late.is_open).and_then(|late| late.shown);
+        Ok((!seen.is_some_and(|seen| seen.agrees_with(&here.token))).then_some(here.token))
+    }
+
     async fn settled(
         &self,
         follower: &Follower,
@@ -82,7 +98,7 @@ impl Copier {
             Err(error) => return Ok(Settled::Ends(Outcome::Failed(error.to_string()))),
         };
         let Some(head) = survive::look(&*follower.store, key, scope.has_tags()).await? else {
-            return Ok(Settled::Ends(Outcome::Deferred));
+            return Ok(Settled::Ends(Outcome::Late(None)));
         };
         if compare(&lead, &head, scope) != Verdict::Equal {
             return Ok(Settled::Ends(Outcome::Late(Some(head.token))));

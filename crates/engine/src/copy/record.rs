@@ -109,6 +109,10 @@ impl Copier {
             head.properties.tags = survive::tags_at(&*self.source, &job.key, &head).await?;
         }
         let body = hashing::body(read.bytes).await;
+        if head.checksums.crc64nvme.is_some_and(|crc| crc != body.evidence().crc64nvme) {
+            let detail = "what was read does not have the checksum that the source keeps";
+            return Err(StoreError::new(ErrorKind::Corrupt, "read", self.source.location(), detail).on(&job.key));
+        }
         let source = head.token.clone();
         let written = job.wants.iter().map(|(target, want)| {
             let (body, head, source) = (&body, &head, &source);

@@ -1,6 +1,9 @@
 //! The interface of the engine for the steps of a cutover.
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::{self, Debug},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
@@ -50,6 +53,9 @@ pub trait Hand: Debug + Send + Sync {
     /// A key, redacted if the plan says so.
     fn shown(&self, key: &Key) -> Key;
 
+    /// What this migration may still write at the dataset's places, if anything is younger than `settle`.
+    async fn open_writes(&self, settle: Duration) -> Result<Option<OpenWrites>, Halt>;
+
     /// Waits for a reason that people are told; [`Halt::Interrupted`] as soon as the run is to stop.
     async fn wait(&self, time: Duration, reason: &str) -> Result<(), Halt>;
 
@@ -64,6 +70,37 @@ pub trait Hand: Debug + Send + Sync {
 
     /// A new name for a move or an attempt, which no other has.
     fn attempt(&self) -> String;
+}
+
+/// Writes of this migration that may still act, because they got no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OpenWrites {
+    /// The time until the youngest has come to rest.
+    pub left: Duration,
+    /// Those that the ledger knows, one for each record and place.
+    pub known: u64,
+    /// The record of one of them, redacted if the plan says so.
+    pub key: Option<Key>,
+    /// Whether an earlier process did not end cleanly, so that nobody knows what it had under way.
+    pub is_cut_off: bool,
+}
+
+/// Completes "waits for ...".
+impl fmt::Display for OpenWrites {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.key, self.known) {
+            (Some(key), 1) => write!(f, "a write without an answer to come to rest: {key}")?,
+            (Some(key), known) => write!(f, "{known} writes without an answer to come to rest, the last is {key}")?,
+            (None, _) if self.is_cut_off => {
+                return f.write_str("what an earlier process had under way to come to rest: it did not end cleanly");
+            }
+            (None, _) => return f.write_str("writes that were cut short to come to rest"),
+        }
+        if self.is_cut_off {
+            f.write_str("; and an earlier process did not end cleanly")?;
+        }
+        Ok(())
+    }
 }
 
 /// Records whose versions are not those that were compared.

@@ -10,7 +10,7 @@
 //! | step | what it shows |
 //! |---|---|
 //! | gate | the route can be switched safely, still shows the lead that the plan moves, and names this ledger as the driver |
-//! | quiet | nothing by itself: it waits for the time in which the plan wants no write at the old lead |
+//! | quiet | nothing by itself: it waits for the time in which the plan wants no write at the old lead, and until our own writes without an answer have come to rest |
 //! | final verify | both sides, compared in full after that time, are equal |
 //! | last look | the old lead and the new one still show the compared versions |
 //! | switch | the route shows the new lead: compare-and-swap, epoch n to n + 1 |

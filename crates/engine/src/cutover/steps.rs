@@ -62,12 +62,10 @@ pub struct Carried {
 
 /// The steps of a dataset's cutover, in their order.
 pub fn steps(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
-    // Within `settle`, our own writes of unknown outcome come to rest.
-    let quiet = cutover.quiet.max(cutover.settle);
     let watch = Watch { max_age: cutover.route_max_age };
     vec![
         Box::new(Gate),
-        Box::new(Quiet { time: quiet }),
+        Box::new(Quiet { time: cutover.quiet }),
         Box::new(FinalVerify),
         Box::new(LastLook),
         Box::new(Switch),
@@ -135,6 +133,15 @@ impl Step for Gate {
     }
 }
 
+/// Waits until each write of this migration at the dataset's places has come to rest, also those that got no answer:
+/// only what was verified after that is what stays there. Nothing is written for the dataset from the quiet step on.
+async fn come_to_rest(cut: Cut<'_>) -> Result<(), Halt> {
+    while let Some(open) = cut.hand.open_writes(cut.what.cutover.settle).await? {
+        cut.hand.wait(open.left, &open.to_string()).await?;
+    }
+    Ok(())
+}
+
 /// Waits, since nothing fences the old lead: the final verification then shows whether it was at rest.
 #[derive(Debug)]
 struct Quiet {
@@ -149,9 +156,11 @@ impl Step for Quiet {
 
     fn describe(&self, what: &Move) -> String {
         format!(
-            "waits {} s, in which {} must see no write: nothing fences it, as the plan accepts",
+            "waits {} s, in which {} must see no write: nothing fences it, as the plan accepts; longer only until each \
+             write without an answer is {} s old",
             self.time.as_secs(),
-            what.from
+            what.from,
+            what.cutover.settle.as_secs()
         )
     }
 
@@ -161,7 +170,8 @@ impl Step for Quiet {
 
     async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
         let reason = format!("{} to be at rest: nothing fences it", cut.what.from);
-        cut.hand.wait(self.time, &reason).await
+        cut.hand.wait(self.time, &reason).await?;
+        come_to_rest(cut).await
     }
 }
 
@@ -184,6 +194,7 @@ impl Step for FinalVerify {
     }
 
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
+        come_to_rest(cut).await?;
         // The source may have become empty since the gate.
         let verified = cut.hand.verify().await?;
         let proof = verified.for_switch(cut.what.accept_empty, &cut.hand.lifecycle());

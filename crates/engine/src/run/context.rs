@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex as Lock, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::{Mutex, mpsc};
@@ -10,6 +11,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::{
     asked::{AbortOptions, RunOptions},
     budget::Budget,
+    clock::{before, now},
     copy::{
         copier::{Copier, Follower},
         lane::TargetLane,
@@ -26,10 +28,11 @@ use crate::{
     sink::Sink,
     sites::opening::{DatasetStores, Probing, Sites},
     star::Star,
+    writes::Writes,
 };
 use migrate_core::{
     lifecycle::{Goal, Lifecycle, Moving},
-    model::{Aspects, DatasetName, PhaseName, PlaceIndex},
+    model::{Aspects, DatasetName, PhaseName, PlaceIndex, Timestamp},
     plan::{self, Dataset, Plan},
     report::Redactor,
 };
@@ -106,7 +109,9 @@ pub(crate) async fn with_run<T>(
     let board = Board::default();
     let scribe = scribe::write(Arc::clone(ledger), queue, board.clone(), shutdown.clone());
     let work = async {
-        let journal = Journal::new(Arc::clone(ledger), reports, shutdown.clone());
+        let (began, last) = (now(), ledger.last_drive().await?);
+        let writes = Writes::after(last, ledger.unknown(Timestamp(0)).await?, began);
+        let journal = Journal::new(Arc::clone(ledger), reports, shutdown.clone()).with_writes(writes);
         let budget = Budget::new(options.limits.shards, options.limits.records, options.limits.bytes);
         let (abort, moving, withdrawn) = (AbortAsked::default(), MovingPhase::default(), Mutex::default());
         let (leases, taken) = mpsc::unbounded_channel();
@@ -116,11 +121,24 @@ pub(crate) async fn with_run<T>(
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;
         run.sites.adopt_places(Some(&run.journal.ledger)).await?;
         run.sites.drive(&run.journal.ledger).await?;
+        run.commit(vec![Record::DriveBegan { at: began, forget: before(began, forgotten_after(plan)) }]).await?;
         // The future of a whole run is large, so it goes to the heap once.
-        lease::keeping(taken, Box::pin(work(&run))).await
+        let done = lease::keeping(taken, Box::pin(work(&run))).await;
+        if run.journal.writes.end() {
+            // If it cannot be written, the next process waits once more.
+            let _ = run.journal.note(vec![Record::DriveEnded]).await;
+        }
+        done
     };
     // `work` owns the journal, and the scribe ends when the journal's last sender is gone.
     futures::join!(work, scribe)
+}
+
+/// How old a write without an answer is when it is forgotten: no cutover of the plan waits for one of that age.
+fn forgotten_after(plan: &Plan) -> Duration {
+    const LEAST: Duration = Duration::from_hours(24);
+    let settles = plan.datasets().filter_map(|dataset| dataset.cutover.as_ref()).map(|cutover| cutover.settle);
+    settles.fold(LEAST, Duration::max)
 }
 
 impl Run<'_> {

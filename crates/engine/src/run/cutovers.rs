@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     asked::RunOutcome,
+    clock::now,
     cutover::{
         halt::Halt,
         hand::Cut,
@@ -20,11 +21,12 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Goal, Lead, Lifecycle, Moving},
+    lifecycle::{Goal, Lead, Lifecycle, Mark, Moving, Transition},
     model::{DatasetName, SiteName},
     plan::{Dataset, Phase},
     report::Redactor,
 };
+use migrate_ledger::Record;
 
 impl Run<'_> {
     /// Cuts over the datasets of a ready phase. Returns the places of those whose lead has moved on since they were
@@ -162,7 +164,10 @@ impl Run<'_> {
         if matches!(lifecycle.moving, Moving::AtRest | Moving::Watching { .. }) {
             return Ok(lifecycle);
         }
-        let Some(hand) = EngineHand::take(self, dataset, stores, lifecycle).await? else {
+        let Some(hand) = EngineHand::take(self, dataset, stores, lifecycle.clone()).await? else {
+            if lifecycle.moving.open().is_some() {
+                return self.forget_move(dataset, lifecycle).await;
+            }
             return Err(EngineError::NotCutOver {
                 dataset: dataset.name.clone(),
                 reason: "a move of its lead was begun, and the plan no longer says where the lead moves: put the \
@@ -174,6 +179,22 @@ impl Run<'_> {
             Ok(()) => Ok(cut(&hand).hand.lifecycle()),
             Err(halt) => Err(error(halt, &dataset.name).unwrap_or(EngineError::Cancelled)),
         }
+    }
+}
+
+impl Run<'_> {
+    /// Takes back a move whose cutover the plan no longer has: the steps before the switch leave nothing behind.
+    async fn forget_move(&self, dataset: &Dataset, mut lifecycle: Lifecycle) -> Result<Lifecycle, EngineError> {
+        while let Some(open) = lifecycle.moving.open() {
+            let (id, reason) = (open.id.clone(), "the plan no longer has its cutover".to_owned());
+            let event = match open.steps.last() {
+                Some((step, _)) => Transition::Step { id, step: *step, mark: Mark::Undone },
+                None => Transition::MoveEnded { id, reason },
+            };
+            lifecycle = lifecycle.apply(&event)?;
+            self.commit(vec![Record::Happened { dataset: dataset.name.clone(), event, at: now() }]).await?;
+        }
+        Ok(lifecycle)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     clock::now,
     cutover::{
         halt::Halt,
-        hand::{Changes, Cut, Hand, Written},
+        hand::{Changes, Cut, Hand, OpenWrites, Written},
         moves::Move,
         together::{self, CheckedStep},
     },
@@ -186,6 +186,10 @@ impl Hand for Looking {
 
     fn shown(&self, key: &Key) -> Key {
         key.clone()
+    }
+
+    async fn open_writes(&self, _settle: Duration) -> Result<Option<OpenWrites>, Halt> {
+        Self::refuse()
     }
 
     async fn wait(&self, _time: Duration, _reason: &str) -> Result<(), Halt> {

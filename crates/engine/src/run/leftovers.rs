@@ -268,6 +268,14 @@ impl Leftovers {
             let job = Job { key: key.clone(), source, wants: Vec::new(), disputed, last_chance: true };
             return self.bring(job, size, done).await;
         }
+        if why == Open::Damaged
+            && follower.has_led
+            && let Some(lead) = self.copier.look_at_source(key).await.map_err(Missed::Source)?
+            && let Some(shown) = self.copier.foreign_properties(follower, key, &lead).await.map_err(Missed::Target)?
+        {
+            done.facts.extend([Fact::Late { shown: Some(shown) }, Fact::Settled]);
+            return Ok(done);
+        }
         let paired = held.as_ref().map(|held| held.paired(follower.waived));
         let want = match (decide(Some(&source), shown.as_ref(), paired), shown) {
             (_, None) => Want::Create,

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use rand::{RngCore as _, SeedableRng as _};
 
 use crate::{
-    clock::now,
+    clock::{before, now},
     cutover::{
         halt::Halt,
-        hand::{Changes, Hand, Written},
+        hand::{Changes, Hand, OpenWrites, Written},
         moves::Move,
     },
     driver::Driver,
@@ -24,7 +24,7 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{Lifecycle, Transition},
-    model::{Decided, Key, PlaceIndex, Timestamp},
+    model::{DatasetName, Decided, Key, PlaceIndex, Timestamp},
     plan::Dataset,
     report::{EventKind, Proved, Redactor},
 };
@@ -186,6 +186,27 @@ impl Hand for EngineHand<'_> {
             records: late.count,
             keys: late.keys.clone(),
         });
+    }
+
+    async fn open_writes(&self, settle: Duration) -> Result<Option<OpenWrites>, Halt> {
+        let (plan, journal) = (self.run.plan, &self.run.journal);
+        let fills = plan.filled_by(&self.dataset);
+        // Also of datasets that the plan no longer has: their places may be the same.
+        let counts =
+            |name: &DatasetName| *name == self.dataset.name || fills.contains(&name) || plan.phase_of(name).is_none();
+        let Some(youngest) = journal.writes.youngest(counts).filter(|youngest| youngest.age < settle) else {
+            return Ok(None);
+        };
+        // What was noted must be in the ledger before it is asked.
+        self.run.commit(Vec::new()).await?;
+        let known = journal.ledger.unknown(before(now(), settle)).await.map_err(EngineError::from)?;
+        let known: Vec<_> = known.into_iter().filter(|unknown| counts(&unknown.dataset)).collect();
+        Ok(Some(OpenWrites {
+            left: settle.saturating_sub(youngest.age),
+            known: known.iter().map(|unknown| unknown.count).sum(),
+            key: known.into_iter().max_by_key(|unknown| unknown.at).map(|unknown| self.shown(&unknown.key)),
+            is_cut_off: youngest.is_cut_off,
+        }))
     }
 
     async fn wait(&self, time: Duration, reason: &str) -> Result<(), Halt> {

@@ -17,5 +17,5 @@ mod phases;
 pub(crate) mod requests;
 mod shards;
 mod verification;
-mod walks;
+pub(crate) mod walks;
 mod worker;

@@ -26,7 +26,7 @@ use crate::{
     },
     error::EngineError,
     journal::Journal,
-    rows::{Inputs, Row},
+    rows::{Inputs, Row, Within},
     run::{context::Run, walks},
     seen::{self, Seen},
     shutdown::Shutdown,
@@ -181,12 +181,11 @@ impl Walk for Look {
         let mut rows = self.inputs.rows(&shard.range);
         let mut written = Vec::new();
         loop {
-            let row = tokio::select! {
-                biased;
-                () = self.shutdown.draining() => return Ok(None),
-                row = rows.next() => row?,
+            let row = match rows.next_within(&control, &self.shutdown).await? {
+                Within::Row(row) => row,
+                Within::End => break,
+                Within::Stop => return Ok(None),
             };
-            let Some(row) = row.filter(|row| control.admit(&row.key)) else { break };
             written.extend(self.take(row));
             if written.len() >= LATE_BATCH {
                 self.record(std::mem::take(&mut written)).await?;

@@ -28,7 +28,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{self, Action, Goal, Lifecycle, Stage, Transition},
+    lifecycle::{self, Action, Goal, Lifecycle, Moving, Stage, Transition},
     model::{KeyRange, PhaseName, PlaceIndex},
     plan::{Dataset, Phase},
     report::EventKind,
@@ -224,6 +224,11 @@ impl Run<'_> {
         let lifecycle = self.lifecycle(&dataset.name).await?;
         if let Some(moved) = lifecycle.moved_to() {
             self.leads_as_planned(dataset, moved)?;
+        }
+        if matches!(lifecycle.moving, Moving::Watching { .. }) && dataset.cutover.is_none() {
+            let reason = "its old lead was not looked at since the switch, and the plan no longer has its cutover: put it \
+                          back";
+            return Err(EngineError::NotCutOver { dataset: dataset.name.clone(), reason: reason.to_owned() });
         }
         let follows = !Star::of(self.plan, dataset, &lifecycle)?.followers.is_empty();
         if lifecycle.moved_to().is_some() {

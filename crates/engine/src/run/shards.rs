@@ -35,7 +35,7 @@ use crate::{
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{Lifecycle, Stage, Transition},
+    lifecycle::{LATE_KEYS_MAX, Lifecycle, Stage, Transition},
     model::{Key, PlaceIndex, ShardId},
     plan::Dataset,
     report::{EventKind, Proved, Redactor, TargetProgress},
@@ -361,6 +361,11 @@ impl<'a> PhaseWork<'a> {
             let differs = moved_on::judge(self.run, &active.plan, &active.stores, &verification).await?;
             // What somebody has written at the old lead is different there until it is settled.
             let late = self.run.journal.ledger.late_counts(&active.plan.name).await?.open;
+            if late > 0 {
+                let keys = self.run.journal.ledger.late_open(&active.plan.name, None, LATE_KEYS_MAX).await?;
+                let (dataset, site) = (active.plan.name.clone(), active.plan.source.site.clone());
+                self.run.sink.tell(EventKind::LateWrites { dataset, site, records: late, keys });
+            }
             active.waits_for = Some(if late > 0 { WaitsFor::LateWrites(late) } else { differs.waits_for() });
             active.differs = Some(differs);
         }

@@ -1,4 +1,4 @@
-//! Hands out the shards of a walk (a verification, a last look) and splits them while workers are idle.
+//! Hands out the shards of a walk (a survey, a verification, a last look) and splits them while workers are idle.
 //!
 //! The same [`Decider`] as for the shards of a pass decides; nothing is due after the shards.
 
@@ -89,7 +89,8 @@ impl<W: Walk> Walks<W> {
             for (_, decision) in self.decider.begin(shutdown.is_draining(), rows) {
                 self.follow(decision).await?;
             }
-            if self.tasks.is_empty() {
+            // A search for a key to split at holds up no stop.
+            if self.tasks.is_empty() || shutdown.is_draining() && self.running.is_empty() {
                 return Ok(());
             }
             tokio::select! {

@@ -15,6 +15,8 @@ pub enum Role {
     Source,
     /// It is written; a directory that is missing is made.
     Target,
+    /// It led before and follows: it is written, and never made.
+    OldLead,
     /// It is a target that is only looked at: nothing is made there.
     Look,
     /// It holds a route. It must exist, also for a look: without it the lead is unknown, and a new

@@ -17,8 +17,8 @@ use migrate_core::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
 use migrate_store::{
-    BeforeSending, ByteRange, Capabilities, Condition, ErrorKind, Head, Listing, ObjectStore, Part, Properties, Read,
-    StoreError, Upload,
+    BeforeSending, ByteRange, Capabilities, Condition, EndpointId, ErrorKind, Head, Listing, ObjectStore, Part,
+    Properties, Read, StoreError, Upload,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -47,6 +47,10 @@ impl Leased {
 impl ObjectStore for Leased {
     fn location(&self) -> &str {
         self.inner.location()
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
     }
 
     fn capabilities(&self) -> Capabilities {

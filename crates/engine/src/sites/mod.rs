@@ -4,6 +4,7 @@ pub(crate) mod connect;
 mod leased;
 pub(crate) mod limits;
 pub(crate) mod met;
+mod noted;
 pub(crate) mod opening;
 pub(crate) mod places;
 mod unopened;

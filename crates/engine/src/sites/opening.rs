@@ -2,8 +2,8 @@
 //!
 //! Each store is wrapped, from the inside out: counted ([`Metered`]), held to the conditions that it ignores
 //! ([`Conditional`]), asked for the dataset's lease before each write ([`Leased`], if its route says who may write),
-//! limited ([`Limited`], by its site and by its dataset), retried ([`Retrying`]), and, if a residency rule forbids the
-//! place, guarded ([`Guarded`]).
+//! limited ([`Limited`], by its site and by its dataset), retried and noted ([`Retrying`], [`Noted`]), and, if a
+//! residency rule forbids the place, guarded ([`Guarded`]).
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +13,7 @@ use std::{
 use super::{
     connect::{Connect, Opened, Role},
     leased::Leased,
+    noted::Noted,
     unopened::Unopened,
 };
 use crate::{
@@ -42,7 +43,7 @@ use migrate_store::{
     guard::Guarded,
     limit::{Limited, SiteLimits},
     meter::{Meter, Metered, Waiting},
-    retry::{RetryPolicy, Retrying},
+    retry::{RetryPolicy, Retrying, TrackWrites},
 };
 
 /// Milliseconds for which the result of a probe counts.
@@ -60,6 +61,14 @@ pub(crate) enum Probing<'a> {
         /// Whether endpoints may be probed.
         probe: bool,
     },
+}
+
+/// What the writes of a dataset at one place are asked and noted by.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    /// `None` if no route says who may write there.
+    lease: Option<Arc<Lease>>,
+    noted: Arc<dyn TrackWrites>,
 }
 
 /// The sites of a plan: one connection and one set of limits each, shared by all datasets.
@@ -222,27 +231,31 @@ impl Sites {
         let (unopened, probe_names) = (Vec::new(), Vec::new());
         let mut stores = DatasetStores { places, meters, star, lease, unopened, limits, probe_names };
         for (place, at) in dataset.places() {
-            let (meter, name) = (Arc::new(Meter::default()), probe_name(plan, at));
+            let meter = Arc::new(Meter::default());
             let follows = stores.star.followers.contains(&place);
             let opened = if follows {
-                self.opened_follower(plan, dataset, at, &meter, stores.lease.as_ref(), journal, sink).await
+                let noted = journal.map(|journal| Arc::new(Noted::new(journal, &dataset.name, place)));
+                let writing = noted.map(|noted| Writing { lease: stores.lease.clone(), noted });
+                self.opened_follower(plan, dataset, at, &meter, writing.as_ref().zip(journal), sink).await
             } else {
                 self.opened_to_read(plan, dataset, place, at, &meter, journal).await
             };
             match opened {
                 Ok((store, used)) => {
+                    stores.probe_names.push(probe_name(plan, at, &*store));
                     stores.places.push(store);
                     stores.limits.extend(used);
                 }
                 Err(error) if place != stores.star.lead && stops_one(&error) => {
-                    stores.places.push(Arc::new(Unopened::new(at.to_string(), &error)));
+                    let store = Unopened::new(at.to_string(), &error);
+                    stores.probe_names.push(probe_name(plan, at, &store));
+                    stores.places.push(Arc::new(store));
                     // Nothing is asked of a place that neither leads nor follows.
                     stores.unopened.extend(follows.then_some((place, error)));
                 }
                 Err(error) => return Err(error),
             }
             stores.meters.push(meter);
-            stores.probe_names.push(name);
         }
         if let Some(journal) = journal {
             self.record_places(journal).await?;
@@ -251,21 +264,23 @@ impl Sites {
     }
 
     /// Opens a place that follows, to be written if there is a journal.
-    #[expect(clippy::too_many_arguments, reason = "each is used once, by one of two calls")]
     async fn opened_follower(
         &self,
         plan: &Plan,
         dataset: &Dataset,
         at: &Location,
         meter: &Arc<Meter>,
-        lease: Option<&Arc<Lease>>,
-        journal: Option<&Journal>,
+        writes: Option<(&Writing, &Journal)>,
         sink: &Sink,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
-        let role = if journal.is_some() { Role::Target } else { Role::Look };
-        let opened = self.follower(plan, dataset, at, role, meter, lease).await?;
-        if let Some(journal) = journal {
-            self.known_or_probed(&*opened.0, &probe_name(plan, at), journal, sink).await?;
+        let role = match writes {
+            Some(_) if *at == dataset.source => Role::OldLead,
+            Some(_) => Role::Target,
+            None => Role::Look,
+        };
+        let opened = self.follower(plan, dataset, at, role, meter, writes.map(|(writing, _)| writing)).await?;
+        if let Some((_, journal)) = writes {
+            self.known_or_probed(&*opened.0, &probe_name(plan, at, &*opened.0), journal, sink).await?;
         }
         Ok(opened)
     }
@@ -283,7 +298,7 @@ impl Sites {
         let opened = self.store(plan, dataset, at, Role::Source, meter, None).await?;
         // A source was never written, so the ledger knows it only as what another dataset writes.
         if let Some(journal) = journal.filter(|_| place != PlaceIndex::SOURCE)
-            && let Some(known) = known(&journal.ledger, &probe_name(plan, at)).await?
+            && let Some(known) = known(&journal.ledger, &probe_name(plan, at, &*opened.0)).await?
         {
             opened.0.adopt(known);
         }
@@ -340,7 +355,7 @@ impl Sites {
         }
         let kept = Arc::new(Conditional::new(bare));
         let store: Arc<dyn ObjectStore> = Arc::new(Retrying::new(kept, self.retry.clone()));
-        let name = probe_name(plan, &at);
+        let name = probe_name(plan, &at, &*store);
         if at.scheme == Scheme::File && !matches!(asked, Probing::Look { probe: false, .. }) {
             // Whether this file system refuses what it must; the result holds for no other, so it is not kept.
             store.probe().await?;
@@ -373,9 +388,9 @@ impl Sites {
         at: &Location,
         role: Role,
         meter: &Arc<Meter>,
-        lease: Option<&Arc<Lease>>,
+        writing: Option<&Writing>,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
-        let (mut store, used) = self.store(plan, dataset, at, role, meter, lease).await?;
+        let (mut store, used) = self.store(plan, dataset, at, role, meter, writing).await?;
         // The plan's check refuses such a target; if one passes it, the guard refuses its writes.
         if let Err(reason) = policy::verdict(plan, dataset, &at.site) {
             store = Arc::new(Guarded::new(store, &reason));
@@ -419,12 +434,12 @@ impl Sites {
         at: &Location,
         role: Role,
         meter: &Arc<Meter>,
-        lease: Option<&Arc<Lease>>,
+        writing: Option<&Writing>,
     ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
         let (site, bare) = self.bare(plan, at, role).await?;
         let metered = Arc::new(Metered::new(bare, Arc::clone(meter)));
         let mut store: Arc<dyn ObjectStore> = Arc::new(Conditional::new(metered));
-        if let Some(lease) = lease {
+        if let Some(lease) = writing.and_then(|writing| writing.lease.as_ref()) {
             store = Arc::new(Leased::new(store, Arc::clone(lease)));
         }
         let mut used = Vec::new();
@@ -436,7 +451,11 @@ impl Sites {
         }
         let retries = self.retry.meter.as_ref().unwrap_or(meter);
         let retry = RetryPolicy { meter: Some(Arc::clone(retries)), ..self.retry.clone() };
-        Ok((Arc::new(Retrying::new(store, retry)), used))
+        let mut retrying = Retrying::new(store, retry);
+        if let Some(writing) = writing {
+            retrying = retrying.tracked_by(Arc::clone(&writing.noted));
+        }
+        Ok((Arc::new(retrying), used))
     }
 
     async fn bare<'p>(
@@ -477,10 +496,10 @@ fn stops_one(error: &EngineError) -> bool {
     }
 }
 
-/// The name under which the ledger keeps a probe. It holds the place: another server under the same
-/// site name is another endpoint.
-pub(crate) fn probe_name(plan: &Plan, at: &Location) -> String {
-    format!("{at} ({})", place_of(plan, at).unwrap_or_default())
+/// The name under which the ledger keeps a probe of a store. It holds the place and the endpoint: another server under
+/// the same site name, or another identity at the same server, may do otherwise.
+pub(crate) fn probe_name(plan: &Plan, at: &Location, store: &dyn ObjectStore) -> String {
+    format!("{at} ({}; {})", place_of(plan, at).unwrap_or_default(), store.endpoint())
 }
 
 /// The capabilities in the ledger; `None` if they are old, since servers are upgraded, or if an older
@@ -535,7 +554,21 @@ fn readable(store: &dyn ObjectStore) {
 mod tests {
     use super::*;
     use crate::sites::connect::Given;
+    use migrate_core::model::Key;
     use migrate_store::memory::MemoryStore;
+
+    #[derive(Debug)]
+    struct Unnoted;
+
+    #[async_trait::async_trait]
+    impl TrackWrites for Unnoted {
+        fn begins(&self) -> bool {
+            true
+        }
+        async fn unknown(&self, _key: &Key) {}
+        fn ended(&self) {}
+        fn dropped(&self) {}
+    }
 
     /// A look of [`Conditional`] above the limits or the retries could be hours older than the write that follows it.
     #[tokio::test]
@@ -556,7 +589,8 @@ mod tests {
         assert_eq!(layers(&store)[..5], ["Retrying", "Limited", "Limited", "Conditional", "Metered"]);
         let lease = Arc::new(Lease::new(dataset.name.clone(), String::new(), Shutdown::new()));
         let at = &dataset.targets[0].at;
-        let (store, _) = sites.store(&plan, dataset, at, Role::Target, &Arc::default(), Some(&lease)).await.unwrap();
+        let writing = Writing { lease: Some(lease), noted: Arc::new(Unnoted) };
+        let (store, _) = sites.store(&plan, dataset, at, Role::Target, &Arc::default(), Some(&writing)).await.unwrap();
         assert_eq!(layers(&store), ["Retrying", "Limited", "Limited", "Leased", "Conditional", "Metered"]);
     }
 }

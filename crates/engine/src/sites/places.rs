@@ -133,7 +133,7 @@ impl Sites {
             Some(_) if matches!(role, Role::Target) => FileStore::open_or_create(root.clone(), location)?,
             Some(store) => store,
             None => match role {
-                Role::Source | Role::Route { .. } => FileStore::open(root.clone(), location)?,
+                Role::Source | Role::OldLead | Role::Route { .. } => FileStore::open(root.clone(), location)?,
                 Role::Target => FileStore::open_or_create(root.clone(), location)?,
                 // A directory that a run would make counts as empty.
                 Role::Look => {
@@ -141,7 +141,11 @@ impl Sites {
                 }
             },
         };
-        let store = if matches!(role, Role::Target | Role::Route { writes: true }) { store.sweeping() } else { store };
+        let store = if matches!(role, Role::Target | Role::OldLead | Role::Route { writes: true }) {
+            store.sweeping()
+        } else {
+            store
+        };
         let base_there = FileStore::open(base.clone(), at.to_string());
         let mut met = self.met();
         if let Ok(base_there) = base_there {
@@ -218,7 +222,7 @@ impl Sites {
         ledger: Option<&Ledger>,
     ) -> Result<Capabilities, EngineError> {
         let (store, _) = self.follower(plan, dataset, &target.at, Role::Look, &Arc::default(), None).await?;
-        self.known_or_asked(&*store, &probe_name(plan, &target.at), ledger, true).await?;
+        self.known_or_asked(&*store, &probe_name(plan, &target.at, &*store), ledger, true).await?;
         Ok(store.capabilities())
     }
 

@@ -13,8 +13,8 @@ use migrate_core::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
 use migrate_store::{
-    BeforeSending, ByteRange, Capabilities, Condition, Entry, ErrorKind, Head, Listing, ObjectStore, Part, Properties,
-    Read, Result, StoreError, Upload,
+    BeforeSending, ByteRange, Capabilities, Condition, EndpointId, Entry, ErrorKind, Head, Listing, ObjectStore, Part,
+    Properties, Read, Result, StoreError, Upload,
 };
 
 /// The place of a target that could not be opened. Its lane is down, so nothing is asked of it; whoever asks all the
@@ -49,6 +49,11 @@ impl Unopened {
 impl ObjectStore for Unopened {
     fn location(&self) -> &str {
         &self.location
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        // Nobody has reached it, so nothing is known of it.
+        &EndpointId::Memory
     }
 
     fn capabilities(&self) -> Capabilities {

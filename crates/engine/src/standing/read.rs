@@ -97,7 +97,9 @@ async fn of_dataset(
     if standing.lifecycle.moved_to().is_some() {
         standing.lead_target = Some(star.lead.as_target());
         let state = || Following { state: State::of(&standing.lifecycle.syncing).name(), old_lead: None };
-        standing.following = (standing.lifecycle.syncing.stage != Stage::Unseen).then(state);
+        standing.has_followers = !star.followers.is_empty();
+        let has_begun = standing.lifecycle.syncing.stage != Stage::Unseen;
+        standing.following = (standing.has_followers && has_begun).then(state);
     }
     let shards = ledger.shards(&dataset.name).await?;
     let down = lifecycle::down(&events);
@@ -151,6 +153,7 @@ fn not_begun(dataset: &Dataset) -> DatasetStanding {
         targets: dataset.places().skip(1).map(|(place, at)| nothing_at(place, at)).collect(),
         following: None,
         lead_target: None,
+        has_followers: true,
         lifecycle: Lifecycle::default(),
     }
 }

@@ -79,6 +79,9 @@ pub struct DatasetStanding {
     /// Which of its targets leads, counted from 0; `None` while its source leads.
     #[serde(skip)]
     pub lead_target: Option<usize>,
+    /// Whether any place follows its lead.
+    #[serde(skip)]
+    pub has_followers: bool,
     /// How far the plan and the command want it to come.
     #[serde(skip)]
     pub goal: Goal,
@@ -146,7 +149,7 @@ impl DatasetStanding {
 
     /// Whether the followers of a lead that has moved are as far as the goal asks.
     pub fn has_followed(&self) -> bool {
-        self.lifecycle.follows(self.goal)
+        !self.has_followers || self.lifecycle.follows(self.goal)
     }
 
     /// The standing of the places that follow.

@@ -1,36 +1,48 @@
-//! Joins both sides' listings with the ledger's pairs, and counts what a run would do with each record.
+//! Joins both sides' listings with the ledger's pairs, in many shards at once, and counts what a run would do with
+//! each record.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
 
 use crate::{
+    control::Control,
     error::EngineError,
     layout,
-    rows::{Inputs, Row},
+    migration::Inspection,
+    rows::{Inputs, Row, Within},
+    run::walks,
+    seen::{Seen, is_whole},
+    shutdown::Shutdown,
+    sink::Sink,
     sites::opening::DatasetStores,
     survey::{
         preview::{DatasetPreview, TargetPreview},
         surveyor::Surveyor,
     },
+    verify::progress::first_cut,
+    walk::{ShardsAt, Walk},
 };
 use migrate_core::{
     diff::{Change, decide},
-    model::KeyRange,
+    model::Key,
     plan::{Dataset, Extra},
     report::{EventKind, Redactor},
-    shard::{self, Cursor},
 };
-use migrate_ledger::Ledger;
+use migrate_ledger::{Ledger, VerifiedShard};
 use migrate_store::PartRules;
 
 /// Keys that one request of a listing returns: S3 returns at most 1,000.
 const KEYS_PER_PAGE: u64 = 1000;
 /// Problems that are shown with their keys; the rest are counted.
-const PROBLEMS_SHOWN: u64 = 20;
-/// Keys between two progress events.
-const TELL_EVERY: u64 = 5000;
+const PROBLEMS_SHOWN: usize = 20;
 
 impl Surveyor<'_> {
-    /// Counts every record of a dataset; stops early if the survey is to stop.
+    /// Counts every record of a dataset, in the shards of the last pass, split while workers are idle. Stops early if
+    /// the survey is to stop. What was counted is in `seen` after an error too.
     pub(super) async fn count(
         &self,
         dataset: &Dataset,
@@ -38,68 +50,149 @@ impl Surveyor<'_> {
         known: Option<&Arc<Ledger>>,
         seen: &mut DatasetPreview,
     ) -> Result<(), EngineError> {
+        let Inspection { plan, shutdown, sink, .. } = self.inspection;
         let inputs = Inputs::new(dataset, stores, known);
-        let redactor = Redactor::new(self.inspection.plan.redact_keys);
-        let mut rows = inputs.rows(&KeyRange::all());
-        let (mut problems, mut count) = (0, 0_u64);
-        while let Some(row) = rows.next().await? {
-            count += 1;
-            if self.inspection.shutdown.is_draining() {
-                return Ok(());
-            }
-            let (records, bytes) = (seen.records.get_or_insert(0), seen.bytes.get_or_insert(0));
-            if count.is_multiple_of(TELL_EVERY) {
-                let fraction = shard::progress(&KeyRange::all(), &Cursor::At(row.key.clone()));
-                let event = EventKind::Surveying { dataset: dataset.name.clone(), records: *records, fraction };
-                self.inspection.sink.tell(event);
-            }
-            if let Some(entry) = &row.shown[inputs.star.lead.get()] {
-                *records += 1;
-                *bytes += entry.token.size;
-            }
-            if let Some(problem) = row.shown[inputs.star.lead.get()].as_ref().and_then(|entry| entry.problem.as_deref())
-            {
-                problems += 1;
-                if problems <= PROBLEMS_SHOWN {
-                    seen.blocks.push(format!("{} {}", redactor.key(&row.key), redactor.text(problem, &row.key)));
-                }
-                continue;
-            }
-            count_row(&row, &inputs, dataset.extra, seen);
-        }
-        if problems > PROBLEMS_SHOWN {
-            let more = problems - PROBLEMS_SHOWN;
-            seen.blocks.push(format!("... and {more} more records that cannot be copied"));
-        }
-        seen.complete = true;
-        seen.bytes.get_or_insert(0);
-        let pages = |records: u64| records.div_ceil(KEYS_PER_PAGE).max(1);
-        seen.source_requests += pages(*seen.records.get_or_insert(0));
-        for target in &mut seen.targets {
-            target.requests += pages(target.skip + target.replace + target.compare + target.delete + target.extra);
+        let last_pass = match known {
+            Some(ledger) => ledger.shards(&dataset.name).await?,
+            None => Vec::new(),
+        };
+        let (source, followers) = (Arc::clone(inputs.lead()), inputs.star.followers.len());
+        let counted = Mutex::new(Counted::of(std::mem::take(&mut seen.targets)));
+        let count = Arc::new(Count {
+            inputs,
+            extra: dataset.extra,
+            redactor: Redactor::new(plan.redact_keys),
+            shutdown: shutdown.clone(),
+            sink: sink.clone(),
+            counted,
+        });
+        let shards = first_cut(&last_pass);
+        let walked = walks::walk(&count, source, followers, shards, &self.options.limits, shutdown).await;
+        let whole = walked.map(|ranges: Vec<Seen>| is_whole(&ranges, followers));
+        let counted = std::mem::take(&mut *count.counted());
+        counted.tell(matches!(whole, Ok(true)), seen);
+        if !whole? && !shutdown.is_draining() {
+            return Err(EngineError::Unfinished { dataset: dataset.name.clone() });
         }
         Ok(())
     }
 }
 
-/// Counts what a run would do with one record at each target.
-fn count_row(row: &Row, inputs: &Inputs, extra: Extra, seen: &mut DatasetPreview) {
-    let source = row.shown[inputs.star.lead.get()].as_ref().map(|entry| &entry.token);
-    let mut read = false;
-    for (place, target) in inputs.star.followers.iter().map(|place| place.get()).zip(&mut seen.targets) {
-        if source.is_some()
-            && let Some(reason) = inputs.stores[place].refuses(&row.key)
-        {
-            target.unholdable += 1;
-            target.first_unholdable.get_or_insert_with(|| (row.key.clone(), reason));
-            continue;
-        }
-        let shown = row.shown[place].as_ref().map(|entry| &entry.token);
-        let pair = row.held[place].as_ref().map(|row| row.held.paired(inputs.waived[place]));
-        read |= add(target, decide(source, shown, pair), source.map_or(0, |token| token.size), extra);
+/// The walk of a survey: shards add to the same counts, whose order does not matter.
+#[derive(Debug)]
+struct Count {
+    inputs: Inputs,
+    extra: Extra,
+    redactor: Redactor,
+    shutdown: Shutdown,
+    sink: Sink,
+    counted: Mutex<Counted>,
+}
+
+impl Count {
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    if read {
-        seen.source_requests += source.map_or(0, |token| parts_of(token.size));
+}
+
+#[async_trait]
+impl Walk for Count {
+    async fn walk(&self, shard: VerifiedShard, control: Arc<Control>) -> Result<Option<Seen>, EngineError> {
+        let mut rows = self.inputs.rows(&shard.range);
+        loop {
+            match rows.next_within(&control, &self.shutdown).await? {
+                Within::Row(row) => self.counted().take(&row, self),
+                Within::End => return Ok(Some(Seen::to_the_end(&control, self.inputs.star.followers.len()))),
+                Within::Stop => return Ok(None),
+            }
+        }
+    }
+
+    fn tell(&self, shards: ShardsAt) {
+        let (dataset, records) = (self.inputs.dataset.clone(), self.counted().records);
+        self.sink.tell(EventKind::Surveying { dataset, records, fraction: shards.fraction });
+    }
+}
+
+/// What was counted so far, over all shards.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Counted {
+    /// Whether any side showed a key.
+    any: bool,
+    /// Records that the source shows.
+    records: u64,
+    bytes: u64,
+    /// Requests that read records from the source.
+    reads: u64,
+    targets: Vec<TargetPreview>,
+    /// Records that the source shows and that cannot be copied.
+    problems: u64,
+    /// The first of them in key order, with the reason.
+    first_problems: BTreeMap<Key, String>,
+}
+
+impl Counted {
+    fn of(targets: Vec<TargetPreview>) -> Self {
+        Self { targets, ..Self::default() }
+    }
+
+    /// Counts what a run would do with one record at each target.
+    fn take(&mut self, row: &Row, count: &Count) {
+        let Count { inputs, extra, redactor, .. } = count;
+        self.any = true;
+        let entry = row.shown[inputs.star.lead.get()].as_ref();
+        self.records += u64::from(entry.is_some());
+        self.bytes += entry.map_or(0, |entry| entry.token.size);
+        if let Some(problem) = entry.and_then(|entry| entry.problem.as_deref()) {
+            self.problems += 1;
+            self.first_problems
+                .insert(row.key.clone(), format!("{} {}", redactor.key(&row.key), redactor.text(problem, &row.key)));
+            if self.first_problems.len() > PROBLEMS_SHOWN {
+                self.first_problems.pop_last();
+            }
+            return;
+        }
+        let source = entry.map(|entry| &entry.token);
+        let mut read = false;
+        for (place, target) in inputs.star.followers.iter().map(|place| place.get()).zip(&mut self.targets) {
+            if source.is_some()
+                && let Some(reason) = inputs.stores[place].refuses(&row.key)
+            {
+                target.unholdable += 1;
+                if target.first_unholdable.as_ref().is_none_or(|(first, _)| row.key < *first) {
+                    target.first_unholdable = Some((row.key.clone(), reason));
+                }
+                continue;
+            }
+            let shown = row.shown[place].as_ref().map(|entry| &entry.token);
+            let pair = row.held[place].as_ref().map(|row| row.held.paired(inputs.waived[place]));
+            read |= add(target, decide(source, shown, pair), source.map_or(0, |token| token.size), *extra);
+        }
+        if read {
+            self.reads += source.map_or(0, |token| parts_of(token.size));
+        }
+    }
+
+    /// Puts what was counted into the preview; `complete` if every key was seen.
+    fn tell(self, complete: bool, seen: &mut DatasetPreview) {
+        if self.any || complete {
+            (seen.records, seen.bytes) = (Some(self.records), Some(self.bytes));
+        }
+        (seen.complete, seen.targets) = (complete, self.targets);
+        seen.source_requests += self.reads;
+        let shown = self.first_problems.len() as u64;
+        seen.blocks.extend(self.first_problems.into_values());
+        if !complete {
+            return;
+        }
+        if self.problems > shown {
+            seen.blocks.push(format!("... and {} more records that cannot be copied", self.problems - shown));
+        }
+        let pages = |records: u64| records.div_ceil(KEYS_PER_PAGE).max(1);
+        seen.source_requests += pages(self.records);
+        for target in &mut seen.targets {
+            target.requests += pages(target.skip + target.replace + target.compare + target.delete + target.extra);
+        }
     }
 }
 
@@ -134,4 +227,100 @@ fn add(target: &mut TargetPreview, change: Change, size: u64, extra: Extra) -> b
 /// Requests that reading or writing an object takes if the source's part size is unknown.
 fn parts_of(size: u64) -> u64 {
     layout::part_size(size, None, None, PartRules::S3).map_or(1, |part| size.div_ceil(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        sites::{connect::Given, opening::Sites},
+        star::Star,
+    };
+    use migrate_core::{
+        capability::{Capabilities, KeyRules, KeyShape},
+        model::{KeyRange, PlaceIndex, ShardId},
+        plan,
+        shard::Cursor,
+    };
+    use migrate_store::{ObjectStore, Properties, file::FileStore, memory::MemoryStore, retry::RetryPolicy};
+
+    /// Files and links at a source, and a target that has some of them and others, and cannot hold all.
+    async fn count_over(directory: &std::path::Path) -> Count {
+        let source = FileStore::open(directory.to_owned(), "s3://a/data/".to_owned()).unwrap();
+        let target = MemoryStore::new("s3://b/data/").with_page_size(3);
+        for n in 0..30 {
+            let name = directory.join(format!("{n:02}"));
+            if n % 5 == 0 {
+                std::fs::write(directory.join(format!("{n:02} spaced")), "no").unwrap();
+            }
+            if n < 25 {
+                std::os::unix::fs::symlink("/etc/hostname", &name).unwrap();
+            } else {
+                std::fs::write(&name, "some").unwrap();
+            }
+            if n % 3 == 0 {
+                target.put_raw(&format!("{n:02}"), "target", Properties::default());
+                target.put_raw(&format!("{n:02} extra"), "target", Properties::default());
+            }
+        }
+        let known = target.probe().await.unwrap();
+        let mut keys = KeyRules::ALL;
+        keys.refused[KeyShape::Space as usize] = true;
+        target.adopt(Capabilities { keys, ..known });
+        let text = "name = \"p\"\n[sites.a]\ns3 = { endpoint = \"https://a.example.com\", path_style = true }\n\
+                    credentials = { env = \"UNUSED\" }\n[sites.b]\ns3 = { endpoint = \"https://b.example.com\", \
+                    path_style = true }\ncredentials = { env = \"UNUSED\" }\n[[phase]]\nname = \"f\"\n\
+                    [[phase.dataset]]\nname = \"d\"\nsource = \"s3://a/data/\"\ntargets = [\"s3://b/data/\"]\n";
+        let plan = plan::parse(text, std::path::Path::new("plan.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+        let stores: [Arc<dyn ObjectStore>; 2] = [Arc::new(source), Arc::new(target)];
+        let given = Given::new(move |at, _| Some(Arc::clone(&stores[usize::from(at.site.as_str() == "b")])));
+        let (sites, dataset) = (Sites::new(Arc::new(given), RetryPolicy::default()), &plan.phases[0].datasets[0]);
+        let stores = sites
+            .open(&plan, dataset, Star::new(PlaceIndex::SOURCE, 1 + dataset.targets.len()), None, &Sink::none())
+            .await
+            .unwrap();
+        Count {
+            inputs: Inputs::new(dataset, &stores, None),
+            extra: dataset.extra,
+            redactor: Redactor::new(false),
+            shutdown: Shutdown::new(),
+            sink: Sink::none(),
+            counted: Mutex::default(),
+        }
+    }
+
+    /// What is counted in shards that meet at these keys; the upper ones are walked first.
+    async fn counted(count: &Count, cuts: &[Key]) -> Counted {
+        *count.counted() = Counted::of(vec![TargetPreview::default()]);
+        let mut until = None;
+        for after in cuts.iter().rev().cloned().map(Some).chain([None]) {
+            let range = KeyRange { after: after.clone(), until: until.take() };
+            let control = Arc::new(Control::new(range.clone()));
+            let shard = VerifiedShard { id: ShardId(1), range, cursor: Cursor::Start };
+            count.walk(shard, control).await.unwrap().expect("nothing stops it");
+            until = after;
+        }
+        count.counted().clone()
+    }
+
+    #[tokio::test]
+    async fn the_counts_of_shards_add_up_wherever_they_are_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        let count = count_over(directory.path()).await;
+        let whole = counted(&count, &[]).await;
+        let target = &whole.targets[0];
+        assert_eq!((whole.records, whole.problems, whole.first_problems.len()), (36, 25, PROBLEMS_SHOWN));
+        assert_eq!((target.unholdable, target.create, target.compare, target.extra), (6, 4, 1, 10));
+        assert_eq!(target.first_unholdable.as_ref().unwrap().0, "00 spaced".into());
+        let mut rows = count.inputs.rows(&KeyRange::all());
+        let mut keys = Vec::new();
+        while let Some(row) = rows.next().await.unwrap() {
+            keys.push(row.key);
+        }
+        assert_eq!(keys.len(), 46);
+        for key in &keys {
+            assert_eq!(counted(&count, std::slice::from_ref(key)).await, whole, "cut at {key}");
+        }
+        assert_eq!(counted(&count, &keys).await, whole, "cut at every key");
+    }
 }

@@ -1,6 +1,6 @@
 //! Looks at both sides before anything moves, and tells what a run would do.
 //!
-//! A survey lists every side once, joins the listings with the ledger's pairs, and counts. It
+//! A survey lists every side once, in shards, joins the listings with the ledger's pairs, and counts. It
 //! writes nothing but the scratch key of a probe, and nothing at all if `probe` is off.
 //!
 //! [`Bindings`] holds what a saved plan is bound to, and finds what of it has changed.

@@ -109,7 +109,7 @@ pub struct CutoverPreview {
 }
 
 /// One target of a preview.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct TargetPreview {
     /// The target's location.
     pub target: String,

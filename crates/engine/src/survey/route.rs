@@ -29,7 +29,7 @@ impl Surveyor<'_> {
             epoch: None,
             steps: steps.iter().map(|step| describe(&**step)).collect(),
             conditions: None,
-            waits_seconds: (what.cutover.quiet.max(what.cutover.settle) + what.cutover.route_max_age).as_secs(),
+            waits_seconds: (what.cutover.quiet + what.cutover.route_max_age).as_secs(),
         });
         let route = self.inspection.open_route(dataset, &what.cutover.route, self.options.probe).await?;
         if self.options.probe {

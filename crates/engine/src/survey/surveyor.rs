@@ -1,7 +1,7 @@
 //! Surveys the datasets of a plan, one after the other.
 
 use crate::{
-    asked::asked,
+    asked::{InFlightMax, asked},
     cutover::moves::NOTHING_COMPARED,
     error::EngineError,
     migration::Inspection,
@@ -13,7 +13,7 @@ use crate::{
 use migrate_core::{
     lifecycle::{Goal, Lead},
     model::DatasetName,
-    plan::Dataset,
+    plan::{Dataset, policy},
     report::Redactor,
 };
 use migrate_store::{Capabilities, ErrorKind, ObjectStore};
@@ -25,6 +25,8 @@ pub struct SurveyOptions {
     pub datasets: Vec<DatasetName>,
     /// Whether to probe endpoints with a scratch key.
     pub probe: bool,
+    /// The bounds of the survey.
+    pub limits: InFlightMax,
 }
 
 /// A survey under way.
@@ -74,7 +76,14 @@ impl Surveyor<'_> {
             let follows = !Star::of(self.inspection.plan, dataset, &lifecycle)?.followers.is_empty();
             let then = if follows { "a run brings what is written there to the others" } else { "nothing follows it" };
             seen.notes.push(format!("{lead} leads it since epoch {epoch}: {then}"));
-            return Ok(seen);
+            if !follows {
+                return Ok(seen);
+            }
+        } else if dataset.cutover.is_some()
+            && dataset.follow_back
+            && let Some(why) = policy::stays(self.inspection.plan, dataset)
+        {
+            seen.notes.push(format!("its source will not follow the new lead: {why}"));
         }
         let waits = self.fills(dataset).await?;
         if !waits.is_empty() {
@@ -107,7 +116,10 @@ impl Surveyor<'_> {
             let accepted = "0 records: nothing is there to compare, as accept_empty allows";
             seen.notes.push(if dataset.accept_empty { accepted } else { NOTHING_COMPARED }.to_owned());
         }
-        if let Err(error) = self.look_at_route(dataset, &mut seen).await {
+        // The route of a lead that has moved is asked by the run that claims what follows it.
+        if lifecycle.moved_to().is_none()
+            && let Err(error) = self.look_at_route(dataset, &mut seen).await
+        {
             seen.blocks.push(self.with_mend(&error));
         }
         Ok(seen)
@@ -139,7 +151,7 @@ impl Surveyor<'_> {
         }
         let Inspection { plan, sites, ledger, sink, .. } = self.inspection;
         let known = self.inspection.begun(dataset).await?;
-        let star = Star::of_all(dataset, &self.inspection.lifecycle(&dataset.name).await?)?;
+        let star = Star::of(plan, dataset, &self.inspection.lifecycle(&dataset.name).await?)?;
         let stores = sites.open_to_look(plan, dataset, star, ledger.as_deref(), self.options.probe, sink).await?;
         seen.targets = stores.star.followers.iter().map(|place| target_of(&**stores.at(*place))).collect();
         self.count(dataset, &stores, known, seen).await?;

@@ -71,7 +71,7 @@ impl Verifier {
     ) -> Option<Look> {
         let Some(source) = source else {
             if let Some(shown) = shown {
-                self.extra(part.at(follower), key, &shown, held.as_ref());
+                self.extra(part.at(follower), follower, key, &shown, held.as_ref());
             }
             return None;
         };
@@ -115,9 +115,13 @@ impl Verifier {
     }
 
     /// Counts a record that only the target has.
-    fn extra(&self, found: &mut PartFound, key: &Key, shown: &Entry, held: Option<&Held>) {
+    fn extra(&self, found: &mut PartFound, follower: usize, key: &Key, shown: &Entry, held: Option<&Held>) {
         found.counts.extra += 1;
-        let (detail, kept) = if let Some(held) = held {
+        let is_ours = held.is_some_and(|held| held.here.agrees_with(&shown.token));
+        let (detail, kept) = if self.sides.has_led(follower) && !is_ours {
+            // No plan says what becomes of it: the ledger keeps it as a late write until somebody settles it.
+            ("somebody wrote it at the old lead, and the lead does not have it", true)
+        } else if let Some(held) = held {
             // It was copied from the lead, which has deleted it since; no plan asks to keep such a record.
             found.counts.stale += 1;
             found.counts.strays += u64::from(!held.here.agrees_with(&shown.token));

@@ -60,6 +60,11 @@ impl Sides {
         self.star.lead != PlaceIndex::SOURCE
     }
 
+    /// Whether a follower led before.
+    pub(crate) fn has_led(&self, follower: usize) -> bool {
+        self.star.followers[follower] == PlaceIndex::SOURCE
+    }
+
     /// The properties that must be equal at a follower.
     pub(crate) fn scope(&self, follower: usize) -> Scope {
         let out = self.waived[follower].with(self.cannot[follower]);

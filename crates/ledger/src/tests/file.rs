@@ -217,7 +217,8 @@ async fn a_person_can_read_it() {
     let upload = UploadIntent { source: token(9, "t"), part_size: 5, at: Timestamp(0), before: None };
     let intended = at("d", 0, "u", Fact::UploadIntended(upload));
     let happened = Record::Happened { dataset: name("d"), event: Transition::PassBegun { pass: 1 }, at: Timestamp(0) };
-    bench.append(vec![shards, moved, intended, happened, paired("d", 0, "é", 1), failed("d", 0, "f")]).await;
+    let unknown = at("d", 0, "w", Fact::Unknown { at: Timestamp(0) });
+    bench.append(vec![shards, moved, intended, happened, unknown, paired("d", 0, "é", 1), failed("d", 0, "f")]).await;
     let shell = Connection::open(bench.path()).unwrap();
     let read = |sql: &str| shell.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
     assert_eq!(read("SELECT key FROM records"), "é");
@@ -226,6 +227,7 @@ async fn a_person_can_read_it() {
     assert_eq!(read("SELECT dataset || key || state FROM open_records"), "dffailed");
     assert_eq!(read("SELECT cursor FROM shards"), "é");
     assert_eq!(read("SELECT since FROM uploads"), "1970-01-01 00:00:00");
+    assert_eq!(read("SELECT key || since FROM unknown_outcomes"), "w1970-01-01 00:00:00");
     assert!(read("SELECT event FROM events").contains("pass_begun"));
 }
 

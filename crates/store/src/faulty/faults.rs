@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
+    pin::Pin,
     sync::{
         Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -18,6 +20,19 @@ use migrate_fault::{Counted, Rule, Rules, Strike, When};
 
 /// How the text of an error after a crash begins.
 const CRASHED: &str = "crashed on purpose";
+
+/// A request that is still under way although its caller has given it up.
+pub(super) type Late = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Requests under way, in the order in which they were sent.
+#[derive(Default)]
+struct UnderWay(Mutex<Vec<Late>>);
+
+impl fmt::Debug for UnderWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnderWay").finish_non_exhaustive()
+    }
+}
 
 /// One kind of fault, and which calls it strikes.
 pub type FaultRule = Rule<Fault>;
@@ -41,6 +56,7 @@ pub struct Faults {
     /// Calls that still fail because the credentials have expired.
     expired: AtomicU64,
     struck: Mutex<BTreeMap<&'static str, u64>>,
+    under_way: UnderWay,
 }
 
 impl Faults {
@@ -53,6 +69,7 @@ impl Faults {
             crashed: AtomicBool::new(false),
             expired: AtomicU64::new(0),
             struck: Mutex::default(),
+            under_way: UnderWay::default(),
         }
     }
 
@@ -86,6 +103,20 @@ impl Faults {
     /// Replaces the rules, which count from 1 again. Credentials that have expired stay so.
     pub fn set_rules(&self, seed: u64, rules: Vec<FaultRule>) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Counted::new(Rules { seed, rules });
+    }
+
+    /// Lets the held requests act, in the order in which they were sent; returns how many there were.
+    pub async fn release(&self) -> usize {
+        let late = std::mem::take(&mut *self.under_way.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let count = late.len();
+        for late in late {
+            late.await;
+        }
+        count
+    }
+
+    pub(super) fn hold(&self, late: Late) {
+        self.under_way.0.lock().unwrap_or_else(PoisonError::into_inner).push(late);
     }
 
     /// Renews credentials that have expired.

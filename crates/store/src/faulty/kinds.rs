@@ -88,6 +88,9 @@ pub enum Fault {
     Unreachable,
     /// No answer in time; nothing was done.
     TimedOut,
+    /// No answer in time, and the request is still under way: it acts once [`Faults::release`](super::Faults::release)
+    /// lets it.
+    Held,
     /// The connection breaks before the store acted.
     ResetBefore,
     /// The connection breaks after the store acted: the answer is lost.
@@ -125,6 +128,7 @@ impl Fault {
             Self::SlowDown => "slow down",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed out",
+            Self::Held => "held",
             Self::ResetBefore => "reset before",
             Self::ResetAfter => "reset after",
             Self::CutAnswer => "answer cut",
@@ -148,7 +152,7 @@ impl Fault {
             }
             Self::SlowDown => ErrorKind::Throttled,
             Self::Unreachable => ErrorKind::Unreachable,
-            Self::TimedOut => ErrorKind::TimedOut,
+            Self::TimedOut | Self::Held => ErrorKind::TimedOut,
             Self::TruncatedBody | Self::OverlongBody | Self::FlippedBit | Self::FlippedBitSent => ErrorKind::Corrupt,
             Self::ExpiredCredentials(_) => ErrorKind::Credentials,
             Self::FlippedBitUnnoticed | Self::StaleListing | Self::SlowFirstByte(_) => return None,
@@ -162,8 +166,8 @@ impl Fault {
 
     /// Whether the caller must assume that a write with this fault may have happened.
     pub(super) fn hides_outcome(self) -> bool {
-        use Fault::{CutAnswer, ErrorInside, InternalError, ResetAfter, ResetBefore, SlowDown, TimedOut};
-        matches!(self, InternalError | SlowDown | TimedOut | ResetBefore | ResetAfter | CutAnswer | ErrorInside)
+        use Fault::{CutAnswer, ErrorInside, Held, InternalError, ResetAfter, ResetBefore, SlowDown, TimedOut};
+        matches!(self, InternalError | SlowDown | TimedOut | Held | ResetBefore | ResetAfter | CutAnswer | ErrorInside)
     }
 }
 
@@ -177,6 +181,7 @@ impl fault::Kind for Fault {
             }
             Self::CutAnswer => operation.answers_in_a_document(),
             Self::FlippedBitUnnoticed => operation == Operation::ReadRange,
+            Self::Held => matches!(operation, Operation::Put | Operation::Delete),
             Self::FlippedBitSent => matches!(operation, Operation::Put | Operation::PutPart),
             Self::ErrorInside => operation == Operation::FinishUpload,
             Self::StaleListing => operation == Operation::List,

@@ -12,11 +12,12 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    faults::Faults,
+    faults::{Faults, Late},
     kinds::{Fault, Operation},
 };
-use crate::object::{
-    BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+use crate::{
+    endpoint::EndpointId,
+    object::{BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
 };
 use migrate_core::{
     capability::{Capabilities, Condition},
@@ -51,7 +52,14 @@ impl Faulty {
         reading(&self.faults, self.inner.location(), operation, key, act).await.map(|(done, _)| done)
     }
 
-    async fn writing<T>(&self, operation: Operation, key: &Key, act: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Writes, unless a fault is an error. `late` is the same request for a fault that holds it.
+    async fn writing<T>(
+        &self,
+        operation: Operation,
+        key: &Key,
+        late: Option<Late>,
+        act: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let (faults, location, verb, key) = (&self.faults, self.inner.location(), operation.verb(), Some(key));
         faults.check_alive(verb, location, key)?;
         let fault = faults.fate(operation).map(|strike| strike.fault);
@@ -59,6 +67,9 @@ impl Faulty {
         if let (Some(fault), Some(error)) = (fault, error)
             && !fault.acts()
         {
+            if let (Fault::Held, Some(late)) = (fault, late) {
+                faults.hold(late);
+            }
             return Err(error);
         }
         let crash_after = faults.begin_write(verb, location, key)?;
@@ -133,6 +144,10 @@ impl ObjectStore for Faulty {
         self.inner.location()
     }
 
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
@@ -178,7 +193,13 @@ impl ObjectStore for Faulty {
             self.wrote(key);
             Ok(token)
         };
-        self.writing(Operation::Put, key, act).await
+        let (inner, late) =
+            (Arc::clone(&self.inner), (key.clone(), body.clone(), properties.clone(), condition.clone()));
+        let late = async move {
+            let (key, body, properties, condition) = late;
+            let _ = inner.put(&key, &body, &properties, &condition).await;
+        };
+        self.writing(Operation::Put, key, Some(Box::pin(late)), act).await
     }
 
     fn refuses(&self, key: &Key) -> Option<&'static str> {
@@ -186,12 +207,12 @@ impl ObjectStore for Faulty {
     }
 
     async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
-        self.writing(Operation::BeginUpload, key, self.inner.begin_upload(key, properties, before)).await
+        self.writing(Operation::BeginUpload, key, None, self.inner.begin_upload(key, properties, before)).await
     }
 
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
         let act = self.inner.put_part(upload, number, offset, body);
-        self.writing(Operation::PutPart, &upload.key, act).await
+        self.writing(Operation::PutPart, &upload.key, None, act).await
     }
 
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
@@ -211,15 +232,15 @@ impl ObjectStore for Faulty {
             self.wrote(&upload.key);
             Ok(token)
         };
-        self.writing(Operation::FinishUpload, &upload.key, act).await
+        self.writing(Operation::FinishUpload, &upload.key, None, act).await
     }
 
     async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
-        self.writing(Operation::SetTags, key, self.inner.set_tags(key, tags, pin)).await
+        self.writing(Operation::SetTags, key, None, self.inner.set_tags(key, tags, pin)).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
-        self.writing(Operation::AbortUpload, &upload.key, self.inner.abort_upload(upload)).await
+        self.writing(Operation::AbortUpload, &upload.key, None, self.inner.abort_upload(upload)).await
     }
 
     async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>> {
@@ -227,6 +248,10 @@ impl ObjectStore for Faulty {
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
-        self.writing(Operation::Delete, key, self.inner.delete(key, condition)).await
+        let (inner, late) = (Arc::clone(&self.inner), (key.clone(), condition.clone()));
+        let late = async move {
+            let _ = inner.delete(&late.0, &late.1).await;
+        };
+        self.writing(Operation::Delete, key, Some(Box::pin(late)), self.inner.delete(key, condition)).await
     }
 }

@@ -272,3 +272,16 @@ async fn a_cut_answer_is_an_error_and_a_listing_goes_on_where_it_was() {
     assert!(store.head(&"a".into()).await.is_ok(), "a look has no document");
     put(&store, "whole").await.unwrap();
 }
+
+#[tokio::test]
+async fn a_held_write_acts_when_it_is_released() {
+    let (memory, store, faults) = struck(FaultRule::new(Fault::Held, When::Every(1)));
+    let error = put(&store, "new").await.unwrap_err();
+    assert_says(&error, ErrorKind::TimedOut, true, "held");
+    assert!(store.delete(&"there".into(), &Condition::None).await.unwrap_err().outcome_unknown());
+    assert_eq!(memory.snapshot().keys().map(Key::as_str).collect::<Vec<_>>(), ["there"]);
+    assert_eq!(faults.release().await, 2);
+    assert_eq!(memory.snapshot().keys().map(Key::as_str).collect::<Vec<_>>(), ["new"]);
+    assert_eq!(faults.release().await, 0, "each acts once");
+    assert_eq!(read(&store).await.unwrap_err().kind(), ErrorKind::NotFound, "reads are not held");
+}

@@ -4,6 +4,7 @@ use super::directory::Directory;
 use super::directory::run_blocking;
 use super::{disk, identity::Identity, path, walk};
 use crate::{
+    endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     object::{BeforeSending, ByteRange, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
 };
@@ -166,6 +167,10 @@ fn open_error(location: &str, root: &Path, cause: std::io::Error) -> StoreError 
 impl ObjectStore for FileStore {
     fn location(&self) -> &str {
         &self.directory.location
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        &EndpointId::Files
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -8,8 +8,9 @@ use std::{collections::BTreeMap, future::Future, sync::Arc};
 use async_trait::async_trait;
 
 use super::{concurrency::About, site::SiteLimits};
-use crate::object::{
-    BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+use crate::{
+    endpoint::EndpointId,
+    object::{BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
 };
 use migrate_core::{
     capability::{Capabilities, Condition},
@@ -61,6 +62,10 @@ impl Listing for LimitedListing {
 impl ObjectStore for Limited {
     fn location(&self) -> &str {
         self.inner.location()
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
     }
 
     fn capabilities(&self) -> Capabilities {

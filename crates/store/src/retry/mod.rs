@@ -14,6 +14,9 @@
 //! If the begin of an upload got no answer, the upload may exist and its id is unknown. This layer does not begin
 //! it again; the caller, which keeps the record of intents, decides.
 //!
+//! That a later attempt succeeds says nothing of an earlier one without an answer: its request may still be under way.
+//! [`TrackWrites`] is told of it, unless a look has shown its effect and no other attempt is open.
+//!
 //! A cancelled call leaves no state behind: a listing goes on at the same place.
 
 mod policy;
@@ -21,6 +24,8 @@ mod settle;
 mod store;
 #[cfg(test)]
 mod tests;
+mod track;
 
 pub use policy::{RetryBudget, RetryPolicy};
 pub use store::Retrying;
+pub use track::TrackWrites;

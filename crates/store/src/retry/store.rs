@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use super::{
     policy::{Pacer, RetryPolicy},
     settle,
+    track::{TrackWrites, Tracked},
 };
 use crate::{
+    endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     meter::Paused,
     object::{
@@ -30,27 +32,28 @@ use migrate_core::{
 pub struct Retrying {
     inner: Arc<dyn ObjectStore>,
     pacer: Arc<Pacer>,
+    tracker: Option<Arc<dyn TrackWrites>>,
 }
 
 /// The attempts of one operation.
 struct Attempts<'a> {
     pacer: &'a Pacer,
     made: u32,
-    /// A failed attempt may have acted.
-    unknown: bool,
+    /// Failed attempts that may have acted, or may still act.
+    unknown: u32,
     /// Shows the next attempt as waiting until it has ended: it may take a minute to fail.
     waiting: Option<Paused<'a>>,
 }
 
 impl<'a> Attempts<'a> {
     fn new(pacer: &'a Pacer) -> Self {
-        Self { pacer, made: 0, unknown: false, waiting: None }
+        Self { pacer, made: 0, unknown: 0, waiting: None }
     }
 
     /// Pauses before the next attempt; fails if there is none.
     async fn failed(&mut self, error: StoreError) -> Result<()> {
         self.made += 1;
-        self.unknown |= error.outcome_unknown();
+        self.unknown += u32::from(error.outcome_unknown());
         match self.pacer.pause_after(self.made, &error) {
             Some(pause) => {
                 log_failure(&error, self.made, pause);
@@ -58,7 +61,7 @@ impl<'a> Attempts<'a> {
                 tokio::time::sleep(pause).await;
                 Ok(())
             }
-            None if self.unknown => Err(error.with_unknown_outcome()),
+            None if self.unknown > 0 => Err(error.with_unknown_outcome()),
             None => Err(error),
         }
     }
@@ -73,15 +76,18 @@ fn log_failure(error: &(dyn Error + 'static), attempt: u32, pause: Duration) {
 /// Repeats an attempt. A macro, because a closure that returns a borrowing future cannot yet say that the future is
 /// `Send`.
 macro_rules! repeat {
-    ($pacer:expr, $attempt:expr) => {{
-        let mut attempts = Attempts::new($pacer);
+    ($attempts:expr, $attempt:expr) => {{
+        let attempts = &mut $attempts;
         loop {
-            match $attempt.await {
+            let error = match $attempt.await {
                 Ok(done) => {
                     attempts.pacer.succeeded();
                     break Ok(done);
                 }
-                Err(error) => attempts.failed(error).await?,
+                Err(error) => error,
+            };
+            if let Err(error) = attempts.failed(error).await {
+                break Err(error);
             }
         }
     }};
@@ -90,7 +96,116 @@ macro_rules! repeat {
 impl Retrying {
     /// Repeats the failed requests of a store by this policy.
     pub fn new(inner: Arc<dyn ObjectStore>, policy: RetryPolicy) -> Self {
-        Self { inner, pacer: Arc::new(Pacer::new(policy)) }
+        Self { inner, pacer: Arc::new(Pacer::new(policy)), tracker: None }
+    }
+
+    /// The same store, which tells of its writes.
+    #[must_use]
+    pub fn tracked_by(self, tracker: Arc<dyn TrackWrites>) -> Self {
+        Self { tracker: Some(tracker), ..self }
+    }
+
+    fn track(&self, operation: &'static str, key: &Key) -> Result<Tracked<'_>> {
+        Tracked::begin(self.tracker.as_deref(), operation, self.location(), key)
+    }
+
+    async fn put_attempts(
+        &self,
+        attempts: &mut Attempts<'_>,
+        key: &Key,
+        body: &Body,
+        properties: &Properties,
+        condition: &Condition,
+    ) -> Result<Token> {
+        loop {
+            let error = match self.inner.put(key, body, properties, condition).await {
+                Ok(token) => {
+                    self.pacer.succeeded();
+                    return Ok(token);
+                }
+                Err(error) => error,
+            };
+            if attempts.unknown > 0 && error.kind() == ErrorKind::Precondition {
+                attempts.unknown += u32::from(error.outcome_unknown());
+                // Through this layer, so that the look is repeated too.
+                let token = Self::settled(settle::written(self, key, body, properties).await, error)?;
+                // One of the attempts has acted.
+                attempts.unknown -= 1;
+                return Ok(token);
+            }
+            attempts.failed(error).await?;
+        }
+    }
+
+    async fn finish_attempts(
+        &self,
+        attempts: &mut Attempts<'_>,
+        upload: &Upload,
+        parts: &[Part],
+        evidence: &Evidence,
+        properties: &Properties,
+        condition: &Condition,
+    ) -> Result<Token> {
+        loop {
+            let error = match self.inner.finish_upload(upload, parts, evidence, properties, condition).await {
+                Ok(token) => {
+                    self.pacer.succeeded();
+                    return Ok(token);
+                }
+                Err(error) => error,
+            };
+            // Seen on a server that calls the document of a finished upload by another name. The upload may be
+            // done, and a repeated request would get the same answer.
+            let garbled = error.kind() == ErrorKind::Garbled && error.outcome_unknown();
+            let refused = matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::Precondition);
+            if garbled || attempts.unknown > 0 && refused {
+                let used_up = error.kind() == ErrorKind::NoUpload;
+                match settle::finished(self, &upload.key, evidence, properties).await {
+                    Ok(None) if garbled => {}
+                    looked => {
+                        attempts.unknown += u32::from(error.outcome_unknown());
+                        let token = Self::settled(looked, error)?;
+                        attempts.unknown -= 1;
+                        if !used_up {
+                            // The same object may have existed before: then no attempt used up the upload.
+                            self.abort_upload(upload).await.map_err(StoreError::with_unknown_outcome)?;
+                        }
+                        return Ok(token);
+                    }
+                }
+            }
+            attempts.failed(error).await?;
+        }
+    }
+
+    async fn delete_attempts(&self, attempts: &mut Attempts<'_>, key: &Key, condition: &Condition) -> Result<()> {
+        loop {
+            let error = match self.inner.delete(key, condition).await {
+                Ok(()) => {
+                    self.pacer.succeeded();
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    must_be_gone(self, "delete", key).await?;
+                    attempts.unknown = attempts.unknown.saturating_sub(1);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            if attempts.unknown > 0 && error.kind() == ErrorKind::Precondition {
+                // The old object is gone, as requested; the object that is there now was written after the delete.
+                return match self.head(key).await {
+                    Ok(None) => {
+                        must_be_gone(self, "delete", key).await.map_err(StoreError::with_unknown_outcome)?;
+                        attempts.unknown -= 1;
+                        Ok(())
+                    }
+                    Ok(Some(_)) => Err(error),
+                    Err(failed) => Err(failed.with_unknown_outcome()),
+                };
+            }
+            attempts.failed(error).await?;
+        }
     }
 
     /// The result of a look after a refusal: our own success, or the refusal stands. A failed look leaves the
@@ -112,7 +227,7 @@ struct RetryingListing {
 #[async_trait]
 impl Listing for RetryingListing {
     async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
-        repeat!(&self.pacer, self.inner.next())
+        repeat!(Attempts::new(&self.pacer), self.inner.next())
     }
 }
 
@@ -122,12 +237,16 @@ impl ObjectStore for Retrying {
         self.inner.location()
     }
 
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
+    }
+
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
 
     async fn probe(&self) -> Result<Capabilities> {
-        repeat!(&self.pacer, self.inner.probe())
+        repeat!(Attempts::new(&self.pacer), self.inner.probe())
     }
 
     fn adopt(&self, capabilities: Capabilities) {
@@ -139,33 +258,22 @@ impl ObjectStore for Retrying {
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>> {
-        repeat!(&self.pacer, self.inner.head(key))
+        repeat!(Attempts::new(&self.pacer), self.inner.head(key))
     }
 
     async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
-        repeat!(&self.pacer, self.inner.tags(key))
+        repeat!(Attempts::new(&self.pacer), self.inner.tags(key))
     }
 
     async fn read(&self, key: &Key, range: Option<ByteRange>, pin: Option<&Token>) -> Result<Read> {
-        repeat!(&self.pacer, self.inner.read(key, range, pin))
+        repeat!(Attempts::new(&self.pacer), self.inner.read(key, range, pin))
     }
 
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
-        let mut attempts = Attempts::new(&self.pacer);
-        loop {
-            let error = match self.inner.put(key, body, properties, condition).await {
-                Ok(token) => {
-                    self.pacer.succeeded();
-                    return Ok(token);
-                }
-                Err(error) => error,
-            };
-            if attempts.unknown && error.kind() == ErrorKind::Precondition {
-                // Through this layer, so that the look is repeated too.
-                return Self::settled(settle::written(self, key, body, properties).await, error);
-            }
-            attempts.failed(error).await?;
-        }
+        let (write, mut attempts) = (self.track("write", key)?, Attempts::new(&self.pacer));
+        let done = self.put_attempts(&mut attempts, key, body, properties, condition).await;
+        write.end(key, attempts.unknown).await;
+        done
     }
 
     fn refuses(&self, key: &Key) -> Option<&'static str> {
@@ -189,11 +297,11 @@ impl ObjectStore for Retrying {
     }
 
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
-        repeat!(&self.pacer, self.inner.put_part(upload, number, offset, body))
+        repeat!(Attempts::new(&self.pacer), self.inner.put_part(upload, number, offset, body))
     }
 
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
-        repeat!(&self.pacer, self.inner.list_parts(upload))
+        repeat!(Attempts::new(&self.pacer), self.inner.list_parts(upload))
     }
 
     async fn finish_upload(
@@ -204,69 +312,31 @@ impl ObjectStore for Retrying {
         properties: &Properties,
         condition: &Condition,
     ) -> Result<Token> {
-        let mut attempts = Attempts::new(&self.pacer);
-        loop {
-            let error = match self.inner.finish_upload(upload, parts, evidence, properties, condition).await {
-                Ok(token) => {
-                    self.pacer.succeeded();
-                    return Ok(token);
-                }
-                Err(error) => error,
-            };
-            // Seen on a server that calls the document of a finished upload by another name. The upload may be
-            // done, and a repeated request would get the same answer.
-            let garbled = error.kind() == ErrorKind::Garbled && error.outcome_unknown();
-            let refused = matches!(error.kind(), ErrorKind::NoUpload | ErrorKind::Precondition);
-            if garbled || attempts.unknown && refused {
-                let used_up = error.kind() == ErrorKind::NoUpload;
-                match settle::finished(self, &upload.key, evidence, properties).await {
-                    Ok(None) if garbled => {}
-                    looked => {
-                        let token = Self::settled(looked, error)?;
-                        if !used_up {
-                            // The same object may have existed before: then no attempt used up the upload.
-                            self.abort_upload(upload).await.map_err(StoreError::with_unknown_outcome)?;
-                        }
-                        return Ok(token);
-                    }
-                }
-            }
-            attempts.failed(error).await?;
-        }
+        let (write, mut attempts) = (self.track("finish upload of", &upload.key)?, Attempts::new(&self.pacer));
+        let done = self.finish_attempts(&mut attempts, upload, parts, evidence, properties, condition).await;
+        write.end(&upload.key, attempts.unknown).await;
+        done
     }
 
     async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
-        repeat!(&self.pacer, self.inner.set_tags(key, tags, pin))
+        let (write, mut attempts) = (self.track("set tags of", key)?, Attempts::new(&self.pacer));
+        let done = repeat!(attempts, self.inner.set_tags(key, tags, pin));
+        write.end(key, attempts.unknown).await;
+        done
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
-        repeat!(&self.pacer, self.inner.abort_upload(upload))
+        repeat!(Attempts::new(&self.pacer), self.inner.abort_upload(upload))
     }
 
     async fn list_uploads(&self, key: &Key) -> Result<Vec<(Upload, Option<Timestamp>)>> {
-        repeat!(&self.pacer, self.inner.list_uploads(key))
+        repeat!(Attempts::new(&self.pacer), self.inner.list_uploads(key))
     }
 
     async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
-        let mut attempts = Attempts::new(&self.pacer);
-        loop {
-            let error = match self.inner.delete(key, condition).await {
-                Ok(()) => {
-                    self.pacer.succeeded();
-                    return Ok(());
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => return must_be_gone(self, "delete", key).await,
-                Err(error) => error,
-            };
-            if attempts.unknown && error.kind() == ErrorKind::Precondition {
-                // The old object is gone, as requested; the object that is there now was written after the delete.
-                return match self.head(key).await {
-                    Ok(None) => must_be_gone(self, "delete", key).await.map_err(StoreError::with_unknown_outcome),
-                    Ok(Some(_)) => Err(error),
-                    Err(failed) => Err(failed.with_unknown_outcome()),
-                };
-            }
-            attempts.failed(error).await?;
-        }
+        let (write, mut attempts) = (self.track("delete", key)?, Attempts::new(&self.pacer));
+        let done = self.delete_attempts(&mut attempts, key, condition).await;
+        write.end(key, attempts.unknown).await;
+        done
     }
 }

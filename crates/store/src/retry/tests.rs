@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::{
+    endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     faulty,
     memory::MemoryStore,
@@ -24,7 +25,7 @@ use migrate_core::{
 
 /// What happens to the next request.
 #[derive(Debug, Clone, Copy)]
-enum Act {
+pub(super) enum Act {
     /// It fails and nothing happens.
     Fail(ErrorKind),
     /// It fails, nothing happens, and the caller cannot know that.
@@ -39,7 +40,7 @@ enum Act {
 
 /// A store whose next requests follow a script; after the script it works.
 #[derive(Debug)]
-struct Scripted {
+pub(super) struct Scripted {
     inner: MemoryStore,
     script: Mutex<VecDeque<Act>>,
     requests: std::sync::atomic::AtomicU32,
@@ -79,6 +80,9 @@ struct Store(Arc<Scripted>);
 impl ObjectStore for Store {
     fn location(&self) -> &str {
         self.0.inner.location()
+    }
+    fn endpoint(&self) -> &EndpointId {
+        self.0.inner.endpoint()
     }
     fn capabilities(&self) -> Capabilities {
         self.0.inner.capabilities()
@@ -142,15 +146,15 @@ impl ObjectStore for Store {
     }
 }
 
-struct Stage {
-    memory: MemoryStore,
+pub(super) struct Stage {
+    pub(super) memory: MemoryStore,
     scripted: Arc<Scripted>,
-    store: Retrying,
+    pub(super) store: Retrying,
     meter: Arc<crate::meter::Meter>,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let memory = MemoryStore::new("memory");
         memory.probe().await.unwrap();
         let scripted = Scripted { inner: memory.clone(), script: Mutex::default(), requests: 0.into() };
@@ -161,16 +165,16 @@ impl Stage {
         Self { memory, scripted, store, meter }
     }
 
-    fn script(&self, acts: &[Act]) {
+    pub(super) fn script(&self, acts: &[Act]) {
         self.scripted.script.lock().unwrap().extend(acts);
     }
 
-    async fn put(&self, text: &'static str, condition: Condition) -> Result<Token> {
+    pub(super) async fn put(&self, text: &'static str, condition: Condition) -> Result<Token> {
         self.store.put(&"k".into(), &Body::new(text.into()), &Properties::default(), &condition).await
     }
 
     /// An upload of two parts, ready to be finished.
-    async fn upload(&self) -> (Upload, Vec<Part>, Evidence) {
+    pub(super) async fn upload(&self) -> (Upload, Vec<Part>, Evidence) {
         let (a, b) = (Body::new("first ".into()), Body::new("second".into()));
         let upload = self.memory.begin_upload(&"k".into(), &Properties::default(), &()).await.unwrap();
         let one = self.memory.put_part(&upload, 1, 0, &a).await.unwrap();

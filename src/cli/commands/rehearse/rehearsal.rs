@@ -133,7 +133,7 @@ impl Rehearsal<'_> {
     /// Surveys the plan as `migrate plan` does.
     async fn preview(&self, shutdown: &Shutdown) -> Result<Preview, Failure> {
         let sites = Sites::new(self.cloud.connect(), RetryPolicy::default());
-        let options = SurveyOptions { datasets: Vec::new(), probe: true };
+        let options = SurveyOptions { datasets: Vec::new(), probe: true, limits: engine::InFlightMax::default() };
         let (plan, sink, shutdown) = (&self.session.plan, Sink::none(), shutdown.clone());
         let inspection = Inspection { plan, sites: &sites, ledger: None, sink, shutdown };
         let preview = inspection.survey(&options).await.map_err(|error| failed(&error))?;

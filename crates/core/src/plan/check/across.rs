@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    model::SiteName,
+    model::{DatasetName, SiteName},
     plan::{
         check::context::{Built, Context},
         checked::Policy,
@@ -49,8 +49,24 @@ pub(super) fn check(
     }
     check_parts(context, after, &placed);
     check_routes(context, sites, &placed);
+    let shared: Vec<_> = placed.iter().map(|dataset| shares_source(dataset, &placed)).collect();
     drop(placed);
+    // Without a place some dataset has none of these; the plan is wrong then.
+    for (built, shared) in built.iter_mut().zip(shared) {
+        built.dataset.source_shared_with = shared;
+    }
     check_residency(context, sites, policies, built);
+}
+
+/// The first other dataset that reads or writes where this one's source lies: what is written there for one of them
+/// would be written over what the other one leads or copies.
+fn shares_source(dataset: &Placed<'_, '_>, placed: &[Placed<'_, '_>]) -> Option<DatasetName> {
+    let name = |placed: &Placed<'_, '_>| placed.built.dataset.name.clone();
+    let is_there = |other: &&Placed<'_, '_>| {
+        let mut places = std::iter::once(&other.source).chain(&other.targets);
+        name(other) != name(dataset) && places.any(|place| place.overlaps(&dataset.source))
+    };
+    placed.iter().find(is_there).map(name)
 }
 
 /// A dataset must not write to the place that it reads, nor twice to one place.

@@ -98,6 +98,7 @@ fn check_dataset<'t>(
         retire: written.retire.unwrap_or_default(),
         live: written.live.unwrap_or(false),
         follow_back: written.follow_back.unwrap_or(true),
+        source_shared_with: None,
         limits,
         restore: written.restore.as_ref().map(|r| Restore { days: r.days, tier: r.tier.unwrap_or_default() }),
         delete_share_permille: share.unwrap_or(DELETE_SHARE_PERMILLE),
