@@ -77,7 +77,9 @@ impl Seen {
                 }
             }
             // Earlier findings no longer count.
-            EventKind::DatasetState { state: State::Copying { .. } | State::Verified { .. }, .. } => {
+            EventKind::DatasetState { state, .. }
+                if matches!(state.of_followers(), State::Copying { .. } | State::Verified { .. }) =>
+            {
                 self.broken.clear();
                 self.extra.clear();
             }
@@ -155,21 +157,24 @@ impl Display {
         }
     }
 
+    fn state(&mut self, dataset: &DatasetName, state: &State, now: Instant) {
+        self.end_bar(dataset);
+        self.paces.remove(dataset);
+        self.told.insert(dataset.clone(), now);
+        // The steps of a cutover show these.
+        if !matches!(state, State::Switching { .. } | State::Switched { .. }) {
+            let following = if state.of_followers() == state { "" } else { "what follows it is " };
+            self.line(&format!("{dataset}: {following}{}", state.of_followers().name()));
+        }
+    }
+
     fn progress(&mut self, told: EventKind, now: Instant) {
         match told {
             EventKind::Warning { .. } | EventKind::TargetDown { .. } | EventKind::UploadUnclaimed { .. } => {
                 self.line_if_any(warned(&told));
             }
             EventKind::PhaseBegan { phase } => self.line(&format!("phase {phase}")),
-            EventKind::DatasetState { dataset, state, .. } => {
-                self.end_bar(&dataset);
-                self.paces.remove(&dataset);
-                self.told.insert(dataset.clone(), now);
-                // The steps of a cutover show these.
-                if !matches!(state, State::Switching { .. } | State::Switched { .. }) {
-                    self.line(&format!("{dataset}: {}", state.name()));
-                }
-            }
+            EventKind::DatasetState { dataset, state, .. } => self.state(&dataset, &state, now),
             EventKind::Progress { dataset, targets, fraction, target_bytes_written, waits_for, .. } => {
                 let pace = self.paces.entry(dataset.clone()).or_default();
                 let pace = pace.add(now, fraction, target_bytes_written);

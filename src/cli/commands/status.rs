@@ -112,6 +112,10 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
     if dataset.epoch > Epoch(0) {
         let _ = write!(text, " since epoch {}", dataset.epoch);
     }
+    if let Some(moving) = &dataset.moving {
+        let step = moving.step.map(|step| format!(", at its step {step}")).unwrap_or_default();
+        let _ = write!(text, "; a move to {} is open{step}", moving.to);
+    }
     if let Some(following) = &dataset.following {
         let _ = write!(text, "; its followers are {}", following.state);
     }

@@ -134,6 +134,14 @@ impl State {
         }
     }
 
+    /// How far the followers are, also once the lead has moved.
+    pub fn of_followers(&self) -> &Self {
+        match self {
+            Self::CutOver { following: Some(following), .. } => following,
+            state => state,
+        }
+    }
+
     /// The state's name, as in JSON.
     pub fn name(&self) -> &'static str {
         match self {

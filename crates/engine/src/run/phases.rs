@@ -24,6 +24,7 @@ use crate::{
         worker::Worker,
     },
     shutdown,
+    sites::opening::DatasetStores,
     star::Star,
     waits::WaitsFor,
 };
@@ -31,7 +32,7 @@ use migrate_core::{
     lifecycle::{self, Action, Goal, Lifecycle, Moving, Stage, Transition},
     model::{KeyRange, PhaseName, PlaceIndex},
     plan::{Dataset, Phase},
-    report::EventKind,
+    report::{EventKind, Redactor},
 };
 use migrate_ledger::Record;
 
@@ -253,10 +254,22 @@ impl Run<'_> {
         if let Some(Action::BeginPass(pass)) = step {
             lifecycle = self.begin_pass(dataset, &lifecycle, pass).await?;
         }
-        let copier = Arc::new(self.copier(dataset, &stores));
+        let active = self.active(dataset, stores, lifecycle, resumed).await?;
         for (place, error) in unopened {
-            copier.close(copier.follower(place), error);
+            active.copier.close(active.copier.follower(place), error);
         }
+        Ok(Some(active))
+    }
+
+    /// A dataset at this point of its lifecycle, with the shards of its pass queued.
+    async fn active(
+        &self,
+        dataset: &Dataset,
+        stores: Arc<DatasetStores>,
+        lifecycle: Lifecycle,
+        resumed: bool,
+    ) -> Result<Active, EngineError> {
+        let copier = Arc::new(self.copier(dataset, &stores));
         let worker = Worker {
             inputs: Inputs::new(dataset, &stores, Some(&self.journal.ledger)),
             copier: Arc::clone(&copier),
@@ -285,7 +298,7 @@ impl Run<'_> {
         self.enter(&mut active).await?;
         let shards: Vec<_> = active.queue.values().cloned().collect();
         active.is_held_up = lanes::is_held_up(&shards, &active.down, &active.copier.followers);
-        Ok(Some(active))
+        Ok(active)
     }
 
     /// The targets that an earlier run left down, and why.
@@ -304,10 +317,12 @@ impl Run<'_> {
         let writes = Some((&self.journal, &self.shutdown));
         let copier = match self.sites.open(self.plan, dataset, star, writes, &self.sink).await {
             Ok(stores) => self.copier(dataset, &stores),
-            Err(EngineError::Store(error)) => {
-                let message = format!("uploads without a name were not looked at: {}", error.detail());
-                let key = error.key().cloned();
-                self.sink.tell(EventKind::Warning { dataset: Some(dataset.name.clone()), key, message });
+            Err(error @ (EngineError::Store(_) | EngineError::PlaceChanged { .. })) => {
+                let message = format!(
+                    "uploads without a name were not looked at: {}",
+                    error.shown(Redactor::new(self.plan.redact_keys))
+                );
+                self.sink.tell(EventKind::Warning { dataset: Some(dataset.name.clone()), key: None, message });
                 return Ok(());
             }
             Err(error) => return Err(error),

@@ -7,6 +7,7 @@ pub(crate) mod met;
 mod noted;
 pub(crate) mod opening;
 pub(crate) mod places;
+pub(crate) mod probed;
 mod unopened;
 
 pub use connect::{Connect, Given, Opened, Role};

@@ -28,6 +28,7 @@ use crate::{
     sites::{
         limits::LimitBook,
         met::{Claims, Met},
+        probed::{known, lacks, probe_name},
     },
     star::Star,
 };
@@ -38,16 +39,13 @@ use migrate_core::{
 };
 use migrate_ledger::{Ledger, LimitsOf, Record};
 use migrate_store::{
-    Capabilities, ErrorKind, Honoured, KeyRules, MetadataForm, ObjectStore, Proof, UploadTags,
+    Capabilities, ErrorKind, ObjectStore,
     conditional::Conditional,
     guard::Guarded,
     limit::{Limited, SiteLimits},
     meter::{Meter, Metered, Waiting},
     retry::{RetryPolicy, Retrying, TrackWrites},
 };
-
-/// Milliseconds for which the result of a probe counts.
-const PROBE_HOLDS_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// How the capabilities of an endpoint are found out.
 #[derive(Debug, Clone, Copy)]
@@ -494,54 +492,6 @@ fn stops_one(error: &EngineError) -> bool {
         EngineError::PlaceChanged { .. } => true,
         _ => false,
     }
-}
-
-/// The name under which the ledger keeps a probe of a store. It holds the place and the endpoint: another server under
-/// the same site name, or another identity at the same server, may do otherwise.
-pub(crate) fn probe_name(plan: &Plan, at: &Location, store: &dyn ObjectStore) -> String {
-    format!("{at} ({}; {})", place_of(plan, at).unwrap_or_default(), store.endpoint())
-}
-
-/// The capabilities in the ledger; `None` if they are old, since servers are upgraded, or if an older
-/// build wrote them without a field that this build needs.
-pub(crate) async fn known(ledger: &Ledger, name: &str) -> Result<Option<Capabilities>, EngineError> {
-    let found = ledger.capabilities(name).await?;
-    let fresh = found.filter(|(_, at)| now().0 - at.0 < PROBE_HOLDS_MS);
-    Ok(fresh.and_then(|(known, _)| serde_json::from_str(&known).ok()))
-}
-
-/// What an endpoint lacks, as names for people.
-pub(crate) fn lacks(found: &Capabilities) -> Vec<&'static str> {
-    let mut lacks = Vec::new();
-    let all = |honoured: Honoured| honoured.absent && honoured.matches.is_honoured();
-    if !all(found.on_put()) {
-        lacks.push("conditional writes");
-    }
-    if !all(found.on_finish()) {
-        lacks.push("conditional writes in parts");
-    }
-    if !found.delete_if_matches.is_honoured() {
-        lacks.push("conditional deletes");
-    }
-    if !found.keeps_crc64nvme && !matches!(found.proof, Proof::Fsynced) {
-        lacks.push("CRC-64/NVME checksums");
-    }
-    if !found.tags {
-        lacks.push("tags");
-    }
-    if found.tags && found.upload_tags == UploadTags::Lost {
-        lacks.push("tags of objects in parts");
-    }
-    if !found.properties {
-        lacks.push("properties");
-    }
-    if found.properties && found.metadata == MetadataForm::Ascii {
-        lacks.push("metadata that is not ASCII");
-    }
-    if found.keys != KeyRules::ALL {
-        lacks.push("some shapes of keys");
-    }
-    lacks
 }
 
 fn readable(store: &dyn ObjectStore) {

@@ -28,7 +28,8 @@ use crate::{
     sites::{
         connect::Role,
         met::{Driven, Met},
-        opening::{Sites, known, probe_name},
+        opening::Sites,
+        probed::{known, probe_name},
     },
 };
 use migrate_core::{

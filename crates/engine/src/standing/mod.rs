@@ -5,5 +5,6 @@ mod values;
 
 pub use read::standing;
 pub use values::{
-    Approved, DatasetStanding, Decision, FAILURES_SHOWN, Failed, PhaseStanding, Proof, TargetStanding, UnclaimedUpload,
+    Approved, DatasetStanding, Decision, FAILURES_SHOWN, Failed, Following, MoveStanding, PhaseStanding, Proof,
+    TargetStanding, UnclaimedUpload,
 };

@@ -6,7 +6,8 @@ use crate::{
     meaning::{meaning_of, same_meaning},
     run::{approval, ends::all_ended, leftovers::exceeds_share},
     standing::values::{
-        Approved, DatasetStanding, Decision, Failed, Following, PhaseStanding, Proof, TargetStanding, UnclaimedUpload,
+        Approved, DatasetStanding, Decision, Failed, Following, MoveStanding, PhaseStanding, Proof, TargetStanding,
+        UnclaimedUpload,
     },
     star::Star,
     verify::recorded::asks_more,
@@ -97,9 +98,9 @@ async fn of_dataset(
     if standing.lifecycle.moved_to().is_some() {
         standing.lead_target = Some(star.lead.as_target());
         let state = || Following { state: State::of(&standing.lifecycle.syncing).name(), old_lead: None };
-        standing.has_followers = !star.followers.is_empty();
+        standing.followers_total = star.followers.len();
         let has_begun = standing.lifecycle.syncing.stage != Stage::Unseen;
-        standing.following = (standing.has_followers && has_begun).then(state);
+        standing.following = (standing.followers_total > 0 && has_begun).then(state);
     }
     let shards = ledger.shards(&dataset.name).await?;
     let down = lifecycle::down(&events);
@@ -151,9 +152,10 @@ fn not_begun(dataset: &Dataset) -> DatasetStanding {
         waits_for: None,
         verification: None,
         targets: dataset.places().skip(1).map(|(place, at)| nothing_at(place, at)).collect(),
+        moving: None,
         following: None,
         lead_target: None,
-        has_followers: true,
+        followers_total: dataset.targets.len(),
         lifecycle: Lifecycle::default(),
     }
 }
@@ -166,6 +168,7 @@ fn replay(
 ) -> Result<(), EngineError> {
     standing.lifecycle = Lifecycle::replay(events.iter().map(|(event, _)| event))?;
     standing.state = standing.lifecycle.state().name();
+    standing.moving = MoveStanding::of(&standing.lifecycle);
     for (event, at) in events {
         match event {
             // A proof from before such an event no longer holds.

@@ -73,15 +73,18 @@ pub struct DatasetStanding {
     pub late_decisions: Vec<Decision>,
     /// The standing of its targets, in the plan's order.
     pub targets: Vec<TargetStanding>,
+    /// The move of its lead that is open before its switch; a run that finds one takes it back first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moving: Option<MoveStanding>,
     /// How far the followers of a lead that has moved are, once a pass from it has begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub following: Option<Following>,
     /// Which of its targets leads, counted from 0; `None` while its source leads.
     #[serde(skip)]
     pub lead_target: Option<usize>,
-    /// Whether any place follows its lead.
+    /// How many places follow its lead.
     #[serde(skip)]
-    pub has_followers: bool,
+    pub followers_total: usize,
     /// How far the plan and the command want it to come.
     #[serde(skip)]
     pub goal: Goal,
@@ -94,6 +97,23 @@ pub struct DatasetStanding {
     /// Whether the plan accepts that there is nothing to compare.
     #[serde(skip)]
     pub accepts_empty: bool,
+}
+
+/// A move of the lead that is open.
+#[derive(Debug, Serialize)]
+pub struct MoveStanding {
+    /// The site that is to lead.
+    pub to: SiteName,
+    /// The step that was begun last, as in the documentation; `None` before the first.
+    pub step: Option<&'static str>,
+}
+
+impl MoveStanding {
+    /// The move that is open before its switch, if one is.
+    pub(crate) fn of(lifecycle: &Lifecycle) -> Option<Self> {
+        let open = lifecycle.moving.open()?;
+        Some(Self { to: open.to.clone(), step: open.steps.last().map(|(step, _)| step.as_str()) })
+    }
 }
 
 /// How far the followers of a lead that has moved are.
@@ -149,7 +169,7 @@ impl DatasetStanding {
 
     /// Whether the followers of a lead that has moved are as far as the goal asks.
     pub fn has_followed(&self) -> bool {
-        !self.has_followers || self.lifecycle.follows(self.goal)
+        self.followers_total == 0 || self.lifecycle.follows(self.goal)
     }
 
     /// The standing of the places that follow.

@@ -40,7 +40,7 @@ pub struct DatasetPreview {
     pub name: DatasetName,
     /// The name of its state in the ledger.
     pub state: &'static str,
-    /// The location of the plan's source.
+    /// The location of the lead: the plan's source, until that has moved.
     pub source: String,
     /// Records of the dataset at the source, as far as it was listed; `None` if it was not.
     pub records: Option<u64>,

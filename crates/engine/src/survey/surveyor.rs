@@ -6,12 +6,12 @@ use crate::{
     error::EngineError,
     migration::Inspection,
     shutdown::cancellable,
-    sites::opening::{DatasetStores, lacks},
+    sites::{opening::DatasetStores, probed::lacks},
     star::Star,
     survey::preview::{DatasetPreview, PhasePreview, Preview, TargetPreview},
 };
 use migrate_core::{
-    lifecycle::{Goal, Lead},
+    lifecycle::{Goal, Lead, Lifecycle},
     model::DatasetName,
     plan::{Dataset, policy},
     report::Redactor,
@@ -72,18 +72,9 @@ impl Surveyor<'_> {
         tell_unsupported(dataset, &mut seen);
         let lifecycle = self.inspection.lifecycle(&dataset.name).await?;
         seen.state = lifecycle.state().name();
-        if let Some(Lead { lead, epoch }) = lifecycle.moved_to() {
-            let follows = !Star::of(self.inspection.plan, dataset, &lifecycle)?.followers.is_empty();
-            let then = if follows { "a run brings what is written there to the others" } else { "nothing follows it" };
-            seen.notes.push(format!("{lead} leads it since epoch {epoch}: {then}"));
-            if !follows {
-                return Ok(seen);
-            }
-        } else if dataset.cutover.is_some()
-            && dataset.follow_back
-            && let Some(why) = policy::stays(self.inspection.plan, dataset)
-        {
-            seen.notes.push(format!("its source will not follow the new lead: {why}"));
+        self.tell_lead(dataset, &lifecycle, &mut seen);
+        if Star::of(self.inspection.plan, dataset, &lifecycle)?.followers.is_empty() {
+            return Ok(seen);
         }
         let waits = self.fills(dataset).await?;
         if !waits.is_empty() {
@@ -125,6 +116,18 @@ impl Surveyor<'_> {
         Ok(seen)
     }
 
+    /// Notes which place leads, and which does not follow it.
+    fn tell_lead(&self, dataset: &Dataset, lifecycle: &Lifecycle, seen: &mut DatasetPreview) {
+        let stays = policy::stays(self.inspection.plan, dataset);
+        if let Some(Lead { lead, epoch }) = lifecycle.moved_to() {
+            seen.notes
+                .push(format!("{lead} leads it since epoch {epoch}: a run brings what is written there to the others"));
+        }
+        if let Some(why) = stays.filter(|_| dataset.cutover.is_some() && dataset.follow_back) {
+            seen.notes.push(format!("its source does not follow a new lead: {why}"));
+        }
+    }
+
     fn with_mend(&self, error: &EngineError) -> String {
         let text = error.shown(Redactor::new(self.inspection.plan.redact_keys));
         match error.mend() {
@@ -152,6 +155,7 @@ impl Surveyor<'_> {
         let Inspection { plan, sites, ledger, sink, .. } = self.inspection;
         let known = self.inspection.begun(dataset).await?;
         let star = Star::of(plan, dataset, &self.inspection.lifecycle(&dataset.name).await?)?;
+        seen.source = dataset.location(star.lead).to_string();
         let stores = sites.open_to_look(plan, dataset, star, ledger.as_deref(), self.options.probe, sink).await?;
         seen.targets = stores.star.followers.iter().map(|place| target_of(&**stores.at(*place))).collect();
         self.count(dataset, &stores, known, seen).await?;

@@ -60,13 +60,13 @@ pub(super) fn check(
 
 /// The first other dataset that reads or writes where this one's source lies: what is written there for one of them
 /// would be written over what the other one leads or copies.
-fn shares_source(dataset: &Placed<'_, '_>, placed: &[Placed<'_, '_>]) -> Option<DatasetName> {
-    let name = |placed: &Placed<'_, '_>| placed.built.dataset.name.clone();
+fn shares_source(dataset: &Placed<'_, '_>, all: &[Placed<'_, '_>]) -> Option<DatasetName> {
+    let name = |of: &Placed<'_, '_>| of.built.dataset.name.clone();
     let is_there = |other: &&Placed<'_, '_>| {
         let mut places = std::iter::once(&other.source).chain(&other.targets);
         name(other) != name(dataset) && places.any(|place| place.overlaps(&dataset.source))
     };
-    placed.iter().find(is_there).map(name)
+    all.iter().find(is_there).map(name)
 }
 
 /// A dataset must not write to the place that it reads, nor twice to one place.
