@@ -128,7 +128,7 @@ const PUT_BACK: &str = "put back what the plan said, or give the dataset another
                         of the same name began it here, rename one of the two plans";
 const LEAVE_IT: &str = "let the migration that is named go on; make sure that it has stopped for good before you use the \
                         command below";
-const LOOK_AT_SOURCE: &str = "look at the source, and bring back what must not be gone; if the deletions are right, add \
+const LOOK_AT_SOURCE: &str = "look at the place that leads, and bring back what must not be gone; if the deletions are right, add \
                               --force to the command below";
 const MEND_RECORDS: &str =
     "correct the cause that each failed record is listed with: at the source, at the target or in the plan";

@@ -209,7 +209,7 @@ impl Display {
                 self.line(&format!("{dataset}: waits up to {seconds} s for {reason}"));
             }
             EventKind::LateWrites { dataset, site, records, .. } => self.line(&format!(
-                "warning: {dataset}: {} written at {site} after the final verification; the answer names them",
+                "warning: {dataset}: {} written at {site} since its lead moved; the answer names them",
                 render::count(records, "record was", "records were")
             )),
             // The answer holds these.

@@ -36,9 +36,10 @@ type Late = Vec<(DatasetName, Option<Vec<Key>>)>;
   migrate resolve plan.toml 2026/07/a.json --reason 'the shop wrote it again'
   migrate resolve plan.toml --dataset storefront --all
 
-A late write came to the old lead after the final verification: the new lead lacks it. Carry over what
+A late write came to the old lead after the final verification, or since: the new lead lacks it. Carry over what
 the new lead is to hold, and run again: that settles what both leads hold alike. A person decides about
-the rest; `resolve` records the decision, the operator and the time, and copies and deletes nothing.")]
+the rest; `resolve` records the decision, the operator and the time, and copies and deletes nothing.
+If the old lead follows, the next run then copies over just that version what the new lead holds.")]
 pub(in crate::cli) struct ResolveArgs {
     /// The plan file
     #[arg(value_name = "PLAN")]

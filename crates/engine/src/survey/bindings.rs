@@ -91,7 +91,7 @@ pub struct DatasetBinding {
     pub lead: LeadBinding,
     /// What its route shows; `None` if there is none, or the look could not read it.
     pub route: Option<RouteBinding>,
-    /// Its places; empty if its lead has moved, since a run then no longer touches them.
+    /// Its places; empty if its lead has moved: what follows it then may come and go.
     pub places: Vec<PlaceBinding>,
 }
 
