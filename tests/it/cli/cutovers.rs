@@ -487,3 +487,30 @@ fn all_late_writes_are_kept_and_found_by_their_hidden_names() {
     let standing = late_of(&bench);
     assert_eq!((&standing["late_equal"], &standing["late_resolved"]), (&298.into(), &2.into()), "{standing}");
 }
+
+/// What follows a lead that has moved stops nothing else, also if somebody's writes there wait for a decision.
+#[test]
+fn an_old_lead_that_is_gone_is_named_and_blocks_no_plan() {
+    let bench = Bench::new(THREE);
+    bench.plan("", CUTOVER);
+    bench.expect(0, &["run", "plan.toml", "--approve", "all"]);
+    bench.write("source/data/a.txt", "a late one");
+    bench.expect(1, &["run", "plan.toml"]);
+    std::fs::rename(bench.path("source/data"), bench.path("away")).unwrap();
+    let down = bench.run(&["run", "plan.toml", "--json"]);
+    let said = format!("{}{}", down.out, down.err);
+    assert!(said.contains("follow_back = false"), "{said}");
+    assert!(!said.contains("\"stopped\":{"), "{said}");
+    let preview = bench.json(0, &["plan", "plan.toml", "--json"]);
+    assert_eq!(preview["runnable"], true, "{preview}");
+    let status = bench.json(0, &["status", "plan.toml", "--json"]);
+    let dataset = &status["phases"][0]["datasets"][0];
+    assert_eq!(
+        (&dataset["lead"], &dataset["late_writes"]),
+        (&"there".into(), &1.into()),
+        "what was not seen stays open"
+    );
+    assert!(dataset["following"]["old_lead"]["down"]["reason"].is_string(), "{dataset}");
+    std::fs::rename(bench.path("away"), bench.path("source/data")).unwrap();
+    assert!(bench.expect(1, &["run", "plan.toml"]).out.contains("LATE: 1 record"));
+}

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{budget::Budget, copy::lane::TargetLane, journal::Journal, shutdown::Shutdown, sink::Sink};
 use migrate_core::{
-    model::{Aspects, DatasetName, Key, PlaceIndex, Token},
+    model::{Aspects, DatasetName, Evidence, Key, PlaceIndex, Token},
     report::{EventKind, Redactor},
 };
 use migrate_ledger::Pair;
@@ -142,6 +142,15 @@ pub(crate) fn is_fatal(error: &StoreError) -> bool {
             | ErrorKind::Forbidden
             | ErrorKind::ClaimLost
     )
+}
+
+/// Refuses what was read if it does not have the checksum that its store keeps.
+pub(super) fn must_match(head: &Head, evidence: &Evidence, key: &Key) -> Result<(), StoreError> {
+    if head.checksums.crc64nvme.is_none_or(|crc| crc == evidence.crc64nvme) {
+        return Ok(());
+    }
+    let detail = "what was read does not have the checksum that the source keeps";
+    Err(StoreError::new(ErrorKind::Corrupt, "read", "the source", detail).on(key))
 }
 
 impl Copier {

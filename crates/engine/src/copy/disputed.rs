@@ -61,11 +61,11 @@ impl Copier {
         follower: &Follower,
         key: &Key,
         lead: &Head,
+        late: Option<Late>,
     ) -> Result<Option<Token>, StoreError> {
         let scope = Scope::new(&self.source.capabilities(), &follower.store.capabilities(), follower.waived);
         let here = survive::look(&*follower.store, key, scope.has_tags()).await?;
         let Some(here) = here.filter(|here| scope.differs(lead, here).is_some()) else { return Ok(None) };
-        let late = self.journal.ledger.late_at(&self.dataset, key).await.ok().flatten();
         let seen = late.filter(|late| !late.is_open).and_then(|late| late.shown);
         Ok((!seen.is_some_and(|seen| seen.agrees_with(&here.token))).then_some(here.token))
     }

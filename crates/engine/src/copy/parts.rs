@@ -25,7 +25,7 @@ use futures::{StreamExt as _, future::join_all, stream};
 
 use crate::{
     copy::{
-        copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
+        copier::{Copier, Follower, Job, Outcome, Outcomes, Want, must_match},
         unclaimed::{self, Asking},
     },
     journal::NotWritten,
@@ -223,10 +223,7 @@ async fn assemble(
         digests.push(part.size, part.sha256, part.crc64nvme);
     }
     let evidence: Evidence = digests.finish();
-    if head.checksums.crc64nvme.is_some_and(|crc| crc != evidence.crc64nvme) {
-        let detail = "what was read does not have the checksum that the source keeps";
-        return Err(StoreError::new(ErrorKind::Corrupt, "read", "the source", detail).on(&job.key));
-    }
+    must_match(head, &evidence, &job.key)?;
     let unfit = |reason| StoreError::new(ErrorKind::Unsupported, "finish upload of", follower.store.location(), reason);
     let mut properties = follower.given(head, Shape::Parts).map_err(unfit)?;
     let tags = match follower.store.capabilities().upload_tags {

@@ -23,7 +23,7 @@ use futures::future::join_all;
 
 use crate::{
     copy::{
-        copier::{Copier, Job, Outcome, Outcomes},
+        copier::{Copier, Job, Outcome, Outcomes, must_match},
         outcome::all,
         parts,
     },
@@ -109,10 +109,7 @@ impl Copier {
             head.properties.tags = survive::tags_at(&*self.source, &job.key, &head).await?;
         }
         let body = hashing::body(read.bytes).await;
-        if head.checksums.crc64nvme.is_some_and(|crc| crc != body.evidence().crc64nvme) {
-            let detail = "what was read does not have the checksum that the source keeps";
-            return Err(StoreError::new(ErrorKind::Corrupt, "read", self.source.location(), detail).on(&job.key));
-        }
+        must_match(&head, &body.evidence(), &job.key)?;
         let source = head.token.clone();
         let written = job.wants.iter().map(|(target, want)| {
             let (body, head, source) = (&body, &head, &source);

@@ -27,7 +27,11 @@ impl Run<'_> {
         let lead = lifecycle.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
         let mut page = ledger.late_open(&dataset.name, None, PAGE).await?;
         let (Some(lead), false) = (lead, page.is_empty()) else { return Ok(()) };
-        let stores = self.open(dataset).await?;
+        let stores = self.open_some(dataset).await?;
+        // What was not looked at stays open; an old lead that is out of reach stops nothing else.
+        if stores.unopened.iter().any(|(place, _)| *place == PlaceIndex::SOURCE) {
+            return Ok(());
+        }
         let (budget, shutdown, sink) = (self.budget.clone(), self.shutdown.clone(), self.sink.clone());
         // Listings alone decide nothing, since no pair is compared here.
         let level = dataset.verify.max(Level::Checksum);

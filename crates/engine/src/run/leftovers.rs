@@ -20,7 +20,7 @@ use migrate_core::{
     plan::Extra,
     shard::{Cursor, Tally},
 };
-use migrate_ledger::{Fact, Held, Open, OpenRow, Record};
+use migrate_ledger::{Fact, Held, Late, Open, OpenRow, Record};
 use migrate_store::{Condition, ErrorKind, StoreError};
 
 /// Records read from the ledger at once, and under way at once.
@@ -220,7 +220,11 @@ impl Leftovers {
         let ledger = &self.copier.journal.ledger;
         let held = ledger.held_at(&self.copier.dataset, self.copier.lead, target, &row.key).await?;
         let answer = match doing {
-            Doing::Copy => self.copy(follower, &row.key, held, why).await,
+            Doing::Copy => {
+                let led = follower.has_led;
+                let late = if led { ledger.late_at(&self.copier.dataset, &row.key).await? } else { None };
+                self.copy(follower, &row.key, held, late, why).await
+            }
             Doing::Delete => self.delete(follower, &row.key, held).await,
             Doing::Revive => self.revive(&row.key).await,
         };
@@ -250,7 +254,14 @@ impl Leftovers {
         done
     }
 
-    async fn copy(&self, follower: &Follower, key: &Key, held: Option<Held>, why: Open) -> Result<Done, Missed> {
+    async fn copy(
+        &self,
+        follower: &Follower,
+        key: &Key,
+        held: Option<Held>,
+        late: Option<Late>,
+        why: Open,
+    ) -> Result<Done, Missed> {
         let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
         let source = self.copier.source.head(key).await.map_err(Missed::Source)?.map(|head| head.token);
         let shown = follower.store.head(key).await.map_err(Missed::Target)?.map(|head| head.token);
@@ -271,7 +282,8 @@ impl Leftovers {
         if why == Open::Damaged
             && follower.has_led
             && let Some(lead) = self.copier.look_at_source(key).await.map_err(Missed::Source)?
-            && let Some(shown) = self.copier.foreign_properties(follower, key, &lead).await.map_err(Missed::Target)?
+            && let Some(shown) =
+                self.copier.foreign_properties(follower, key, &lead, late).await.map_err(Missed::Target)?
         {
             done.facts.extend([Fact::Late { shown: Some(shown) }, Fact::Settled]);
             return Ok(done);

@@ -99,6 +99,8 @@ impl Surveyor<'_> {
             Err(error @ (EngineError::Ledger(_) | EngineError::Panicked(_) | EngineError::Illegal(_))) => {
                 return Err(error);
             }
+            // Applications use the lead: what follows it may be down, and a run goes on without it.
+            Err(error) if lifecycle.moved_to().is_some() => seen.notes.push(self.with_mend(&error)),
             Err(error) => seen.blocks.push(self.with_mend(&error)),
             Ok(()) => {}
         }
