@@ -452,7 +452,7 @@ fn deleting_more_than_the_plan_allows_is_1_unless_forced() {
     let refused = bench.expect(1, &["run", "plan.toml"]);
     assert!(refused.err.contains("delete_share"), "{}", refused.err);
     assert_eq!(refused.next_commands(), ["migrate run plan.toml"]);
-    assert!(refused.out.contains("\nhelp: look at the source"), "{}", refused.out);
+    assert!(refused.out.contains("\nhelp: look at the place that leads"), "{}", refused.out);
     assert!(bench.path("target/data/a.txt").exists());
     bench.expect(0, &["run", "plan.toml", "--force"]);
     assert!(!bench.path("target/data/a.txt").exists());
