@@ -9,9 +9,11 @@
 pub mod capability;
 pub mod diff;
 pub mod digest;
+pub mod item;
 pub mod lane;
 pub mod lifecycle;
 pub mod model;
 pub mod plan;
 pub mod report;
 pub mod shard;
+pub mod table;

@@ -34,6 +34,7 @@ pub mod meter;
 mod object;
 pub mod retry;
 pub mod survive;
+pub mod table;
 
 pub use endpoint::{EndpointId, Identity};
 pub use error::{ErrorKind, Retry, StoreError};

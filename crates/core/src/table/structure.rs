@@ -1,0 +1,157 @@
+//! [`Structure`]: all of a table but its items.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::item::KeyNames;
+
+/// All of a table but its items, as far as it can be made again elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Structure {
+    /// The name of the partition key.
+    pub partition_key: String,
+    /// The name of the sort key, if there is one.
+    pub sort_key: Option<String>,
+    /// The types of the attributes that the keys of the table and of its indexes are made of.
+    pub key_types: BTreeMap<String, KeyType>,
+    /// Local secondary indexes, by name.
+    pub local_indexes: BTreeMap<String, Index>,
+    /// Global secondary indexes, by name.
+    pub global_indexes: BTreeMap<String, Index>,
+    /// How capacity is paid for.
+    pub billing: Billing,
+    /// What its stream of changes shows, if it has one.
+    pub stream: Option<StreamView>,
+    /// The attribute that says when an item expires, if items do.
+    pub ttl: Option<String>,
+    /// Tags of the table.
+    pub tags: BTreeMap<String, String>,
+    /// Whether it can be restored to any second of the last days.
+    pub point_in_time_recovery: bool,
+    /// Whether it refuses to be deleted.
+    pub deletion_protection: bool,
+    /// Who keeps the key that it is encrypted with.
+    pub encryption: Encryption,
+    /// How storage is paid for.
+    pub class: TableClass,
+    /// Settings that cannot be made again elsewhere and are only told: a resource policy, auto scaling.
+    pub reported: BTreeSet<String>,
+}
+
+impl Structure {
+    /// A table with these keys and nothing else.
+    pub fn plain(partition: (&str, KeyType), sort: Option<(&str, KeyType)>) -> Self {
+        let named = |(name, kind): (&str, KeyType)| (name.to_owned(), kind);
+        Self {
+            partition_key: partition.0.to_owned(),
+            sort_key: sort.map(|(name, _)| name.to_owned()),
+            key_types: std::iter::once(partition).chain(sort).map(named).collect(),
+            local_indexes: BTreeMap::new(),
+            global_indexes: BTreeMap::new(),
+            billing: Billing::OnDemand,
+            stream: None,
+            ttl: None,
+            tags: BTreeMap::new(),
+            point_in_time_recovery: false,
+            deletion_protection: false,
+            encryption: Encryption::Owned,
+            class: TableClass::Standard,
+            reported: BTreeSet::new(),
+        }
+    }
+
+    /// The names of the key attributes.
+    pub fn key_names(&self) -> KeyNames {
+        KeyNames { partition: self.partition_key.clone(), sort: self.sort_key.clone() }
+    }
+}
+
+/// The type of a key attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyType {
+    /// `S`
+    #[serde(rename = "S")]
+    Text,
+    /// `N`
+    #[serde(rename = "N")]
+    Number,
+    /// `B`
+    #[serde(rename = "B")]
+    Binary,
+}
+
+/// A secondary index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// The name of its partition key.
+    pub partition_key: String,
+    /// The name of its sort key, if there is one.
+    pub sort_key: Option<String>,
+    /// What it holds of each item.
+    pub projection: Projection,
+    /// Its own capacity; `None` for a local index, and if it is paid for on demand.
+    pub throughput: Option<Throughput>,
+}
+
+/// What an index holds of each item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Projection {
+    /// The keys alone.
+    Keys,
+    /// The keys and these attributes.
+    Include(BTreeSet<String>),
+    /// Everything.
+    All,
+}
+
+/// How capacity is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Billing {
+    /// By request.
+    OnDemand,
+    /// By what is provisioned.
+    Provisioned(Throughput),
+}
+
+/// Capacity units a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Read units.
+    pub read: u64,
+    /// Write units.
+    pub write: u64,
+}
+
+/// What the records of a stream show beside the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StreamView {
+    /// Nothing.
+    Keys,
+    /// The item after the change.
+    New,
+    /// The item before the change.
+    Old,
+    /// Both.
+    NewAndOld,
+}
+
+/// Who keeps the key that a table is encrypted with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encryption {
+    /// The service, unseen.
+    Owned,
+    /// The service, in the customer's account.
+    Managed,
+    /// The customer; a key of another region cannot be named at a target.
+    Customer(String),
+}
+
+/// How storage is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TableClass {
+    /// The usual one.
+    Standard,
+    /// Cheap storage, expensive requests.
+    InfrequentAccess,
+}
