@@ -36,7 +36,7 @@ pub enum TableStep {
         /// Their bytes.
         bytes: u64,
     },
-    /// A stream of changes is read from its oldest record on. What was read of another stream of that place is
+    /// A stream of changes is read from its oldest record on. What was read of the streams of that place before is
     /// forgotten.
     CaptureBegan {
         /// The place whose changes it shows.

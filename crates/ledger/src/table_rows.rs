@@ -20,11 +20,7 @@ impl Apply<'_> {
                 self.move_segment(dataset, (*place, *segment), after.as_ref(), *items, *bytes)
             }
             TableStep::CaptureBegan { place, stream, ours, at } => {
-                self.run(
-                    "DELETE FROM stream_shard WHERE dataset = ?1 AND place = ?2 AND NOT EXISTS (SELECT 1 FROM capture
-                     WHERE dataset = ?1 AND place = ?2 AND stream = ?3)",
-                    params![dataset, place.0, stream],
-                )?;
+                self.run("DELETE FROM stream_shard WHERE dataset = ?1 AND place = ?2", params![dataset, place.0])?;
                 self.run(
                     "INSERT OR REPLACE INTO capture (dataset, place, stream, ours, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![dataset, place.0, stream, ours, at.0],
