@@ -47,10 +47,14 @@ const INSIDE: [(&str, &[&[&str]]); 4] = [
     ("crates/engine/src/cutover/", &[&["migrate_ledger"], &["crate", "survey"]]),
 ];
 
-/// Crates that only the files of one folder of a member may name, of all the member's files.
-const ONLY_IN: [(&str, &str, &[&str]); 1] = [
-    // The rest of the S3 client sees plain requests and answers, so that it runs on more than one way to speak.
-    ("crates/aws/src/", "crates/aws/src/s3/wire/sdk/", &["aws_*", "hyper_util", "http_body_util"]),
+/// Crates that only the files of some folders of a member may name, of all the member's files.
+const ONLY_IN: [(&str, &[&str], &[&str]); 1] = [
+    // The rest of the clients sees plain requests and answers, so that it runs on more than one way to speak.
+    (
+        "crates/aws/src/",
+        &["crates/aws/src/sdk/", "crates/aws/src/s3/wire/sdk/", "crates/aws/src/dynamodb/wire/sdk/"],
+        &["aws_*", "hyper_util", "http_body_util"],
+    ),
 ];
 
 pub(super) fn is_like(name: &str, pattern: &str) -> bool {
@@ -121,12 +125,16 @@ fn inside(source: &Source) -> Vec<Complaint> {
 /// Files outside a folder do not name what only its files may.
 fn outside(source: &Source) -> Vec<Complaint> {
     let mut found = Vec::new();
-    for (member, folder, crates) in ONLY_IN {
-        if !source.path.starts_with(member) || source.path.starts_with(folder) {
+    for (member, folders, crates) in ONLY_IN {
+        if !source.path.starts_with(member) || folders.iter().any(|folder| source.path.starts_with(folder)) {
             continue;
         }
         let named = source.paths.iter().filter(|path| crates.iter().any(|name| is_like(&path.parts[0], name)));
-        found.extend(named.map(|path| source.complaint(path.line, format!("only {folder} may name {}", path.shown()))));
+        found.extend(
+            named.map(|path| {
+                source.complaint(path.line, format!("only {} may name {}", folders.join(", "), path.shown()))
+            }),
+        );
     }
     found
 }
