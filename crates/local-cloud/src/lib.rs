@@ -44,9 +44,19 @@
 //! [`Buckets`] is the state itself, for tests: they can write, delete and silently corrupt through it
 //! without a request, and see all that a bucket holds.
 
+mod caller;
+mod dynamodb;
+mod identities;
+mod identity;
+mod listener;
+mod policy;
 mod s3;
 
+pub use dynamodb::{
+    DynamoFault, DynamoFaultRule, DynamoFaults, DynamoOperation, DynamoServer, DynamoServerConfig, DynamoStats,
+};
+pub use identity::Identity;
 pub use s3::{
-    Buckets, Fault, FaultRule, Faults, HeldObject, HeldVersion, Identity, IfMatchQuirk, MetadataQuirk, NewObject,
-    Operation, Quirks, S3Server, S3ServerConfig, Stats, UnfinishedUpload, Untyped, Versioning, When,
+    Buckets, Fault, FaultRule, Faults, HeldObject, HeldVersion, IfMatchQuirk, MetadataQuirk, NewObject, Operation,
+    Quirks, S3Server, S3ServerConfig, Stats, UnfinishedUpload, Untyped, Versioning, When,
 };
