@@ -21,6 +21,8 @@
 //!   whether the write may have happened in spite of the error ([`StoreError::outcome_unknown`]).
 
 pub mod conditional;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 mod endpoint;
 mod error;
 #[cfg(any(test, feature = "testing"))]
@@ -30,6 +32,7 @@ pub mod guard;
 pub mod hashing;
 pub mod limit;
 pub mod memory;
+pub mod memory_table;
 pub mod meter;
 mod object;
 pub mod retry;

@@ -11,7 +11,7 @@ use crate::plan::choices::{Extra, Fence, FinalVerify, Level, Property, Retire, T
 use crate::{
     model::{Aspects, DatasetName, PhaseName, PlaceIndex, SiteName},
     plan::{
-        location::{Location, Route},
+        location::{Location, Route, Scheme},
         select::Select,
         site::Credentials,
         syntax,
@@ -79,6 +79,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Whether it is a table: one of its places is.
+    pub fn is_table(&self) -> bool {
+        self.places().any(|(_, at)| at.scheme == Scheme::DynamoDb)
+    }
+
     /// The first target at a site.
     pub fn target_at(&self, site: &SiteName) -> Option<PlaceIndex> {
         self.numbered_targets().find(|(_, target)| target.at.site == *site).map(|(place, _)| place)

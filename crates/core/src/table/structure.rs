@@ -1,10 +1,13 @@
 //! [`Structure`]: all of a table but its items.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::item::KeyNames;
+use crate::item::{KeyNames, Value};
 
 /// All of a table but its items, as far as it can be made again elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +84,27 @@ pub enum KeyType {
     Binary,
 }
 
+impl KeyType {
+    /// The name of the type as `DynamoDB` writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "S",
+            Self::Number => "N",
+            Self::Binary => "B",
+        }
+    }
+
+    /// The type of a value, if it can be a key's.
+    pub fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(_) => Some(Self::Text),
+            Value::Number(_) => Some(Self::Number),
+            Value::Binary(_) => Some(Self::Binary),
+            _ => None,
+        }
+    }
+}
+
 /// A secondary index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
@@ -123,6 +147,12 @@ pub struct Throughput {
     pub write: u64,
 }
 
+impl fmt::Display for Throughput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} read units, {} write units", self.read, self.write)
+    }
+}
+
 /// What the records of a stream show beside the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamView {
@@ -136,6 +166,18 @@ pub enum StreamView {
     NewAndOld,
 }
 
+impl StreamView {
+    /// What it shows, for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::New => "new items",
+            Self::Old => "old items",
+            Self::NewAndOld => "new and old items",
+        }
+    }
+}
+
 /// Who keeps the key that a table is encrypted with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encryption {
@@ -145,6 +187,17 @@ pub enum Encryption {
     Managed,
     /// The customer; a key of another region cannot be named at a target.
     Customer(String),
+}
+
+impl Encryption {
+    /// Who keeps the key, for people.
+    pub fn owner(&self) -> &'static str {
+        match self {
+            Self::Owned => "the service",
+            Self::Managed => "the service, in the account",
+            Self::Customer(_) => "the customer",
+        }
+    }
 }
 
 /// How storage is paid for.
