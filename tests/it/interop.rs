@@ -36,6 +36,8 @@ use crate::{
     migration::{Rig, Stores, found, one_dataset, s3},
 };
 
+mod tables;
+
 /// An endpoint and an identity that may make buckets.
 struct Endpoint {
     client: S3Client,
