@@ -2,7 +2,8 @@
 //!
 //! `MIGRATE_INTEROP_DYNAMODB` names an endpoint; the identity is that of the tests of objects. Tables are made there
 //! and not removed. Without it the same tests run against our own server. `MIGRATE_INTEROP_DEPTH_MAX` says how deep
-//! lists and maps may be nested there, `MIGRATE_INTEROP_BATCH_BYTES_MAX` how large a batch of writes may be.
+//! lists and maps may be nested there, `MIGRATE_INTEROP_ITEM_BYTES_MAX` and `MIGRATE_INTEROP_BATCH_BYTES_MAX` how
+//! large an item and a batch of writes may be.
 
 use std::{env, sync::Arc};
 
@@ -22,6 +23,7 @@ async fn suite_for(client: &DynamoClient) {
     let mut suite = Suite::new(&open);
     // AWS takes 32 levels, and the value inside is one of them: so says dynoxide, whose authors tried it there.
     suite.depth_max = number("MIGRATE_INTEROP_DEPTH_MAX").unwrap_or(31);
+    suite.item_bytes_max = number("MIGRATE_INTEROP_ITEM_BYTES_MAX").unwrap_or(suite.item_bytes_max);
     suite.batch_bytes_max = number("MIGRATE_INTEROP_BATCH_BYTES_MAX").unwrap_or(suite.batch_bytes_max);
     conforms(&suite).await;
 }

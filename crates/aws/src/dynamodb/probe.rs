@@ -105,9 +105,17 @@ async fn strong_reads(wire: &Wire) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether false conditions are refused, and true ones taken.
+/// Whether false conditions are refused, and true ones taken, also where values are within others: `dynalite` 4 finds
+/// no two lists equal, and no two maps.
 async fn conditions(wire: &Wire) -> Result<bool> {
-    let (first, second, third) = (item(2, "first"), item(2, "second"), item(2, "third"));
+    let deep = |text: &str| {
+        let mut deep = item(2, text);
+        let list = Value::List(vec![Value::Text(text.to_owned()), Value::Null]);
+        deep.insert("map".to_owned(), Value::Map([("list".to_owned(), list)].into()));
+        deep.insert("set".to_owned(), Value::Texts(["b".to_owned(), "a".to_owned()].into()));
+        deep
+    };
+    let (first, second, third) = (deep("first"), deep("second"), deep("third"));
     let none = [ItemWrite::Delete(ItemKey { partition: first[KEY].clone(), sort: None })];
     patiently(&[], || wire.write(&none)).await?;
     let put = async |item, expected| {
