@@ -2,7 +2,7 @@
 
 use super::{size::in_requests, wire::table::Wire};
 use crate::deadline::within;
-use migrate_core::item::{Item, ItemKey, KeyNames, Value};
+use migrate_core::item::{Item, ItemKey};
 use migrate_store::{
     ErrorKind, Result, StoreError,
     table::{Got, ItemWrite, Scanned, Segment, WRITE_MAX, Written},
@@ -13,8 +13,9 @@ impl Wire {
         if segment.index >= segment.of {
             return Err(self.reads("scan").error(ErrorKind::Other, "there is no such segment"));
         }
-        let names = self.names().await?;
-        self.read("scan", self.server.scan(&names, segment, after, strong)).await
+        let table = self.keys().await?;
+        let names = &table.names;
+        self.read("scan", self.server.scan(names, segment, after, strong)).await
     }
 
     pub(super) async fn get(&self, keys: &[ItemKey]) -> Result<Got> {
@@ -22,13 +23,14 @@ impl Wire {
         if keys.is_empty() {
             return Ok(Got::default());
         }
-        let names = self.names().await?;
+        let table = self.keys().await?;
+        let names = &table.names;
         // Not every server refuses it, and its answer would be one for both.
         if has_twins(keys, |one, other| one == other) {
             return Err(self.reads(GET).error(ErrorKind::Other, TWICE));
         }
         let garbled = |detail: &str| self.reads(GET).error(ErrorKind::Garbled, detail);
-        let answered = self.read(GET, self.server.get(&names, keys)).await?;
+        let answered = self.read(GET, self.server.get(names, keys)).await?;
         let mut unanswered: Vec<&ItemKey> = keys.iter().collect();
         let mut take = |key: &ItemKey| {
             let at = unanswered.iter().position(|asked| *asked == key);
@@ -53,19 +55,26 @@ impl Wire {
 
     pub(super) async fn write(&self, writes: &[ItemWrite]) -> Result<Written> {
         const WRITE: &str = "write to";
-        let names = self.names().await?;
+        let keys = self.keys().await?;
+        let names = &keys.names;
         let refused = |detail: &str| self.writes(WRITE).error(ErrorKind::Other, detail);
         if writes.len() > WRITE_MAX {
             return Err(refused("there are too many writes for one batch"));
         }
-        if has_twins(writes, |one, other| key_values(&names, one) == key_values(&names, other)) {
+        if !writes.iter().all(|write| keys.can_hold(write)) {
+            return Err(refused(
+                "the table cannot hold a key of the batch: it is not whole, empty, or of another type",
+            ));
+        }
+        if has_twins(writes, |one, other| keys.values(one) == keys.values(other)) {
             return Err(refused(TWICE));
         }
         let mut written = Written::default();
         for (number, (bytes, request)) in in_requests(writes).into_iter().enumerate() {
-            let answer = within(self.writes(WRITE), bytes, self.server.write(&names, &request)).await;
-            // What went before has happened.
-            let answer = answer.map_err(|error| if number > 0 { error.with_unknown_outcome() } else { error })?;
+            let answer = within(self.writes(WRITE), bytes, self.server.write(names, &request)).await;
+            // What went before has happened. Servers were seen that refuse a batch after they have begun it (`moto` 5.2).
+            let begun = |error: &StoreError| number > 0 || (request.len() > 1 && error.kind() == ErrorKind::Other);
+            let answer = answer.map_err(|error| if begun(&error) { error.with_unknown_outcome() } else { error })?;
             written.consumed = match (written.consumed, answer.consumed) {
                 (Some(one), Some(other)) => Some(one + other),
                 (one, other) => one.or(other),
@@ -87,7 +96,8 @@ impl Wire {
 
     pub(super) async fn put_if(&self, item: &Item, expected: Option<&Item>) -> Result<()> {
         const PUT: &str = "put into";
-        let names = self.names().await?;
+        let table = self.keys().await?;
+        let names = &table.names;
         let lacks = || self.writes(PUT).error(ErrorKind::Other, "the item lacks a key attribute");
         let key = names.key_of(item).ok_or_else(lacks)?;
         let on_key = |error: StoreError| error.on(&names.text(&key));
@@ -103,7 +113,7 @@ impl Wire {
                 _ => return Err(another()),
             }
         }
-        self.change(PUT, self.server.put_if(&names, item, expected)).await.map_err(on_key)
+        self.change(PUT, self.server.put_if(names, item, expected)).await.map_err(on_key)
     }
 }
 
@@ -113,12 +123,4 @@ const TWICE: &str = "one key is in the batch twice";
 /// Whether two of a few are the same.
 fn has_twins<T>(all: &[T], same: impl Fn(&T, &T) -> bool) -> bool {
     all.iter().enumerate().any(|(at, one)| all[..at].iter().any(|other| same(one, other)))
-}
-
-/// The values of the key attributes of a write.
-fn key_values<'a>(names: &KeyNames, write: &'a ItemWrite) -> (Option<&'a Value>, Option<&'a Value>) {
-    match write {
-        ItemWrite::Put(item) => (item.get(&names.partition), names.sort.as_ref().and_then(|sort| item.get(sort))),
-        ItemWrite::Delete(key) => (Some(&key.partition), key.sort.as_ref()),
-    }
 }

@@ -4,7 +4,7 @@
 //!
 //! [`store`] is the [`TableStore`](migrate_store::table::TableStore) over all the others. [`client`] is the
 //! configuration; [`wire`] speaks to the server, and `wire::sdk` alone knows the SDK; [`items`] reads and writes
-//! items, [`size`] says how long they are as they are sent; [`structure`] describes and makes tables; [`stream`] reads
+//! items, [`keys`] and [`size`] say which keys there can be and how long they are as they are sent; [`structure`] describes and makes tables; [`stream`] reads
 //! changes; [`probe`] finds out what a server really does, in tables that [`scratch`] names; [`error`] says what an
 //! answer means.
 //!
@@ -26,6 +26,7 @@
 mod client;
 mod error;
 mod items;
+mod keys;
 mod probe;
 mod scratch;
 mod size;

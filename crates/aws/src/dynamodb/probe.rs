@@ -121,8 +121,8 @@ async fn conditions(wire: &Wire) -> Result<bool> {
     let put = async |item, expected| {
         let refusals = [ErrorKind::Precondition, ErrorKind::Unsupported];
         // Right at the server: the store itself looks before it asks.
-        let names = wire.names().await?;
-        refused(wire.change("put into", wire.server.put_if(&names, item, expected)).await, &refusals)
+        let keys = wire.keys().await?;
+        refused(wire.change("put into", wire.server.put_if(&keys.names, item, expected)).await, &refusals)
     };
     let refused = [
         put(&first, None).await?,

@@ -119,8 +119,8 @@ impl ChangeStream for DynamoStream {
     }
 
     async fn read(&self, iterator: StreamIterator) -> Result<Changes> {
-        let names = self.wire.names().await?;
-        let request = self.wire.server.records(&names, iterator);
+        let keys = self.wire.keys().await?;
+        let request = self.wire.server.records(&keys.names, iterator);
         self.wire.read("read the stream of", request).await.map_err(of_stream)
     }
 }

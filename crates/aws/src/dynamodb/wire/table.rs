@@ -7,8 +7,12 @@ use std::{
 };
 
 use super::sdk::connect::Sdk;
-use crate::{deadline::within, dynamodb::error::DYNAMODB, failed::Failed, operation::Operation};
-use migrate_core::item::KeyNames;
+use crate::{
+    deadline::within,
+    dynamodb::{error::DYNAMODB, keys::TableKeys},
+    failed::Failed,
+    operation::Operation,
+};
 use migrate_store::{ErrorKind, Result, Retry, StoreError, table::Described};
 
 /// How long is waited for a table to become what it was asked to be. A new table takes seconds, one with indexes
@@ -22,8 +26,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 pub(in crate::dynamodb) struct Wire {
     pub(in crate::dynamodb) server: Sdk,
     pub(in crate::dynamodb) location: Arc<str>,
-    /// The names of the key attributes, once the table was described: keys are sent and found by them.
-    names: Arc<RwLock<Option<Arc<KeyNames>>>>,
+    /// What its keys look like, once the table was described: they are sent and found by their names.
+    keys: Arc<RwLock<Option<Arc<TableKeys>>>>,
 }
 
 impl fmt::Debug for Wire {
@@ -34,7 +38,7 @@ impl fmt::Debug for Wire {
 
 impl Wire {
     pub(in crate::dynamodb) fn new(server: Sdk, location: String) -> Self {
-        Self { server, location: location.into(), names: Arc::default() }
+        Self { server, location: location.into(), keys: Arc::default() }
     }
 
     pub(in crate::dynamodb) fn reads(&self, name: &'static str) -> Operation<'_> {
@@ -67,7 +71,7 @@ impl Wire {
     pub(in crate::dynamodb) async fn describe(&self) -> Result<Option<(Described, Option<String>)>> {
         match self.read("describe", self.server.describe()).await {
             Ok((described, arn)) => {
-                self.remember(described.structure.key_names());
+                self.remember(TableKeys::of(&described.structure));
                 Ok(Some((described, arn)))
             }
             Err(error) if error.kind() == ErrorKind::NoContainer => Ok(None),
@@ -75,23 +79,23 @@ impl Wire {
         }
     }
 
-    /// The names of the key attributes.
-    pub(in crate::dynamodb) async fn names(&self) -> Result<Arc<KeyNames>> {
-        let known = self.names.read().unwrap_or_else(PoisonError::into_inner).clone();
+    /// What keys of the table look like.
+    pub(in crate::dynamodb) async fn keys(&self) -> Result<Arc<TableKeys>> {
+        let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known {
             return Ok(known);
         }
         match self.describe().await? {
-            Some((described, _)) => Ok(self.remember(described.structure.key_names())),
+            Some((described, _)) => Ok(self.remember(TableKeys::of(&described.structure))),
             None => Err(self.missing("describe")),
         }
     }
 
-    fn remember(&self, names: KeyNames) -> Arc<KeyNames> {
-        let mut known = self.names.write().unwrap_or_else(PoisonError::into_inner);
+    fn remember(&self, keys: TableKeys) -> Arc<TableKeys> {
+        let mut known = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         match &*known {
-            Some(known) if **known == names => Arc::clone(known),
-            _ => Arc::clone(known.insert(Arc::new(names))),
+            Some(known) if **known == keys => Arc::clone(known),
+            _ => Arc::clone(known.insert(Arc::new(keys))),
         }
     }
 
