@@ -18,7 +18,7 @@ use migrate_core::{
 mod failing;
 mod rights;
 mod streams;
-mod structure;
+pub(crate) mod structure;
 
 pub(crate) const ID: &str = "AKIDEXAMPLE";
 pub(crate) const SECRET: &str = "a-secret-for-tests";

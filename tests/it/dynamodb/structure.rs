@@ -13,7 +13,8 @@ use migrate_core::table::{
 
 use super::{ID, SECRET, client_of, item, server, table};
 
-fn rich() -> Structure {
+/// A table with everything but an expiry and a key of its own.
+pub(crate) fn rich() -> Structure {
     let mut structure = Structure::plain(("id", KeyType::Text), Some(("at", KeyType::Number)));
     structure.key_types.insert("email".to_owned(), KeyType::Text);
     structure.key_types.insert("blob".to_owned(), KeyType::Binary);
