@@ -20,6 +20,9 @@
 //!                            └─ objects, upload, settings, locks, condition: what it consists of
 //! ```
 //!
+//! One [`DynamoServer`] is such an endpoint for tables. What lies behind it is `dynoxide`'s; the front, which checks,
+//! counts and fails on purpose, is ours. Both servers share identities, policies and the listener.
+//!
 //! No file imports itself by way of others: what several of them need is in a file of its own
 //! (headers, errors, arrived, caller, identity, quirks, checksums, faults, operation).
 //!

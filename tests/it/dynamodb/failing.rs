@@ -1,11 +1,12 @@
 //! Requests that fail: what is known afterwards, and what is never believed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use migrate::{
     local_cloud::{DynamoFault, DynamoFaultRule, DynamoFaults, DynamoOperation, DynamoServer, When},
     store::{
         ErrorKind,
+        conformance::tables::{Suite, conforms},
         table::{ItemWrite, TableStore as _},
     },
 };
@@ -127,4 +128,27 @@ async fn an_endpoint_that_is_not_there_gets_nothing() {
     let fresh = client_of(url, super::ID, super::SECRET).await.table("data");
     let error = fresh.describe().await.unwrap_err();
     assert_eq!((error.kind(), error.outcome_unknown()), (ErrorKind::Unreachable, false), "{error}");
+}
+
+/// Every second batch is done in half, and answers come late: the suite sends what is left again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_leaves_part_of_its_batches_conforms() {
+    let server = server(|config| {
+        let late = DynamoFault::Delay(Duration::from_millis(5));
+        config.faults = DynamoFaults {
+            seed: 1,
+            rules: vec![
+                DynamoFaultRule::new(DynamoFault::Unprocessed, When::Every(2)),
+                DynamoFaultRule::new(late, When::Probability(0.1)),
+            ],
+        };
+    })
+    .await;
+    let client = client_of(server.endpoint(), super::ID, super::SECRET).await;
+    let open = |name: &str| Arc::new(client.table(name)) as _;
+    let mut suite = Suite::new(&open);
+    suite.depth_max = 31;
+    conforms(&suite).await;
+    assert!(server.stats().faults_by_kind["unprocessed"] > 20, "{:?}", server.stats());
+    server.stop().await;
 }
