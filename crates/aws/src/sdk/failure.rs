@@ -7,13 +7,10 @@ use aws_sdk_s3::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
 };
 
-use crate::s3::{
-    document::Unsound,
-    wire::plain::{Failed, Refused},
-};
+use crate::failed::{Failed, Refused, Unsound};
 
 /// What an error of the SDK tells.
-pub(super) fn told<E>(error: SdkError<E, HttpResponse>) -> Failed
+pub(crate) fn told<E>(error: SdkError<E, HttpResponse>) -> Failed
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
 {

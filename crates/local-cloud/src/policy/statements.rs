@@ -1,9 +1,7 @@
 //! Statements of a policy, and their verdict on a question.
 
-use super::{
-    super::caller::Caller,
-    patterns::{matches, matches_action},
-};
+use super::patterns::{matches, matches_action};
+use crate::caller::Caller;
 
 /// A policy that was understood in full.
 #[derive(Debug)]
@@ -72,7 +70,7 @@ pub(crate) struct Question<'a> {
     /// `arn:aws:s3:::bucket/key`
     pub(crate) resource: &'a str,
     /// Denials of every principal with a condition do not hold: see
-    /// [`Quirks::ignore_conditional_deny`](super::super::quirks::Quirks::ignore_conditional_deny).
+    /// [`Quirks::ignore_conditional_deny`](crate::Quirks::ignore_conditional_deny).
     pub(crate) ignores_conditional_deny: bool,
 }
 

@@ -1,11 +1,11 @@
 //! The actions that a bucket policy can name, and the resources that they act on.
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_s3.html>
 
-use super::patterns::matches_action;
+use crate::policy::{Words, matches_action};
 
 /// The kind of resource that an action acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
+enum Level {
     Bucket,
     Object,
 }
@@ -98,8 +98,43 @@ const OBJECT: [&str; 33] = [
     "s3:RestoreObject",
 ];
 
+/// The words of the policy of one bucket.
+pub(super) struct BucketWords<'a>(pub(super) &'a str);
+
+impl Words for BucketWords<'_> {
+    /// A resource lies in the bucket that the policy is put on.
+    fn resource(&self, resource: &str) -> Result<(), String> {
+        let inside = resource.strip_prefix("arn:aws:s3:::").and_then(|rest| rest.strip_prefix(self.0));
+        let ends_there = inside.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '*']));
+        if !ends_there || resource.contains("${") {
+            return Err(format!("Policy has invalid resource: {resource}"));
+        }
+        Ok(())
+    }
+
+    /// Every action is known, and applies to one of the resources, if any are given: S3 refuses
+    /// `s3:GetObject` on a bucket, and `s3:ListBucket` on objects.
+    fn actions(&self, actions: &[String], resources: &[String]) -> Result<(), String> {
+        for action in actions {
+            let levels = levels(action);
+            if levels.is_empty() {
+                return Err(format!("Policy has invalid action: {action}"));
+            }
+            let applies = resources.iter().any(|resource| match resource.split_once('/') {
+                Some(_) => levels.contains(&Level::Object),
+                None if resource.contains('*') => true,
+                None => levels.contains(&Level::Bucket),
+            });
+            if !applies && !resources.is_empty() {
+                return Err(format!("Action does not apply to any resource(s) in statement: {action}"));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The resources of the actions that fit a pattern; empty if none does.
-pub(super) fn levels(pattern: &str) -> Vec<Level> {
+fn levels(pattern: &str) -> Vec<Level> {
     let fits = |actions: &[&str]| actions.iter().any(|action| matches_action(pattern, action));
     let found = [(Level::Bucket, fits(&BUCKET)), (Level::Object, fits(&OBJECT))];
     found.into_iter().filter_map(|(level, fits)| fits.then_some(level)).collect()

@@ -1,20 +1,16 @@
 //! The caller of a request, as policies name it.
 
-use std::sync::Arc;
-
-use s3s::S3Request;
-
 /// The principal that sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Caller {
-    pub(super) arn: String,
+pub(crate) struct Caller {
+    pub(crate) arn: String,
     /// Twelve digits.
-    pub(super) account: String,
+    pub(crate) account: String,
 }
 
 impl Caller {
     /// Reads an identity's ARN; `None` unless it is that of a root, a user or a role.
-    pub(super) fn parse(arn: &str) -> Option<Self> {
+    pub(crate) fn parse(arn: &str) -> Option<Self> {
         let (account, name) = arn.strip_prefix("arn:aws:iam::")?.split_once(':')?;
         let named = ["user/", "role/"].iter().any(|kind| name.strip_prefix(kind).is_some_and(|rest| !rest.is_empty()));
         let is_plain = !arn.contains(['*', '?', '$']);
@@ -22,18 +18,13 @@ impl Caller {
             .then(|| Self { arn: arn.to_owned(), account: account.to_owned() })
     }
 
-    /// The caller of a request; the gate adds it to every request.
-    pub(super) fn of<T>(request: &S3Request<T>) -> Arc<Self> {
-        request.extensions.get::<Arc<Self>>().expect("the gate adds it to every request").clone()
-    }
-
-    pub(super) fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.arn.ends_with(":root")
     }
 }
 
 /// Whether a text is the number of an account.
-pub(super) fn is_account(text: &str) -> bool {
+pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

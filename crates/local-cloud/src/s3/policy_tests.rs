@@ -1,5 +1,10 @@
-use super::{patterns::matches, *};
-use crate::s3::{caller::Caller, config::S3ServerConfig, identities::Identities, identity::Identity};
+use super::policy_words::BucketWords;
+use crate::{
+    caller::Caller,
+    identities::Identities,
+    identity::Identity,
+    policy::{Policy, Question, Verdict, matches},
+};
 
 const ROOT: &str = "arn:aws:iam::111122223333:root";
 const MOVER: &str = "arn:aws:iam::111122223333:user/mover";
@@ -7,18 +12,17 @@ const APP: &str = "arn:aws:iam::111122223333:role/app/writer";
 const STRANGER: &str = "arn:aws:iam::999988887777:user/stranger";
 
 fn identities() -> Identities {
-    let mut config = S3ServerConfig::new("AKIDROOT", "root").with_user("mover", "AKIDMOVER", "mover");
-    config.identities.push(Identity::new(APP, "AKIDAPP", "app"));
-    Identities::of(&config).unwrap()
+    let others = [Identity::new(MOVER, "AKIDMOVER", "mover"), Identity::new(APP, "AKIDAPP", "app")];
+    Identities::of("111122223333", ("AKIDROOT", "root"), &others).unwrap()
 }
 
 fn policy(statements: &str) -> Policy {
     let text = format!(r#"{{"Version": "2012-10-17", "Id": "x", "Statement": {statements}}}"#);
-    Policy::read(&text, "b", &identities()).unwrap()
+    Policy::read(&text, &BucketWords("b"), &identities()).unwrap()
 }
 
 fn refusal(text: &str) -> String {
-    Policy::read(text, "b", &identities()).expect_err(text)
+    Policy::read(text, &BucketWords("b"), &identities()).expect_err(text)
 }
 
 fn ask(policy: &Policy, caller: &str, action: &str, resource: &str) -> Verdict {
@@ -143,7 +147,7 @@ fn what_is_not_understood_is_refused() {
     let whole = |statement: &str| format!(r#"{{"Version": "2012-10-17", "Statement": [{statement}]}}"#);
     let with = |change: (&str, &str)| {
         let good = r#"{"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::b/*"}"#;
-        Policy::read(&whole(good), "b", &identities()).unwrap();
+        Policy::read(&whole(good), &BucketWords("b"), &identities()).unwrap();
         assert!(good.contains(change.0), "{change:?}");
         refusal(&whole(&good.replace(change.0, change.1)))
     };

@@ -1,4 +1,4 @@
-//! Bucket policies: the verdict of a policy on one question. Pure logic.
+//! Resource policies: the verdict of a policy on one question. Pure logic.
 //!
 //! A question is a caller, an action and a resource. A statement that covers all three, and whose
 //! conditions hold, allows or denies; one denial outweighs everything. If no statement covers
@@ -8,12 +8,14 @@
 //! A policy with a part that is not understood is refused when it is put ([`text`]), so evaluation skips
 //! nothing.
 
-mod actions;
 mod patterns;
 mod statements;
 mod text;
+mod words;
 
-pub(super) use statements::{Policy, Question, Verdict};
+pub(crate) use patterns::matches_action;
+pub(crate) use statements::{Policy, Question, Verdict};
+pub(crate) use words::Words;
 
 #[cfg(test)]
-mod tests;
+pub(crate) use patterns::matches;

@@ -9,12 +9,12 @@ use serde::{
 };
 
 use super::{
-    super::{
-        caller::{Caller, is_account},
-        identities::Identities,
-    },
-    actions::{Level, levels},
     statements::{Condition, Policy, Principal, Statement, Test, What, Who},
+    words::Words,
+};
+use crate::{
+    caller::{Caller, is_account},
+    identities::Identities,
 };
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html>
@@ -147,8 +147,8 @@ impl<'de> Deserialize<'de> for PrincipalText {
 }
 
 impl Policy {
-    /// Understands a policy for a bucket, or says why not.
-    pub(crate) fn read(text: &str, bucket: &str, identities: &Identities) -> Result<Self, String> {
+    /// Understands a policy in the words of a service, or says why not.
+    pub(crate) fn read(text: &str, words: &dyn Words, identities: &Identities) -> Result<Self, String> {
         if text.len() > SIZE_MAX {
             return Err("Policy exceeds the maximum allowed document size.".to_owned());
         }
@@ -157,12 +157,12 @@ impl Policy {
         if document.version.is_some_and(|version| version != "2012-10-17" && version != "2008-10-17") {
             return Err("The policy must contain a valid version string".to_owned());
         }
-        let statements = document.statement.0.into_iter().map(|text| statement(text, bucket, identities));
+        let statements = document.statement.0.into_iter().map(|text| statement(text, words, identities));
         Ok(Self { statements: statements.collect::<Result<_, _>>()? })
     }
 }
 
-fn statement(text: StatementText, bucket: &str, identities: &Identities) -> Result<Statement, String> {
+fn statement(text: StatementText, words: &dyn Words, identities: &Identities) -> Result<Statement, String> {
     let allows = match text.effect.as_str() {
         "Allow" => true,
         "Deny" => false,
@@ -178,11 +178,17 @@ fn statement(text: StatementText, bucket: &str, identities: &Identities) -> Resu
     };
     let on = text.resource.0;
     for resource in &on {
-        check_resource(resource, bucket)?;
+        words.resource(resource)?;
     }
     let what = match (text.action, text.not_action) {
-        (Some(actions), None) => What::Only(check_actions(actions.0, &on)?),
-        (None, Some(actions)) => What::AllBut(check_actions(actions.0, &[])?),
+        (Some(actions), None) => {
+            words.actions(&actions.0, &on)?;
+            What::Only(actions.0)
+        }
+        (None, Some(actions)) => {
+            words.actions(&actions.0, &[])?;
+            What::AllBut(actions.0)
+        }
         (None, None) => return Err("Missing required field Action".to_owned()),
         (Some(_), Some(_)) => return Err("Action and NotAction exclude each other".to_owned()),
     };
@@ -205,36 +211,6 @@ fn principals(named: &PrincipalText, identities: &Identities) -> Result<Vec<Prin
         }
     });
     understood.collect::<Option<_>>().ok_or_else(|| format!("Invalid principal in policy: {}", named.0.join(", ")))
-}
-
-/// A resource lies in the bucket that the policy is put on.
-fn check_resource(resource: &str, bucket: &str) -> Result<(), String> {
-    let inside = resource.strip_prefix("arn:aws:s3:::").and_then(|rest| rest.strip_prefix(bucket));
-    let ends_there = inside.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '*']));
-    if !ends_there || resource.contains("${") {
-        return Err(format!("Policy has invalid resource: {resource}"));
-    }
-    Ok(())
-}
-
-/// Every action is known, and applies to one of the resources, if any are given: S3 refuses
-/// `s3:GetObject` on a bucket, and `s3:ListBucket` on objects.
-fn check_actions(actions: Vec<String>, resources: &[String]) -> Result<Vec<String>, String> {
-    for action in &actions {
-        let levels = levels(action);
-        if levels.is_empty() {
-            return Err(format!("Policy has invalid action: {action}"));
-        }
-        let applies = resources.iter().any(|resource| match resource.split_once('/') {
-            Some(_) => levels.contains(&Level::Object),
-            None if resource.contains('*') => true,
-            None => levels.contains(&Level::Bucket),
-        });
-        if !applies && !resources.is_empty() {
-            return Err(format!("Action does not apply to any resource(s) in statement: {action}"));
-        }
-    }
-    Ok(actions)
 }
 
 fn condition(operator: &str, keys: Pairs<Many<String>>) -> Result<Vec<Condition>, String> {

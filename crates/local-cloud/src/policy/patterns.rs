@@ -1,12 +1,12 @@
 //! Patterns in policies: `*` stands for any characters, and `?` for one.
 
 /// Whether an action fits a pattern; names of actions have no case.
-pub(super) fn matches_action(pattern: &str, action: &str) -> bool {
+pub(crate) fn matches_action(pattern: &str, action: &str) -> bool {
     matches(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())
 }
 
 /// Whether a text fits a pattern in which `*` stands for any characters and `?` for one.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut from) = (0, 0);
     // The place of the last star, and how far it reached.

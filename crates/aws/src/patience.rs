@@ -3,15 +3,15 @@
 use migrate_store::{ErrorKind, Result, Retry, StoreError};
 
 /// How often one request is sent if it fails in passing.
-pub(super) const TRIES_MAX: u32 = 4;
+pub(crate) const TRIES_MAX: u32 = 4;
 /// How often a test of several requests begins.
 const TESTS_MAX: u32 = 8;
 /// How often a refusal that may be a passing failure must come before it is believed.
-pub(super) const REFUSALS_MIN: u32 = 2;
+pub(crate) const REFUSALS_MIN: u32 = 2;
 
 /// Runs a test of several requests again from its beginning if it fails in passing: after a lost answer the store
 /// may no longer be as the test prepared it.
-pub(super) async fn afresh<T, F: Future<Output = Result<T>>>(test: impl Fn() -> F) -> Result<T> {
+pub(crate) async fn afresh<T, F: Future<Output = Result<T>>>(test: impl Fn() -> F) -> Result<T> {
     let mut tries = 1;
     loop {
         match test().await {
@@ -22,7 +22,7 @@ pub(super) async fn afresh<T, F: Future<Output = Result<T>>>(test: impl Fn() -> 
 }
 
 /// Sends a request again if it fails in passing, unless the failure is one of the `refusals` that are an answer here.
-pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(
+pub(crate) async fn patiently<T, F: Future<Output = Result<T>>>(
     refusals: &[ErrorKind],
     send: impl Fn() -> F,
 ) -> Result<T> {
@@ -43,7 +43,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(
 
 /// `true` for a refusal of an expected kind, `false` if there is no refusal. Other errors stay errors, because they
 /// say nothing about the ability.
-pub(super) fn refused(answer: Result<()>, expected: &[ErrorKind]) -> Result<bool, StoreError> {
+pub(crate) fn refused(answer: Result<()>, expected: &[ErrorKind]) -> Result<bool, StoreError> {
     match answer {
         Ok(()) => Ok(false),
         Err(error) if expected.contains(&error.kind()) => Ok(true),
