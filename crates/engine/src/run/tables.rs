@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::{
     error::EngineError,
     run::context::Run,
-    sites::opening::DatasetStores,
+    sites::{opening::DatasetStores, tables::TablesOf},
     tables::{
         follower::Follower,
         structure,
@@ -19,7 +19,8 @@ impl Run<'_> {
     /// Opens the tables of a dataset, by the star of its ledger.
     pub(crate) async fn open_tables(&self, dataset: &Dataset) -> Result<DatasetStores<dyn TableStore>, EngineError> {
         let star = self.star_of(dataset, &self.lifecycle(&dataset.name).await?)?;
-        self.sites.open_tables(self.plan, dataset, star, Some((&self.journal, &self.shutdown))).await
+        let writes = Some((&self.journal, &self.shutdown));
+        self.sites.open_tables(TablesOf { plan: self.plan, dataset, writes }, star).await
     }
 
     /// The work on a dataset's tables. Tables of followers that are missing are made, and those that are there are

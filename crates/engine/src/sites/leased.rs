@@ -14,11 +14,14 @@ use async_trait::async_trait;
 use crate::lease::Lease;
 use migrate_core::{
     digest::Body,
+    item::{Item, ItemKey},
     model::{Evidence, Key, KeyRange, Timestamp, Token},
+    table::{Structure, TableAbilities},
 };
 use migrate_store::{
     BeforeSending, ByteRange, Capabilities, Condition, EndpointId, ErrorKind, Head, Listing, ObjectStore, Part,
     Properties, Read, StoreError, Upload,
+    table::{ChangeStream, Described, Got, ItemWrite, Scanned, Segment, TableStore, Written},
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -133,6 +136,83 @@ impl ObjectStore for Leased {
     async fn delete(&self, key: &Key, condition: &Condition) -> Result<()> {
         self.admit("delete", key).await?;
         self.inner.delete(key, condition).await
+    }
+}
+
+/// A table whose writes are sent only while the lease is held. What is asked of it is as for [`Leased`].
+#[derive(Debug)]
+pub(crate) struct LeasedTable {
+    inner: Arc<dyn TableStore>,
+    lease: Arc<Lease>,
+}
+
+impl LeasedTable {
+    pub(crate) fn new(inner: Arc<dyn TableStore>, lease: Arc<Lease>) -> Self {
+        Self { inner, lease }
+    }
+
+    async fn admit(&self, operation: &'static str) -> Result<()> {
+        let refused = |why| StoreError::new(ErrorKind::ClaimLost, operation, self.inner.location(), why);
+        self.lease.admit().await.map_err(refused)
+    }
+}
+
+#[async_trait]
+impl TableStore for LeasedTable {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
+    }
+
+    fn abilities(&self) -> TableAbilities {
+        self.inner.abilities()
+    }
+
+    async fn probe(&self) -> Result<TableAbilities> {
+        self.inner.probe().await
+    }
+
+    fn adopt(&self, abilities: TableAbilities) {
+        self.inner.adopt(abilities);
+    }
+
+    async fn describe(&self) -> Result<Option<Described>> {
+        self.inner.describe().await
+    }
+
+    async fn create(&self, structure: &Structure) -> Result<Vec<&'static str>> {
+        self.admit("create table").await?;
+        self.inner.create(structure).await
+    }
+
+    async fn set_ttl(&self, attribute: Option<&str>) -> Result<()> {
+        self.admit("set the expiry of items").await?;
+        self.inner.set_ttl(attribute).await
+    }
+
+    async fn scan(&self, segment: Segment, after: Option<&ItemKey>, strong: bool) -> Result<Scanned> {
+        self.inner.scan(segment, after, strong).await
+    }
+
+    async fn get(&self, keys: &[ItemKey]) -> Result<Got> {
+        self.inner.get(keys).await
+    }
+
+    async fn write(&self, writes: &[ItemWrite]) -> Result<Written> {
+        self.admit("write items").await?;
+        self.inner.write(writes).await
+    }
+
+    async fn put_if(&self, item: &Item, expected: Option<&Item>) -> Result<()> {
+        self.admit("write item").await?;
+        self.inner.put_if(item, expected).await
+    }
+
+    fn changes(&self) -> Option<&dyn ChangeStream> {
+        self.inner.changes()
     }
 }
 

@@ -16,7 +16,7 @@
 //! run would make, which would hide whether it exists.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError},
 };
 
@@ -33,14 +33,17 @@ use crate::{
     },
 };
 use migrate_core::{
+    item::KeyNames,
     model::KeyRange,
     plan::{Dataset, Location, Plan, Scheme, Site, Target},
 };
 use migrate_ledger::{Ledger, Record};
 use migrate_store::{
     Capabilities, ErrorKind, ObjectStore, StoreError,
-    file::{FileStore, Identity},
+    file::{FileStore, Identity, TableDirectory},
     memory::MemoryStore,
+    memory_table::MemoryTable,
+    table::TableStore,
 };
 
 /// A bucket or directory that exists.
@@ -117,17 +120,7 @@ impl Sites {
         at: &Location,
         role: Role,
     ) -> Result<Arc<dyn ObjectStore>, EngineError> {
-        let no_directory =
-            || EngineError::Site { site: site.name.to_string(), detail: "it has no directory in the plan".to_owned() };
-        let base = base_of(plan, at).ok_or_else(no_directory)?;
-        let root = directory_of(plan, at).ok_or_else(no_directory)?;
-        // If a disk is not mounted, all its directories are missing, also those that were never opened: the base is
-        // checked first, so that no new one is made in their place.
-        match self.must_be_met(&base, at) {
-            // A base that may be passed but not read has no identity to compare.
-            Err(EngineError::Store(error)) if error.kind() == ErrorKind::Denied => {}
-            met => _ = met?,
-        }
+        let (base, root) = self.paths(plan, site, at)?;
         let location = at.to_string();
         let store = match self.must_be_met(&root, at)? {
             // The process that made it may have died before it was durable.
@@ -147,16 +140,58 @@ impl Sites {
         } else {
             store
         };
-        let base_there = FileStore::open(base.clone(), at.to_string());
-        let mut met = self.met();
-        if let Ok(base_there) = base_there {
-            met.note(shown(&base), base_there.identity());
-        }
-        met.note(shown(&root), store.identity());
-        Ok(match &met.state {
+        self.note_met(at, &base, &root, store.identity());
+        Ok(match &self.met().state {
             Some(state) => Arc::new(store.sorting_in(&state.directory)),
             None => Arc::new(store),
         })
+    }
+
+    /// Opens a directory that holds a table. `names` are its key attributes, if another place has told them.
+    pub(crate) fn table_directory(
+        &self,
+        plan: &Plan,
+        at: &Location,
+        role: Role,
+        names: Option<KeyNames>,
+    ) -> Result<Arc<dyn TableStore>, EngineError> {
+        let (base, root) = self.paths(plan, Self::site(plan, at)?, at)?;
+        let location = at.to_string();
+        let is_there = self.must_be_met(&root, at)?.is_some();
+        let table = match role {
+            Role::Target => TableDirectory::open_or_create(root.clone(), &location, names)?,
+            // A directory that a run would make holds no table.
+            Role::Look if !is_there => return Ok(Arc::new(MemoryTable::new(&location))),
+            _ => TableDirectory::open(root.clone(), &location, names)?,
+        };
+        self.note_met(at, &base, &root, table.identity());
+        Ok(Arc::new(table))
+    }
+
+    /// The paths of a site's base and of a place in it. The base must be the one that was met.
+    fn paths(&self, plan: &Plan, site: &Site, at: &Location) -> Result<(PathBuf, PathBuf), EngineError> {
+        let no_directory =
+            || EngineError::Site { site: site.name.to_string(), detail: "it has no directory in the plan".to_owned() };
+        let base = base_of(plan, at).ok_or_else(no_directory)?;
+        let root = directory_of(plan, at).ok_or_else(no_directory)?;
+        // If a disk is not mounted, all its directories are missing, also those that were never opened: the base is
+        // checked first, so that no new one is made in their place.
+        match self.must_be_met(&base, at) {
+            // A base that may be passed but not read has no identity to compare.
+            Err(EngineError::Store(error)) if error.kind() == ErrorKind::Denied => {}
+            met => _ = met?,
+        }
+        Ok((base, root))
+    }
+
+    /// Notes which directories were opened.
+    fn note_met(&self, at: &Location, base: &Path, root: &Path, identity: &Identity) {
+        let base_there = FileStore::open(base.to_owned(), at.to_string());
+        let mut met = self.met();
+        if let Ok(base_there) = base_there {
+            met.note(shown(base), base_there.identity());
+        }
+        met.note(shown(root), identity);
     }
 
     /// Opens the directory at a path, which must be the expected one; `None` if there is none and none is expected.

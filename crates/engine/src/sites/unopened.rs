@@ -10,11 +10,14 @@ use async_trait::async_trait;
 use crate::error::EngineError;
 use migrate_core::{
     digest::Body,
+    item::{Item, ItemKey},
     model::{Evidence, Key, KeyRange, Timestamp, Token},
+    table::{Structure, TableAbilities},
 };
 use migrate_store::{
     BeforeSending, ByteRange, Capabilities, Condition, EndpointId, Entry, ErrorKind, Head, Listing, ObjectStore, Part,
     Properties, Read, Result, StoreError, Upload,
+    table::{ChangeStream, Described, Got, ItemWrite, Scanned, Segment, TableStore, Written},
 };
 
 /// The place of a target that could not be opened. Its lane is down, so nothing is asked of it; whoever asks all the
@@ -134,5 +137,58 @@ impl ObjectStore for Unopened {
 impl Listing for Unopened {
     async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
         self.failed("list")
+    }
+}
+
+#[async_trait]
+impl TableStore for Unopened {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        &EndpointId::Memory
+    }
+
+    fn abilities(&self) -> TableAbilities {
+        TableAbilities::default()
+    }
+
+    async fn probe(&self) -> Result<TableAbilities> {
+        self.failed("probe")
+    }
+
+    fn adopt(&self, _abilities: TableAbilities) {}
+
+    async fn describe(&self) -> Result<Option<Described>> {
+        self.failed("look at")
+    }
+
+    async fn create(&self, _structure: &Structure) -> Result<Vec<&'static str>> {
+        self.failed("create table")
+    }
+
+    async fn set_ttl(&self, _attribute: Option<&str>) -> Result<()> {
+        self.failed("set the expiry of items")
+    }
+
+    async fn scan(&self, _segment: Segment, _after: Option<&ItemKey>, _strong: bool) -> Result<Scanned> {
+        self.failed("scan")
+    }
+
+    async fn get(&self, _keys: &[ItemKey]) -> Result<Got> {
+        self.failed("read items")
+    }
+
+    async fn write(&self, _writes: &[ItemWrite]) -> Result<Written> {
+        self.failed("write items")
+    }
+
+    async fn put_if(&self, _item: &Item, _expected: Option<&Item>) -> Result<()> {
+        self.failed("write item")
+    }
+
+    fn changes(&self) -> Option<&dyn ChangeStream> {
+        None
     }
 }

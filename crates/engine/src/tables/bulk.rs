@@ -8,9 +8,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::{
+    clock::now,
     error::EngineError,
     tables::{
-        follower::{Follower, Unwritten},
+        follower::{Follower, Unwritten, Wrote},
         settled::Settled,
         work::TableWork,
     },
@@ -178,10 +179,15 @@ impl TableWork {
     ) -> Result<Settled, EngineError> {
         let writes = items.iter().cloned().map(ItemWrite::Put).collect();
         match follower.write(writes, &self.shutdown).await {
-            Ok(bytes) => {
+            Ok(Wrote { bytes, unsure }) => {
                 let (place, segment, items) = (follower.place, segment.index, items.len() as u64);
                 let moved = TableStep::SegmentMoved { place, segment, after, items, bytes };
-                self.journal.note(vec![self.record(moved)]).await?;
+                let mut records = vec![self.record(moved)];
+                if !unsure.is_empty() {
+                    let keys = self.texts(&*follower.store, &unsure)?;
+                    records.push(self.record(TableStep::Dirtied { keys, owed: vec![place], at: now() }));
+                }
+                self.journal.note(records).await?;
                 Ok(Settled::Done)
             }
             Err(Unwritten::Down) => Ok(Settled::Done),

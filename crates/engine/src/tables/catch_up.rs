@@ -8,7 +8,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use crate::{
     error::EngineError,
     tables::{
-        follower::{Follower, Unwritten},
+        follower::{Follower, Unwritten, Wrote},
         settled::Settled,
         work::TableWork,
     },
@@ -26,6 +26,11 @@ use migrate_store::{
 /// Changed keys that are taken from the ledger at once, and handled at once in batches.
 const PAGE: usize = 16 * GET_MAX;
 
+/// How often the changed keys are gone through until a follower that does not settle them is down, and the pause before
+/// the next time.
+const SWEEPS_MAX: u32 = 8;
+const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+
 /// A changed key, and what the lead holds of it.
 struct Changed {
     row: DirtyRow,
@@ -36,6 +41,40 @@ struct Changed {
 impl TableWork {
     /// Handles every key that is owed since `until` or longer, at the followers that take part.
     pub(crate) async fn catch_up(&self, until: Timestamp) -> Result<Settled, EngineError> {
+        for _ in 0..SWEEPS_MAX {
+            if self.sweep(until).await? == Settled::Stopped {
+                return Ok(Settled::Stopped);
+            }
+            // What is owed still is what a follower did not answer for.
+            if !self.is_owed(until).await? {
+                return Ok(Settled::Done);
+            }
+            tokio::time::sleep(SWEEP_PAUSE).await;
+        }
+        let unsettled = self.journal.ledger.dirty(&self.dataset.name, None, until, 1).await?;
+        for place in unsettled.iter().flat_map(|row| &row.owed).map(|(place, _)| *place) {
+            if let Some(follower) = self.follower(place) {
+                let detail = "its answers to some writes were lost again and again";
+                follower.close(StoreError::new(
+                    ErrorKind::Unavailable,
+                    "write items",
+                    follower.store.location(),
+                    detail,
+                ));
+            }
+        }
+        Ok(Settled::Done)
+    }
+
+    /// Whether a follower that takes part owes a key since then.
+    async fn is_owed(&self, until: Timestamp) -> Result<bool, EngineError> {
+        let owed = self.journal.ledger.owed(&self.dataset.name).await?;
+        let is_open = |place| self.follower(place).is_some_and(|follower| !follower.is_down());
+        Ok(owed.iter().any(|owed| owed.since <= until && is_open(owed.place)))
+    }
+
+    /// Goes once through the keys that are owed since `until` or longer.
+    async fn sweep(&self, until: Timestamp) -> Result<Settled, EngineError> {
         let mut after = None;
         loop {
             // What was handled must be in the ledger before it is asked what is owed.
@@ -84,7 +123,9 @@ impl TableWork {
             });
         }
         match follower.write(writes, &self.shutdown).await {
-            Ok(_) => {
+            Ok(Wrote { unsure, .. }) => {
+                let unsure = self.texts(&*follower.store, &unsure)?;
+                handled.retain(|(key, _)| !unsure.contains(key));
                 let step = TableStep::Handled { place: follower.place, keys: handled };
                 self.journal.note(vec![self.record(step)]).await?;
                 Ok(Settled::Done)

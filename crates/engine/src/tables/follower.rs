@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -30,6 +30,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// How long a follower may take nothing at all until it is down.
 const NOTHING_TAKEN_MAX: Duration = Duration::from_mins(5);
 
+/// Batches in a row whose answer is lost until the follower is down.
+const UNSURE_MAX: u32 = 100;
+
 /// A table that follows the lead.
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -40,8 +43,17 @@ pub(crate) struct Follower {
     /// Why it takes no part any more.
     down: Mutex<Option<EngineError>>,
     tally: Mutex<Tally>,
-    /// Batches under way of which a part was not taken.
-    held_back: AtomicU64,
+    /// Batches in a row whose outcome is not known.
+    unsure: AtomicU32,
+}
+
+/// What became of writes.
+#[derive(Debug, Default)]
+pub(crate) struct Wrote {
+    /// Bytes that were put.
+    pub(crate) bytes: u64,
+    /// Writes that may or may not have been carried out, and may still be: their keys must be looked at again.
+    pub(crate) unsure: Vec<ItemWrite>,
 }
 
 /// Why writes were not all carried out.
@@ -55,7 +67,7 @@ pub(crate) enum Unwritten {
 
 impl Follower {
     pub(crate) fn new(place: PlaceIndex, at: String, store: Arc<dyn TableStore>) -> Self {
-        Self { place, at, store, down: Mutex::default(), tally: Mutex::default(), held_back: 0.into() }
+        Self { place, at, store, down: Mutex::default(), tally: Mutex::default(), unsure: 0.into() }
     }
 
     fn why(&self) -> MutexGuard<'_, Option<EngineError>> {
@@ -91,38 +103,45 @@ impl Follower {
         TargetProgress { target: self.at.clone(), tally, deferred: 0, failed: 0 }
     }
 
-    /// Carries out writes, no two of them of one key. Returns the bytes that were put.
+    /// Carries out writes, no two of them of one key.
     ///
-    /// A server that takes a part of a batch is asked again for the rest, after a pause. An error that the retries
-    /// below have not got over takes the follower out.
-    pub(crate) async fn write(&self, writes: Vec<ItemWrite>, shutdown: &Shutdown) -> Result<u64, Unwritten> {
-        let mut put = Tally::default();
+    /// A server that takes a part of a batch is asked again for the rest, after a pause. A batch whose answer was lost
+    /// is not sent again. Any other error that the retries below have not got over takes the follower out.
+    pub(crate) async fn write(&self, writes: Vec<ItemWrite>, shutdown: &Shutdown) -> Result<Wrote, Unwritten> {
+        let (mut put, mut unsure) = (Tally::default(), Vec::new());
         for batch in batches(writes) {
             if self.is_down() {
                 return Err(Unwritten::Down);
             }
             let counted = count(&batch);
-            self.batch(batch, shutdown).await?;
+            unsure.extend(self.batch(batch, shutdown).await?);
             put.copied += counted.copied;
             put.copied_bytes += counted.copied_bytes;
             put.deleted += counted.deleted;
         }
         *self.tally() += put;
-        Ok(put.copied_bytes)
+        Ok(Wrote { bytes: put.copied_bytes, unsure })
     }
 
-    async fn batch(&self, mut batch: Vec<ItemWrite>, shutdown: &Shutdown) -> Result<(), Unwritten> {
+    /// Carries out one batch; returns those of it whose outcome is not known.
+    async fn batch(&self, mut batch: Vec<ItemWrite>, shutdown: &Shutdown) -> Result<Vec<ItemWrite>, Unwritten> {
         let (mut pause, mut nothing_taken) = (PAUSE.0, Duration::ZERO);
         loop {
             let left = match self.store.write(&batch).await {
-                Ok(written) => written.left,
+                Ok(written) => {
+                    self.unsure.store(0, Relaxed);
+                    written.left
+                }
+                Err(error) if error.outcome_unknown() && self.unsure.fetch_add(1, Relaxed) < UNSURE_MAX => {
+                    return Ok(batch);
+                }
                 Err(error) => {
                     self.close(error);
                     return Err(Unwritten::Down);
                 }
             };
             if left.is_empty() {
-                return Ok(());
+                return Ok(Vec::new());
             }
             let taken = left.len() < batch.len();
             let mut position = 0;
@@ -140,10 +159,7 @@ impl Follower {
                 self.close(StoreError::new(ErrorKind::Throttled, "write items", self.store.location(), detail));
                 return Err(Unwritten::Down);
             }
-            self.held_back.fetch_add(1, Relaxed);
-            let stopped = tokio::time::timeout(wait, shutdown.cancelled()).await.is_ok();
-            self.held_back.fetch_sub(1, Relaxed);
-            if stopped {
+            if tokio::time::timeout(wait, shutdown.cancelled()).await.is_ok() {
                 return Err(Unwritten::Stopped);
             }
             pause = (pause * 2).min(PAUSE.1);

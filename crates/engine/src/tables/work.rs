@@ -20,7 +20,10 @@ use migrate_core::{
     report::{EventKind, Redactor, TargetProgress},
 };
 use migrate_ledger::{Record, TableRecord, TableStep};
-use migrate_store::{ErrorKind, StoreError, table::TableStore};
+use migrate_store::{
+    ErrorKind, StoreError,
+    table::{ItemWrite, TableStore},
+};
 
 /// One table dataset, with what its copy and its proof share.
 pub(crate) struct TableWork {
@@ -87,6 +90,15 @@ impl TableWork {
             let detail = "an item lacks a key attribute";
             StoreError::new(ErrorKind::Garbled, "scan", at.location(), detail).into()
         })
+    }
+
+    /// The texts of the keys of writes.
+    pub(crate) fn texts(&self, at: &dyn TableStore, writes: &[ItemWrite]) -> Result<Vec<Key>, EngineError> {
+        let text = |write: &ItemWrite| match write {
+            ItemWrite::Put(item) => self.key_of(at, item).map(|key| self.names.text(&key)),
+            ItemWrite::Delete(key) => Ok(self.names.text(key)),
+        };
+        writes.iter().map(text).collect()
     }
 
     /// The key that a text of the ledger names.
