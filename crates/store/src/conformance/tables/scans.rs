@@ -4,7 +4,7 @@ use migrate_core::item::{Item, ItemKey};
 
 use super::{
     ground::{Table, item, key, text},
-    tables::Suite,
+    suite::Suite,
 };
 use crate::table::{ItemWrite, Segment};
 
