@@ -1,6 +1,7 @@
 //! All checks in turn, and those of the table itself.
 
 use super::{ground::Table, scans, streams, suite::Suite, values, writes};
+use crate::{error::ErrorKind, table::TableState};
 
 /// Tries everything. Panics at the first thing that a backend does otherwise.
 pub async fn conforms(suite: &Suite<'_>) {
@@ -26,14 +27,14 @@ async fn structure(suite: &Suite<'_>) {
     store.adopt(abilities);
     assert!(store.describe().await.expect("a missing table is no error").is_none(), "it is not there yet");
     let missing = store.scan(Table::WHOLE, None, true).await.expect_err("there is nothing to scan");
-    assert_eq!(missing.kind(), crate::ErrorKind::NoContainer, "{missing}");
+    assert_eq!(missing.kind(), ErrorKind::NoContainer, "{missing}");
     assert!(!missing.outcome_unknown(), "{missing}");
 
     let wanted = Table::structure();
     let left_out = store.create(&wanted).await.expect("it is made");
     assert_eq!(left_out, Vec::<&str>::new(), "there is nothing to leave out");
     let described = store.describe().await.expect("it is looked at").expect("it is there");
-    assert_eq!(described.state, crate::table::TableState::Active);
+    assert_eq!(described.state, TableState::Active);
     assert_eq!(described.structure.key_names(), wanted.key_names());
     assert_eq!(described.structure.key_types, wanted.key_types);
     assert_eq!(described.structure.ttl, None);
