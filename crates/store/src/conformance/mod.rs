@@ -2,9 +2,4 @@
 //!
 //! [`tables`] holds the suite for any [`TableStore`](crate::table::TableStore).
 
-mod ground;
-mod scans;
-mod streams;
 pub mod tables;
-mod values;
-mod writes;

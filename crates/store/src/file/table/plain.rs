@@ -8,6 +8,7 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read as _},
+    path::Path,
 };
 
 use flate2::read::MultiGzDecoder;
@@ -172,10 +173,10 @@ pub(super) struct Plain {
 
 impl Plain {
     /// Reads and sorts all files. Fails, with file and line, at the first line that is no item of the table.
-    pub(super) fn read(directory: &Directory, mut keys: Keys) -> Result<Self> {
+    pub(super) fn read(directory: &Directory, mut keys: Keys, spill: &Path) -> Result<Self> {
         let sources = find(directory)?;
         let failed = |cause: io::Error| wrong(directory, "the lines could not be sorted").because(cause);
-        let mut sorter = Sorter::new(&directory.spill).map_err(failed)?;
+        let mut sorter = Sorter::new(spill).map_err(failed)?;
         for (number, source) in sources.iter().enumerate() {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             let mut lines = Lines::open(directory, source)?;
@@ -245,7 +246,7 @@ impl<'a> Lines<'a> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let folder = directory.open(folder).map_err(failed)?;
         let file = File::from(openat(&folder, name, flags, Mode::empty()).map_err(failed)?);
-        let reader: Box<dyn BufRead> = if std::path::Path::new(name).extension().is_some_and(|end| end == "gz") {
+        let reader: Box<dyn BufRead> = if Path::new(name).extension().is_some_and(|end| end == "gz") {
             Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file))))
         } else {
             Box::new(BufReader::with_capacity(1 << 17, file))

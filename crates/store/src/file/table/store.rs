@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
 
@@ -44,8 +44,16 @@ pub struct TableDirectory {
     shared: Arc<Shared>,
     identity: Identity,
     location: Arc<str>,
+    given: Arc<Given>,
+}
+
+/// What a store was given to read a plain directory.
+#[derive(Clone)]
+struct Given {
     /// The key attributes, for a directory that does not name them.
     names: Option<KeyNames>,
+    /// Where lines are sorted.
+    spill: PathBuf,
 }
 
 /// What all stores of this process on one directory share.
@@ -119,7 +127,19 @@ impl TableDirectory {
         if lock == FlockOperation::NonBlockingLockExclusive || Arc::strong_count(&shared) == 1 {
             lock_directory(&shared.directory, lock)?;
         }
-        Ok(Self { shared, identity, location: location.into(), names })
+        Ok(Self {
+            shared,
+            identity,
+            location: location.into(),
+            given: Arc::new(Given { names, spill: std::env::temp_dir() }),
+        })
+    }
+
+    /// Sorts the lines of a plain directory in files of this directory, not in the system's temporary one: they take
+    /// as much room as the lines.
+    #[must_use]
+    pub fn sorting_in(self, directory: &Path) -> Self {
+        Self { given: Arc::new(Given { spill: directory.to_owned(), ..(*self.given).clone() }), ..self }
     }
 
     /// The identity of the open directory.
@@ -130,10 +150,10 @@ impl TableDirectory {
     async fn run<T: Send + 'static>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Shared, Option<&KeyNames>) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Shared, &Given) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (shared, names) = (Arc::clone(&self.shared), self.names.clone());
-        run_blocking(&self.shared.directory, operation, move || work(&shared, names.as_ref())).await
+        let (shared, given) = (Arc::clone(&self.shared), Arc::clone(&self.given));
+        run_blocking(&self.shared.directory, operation, move || work(&shared, &given)).await
     }
 }
 
@@ -150,7 +170,7 @@ fn lock_directory(directory: &Directory, lock: FlockOperation) -> Result<()> {
 
 impl Shared {
     /// Reads the directory, if nothing of it is known yet. `None` if there is no table.
-    fn held<T>(&self, names: Option<&KeyNames>, act: impl FnOnce(&Held) -> Result<T>) -> Result<Option<T>> {
+    fn held<T>(&self, given: &Given, act: impl FnOnce(&Held) -> Result<T>) -> Result<Option<T>> {
         let known = self.held.read().unwrap_or_else(PoisonError::into_inner);
         if !matches!(*known, Held::Unread) {
             return act(&known).map(Some);
@@ -158,7 +178,7 @@ impl Shared {
         drop(known);
         let mut known = self.held.write().unwrap_or_else(PoisonError::into_inner);
         if matches!(*known, Held::Unread) {
-            *known = self.read(names)?;
+            *known = self.read(given)?;
         }
         if matches!(*known, Held::Unread) { Ok(None) } else { act(&known).map(Some) }
     }
@@ -181,19 +201,19 @@ impl Shared {
         }
     }
 
-    fn read(&self, names: Option<&KeyNames>) -> Result<Held> {
+    fn read(&self, given: &Given) -> Result<Held> {
         let keys = match Description::read(&self.directory)? {
             Some(Description { layout: Some(Layout::Digests), structure }) => {
                 return Ok(Held::Own(Box::new(Own::open(&self.directory, structure, self.sizes)?)));
             }
             Some(described) => Keys::of(&described.structure),
             None if plain::is_empty(&plain::find(&self.directory)?) => return Ok(Held::Unread),
-            None => match names {
+            None => match &given.names {
                 Some(names) => Keys::named(names.clone()),
                 None => return Err(self.nameless()),
             },
         };
-        Ok(Held::Plain(Box::new(Plain::read(&self.directory, keys)?)))
+        Ok(Held::Plain(Box::new(Plain::read(&self.directory, keys, &given.spill)?)))
     }
 
     fn nameless(&self) -> StoreError {
@@ -257,8 +277,8 @@ impl TableStore for TableDirectory {
     fn adopt(&self, _abilities: TableAbilities) {}
 
     async fn describe(&self) -> Result<Option<Described>> {
-        self.run("look at", |shared, names| {
-            let described = shared.held(names, |held| {
+        self.run("look at", |shared, given| {
+            let described = shared.held(given, |held| {
                 let (structure, items, bytes) = match held {
                     Held::Unread => (None, None, None),
                     Held::Own(own) => (Some(own.structure.clone()), None, None),
@@ -299,12 +319,12 @@ impl TableStore for TableDirectory {
 
     async fn scan(&self, segment: Segment, after: Option<&ItemKey>, _strong: bool) -> Result<Scanned> {
         let after = after.cloned();
-        self.run("scan", move |shared, names| {
+        self.run("scan", move |shared, given| {
             let wrong = |detail: String| shared.directory.error(ErrorKind::Other, "scan", None, detail);
             if segment.index >= segment.of {
                 return Err(wrong("there is no such segment".to_owned()));
             }
-            let page = shared.held(names, |held| {
+            let page = shared.held(given, |held| {
                 let keys = match held {
                     Held::Own(own) => &own.keys,
                     Held::Plain(plain) => &plain.keys,
@@ -332,8 +352,8 @@ impl TableStore for TableDirectory {
 
     async fn get(&self, keys: &[ItemKey]) -> Result<Got> {
         let asked = keys.to_vec();
-        self.run("get", move |shared, names| {
-            let answers = shared.held(names, |held| match held {
+        self.run("get", move |shared, given| {
+            let answers = shared.held(given, |held| match held {
                 Held::Own(own) => own.get(&shared.directory, &asked).map(Some),
                 Held::Plain(plain) => {
                     plain.must_be_unchanged(&shared.directory)?;

@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::{
     ground::{Table, item, key, text},
-    tables::Suite,
+    suite::Suite,
 };
 use crate::{
     error::ErrorKind,

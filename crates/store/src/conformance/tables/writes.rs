@@ -4,7 +4,7 @@ use migrate_core::item::{Item, Value};
 
 use super::{
     ground::{Table, item, key, number, text},
-    tables::Suite,
+    suite::Suite,
 };
 use crate::{
     error::ErrorKind,

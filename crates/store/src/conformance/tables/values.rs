@@ -10,7 +10,7 @@ use migrate_core::{
 
 use super::{
     ground::{Table, item, key, number, text},
-    tables::Suite,
+    suite::Suite,
 };
 use crate::table::{ItemWrite, WRITE_MAX};
 

@@ -8,7 +8,7 @@ use migrate_core::{
 };
 use tokio::time::{Duration, Instant, sleep};
 
-use super::tables::Suite;
+use super::suite::Suite;
 use crate::table::{GET_MAX, ItemWrite, Segment, TableStore, WRITE_MAX};
 
 /// A table that was made, with a partition key `pk` of text and a sort key `sk` of numbers.
