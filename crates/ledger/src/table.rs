@@ -55,6 +55,13 @@ pub enum TableStep {
         /// Why, for people.
         reason: String,
     },
+    /// The stream of a place was read by a process that listed its shards at this time.
+    CaptureGoesOn {
+        /// The place whose changes it shows.
+        place: PlaceIndex,
+        /// Milliseconds since 1970 UTC.
+        at: Timestamp,
+    },
     /// A shard of a stream was read up to here.
     StreamRead {
         /// The place whose changes it shows.
@@ -116,6 +123,8 @@ pub struct CaptureRow {
     pub stream: String,
     /// Whether this migration has enabled it.
     pub ours: bool,
+    /// When a process last read it, in milliseconds since 1970 UTC.
+    pub at: Timestamp,
     /// Why changes were lost, if they were.
     pub broken: Option<String>,
 }

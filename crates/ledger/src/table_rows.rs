@@ -27,6 +27,13 @@ impl Apply<'_> {
                 )?;
                 Ok(())
             }
+            TableStep::CaptureGoesOn { place, at } => {
+                self.run(
+                    "UPDATE capture SET at_ms = ?3 WHERE dataset = ?1 AND place = ?2",
+                    params![dataset, place.0, at.0],
+                )?;
+                Ok(())
+            }
             TableStep::CaptureBroke { place, reason } => {
                 self.run(
                     "UPDATE capture SET broken = ?3 WHERE dataset = ?1 AND place = ?2",
@@ -125,10 +132,11 @@ pub(super) fn segments(connection: &Connection, dataset: i64) -> Result<Vec<Segm
 
 /// The stream of a place that is read; `None` if none is.
 pub(super) fn capture(connection: &Connection, dataset: i64, at: PlaceIndex) -> Result<Option<CaptureRow>, Failure> {
-    let mut statement =
-        connection.prepare_cached("SELECT stream, ours, broken FROM capture WHERE dataset = ?1 AND place = ?2")?;
+    let mut statement = connection
+        .prepare_cached("SELECT stream, ours, at_ms, broken FROM capture WHERE dataset = ?1 AND place = ?2")?;
     let found = statement.query_row(params![dataset, at.0], |row| {
-        Ok(CaptureRow { place: at, stream: row.get(0)?, ours: row.get(1)?, broken: row.get(2)? })
+        let (stream, ours, broken) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        Ok(CaptureRow { place: at, stream, ours, at: Timestamp(row.get(2)?), broken })
     });
     Ok(found.optional()?)
 }

@@ -15,30 +15,42 @@ pub struct Structure {
     /// The name of the partition key.
     pub partition_key: String,
     /// The name of the sort key, if there is one.
+    #[serde(default)]
     pub sort_key: Option<String>,
     /// The types of the attributes that the keys of the table and of its indexes are made of.
     pub key_types: BTreeMap<String, KeyType>,
     /// Local secondary indexes, by name.
+    #[serde(default)]
     pub local_indexes: BTreeMap<String, Index>,
     /// Global secondary indexes, by name.
+    #[serde(default)]
     pub global_indexes: BTreeMap<String, Index>,
     /// How capacity is paid for.
+    #[serde(default)]
     pub billing: Billing,
     /// What its stream of changes shows, if it has one.
+    #[serde(default)]
     pub stream: Option<StreamView>,
     /// The attribute that says when an item expires, if items do.
+    #[serde(default)]
     pub ttl: Option<String>,
     /// Tags of the table.
+    #[serde(default)]
     pub tags: BTreeMap<String, String>,
     /// Whether it can be restored to any second of the last days.
+    #[serde(default)]
     pub point_in_time_recovery: bool,
     /// Whether it refuses to be deleted.
+    #[serde(default)]
     pub deletion_protection: bool,
     /// Who keeps the key that it is encrypted with.
+    #[serde(default)]
     pub encryption: Encryption,
     /// How storage is paid for.
+    #[serde(default)]
     pub class: TableClass,
     /// Settings that cannot be made again elsewhere and are only told: a resource policy, auto scaling.
+    #[serde(default)]
     pub reported: BTreeSet<String>,
 }
 
@@ -130,9 +142,10 @@ pub enum Projection {
 }
 
 /// How capacity is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Billing {
     /// By request.
+    #[default]
     OnDemand,
     /// By what is provisioned.
     Provisioned(Throughput),
@@ -179,9 +192,10 @@ impl StreamView {
 }
 
 /// Who keeps the key that a table is encrypted with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Encryption {
     /// The service, unseen.
+    #[default]
     Owned,
     /// The service, in the customer's account.
     Managed,
@@ -201,9 +215,10 @@ impl Encryption {
 }
 
 /// How storage is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum TableClass {
     /// The usual one.
+    #[default]
     Standard,
     /// Cheap storage, expensive requests.
     InfrequentAccess,

@@ -34,7 +34,12 @@ impl Run<'_> {
         dataset: &Dataset,
         stores: &Arc<DatasetStores<dyn TableStore>>,
     ) -> Result<TableWork, EngineError> {
-        let lead = structure::of_lead(dataset, &**stores.lead()).await?;
+        let mut lead = structure::of_lead(dataset, &**stores.lead()).await?;
+        let capture = self.journal.ledger.capture(&dataset.name, stores.star.lead).await?;
+        if capture.is_some_and(|capture| capture.ours) {
+            // Its stream is there for the copy, and is no part of what the followers are to have.
+            lead.stream = None;
+        }
         let mut followers = Vec::new();
         for place in stores.star.followers.iter().copied() {
             let store = stores.at(place);

@@ -41,4 +41,6 @@ pub(crate) mod proof;
 pub(crate) mod settled;
 pub(crate) mod structure;
 pub(crate) mod tail;
+#[cfg(test)]
+mod tests;
 pub(crate) mod work;

@@ -22,7 +22,7 @@ use tokio::{
 use crate::{clock::now, error::EngineError, journal::Journal};
 use migrate_core::{
     item::KeyNames,
-    model::{DatasetName, Key, PlaceIndex},
+    model::{DatasetName, Key, PlaceIndex, Timestamp},
 };
 use migrate_ledger::{Record, StreamShardRow, TableRecord, TableStep};
 use migrate_store::{
@@ -35,8 +35,13 @@ const LIST_EVERY: Duration = Duration::from_secs(10);
 /// The pause after a read without records. AWS takes five reads a second of a shard.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long a stream may be unread until it counts as broken. AWS keeps records for a day, and then trims them without
+/// a word to a reader that has not seen any record of the shard.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html#Streams.DataRetention>
+const UNREAD_MAX: Duration = Duration::from_hours(20);
 /// Reads without records in a row after which a shard counts as read up to its end. One alone says little: a read may
-/// return no record although there are some further on.
+/// return no record although there are some further on. Under writes that never pause, a record that was made later, by
+/// the server's own clock, says the same.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html>
 const EMPTY_READS: usize = 3;
 
@@ -81,6 +86,8 @@ struct Seen {
     /// When the last listing of the shards began.
     listed: Option<Instant>,
     shards: BTreeMap<String, ShardSeen>,
+    /// How far the server's clock is ahead of ours, in milliseconds, less the least time that a record took to be shown.
+    ahead_ms: Option<i64>,
     /// Why the reading has ended.
     ended: Option<Ended>,
 }
@@ -90,6 +97,8 @@ struct ShardSeen {
     ended: bool,
     /// When each of the last reads began, if they were without records; the last one first.
     empty: [Option<Instant>; EMPTY_READS],
+    /// When the last record was made, by the server's clock.
+    last: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -121,10 +130,13 @@ impl State {
 }
 
 impl Seen {
-    /// Whether every shard was read to its end by reads that began after a moment.
-    fn is_caught_up(&self, since: Instant) -> bool {
+    /// Whether every shard was read beyond a moment, which is given by two clocks.
+    fn is_caught_up(&self, since: Instant, wall: Timestamp) -> bool {
+        let at_server = self.ahead_ms.map(|ahead| Timestamp(wall.0.saturating_add(ahead)));
         let read = |shard: &ShardSeen| {
-            shard.ended || shard.empty.iter().all(|began| began.is_some_and(|began| began >= since))
+            shard.ended
+                || shard.empty.iter().all(|began| began.is_some_and(|began| began >= since))
+                || shard.last.zip(at_server).is_some_and(|(last, moment)| last > moment)
         };
         self.listed.is_some_and(|listed| listed >= since) && self.shards.values().all(read)
     }
@@ -157,13 +169,13 @@ impl Tail {
     ///
     /// If the stream cannot be read.
     pub(crate) async fn caught_up(&self) -> Result<CaughtUp, EngineError> {
-        let since = Instant::now();
+        let (since, wall) = (Instant::now(), now());
         self.state.wanted.notify_one();
         loop {
             let changed = self.state.changed.notified();
             {
                 let mut seen = self.state.seen();
-                let is_caught_up = seen.is_caught_up(since);
+                let is_caught_up = seen.is_caught_up(since, wall);
                 match &mut seen.ended {
                     Some(Ended::Broken(reason)) => return Ok(CaughtUp::Broken(reason.clone())),
                     Some(Ended::Failed(error)) => return Err(error.take().unwrap_or(EngineError::Cancelled)),
@@ -192,12 +204,20 @@ impl Stream {
 
 /// Reads all shards until changes are lost; returns why they were.
 async fn read_all(stream: &Stream, state: &Arc<State>) -> Result<String, EngineError> {
+    let capture = stream.journal.ledger.capture(&stream.dataset, stream.place).await?;
+    if let Some(reason) = capture.and_then(|capture| unread(capture.at, now())) {
+        return Ok(reason);
+    }
     let known = stream.journal.ledger.stream_shards(&stream.dataset, stream.place).await?;
     let mut known: BTreeMap<_, _> = known.into_iter().map(|row| (row.shard.clone(), row)).collect();
     let mut is_first = true;
     let mut readers: JoinSet<Result<Option<String>, EngineError>> = JoinSet::new();
     loop {
         let began = Instant::now();
+        // A stream that was disabled can still be read for a day, and no longer shows what changes.
+        if stream.store.describe().await?.and_then(|table| table.stream).as_ref() != Some(&stream.name) {
+            return Ok("the table has another stream, or none".to_owned());
+        }
         let listed = match stream.changes()?.shards(&stream.name).await {
             Ok(listed) => listed,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -228,6 +248,8 @@ async fn read_all(stream: &Stream, state: &Arc<State>) -> Result<String, EngineE
             }
         }
         state.change(|seen| seen.listed = Some(began));
+        let goes_on = TableStep::CaptureGoesOn { place: stream.place, at: now() };
+        stream.journal.note(vec![stream.record(goes_on)]).await?;
         tokio::select! {
             // A shard that has ended may have children.
             Some(ended) = readers.join_next() => {
@@ -239,6 +261,15 @@ async fn read_all(stream: &Stream, state: &Arc<State>) -> Result<String, EngineE
             () = tokio::time::sleep(LIST_EVERY) => {}
         }
     }
+}
+
+/// Why changes may be lost if a stream was last read then.
+fn unread(last: Timestamp, now: Timestamp) -> Option<String> {
+    let unread = Duration::from_millis(u64::try_from(now.0 - last.0).unwrap_or(0));
+    (unread > UNREAD_MAX).then(|| {
+        let hours = unread.as_secs() / 3600;
+        format!("no process has read its stream for {hours} hours, and a stream keeps its records for a day")
+    })
 }
 
 /// Why changes were lost since an earlier process read the stream, if they were.
@@ -278,6 +309,8 @@ async fn read_shard(stream: &Stream, state: &State, row: StreamShardRow) -> Resu
         };
         let ended = read.next.is_none();
         let is_empty = read.records.is_empty();
+        let last = read.records.iter().filter_map(|change| change.at).max();
+        let ahead = last.map(|last| last.0 - now().0);
         if !is_empty || ended {
             sequence = read.records.last().map(|change| change.sequence.clone()).or(sequence);
             let keys = distinct(&stream.names, read.records);
@@ -287,8 +320,10 @@ async fn read_shard(stream: &Stream, state: &State, row: StreamShardRow) -> Resu
             stream.journal.commit(vec![stream.record(step)]).await?;
         }
         state.change(|seen| {
+            seen.ahead_ms = seen.ahead_ms.max(ahead);
             let shard = seen.shards.entry(shard.clone()).or_default();
             shard.ended = ended;
+            shard.last = shard.last.max(last);
             shard.empty = if is_empty { [Some(began), shard.empty[0], shard.empty[1]] } else { Default::default() };
         });
         if ended {
@@ -320,4 +355,17 @@ fn distinct(names: &KeyNames, records: Vec<Change>) -> Vec<Key> {
     keys.sort_unstable();
     keys.dedup();
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_was_not_read_for_most_of_a_day_is_not_believed() {
+        let hour = 60 * 60 * 1000;
+        assert_eq!(unread(Timestamp(5 * hour), Timestamp(25 * hour)), None);
+        assert!(unread(Timestamp(5 * hour), Timestamp(26 * hour)).unwrap().contains("for 21 hours"));
+        assert_eq!(unread(Timestamp(5 * hour), Timestamp(4 * hour)), None, "the clock was set back");
+    }
 }

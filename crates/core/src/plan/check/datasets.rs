@@ -346,17 +346,13 @@ fn unsupported(
             found.push(Unsupported { key: key.to_owned(), line, column, cutover_only });
         }
     };
-    let table = |location: &Location| location.scheme == Scheme::DynamoDb;
-    add(source.is_some_and(table), "dynamodb://", &spot.key("source"), false);
-    // Tables have change streams, which this build does not read; objects are looked at again.
     let is_table = is_table(source, targets);
-    add(written.live == Some(true) && is_table, "live", &spot.key("live"), false);
+    add(written.cutover.is_some() && is_table, "cutover", &spot.key("cutover"), true);
     add(written.filter.is_some(), "where", &spot.key("where"), false);
     add(written.part_of.is_some(), "part_of", &spot.key("part_of"), false);
     add(written.versions == Some(Versions::All), "versions", &spot.key("versions"), false);
     add(written.restore.is_some(), "restore", &spot.key("restore"), false);
     for (target, at) in targets.iter().zip(target_spots) {
-        add(table(&target.at), "dynamodb://", at, false);
         add(target.filter.is_some(), "target.where", &at.key("where"), false);
         add(target.kms_key.is_some(), "target.encryption", &at.key("encryption"), false);
         add(target.storage_class.is_some(), "target.storage_class", &at.key("storage_class"), false);
