@@ -50,6 +50,7 @@ async fn a_server_with_tables_conforms() {
 }
 
 /// What a server passes over is told, and all else is as it was asked for. The output shows what is passed over.
+#[expect(clippy::print_stdout, reason = "who runs it against a server wants to see what that passes over")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_with_everything_is_made_as_far_as_the_server_can() {
     with_client(|client| async move {
