@@ -103,14 +103,14 @@ fn the_example_of_the_language_checks() {
             ("dynamodb://", false),
             ("live", false),
             ("dynamodb://", false),
-            ("target.where", false),
+            ("target.where", true),
             ("dynamodb://", false),
-            ("target.where", false),
+            ("target.where", true),
             ("cutover.fence", true),
             ("cutover.route", true),
             ("cutover.max_lag", true),
             ("cutover.hooks", true),
-            ("policy.where", false),
+            ("policy.where", true),
         ])
     );
     assert!(unsupported("accounts-in").contains(&("retire".to_owned(), true)));

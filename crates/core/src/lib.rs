@@ -9,6 +9,7 @@
 pub mod capability;
 pub mod diff;
 pub mod digest;
+pub mod expression;
 pub mod item;
 pub mod lane;
 pub mod lifecycle;

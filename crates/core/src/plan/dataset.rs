@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::plan::choices::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions};
 use crate::{
+    expression::Expression,
     model::{Aspects, DatasetName, PhaseName, PlaceIndex, SiteName},
     plan::{
-        location::{Location, Route},
+        location::{Location, Route, Scheme},
         select::Select,
         site::Credentials,
         syntax,
@@ -47,7 +48,7 @@ pub struct Dataset {
     /// Globs for the keys of the dataset.
     pub select: Select,
     /// A CEL expression for the records of the dataset; absent for all.
-    pub filter: Option<String>,
+    pub filter: Option<Expression>,
     /// Whether old versions are copied too.
     pub versions: Versions,
     /// What happens to records that only a target has and that were never paired.
@@ -95,6 +96,11 @@ impl Dataset {
         std::iter::once((PlaceIndex::SOURCE, &self.source)).chain(targets)
     }
 
+    /// Whether it is a table: its records are items. Otherwise they are objects.
+    pub fn is_table(&self) -> bool {
+        self.places().any(|(_, at)| at.scheme == Scheme::DynamoDb)
+    }
+
     /// The location of a place.
     ///
     /// # Panics
@@ -119,7 +125,7 @@ impl Dataset {
         });
         let mut selection = json!({"include": globs(self.select.include()), "exclude": globs(self.select.exclude())});
         if let Some(filter) = &self.filter {
-            selection["where"] = filter.trim().into();
+            selection["where"] = filter.text().into();
         }
         if self.versions == Versions::All {
             selection["versions"] = "all".into();
@@ -153,7 +159,7 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
     /// Records for which this CEL expression is true.
-    Rule(String),
+    Rule(Expression),
     /// Records that go nowhere else.
     Otherwise,
 }
@@ -162,7 +168,7 @@ impl Filter {
     /// The filter as a plan writes it.
     pub fn as_str(&self) -> &str {
         match self {
-            Filter::Rule(rule) => rule,
+            Filter::Rule(rule) => rule.text(),
             Filter::Otherwise => "otherwise",
         }
     }
