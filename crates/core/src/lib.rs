@@ -16,5 +16,6 @@ pub mod lifecycle;
 pub mod model;
 pub mod plan;
 pub mod report;
+pub mod routing;
 pub mod shard;
 pub mod table;
