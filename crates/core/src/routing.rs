@@ -134,6 +134,11 @@ impl Routing {
         !self.0.by_target.is_empty()
     }
 
+    /// Whether a policy judges single records.
+    pub fn has_policies(&self) -> bool {
+        !self.0.policies.is_empty()
+    }
+
     /// The attributes of a record that can decide where it belongs.
     pub fn needs(&self) -> &BTreeSet<String> {
         &self.0.needs
