@@ -16,10 +16,11 @@ use migrate_core::{
     diff::Lead,
     expression::object,
     model::{Key, PlaceIndex, Token},
+    plan::{Dataset, Location, Plan},
     routing::{Destination, Routing},
 };
 use migrate_ledger::HeldRow;
-use migrate_store::{Entry, ObjectStore, StoreError, survive};
+use migrate_store::{Entry, ObjectStore, Properties, StoreError, guard::Judge, survive};
 
 /// Where an object of the lead belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,20 @@ impl Goes {
     pub(crate) fn is_to(&self, place: PlaceIndex) -> bool {
         matches!(self, Self::To(to) if to.holds(place))
     }
+}
+
+/// What must not be written at a target, if the keys alone say so: the store's guard asks once more what was asked when
+/// the record was routed. Other rules ask for what a write does not bring along.
+pub(crate) fn judge_of(plan: &Plan, dataset: &Dataset, at: &Location) -> Option<Box<Judge>> {
+    let routing = Routing::new(plan, dataset);
+    let (place, _) = dataset.numbered_targets().find(|(_, target)| target.at == *at)?;
+    if routing.is_open() || routing.needs().iter().any(|name| name != "key") {
+        return None;
+    }
+    Some(Box::new(move |key| match routing.route(&object(key, 0, None, None)) {
+        Ok(to) => (!to.holds(place)).then(|| "the record belongs elsewhere".to_owned()),
+        Err(misrouted) => Some(misrouted.to_string()),
+    }))
 }
 
 /// What the lead has of a record for one place.
@@ -133,7 +148,7 @@ impl Router {
         })
     }
 
-    fn goes(&self, key: &Key, size: u64, properties: Option<&migrate_store::Properties>) -> Goes {
+    fn goes(&self, key: &Key, size: u64, properties: Option<&Properties>) -> Goes {
         let metadata = properties.filter(|_| self.wants_metadata).map(|properties| &properties.metadata);
         let tags = properties.filter(|_| self.wants_tags).map(|properties| &properties.tags);
         match self.routing.route(&object(key, size, metadata, tags)) {

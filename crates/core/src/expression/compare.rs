@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use crate::{
-    expression::{evaluate::Steps, failed::Failed},
+    expression::{failed::Failed, steps::Steps},
     item::Value,
 };
 

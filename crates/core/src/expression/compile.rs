@@ -93,8 +93,8 @@ impl Eq for Expression {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct BadExpression {
-    /// The place in the text, in bytes.
-    pub at: usize,
+    /// The place in the text, in bytes; `None` for the whole of it.
+    pub at: Option<usize>,
     /// What is wrong.
     pub message: String,
     /// How to mend it.
@@ -131,7 +131,7 @@ pub fn compile(text: &str, subjects: &[Subject]) -> Result<Expression, Vec<BadEx
 fn fits(text: &str) -> Result<(), BadExpression> {
     let bad = |at, message: String, mend: &str| Err(BadExpression { at, message, mend: mend.to_owned() });
     if text.len() > TEXT_MAX {
-        return bad(0, format!("an expression has at most {TEXT_MAX} bytes"), "write it shorter");
+        return bad(None, format!("an expression has at most {TEXT_MAX} bytes"), "write it shorter");
     }
     let (mut nested, mut chained, mut quote, mut before) = (0usize, 0usize, None, ' ');
     for (at, c) in text.char_indices() {
@@ -151,14 +151,14 @@ fn fits(text: &str) -> Result<(), BadExpression> {
         chained += usize::from(is_operator);
         if nested > NESTED_MAX {
             return bad(
-                at,
+                Some(at),
                 "the expression is nested too deep".to_owned(),
                 "write it flatter, with `in [...]` for example",
             );
         }
         if chained > CHAINED_MAX {
             return bad(
-                at,
+                Some(at),
                 "the expression has too many operators".to_owned(),
                 "write it shorter, with `in [...]` for example",
             );
@@ -177,7 +177,7 @@ fn syntax(text: &str, at: (isize, isize), message: &str) -> BadExpression {
         "invalid int literal" | "invalid uint literal" => "write it as decimal(\"...\")".to_owned(),
         _ => mend,
     };
-    BadExpression { at, message: format!("this is no expression: {message}"), mend }
+    BadExpression { at: Some(at), message: format!("this is no expression: {message}"), mend }
 }
 
 /// The byte offset of a line and column, both from 1.
@@ -205,7 +205,7 @@ fn looks_at_nothing(variables: &[&str], subjects: &[Subject]) -> BadExpression {
             }
         }
     };
-    BadExpression { at: 0, message: format!("the expression does not look at `{names}`"), mend }
+    BadExpression { at: None, message: format!("the expression does not look at `{names}`"), mend }
 }
 
 struct Compiler<'t> {
@@ -222,7 +222,7 @@ impl Compiler<'_> {
     fn bad<T>(&self, at: &IdedExpr, message: impl Into<String>, mend: impl Into<String>) -> Result<T, BadExpression> {
         let start = self.program.source_info().offset_for(at.id).map_or(0, |(start, _)| start);
         let at = byte_of(self.text, usize::try_from(start).unwrap_or(0));
-        Err(BadExpression { at, message: message.into(), mend: mend.into() })
+        Err(BadExpression { at: Some(at), message: message.into(), mend: mend.into() })
     }
 
     fn term(&mut self, of: &IdedExpr) -> Result<Term, BadExpression> {

@@ -7,29 +7,15 @@ use crate::{
         arithmetic,
         compare::{equal, holds, order, steps_of},
         failed::{Failed, kind},
+        steps::Steps,
         term::{Fold, Function, Term},
     },
     item::{Item, Value},
 };
 
-/// Most steps of one evaluation. A step is a term, an element of a macro or a comparison, or 64 bytes; that many take a
-/// few milliseconds.
-const STEPS_MAX: u32 = 100_000;
-
-/// The steps that an evaluation has left.
-pub(super) struct Steps(u32);
-
-impl Steps {
-    pub(super) fn take(&mut self, steps: usize) -> Result<(), Failed> {
-        let left = u32::try_from(steps).ok().and_then(|steps| self.0.checked_sub(steps));
-        self.0 = left.ok_or(Failed::TooLong(STEPS_MAX))?;
-        Ok(())
-    }
-}
-
 /// Whether the expression holds of a record.
 pub(super) fn holds_of(term: &Term, record: &Item) -> Result<bool, Failed> {
-    let mut evaluation = Evaluation { record, variables: Vec::new(), steps: Steps(STEPS_MAX) };
+    let mut evaluation = Evaluation { record, variables: Vec::new(), steps: Steps::all() };
     match &*evaluation.value(term)? {
         Value::Bool(holds) => Ok(*holds),
         other => Err(Failed::NotBoolean(kind(other))),

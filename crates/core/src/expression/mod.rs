@@ -10,6 +10,7 @@ mod compile;
 mod evaluate;
 mod failed;
 mod object;
+mod steps;
 mod subject;
 mod term;
 #[cfg(test)]

@@ -270,22 +270,7 @@ impl Leftovers {
         let is_left = || held.as_ref().zip(shown.as_ref()).is_some_and(|(held, shown)| held.here.agrees_with(shown));
         let source = match at_lead {
             AtLead::Version(source) => source,
-            AtLead::Unknown(reason) => {
-                done.facts.push(failed(reason));
-                return Ok(done);
-            }
-            AtLead::Elsewhere => {
-                if !(why == Open::Damaged && is_left()) {
-                    done.facts.push(Fact::Settled);
-                }
-                return Ok(done);
-            }
-            AtLead::Absent => {
-                if !(why == Open::Damaged && is_left() && self.is_gone(key).await?) {
-                    self.gone(&mut done).await?;
-                }
-                return Ok(done);
-            }
+            at_lead => return self.not_for(at_lead, why == Open::Damaged && is_left(), done).await,
         };
         let size = source.size;
         if follower.is_disputed(shown.as_ref(), held.as_ref()) {
@@ -317,6 +302,17 @@ impl Leftovers {
         let wants = vec![(follower.place, want)];
         let job = Job { key: key.clone(), source, wants, disputed: Vec::new(), last_chance: true };
         self.bring(job, size, done).await
+    }
+
+    /// Settles a record that the source does not have for a target; it stays open if its copy there is to be deleted.
+    async fn not_for(&self, at_lead: AtLead, is_left: bool, mut done: Done) -> Result<Done, Missed> {
+        match at_lead {
+            AtLead::Unknown(reason) => done.facts.push(failed(reason)),
+            AtLead::Absent if !is_left || !self.is_gone(&done.key).await? => self.gone(&mut done).await?,
+            AtLead::Elsewhere if !is_left => done.facts.push(Fact::Settled),
+            AtLead::Absent | AtLead::Elsewhere | AtLead::Version(_) => {}
+        }
+        Ok(done)
     }
 
     /// Brings a record, and says what came of it.

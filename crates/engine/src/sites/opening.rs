@@ -23,6 +23,7 @@ use crate::{
     lease::Lease,
     meaning::place_of,
     route::RouteStore,
+    routed::judge_of,
     shutdown::Shutdown,
     sink::Sink,
     sites::{
@@ -396,6 +397,8 @@ impl Sites {
         // The plan's check refuses such a target; if one passes it, the guard refuses its writes.
         if let Err(reason) = policy::verdict(plan, dataset, &at.site) {
             store = Arc::new(Guarded::new(store, &reason));
+        } else if let Some(judge) = judge_of(plan, dataset, at) {
+            store = Arc::new(Guarded::judging(store, judge));
         }
         Ok((store, used))
     }

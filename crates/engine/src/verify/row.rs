@@ -148,7 +148,10 @@ impl Verifier {
             found.counts.strays += u64::from(!held.here.agrees_with(&shown.token));
             (if is_elsewhere { "it belongs elsewhere now" } else { "the lead has deleted it" }, false)
         } else if is_elsewhere {
-            // It is a copy of what belongs to other places, whatever the plan says about records of its own.
+            // It is a copy of what belongs to other places, whatever the plan says about records of its own; a pass
+            // deletes it only if the plan deletes extra ones.
+            found.counts.stale += 1;
+            found.counts.strays += u64::from(self.extra != Extra::Delete);
             ("the lead has it, and it belongs elsewhere", false)
         } else {
             ("the lead does not have it", self.extra == Extra::Keep)

@@ -16,7 +16,8 @@ pub(super) fn check(
         Ok(expression) => Some(expression),
         Err(errors) => {
             for bad in errors {
-                context.report.at(&spot.inside(context.text, bad.at), bad.message, bad.mend);
+                let at = bad.at.map_or_else(|| spot.clone(), |at| spot.inside(context.text, at));
+                context.report.at(&at, bad.message, bad.mend);
             }
             None
         }
