@@ -139,6 +139,15 @@ impl Routing {
         !self.0.policies.is_empty()
     }
 
+    /// The policies that judge single records, as texts that differ if they do.
+    pub fn policies(&self) -> Vec<String> {
+        let text = |policy: &RecordPolicy| {
+            let places: Vec<_> = policy.forbidden.iter().map(|place| place.0).collect();
+            format!("{}: {} stays in {}, not at {places:?}", policy.class, policy.applies.text(), policy.stays_in)
+        };
+        self.0.policies.iter().map(text).collect()
+    }
+
     /// The attributes of a record that can decide where it belongs.
     pub fn needs(&self) -> &BTreeSet<String> {
         &self.0.needs
@@ -229,9 +238,9 @@ mod tests {
 
     fn routing(dataset: &str, targets: &str, policies: &str) -> Routing {
         let text = format!(
-            "name = \"p\"\n[sites.a]\ndirectory = \"a\"\njurisdiction = \"CN\"\n[sites.us]\ndirectory = \"us\"\n\
+            "name = \"p\"\n[sites.a]\nregion = \"cn\"\njurisdiction = \"CN\"\n[sites.us]\ndirectory = \"us\"\n\
              jurisdiction = \"US\"\n[sites.sg]\ndirectory = \"sg\"\njurisdiction = \"SG\"\n{policies}\n[[phase]]\n\
-             name = \"one\"\n[[phase.dataset]]\nname = \"d\"\nclass = \"personal\"\nsource = \"file://a/x\"\n\
+             name = \"one\"\n[[phase.dataset]]\nname = \"d\"\nclass = \"personal\"\nsource = \"s3://a/data\"\n\
              waive = [\"properties\"]\n{dataset}\n{targets}"
         );
         let plan = plan::parse(&text, Path::new("p.toml")).unwrap_or_else(|wrong| panic!("{wrong}"));

@@ -102,6 +102,11 @@ impl Router {
         Self { lead: Arc::clone(lead), ..self.clone() }
     }
 
+    /// The policies that judge single records.
+    pub(crate) fn policies(&self) -> Vec<String> {
+        self.routing.policies()
+    }
+
     /// Whether all versions of an object belong to the same places.
     pub(crate) fn follows_key(&self) -> bool {
         self.routing.needs().iter().all(|name| name == "key")

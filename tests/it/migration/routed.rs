@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use migrate::{
     engine::{EngineError, Inspection, Shutdown, Sink},
+    ledger::{CommitFate, Options},
     lifecycle::Goal,
     plan::Level,
     store::{
         ObjectStore, Properties,
-        faulty::{Fault, FaultRule, Faults, Faulty, Operation, When},
+        faulty::{Crash, Fault, FaultRule, Faults, Faulty, Operation, When},
         memory::MemoryStore,
     },
 };
@@ -246,6 +247,66 @@ async fn a_repair_brings_what_is_missing_to_its_target_only() {
     assert_clean(&rig).await;
     let ends = rig.discard().await;
     assert_eq!((ends[0].discarded, keys(&stores["a"]).len(), keys(&stores["b"]).len()), (20, 0, 0));
+}
+
+/// A run in which objects move between partitions, at both ends of the same keys, crashes at any of its writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_write_leaves_no_object_nowhere_and_the_same_command_goes_on() {
+    let sweep = async |crash: Option<Crash>| {
+        let (stores, directory) = (memory(&["src", "a", "b"]), tempdir().unwrap());
+        for (key, country) in [("1", "IN"), ("2", "US"), ("3", "IN"), ("4", "US"), ("large", "IN")] {
+            stores["src"].put_raw(key, vec![7; if key == "large" { 200 << 10 } else { 10 }], of(country));
+        }
+        let rig = |faults: &Arc<Faults>| {
+            let mut over = dynamic(&stores);
+            for store in over.values_mut() {
+                *store = Arc::new(Faulty::new(Arc::clone(store), Arc::clone(faults)));
+            }
+            let counted = Arc::clone(faults);
+            let on_commit = move |_| {
+                let mut acted = false;
+                match (counted.durable_write(|| acted = true), acted) {
+                    (Ok(()), _) => CommitFate::Go,
+                    (Err(_), true) => CommitFate::FailAfter,
+                    (Err(_), false) => CommitFate::FailBefore,
+                }
+            };
+            let options = Options { on_commit: Some(Arc::new(on_commit)), ..Options::default() };
+            let mut rig = Rig::with_ledger(&by_country("delete_share = \"100%\""), over, directory.path(), options);
+            rig.limits.batch_rows = 1;
+            for target in &mut rig.plan.phases[0].datasets[0].targets {
+                target.part_size = Some(64 << 10);
+            }
+            rig
+        };
+        let none = Arc::new(Faults::none());
+        rig(&none).run().await;
+        for (key, country) in [("1", "US"), ("2", "IN"), ("large", "US"), ("5", "IN")] {
+            stores["src"].put_raw(key, vec![9; if key == "large" { 200 << 10 } else { 10 }], of(country));
+        }
+        stores["src"].remove("3");
+        let faults = Arc::new(crash.map_or_else(Faults::none, |crash| Faults::none().with_crash(crash)));
+        let ended = rig(&faults).try_run(Goal::Verified).await;
+        let done = ended.is_ok_and(|outcome| outcome.stopped.is_none() && outcome.datasets[0].reached);
+        assert!(!(done && faults.crashed()), "{crash:?}: a crashed run said that it was done");
+        let (a, b) = (keys(&stores["a"]), keys(&stores["b"]));
+        for key in ["1", "2", "4", "large"] {
+            assert!(a.iter().chain(&b).any(|held| held == key), "{crash:?}: {key} is nowhere");
+        }
+        let again = rig(&none);
+        again.run().await;
+        assert_eq!((keys(&stores["a"]).join(" "), keys(&stores["b"]).join(" ")), ("2 5".into(), "1 4 large".into()));
+        assert_clean(&again).await;
+        assert_eq!(stores["a"].unfinished_uploads() + stores["b"].unfinished_uploads(), 0, "{crash:?}");
+        faults.writes()
+    };
+    let writes = sweep(None).await;
+    assert!(writes > 12, "only {writes} writes were counted");
+    for at in 1..=writes {
+        for crash in [Crash::Before(at), Crash::After(at)] {
+            sweep(Some(crash)).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

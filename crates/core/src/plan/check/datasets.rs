@@ -64,6 +64,9 @@ fn check_dataset<'t>(
     partitions::check(context, &target_spots, written, &mut targets, subject);
     let filter = written.filter.as_ref();
     let filter = filter.and_then(|filter| expression::check(context, &spot.key("where"), filter, &[subject]));
+    if let Some(source) = &source {
+        partitions::check_directory(context, source, &spot, filter.as_ref(), &target_spots, &targets);
+    }
     let lead = check_lead(context, &spot, written, &targets);
     let select = check_select(context, &spot, written);
     let limits = check_limits(context, &spot.key("limits"), written.limits.as_ref(), is_table);

@@ -1,11 +1,12 @@
 //! Partitions: which records each target takes.
 
 use crate::{
-    expression::Subject,
+    expression::{Expression, Subject},
     plan::{
         check::{context::Context, expression},
         dataset::{Filter, Target},
         diagnostics::Spot,
+        location::{Location, Scheme},
         syntax,
     },
 };
@@ -54,5 +55,29 @@ pub(super) fn check(
                 expression::check(context, at, rule, &[subject]).map(Filter::Rule)
             }
         };
+    }
+}
+
+/// The objects of a directory have neither metadata nor tags: an expression that asks for them fails on each.
+pub(super) fn check_directory(
+    context: &mut Context<'_>,
+    source: &Location,
+    spot: &Spot<'_>,
+    filter: Option<&Expression>,
+    target_spots: &[Spot<'_>],
+    targets: &[Target],
+) {
+    let mut rules: Vec<_> = filter.map(|filter| (filter, spot.key("where"))).into_iter().collect();
+    for (target, at) in targets.iter().zip(target_spots) {
+        if let Some(Filter::Rule(rule)) = &target.filter {
+            rules.push((rule, at.key("where")));
+        }
+    }
+    let is_of_files = |rule: &Expression| source.scheme == Scheme::File && rule.subject() == Subject::Object;
+    for (rule, at) in rules.into_iter().filter(|(rule, _)| is_of_files(rule)) {
+        if let Some(name) = ["metadata", "tags"].into_iter().find(|name| rule.needs().contains(*name)) {
+            let message = format!("a file has no {name}: the expression would fail on each of them");
+            context.report.at(&at, message, "use object.key and object.size".to_owned());
+        }
     }
 }
