@@ -15,7 +15,7 @@ use migrate::{
 };
 use tempfile::tempdir;
 
-use super::{Rig, Stores, dynamic, found, memory, one_dataset};
+use super::{Rig, Stores, conditions::Racing, dynamic, found, memory, one_dataset};
 
 const COUNTRY: &str = "object.metadata.country";
 
@@ -23,10 +23,10 @@ const COUNTRY: &str = "object.metadata.country";
 fn partitioned(targets: &[(&str, &str)], more: &str) -> String {
     let names: Vec<_> = targets.iter().map(|(site, _)| *site).collect();
     let whole = one_dataset(&names, more);
-    let long: String = targets
-        .iter()
-        .map(|(site, rule)| format!("[[phase.dataset.target]]\nat = \"s3://{site}/data/\"\nwhere = '{rule}'\n"))
-        .collect();
+    let long = |(site, rule): &(&str, &str)| {
+        format!("[[phase.dataset.target]]\nat = \"s3://{site}/data/\"\nwhere = '{rule}'\n")
+    };
+    let long = targets.iter().map(long).collect::<Vec<_>>().concat();
     let short: Vec<_> = names.iter().map(|site| format!("\"s3://{site}/data/\"")).collect();
     whole.replace(&format!("targets = [{}]\n", short.join(", ")), "") + &long
 }
@@ -307,6 +307,26 @@ async fn a_crash_at_any_write_leaves_no_object_nowhere_and_the_same_command_goes
             sweep(Some(crash)).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_came_after_the_look_goes_where_it_belongs_itself() {
+    let (source, stores) = (Arc::new(Racing::of(MemoryStore::new("s3://src/data/"))), memory(&["a", "b"]));
+    source.probe().await.unwrap();
+    source.inner.put_raw("k", "first", of("IN"));
+    source.arm("k");
+    let mut over = dynamic(&stores);
+    over.insert("src".to_owned(), Arc::clone(&source) as _);
+    let rules = [("a", "has(object.metadata.country) && object.metadata.country == \"IN\""), ("b", "otherwise")];
+    let directory = tempdir().unwrap();
+    let rig = Rig::new(&partitioned(&rules, ""), over, directory.path());
+    rig.try_run(Goal::Copied).await.unwrap();
+    assert_eq!(source.inner.bytes("k").unwrap(), "written by the application", "right after the look");
+    assert_eq!(stores["a"].bytes("k"), None, "it was routed by the version before");
+    _ = rig.try_run(Goal::Verified).await;
+    rig.run().await;
+    assert_eq!((keys(&stores["a"]).len(), stores["b"].bytes("k").unwrap()), (0, "written by the application".into()));
+    assert_clean(&rig).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -359,8 +359,8 @@ impl Compiler<'_> {
                 return Ok(Term::HasAttribute(self.attribute(of, name)?));
             }
             (operators::DIVIDE, _) => {
-                let message = "there is no division: CEL divides whole numbers otherwise than fractions, and an N may \
-                               be either";
+                let message = "there is no division: CEL divides whole numbers otherwise than fractions, and a table \
+                               does not tell them apart";
                 return self.bad(of, message, "multiply the other side, or use %");
             }
             _ => {}
