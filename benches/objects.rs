@@ -25,7 +25,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 use migrate::engine::sites::Given;
 use migrate::{
-    aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint},
+    aws::{
+        AwsCredentials,
+        s3::{S3Client, S3Config, S3Endpoint},
+    },
     engine::{ByFlag, InFlightMax, Migration, RunOptions, Shutdown, Sites},
     ledger::Ledger,
     lifecycle::Goal,
@@ -142,7 +145,7 @@ async fn store(site: &str, endpoint: &str) -> anyhow::Result<Arc<dyn ObjectStore
         site: site.to_owned(),
         region: "us-east-1".to_owned(),
         endpoint: Some(S3Endpoint { url: endpoint.to_owned(), path_style: true, ca_pem: None }),
-        credentials: S3Credentials::Keys { id: "bench".into(), secret: "bench-secret".into(), session_token: None },
+        credentials: AwsCredentials::Keys { id: "bench".into(), secret: "bench-secret".into(), session_token: None },
         expected_bucket_owner: None,
     };
     Ok(Arc::new(S3Client::connect(config).await?.store("data", "")))

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-use migrate_aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint};
+use migrate_aws::{
+    AwsCredentials,
+    s3::{S3Client, S3Config, S3Endpoint},
+};
 use migrate_core::{
     model::SiteName,
     plan::{Credentials, Location, Plan, Scheme, Site},
@@ -85,25 +88,25 @@ fn s3_config(plan: &Plan, site: &Site) -> Result<S3Config, EngineError> {
         site: site.name.to_string(),
         region: region.ok_or_else(|| wrong("it has neither a region nor an s3 endpoint".to_owned()))?,
         endpoint: endpoint.transpose()?,
-        credentials: s3_credentials(&site.credentials).map_err(wrong)?,
+        credentials: aws_credentials(&site.credentials).map_err(wrong)?,
         expected_bucket_owner: site.expected_bucket_owner.clone(),
     })
 }
 
 /// Reads the keys of `credentials = { env = ... }`; an error names what is missing, never a value.
-fn s3_credentials(credentials: &Credentials) -> Result<S3Credentials, String> {
+fn aws_credentials(credentials: &Credentials) -> Result<AwsCredentials, String> {
     Ok(match credentials {
-        Credentials::Ambient => S3Credentials::Ambient,
-        Credentials::Profile { name } => S3Credentials::Profile(name.clone()),
+        Credentials::Ambient => AwsCredentials::Ambient,
+        Credentials::Profile { name } => AwsCredentials::Profile(name.clone()),
         Credentials::Role { arn, external_id } => {
-            S3Credentials::Role { arn: arn.clone(), external_id: external_id.clone() }
+            AwsCredentials::Role { arn: arn.clone(), external_id: external_id.clone() }
         }
         Credentials::Env { prefix } => {
             let get = |suffix: &str| std::env::var(format!("{prefix}_{suffix}")).ok().filter(|value| !value.is_empty());
             let must = |suffix: &str| {
                 get(suffix).ok_or_else(|| format!("set the environment variable {prefix}_{suffix} (credentials)"))
             };
-            S3Credentials::Keys {
+            AwsCredentials::Keys {
                 id: must("ACCESS_KEY_ID")?,
                 secret: must("SECRET_ACCESS_KEY")?,
                 session_token: get("SESSION_TOKEN"),

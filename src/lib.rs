@@ -20,10 +20,10 @@
 //! | `migrate-core` | [`model`], [`plan`], [`diff`], [`shard`], [`digest`], [`lifecycle`], [`capability`], [`report`] | words and rules, as plain values and functions |
 //! | `migrate-fault` | not handed on | which operation a fault strikes |
 //! | `migrate-store` | [`store`] | the seam to data, directories, and the decorators of any store |
-//! | `migrate-aws` | [`aws`] | S3, on the AWS SDK |
+//! | `migrate-aws` | [`aws`] | S3 and DynamoDB, on the AWS SDK |
 //! | `migrate-ledger` | [`ledger`] | the durable record of one migration, in SQLite |
 //! | `migrate-engine` | [`engine`], [`survey`], [`cutover`] | looks, copies, proves, moves leads |
-//! | `migrate-local-cloud` | [`local_cloud`] | an S3 server in memory, with faults and quirks |
+//! | `migrate-local-cloud` | [`local_cloud`] | an S3 and a DynamoDB server in memory, with faults and quirks |
 //! | `migrate-rehearsal` | [`rehearse`] | a plan with a stand-in for everything that is real |
 //!
 //! A member depends only on members above it in this table, and not on all of them. ARCHITECTURE.md says on which and

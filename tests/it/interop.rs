@@ -19,7 +19,10 @@ use std::{
 
 use bytes::Bytes;
 use migrate::{
-    aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
+    aws::{
+        AwsCredentials,
+        s3::{S3Client, S3Config, S3Endpoint, S3Store},
+    },
     digest::Body,
     local_cloud::S3Server,
     plan::Level,
@@ -32,6 +35,8 @@ use crate::{
     conformance::{Holds, NASTY_KEYS, conforms},
     migration::{Rig, Stores, found, one_dataset, s3},
 };
+
+mod tables;
 
 /// An endpoint and an identity that may make buckets.
 struct Endpoint {
@@ -64,7 +69,7 @@ impl Endpoint {
             site: "interop".to_owned(),
             region: "us-east-1".to_owned(),
             endpoint: Some(S3Endpoint { url, path_style: true, ca_pem: None }),
-            credentials: S3Credentials::Keys { id, secret, session_token: None },
+            credentials: AwsCredentials::Keys { id, secret, session_token: None },
             expected_bucket_owner: None,
         });
         let (client, run) = (client.await.unwrap(), StdRng::from_os_rng().next_u64());

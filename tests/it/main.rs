@@ -4,6 +4,7 @@
 mod cli;
 mod conformance;
 mod docs;
+mod dynamodb;
 mod interop;
 mod migration;
 mod plans;

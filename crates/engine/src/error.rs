@@ -177,6 +177,14 @@ pub enum EngineError {
         /// The directory that was used so far.
         known: String,
     },
+    /// A table cannot be copied as the plan says.
+    #[error("dataset {dataset}: {reason}")]
+    TableUnfit {
+        /// The dataset's name.
+        dataset: DatasetName,
+        /// What is wrong, and how to mend it.
+        reason: String,
+    },
     /// A site's configuration cannot be used.
     #[error("site {site}: {detail}")]
     Site {
@@ -197,6 +205,7 @@ impl EngineError {
             | Self::NotCutOver { .. }
             | Self::LeadMoved { .. }
             | Self::Driven { .. }
+            | Self::TableUnfit { .. }
             | Self::GivenUp { .. } => true,
             Self::Route(error) => !matches!(error, RouteError::Store(_)),
             _ => false,

@@ -58,6 +58,7 @@ pub mod sites;
 pub mod standing;
 mod star;
 pub mod survey;
+mod tables;
 mod verify;
 mod waits;
 mod walk;

@@ -107,6 +107,7 @@ impl Apply<'_> {
             Record::LateSettled { dataset, keys, by, reason, at } => {
                 self.settle_late(dataset, keys.as_deref(), by.as_deref(), reason.as_deref(), *at)
             }
+            Record::Table(record) => self.table(record),
             Record::Verification(record) => self.verification(record),
             Record::LimitSet { of, key, setting } => self.set_limit(of, key, setting),
         }

@@ -6,7 +6,8 @@
 //! current pass, and per record its *holdings*: which place shows which content under which token, with the evidence.
 //! Also the uploads under way with the digests of their parts, deferred and failed records, the result of each
 //! endpoint's probe, the directories met, what operators said (approvals, requests, limits), the shards, cursors
-//! and findings of verifications under way, and the writes whose outcome is not known.
+//! and findings of verifications under way, and the writes whose outcome is not known. Of a table it holds how far each
+//! segment is, how far its stream of changes was read, and the keys that have changed, and no record by record.
 //!
 //! # How it is written
 //!
@@ -37,6 +38,8 @@ mod request_rows;
 mod rows;
 mod schema;
 mod sqlite;
+mod table;
+mod table_rows;
 #[cfg(test)]
 mod tests;
 mod unknown;
@@ -54,6 +57,7 @@ pub use rows::{
     Counts, Held, HeldRow, Open, OpenRow, Pair, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
 pub use sqlite::{Ledger, Options};
+pub use table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, TableRecord, TableStep};
 pub use unknown::{LastDrive, Unknown};
 pub use verification::{PartFound, VerificationRecord, VerificationRow, VerificationStep, VerifiedShard};
 pub use writer::{CommitFate, CommitHook};

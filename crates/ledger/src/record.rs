@@ -4,6 +4,7 @@ use super::{
     fact::Fact,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
     rows::Pair,
+    table::TableRecord,
     verification::VerificationRecord,
 };
 use migrate_core::{
@@ -147,6 +148,8 @@ pub enum Record {
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
+    /// What happened to the copy of a table.
+    Table(TableRecord),
     /// What happened to a verification under way.
     Verification(VerificationRecord),
     /// A limit that replaces the plan's.

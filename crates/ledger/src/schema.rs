@@ -23,7 +23,7 @@ use crate::error::LedgerError;
 use migrate_core::model::PlanName;
 
 /// The only format that this build reads and writes: `user_version` in the file.
-pub(super) const FORMAT: i64 = 7;
+pub(super) const FORMAT: i64 = 8;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;
@@ -110,6 +110,24 @@ CREATE TABLE late (
     reason TEXT, PRIMARY KEY (dataset, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX late_open ON late (dataset, key) WHERE at_ms IS NULL;
+-- Tables: how far each segment is at each place, which streams of changes are read and how far, and which keys a place
+-- owes. mark: a change counts it up, so that handling an older one does not clear it.
+CREATE TABLE segment (
+    dataset INTEGER NOT NULL, place INTEGER NOT NULL, segment INTEGER NOT NULL, after_key BLOB, done INTEGER NOT NULL,
+    items INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (dataset, segment, place)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE capture (
+    dataset INTEGER NOT NULL, place INTEGER NOT NULL, stream TEXT NOT NULL, ours INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL, broken TEXT, PRIMARY KEY (dataset, place)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE stream_shard (
+    dataset INTEGER NOT NULL, place INTEGER NOT NULL, shard TEXT NOT NULL, sequence TEXT, ended INTEGER NOT NULL,
+    PRIMARY KEY (dataset, place, shard)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE dirty (
+    dataset INTEGER NOT NULL, key BLOB NOT NULL, place INTEGER NOT NULL, mark INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL, PRIMARY KEY (dataset, key, place)
+) STRICT, WITHOUT ROWID;
 -- A verification under way.
 CREATE TABLE verification (
     id INTEGER PRIMARY KEY AUTOINCREMENT, dataset INTEGER NOT NULL UNIQUE, binds TEXT NOT NULL,
@@ -155,12 +173,17 @@ CREATE VIEW unclaimed_uploads AS SELECT d.name AS dataset, place, CAST(key AS TE
 CREATE VIEW unknown_outcomes AS SELECT d.name AS dataset, place, CAST(key AS TEXT) AS key,
     datetime(at_ms / 1000, 'unixepoch') AS since
     FROM unknown u JOIN dataset d ON d.id = u.dataset;
+CREATE VIEW changed_keys AS SELECT d.name AS dataset, place, CAST(key AS TEXT) AS key,
+    datetime(since_ms / 1000, 'unixepoch') AS since
+    FROM dirty JOIN dataset d ON d.id = dirty.dataset;
+CREATE VIEW segments AS SELECT d.name AS dataset, place, segment, CAST(after_key AS TEXT) AS after, done, items, bytes
+    FROM segment s JOIN dataset d ON d.id = s.dataset;
 CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoch') AS at, event
     FROM event JOIN dataset d ON d.id = event.dataset;
 ";
 
 /// Tables that are checked completely, and tables that are read at both ends.
-const SMALL: [&str; 14] = [
+const SMALL: [&str; 17] = [
     "meta",
     "dataset",
     "event",
@@ -172,11 +195,14 @@ const SMALL: [&str; 14] = [
     "approval",
     "request",
     "limit_set",
+    "segment",
+    "capture",
+    "stream_shard",
     "verification",
     "verified_shard",
     "verified_count",
 ];
-const LARGE: [(&str, &str); 8] = [
+const LARGE: [(&str, &str); 9] = [
     ("record", "dataset {0}, key {0}"),
     ("waiting", "dataset {0}, place {0}, kind {0}, key {0}"),
     ("upload", "dataset {0}, place {0}, key {0}"),
@@ -184,6 +210,7 @@ const LARGE: [(&str, &str); 8] = [
     ("unknown", "dataset {0}, place {0}, key {0}"),
     ("unclaimed", "dataset {0}, place {0}, key {0}, at_ms {0}"),
     ("late", "dataset {0}, key {0}"),
+    ("dirty", "dataset {0}, key {0}, place {0}"),
     ("verified_difference", "verification {0}, follower {0}, key {0}"),
 ];
 

@@ -20,6 +20,7 @@ use super::{
     reader::Readers,
     request_rows,
     schema::{self, Access},
+    table_rows,
     unknown::{self, LastDrive, Unknown},
     verification_rows,
     writer::{CommitHook, Job, Place, Writer},
@@ -30,6 +31,7 @@ use crate::{
     record::Record,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
     rows::{Counts, Held, HeldRow, Open, OpenRow, ShardRow, UnclaimedRow, UploadRow},
+    table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow},
     verification::VerificationRow,
 };
 use migrate_core::{
@@ -350,6 +352,49 @@ impl Ledger {
     /// The verification of a dataset that is under way, if any, with what it found so far.
     pub async fn verification(&self, dataset: &DatasetName) -> Result<Option<VerificationRow>, LedgerError> {
         self.ask_of(dataset, verification_rows::verification).await
+    }
+
+    /// How far the segments of a table are, ascending by segment and place.
+    pub async fn segments(&self, dataset: &DatasetName) -> Result<Vec<SegmentRow>, LedgerError> {
+        self.ask_of(dataset, table_rows::segments).await
+    }
+
+    /// The stream of a place that is read; `None` if none is.
+    pub async fn capture(&self, dataset: &DatasetName, at: PlaceIndex) -> Result<Option<CaptureRow>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| table_rows::capture(connection, id, at)).await
+    }
+
+    /// The shards of the stream of a place, as far as they were read.
+    pub async fn stream_shards(
+        &self,
+        dataset: &DatasetName,
+        at: PlaceIndex,
+    ) -> Result<Vec<StreamShardRow>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| table_rows::stream_shards(connection, id, at)).await
+    }
+
+    /// The changed keys that some place owes since `until` or longer, ascending by key: at most `limit` of those after
+    /// a key.
+    pub async fn dirty(
+        &self,
+        dataset: &DatasetName,
+        after: Option<&Key>,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DirtyRow>, LedgerError> {
+        let after = after.cloned();
+        self.ask_of(dataset, move |connection, id| table_rows::dirty(connection, id, after.as_ref(), until, limit))
+            .await
+    }
+
+    /// Those of these keys that some place owes.
+    pub async fn are_dirty(&self, dataset: &DatasetName, keys: Vec<Key>) -> Result<Vec<Key>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| table_rows::are_dirty(connection, id, &keys)).await
+    }
+
+    /// What each place owes; a place that owes nothing is not listed.
+    pub async fn owed(&self, dataset: &DatasetName) -> Result<Vec<Owed>, LedgerError> {
+        self.ask_of(dataset, table_rows::owed).await
     }
 
     /// The writes without an answer that were given up no earlier than `since`, by dataset.

@@ -20,6 +20,9 @@
 //!                            └─ objects, upload, settings, locks, condition: what it consists of
 //! ```
 //!
+//! One [`DynamoServer`] is such an endpoint for tables. What lies behind it is `dynoxide`'s; the front, which checks,
+//! counts and fails on purpose, is ours. Both servers share identities, policies and the listener.
+//!
 //! No file imports itself by way of others: what several of them need is in a file of its own
 //! (headers, errors, arrived, caller, identity, quirks, checksums, faults, operation).
 //!
@@ -44,9 +47,19 @@
 //! [`Buckets`] is the state itself, for tests: they can write, delete and silently corrupt through it
 //! without a request, and see all that a bucket holds.
 
+mod caller;
+mod dynamodb;
+mod identities;
+mod identity;
+mod listener;
+mod policy;
 mod s3;
 
+pub use dynamodb::{
+    DynamoFault, DynamoFaultRule, DynamoFaults, DynamoOperation, DynamoServer, DynamoServerConfig, DynamoStats,
+};
+pub use identity::Identity;
 pub use s3::{
-    Buckets, Fault, FaultRule, Faults, HeldObject, HeldVersion, Identity, IfMatchQuirk, MetadataQuirk, NewObject,
-    Operation, Quirks, S3Server, S3ServerConfig, Stats, UnfinishedUpload, Untyped, Versioning, When,
+    Buckets, Fault, FaultRule, Faults, HeldObject, HeldVersion, IfMatchQuirk, MetadataQuirk, NewObject, Operation,
+    Quirks, S3Server, S3ServerConfig, Stats, UnfinishedUpload, Untyped, Versioning, When,
 };

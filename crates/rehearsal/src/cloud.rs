@@ -35,7 +35,10 @@ use super::{
     sample::{self, Sample},
     standin::{self, Note, Stage, StandIn},
 };
-use migrate_aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint};
+use migrate_aws::{
+    AwsCredentials,
+    s3::{S3Client, S3Config, S3Endpoint},
+};
 use migrate_core::{
     digest::Body,
     model::{ByteCount, DatasetName, Evidence, SiteName},
@@ -311,7 +314,7 @@ fn own_config(site: &SiteName, url: String) -> S3Config {
         site: site.to_string(),
         region: standin::REGION.to_owned(),
         endpoint: Some(S3Endpoint { url, path_style: true, ca_pem: None }),
-        credentials: S3Credentials::Keys {
+        credentials: AwsCredentials::Keys {
             id: ACCESS_KEY.to_owned(),
             secret: SECRET_KEY.to_owned(),
             session_token: None,

@@ -14,11 +14,14 @@ use crate::{
     endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     object::{BeforeSending, ByteRange, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
+    table::{ChangeStream, Described, Got, ItemWrite, Scanned, Segment, TableStore, Written},
 };
 use migrate_core::{
     capability::{Capabilities, Condition},
     digest::Body,
+    item::{Item, ItemKey},
     model::{Evidence, Key, KeyRange, Timestamp, Token},
+    table::{Structure, TableAbilities},
 };
 
 /// Why data must not be written under a key, as one phrase for people; `None` if it may.
@@ -152,6 +155,132 @@ impl ObjectStore for Guarded {
     }
 }
 
+/// Why an item may not be written at a place; `None` if it may.
+pub type JudgeItem = Arc<dyn Fn(&Item) -> Option<Box<str>> + Send + Sync>;
+
+/// A table that refuses every write of an item that may not be there with [`ErrorKind::Forbidden`]. A batch with one such
+/// item is refused whole. Reads, deletes and streams pass, because they bring no data in.
+#[derive(Debug)]
+pub struct GuardedTable {
+    inner: Arc<dyn TableStore>,
+    verdict: Verdict,
+}
+
+/// Which items are refused.
+enum Verdict {
+    /// All of them, and with them tables and probes.
+    All(Box<str>),
+    /// Those that the judge names.
+    ByItem(JudgeItem),
+}
+
+impl fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All(reason) => f.debug_tuple("All").field(reason).finish(),
+            Self::ByItem(_) => f.write_str("ByItem"),
+        }
+    }
+}
+
+impl GuardedTable {
+    /// Guards a table against all items. `reason` is one phrase for people: "class 'health' stays in DE".
+    pub fn new(inner: Arc<dyn TableStore>, reason: &str) -> Self {
+        Self { inner, verdict: Verdict::All(reason.into()) }
+    }
+
+    /// Guards a table against the items that the judge names, with its reason.
+    pub fn by_item(inner: Arc<dyn TableStore>, judge: JudgeItem) -> Self {
+        Self { inner, verdict: Verdict::ByItem(judge) }
+    }
+
+    fn check<'a>(&self, items: impl IntoIterator<Item = &'a Item>) -> Result<()> {
+        let refused = |item: &Item| match &self.verdict {
+            Verdict::All(reason) => Some(reason.clone()),
+            Verdict::ByItem(judge) => judge(item),
+        };
+        match items.into_iter().find_map(refused) {
+            Some(reason) => Err(StoreError::new(ErrorKind::Forbidden, "write", self.inner.location(), reason)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_all(&self, operation: &'static str) -> Result<()> {
+        match &self.verdict {
+            Verdict::All(reason) => {
+                Err(StoreError::new(ErrorKind::Forbidden, operation, self.inner.location(), reason.clone()))
+            }
+            Verdict::ByItem(_) => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl TableStore for GuardedTable {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
+    }
+
+    fn abilities(&self) -> TableAbilities {
+        self.inner.abilities()
+    }
+
+    async fn probe(&self) -> Result<TableAbilities> {
+        self.check_all("probe")?;
+        self.inner.probe().await
+    }
+
+    fn adopt(&self, abilities: TableAbilities) {
+        self.inner.adopt(abilities);
+    }
+
+    async fn describe(&self) -> Result<Option<Described>> {
+        self.inner.describe().await
+    }
+
+    async fn create(&self, structure: &Structure) -> Result<Vec<&'static str>> {
+        self.check_all("create")?;
+        self.inner.create(structure).await
+    }
+
+    async fn set_ttl(&self, attribute: Option<&str>) -> Result<()> {
+        self.inner.set_ttl(attribute).await
+    }
+
+    async fn scan(&self, segment: Segment, after: Option<&ItemKey>, strong: bool) -> Result<Scanned> {
+        self.inner.scan(segment, after, strong).await
+    }
+
+    async fn get(&self, keys: &[ItemKey]) -> Result<Got> {
+        self.inner.get(keys).await
+    }
+
+    async fn write(&self, writes: &[ItemWrite]) -> Result<Written> {
+        self.check(writes.iter().filter_map(|write| match write {
+            ItemWrite::Put(item) => Some(item),
+            ItemWrite::Delete(_) => None,
+        }))?;
+        self.inner.write(writes).await
+    }
+
+    async fn put_if(&self, item: &Item, expected: Option<&Item>) -> Result<()> {
+        self.check([item])?;
+        self.inner.put_if(item, expected).await
+    }
+
+    fn changes(&self) -> Option<&dyn ChangeStream> {
+        self.inner.changes()
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,5 +335,41 @@ mod tests {
         assert_eq!(guarded.read(&"old".into(), None, None).await.unwrap().bytes, "o");
         guarded.delete(&"old".into(), &Condition::None).await.unwrap();
         assert!(memory.snapshot().is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_item_is_written_that_may_not_be_there() {
+        use migrate_core::{item::Value, table::KeyType};
+
+        use crate::memory_table::MemoryTable;
+
+        let item = |id: &str| Item::from([("id".to_owned(), Value::Text(id.to_owned()))]);
+        let key = ItemKey { partition: Value::Text("old".to_owned()), sort: None };
+        let table = MemoryTable::with("memory", Structure::plain(("id", KeyType::Text), None));
+        table.apply(&ItemWrite::Put(item("old"))).unwrap();
+        let guarded = GuardedTable::new(Arc::new(table.clone()), "class 'health' stays in DE");
+        let mixed = [ItemWrite::Delete(key.clone()), ItemWrite::Put(item("new"))];
+        for refusal in [
+            guarded.write(&mixed).await.unwrap_err(),
+            guarded.put_if(&item("new"), None).await.unwrap_err(),
+            guarded.create(&Structure::plain(("id", KeyType::Text), None)).await.unwrap_err(),
+            guarded.probe().await.unwrap_err(),
+        ] {
+            assert_eq!((refusal.kind(), refusal.detail()), (ErrorKind::Forbidden, "class 'health' stays in DE"));
+            assert!(!refusal.outcome_unknown());
+        }
+        assert_eq!(table.snapshot().len(), 1);
+        guarded.write(&[ItemWrite::Delete(key)]).await.unwrap();
+        assert!(table.snapshot().is_empty());
+
+        let judge: JudgeItem = Arc::new(move |written| (*written == item("de")).then(|| "it stays in DE".into()));
+        let item = |id: &str| Item::from([("id".to_owned(), Value::Text(id.to_owned()))]);
+        let guarded = GuardedTable::by_item(Arc::new(table.clone()), judge);
+        let refusal = guarded.write(&[ItemWrite::Put(item("fr")), ItemWrite::Put(item("de"))]).await.unwrap_err();
+        assert_eq!((refusal.kind(), refusal.detail()), (ErrorKind::Forbidden, "it stays in DE"));
+        assert!(table.snapshot().is_empty(), "a batch is refused whole");
+        guarded.put_if(&item("de"), None).await.unwrap_err();
+        guarded.write(&[ItemWrite::Put(item("fr"))]).await.unwrap();
+        assert_eq!(table.snapshot().len(), 1);
     }
 }

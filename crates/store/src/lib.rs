@@ -6,6 +6,12 @@
 //! that a store ignores), [`limit`] (rates, concurrency, working hours), [`retry`] (the one layer that retries),
 //! [`guard`] (residency), `faulty` (fails on purpose, for tests).
 //!
+//! Tables have a seam of their own, [`TableStore`](table::TableStore): a directory
+//! ([`TableDirectory`](file::TableDirectory)), memory ([`memory_table`]), and DynamoDB, in the member `migrate-aws`.
+//! Its decorators are in the same modules: [`MeteredTable`](meter::MeteredTable),
+//! [`LimitedTable`](limit::LimitedTable), [`RetryingTable`](retry::RetryingTable),
+//! [`GuardedTable`](guard::GuardedTable). What every backend keeps is in `conformance`, a suite for its tests.
+//!
 //! # Rules that every backend keeps (`tests/it/conformance.rs` checks them)
 //!
 //! - **Listings ascend** in byte order of the key and stay in the requested range.
@@ -21,6 +27,8 @@
 //!   whether the write may have happened in spite of the error ([`StoreError::outcome_unknown`]).
 
 pub mod conditional;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 mod endpoint;
 mod error;
 #[cfg(any(test, feature = "testing"))]
@@ -30,6 +38,7 @@ pub mod guard;
 pub mod hashing;
 pub mod limit;
 pub mod memory;
+pub mod memory_table;
 pub mod meter;
 mod object;
 pub mod retry;

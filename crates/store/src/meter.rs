@@ -19,12 +19,19 @@ use serde::Serialize;
 
 use crate::{
     endpoint::EndpointId,
+    error::{ErrorKind, StoreError},
     object::{BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
+    table::{
+        ChangeStream, Changes, Described, Got, ItemWrite, Position, Scanned, Segment, StreamIterator, StreamShard,
+        TableStore, Written,
+    },
 };
 use migrate_core::{
     capability::{Capabilities, Condition},
     digest::Body,
+    item::{Item, ItemKey, item_size},
     model::{Evidence, Key, KeyRange, Timestamp, Token},
+    table::{Structure, TableAbilities},
 };
 
 /// A failed request that waits for its next attempt.
@@ -64,8 +71,34 @@ pub struct Meter {
     retries: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
+    items: Items,
     pauses: AtomicU64,
     waiting: Mutex<BTreeMap<u64, Waiting>>,
+}
+
+/// What is counted of tables beside that.
+#[derive(Debug, Default)]
+struct Items {
+    read: AtomicU64,
+    written: AtomicU64,
+    left_over: AtomicU64,
+    read_milliunits: AtomicU64,
+    write_milliunits: AtomicU64,
+}
+
+/// The counts of a [`Meter`] that are about tables, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct ItemCounts {
+    /// Items that scans and gets have shown.
+    pub read: u64,
+    /// Items that were put or deleted, as far as the server has said so.
+    pub written: u64,
+    /// Keys and writes that a server left over of a batch.
+    pub left_over: u64,
+    /// Thousandths of the read units that the server has counted.
+    pub read_milliunits: u64,
+    /// Thousandths of the write units that the server has counted.
+    pub write_milliunits: u64,
 }
 
 /// The counts of a [`Meter`] at one moment.
@@ -101,6 +134,17 @@ impl Meter {
             retries: self.retries.load(Relaxed),
             bytes_read: self.bytes_read.load(Relaxed),
             bytes_written: self.bytes_written.load(Relaxed),
+        }
+    }
+
+    /// The counts of items now.
+    pub fn items(&self) -> ItemCounts {
+        ItemCounts {
+            read: self.items.read.load(Relaxed),
+            written: self.items.written.load(Relaxed),
+            left_over: self.items.left_over.load(Relaxed),
+            read_milliunits: self.items.read_milliunits.load(Relaxed),
+            write_milliunits: self.items.write_milliunits.load(Relaxed),
         }
     }
 
@@ -257,6 +301,142 @@ impl ObjectStore for Metered {
     }
 }
 
+/// A table whose requests, items and capacity are counted. Bytes are counted as `DynamoDB` counts them.
+#[derive(Debug)]
+pub struct MeteredTable {
+    inner: Arc<dyn TableStore>,
+    meter: Arc<Meter>,
+}
+
+impl MeteredTable {
+    /// Counts the requests of a table.
+    pub fn new(inner: Arc<dyn TableStore>, meter: Arc<Meter>) -> Self {
+        Self { inner, meter }
+    }
+
+    fn count_read<'a>(&self, items: impl Iterator<Item = &'a Item>, consumed: Option<f64>) {
+        for item in items {
+            self.meter.items.read.fetch_add(1, Relaxed);
+            self.meter.bytes_read.fetch_add(item_size(item) as u64, Relaxed);
+        }
+        self.meter.items.read_milliunits.fetch_add(milliunits(consumed), Relaxed);
+    }
+
+    fn stream(&self) -> Result<&dyn ChangeStream> {
+        self.inner.changes().ok_or_else(|| no_stream(self.inner.location()))
+    }
+}
+
+/// A stream was asked for where there is none.
+pub(crate) fn no_stream(location: &str) -> StoreError {
+    StoreError::new(ErrorKind::Unsupported, "read the stream of", location, "a table here has no stream of its changes")
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a request takes few units")]
+fn milliunits(consumed: Option<f64>) -> u64 {
+    (consumed.unwrap_or(0.0) * 1000.0).round() as u64
+}
+
+fn bytes_of(write: &ItemWrite) -> u64 {
+    if let ItemWrite::Put(item) = write { item_size(item) as u64 } else { 0 }
+}
+
+#[async_trait]
+impl TableStore for MeteredTable {
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    fn endpoint(&self) -> &EndpointId {
+        self.inner.endpoint()
+    }
+
+    fn abilities(&self) -> TableAbilities {
+        self.inner.abilities()
+    }
+
+    async fn probe(&self) -> Result<TableAbilities> {
+        self.meter.count(None, self.inner.probe().await)
+    }
+
+    fn adopt(&self, abilities: TableAbilities) {
+        self.inner.adopt(abilities);
+    }
+
+    async fn describe(&self) -> Result<Option<Described>> {
+        self.meter.count(None, self.inner.describe().await)
+    }
+
+    async fn create(&self, structure: &Structure) -> Result<Vec<&'static str>> {
+        self.meter.count_write(0, self.inner.create(structure).await)
+    }
+
+    async fn set_ttl(&self, attribute: Option<&str>) -> Result<()> {
+        self.meter.count_write(0, self.inner.set_ttl(attribute).await)
+    }
+
+    async fn scan(&self, segment: Segment, after: Option<&ItemKey>, strong: bool) -> Result<Scanned> {
+        let page = self.inner.scan(segment, after, strong).await;
+        let page = self.meter.count(Some(&self.meter.pages), page)?;
+        self.count_read(page.items.iter(), page.consumed);
+        Ok(page)
+    }
+
+    async fn get(&self, keys: &[ItemKey]) -> Result<Got> {
+        let got = self.meter.count(Some(&self.meter.reads), self.inner.get(keys).await)?;
+        self.count_read(got.found.iter().map(|(_, item)| item), got.consumed);
+        self.meter.items.left_over.fetch_add(got.left.len() as u64, Relaxed);
+        Ok(got)
+    }
+
+    async fn write(&self, writes: &[ItemWrite]) -> Result<Written> {
+        let bytes = writes.iter().map(bytes_of).sum();
+        let written = self.meter.count_write(bytes, self.inner.write(writes).await)?;
+        let done = writes.len().saturating_sub(written.left.len());
+        self.meter.items.written.fetch_add(done as u64, Relaxed);
+        self.meter.items.left_over.fetch_add(written.left.len() as u64, Relaxed);
+        self.meter.items.write_milliunits.fetch_add(milliunits(written.consumed), Relaxed);
+        Ok(written)
+    }
+
+    async fn put_if(&self, item: &Item, expected: Option<&Item>) -> Result<()> {
+        self.meter.count_write(item_size(item) as u64, self.inner.put_if(item, expected).await)?;
+        self.meter.items.written.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    fn changes(&self) -> Option<&dyn ChangeStream> {
+        self.inner.changes().map(|_| self as &dyn ChangeStream)
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
+#[async_trait]
+impl ChangeStream for MeteredTable {
+    async fn enable(&self) -> Result<(String, bool)> {
+        self.meter.count_write(0, self.stream()?.enable().await)
+    }
+
+    async fn disable(&self, stream: &str) -> Result<()> {
+        self.meter.count_write(0, self.stream()?.disable(stream).await)
+    }
+
+    async fn shards(&self, stream: &str) -> Result<Vec<StreamShard>> {
+        self.meter.count(None, self.stream()?.shards(stream).await)
+    }
+
+    async fn iterator(&self, stream: &str, shard: &str, from: &Position) -> Result<StreamIterator> {
+        self.meter.count(None, self.stream()?.iterator(stream, shard, from).await)
+    }
+
+    async fn read(&self, iterator: StreamIterator) -> Result<Changes> {
+        self.meter.count(None, self.stream()?.read(iterator).await)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,5 +464,28 @@ mod tests {
             bytes_written: 10,
         };
         assert_eq!(meter.snapshot(), expected);
+    }
+
+    #[tokio::test]
+    async fn items_bytes_and_capacity_are_counted_as_far_as_the_server_has_said_so() {
+        use migrate_core::{item::Value, table::KeyType};
+
+        use crate::memory_table::MemoryTable;
+
+        let table = MemoryTable::with("memory", Structure::plain(("id", KeyType::Text), None));
+        let meter = Arc::new(Meter::default());
+        let store = MeteredTable::new(Arc::new(table.clone()), meter.clone());
+        let item = |id: &str| Item::from([("id".to_owned(), Value::Text(id.to_owned()))]);
+        table.answer_at_most(Some(2));
+        let writes = ["a", "b", "c"].map(|id| ItemWrite::Put(item(id)));
+        assert_eq!(store.write(&writes).await.unwrap().left, [2]);
+        store.write(&[ItemWrite::Put(Item::new())]).await.unwrap_err();
+        store.scan(Segment { index: 0, of: 1 }, None, true).await.unwrap();
+        store.get(&[ItemKey { partition: Value::Text("a".to_owned()), sort: None }]).await.unwrap();
+        let expected = ItemCounts { read: 3, written: 2, left_over: 1, read_milliunits: 2000, write_milliunits: 2000 };
+        assert_eq!(meter.items(), expected);
+        let all = meter.snapshot();
+        assert_eq!((all.requests, all.writes, all.failures, all.pages), (4, 2, 1, 1));
+        assert_eq!((all.bytes_written, all.bytes_read), (9, 9));
     }
 }

@@ -36,6 +36,8 @@ pub trait TableStore: Debug + Send + Sync {
 
     /// Makes the table, without TTL, and returns once it and all its indexes are active. What the server does not
     /// support is left out and returned, by the names that a plan waives.
+    ///
+    /// Fails with [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if it is there, and leaves it as it is.
     async fn create(&self, structure: &Structure) -> Result<Vec<&'static str>>;
 
     /// Sets the attribute by which items expire, or none.
@@ -60,6 +62,12 @@ pub trait TableStore: Debug + Send + Sync {
 
     /// The stream of the table's changes, if this kind of place can have one.
     fn changes(&self) -> Option<&dyn ChangeStream>;
+
+    /// Brings the place into its final form, as the last thing that a process does with it: what it needs only for
+    /// itself is folded into what others read. Nothing acknowledged is lost without it. The store works on afterwards.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The most keys of one [`TableStore::get`].

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use migrate::{
-    aws::s3::{S3Client, S3Config, S3Credentials, S3Endpoint, S3Store},
+    aws::{
+        AwsCredentials,
+        s3::{S3Client, S3Config, S3Endpoint, S3Store},
+    },
     digest::Body,
     lifecycle::Goal,
     local_cloud::{Fault, FaultRule, Faults, NewObject, Operation, Quirks, S3Server, S3ServerConfig, When},
@@ -42,7 +45,7 @@ pub(crate) async fn client(server: &S3Server, site: &str, secret: &str) -> S3Cli
         site: site.to_owned(),
         region: "us-east-1".to_owned(),
         endpoint: Some(S3Endpoint { url: server.endpoint(), path_style: true, ca_pem: None }),
-        credentials: S3Credentials::Keys { id: ID.to_owned(), secret: secret.to_owned(), session_token: None },
+        credentials: AwsCredentials::Keys { id: ID.to_owned(), secret: secret.to_owned(), session_token: None },
         expected_bucket_owner: None,
     };
     S3Client::connect(config).await.expect("a client is made")
@@ -497,7 +500,7 @@ async fn told(answers: Vec<Vec<u8>>) -> (S3Store, JoinHandle<()>) {
         site: "t".to_owned(),
         region: "us-east-1".to_owned(),
         endpoint: Some(S3Endpoint { url, path_style: true, ca_pem: None }),
-        credentials: S3Credentials::Keys { id: ID.into(), secret: SECRET.into(), session_token: None },
+        credentials: AwsCredentials::Keys { id: ID.into(), secret: SECRET.into(), session_token: None },
         expected_bucket_owner: None,
     };
     (S3Client::connect(config).await.unwrap().store("data", ""), told)
@@ -557,7 +560,7 @@ async fn errors_say_what_is_wrong_with_an_endpoint() {
         site: "gone".to_owned(),
         region: "us-east-1".to_owned(),
         endpoint: Some(S3Endpoint { url: from.endpoint(), path_style: true, ca_pem: None }),
-        credentials: S3Credentials::Keys { id: ID.into(), secret: SECRET.into(), session_token: None },
+        credentials: AwsCredentials::Keys { id: ID.into(), secret: SECRET.into(), session_token: None },
         expected_bucket_owner: None,
     };
     let client = S3Client::connect(config.clone()).await.unwrap();
@@ -723,7 +726,7 @@ async fn another_identity_at_a_server_is_probed_for_itself() {
             site: "to".to_owned(),
             region: "us-east-1".to_owned(),
             endpoint: Some(S3Endpoint { url: to.endpoint(), path_style: true, ca_pem: None }),
-            credentials: S3Credentials::Keys { id: id.to_owned(), secret: secret.to_owned(), session_token: None },
+            credentials: AwsCredentials::Keys { id: id.to_owned(), secret: secret.to_owned(), session_token: None },
             expected_bucket_owner: None,
         };
         let client = S3Client::connect(config).await.unwrap();

@@ -11,7 +11,7 @@ const NOT_BELOW: [(&str, &[&str]); 6] = [
     ("store", &["aws-*", "s3s", "clap", "hyper", "rusqlite", "migrate-ledger"]),
     ("ledger", &["aws-*", "s3s", "clap", "hyper", "migrate-store"]),
     ("engine", &["aws-*", "s3s", "clap", "indicatif", "hyper"]),
-    ("local-cloud", &["migrate-core", "clap", "indicatif", "rusqlite"]),
+    ("local-cloud", &["migrate-core", "migrate-ledger", "clap", "indicatif"]),
 ];
 
 /// The packages below a member on this machine, without what only its tests need.

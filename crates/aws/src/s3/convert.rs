@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{error::Operation, wire::plain::Shown};
+use super::wire::plain::Shown;
+use crate::operation::Operation;
 use migrate_core::model::{Sha256, Token};
 use migrate_store::{Checksums, ErrorKind, Head, Header, MetadataForm, Properties, Result};
 

@@ -22,23 +22,12 @@ use quick_xml::{
     events::{BytesRef, BytesStart, Event},
 };
 
+use crate::failed::Unsound;
 use migrate_store::ErrorKind;
 
 /// The longest accepted answer, bodies of objects aside. A page of 1,000 keys of 1,024 bytes, each byte escaped, is
 /// below 7 MiB.
 pub(super) const ANSWER_BYTES_MAX: usize = 16 << 20;
-
-/// Why an answer is not believed.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{detail}")]
-pub(super) struct Unsound {
-    /// [`ErrorKind::Unavailable`] for an answer that is not whole, [`ErrorKind::Garbled`] for an unexpected one.
-    pub(super) kind: ErrorKind,
-    /// It does not even begin as S3's answers do: something else answers, for example a proxy.
-    pub(super) foreign: bool,
-    /// What is wrong with it.
-    pub(super) detail: String,
-}
 
 /// The answer of an operation that succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

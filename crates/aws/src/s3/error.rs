@@ -3,11 +3,8 @@
 //! Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; compatible servers mostly keep to
 //! them. A HEAD has no body and so no code: there the status must suffice.
 
-use super::{
-    document::Unsound,
-    wire::plain::{Failed, Refused},
-};
-use migrate_store::{ErrorKind, Retry, StoreError};
+use crate::{failed::Refused, operation::Dialect};
+use migrate_store::ErrorKind;
 
 /// A HEAD with an expired token is 400 like a GET, but without the body that would say `ExpiredToken`:
 /// <https://issues.apache.org/jira/browse/HADOOP-18353>. Other servers answer the same for a key that they do not
@@ -20,121 +17,21 @@ const FOREIGN: &str = "; what answers may be a proxy, or no S3 server: check the
 /// What an object in cold storage needs. <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
 const ARCHIVED: &str = "; it is in cold storage: restore it, then run again";
 
-/// Texts from the two ends of a connection if only one of them speaks TLS, or does not trust the other, with the
-/// meaning for the plan. The words are those of rustls, of hyper, and of servers.
-const MISMATCHES: [(&str, &str); 5] = [
-    ("InvalidContentType", "; it does not speak TLS: write http:// in the endpoint"),
-    ("UnknownIssuer", "; this machine does not know the authority of its certificate: name it with `ca_file`"),
-    ("not valid for name", "; its certificate is for another host name: write that one in the endpoint"),
-    ("HTTP version", "; it may speak TLS: write https:// in the endpoint"),
-    ("HTTPS", "; it speaks TLS: write https:// in the endpoint"),
-];
+/// What S3's answers mean.
+pub(super) static S3: Dialect = Dialect { foreign: FOREIGN, refused, status: |status| kind_of(status, "") };
 
-/// The current operation, for the error's text and for the meaning of a lost answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Operation<'a> {
-    pub(super) name: &'static str,
-    pub(super) location: &'a str,
-    /// The operation changes the store: without an answer its outcome is unknown.
-    pub(super) writes: bool,
-}
-
-impl Operation<'_> {
-    pub(super) fn error(&self, kind: ErrorKind, detail: impl Into<Box<str>>) -> StoreError {
-        StoreError::new(kind, self.name, self.location, detail)
+fn refused(refused: &Refused) -> (ErrorKind, String) {
+    let Refused { status, code, message, region, is_bare } = refused;
+    let (status, message, region) = (*status, message.as_deref(), region.as_deref());
+    let kind = if elsewhere(status, code, message, region) { ErrorKind::WrongRegion } else { kind_of(status, code) };
+    let mut detail = describe(status, code, message, region);
+    if status == 400 && *is_bare && region.is_none() {
+        detail.push_str(BARE_400);
     }
-
-    /// No answer in time.
-    pub(super) fn timed_out(&self, seconds: u64) -> StoreError {
-        self.maybe_done(self.error(ErrorKind::TimedOut, format!("no answer within {seconds} s")))
+    if code == "InvalidObjectState" {
+        detail.push_str(ARCHIVED);
     }
-
-    /// The meaning of a request without a success.
-    pub(super) fn failed(&self, failed: Failed) -> StoreError {
-        match failed {
-            Failed::Refused(refused) => self.refused(&refused),
-            Failed::Unsound(status, body, unsound) => self.unsound(status, &body, &unsound),
-            Failed::Unread(cause) => {
-                let detail = "the answer could not be read to its end, or is too long";
-                self.maybe_done(self.error(ErrorKind::Unavailable, detail).because(cause))
-            }
-            Failed::TimedOut(cause) => {
-                self.maybe_done(self.error(ErrorKind::TimedOut, "no answer in time").because(cause))
-            }
-            Failed::NotMade(cause) => self.error(ErrorKind::Other, "the request cannot be made").because(cause),
-            Failed::NoCredentials(root) => self.error(ErrorKind::Credentials, format!("no credentials: {root}")),
-            Failed::NoConnection(root, cause) => {
-                let hint = mismatch(&root).unwrap_or_default();
-                self.error(ErrorKind::Unreachable, format!("no connection: {root}{hint}")).because(cause)
-            }
-            Failed::Broke(root, cause) => {
-                let hint = mismatch(&root).unwrap_or_default();
-                let detail = format!("the connection broke: {root}{hint}");
-                self.maybe_done(self.error(ErrorKind::Unavailable, detail).because(cause))
-            }
-            Failed::Other(detail) => self.maybe_done(self.error(ErrorKind::Other, detail)),
-        }
-    }
-
-    /// The meaning of a whole answer that is no success.
-    fn refused(&self, refused: &Refused) -> StoreError {
-        let Refused { status, code, message, region, is_bare } = refused;
-        let (status, message, region) = (*status, message.as_deref(), region.as_deref());
-        let kind =
-            if elsewhere(status, code, message, region) { ErrorKind::WrongRegion } else { kind_of(status, code) };
-        let mut detail = describe(status, code, message, region);
-        if status == 400 && *is_bare && region.is_none() {
-            detail.push_str(BARE_400);
-        }
-        if code == "InvalidObjectState" {
-            detail.push_str(ARCHIVED);
-        }
-        let answer = self.error(kind, detail);
-        // A 200 without success is an error inside, or an answer that cannot be read.
-        if status >= 500 || status == 200 { self.maybe_done(answer) } else { answer }
-    }
-
-    /// The meaning of an answer that S3 does not give.
-    fn unsound(&self, status: u16, body: &[u8], unsound: &Unsound) -> StoreError {
-        let is_success = (200..300).contains(&status);
-        let kind = match status {
-            _ if is_success => unsound.kind,
-            // A request that does not even reach S3 under this key is refused: no object is gone.
-            404 if self.writes && unsound.foreign => ErrorKind::Other,
-            status => kind_of_unsound(status, unsound),
-        };
-        let mut detail = unsound.to_string();
-        if !is_success {
-            detail = format!("HTTP status {status}, and {detail}");
-        }
-        if unsound.foreign {
-            detail.push_str(mismatch(&String::from_utf8_lossy(body)).unwrap_or(FOREIGN));
-        }
-        let answer = self.error(kind, detail);
-        if kind.retry() == Retry::Permanent { answer } else { self.maybe_done(answer) }
-    }
-
-    fn maybe_done(&self, error: StoreError) -> StoreError {
-        if self.writes { error.with_unknown_outcome() } else { error }
-    }
-}
-
-/// The hint for a text that says that the two ends do not fit together.
-fn mismatch(text: &str) -> Option<&'static str> {
-    MISMATCHES.into_iter().find(|(said, _)| text.contains(said)).map(|(_, hint)| hint)
-}
-
-/// The meaning of an answer that is no success and has no S3 document as its body: only the status is left.
-///
-/// The status is not believed if a wrong belief would lose something: that an object is gone, or that another
-/// writer has written it. It is not believed either if S3 seems to have answered and the code was cut off.
-fn kind_of_unsound(status: u16, unsound: &Unsound) -> ErrorKind {
-    match kind_of(status, "") {
-        kind if kind.retry() != Retry::Permanent => kind,
-        ErrorKind::NotFound | ErrorKind::Precondition => ErrorKind::Unavailable,
-        kind if unsound.foreign => kind,
-        _ => ErrorKind::Unavailable,
-    }
+    (kind, detail)
 }
 
 /// Whether a refusal means that the bucket lies in another region than the signed one. A HEAD has no body that
@@ -222,10 +119,16 @@ fn kind_of(status: u16, code: &str) -> ErrorKind {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use migrate_store::StoreError;
 
-    const LOOK: Operation<'_> = Operation { name: "look at", location: "s3://b", writes: false };
-    const WRITE: Operation<'_> = Operation { name: "write", location: "s3://b", writes: true };
+    use super::*;
+    use crate::{
+        failed::{Failed, Unsound},
+        operation::{Operation, mismatch},
+    };
+
+    const LOOK: Operation<'_> = Operation { name: "look at", location: "s3://b", writes: false, dialect: &S3 };
+    const WRITE: Operation<'_> = Operation { name: "write", location: "s3://b", writes: true, dialect: &S3 };
 
     fn failed(status: u16, code: &str, is_bare: bool, region: Option<&str>) -> StoreError {
         let (code, region) = (code.to_owned(), region.map(ToOwned::to_owned));
@@ -289,7 +192,7 @@ mod tests {
             (503, false, ErrorKind::Throttled),
             (500, false, ErrorKind::Unavailable),
         ] {
-            assert_eq!(kind_of_unsound(status, &unsound(foreign)), kind, "{status} {foreign}");
+            assert_eq!(LOOK.kind_of_unsound(status, &unsound(foreign)), kind, "{status} {foreign}");
         }
     }
 

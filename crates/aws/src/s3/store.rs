@@ -3,10 +3,11 @@
 use super::client::S3Config;
 use super::convert::{bare_tag, head_of, md5_of_tag, sent_metadata, tagging_header, token};
 use super::counts::TagCounts;
-use super::wire::bucket::{How, Wire, within};
+use super::wire::bucket::{How, Wire};
 use super::wire::plain::{Carried, Guard};
 use super::wire::sdk::{connect, requests::Sdk};
 use super::{listing, probe, scratch};
+use crate::deadline::within;
 use async_trait::async_trait;
 use migrate_core::{
     digest::Body,

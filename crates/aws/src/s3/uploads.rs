@@ -4,12 +4,9 @@ use std::collections::HashSet;
 
 use super::{
     convert::bare_tag,
-    error::Operation,
-    wire::{
-        bucket::{Wire, within},
-        plain::ListedPart,
-    },
+    wire::{bucket::Wire, plain::ListedPart},
 };
+use crate::{deadline::within, operation::Operation};
 use migrate_core::model::{Key, Timestamp};
 use migrate_store::{ErrorKind, Part, Result, Retry, StoreError, Upload};
 

@@ -80,6 +80,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Whether it is a table: one of its places is.
+    pub fn is_table(&self) -> bool {
+        self.places().any(|(_, at)| at.scheme == Scheme::DynamoDb)
+    }
+
     /// The first target at a site.
     pub fn target_at(&self, site: &SiteName) -> Option<PlaceIndex> {
         self.numbered_targets().find(|(_, target)| target.at.site == *site).map(|(place, _)| place)
@@ -94,11 +99,6 @@ impl Dataset {
     pub fn places(&self) -> impl Iterator<Item = (PlaceIndex, &Location)> {
         let targets = self.numbered_targets().map(|(place, target)| (place, &target.at));
         std::iter::once((PlaceIndex::SOURCE, &self.source)).chain(targets)
-    }
-
-    /// Whether it is a table: its records are items. Otherwise they are objects.
-    pub fn is_table(&self) -> bool {
-        self.places().any(|(_, at)| at.scheme == Scheme::DynamoDb)
     }
 
     /// The location of a place.

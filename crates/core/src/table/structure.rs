@@ -1,10 +1,13 @@
 //! [`Structure`]: all of a table but its items.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::item::KeyNames;
+use crate::item::{KeyNames, Value};
 
 /// All of a table but its items, as far as it can be made again elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,30 +15,42 @@ pub struct Structure {
     /// The name of the partition key.
     pub partition_key: String,
     /// The name of the sort key, if there is one.
+    #[serde(default)]
     pub sort_key: Option<String>,
     /// The types of the attributes that the keys of the table and of its indexes are made of.
     pub key_types: BTreeMap<String, KeyType>,
     /// Local secondary indexes, by name.
+    #[serde(default)]
     pub local_indexes: BTreeMap<String, Index>,
     /// Global secondary indexes, by name.
+    #[serde(default)]
     pub global_indexes: BTreeMap<String, Index>,
     /// How capacity is paid for.
+    #[serde(default)]
     pub billing: Billing,
     /// What its stream of changes shows, if it has one.
+    #[serde(default)]
     pub stream: Option<StreamView>,
     /// The attribute that says when an item expires, if items do.
+    #[serde(default)]
     pub ttl: Option<String>,
     /// Tags of the table.
+    #[serde(default)]
     pub tags: BTreeMap<String, String>,
     /// Whether it can be restored to any second of the last days.
+    #[serde(default)]
     pub point_in_time_recovery: bool,
     /// Whether it refuses to be deleted.
+    #[serde(default)]
     pub deletion_protection: bool,
     /// Who keeps the key that it is encrypted with.
+    #[serde(default)]
     pub encryption: Encryption,
     /// How storage is paid for.
+    #[serde(default)]
     pub class: TableClass,
     /// Settings that cannot be made again elsewhere and are only told: a resource policy, auto scaling.
+    #[serde(default)]
     pub reported: BTreeSet<String>,
 }
 
@@ -81,6 +96,27 @@ pub enum KeyType {
     Binary,
 }
 
+impl KeyType {
+    /// The name of the type as `DynamoDB` writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "S",
+            Self::Number => "N",
+            Self::Binary => "B",
+        }
+    }
+
+    /// The type of a value, if it can be a key's.
+    pub fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(_) => Some(Self::Text),
+            Value::Number(_) => Some(Self::Number),
+            Value::Binary(_) => Some(Self::Binary),
+            _ => None,
+        }
+    }
+}
+
 /// A secondary index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
@@ -106,9 +142,10 @@ pub enum Projection {
 }
 
 /// How capacity is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Billing {
     /// By request.
+    #[default]
     OnDemand,
     /// By what is provisioned.
     Provisioned(Throughput),
@@ -121,6 +158,12 @@ pub struct Throughput {
     pub read: u64,
     /// Write units.
     pub write: u64,
+}
+
+impl fmt::Display for Throughput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} read units, {} write units", self.read, self.write)
+    }
 }
 
 /// What the records of a stream show beside the key.
@@ -136,10 +179,23 @@ pub enum StreamView {
     NewAndOld,
 }
 
+impl StreamView {
+    /// What it shows, for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::New => "new items",
+            Self::Old => "old items",
+            Self::NewAndOld => "new and old items",
+        }
+    }
+}
+
 /// Who keeps the key that a table is encrypted with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Encryption {
     /// The service, unseen.
+    #[default]
     Owned,
     /// The service, in the customer's account.
     Managed,
@@ -147,10 +203,22 @@ pub enum Encryption {
     Customer(String),
 }
 
+impl Encryption {
+    /// Who keeps the key, for people.
+    pub fn owner(&self) -> &'static str {
+        match self {
+            Self::Owned => "the service",
+            Self::Managed => "the service, in the account",
+            Self::Customer(_) => "the customer",
+        }
+    }
+}
+
 /// How storage is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum TableClass {
     /// The usual one.
+    #[default]
     Standard,
     /// Cheap storage, expensive requests.
     InfrequentAccess,

@@ -123,7 +123,7 @@ impl Run<'_> {
                 refused: "before the switch a dataset can be given up, and it is behind it",
             });
         }
-        self.claim(dataset, &stores).await?;
+        self.claim(dataset, stores.lease.as_ref()).await?;
         let mut records = Vec::new();
         if lifecycle.syncing.pass > 0 && lifecycle.syncing.stage != Stage::GivenUp {
             let event = Transition::Aborted;
@@ -141,7 +141,7 @@ impl Run<'_> {
         let taken_back = self.take_back(dataset, &stores, discard, stops, end).await;
         // Without its lease nothing more could be deleted; this is why.
         if stores.lost().map_or(taken_back, Err)? {
-            self.release(dataset, &stores).await?;
+            self.release(dataset, stores.lease.as_ref()).await?;
             end.done = true;
         }
         Ok(())

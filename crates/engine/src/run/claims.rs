@@ -16,10 +16,9 @@ use crate::{
     cutover::moves::Move,
     driver::Driver,
     error::EngineError,
-    lease::Expected,
+    lease::{Expected, Lease},
     route::{RouteDocument, RouteError, RouteStore, Shown, Swapped},
     run::context::Run,
-    sites::opening::DatasetStores,
 };
 use migrate_core::{
     lifecycle::Lead,
@@ -40,7 +39,8 @@ struct Claimed {
 }
 
 impl Run<'_> {
-    /// Claims a dataset for this ledger, so that its stores may be written; does nothing if no route says who may.
+    /// Claims a dataset for this ledger, so that its stores may be written under their lease; does nothing if no route
+    /// says who may.
     ///
     /// Where a store ignores the conditions of writes, no claim is exclusive, so none is made. No lead can be moved
     /// there either; the route is only watched.
@@ -48,8 +48,8 @@ impl Run<'_> {
     /// # Errors
     ///
     /// If the route shows another lead than that of the stores, or another driver that is not to be replaced.
-    pub(crate) async fn claim(&self, dataset: &Dataset, stores: &DatasetStores) -> Result<(), EngineError> {
-        let (Some(lease), Some(what)) = (&stores.lease, Move::of(dataset)) else { return Ok(()) };
+    pub(crate) async fn claim(&self, dataset: &Dataset, lease: Option<&Arc<Lease>>) -> Result<(), EngineError> {
+        let (Some(lease), Some(what)) = (lease, Move::of(dataset)) else { return Ok(()) };
         if let Some(lost) = lease.lost() {
             return Err(lost);
         }
@@ -70,28 +70,23 @@ impl Run<'_> {
             |document: &RouteDocument| document.driver.as_ref().is_some_and(|driver| driver.instead_of.is_some());
         if let Some(document) = document.filter(former) {
             let time = Duration::from_secs(document.max_age_s) + what.cutover.settle;
-            self.wait_for_former(&dataset.name, stores, time).await?;
+            self.wait_for_former(&dataset.name, lease, time).await?;
             forget_former(&route, &ledger).await?;
         }
         Ok(())
     }
 
     /// Waits until the driver that was replaced writes no more.
-    async fn wait_for_former(
-        &self,
-        dataset: &DatasetName,
-        stores: &DatasetStores,
-        time: Duration,
-    ) -> Result<(), EngineError> {
+    async fn wait_for_former(&self, dataset: &DatasetName, lease: &Lease, time: Duration) -> Result<(), EngineError> {
         if time.is_zero() {
             return Ok(());
         }
         let reason = "the migration that drove it before to write no more".to_owned();
         let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
         self.sink.tell(EventKind::Waiting { dataset: dataset.clone(), reason, seconds });
-        match tokio::time::timeout(time, stores.shutdown(&self.shutdown).draining()).await {
+        match tokio::time::timeout(time, lease.shutdown.draining()).await {
             Err(_elapsed) => Ok(()),
-            Ok(()) => Err(stores.lost().unwrap_or(EngineError::Cancelled)),
+            Ok(()) => Err(lease.lost().unwrap_or(EngineError::Cancelled)),
         }
     }
 
@@ -169,8 +164,8 @@ impl Run<'_> {
     }
 
     /// Takes this ledger's claim out of the route, once nothing more is to be written for the dataset.
-    pub(crate) async fn release(&self, dataset: &Dataset, stores: &DatasetStores) -> Result<(), EngineError> {
-        let (Some(lease), Some(what)) = (&stores.lease, Move::of(dataset)) else { return Ok(()) };
+    pub(crate) async fn release(&self, dataset: &Dataset, lease: Option<&Arc<Lease>>) -> Result<(), EngineError> {
+        let (Some(lease), Some(what)) = (lease, Move::of(dataset)) else { return Ok(()) };
         lease.give_back();
         let route = self.open_route(dataset, &what.cutover.route).await?;
         let ledger = self.journal.ledger.id().await?;

@@ -171,7 +171,7 @@ impl Run<'_> {
 
     /// The star by which a dataset's stores are opened. The watch after a switch also looks at a place that is not to
     /// follow.
-    fn star_of(&self, dataset: &Dataset, lifecycle: &Lifecycle) -> Result<Star, EngineError> {
+    pub(crate) fn star_of(&self, dataset: &Dataset, lifecycle: &Lifecycle) -> Result<Star, EngineError> {
         match lifecycle.moving {
             Moving::Watching { .. } => Star::of_all(dataset, lifecycle),
             _ => Star::of(self.plan, dataset, lifecycle),

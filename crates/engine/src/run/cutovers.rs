@@ -15,7 +15,11 @@ use crate::{
         together::{take_back, together},
     },
     error::EngineError,
-    run::{context::Run, means::EngineHand, shards::Active},
+    run::{
+        active::{Active, Data},
+        context::Run,
+        means::EngineHand,
+    },
     shutdown,
     sites::opening::DatasetStores,
     waits::WaitsFor,
@@ -87,7 +91,9 @@ impl Run<'_> {
     ) -> Result<Vec<usize>, EngineError> {
         let mut hands = Vec::new();
         for (place, active) in active.iter().enumerate().filter(|(_, active)| which(active)) {
-            let hand = EngineHand::take(self, &active.plan, &active.stores, active.lifecycle.clone());
+            // A run refuses the cutover of a table before it begins.
+            let Data::Objects(objects) = &active.data else { continue };
+            let hand = EngineHand::take(self, &active.plan, &objects.stores, active.lifecycle.clone());
             if let Some(hand) = shutdown::cancellable(&self.shutdown, hand).await? {
                 hands.push((place, hand));
             }
@@ -101,7 +107,7 @@ impl Run<'_> {
             active.verified = hand.verified().or(active.verified.take());
             if let Err(halt) = end {
                 // Without its lease the dataset was stopped like a run that is to stop; this is why.
-                let halt = active.stores.lost().map_or(halt, Halt::Failed);
+                let halt = active.lost().map_or(halt, Halt::Failed);
                 if matches!(halt, Halt::MovedOn(_)) {
                     again.push(*place);
                 }

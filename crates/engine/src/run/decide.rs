@@ -7,8 +7,8 @@
 //! # Rules
 //!
 //! - A shard is handed out before one is split, and shards of all datasets share the workers.
-//! - A dataset does one thing beside its shards at a time: a search for a key to split at, its leftovers, or a
-//!   verification. Leftovers and verifications begin when no shard is queued or running.
+//! - A dataset does one thing beside its shards at a time: a search for a key to split at, the rest of its pass, or a
+//!   verification. The latter two begin when no shard is queued or running.
 //! - While the run drains, nothing is begun.
 //! - A dataset that cannot go on ends; if the reason is not its own, the run drains.
 
@@ -22,8 +22,8 @@ use migrate_core::{
 /// What is due for a dataset once its shards have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// The leftovers of its pass.
-    Leftovers,
+    /// The rest of its pass: the leftovers of its shards, or all of a table's pass, which has no shards.
+    Rest,
     /// A verification.
     Verification,
     /// Nothing in this phase.
@@ -34,7 +34,7 @@ impl Due {
     /// What the lifecycle of a dataset asks for.
     pub(crate) fn of(lifecycle: &Lifecycle, goal: Goal) -> Self {
         match lifecycle.next_step(goal) {
-            _ if lifecycle.syncing.stage == Stage::Copying => Self::Leftovers,
+            _ if lifecycle.syncing.stage == Stage::Copying => Self::Rest,
             Some(Action::Verify) => Self::Verification,
             _ => Self::Nothing,
         }
@@ -50,11 +50,11 @@ pub(crate) enum Ended {
     ShardStopped(ShardId),
     /// A search for a key to split a shard at; `None` if there was none.
     Search(ShardId, Option<Key>),
-    /// The leftovers ended; `false` if the run stopped them.
-    Leftovers(bool),
+    /// The rest of a pass ended; `false` if the run stopped it.
+    Rest(bool),
     /// A verification ended; `false` if the run stopped it.
     Verification(bool),
-    /// A shard, the leftovers or a verification failed.
+    /// A shard, the rest of a pass or a verification failed.
     Failed {
         /// The shard, if a shard failed.
         shard: Option<ShardId>,
@@ -74,8 +74,8 @@ pub(crate) enum Decision {
     Split(ShardId, Key),
     /// The shard is searched again only after it has seen `split_rows_min` more rows.
     LetRest(ShardId),
-    /// The leftovers begin.
-    BeginLeftovers,
+    /// The rest of the pass begins.
+    BeginRest,
     /// A verification begins.
     BeginVerification,
     /// The pass ends.
@@ -93,7 +93,7 @@ struct Lane {
     queue: VecDeque<ShardId>,
     /// Its shards under way.
     running: Vec<ShardId>,
-    /// Whether a search, its leftovers or a verification is under way.
+    /// Whether a search, the rest of its pass or a verification is under way.
     busy: bool,
     ended: bool,
 }
@@ -158,7 +158,7 @@ impl Decider {
                 continue;
             }
             match lane.due {
-                Due::Leftovers => begun.push((*dataset, Decision::BeginLeftovers)),
+                Due::Rest => begun.push((*dataset, Decision::BeginRest)),
                 Due::Verification => begun.push((*dataset, Decision::BeginVerification)),
                 Due::Nothing => lane.ended = true,
             }
@@ -211,7 +211,7 @@ impl Decider {
                     None => vec![Decision::LetRest(shard)],
                 }
             }
-            Ended::Leftovers(done) => {
+            Ended::Rest(done) => {
                 lane.busy = false;
                 lane.ended |= !done;
                 if done { vec![Decision::EndPass] } else { Vec::new() }
@@ -288,7 +288,7 @@ mod tests {
     /// A decider with one dataset, at place 0, that copies with one running shard.
     fn running(tasks_max: usize) -> Decider {
         let mut decider = Decider::new(tasks_max, 10);
-        decider.enter(0, Due::Leftovers, [A]);
+        decider.enter(0, Due::Rest, [A]);
         assert_eq!(decider.begin(false, none), [(0, Decision::Hand(A))]);
         decider
     }
@@ -296,13 +296,13 @@ mod tests {
     #[test]
     fn shards_of_all_datasets_share_the_workers_and_wait_for_one() {
         let mut decider = Decider::new(2, 10);
-        decider.enter(0, Due::Leftovers, [A]);
-        decider.enter(1, Due::Leftovers, [B, C]);
+        decider.enter(0, Due::Rest, [A]);
+        decider.enter(1, Due::Rest, [B, C]);
         assert_eq!(decider.begin(false, none), [(0, Decision::Hand(A)), (1, Decision::Hand(B))]);
         assert_eq!(decider.begin(false, none), []);
         assert_eq!(decider.take(0, Ended::Shard(A), false), []);
         // Its leftovers are a task too.
-        assert_eq!(decider.begin(false, none), [(0, Decision::BeginLeftovers)]);
+        assert_eq!(decider.begin(false, none), [(0, Decision::BeginRest)]);
         assert_eq!(decider.take(1, Ended::Shard(B), false), []);
         assert_eq!(decider.begin(false, none), [(1, Decision::Hand(C))]);
     }
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn an_idle_worker_splits_the_shard_that_has_seen_most() {
         let mut decider = Decider::new(4, 10);
-        decider.enter(0, Due::Leftovers, [A, B]);
+        decider.enter(0, Due::Rest, [A, B]);
         decider.begin(false, none);
         assert_eq!(decider.begin(false, |_, _| 9), [], "none has seen enough");
         let rows = |_, shard| if shard == B { 30 } else { 20 };
@@ -331,16 +331,16 @@ mod tests {
         decider.take(0, Ended::Shard(A), false);
         assert_eq!(decider.begin(false, none), [], "the search is still under way");
         assert_eq!(decider.take(0, Ended::Search(A, Some("k".into())), false), []);
-        assert_eq!(decider.begin(false, none), [(0, Decision::BeginLeftovers)]);
+        assert_eq!(decider.begin(false, none), [(0, Decision::BeginRest)]);
     }
 
     #[test]
     fn a_pass_ends_after_its_leftovers_and_a_verification_follows() {
         let mut decider = running(2);
         decider.take(0, Ended::Shard(A), false);
-        assert_eq!(decider.begin(false, none), [(0, Decision::BeginLeftovers)]);
+        assert_eq!(decider.begin(false, none), [(0, Decision::BeginRest)]);
         assert_eq!(decider.begin(false, none), [], "they are begun once");
-        assert_eq!(decider.take(0, Ended::Leftovers(true), false), [Decision::EndPass]);
+        assert_eq!(decider.take(0, Ended::Rest(true), false), [Decision::EndPass]);
         decider.came_to(0, Due::Verification);
         assert_eq!(decider.begin(false, none), [(0, Decision::BeginVerification)]);
         assert_eq!(decider.take(0, Ended::Verification(true), false), []);
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn nothing_is_begun_while_the_run_drains() {
         let mut decider = Decider::new(4, 10);
-        decider.enter(0, Due::Leftovers, [A, B]);
+        decider.enter(0, Due::Rest, [A, B]);
         decider.enter(1, Due::Verification, []);
         assert_eq!(decider.begin(true, |_, _| 100), []);
         assert!(!decider.has_ended(1), "what is due stays due");
@@ -367,9 +367,9 @@ mod tests {
 
     #[test]
     fn what_the_run_stopped_has_ended_without_an_answer() {
-        for ended in [Ended::Leftovers(false), Ended::Verification(false)] {
+        for ended in [Ended::Rest(false), Ended::Verification(false)] {
             let mut decider = Decider::new(1, 10);
-            decider.enter(0, Due::Leftovers, []);
+            decider.enter(0, Due::Rest, []);
             decider.begin(false, none);
             assert_eq!(decider.take(0, ended, true), []);
             assert!(decider.has_ended(0));
@@ -386,8 +386,8 @@ mod tests {
     #[test]
     fn a_dataset_that_is_blocked_ends_alone_and_another_failure_drains_the_run() {
         let mut decider = Decider::new(1, 10);
-        decider.enter(0, Due::Leftovers, [A, B]);
-        decider.enter(1, Due::Leftovers, [C]);
+        decider.enter(0, Due::Rest, [A, B]);
+        decider.enter(1, Due::Rest, [C]);
         decider.begin(false, none);
         let blocked = Ended::Failed { shard: Some(A), blocking: true };
         assert_eq!(decider.take(0, blocked, false), []);
@@ -401,7 +401,7 @@ mod tests {
     #[test]
     fn a_dataset_that_has_ended_splits_no_shard_that_still_runs() {
         let mut decider = Decider::new(3, 10);
-        decider.enter(0, Due::Leftovers, [A, B]);
+        decider.enter(0, Due::Rest, [A, B]);
         decider.begin(false, none);
         assert_eq!(decider.begin(false, |_, shard| if shard == B { 10 } else { 0 }), [(0, Decision::Search(B))]);
         decider.take(0, Ended::Failed { shard: Some(A), blocking: true }, false);
@@ -437,6 +437,6 @@ mod tests {
         let copied = copying.apply(&Transition::PassEnded { pass: 1, failed: 0 }).unwrap();
         assert_eq!(Due::of(&copied, Goal::Verified), Due::Verification);
         assert_eq!(Due::of(&copied, Goal::Copied), Due::Nothing);
-        assert_eq!(Due::of(&copying, Goal::Copied), Due::Leftovers);
+        assert_eq!(Due::of(&copying, Goal::Copied), Due::Rest);
     }
 }

@@ -10,8 +10,9 @@ use crate::{
     copy::copier::Follower,
     error::EngineError,
     run::{
+        active::{Active, Data, LaneIs},
         ends::{TAKES_MAX, all_ended},
-        shards::{Active, PhaseWork},
+        shards::PhaseWork,
     },
     waits::WaitsFor,
 };
@@ -30,7 +31,8 @@ pub(super) fn is_held_up(shards: &[ShardRow], down: &BTreeMap<PlaceIndex, String
 
 /// Whether the other targets of a dataset are to get a new pass, since the same targets still hold up the last one.
 pub(super) fn needs_another_pass(active: &Active) -> bool {
-    active.is_held_up && matches!(active.waits_for, Some(WaitsFor::Targets(_)))
+    matches!(&active.data, Data::Objects(objects) if objects.is_held_up)
+        && matches!(active.waits_for, Some(WaitsFor::Targets(_)))
 }
 
 impl PhaseWork<'_> {
@@ -45,20 +47,21 @@ impl PhaseWork<'_> {
         let has_ended = |follower: &&Follower| {
             shard.places.iter().any(|(at, cursor, _)| *at == follower.place && *cursor == Cursor::End)
         };
-        let followers = active.copier.followers.iter();
+        let objects = active.objects_mut();
+        let followers = objects.copier.followers.iter();
         let short: Vec<_> = followers.filter(|one| !has_ended(one) && !one.lane.is_down()).collect();
         if short.is_empty() || self.decider.has_ended(place) {
             return Ok(());
         }
-        let again = active.taken_up.entry(id).or_default();
+        let again = objects.taken_up.entry(id).or_default();
         *again += 1;
         if *again > TAKES_MAX {
             for follower in short {
-                active.copier.close_unlisted(follower);
+                objects.copier.close_unlisted(follower);
             }
             return self.record_lanes(place).await;
         }
-        active.queue.insert(id, shard);
+        objects.queue.insert(id, shard);
         self.decider.queue(place, id);
         Ok(())
     }
@@ -67,14 +70,14 @@ impl PhaseWork<'_> {
     pub(super) async fn record_lanes(&mut self, place: usize) -> Result<(), EngineError> {
         let active = &mut self.active[place];
         let mut events = Vec::new();
-        for follower in &active.copier.followers {
-            let (at, known) = (follower.place, active.down.get(&follower.place));
-            match active.copier.why_down(follower) {
+        for LaneIs { place: at, why_down, has_done, .. } in active.lanes() {
+            let known = active.down.get(&at);
+            match why_down {
                 Some((reason, help)) if known != Some(&reason) => {
                     active.down.insert(at, reason.clone());
                     events.push(Transition::TargetDown { place: at, reason, help });
                 }
-                None if known.is_some() && follower.lane.has_done() => {
+                None if known.is_some() && has_done => {
                     active.down.remove(&at);
                     events.push(Transition::TargetUp { place: at });
                 }
@@ -92,20 +95,19 @@ impl PhaseWork<'_> {
     pub(super) async fn end_without_some(&mut self, place: usize) -> Result<(), EngineError> {
         self.record_lanes(place).await?;
         let active = &mut self.active[place];
-        let copier = &active.copier;
-        let down = copier
-            .followers
-            .iter()
-            .filter_map(|follower| copier.why_down(follower).map(|(reason, _)| (follower.at.clone(), reason)));
-        let down: Vec<_> = down.collect();
+        let lanes = active.lanes();
+        let all_down = lanes.iter().all(|lane| lane.why_down.is_some());
+        let down = lanes.into_iter().filter_map(|lane| lane.why_down.map(|(reason, _)| (lane.at, reason))).collect();
         // Applications use a lead that has moved: what follows it stops nothing else.
-        if down.len() == copier.followers.len() && active.lifecycle.moved_to().is_none() {
-            let error = copier.followers.iter().find_map(|follower| follower.lane.take_error());
+        if all_down && active.lifecycle.moved_to().is_none() {
+            let error = active.take_error();
             let dataset = active.plan.name.clone();
             return self.stop(place, None, error.unwrap_or(EngineError::Unfinished { dataset })).await;
         }
-        let read = active.source_bytes_read();
-        active.reads.pass_ends(read);
+        if let Data::Objects(objects) = &mut active.data {
+            let read = objects.source_bytes_read();
+            objects.reads.pass_ends(read);
+        }
         active.waits_for = Some(WaitsFor::Targets(down));
         self.decider.end(place);
         Ok(())

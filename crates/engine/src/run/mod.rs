@@ -1,6 +1,7 @@
 //! Runs, which drive the datasets of a plan.
 
 mod abort;
+pub(crate) mod active;
 pub(crate) mod approval;
 mod claims;
 mod context;
@@ -16,6 +17,7 @@ mod moved_on;
 mod phases;
 pub(crate) mod requests;
 mod shards;
+mod tables;
 mod verification;
 pub(crate) mod walks;
 mod worker;

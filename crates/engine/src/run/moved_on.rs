@@ -271,6 +271,22 @@ pub(crate) async fn judge(
     })
 }
 
+/// Judges the findings of the verification of a table. What has changed was brought over before a difference was
+/// believed, so no other pass mends it, unless passes compare all items.
+pub(crate) fn judge_table(verification: &Verification, compares: bool, redactor: Redactor) -> Differs {
+    let targets = &verification.targets;
+    let of = |count: fn(&Found) -> u64| targets.iter().map(count).sum::<u64>();
+    let first = targets.iter().find_map(|found| found.differences.first());
+    Differs {
+        differences: of(Found::broken),
+        strays: 0,
+        untold: of(Found::untold),
+        lead_moved: compares,
+        repairable: of(Found::broken) > 0,
+        first: first.map(|first| redactor.difference(first)),
+    }
+}
+
 /// What another pass would do about a difference.
 enum WhyDifferent {
     /// Copy it: the lead shows another version than the one that the pass has paired.

@@ -17,10 +17,11 @@ use crate::{
     migration::Migration,
     rows::Inputs,
     run::{
+        active::{Active, CopyReads, Data, ObjectWork},
         context::{Run, with_run},
         decide::{self, PhaseDue},
         lanes,
-        shards::{Active, CopyReads, PhaseWork},
+        shards::PhaseWork,
         worker::Worker,
     },
     shutdown,
@@ -190,7 +191,7 @@ impl Run<'_> {
                 self.begin_again(&mut active[place]).await?;
             }
         }
-        let follows = |active: &&Active| active.stores.star.lead != PlaceIndex::SOURCE;
+        let follows = |active: &&Active| active.star().lead != PlaceIndex::SOURCE;
         moved.extend(active.iter().filter(follows).map(|active| active.plan.clone()));
         for dataset in moved.iter().filter(|_| !self.shutdown.is_draining()) {
             if let Err(error) = shutdown::cancellable(&self.shutdown, Box::pin(self.settle_late(dataset))).await {
@@ -238,6 +239,9 @@ impl Run<'_> {
         if lifecycle.first_step(follows).is_none() {
             return Ok(None);
         }
+        if dataset.is_table() {
+            return self.activate_table(dataset, &lifecycle, follows).await.map(Some);
+        }
         // A missing location must fail before the dataset is bound to it.
         let mut stores = self.open_some(dataset).await?;
         let unopened = std::mem::take(&mut stores.unopened);
@@ -248,15 +252,16 @@ impl Run<'_> {
         // Until every client has read the route again, nothing is written for the dataset.
         let step = lifecycle.first_step(follows).filter(|step| *step != Action::Watch);
         if step.is_some() {
-            self.claim(dataset, &stores).await?;
+            self.claim(dataset, stores.lease.as_ref()).await?;
         }
         let resumed = matches!(step, Some(Action::ResumePass(_)));
         if let Some(Action::BeginPass(pass)) = step {
             lifecycle = self.begin_pass(dataset, &lifecycle, pass).await?;
         }
         let active = self.active(dataset, stores, lifecycle, resumed).await?;
+        let copier = &active.objects().copier;
         for (place, error) in unopened {
-            active.copier.close(active.copier.follower(place), error);
+            copier.close(copier.follower(place), error);
         }
         Ok(Some(active))
     }
@@ -277,28 +282,58 @@ impl Run<'_> {
             resumed,
             batch_rows: self.options.limits.batch_rows.max(1),
         };
-        let mut active = Active {
-            plan: dataset.clone(),
+        let objects = ObjectWork {
             copier,
             worker,
             stores,
-            lifecycle,
             queue: BTreeMap::new(),
             running: BTreeMap::new(),
             taken_up: BTreeMap::new(),
-            down: self.down(dataset).await?,
             is_held_up: false,
+            ceiling: None,
+            reads: CopyReads::default(),
+        };
+        let mut active = self.entered(dataset, lifecycle, Data::Objects(Box::new(objects))).await?;
+        let down = active.down.clone();
+        let objects = active.objects_mut();
+        let shards: Vec<_> = objects.queue.values().cloned().collect();
+        objects.is_held_up = lanes::is_held_up(&shards, &down, &objects.copier.followers);
+        Ok(active)
+    }
+
+    /// A dataset whose pass, if one is under way, is on the board.
+    async fn entered(&self, dataset: &Dataset, lifecycle: Lifecycle, data: Data) -> Result<Active, EngineError> {
+        let mut active = Active {
+            plan: dataset.clone(),
+            lifecycle,
+            down: self.down(dataset).await?,
             ended: false,
             verified: None,
             waits_for: None,
             differs: None,
-            ceiling: None,
-            reads: CopyReads::default(),
+            data,
         };
         self.enter(&mut active).await?;
-        let shards: Vec<_> = active.queue.values().cloned().collect();
-        active.is_held_up = lanes::is_held_up(&shards, &active.down, &active.copier.followers);
         Ok(active)
+    }
+
+    /// Opens and checks the tables of a dataset, makes those that are missing, and begins or resumes a pass.
+    async fn activate_table(
+        &self,
+        dataset: &Dataset,
+        lifecycle: &Lifecycle,
+        follows: bool,
+    ) -> Result<Active, EngineError> {
+        let stores = Arc::new(self.open_tables(dataset).await?);
+        self.begin(dataset).await?;
+        let step = lifecycle.first_step(follows);
+        self.claim(dataset, stores.lease.as_ref()).await?;
+        let table = self.table_work(dataset, &stores).await?;
+        let mut lifecycle = self.lifecycle(&dataset.name).await?;
+        if let Some(Action::BeginPass(pass)) = step {
+            lifecycle = self.begin_pass(dataset, &lifecycle, pass).await?;
+        }
+        self.entered(dataset, lifecycle, Data::Table(Arc::new(table))).await
     }
 
     /// The targets that an earlier run left down, and why.
@@ -347,10 +382,12 @@ impl Run<'_> {
     /// Queues the shards of the pass under way and puts the dataset on the board.
     async fn enter(&self, active: &mut Active) -> Result<(), EngineError> {
         let dataset = active.plan.name.clone();
-        let shards = self.journal.ledger.shards(&dataset).await?;
-        self.board.enter(&dataset, &active.stores.star, &shards);
-        if active.lifecycle.syncing.stage == Stage::Copying {
-            active.queue = shards.into_iter().map(|shard| (shard.id, shard)).collect();
+        if let Data::Objects(objects) = &mut active.data {
+            let shards = self.journal.ledger.shards(&dataset).await?;
+            self.board.enter(&dataset, &objects.stores.star, &shards);
+            if active.lifecycle.syncing.stage == Stage::Copying {
+                objects.queue = shards.into_iter().map(|shard| (shard.id, shard)).collect();
+            }
         }
         self.sink.tell(EventKind::DatasetState { dataset, state: active.lifecycle.state(), proved: None });
         Ok(())
@@ -358,15 +395,17 @@ impl Run<'_> {
 
     /// Begins one more pass of a dataset whose lead has moved on since its last pass.
     async fn begin_again(&self, active: &mut Active) -> Result<(), EngineError> {
-        self.claim(&active.plan, &active.stores).await?;
+        self.claim(&active.plan, active.lease()).await?;
         let pass = active.lifecycle.syncing.pass + 1;
         active.lifecycle = self.begin_pass(&active.plan, &active.lifecycle, pass).await?;
         (active.ended, active.verified, active.waits_for) = (false, None, None);
         active.differs = None;
-        active.taken_up.clear();
-        active.is_held_up = false;
-        let read = active.source_bytes_read();
-        active.reads.pass_begins(read);
+        if let Data::Objects(objects) = &mut active.data {
+            objects.taken_up.clear();
+            objects.is_held_up = false;
+            let read = objects.source_bytes_read();
+            objects.reads.pass_begins(read);
+        }
         self.enter(active).await
     }
 

@@ -324,7 +324,7 @@ async fn repair_one(
     let lifecycle = run.lifecycle(&dataset.name).await?;
     must_be_repairable(run, dataset, &lifecycle)?;
     let stores = run.open(dataset).await?;
-    run.claim(dataset, &stores).await?;
+    run.claim(dataset, stores.lease.as_ref()).await?;
     run.begin(dataset).await?;
     let repaired = repaired(run, dataset, &stores, options).await;
     // Without its lease the repair was stopped like one that is to stop; this is why.

@@ -126,7 +126,7 @@ impl<W: Walk> Walks<W> {
             }
             // The caller sees that not every key was seen.
             Decision::Unfinished | Decision::Drain => {}
-            Decision::BeginLeftovers | Decision::BeginVerification | Decision::EndPass => {
+            Decision::BeginRest | Decision::BeginVerification | Decision::EndPass => {
                 unreachable!("nothing is due after the shards of a walk")
             }
         }

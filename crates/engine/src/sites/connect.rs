@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::error::EngineError;
 use migrate_core::plan::{Location, Plan, Site};
-use migrate_store::ObjectStore;
+use migrate_store::{ObjectStore, table::TableStore};
 
 /// What a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +30,10 @@ pub enum Role {
 /// What [`Connect::open`] answers for a place.
 #[derive(Debug)]
 pub enum Opened {
-    /// A store.
+    /// A store of objects.
     Store(Arc<dyn ObjectStore>),
+    /// A table.
+    Table(Arc<dyn TableStore>),
     /// A directory of this machine. [`Sites`](crate::Sites) opens it: it knows which directory must be there.
     Directory,
 }
@@ -54,8 +56,8 @@ pub trait Connect: fmt::Debug + Send + Sync {
     ) -> Result<Opened, EngineError>;
 }
 
-/// Finds a store by its location.
-type Open = dyn Fn(&Location, Role) -> Option<Arc<dyn ObjectStore>> + Send + Sync;
+/// Finds a place by its location.
+type Open = dyn Fn(&Location, Role) -> Option<Opened> + Send + Sync;
 
 /// Stores that a test provides, by location.
 pub struct Given(Box<Open>);
@@ -63,7 +65,12 @@ pub struct Given(Box<Open>);
 impl Given {
     /// Takes stores from a function; a place for which it returns `None` cannot be opened.
     pub fn new(open: impl Fn(&Location, Role) -> Option<Arc<dyn ObjectStore>> + Send + Sync + 'static) -> Self {
-        Self(Box::new(open))
+        Self(Box::new(move |at, role| open(at, role).map(Opened::Store)))
+    }
+
+    /// Takes tables from a function; a place for which it returns `None` cannot be opened.
+    pub fn tables(open: impl Fn(&Location, Role) -> Option<Arc<dyn TableStore>> + Send + Sync + 'static) -> Self {
+        Self(Box::new(move |at, role| open(at, role).map(Opened::Table)))
     }
 }
 
@@ -85,6 +92,6 @@ impl Connect for Given {
     ) -> Result<Opened, EngineError> {
         let unknown =
             || EngineError::Site { site: site.name.to_string(), detail: format!("no store was given for {at}") };
-        self.0(at, role).map(Opened::Store).ok_or_else(unknown)
+        self.0(at, role).ok_or_else(unknown)
     }
 }

@@ -73,7 +73,7 @@ pub(crate) struct Writing {
 
 /// The sites of a plan: one connection and one set of limits each, shared by all datasets.
 pub struct Sites {
-    connect: Arc<dyn Connect>,
+    pub(crate) connect: Arc<dyn Connect>,
     pub(crate) limits: LimitBook,
     /// Results of probes that the ledger does not hold, by probe name.
     pub(crate) asked: Mutex<BTreeMap<String, Capabilities>>,
@@ -81,7 +81,7 @@ pub struct Sites {
     pub(crate) met: Mutex<Met>,
     /// What operators said about claims.
     pub(crate) claims: Mutex<Claims>,
-    retry: RetryPolicy,
+    pub(crate) retry: RetryPolicy,
 }
 
 impl std::fmt::Debug for Sites {
@@ -90,13 +90,13 @@ impl std::fmt::Debug for Sites {
     }
 }
 
-/// A dataset's stores, wrapped and ready.
+/// A dataset's stores of one kind, wrapped and ready.
 #[derive(Debug)]
-pub struct DatasetStores {
+pub struct DatasetStores<S: ?Sized = dyn ObjectStore> {
     /// By place: the source, then the targets in the plan's order.
-    pub(crate) places: Vec<Arc<dyn ObjectStore>>,
+    pub(crate) places: Vec<Arc<S>>,
     /// Count the requests to each place.
-    meters: Vec<Arc<Meter>>,
+    pub(crate) meters: Vec<Arc<Meter>>,
     /// Which of them leads, and which may be written.
     pub(crate) star: Star,
     /// Where the records belong.
@@ -105,15 +105,12 @@ pub struct DatasetStores {
     pub(crate) lease: Option<Arc<Lease>>,
     /// The targets that could not be opened, and why; a store that always fails stands in for each.
     pub(crate) unopened: Vec<(PlaceIndex, EngineError)>,
-    limits: Vec<Arc<SiteLimits>>,
+    pub(crate) limits: Vec<Arc<SiteLimits>>,
     /// The names under which the ledger keeps the probes of the places.
-    probe_names: Vec<String>,
+    pub(crate) probe_names: Vec<String>,
 }
 
-impl DatasetStores {
-    /// What is assumed of a store that is only read and was never probed: it shows properties and tags.
-    pub const ASSUMED: Capabilities = Capabilities { properties: true, tags: true, ..Capabilities::unproved() };
-
+impl<S: ?Sized> DatasetStores<S> {
     /// What stops the work on the dataset: the loss of its lease does, and whatever stops the run.
     pub(crate) fn shutdown(&self, run: &Shutdown) -> Shutdown {
         self.lease.as_ref().map_or_else(|| run.clone(), |lease| lease.shutdown.clone())
@@ -125,12 +122,12 @@ impl DatasetStores {
     }
 
     /// The store of the lead.
-    pub(crate) fn lead(&self) -> &Arc<dyn ObjectStore> {
+    pub(crate) fn lead(&self) -> &Arc<S> {
         self.at(self.star.lead)
     }
 
     /// The store of a place.
-    pub(crate) fn at(&self, place: PlaceIndex) -> &Arc<dyn ObjectStore> {
+    pub(crate) fn at(&self, place: PlaceIndex) -> &Arc<S> {
         &self.places[place.get()]
     }
 
@@ -145,10 +142,26 @@ impl DatasetStores {
     }
 
     /// The places that may have been probed: a source that leads was never written.
-    fn probed(&self) -> impl Iterator<Item = (&Arc<dyn ObjectStore>, &String)> {
+    fn probed(&self) -> impl Iterator<Item = (&Arc<S>, &String)> {
         let unprobed = usize::from(self.star.lead == PlaceIndex::SOURCE);
         self.places.iter().zip(&self.probe_names).skip(unprobed)
     }
+
+    /// Why requests wait, if they do: a store has failed them repeatedly, or a limit holds them.
+    pub(crate) fn waits_for(&self, redactor: Redactor) -> Option<String> {
+        let failing = self.meters.iter().filter_map(|meter| meter.waiting()).max_by_key(|waiting| waiting.attempt);
+        let failing = failing.map(|waiting| {
+            let Waiting { key, failure, attempt, attempts_max } = waiting;
+            let failure = key.map_or(failure.clone(), |key| redactor.text(&failure, &key));
+            format!("attempt {attempt} of {attempts_max}: {failure}")
+        });
+        failing.or_else(|| self.limits.iter().find_map(|limits| limits.reason()))
+    }
+}
+
+impl DatasetStores {
+    /// What is assumed of a store that is only read and was never probed: it shows properties and tags.
+    pub const ASSUMED: Capabilities = Capabilities { properties: true, tags: true, ..Capabilities::unproved() };
 
     /// Takes capabilities from the ledger, and assumes them for a place that it does not know.
     pub(crate) async fn adopt_known(&self, ledger: &Ledger) -> Result<(), EngineError> {
@@ -164,17 +177,6 @@ impl DatasetStores {
     /// Assumes the capabilities of places that are only read.
     pub(crate) fn assume(&self) {
         self.places.iter().for_each(|store| readable(&**store));
-    }
-
-    /// Why requests wait, if they do: a store has failed them repeatedly, or a limit holds them.
-    pub(crate) fn waits_for(&self, redactor: Redactor) -> Option<String> {
-        let failing = self.meters.iter().filter_map(|meter| meter.waiting()).max_by_key(|waiting| waiting.attempt);
-        let failing = failing.map(|waiting| {
-            let Waiting { key, failure, attempt, attempts_max } = waiting;
-            let failure = key.map_or(failure.clone(), |key| redactor.text(&failure, &key));
-            format!("attempt {attempt} of {attempts_max}: {failure}")
-        });
-        failing.or_else(|| self.limits.iter().find_map(|limits| limits.reason()))
     }
 }
 
@@ -223,11 +225,7 @@ impl Sites {
         writes: Option<(&Journal, &Shutdown)>,
         sink: &Sink,
     ) -> Result<DatasetStores, EngineError> {
-        let route = dataset.cutover.as_ref().map(|cutover| &cutover.route);
-        // A run refuses a route in a table before it would cut over, so no lead can have moved there.
-        let lease = writes.zip(route.filter(|route| route.scheme != Scheme::DynamoDb)).map(|((_, shutdown), route)| {
-            Arc::new(Lease::new(dataset.name.clone(), route.to_string(), shutdown.child()))
-        });
+        let lease = writes.and_then(|(_, shutdown)| lease_of(dataset, shutdown));
         let journal = writes.map(|(journal, _)| journal);
         let (places, meters, limits) = (Vec::new(), Vec::new(), Vec::new());
         let (unopened, probe_names) = (Vec::new(), Vec::new());
@@ -463,20 +461,26 @@ impl Sites {
         Ok((Arc::new(retrying), used))
     }
 
+    /// The site of a place.
+    pub(crate) fn site<'p>(plan: &'p Plan, at: &Location) -> Result<&'p Site, EngineError> {
+        plan.sites.get(&at.site).ok_or_else(|| EngineError::Site {
+            site: at.site.to_string(),
+            detail: "the plan does not describe it".to_owned(),
+        })
+    }
+
     async fn bare<'p>(
         &self,
         plan: &'p Plan,
         at: &Location,
         role: Role,
     ) -> Result<(&'p Site, Arc<dyn ObjectStore>), EngineError> {
-        let site = plan.sites.get(&at.site).ok_or_else(|| EngineError::Site {
-            site: at.site.to_string(),
-            detail: "the plan does not describe it".to_owned(),
-        })?;
+        let site = Self::site(plan, at)?;
         let migration = self.migration();
         let store = match self.connect.open(plan, site, at, role, migration.as_deref()).await? {
             Opened::Store(store) => store,
             Opened::Directory => self.directory(plan, site, at, role)?,
+            Opened::Table(_) => return Err(wrong_kind(at, "a table, and objects are to be there")),
         };
         if role == Role::Source {
             // A source is never written, so it is never probed: it is assumed to show what it has.
@@ -491,9 +495,22 @@ impl Sites {
     }
 }
 
+/// The lease that the writes of a dataset ask, if a route says who may write.
+pub(crate) fn lease_of(dataset: &Dataset, shutdown: &Shutdown) -> Option<Arc<Lease>> {
+    let route = dataset.cutover.as_ref().map(|cutover| &cutover.route);
+    // A run refuses a route in a table before it would cut over, so no lead can have moved there.
+    let route = route.filter(|route| route.scheme != Scheme::DynamoDb)?;
+    Some(Arc::new(Lease::new(dataset.name.clone(), route.to_string(), shutdown.child())))
+}
+
+/// The error of a place that holds another kind of data.
+pub(crate) fn wrong_kind(at: &Location, what: &str) -> EngineError {
+    EngineError::Site { site: at.site.to_string(), detail: format!("{at} is {what}") }
+}
+
 /// Whether an error at the opening of a target is the target's alone: it could not be reached, refused, or is not there.
 /// What the plan or this tool says of it is not.
-fn stops_one(error: &EngineError) -> bool {
+pub(crate) fn stops_one(error: &EngineError) -> bool {
     match error {
         EngineError::Store(error) => error.kind() != ErrorKind::Forbidden,
         EngineError::PlaceChanged { .. } => true,

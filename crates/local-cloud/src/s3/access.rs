@@ -8,14 +8,16 @@ use std::sync::Arc;
 use s3s::{S3Result, dto::CopySource, path::S3Path};
 
 use super::{
-    caller::Caller,
     config::S3ServerConfig,
     errors::denied,
     headers::header,
-    identities::Identities,
     needed_actions::{Asked, bucket_action, object_actions},
-    policy::{Question, Verdict},
     state::{Buckets, State},
+};
+use crate::{
+    caller::Caller,
+    identities::Identities,
+    policy::{Question, Verdict},
 };
 
 /// The identities, and what decides about them.

@@ -2,7 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use super::{faults::Faults, identity::Identity, quirks::Quirks};
+use super::{faults::Faults, quirks::Quirks};
+use crate::identity::Identity;
 
 /// The configuration of a server.
 #[derive(Clone)]

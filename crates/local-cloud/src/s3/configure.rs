@@ -15,7 +15,10 @@ use s3s::{
     s3_error,
 };
 
-use super::{locks::LockSettings, objects::Versioning, policy::Policy, service::Service, settings::StoredPolicy};
+use super::{
+    locks::LockSettings, objects::Versioning, policy_words::BucketWords, service::Service, settings::StoredPolicy,
+};
+use crate::policy::Policy;
 
 impl Service {
     pub(super) fn set_policy(
@@ -25,7 +28,7 @@ impl Service {
         let PutBucketPolicyInput { bucket, policy: text, .. } = request.input;
         let mut state = self.buckets.write();
         let settings = &mut state.bucket_mut(&bucket)?.settings;
-        let policy = Policy::read(&text, &bucket, &self.access.identities)
+        let policy = Policy::read(&text, &BucketWords(&bucket), &self.access.identities)
             .map_err(|reason| s3_error!(MalformedPolicy, "{reason}"))?;
         settings.policy = Some(StoredPolicy { text, policy: Arc::new(policy) });
         Ok(S3Response::new(PutBucketPolicyOutput::default()))

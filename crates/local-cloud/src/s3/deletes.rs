@@ -7,7 +7,7 @@ use s3s::{
 };
 
 use super::{
-    caller::Caller, condition::Condition, errors::denied, locks::Bypass, needed_actions::bypass_action,
+    callers::caller_of, condition::Condition, errors::denied, locks::Bypass, needed_actions::bypass_action,
     service::Service,
 };
 
@@ -30,7 +30,7 @@ impl Service {
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let bypass = Bypass::of(&request.headers);
-        let (headers, caller) = (&request.headers, Caller::of(&request));
+        let (headers, caller) = (&request.headers, caller_of(&request));
         let input = request.input;
         if input.delete.objects.len() > 1000 {
             return Err(s3_error!(MalformedXML, "At most 1000 keys can be deleted at once"));

@@ -10,10 +10,8 @@ use s3s::{
     dto::{BucketLifecycleConfiguration, CORSConfiguration, Grant, ObjectLockConfiguration},
 };
 
-use super::{
-    locks::{self, Lock, LockSettings},
-    policy::Policy,
-};
+use super::locks::{self, Lock, LockSettings};
+use crate::policy::Policy;
 
 /// A bucket's settings.
 #[derive(Debug, Default)]

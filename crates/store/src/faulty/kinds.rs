@@ -1,6 +1,6 @@
 //! The faults of a call of the trait, and the error that a careful backend makes of each.
 //!
-//! The errors are those that `migrate_aws::s3` returns when a server or the network does the
+//! The errors are those that `migrate_aws` returns when a server or the network does the
 //! same to it: same kind, and same word on whether a write may have happened all the same.
 
 use std::time::Duration;
@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::error::ErrorKind;
 use migrate_fault as fault;
 
-/// One method of [`ObjectStore`](crate::object::ObjectStore) that can fail.
+/// One method of [`ObjectStore`](crate::object::ObjectStore), [`TableStore`](crate::table::TableStore) or
+/// [`ChangeStream`](crate::table::ChangeStream) that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// `probe`
@@ -41,6 +42,30 @@ pub enum Operation {
     ListUploads,
     /// `delete`
     Delete,
+    /// `TableStore::describe`
+    Describe,
+    /// `TableStore::create`
+    Create,
+    /// `TableStore::set_ttl`
+    SetTtl,
+    /// `TableStore::scan`: one page.
+    Scan,
+    /// `TableStore::get`
+    Get,
+    /// `TableStore::write`
+    Write,
+    /// `TableStore::put_if`
+    PutIf,
+    /// `ChangeStream::enable`
+    EnableStream,
+    /// `ChangeStream::disable`
+    DisableStream,
+    /// `ChangeStream::shards`
+    ListShards,
+    /// `ChangeStream::iterator`
+    FindPosition,
+    /// `ChangeStream::read`
+    ReadStream,
 }
 
 impl Operation {
@@ -49,10 +74,10 @@ impl Operation {
         match self {
             Self::Probe => "probe",
             Self::List => "list",
-            Self::Head => "look at",
+            Self::Head | Self::Describe => "look at",
             Self::Tags => "read tags of",
             Self::Read | Self::ReadRange => "read",
-            Self::Put => "write",
+            Self::Put | Self::Write | Self::PutIf => "write",
             Self::BeginUpload => "begin upload of",
             Self::PutPart => "write part of",
             Self::ListParts => "list parts of",
@@ -61,19 +86,40 @@ impl Operation {
             Self::AbortUpload => "abort upload of",
             Self::ListUploads => "list uploads of",
             Self::Delete => "delete",
+            Self::Create => "create",
+            Self::SetTtl => "set the expiry of",
+            Self::Scan => "scan",
+            Self::Get => "get",
+            Self::EnableStream => "enable the stream of",
+            Self::DisableStream => "disable the stream of",
+            Self::ListShards => "list shards of",
+            Self::FindPosition => "find a position in",
+            Self::ReadStream => "read the stream of",
         }
     }
 
-    /// Whether S3 answers with a document. Other operations answer by status, headers and body.
+    /// Whether S3 or `DynamoDB` answers with a document. Other operations answer by status, headers and body.
     fn answers_in_a_document(self) -> bool {
         use Operation::{BeginUpload, FinishUpload, List, ListParts, ListUploads, Tags};
-        matches!(self, List | Tags | BeginUpload | ListParts | FinishUpload | ListUploads)
+        matches!(self, List | Tags | BeginUpload | ListParts | FinishUpload | ListUploads) || self.is_of_a_table()
+    }
+
+    /// Whether it is one of a table or its stream.
+    fn is_of_a_table(self) -> bool {
+        use Operation::{
+            Create, Describe, DisableStream, EnableStream, FindPosition, Get, ListShards, PutIf, ReadStream, Scan,
+            SetTtl, Write,
+        };
+        matches!(self, Describe | Create | SetTtl | Scan | Get | Write | PutIf)
+            || matches!(self, EnableStream | DisableStream | ListShards | FindPosition | ReadStream)
     }
 
     /// Whether the operation changes the store.
     pub(super) fn writes(self) -> bool {
-        use Operation::{AbortUpload, BeginUpload, Delete, FinishUpload, Put, PutPart, SetTags};
+        use Operation::{AbortUpload, BeginUpload, Create, Delete, DisableStream, EnableStream, FinishUpload, Put};
+        use Operation::{PutIf, PutPart, SetTags, SetTtl, Write};
         matches!(self, Put | BeginUpload | PutPart | FinishUpload | SetTags | AbortUpload | Delete)
+            || matches!(self, Create | SetTtl | Write | PutIf | EnableStream | DisableStream)
     }
 }
 
@@ -113,6 +159,13 @@ pub enum Fault {
     ErrorInside,
     /// A page of a listing does not show the key that was written last through the same store.
     StaleListing,
+    /// A server takes the first half of a batch and leaves the rest over; a batch of one it leaves over whole.
+    LeftOver,
+    /// A page of a scan that is not the first shows nothing, and goes on where it was. A read of a stream shows nothing,
+    /// and goes on.
+    EmptyPage,
+    /// The iterator of a stream has expired.
+    ExpiredIterator,
     /// The right answer begins later by this duration.
     SlowFirstByte(Duration),
     /// The credentials have expired: this call and the following ones fail, this many in all or until
@@ -139,6 +192,9 @@ impl Fault {
             Self::FlippedBitSent => "flipped bit sent",
             Self::ErrorInside => "error inside",
             Self::StaleListing => "stale listing",
+            Self::LeftOver => "left over",
+            Self::EmptyPage => "empty page",
+            Self::ExpiredIterator => "expired iterator",
             Self::SlowFirstByte(_) => "slow first byte",
             Self::ExpiredCredentials(_) => "expired credentials",
         }
@@ -155,7 +211,12 @@ impl Fault {
             Self::TimedOut | Self::Held => ErrorKind::TimedOut,
             Self::TruncatedBody | Self::OverlongBody | Self::FlippedBit | Self::FlippedBitSent => ErrorKind::Corrupt,
             Self::ExpiredCredentials(_) => ErrorKind::Credentials,
-            Self::FlippedBitUnnoticed | Self::StaleListing | Self::SlowFirstByte(_) => return None,
+            Self::ExpiredIterator => ErrorKind::Precondition,
+            Self::FlippedBitUnnoticed
+            | Self::StaleListing
+            | Self::LeftOver
+            | Self::EmptyPage
+            | Self::SlowFirstByte(_) => return None,
         })
     }
 
@@ -181,7 +242,10 @@ impl fault::Kind for Fault {
             }
             Self::CutAnswer => operation.answers_in_a_document(),
             Self::FlippedBitUnnoticed => operation == Operation::ReadRange,
-            Self::Held => matches!(operation, Operation::Put | Operation::Delete),
+            Self::Held => matches!(operation, Operation::Put | Operation::Delete | Operation::Write),
+            Self::LeftOver => matches!(operation, Operation::Get | Operation::Write),
+            Self::EmptyPage => matches!(operation, Operation::Scan | Operation::ReadStream),
+            Self::ExpiredIterator => operation == Operation::ReadStream,
             Self::FlippedBitSent => matches!(operation, Operation::Put | Operation::PutPart),
             Self::ErrorInside => operation == Operation::FinishUpload,
             Self::StaleListing => operation == Operation::List,

@@ -3,7 +3,8 @@
 //! # Layout
 //!
 //! [`kinds`] holds the faults of a call and the error that a careful backend makes of each; [`faults`] decides when
-//! each strikes, shared by the stores of one run; [`store`] applies them to a store.
+//! each strikes, shared by the stores of one run; [`apply`] applies one to a call; [`store`] and [`mod@table`] are the
+//! stores and tables that fail.
 //!
 //! # Replay
 //!
@@ -16,9 +17,11 @@
 //! had died, either just before the write acted or just after. If a test counts its decorated stores and its ledger
 //! in one [`Faults`], it can sweep over every write of a run.
 
+mod apply;
 mod faults;
 mod kinds;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -26,3 +29,4 @@ pub use faults::{Crash, FaultRule, Faults, is_crash};
 pub use kinds::{Fault, Operation};
 pub use migrate_fault::When;
 pub use store::Faulty;
+pub use table::FaultyTable;

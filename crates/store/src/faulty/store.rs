@@ -12,6 +12,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
+    apply::{reading, writing},
     faults::{Faults, Late},
     kinds::{Fault, Operation},
 };
@@ -60,59 +61,14 @@ impl Faulty {
         late: Option<Late>,
         act: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let (faults, location, verb, key) = (&self.faults, self.inner.location(), operation.verb(), Some(key));
-        faults.check_alive(verb, location, key)?;
-        let fault = faults.fate(operation).map(|strike| strike.fault);
-        let error = fault.and_then(|fault| faults.error(fault, operation, location, key));
-        if let (Some(fault), Some(error)) = (fault, error)
-            && !fault.acts()
-        {
-            if let (Fault::Held, Some(late)) = (fault, late) {
-                faults.hold(late);
-            }
-            return Err(error);
-        }
-        let crash_after = faults.begin_write(verb, location, key)?;
-        let done = act.await;
-        if crash_after {
-            return Err(faults.crash_now(verb, location, key).with_unknown_outcome());
-        }
-        match fault {
-            None => {}
-            Some(Fault::SlowFirstByte(late)) => tokio::time::sleep(late).await,
-            Some(fault) => {
-                if let Some(error) = faults.error(fault, operation, location, key) {
-                    return Err(error);
-                }
-            }
-        }
-        done
+        let fault = self.faults.fate(operation);
+        writing(&self.faults, self.inner.location(), (operation, fault), Some(key), late, act).await
     }
 
     /// Remembers the key that a stale listing hides: the last one written, answered or not.
     fn wrote(&self, key: &Key) {
         *self.last_written.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
     }
-}
-
-/// Reads, unless a fault is an error. A fault that is no error comes back with the result.
-async fn reading<T>(
-    faults: &Faults,
-    location: &str,
-    operation: Operation,
-    key: Option<&Key>,
-    act: impl Future<Output = Result<T>>,
-) -> Result<(T, Option<Strike<Fault>>)> {
-    faults.check_alive(operation.verb(), location, key)?;
-    let strike = faults.fate(operation);
-    if let Some(error) = strike.and_then(|strike| faults.error(strike.fault, operation, location, key)) {
-        return Err(error);
-    }
-    let done = act.await?;
-    if let Some(Strike { fault: Fault::SlowFirstByte(late), .. }) = strike {
-        tokio::time::sleep(late).await;
-    }
-    Ok((done, strike))
 }
 
 struct FaultyListing {

@@ -27,6 +27,24 @@ pub(super) struct Disk {
     /// The sync with this number fails, counted from 1.
     #[cfg(test)]
     pub(super) fails_at: std::sync::atomic::AtomicU64,
+    /// Called before every sync.
+    #[cfg(test)]
+    pub(super) watch: Watch,
+    /// Nothing is synced: for tests that end without a crash of the machine.
+    #[cfg(test)]
+    pretends: bool,
+}
+
+/// What a test does before every sync.
+#[cfg(test)]
+#[derive(Default)]
+pub(super) struct Watch(pub(super) Mutex<Option<Box<dyn FnMut() + Send>>>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 impl Disk {
@@ -56,7 +74,15 @@ impl Disk {
             return Err(errno);
         }
         #[cfg(test)]
-        let sync = || if self.strikes() { Err(Errno::IO) } else { sync() };
+        if let Some(watch) = &mut *self.watch.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            watch();
+        }
+        #[cfg(test)]
+        let sync = || match (self.strikes(), self.pretends) {
+            (true, _) => Err(Errno::IO),
+            (false, true) => Ok(()),
+            (false, false) => sync(),
+        };
         let synced = sync();
         // A file that cannot be synced at all has lost nothing by the failure.
         if let Err(errno) = synced
@@ -75,6 +101,12 @@ impl Disk {
         let left = self.fails_at.load(Relaxed);
         self.fails_at.store(left.saturating_sub(1), Relaxed);
         left == 1
+    }
+
+    /// A disk that syncs nothing.
+    #[cfg(test)]
+    pub(super) fn pretending() -> Arc<Self> {
+        Arc::new(Self { pretends: true, ..Self::default() })
     }
 
     /// A disk whose sync with this number fails.

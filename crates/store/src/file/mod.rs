@@ -34,9 +34,11 @@ mod identity;
 mod path;
 mod spill;
 mod store;
+mod table;
 mod upload;
 mod walk;
 mod write;
 
 pub use identity::Identity;
 pub use store::FileStore;
+pub use table::TableDirectory;

@@ -216,7 +216,7 @@ impl Reader {
 }
 
 /// A file that only this process can reach. It disappears when it is closed.
-fn nameless(directory: &Path) -> io::Result<File> {
+pub(super) fn nameless(directory: &Path) -> io::Result<File> {
     let mut bytes = [0; 16];
     OsRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
     let path = directory.join(format!(".migrate-names-{}", hex::encode(bytes)));

@@ -10,17 +10,24 @@
 //!   trip (requests sent before the halving do not halve again), and grows by one for every full window of
 //!   successes. A thing that the store refuses again while it serves others does not halve it: that is no load. It
 //!   must therefore sit *below* the layer that retries.
+//! - **Capacity** of tables is a debt as well ([`CapacityLimits`]): it is charged with what the server says that a
+//!   request took.
 //! - **Working hours** hold back new requests; those under way end.
 //!
 //! Every limit can be changed while the store works; waiting requests notice at once. Time is tokio's, so that
 //! tests can pause it; the wall clock of the working hours is injected.
 
 mod bucket;
+mod capacity;
 mod concurrency;
 mod hours;
+mod rate;
 mod site;
 mod store;
+mod table;
 
+pub use capacity::{Capacity, CapacityLimits};
 pub use hours::WorkingHours;
 pub use site::{Quota, SiteLimits, WallClock};
 pub use store::Limited;
+pub use table::LimitedTable;

@@ -14,9 +14,9 @@ use tokio::{
 };
 
 use super::{
-    bucket::Bucket,
     concurrency::{Concurrency, Slot},
     hours::WorkingHours,
+    rate::Rate,
 };
 
 /// The current time of day.
@@ -56,12 +56,6 @@ pub struct SiteLimits {
     waiting: [AtomicUsize; 4],
 }
 
-/// A rate with a queue: only the head of the queue looks at the bucket, so no request overtakes another.
-struct Rate {
-    queue: tokio::sync::Mutex<()>,
-    bucket: Mutex<Bucket>,
-}
-
 /// What a request waits for; `reason` tells the first of these that any request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
@@ -86,16 +80,6 @@ impl fmt::Debug for SiteLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let limits = self.limits();
         f.debug_struct("SiteLimits").field("name", &self.name).field("limits", &limits).finish_non_exhaustive()
-    }
-}
-
-impl Rate {
-    fn new(rate: Option<f64>, burst_min: f64) -> Self {
-        Self { queue: tokio::sync::Mutex::new(()), bucket: Mutex::new(Bucket::new(rate, burst_min, Instant::now())) }
-    }
-
-    fn bucket(&self) -> MutexGuard<'_, Bucket> {
-        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -188,23 +172,7 @@ impl SiteLimits {
     }
 
     async fn take(&self, wait: Wait, rate: &Rate, units: f64) {
-        let mut waiting = None;
-        if let Ok(_turn) = rate.queue.try_lock()
-            && rate.bucket().take(units, Instant::now()).is_ok()
-        {
-            return;
-        }
-        if rate.bucket().rate().is_some() {
-            waiting = Some(self.wait(wait));
-        }
-        let _turn = rate.queue.lock().await;
-        loop {
-            let changed = self.changed.notified();
-            let owed = rate.bucket().take(units, Instant::now());
-            let Err(owed) = owed else { return };
-            waiting.get_or_insert_with(|| self.wait(wait));
-            let _ = tokio::time::timeout(owed, changed).await;
-        }
+        rate.take(units, &self.changed, || self.wait(wait)).await;
     }
 
     fn wait(&self, wait: Wait) -> Waiting<'_> {

@@ -19,13 +19,16 @@
 //!
 //! A cancelled call leaves no state behind: a listing goes on at the same place.
 
+mod attempts;
 mod policy;
 mod settle;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 mod track;
 
 pub use policy::{RetryBudget, RetryPolicy};
 pub use store::Retrying;
+pub use table::RetryingTable;
 pub use track::TrackWrites;

@@ -3,11 +3,12 @@
 // The lint asks for an explicit decision about every method that the trait gains.
 #![deny(clippy::missing_trait_methods)]
 
-use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 
 use super::{
+    attempts::{Attempts, repeat},
     policy::{Pacer, RetryPolicy},
     settle,
     track::{TrackWrites, Tracked},
@@ -15,7 +16,6 @@ use super::{
 use crate::{
     endpoint::EndpointId,
     error::{ErrorKind, StoreError},
-    meter::Paused,
     object::{
         BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
         must_be_gone,
@@ -33,64 +33,6 @@ pub struct Retrying {
     inner: Arc<dyn ObjectStore>,
     pacer: Arc<Pacer>,
     tracker: Option<Arc<dyn TrackWrites>>,
-}
-
-/// The attempts of one operation.
-struct Attempts<'a> {
-    pacer: &'a Pacer,
-    made: u32,
-    /// Failed attempts that may have acted, or may still act.
-    unknown: u32,
-    /// Shows the next attempt as waiting until it has ended: it may take a minute to fail.
-    waiting: Option<Paused<'a>>,
-}
-
-impl<'a> Attempts<'a> {
-    fn new(pacer: &'a Pacer) -> Self {
-        Self { pacer, made: 0, unknown: 0, waiting: None }
-    }
-
-    /// Pauses before the next attempt; fails if there is none.
-    async fn failed(&mut self, error: StoreError) -> Result<()> {
-        self.made += 1;
-        self.unknown += u32::from(error.outcome_unknown());
-        match self.pacer.pause_after(self.made, &error) {
-            Some(pause) => {
-                log_failure(&error, self.made, pause);
-                self.waiting = self.pacer.waits(&error, self.made);
-                tokio::time::sleep(pause).await;
-                Ok(())
-            }
-            None if self.unknown > 0 => Err(error.with_unknown_outcome()),
-            None => Err(error),
-        }
-    }
-}
-
-/// Logs the error as a value, not as text, so that a log which hides keys knows the key in it.
-fn log_failure(error: &(dyn Error + 'static), attempt: u32, pause: Duration) {
-    let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    tracing::debug!(error, attempt, pause_ms, "trying again");
-}
-
-/// Repeats an attempt. A macro, because a closure that returns a borrowing future cannot yet say that the future is
-/// `Send`.
-macro_rules! repeat {
-    ($attempts:expr, $attempt:expr) => {{
-        let attempts = &mut $attempts;
-        loop {
-            let error = match $attempt.await {
-                Ok(done) => {
-                    attempts.pacer.succeeded();
-                    break Ok(done);
-                }
-                Err(error) => error,
-            };
-            if let Err(error) = attempts.failed(error).await {
-                break Err(error);
-            }
-        }
-    }};
 }
 
 impl Retrying {

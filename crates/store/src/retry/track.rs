@@ -50,9 +50,14 @@ impl<'a> Tracked<'a> {
     }
 
     /// Ends the write, of which this many requests may still act.
-    pub(super) async fn end(mut self, key: &Key, open: u32) {
+    pub(super) async fn end(self, key: &Key, open: u32) {
+        self.end_all(std::iter::once(key).filter(|_| open > 0)).await;
+    }
+
+    /// Ends a write of several records. What was asked of these may still act.
+    pub(super) async fn end_all(mut self, unknown: impl Iterator<Item = &Key> + Send) {
         if let Some(tracker) = self.tracker {
-            if open > 0 {
+            for key in unknown {
                 tracker.unknown(key).await;
             }
             self.tracker = None;

@@ -11,13 +11,16 @@ use std::{
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::patience::{REFUSALS_MIN, patiently, refused};
 use crate::s3::{
     convert::{bare_tag, head_of, md5_of_tag, percent_decode, tagging_header},
     wire::{
-        bucket::{How, Wire, within},
+        bucket::{How, Wire},
         plain::{Got, Guard, Shown},
     },
+};
+use crate::{
+    deadline::within,
+    patience::{REFUSALS_MIN, patiently, refused},
 };
 use migrate_core::{
     digest::{Body, md5},

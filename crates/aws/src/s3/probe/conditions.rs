@@ -1,9 +1,7 @@
 //! Which conditions are kept, and in which form: a false one must be refused, a true one taken.
 
-use super::{
-    ask::{Probe, plain},
-    patience::{REFUSALS_MIN, TRIES_MAX, afresh, patiently},
-};
+use super::ask::{Probe, plain};
+use crate::patience::{REFUSALS_MIN, TRIES_MAX, afresh, patiently};
 use crate::s3::wire::plain::Guard;
 use migrate_store::{ErrorKind, Honoured, IfMatch, Result, Retry};
 

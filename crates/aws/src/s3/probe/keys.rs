@@ -3,10 +3,8 @@
 //! One key with every shape and the greatest length, and one with a leading slash, suffice for a server that bends
 //! nothing. Only if one of them does not come back are the shapes tested one by one.
 
-use super::{
-    ask::{Probe, held, plain},
-    patience::{REFUSALS_MIN, patiently},
-};
+use super::ask::{Probe, held, plain};
+use crate::patience::{REFUSALS_MIN, patiently};
 use crate::s3::wire::{bucket::How, plain::Guard};
 use migrate_core::{capability::KEY_BYTES_MAX, model::Key};
 use migrate_store::{ErrorKind, KeyRules, KeyShape, MetadataForm, Result};

@@ -19,7 +19,6 @@
 mod ask;
 mod conditions;
 mod keys;
-mod patience;
 mod uploads;
 
 pub(super) use ask::probe;

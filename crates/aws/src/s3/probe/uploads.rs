@@ -1,15 +1,16 @@
 //! What a multipart upload keeps of its begin, and how the conditions of its finish are tested.
 
-use super::{
-    ask::{CONTENT, Probe, TAG, held, plain},
-    patience::{afresh, patiently},
-};
+use super::ask::{CONTENT, Probe, TAG, held, plain};
 use crate::s3::{
     convert::{bare_tag, sent_metadata, tagging_header},
     wire::{
-        bucket::{How, within},
+        bucket::How,
         plain::{Carried, Guard},
     },
+};
+use crate::{
+    deadline::within,
+    patience::{afresh, patiently},
 };
 use migrate_store::{ErrorKind, MetadataForm, Part, Properties, Result, Upload, UploadTags};
 

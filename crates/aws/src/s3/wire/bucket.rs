@@ -5,12 +5,17 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    plain::{Carried, Cause, Failed, Got, Guard, Listed, ListedObject, Written},
+    plain::{Carried, Got, Guard, Listed, ListedObject, Written},
     sdk::requests::{Sdk, Stream},
 };
-use crate::s3::{
-    convert::{quoted, sent_metadata, tagging_header},
-    error::Operation,
+use crate::{
+    deadline::{seconds_for, within},
+    failed::Cause,
+    operation::Operation,
+    s3::{
+        convert::{quoted, sent_metadata, tagging_header},
+        error::S3,
+    },
 };
 use migrate_core::{
     digest::Body,
@@ -19,11 +24,6 @@ use migrate_core::{
 use migrate_store::{
     ByteRange, Condition, ErrorKind, Honoured, IfMatch, MetadataForm, Properties, Result, StoreError, Upload,
 };
-
-/// The slowest transfer that is accepted: a slower request counts as hung.
-const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
-/// The time that every request gets, in addition to the time for its bytes.
-const ANSWER_SECONDS_MAX: u64 = 60;
 
 /// One bucket and prefix at one endpoint.
 #[derive(Clone)]
@@ -46,11 +46,11 @@ impl Wire {
     }
 
     pub(in crate::s3) fn reads(&self, name: &'static str) -> Operation<'_> {
-        Operation { name, location: &self.location, writes: false }
+        Operation { name, location: &self.location, writes: false, dialect: &S3 }
     }
 
     pub(in crate::s3) fn writes(&self, name: &'static str) -> Operation<'_> {
-        Operation { name, location: &self.location, writes: true }
+        Operation { name, location: &self.location, writes: true, dialect: &S3 }
     }
 
     /// Reads an object or a range of it. The body is exactly as long as the response says and, for a whole object,
@@ -124,23 +124,6 @@ impl Wire {
     ) -> Result<Listed<ListedObject>> {
         within(self.reads("list"), 0, self.server.list(&self.prefix, after, token)).await
     }
-}
-
-/// Sends a request within a time that grows with the bytes it carries.
-pub(in crate::s3) async fn within<T>(
-    operation: Operation<'_>,
-    bytes: u64,
-    request: impl Future<Output = Result<T, Failed>>,
-) -> Result<T> {
-    let seconds = seconds_for(bytes);
-    match tokio::time::timeout(Duration::from_secs(seconds), request).await {
-        Ok(answer) => answer.map_err(|error| operation.failed(error)),
-        Err(_) => Err(operation.timed_out(seconds)),
-    }
-}
-
-fn seconds_for(bytes: u64) -> u64 {
-    ANSWER_SECONDS_MAX + bytes / BYTES_PER_SECOND_MIN
 }
 
 /// Collects a body of exactly `length` bytes, if the response told the length.

@@ -3,14 +3,9 @@
 //! Whatever speaks to a server answers with these, and nothing is judged here. So another way to speak to it can
 //! stand beside the SDK's and pass the same tests.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    error::Error,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use migrate_store::{Header, Properties};
-
-use crate::s3::document::Unsound;
 
 /// What the headers of an answer show of an object.
 #[expect(clippy::struct_excessive_bools, reason = "each is a header of its own, there or not")]
@@ -131,44 +126,4 @@ pub(in crate::s3) struct ListedUpload {
 pub(in crate::s3) struct UploadMarker {
     pub(in crate::s3) key: String,
     pub(in crate::s3) id: Option<String>,
-}
-
-/// Why a request was not answered with a success.
-#[derive(Debug)]
-pub(in crate::s3) enum Failed {
-    /// A whole answer of S3 that is no success.
-    Refused(Refused),
-    /// An answer that S3 does not give: its status, its body if something else seems to answer, and what is wrong
-    /// with it.
-    Unsound(u16, Vec<u8>, Unsound),
-    /// An answer that could not be read to its end, or is too long.
-    Unread(Cause),
-    /// No answer in time.
-    TimedOut(Cause),
-    /// The request cannot be made, so nothing was sent.
-    NotMade(Cause),
-    /// No credentials to sign with, so nothing was sent.
-    NoCredentials(String),
-    /// No connection, so nothing was sent: the first cause, and the error.
-    NoConnection(String, Cause),
-    /// The connection broke: the first cause, and the error.
-    Broke(String, Cause),
-    /// Something else.
-    Other(String),
-}
-
-/// The error of a library, with its causes.
-pub(in crate::s3) type Cause = Box<dyn Error + Send + Sync>;
-
-/// A whole answer of S3 that is no success.
-#[derive(Debug, Default)]
-pub(in crate::s3) struct Refused {
-    pub(in crate::s3) status: u16,
-    /// Empty if the answer has none.
-    pub(in crate::s3) code: String,
-    pub(in crate::s3) message: Option<String>,
-    /// `x-amz-bucket-region`
-    pub(in crate::s3) region: Option<String>,
-    /// It has no body.
-    pub(in crate::s3) is_bare: bool,
 }

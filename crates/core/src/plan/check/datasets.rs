@@ -318,24 +318,24 @@ fn unsupported(
             found.push(Unsupported { key: key.to_owned(), line, column, cutover_only });
         }
     };
-    let table = |location: &Location| location.scheme == Scheme::DynamoDb;
-    add(source.is_some_and(table), "dynamodb://", &spot.key("source"), false);
-    // Tables have change streams, which this build does not read; objects are looked at again.
     let is_table = is_table(source, targets);
-    add(written.live == Some(true) && is_table, "live", &spot.key("live"), false);
+    add(written.cutover.is_some() && is_table, "cutover", &spot.key("cutover"), true);
+    // The engine does not route the items of tables yet.
+    add(written.filter.is_some() && is_table, "where", &spot.key("where"), false);
     add(written.part_of.is_some(), "part_of", &spot.key("part_of"), false);
     add(written.versions == Some(Versions::All), "versions", &spot.key("versions"), false);
     add(written.restore.is_some(), "restore", &spot.key("restore"), false);
     for (target, at) in targets.iter().zip(target_spots) {
-        add(table(&target.at), "dynamodb://", at, false);
-        add(target.filter.is_some() && written.cutover.is_some(), "target.where", &at.key("where"), true);
+        let is_cutover_only = !is_table;
+        let is_refused = target.filter.is_some() && (is_table || written.cutover.is_some());
+        add(is_refused, "target.where", &at.key("where"), is_cutover_only);
         add(target.kms_key.is_some(), "target.encryption", &at.key("encryption"), false);
         add(target.storage_class.is_some(), "target.storage_class", &at.key("storage_class"), false);
     }
     add(written.retire == Some(Retire::Delete), "retire", &spot.key("retire"), true);
     if let Some(cutover) = &written.cutover {
         let at = spot.key("cutover");
-        add(written.filter.is_some(), "where", &spot.key("where"), true);
+        add(written.filter.is_some() && !is_table, "where", &spot.key("where"), true);
         add(cutover.fence != Fence::None, "cutover.fence", &at.key("fence"), true);
         add(cutover.route.starts_with("dynamodb://"), "cutover.route", &at.key("route"), true);
         add(cutover.canary.is_some(), "cutover.canary", &at.key("canary"), true);

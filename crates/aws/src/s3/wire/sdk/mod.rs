@@ -1,6 +1,5 @@
-//! The AWS SDK. Only the files in this folder know it.
+//! The AWS SDK, for S3. Only the files in this folder, and those in [`crate::sdk`], know it.
 
 pub(in crate::s3) mod connect;
-mod failure;
 pub(in crate::s3) mod requests;
 mod whole;

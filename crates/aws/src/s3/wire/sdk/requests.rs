@@ -16,13 +16,16 @@ use aws_sdk_s3::{
 };
 use bytes::Bytes;
 
-use super::failure::told;
 use crate::s3::{
     convert::{content_type, crc64_header, quoted},
     wire::plain::{
-        Carried, Cause, Failed, Got, Guard, Listed, ListedObject, ListedPart, ListedUpload, ListedVersion, Shown,
-        UploadMarker, Written,
+        Carried, Got, Guard, Listed, ListedObject, ListedPart, ListedUpload, ListedVersion, Shown, UploadMarker,
+        Written,
     },
+};
+use crate::{
+    failed::{Cause, Failed},
+    sdk::failure::told,
 };
 use migrate_core::{digest::Body, model::Sha256};
 use migrate_store::{ByteRange, Header, Part};

@@ -1,0 +1,191 @@
+//! The first copy of a table: all of its segments, each up to its end, at every follower.
+//!
+//! The number of segments is fixed when the copy begins. A segment is read once for all followers that are equally far;
+//! one that fell behind is brought up by a read of its own later.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::{
+    error::EngineError,
+    tables::{
+        follower::{Follower, Unwritten},
+        settled::Settled,
+        work::TableWork,
+    },
+};
+use migrate_core::{
+    item::{Item, ItemKey, item_size},
+    model::{Key, PlaceIndex},
+};
+use migrate_ledger::{SegmentRow, TableStep};
+use migrate_store::table::{ItemWrite, Scanned, Segment};
+
+/// Bytes of a table that make one more segment worthwhile.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// The least and the most segments of a table.
+const SEGMENTS: (u64, u64) = (16, 4096);
+
+/// The followers that are at one position of a segment.
+struct Group {
+    after: Option<Key>,
+    places: Vec<PlaceIndex>,
+}
+
+impl TableWork {
+    /// Whether all segments are at all followers that take part.
+    pub(super) async fn bulk_is_done(&self) -> Result<bool, EngineError> {
+        let rows = self.journal.ledger.segments(&self.dataset.name).await?;
+        let is_open = |row: &SegmentRow| self.follower(row.place).is_some_and(|follower| !follower.is_down());
+        Ok(!rows.is_empty() && rows.iter().all(|row| row.done || !is_open(row)))
+    }
+
+    /// Plans the segments, unless they are planned. A follower must be empty then: what it holds of its own would be
+    /// written over, and what of it the lead lacks would stay.
+    pub(super) async fn plan_bulk(&self) -> Result<(), EngineError> {
+        if !self.journal.ledger.segments(&self.dataset.name).await?.is_empty() {
+            return Ok(());
+        }
+        for follower in self.open() {
+            if let Some(key) = self.first_of(follower).await? {
+                return Err(EngineError::TableUnfit {
+                    dataset: self.dataset.name.clone(),
+                    reason: format!(
+                        "{} holds items of its own, {} for one: empty it, or choose another table",
+                        follower.at,
+                        self.redactor.key(&key)
+                    ),
+                });
+            }
+        }
+        let bytes = self.lead().describe().await?.and_then(|described| described.bytes).unwrap_or(0);
+        let segments = (bytes / SEGMENT_BYTES).clamp(SEGMENTS.0, SEGMENTS.1);
+        let segments = u32::try_from(segments).unwrap_or(u32::MAX);
+        let step = TableStep::BulkPlanned { segments, places: self.places() };
+        Ok(self.journal.commit(vec![self.record(step)]).await?)
+    }
+
+    /// The key of some item of a follower; `None` if it is empty.
+    async fn first_of(&self, follower: &Follower) -> Result<Option<Key>, EngineError> {
+        let (whole, mut after) = (Segment { index: 0, of: 1 }, None);
+        loop {
+            let Scanned { items, next, .. } = follower.store.scan(whole, after.as_ref(), true).await?;
+            if let Some(item) = items.first() {
+                return Ok(Some(self.names.text(&self.key_of(&*follower.store, item)?)));
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Copies what is left of the segments.
+    pub(super) async fn bulk(self: &Arc<Self>) -> Result<Settled, EngineError> {
+        let rows = self.journal.ledger.segments(&self.dataset.name).await?;
+        let of = rows.iter().map(|row| row.segment + 1).max().unwrap_or(1);
+        let mut left = (0..of).rev().filter(|index| rows.iter().any(|row| row.segment == *index && !row.done));
+        let (mut tasks, mut stopped) = (JoinSet::new(), false);
+        loop {
+            while tasks.len() < self.segments_at_once && !self.shutdown.is_draining() {
+                let Some(index) = left.next() else { break };
+                let (work, segment) = (Arc::clone(self), Segment { index, of });
+                let rows = rows.iter().filter(|row| row.segment == index).cloned().collect();
+                tasks.spawn(async move { work.segment(segment, rows).await });
+            }
+            match tasks.join_next().await {
+                None => break,
+                Some(ended) => stopped |= ended?? == Settled::Stopped,
+            }
+        }
+        self.journal.commit(Vec::new()).await?;
+        Ok(if stopped || self.shutdown.is_draining() { Settled::Stopped } else { Settled::Done })
+    }
+
+    /// Copies what is left of a segment, first for those that are furthest behind.
+    async fn segment(&self, segment: Segment, mut rows: Vec<SegmentRow>) -> Result<Settled, EngineError> {
+        while let Some(group) = self.next_group(&rows) {
+            rows.retain(|row| !group.places.contains(&row.place));
+            if self.follow_segment(segment, group).await? == Settled::Stopped {
+                return Ok(Settled::Stopped);
+            }
+        }
+        Ok(Settled::Done)
+    }
+
+    fn next_group(&self, rows: &[SegmentRow]) -> Option<Group> {
+        let is_open = |row: &&SegmentRow| !row.done && self.follower(row.place).is_some_and(|one| !one.is_down());
+        let after = rows.iter().find(is_open)?.after.clone();
+        let places = rows.iter().filter(is_open).filter(|row| row.after == after).map(|row| row.place).collect();
+        Some(Group { after, places })
+    }
+
+    /// Brings a segment, from one position on, to the followers that are there.
+    async fn follow_segment(&self, segment: Segment, group: Group) -> Result<Settled, EngineError> {
+        let after = group.after.as_ref().map(|text| self.read_key(text)).transpose()?;
+        let mut page = self.lead().scan(segment, after.as_ref(), true).await?;
+        loop {
+            if self.shutdown.is_draining() {
+                return Ok(Settled::Stopped);
+            }
+            let open: Vec<_> =
+                group.places.iter().filter_map(|place| self.follower(*place)).filter(|one| !one.is_down()).collect();
+            if open.is_empty() {
+                return Ok(Settled::Done);
+            }
+            let Scanned { items, next, .. } = page;
+            let bytes = items.iter().map(|item| item_size(item) as u64).sum();
+            self.saw(items.len(), bytes);
+            // The next page is read while this one is written.
+            let ahead = async {
+                match &next {
+                    Some(next) => Some(self.lead().scan(segment, Some(next), true).await).transpose(),
+                    None => Ok(None),
+                }
+            };
+            let (written, ahead) = futures::join!(self.page(segment, &open, items, next.as_ref()), ahead);
+            if written? == Settled::Stopped {
+                return Ok(Settled::Stopped);
+            }
+            match ahead? {
+                Some(following) => page = following,
+                None => return Ok(Settled::Done),
+            }
+        }
+    }
+
+    /// Writes a page at the followers, and records for each that takes it how far the segment is there.
+    async fn page(
+        &self,
+        segment: Segment,
+        open: &[&Follower],
+        items: Vec<Item>,
+        next: Option<&ItemKey>,
+    ) -> Result<Settled, EngineError> {
+        let after = next.map(|key| self.names.text(key));
+        let written = open.iter().map(|follower| self.page_at(follower, segment, &items, after.clone()));
+        let ended = futures::future::join_all(written).await;
+        ended.into_iter().try_fold(Settled::Done, |all, one| Ok(all.and(one?)))
+    }
+
+    async fn page_at(
+        &self,
+        follower: &Follower,
+        segment: Segment,
+        items: &[Item],
+        after: Option<Key>,
+    ) -> Result<Settled, EngineError> {
+        let writes = items.iter().cloned().map(ItemWrite::Put).collect();
+        match follower.write(writes, &self.shutdown).await {
+            Ok(bytes) => {
+                let (place, segment, items) = (follower.place, segment.index, items.len() as u64);
+                let moved = TableStep::SegmentMoved { place, segment, after, items, bytes };
+                self.journal.note(vec![self.record(moved)]).await?;
+                Ok(Settled::Done)
+            }
+            Err(Unwritten::Down) => Ok(Settled::Done),
+            Err(Unwritten::Stopped) => Ok(Settled::Stopped),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The pass over a table: captures, copies all items once, and brings what has changed since.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::{
+    clock::now,
+    error::EngineError,
+    tables::{
+        settled::Settled,
+        tail::{CaughtUp, Stream, Tail},
+        work::TableWork,
+    },
+};
+use migrate_core::{model::Timestamp, report::DifferenceKind};
+use migrate_ledger::TableStep;
+use migrate_store::{ErrorKind, table::ChangeStream};
+
+/// How often a pass compares all items because changes were lost meanwhile.
+const COMPARISONS_MAX: u32 = 3;
+
+/// What captures the changes of the lead.
+struct Capture {
+    tail: Arc<Tail>,
+    /// Whether it begins now, so that it knows nothing of earlier changes.
+    is_new: bool,
+}
+
+impl TableWork {
+    /// Brings the followers up to what the lead held when the call began; `false` if the run is to stop.
+    pub(crate) async fn pass(self: &Arc<Self>) -> Result<bool, EngineError> {
+        // Before the first item is read: what changes from here on is known.
+        let mut capture = self.capture().await?;
+        self.plan_bulk().await?;
+        self.expect().await?;
+        let mut must_compare = capture.as_ref().is_none_or(|capture| capture.is_new);
+        if !self.bulk_is_done().await? {
+            if self.bulk().await? == Settled::Stopped {
+                return Ok(false);
+            }
+            must_compare = false;
+        }
+        for _ in 0..COMPARISONS_MAX {
+            let began = now();
+            if must_compare && self.mark_differences(began).await? == Settled::Stopped {
+                return Ok(false);
+            }
+            match &capture {
+                None => return Ok(self.catch_up(now()).await? == Settled::Done),
+                Some(Capture { tail, .. }) => match self.caught_up(tail).await? {
+                    None => return Ok(false),
+                    Some(CaughtUp::Yes) => return Ok(self.catch_up(now()).await? == Settled::Done),
+                    Some(CaughtUp::Broken(reason)) => self.tell_broken(&reason),
+                },
+            }
+            capture = self.capture().await?;
+            must_compare = true;
+        }
+        Err(EngineError::TableUnfit {
+            dataset: self.dataset.name.clone(),
+            reason: "its stream lost changes again and again while all items were compared: slow the writers, or copy \
+                     without `live`"
+                .to_owned(),
+        })
+    }
+
+    /// Waits until all changes made before are known; `None` if the run is to stop.
+    pub(super) async fn caught_up(&self, tail: &Tail) -> Result<Option<CaughtUp>, EngineError> {
+        tokio::select! {
+            caught_up = tail.caught_up() => caught_up.map(Some),
+            () = self.shutdown.draining() => Ok(None),
+        }
+    }
+
+    fn tell_broken(&self, reason: &str) {
+        self.warn(format!("changes of {} were lost, so all items are compared: {reason}", self.lead().location()));
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Asks how many items are to be expected, for the display.
+    async fn expect(&self) -> Result<(), EngineError> {
+        let items = self.lead().describe().await?.and_then(|described| described.items).unwrap_or(0);
+        self.counted.expected.store(items, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What reads the stream of the lead, begun if nothing does; `None` if the plan asks for none, or there is none.
+    async fn capture(&self) -> Result<Option<Capture>, EngineError> {
+        if !self.dataset.live {
+            return Ok(None);
+        }
+        if let Some(tail) = self.tail() {
+            return Ok(Some(Capture { tail, is_new: false }));
+        }
+        let Some(changes) = self.lead().changes() else {
+            self.tell_no_stream();
+            return Ok(None);
+        };
+        let place = self.stores.star.lead;
+        let known = self.journal.ledger.capture(&self.dataset.name, place).await?;
+        let (name, is_new) = match known.filter(|known| known.broken.is_none()) {
+            Some(known) => (known.stream, false),
+            None => match self.enabled(changes).await? {
+                Some(name) => (name, true),
+                None => return Ok(None),
+            },
+        };
+        let stream = Stream {
+            dataset: self.dataset.name.clone(),
+            names: self.names.clone(),
+            store: Arc::clone(self.stores.lead()),
+            place,
+            owed: self.places(),
+            name,
+            journal: self.journal.clone(),
+        };
+        let tail = Arc::new(Tail::begin(stream));
+        *self.tail.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&tail));
+        Ok(Some(Capture { tail, is_new }))
+    }
+
+    /// Enables the stream of the lead, or takes the one that is there; `None` if the server has none.
+    async fn enabled(&self, changes: &dyn ChangeStream) -> Result<Option<String>, EngineError> {
+        let (stream, ours) = match changes.enable().await {
+            Ok(enabled) => enabled,
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                self.tell_no_stream();
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let place = self.stores.star.lead;
+        let began = TableStep::CaptureBegan { place, stream: stream.clone(), ours, at: now() };
+        self.journal.commit(vec![self.record(began)]).await?;
+        Ok(Some(stream))
+    }
+
+    fn tell_no_stream(&self) {
+        self.warn(format!(
+            "{} has no stream of changes: it is followed by comparing all items, again and again",
+            self.lead().location()
+        ));
+    }
+
+    /// Compares all items, and marks what differs, so that it is looked at again.
+    async fn mark_differences(self: &Arc<Self>, now: Timestamp) -> Result<Settled, EngineError> {
+        let Some(compared) = self.fold(now).await? else { return Ok(Settled::Stopped) };
+        for follower in self.open() {
+            let mut doomed = 0;
+            let held = compared.held(follower.place).unwrap_or(0);
+            for group in compared.groups(follower.place) {
+                let Some(found) = self.candidates(&compared, &group, follower, now).await? else {
+                    return Ok(Settled::Stopped);
+                };
+                doomed += found.iter().filter(|one| one.kind == DifferenceKind::Extra).count() as u64;
+                self.refuse_deletions(&follower.at, doomed, held)?;
+                let keys = found.into_iter().map(|one| one.key).collect();
+                let step = TableStep::Dirtied { keys, owed: vec![follower.place], at: now };
+                self.journal.commit(vec![self.record(step)]).await?;
+            }
+        }
+        Ok(Settled::Done)
+    }
+
+    fn refuse_deletions(&self, target: &str, doomed: u64, held: u64) -> Result<(), EngineError> {
+        match self.delete_permille {
+            Some(permille) if doomed * 1000 > held * u64::from(permille) => Err(EngineError::DeleteShare {
+                dataset: self.dataset.name.clone(),
+                target: target.to_owned(),
+                doomed,
+                held,
+                permille,
+            }),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The verification of a table.
+//!
+//! Both sides are compared while the lead may be written to. A key that the two do not show alike is looked at again:
+//! first what has changed is brought over, then both sides are read. It is a difference only if the lead shows the same
+//! item twice, the follower another one, and nothing is known to have changed meanwhile.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    clock::now,
+    error::EngineError,
+    seen::Seen,
+    tables::{
+        catch_up::get_all,
+        compare::{Candidate, Compared},
+        follower::Follower,
+        settled::Settled,
+        tail::CaughtUp,
+        work::TableWork,
+    },
+    verify::{
+        found::{DIFFERENCES_KEPT, Found},
+        witness::{Verification, Verified},
+    },
+};
+use migrate_core::{
+    item::Item,
+    model::{Key, KeyRange, ShardId, Timestamp},
+    report::{Difference, DifferenceKind, EventKind},
+    shard::Cursor,
+};
+use migrate_ledger::VerifiedShard;
+
+/// How often a key is looked at until it counts as unstable.
+const LOOKS_MAX: u32 = 5;
+/// Keys that are looked at together.
+const LOOKED_AT_ONCE: usize = 1000;
+
+impl TableWork {
+    /// Compares all items at all followers.
+    pub(crate) async fn verify(self: &Arc<Self>) -> Result<Verification, EngineError> {
+        let began =
+            EventKind::VerificationBegan { dataset: self.dataset.name.clone(), compared: 0, since: None, anew: None };
+        self.sink.tell(began);
+        if self.bring_changes().await? == Settled::Stopped {
+            return Ok(self.interrupted());
+        }
+        let began = now();
+        let Some(compared) = self.fold(began).await? else { return Ok(self.interrupted()) };
+        let mut targets = Vec::new();
+        for follower in &self.followers {
+            match self.found(&compared, follower, began).await? {
+                Some(found) => targets.push(found),
+                None => return Ok(self.interrupted()),
+            }
+        }
+        let whole = VerifiedShard { id: ShardId(0), range: KeyRange::all(), cursor: Cursor::End };
+        let seen: Vec<_> = Seen::recorded(&whole, targets.len()).into_iter().collect();
+        let verified = Verified::of(&self.dataset.name, self.dataset.verify, &seen, &targets);
+        Ok(Verification { targets, verified, interrupted: false, since: None, seen })
+    }
+
+    /// A verification that was stopped before its end.
+    fn interrupted(&self) -> Verification {
+        let targets = self.followers.iter().map(|follower| self.nothing_found(follower)).collect();
+        Verification { targets, verified: None, interrupted: true, since: None, seen: Vec::new() }
+    }
+
+    fn nothing_found(&self, follower: &Follower) -> Found {
+        Found {
+            name: self.dataset.name.to_string(),
+            target: follower.at.clone(),
+            lead: self.lead().location().to_owned(),
+            unlisted: follower.why_down(self.redactor).map(|(reason, _)| reason),
+            ..Found::default()
+        }
+    }
+
+    /// What the comparison has found at a follower; `None` if the run is to stop.
+    async fn found(
+        &self,
+        compared: &Compared,
+        follower: &Follower,
+        began: Timestamp,
+    ) -> Result<Option<Found>, EngineError> {
+        let mut differs: BTreeMap<Key, DifferenceKind> = BTreeMap::new();
+        let mut omitted: u64 = 0;
+        for group in compared.groups(follower.place) {
+            let Some(candidates) = self.candidates(compared, &group, follower, began).await? else { return Ok(None) };
+            for some in candidates.chunks(LOOKED_AT_ONCE) {
+                let Some(settled) = self.settle(some, follower).await? else { return Ok(None) };
+                for (key, kind) in settled {
+                    if differs.len() < DIFFERENCES_KEPT { _ = differs.insert(key, kind) } else { omitted += 1 }
+                }
+            }
+        }
+        let mut found = self.nothing_found(follower);
+        if found.unlisted.is_some() {
+            return Ok(Some(found));
+        }
+        self.count(&mut found, compared, differs, omitted);
+        Ok(Some(found))
+    }
+
+    /// Counts and tells what differs.
+    fn count(&self, found: &mut Found, compared: &Compared, differs: BTreeMap<Key, DifferenceKind>, omitted: u64) {
+        found.counts.compared = compared.items;
+        for kind in differs.values() {
+            match kind {
+                DifferenceKind::Missing => found.counts.missing += 1,
+                DifferenceKind::Extra => found.counts.extra += 1,
+                DifferenceKind::Unstable => found.counts.unstable += 1,
+                _ => found.counts.different += 1,
+            }
+        }
+        found.counts.different += omitted;
+        let not_equal = found.counts.missing + found.counts.different + found.counts.unstable;
+        found.counts.decided.digests = compared.items.saturating_sub(not_equal);
+        for (key, kind) in differs {
+            let difference = Difference { key, kind, detail: detail(kind).to_owned() };
+            self.sink.tell(EventKind::Differs {
+                dataset: self.dataset.name.clone(),
+                target: found.target.clone(),
+                difference: difference.clone(),
+                kept: false,
+            });
+            found.differences.push(difference);
+        }
+        found.differences_omitted = omitted;
+        if compared.expired > 0 {
+            let spot = format!("{} items had expired, which the servers delete when they like", compared.expired);
+            found.blind_spots.push(spot);
+        }
+    }
+
+    /// Brings over what has changed, if the stream of the lead is read.
+    async fn bring_changes(&self) -> Result<Settled, EngineError> {
+        let Some(tail) = self.tail() else { return Ok(Settled::Done) };
+        match self.caught_up(&tail).await? {
+            None => Ok(Settled::Stopped),
+            Some(CaughtUp::Yes) => self.catch_up(now()).await,
+            // The comparison does not rest on the stream, and the next pass compares all items.
+            Some(CaughtUp::Broken(_)) => Ok(Settled::Done),
+        }
+    }
+
+    /// Which of these keys really differ; `None` if the run is to stop.
+    async fn settle(
+        &self,
+        candidates: &[Candidate],
+        follower: &Follower,
+    ) -> Result<Option<Vec<(Key, DifferenceKind)>>, EngineError> {
+        let mut open: Vec<(Key, Option<Option<Item>>)> = candidates.iter().map(|one| (one.key.clone(), None)).collect();
+        let mut differs = Vec::new();
+        for _ in 0..LOOKS_MAX {
+            if open.is_empty() {
+                return Ok(Some(differs));
+            }
+            if self.bring_changes().await? == Settled::Stopped {
+                return Ok(None);
+            }
+            let keys = open.iter().map(|(key, _)| self.read_key(key)).collect::<Result<Vec<_>, _>>()?;
+            let lead = get_all(self.lead(), &keys).await?;
+            let held = match get_all(&*follower.store, &keys).await {
+                Ok(held) => held,
+                Err(error) => {
+                    follower.close(error);
+                    return Ok(Some(Vec::new()));
+                }
+            };
+            let dirty =
+                self.journal.ledger.are_dirty(&self.dataset.name, open.iter().map(|(key, _)| key.clone()).collect());
+            let dirty = dirty.await?;
+            let mut again = Vec::new();
+            for (((key, before), lead), held) in open.into_iter().zip(lead).zip(held) {
+                if self.are_equal(lead.as_ref(), held.as_ref()) {
+                    continue;
+                }
+                if before.as_ref() == Some(&lead) && dirty.binary_search(&key).is_err() {
+                    differs.push((key, kind(lead.as_ref(), held.as_ref())));
+                } else {
+                    again.push((key, Some(lead)));
+                }
+            }
+            open = again;
+        }
+        differs.extend(open.into_iter().map(|(key, _)| (key, DifferenceKind::Unstable)));
+        Ok(Some(differs))
+    }
+
+    /// Whether two sides are equal on a key: they hold the same item, or none that has not expired.
+    fn are_equal(&self, lead: Option<&Item>, held: Option<&Item>) -> bool {
+        let at = now();
+        let lasting = |item: &&Item| !self.is_expired(item, at);
+        lead.filter(lasting) == held.filter(lasting)
+    }
+}
+
+fn kind(lead: Option<&Item>, held: Option<&Item>) -> DifferenceKind {
+    match (lead, held) {
+        (Some(_), None) => DifferenceKind::Missing,
+        (None, _) => DifferenceKind::Extra,
+        (Some(_), Some(_)) => DifferenceKind::Different,
+    }
+}
+
+fn detail(kind: DifferenceKind) -> &'static str {
+    match kind {
+        DifferenceKind::Missing => "the lead has the item, the target does not",
+        DifferenceKind::Extra => "the target has the item, the lead does not",
+        DifferenceKind::Unstable => "it changed at every look",
+        _ => "the items are not equal",
+    }
+}

@@ -1,0 +1,84 @@
+//! What is needed before the first item is copied: the lead's table is looked at, and the followers' tables are made.
+
+use std::sync::Arc;
+
+use crate::error::EngineError;
+use migrate_core::{
+    model::PlaceIndex,
+    plan::{Dataset, Property},
+    table::{Moment, Structure, differences},
+};
+use migrate_store::table::{Described, TableState, TableStore};
+
+/// The structure of a table that is to be read.
+pub(crate) async fn of_lead(dataset: &Dataset, lead: &dyn TableStore) -> Result<Structure, EngineError> {
+    let unfit = |reason| EngineError::TableUnfit { dataset: dataset.name.clone(), reason };
+    match lead.describe().await? {
+        None => Err(unfit(format!("there is no table {}: create it, or correct the plan", lead.location()))),
+        Some(Described { structure, state, .. }) => match state {
+            TableState::Active | TableState::Updating => Ok(structure),
+            _ => Err(unfit(format!("{} is {}: wait, or mend it", lead.location(), word(state)))),
+        },
+    }
+}
+
+/// Makes a follower's table if it is missing, or checks that the one that is there is fit. Returns what a person should
+/// know.
+///
+/// # Errors
+///
+/// If the table that is there differs in what the plan does not waive, or cannot be used.
+pub(crate) async fn of_follower(
+    dataset: &Dataset,
+    place: PlaceIndex,
+    follower: &Arc<dyn TableStore>,
+    lead: &Structure,
+) -> Result<Vec<String>, EngineError> {
+    let unfit = |reason| EngineError::TableUnfit { dataset: dataset.name.clone(), reason };
+    let waived = waived_at(dataset, place);
+    let Some(found) = follower.describe().await? else {
+        let without = follower.create(lead).await?;
+        let is_waived =
+            |name: &&str| waived.iter().any(|waived| waived.as_str() == *name || *waived == Property::Properties);
+        if let Some(lacks) = without.iter().find(|name| !is_waived(name)) {
+            let at = follower.location();
+            return Err(unfit(format!("{at} cannot have {lacks}: accept it with waive = [\"{lacks}\"]")));
+        }
+        return Ok(vec![format!("{} was made", follower.location())]);
+    };
+    if !matches!(found.state, TableState::Active | TableState::Updating) {
+        return Err(unfit(format!("{} is {}: wait, or mend it", follower.location(), word(found.state))));
+    }
+    let differing = differences(lead, &found.structure, Moment::BeforeSwitch);
+    let blocking: Vec<_> = differing.iter().filter(|one| one.blocks(&waived)).collect();
+    if let Some(first) = blocking.first() {
+        let mend = match first.waive() {
+            Some(waive) => format!("change the table, or accept it with waive = [\"{waive}\"]"),
+            None => "choose another table".to_owned(),
+        };
+        let more = match blocking.len() - 1 {
+            0 => String::new(),
+            more => format!(", and {more} more differences"),
+        };
+        let at = follower.location();
+        return Err(unfit(format!("{at} differs from {}: {}{more}; {mend}", dataset.source, first.what)));
+    }
+    Ok(differing.into_iter().map(|one| format!("{}: {}", follower.location(), one.what)).collect())
+}
+
+/// What the plan waives at a place.
+pub(crate) fn waived_at(dataset: &Dataset, place: PlaceIndex) -> Vec<Property> {
+    let target = dataset.numbered_targets().find(|(of, _)| *of == place);
+    let own = target.into_iter().flat_map(|(_, target)| target.waive.iter());
+    dataset.waive.iter().chain(own).copied().collect()
+}
+
+fn word(state: TableState) -> &'static str {
+    match state {
+        TableState::Active => "active",
+        TableState::Creating => "being created",
+        TableState::Updating => "being changed",
+        TableState::Deleting => "being deleted",
+        TableState::Inaccessible => "inaccessible",
+    }
+}

@@ -1,0 +1,364 @@
+//! Whole migrations of tables in memory: plan text in, equal tables out.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use crate::{
+    approver::ByFlag,
+    asked::{InFlightMax, RunOptions, RunOutcome},
+    clock::{Clock, now},
+    migration::Migration,
+    shutdown::Shutdown,
+    sink::Sink,
+    sites::{connect::Given, opening::Sites},
+    waits::WaitsFor,
+};
+use migrate_core::{
+    item::{Item, Value},
+    lifecycle::{Goal, State},
+    model::DatasetName,
+    plan::{self, Plan},
+    report::EventKind,
+    table::{KeyType, Structure},
+};
+use migrate_ledger::Ledger;
+use migrate_store::{
+    memory_table::MemoryTable,
+    retry::RetryPolicy,
+    table::{ItemWrite, TableStore},
+};
+
+/// A migration of one table, `src`, to others.
+struct Rig {
+    plan: Plan,
+    sites: Sites,
+    ledger: Arc<Ledger>,
+    tables: BTreeMap<String, MemoryTable>,
+    events: Arc<Mutex<Vec<EventKind>>>,
+    _directory: tempfile::TempDir,
+}
+
+fn structure() -> Structure {
+    Structure::plain(("id", KeyType::Text), Some(("n", KeyType::Number)))
+}
+
+fn item(id: u32, value: &str) -> Item {
+    Item::from([
+        ("id".to_owned(), Value::Text(format!("user-{id:05}"))),
+        ("n".to_owned(), Value::Number(id.to_string().parse().unwrap())),
+        ("value".to_owned(), Value::Text(value.to_owned())),
+    ])
+}
+
+fn put(id: u32, value: &str) -> ItemWrite {
+    ItemWrite::Put(item(id, value))
+}
+
+fn delete(id: u32) -> ItemWrite {
+    let names = structure().key_names();
+    ItemWrite::Delete(names.key_of(&item(id, "")).unwrap())
+}
+
+impl Rig {
+    fn new(targets: &[&str], more: &str) -> Self {
+        let sites: String = std::iter::once(&"src")
+            .chain(targets)
+            .map(|site| {
+                format!(
+                    "[sites.{site}]\ndynamodb = {{ endpoint = \"https://{site}.example.com\", region = \"r\" }}\n\
+                     credentials = {{ env = \"UNUSED\" }}\n"
+                )
+            })
+            .collect();
+        let at: Vec<_> = targets.iter().map(|site| format!("\"dynamodb://{site}/users\"")).collect();
+        let text = format!(
+            "name = \"test\"\n{sites}[[phase]]\nname = \"only\"\n[[phase.dataset]]\nname = \"users\"\n\
+             source = \"dynamodb://src/users\"\ntargets = [{}]\n{more}\n",
+            at.join(", ")
+        );
+        let plan = plan::parse(&text, Path::new("test.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+        let mut tables = BTreeMap::new();
+        tables.insert("src".to_owned(), MemoryTable::with("dynamodb://src/users", structure()).with_page_size(7));
+        for site in targets {
+            tables.insert((*site).to_owned(), MemoryTable::new(&format!("dynamodb://{site}/users")));
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(Ledger::open(&directory.path().join("ledger.sqlite"), &plan.name).unwrap());
+        let given = tables.clone();
+        let given = Given::tables(move |at, _| {
+            given.get(at.site.as_str()).map(|table| Arc::new(table.clone()) as Arc<dyn TableStore>)
+        });
+        let sites = Sites::new(Arc::new(given), RetryPolicy::default());
+        Self { plan, sites, ledger, tables, events: Arc::default(), _directory: directory }
+    }
+
+    fn table(&self, site: &str) -> &MemoryTable {
+        &self.tables[site]
+    }
+
+    fn fill(&self, ids: std::ops::Range<u32>) {
+        ids.for_each(|id| self.table("src").apply(&put(id, "first")).unwrap());
+    }
+
+    async fn run_with(&self, force: bool, shutdown: Shutdown) -> RunOutcome {
+        let (sink, mut told) = Sink::new(Clock::start());
+        let migration =
+            Migration { plan: &self.plan, sites: &self.sites, ledger: Arc::clone(&self.ledger), sink, shutdown };
+        let outcome = migration.run(&Self::options(force)).await.unwrap();
+        drop(migration);
+        while let Some(event) = told.recv().await {
+            self.events.lock().unwrap().push(event.kind);
+        }
+        outcome
+    }
+
+    async fn run(&self) -> RunOutcome {
+        self.run_with(false, Shutdown::new()).await
+    }
+
+    /// Runs, and expects that nothing can begin.
+    async fn refused(&self) -> String {
+        let migration = Migration {
+            plan: &self.plan,
+            sites: &self.sites,
+            ledger: Arc::clone(&self.ledger),
+            sink: Sink::none(),
+            shutdown: Shutdown::new(),
+        };
+        migration.run(&Self::options(false)).await.unwrap_err().to_string()
+    }
+
+    fn options(force: bool) -> RunOptions {
+        RunOptions {
+            goal: Goal::Verified,
+            phases: Vec::new(),
+            datasets: Vec::new(),
+            force,
+            limits: InFlightMax::default(),
+            approver: Arc::new(ByFlag::default()),
+        }
+    }
+
+    /// Runs, and expects a proof that compared this many items.
+    async fn proves(&self, compared: u64) {
+        let outcome = self.run().await;
+        assert!(outcome.stopped.is_none(), "{:?}", outcome.stopped);
+        let dataset = &outcome.datasets[0];
+        assert!(dataset.reached && matches!(dataset.state, State::Verified { .. }), "{dataset:?}");
+        assert_eq!(dataset.verified.as_ref().unwrap().compared(), compared);
+    }
+
+    /// The keys that are owed.
+    async fn owed(&self) -> u64 {
+        let name = DatasetName::new("users").unwrap();
+        self.ledger.owed(&name).await.unwrap().iter().map(|owed| owed.keys).sum()
+    }
+
+    #[track_caller]
+    fn is_equal(&self, site: &str) {
+        assert_eq!(self.table(site).snapshot(), self.table("src").snapshot());
+    }
+}
+
+#[tokio::test]
+async fn a_table_is_made_copied_and_proved_at_all_targets() {
+    let rig = Rig::new(&["a", "b"], "");
+    rig.fill(0..500);
+    rig.proves(1000).await;
+    rig.is_equal("a");
+    rig.is_equal("b");
+    // Nothing has changed, so a second run has nothing to bring.
+    rig.proves(1000).await;
+}
+
+#[tokio::test]
+async fn without_a_stream_the_next_run_compares_and_mends() {
+    let rig = Rig::new(&["a"], "");
+    rig.fill(0..300);
+    rig.proves(300).await;
+    for write in [put(7, "changed"), delete(8), put(1000, "new")] {
+        rig.table("src").apply(&write).unwrap();
+    }
+    rig.table("a").apply(&put(2000, "stray")).unwrap();
+    rig.proves(300).await;
+    rig.is_equal("a");
+}
+
+#[tokio::test]
+async fn a_live_table_is_followed_by_its_stream() {
+    let rig = Rig::new(&["a", "b"], "live = true");
+    rig.fill(0..300);
+    rig.proves(600).await;
+    for write in [put(7, "changed"), delete(8), put(1000, "new")] {
+        rig.table("src").apply(&write).unwrap();
+    }
+    rig.proves(600).await;
+    rig.is_equal("a");
+    rig.is_equal("b");
+    assert_eq!(rig.owed().await, 0);
+    let compared = rig.events.lock().unwrap().iter().any(|event| matches!(event, EventKind::Warning { .. }));
+    assert!(!compared || rig.table("src").changes().is_some());
+}
+
+/// Writers put, delete and put again while the table is copied, and for a while longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_during_the_copy_arrive() {
+    let rig = Rig::new(&["a", "b"], "live = true");
+    rig.fill(0..2000);
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..4u32)
+        .map(|writer| {
+            let (table, stop) = (rig.table("src").clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut turn = 0;
+                while !stop.load(Relaxed) {
+                    for id in (writer * 500..).step_by(37).take(13) {
+                        let write = if (id + turn) % 3 == 0 { delete(id) } else { put(id, &format!("turn {turn}")) };
+                        table.set_time(now());
+                        table.apply(&write).unwrap();
+                    }
+                    turn += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                }
+            })
+        })
+        .collect();
+    let first = rig.run().await;
+    assert!(first.stopped.is_none(), "{:?}", first.stopped);
+    stop.store(true, Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let left = rig.table("src").snapshot().len() as u64;
+    rig.proves(2 * left).await;
+    rig.is_equal("a");
+    rig.is_equal("b");
+}
+
+#[tokio::test]
+async fn shards_that_split_and_iterators_that_expire_lose_nothing() {
+    let rig = Rig::new(&["a"], "live = true");
+    rig.fill(0..100);
+    rig.proves(100).await;
+    let source = rig.table("src");
+    source.read_at_most(3);
+    for round in 0..4 {
+        for id in 0..20 {
+            source.apply(&put(id * 5, &format!("round {round}"))).unwrap();
+        }
+        source.split_shards();
+        source.expire_iterators();
+    }
+    source.read_nothing(5);
+    rig.proves(100).await;
+    rig.is_equal("a");
+}
+
+#[tokio::test]
+async fn a_stream_that_lost_changes_is_told_and_all_items_are_compared() {
+    for lose in [MemoryTable::trim as fn(&MemoryTable), MemoryTable::renew_stream, |table| {
+        table.split_shards();
+        table.expire_shards();
+    }] {
+        let rig = Rig::new(&["a"], "live = true");
+        rig.fill(0..100);
+        rig.proves(100).await;
+        rig.table("src").apply(&put(1, "seen")).unwrap();
+        rig.proves(100).await;
+        let source = rig.table("src");
+        source.apply(&put(5, "lost")).unwrap();
+        source.apply(&delete(6)).unwrap();
+        lose(source);
+        rig.proves(99).await;
+        rig.is_equal("a");
+        let events = rig.events.lock().unwrap();
+        let told = |event: &EventKind| matches!(event, EventKind::Warning { message, .. } if message.contains("lost"));
+        assert!(events.iter().any(told), "{events:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_without_streams_is_followed_by_comparing_and_says_so() {
+    let mut rig = Rig::new(&["a"], "live = true");
+    let source = MemoryTable::with("dynamodb://src/users", structure()).without_streams();
+    rig.tables.insert("src".to_owned(), source);
+    let given = rig.tables.clone();
+    let given = Given::tables(move |at, _| {
+        given.get(at.site.as_str()).map(|table| Arc::new(table.clone()) as Arc<dyn TableStore>)
+    });
+    rig.sites = Sites::new(Arc::new(given), RetryPolicy::default());
+    rig.fill(0..50);
+    rig.proves(50).await;
+    rig.table("src").apply(&put(3, "changed")).unwrap();
+    rig.proves(50).await;
+    rig.is_equal("a");
+    let events = rig.events.lock().unwrap();
+    let told = |event: &EventKind| matches!(event, EventKind::Warning { message, .. } if message.contains("no stream"));
+    assert!(events.iter().any(told));
+}
+
+#[tokio::test]
+async fn a_target_with_items_of_its_own_is_refused_and_left_as_it_was() {
+    let rig = Rig::new(&["a"], "");
+    rig.fill(0..10);
+    rig.table("a").create(&structure()).await.unwrap();
+    rig.table("a").apply(&put(77, "its own")).unwrap();
+    let outcome = rig.run().await;
+    let stopped = outcome.stopped.unwrap().to_string();
+    assert!(stopped.contains("holds items of its own"), "{stopped}");
+    assert_eq!(rig.table("a").snapshot().len(), 1);
+}
+
+#[tokio::test]
+async fn another_key_schema_is_refused_before_anything_is_written() {
+    let rig = Rig::new(&["a"], "");
+    rig.fill(0..10);
+    rig.table("a").create(&Structure::plain(("id", KeyType::Number), None)).await.unwrap();
+    let stopped = rig.refused().await;
+    assert!(stopped.contains("dynamodb://a/users differs from dynamodb://src/users"), "{stopped}");
+}
+
+#[tokio::test]
+async fn a_comparison_deletes_no_more_than_the_plan_allows() {
+    let rig = Rig::new(&["a"], "delete_share = \"10%\"");
+    rig.fill(0..100);
+    rig.proves(100).await;
+    (0..50).for_each(|id| rig.table("src").apply(&delete(id)).unwrap());
+    let stopped = rig.run().await.stopped.unwrap().to_string();
+    assert!(stopped.contains("delete_share"), "{stopped}");
+    assert_eq!(rig.table("a").snapshot().len(), 100);
+    let forced = rig.run_with(true, Shutdown::new()).await;
+    assert!(forced.stopped.is_none() && forced.datasets[0].reached, "{forced:?}");
+    rig.is_equal("a");
+}
+
+#[tokio::test]
+async fn a_batch_that_is_taken_in_part_arrives_whole() {
+    let rig = Rig::new(&["a"], "live = true");
+    rig.fill(0..200);
+    rig.table("a").answer_at_most(Some(10));
+    rig.table("src").answer_at_most(Some(10));
+    rig.proves(200).await;
+    (0..200).for_each(|id| rig.table("src").apply(&put(id, "second")).unwrap());
+    rig.proves(200).await;
+    rig.is_equal("a");
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_goes_on_where_it_was() {
+    let rig = Rig::new(&["a"], "live = true");
+    rig.fill(0..500);
+    let shutdown = Shutdown::new();
+    shutdown.drain();
+    let outcome = rig.run_with(false, shutdown).await;
+    assert!(outcome.interrupted && !outcome.datasets[0].reached, "{outcome:?}");
+    assert!(!matches!(outcome.datasets[0].waits_for, Some(WaitsFor::Failure(_))), "{outcome:?}");
+    rig.proves(500).await;
+    rig.is_equal("a");
+}

@@ -1,0 +1,209 @@
+//! Both halves of [`table`](super::table): what its facts do to the rows, and what is asked of these.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{
+    apply::Apply,
+    code::{KeyColumn, key as blob, number},
+    failure::Failure,
+    query::gather,
+    table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, TableRecord, TableStep},
+};
+use migrate_core::model::{Key, PlaceIndex, Timestamp};
+
+impl Apply<'_> {
+    pub(super) fn table(&mut self, record: &TableRecord) -> Result<(), Failure> {
+        let dataset = self.known(&record.dataset)?;
+        match &record.step {
+            TableStep::BulkPlanned { segments, places } => self.plan_bulk(dataset, *segments, places),
+            TableStep::SegmentMoved { place, segment, after, items, bytes } => {
+                self.move_segment(dataset, (*place, *segment), after.as_ref(), *items, *bytes)
+            }
+            TableStep::CaptureBegan { place, stream, ours, at } => {
+                self.run("DELETE FROM stream_shard WHERE dataset = ?1 AND place = ?2", params![dataset, place.0])?;
+                self.run(
+                    "INSERT OR REPLACE INTO capture (dataset, place, stream, ours, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![dataset, place.0, stream, ours, at.0],
+                )?;
+                Ok(())
+            }
+            TableStep::CaptureGoesOn { place, at } => {
+                self.run(
+                    "UPDATE capture SET at_ms = ?3 WHERE dataset = ?1 AND place = ?2",
+                    params![dataset, place.0, at.0],
+                )?;
+                Ok(())
+            }
+            TableStep::CaptureBroke { place, reason } => {
+                self.run(
+                    "UPDATE capture SET broken = ?3 WHERE dataset = ?1 AND place = ?2",
+                    params![dataset, place.0, reason],
+                )?;
+                Ok(())
+            }
+            TableStep::StreamRead { place, shard, sequence, ended, keys, owed, at } => {
+                self.run(
+                    "INSERT INTO stream_shard (dataset, place, shard, sequence, ended) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT DO UPDATE SET sequence = coalesce(excluded.sequence, sequence), ended = excluded.ended",
+                    params![dataset, place.0, shard, sequence, ended],
+                )?;
+                self.dirty(dataset, keys, owed, *at)
+            }
+            TableStep::Dirtied { keys, owed, at } => self.dirty(dataset, keys, owed, *at),
+            TableStep::Handled { place, keys } => {
+                for (key, mark) in keys {
+                    self.run(
+                        "DELETE FROM dirty WHERE dataset = ?1 AND key = ?2 AND place = ?3 AND mark = ?4",
+                        params![dataset, blob(key), place.0, number(*mark)?],
+                    )?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn plan_bulk(&self, dataset: i64, segments: u32, places: &[PlaceIndex]) -> Result<(), Failure> {
+        self.run("DELETE FROM segment WHERE dataset = ?1", [dataset])?;
+        self.run("DELETE FROM dirty WHERE dataset = ?1", [dataset])?;
+        for place in places {
+            for segment in 0..segments {
+                self.run(
+                    "INSERT INTO segment (dataset, place, segment, done, items, bytes) VALUES (?1, ?2, ?3, 0, 0, 0)",
+                    params![dataset, place.0, segment],
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_segment(
+        &self,
+        dataset: i64,
+        (place, segment): (PlaceIndex, u32),
+        after: Option<&Key>,
+        items: u64,
+        bytes: u64,
+    ) -> Result<(), Failure> {
+        let changed = self.run(
+            "UPDATE segment SET after_key = ?4, done = ?4 IS NULL, items = items + ?5, bytes = bytes + ?6
+             WHERE dataset = ?1 AND place = ?2 AND segment = ?3 AND NOT done",
+            params![dataset, place.0, segment, after.map(blob), number(items)?, number(bytes)?],
+        )?;
+        if changed == 1 {
+            return Ok(());
+        }
+        Err(Failure::Illegal(format!("segment {segment} is not under way at place {}", place.0)))
+    }
+
+    fn dirty(&self, dataset: i64, keys: &[Key], owed: &[PlaceIndex], at: Timestamp) -> Result<(), Failure> {
+        for key in keys {
+            for place in owed {
+                self.run(
+                    "INSERT INTO dirty (dataset, key, place, mark, since_ms) VALUES (?1, ?2, ?3, 1, ?4)
+                     ON CONFLICT DO UPDATE SET mark = mark + 1",
+                    params![dataset, blob(key), place.0, at.0],
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn place(number: u16) -> PlaceIndex {
+    PlaceIndex(number)
+}
+
+/// The segments of a table, ascending by segment and place.
+pub(super) fn segments(connection: &Connection, dataset: i64) -> Result<Vec<SegmentRow>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT place, segment, after_key, done, items, bytes FROM segment WHERE dataset = ?1 ORDER BY segment, place",
+    )?;
+    gather(statement.query([dataset])?, |row: &Row<'_>| {
+        Ok(SegmentRow {
+            place: place(row.get(0)?),
+            segment: row.get(1)?,
+            after: row.get::<_, Option<KeyColumn>>(2)?.map(|KeyColumn(key)| key),
+            done: row.get(3)?,
+            items: u64::try_from(row.get::<_, i64>(4)?).unwrap_or(0),
+            bytes: u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
+        })
+    })
+}
+
+/// The stream of a place that is read; `None` if none is.
+pub(super) fn capture(connection: &Connection, dataset: i64, at: PlaceIndex) -> Result<Option<CaptureRow>, Failure> {
+    let mut statement = connection
+        .prepare_cached("SELECT stream, ours, at_ms, broken FROM capture WHERE dataset = ?1 AND place = ?2")?;
+    let found = statement.query_row(params![dataset, at.0], |row| {
+        let (stream, ours, broken) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        Ok(CaptureRow { place: at, stream, ours, at: Timestamp(row.get(2)?), broken })
+    });
+    Ok(found.optional()?)
+}
+
+/// The shards of the stream of a place, as far as they were read.
+pub(super) fn stream_shards(
+    connection: &Connection,
+    dataset: i64,
+    at: PlaceIndex,
+) -> Result<Vec<StreamShardRow>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT shard, sequence, ended FROM stream_shard WHERE dataset = ?1 AND place = ?2 ORDER BY 1",
+    )?;
+    gather(statement.query(params![dataset, at.0])?, |row| {
+        Ok(StreamShardRow { shard: row.get(0)?, sequence: row.get(1)?, ended: row.get(2)? })
+    })
+}
+
+/// The changed keys that some place owes since `until` or longer, ascending by key: at most `limit` of those after a
+/// key.
+pub(super) fn dirty(
+    connection: &Connection,
+    dataset: i64,
+    after: Option<&Key>,
+    until: Timestamp,
+    limit: usize,
+) -> Result<Vec<DirtyRow>, Failure> {
+    let bound = if after.is_some() { "AND key > ?2" } else { "AND ?2 IS NULL" };
+    let sql = format!(
+        "SELECT key, place, mark FROM dirty WHERE dataset = ?1 {bound} AND key IN (SELECT DISTINCT key FROM dirty
+         WHERE dataset = ?1 {bound} AND since_ms <= ?3 ORDER BY key LIMIT ?4) ORDER BY key, place"
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = gather(statement.query(params![dataset, after.map(blob), until.0, limit])?, |row| {
+        let mark = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
+        Ok((row.get::<_, KeyColumn>(0)?.0, place(row.get(1)?), mark))
+    })?;
+    let mut dirty: Vec<DirtyRow> = Vec::new();
+    for (key, place, mark) in rows {
+        match dirty.last_mut().filter(|last| last.key == key) {
+            Some(last) => last.owed.push((place, mark)),
+            None => dirty.push(DirtyRow { key, owed: vec![(place, mark)] }),
+        }
+    }
+    Ok(dirty)
+}
+
+/// Which of these keys some place owes.
+pub(super) fn are_dirty(connection: &Connection, dataset: i64, keys: &[Key]) -> Result<Vec<Key>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM dirty WHERE dataset = ?1 AND key = ?2 LIMIT 1")?;
+    let mut dirty = Vec::new();
+    for key in keys {
+        if statement.exists(params![dataset, blob(key)])? {
+            dirty.push(key.clone());
+        }
+    }
+    Ok(dirty)
+}
+
+/// What each place owes; a place that owes nothing is not listed.
+pub(super) fn owed(connection: &Connection, dataset: i64) -> Result<Vec<Owed>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT place, count(*), min(since_ms) FROM dirty WHERE dataset = ?1 GROUP BY place ORDER BY place",
+    )?;
+    gather(statement.query([dataset])?, |row| {
+        let keys = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+        Ok(Owed { place: place(row.get(0)?), keys, since: Timestamp(row.get(2)?) })
+    })
+}

@@ -1,0 +1,82 @@
+//! Faults: what can go wrong with a request. [`fault`] decides when, by a seed, so that a failure replays.
+
+use std::time::Duration;
+
+use super::operation::DynamoOperation;
+use migrate_fault as fault;
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DynamoFault {
+    /// 400 `ProvisionedThroughputExceededException`, which names the table; nothing was done.
+    Throttle,
+    /// A batch is carried out in half: the rest of it is left, in a success.
+    Unprocessed,
+    /// 500 `InternalServerError`; nothing was done.
+    InternalError,
+    /// 500 `InternalServerError`, although the request was carried out.
+    InternalErrorAfter,
+    /// The connection closes without an answer; nothing was done.
+    ResetBefore,
+    /// The connection closes without an answer, although the request was carried out.
+    ResetAfter,
+    /// The answer begins late.
+    Delay(Duration),
+    /// The answer is cut in half, and its framing is whole, as from a proxy.
+    CutAnswer,
+    /// The answer is empty, and its framing is whole.
+    EmptyAnswer,
+    /// One bit of the answer is flipped; its checksum is that of the right one.
+    FlipBit,
+    /// 400 `ExpiredTokenException`; nothing was done.
+    ExpiredToken,
+    /// 400 `ExpiredIteratorException`.
+    ExpiredIterator,
+    /// 400 `TrimmedDataAccessException`.
+    TrimmedData,
+}
+
+impl DynamoFault {
+    /// The fault's name, for counts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Throttle => "throttle",
+            Self::Unprocessed => "unprocessed",
+            Self::InternalError => "internal error",
+            Self::InternalErrorAfter => "internal error after",
+            Self::ResetBefore => "reset before",
+            Self::ResetAfter => "reset after",
+            Self::Delay(_) => "delay",
+            Self::CutAnswer => "cut answer",
+            Self::EmptyAnswer => "empty answer",
+            Self::FlipBit => "flipped bit",
+            Self::ExpiredToken => "expired credentials",
+            Self::ExpiredIterator => "expired iterator",
+            Self::TrimmedData => "trimmed data",
+        }
+    }
+}
+
+impl fault::Kind for DynamoFault {
+    type Operation = DynamoOperation;
+
+    fn applies_to(self, operation: DynamoOperation) -> bool {
+        match self {
+            Self::Unprocessed => operation.is_batch(),
+            Self::ExpiredIterator => operation == DynamoOperation::GetRecords,
+            Self::TrimmedData => {
+                matches!(operation, DynamoOperation::GetRecords | DynamoOperation::GetShardIterator)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// One kind of fault, with when and what it strikes.
+pub type DynamoFaultRule = fault::Rule<DynamoFault>;
+
+/// All that goes wrong with a server's requests. The first rule that strikes decides.
+pub type DynamoFaults = fault::Rules<DynamoFault>;
+
+pub(super) type ActiveFaults = fault::Counted<DynamoFault>;
+pub(super) type Strike = fault::Strike<DynamoFault>;

@@ -1,0 +1,66 @@
+//! The attempts of one operation, and repeating them.
+
+use std::{error::Error, time::Duration};
+
+use super::policy::Pacer;
+use crate::{error::StoreError, meter::Paused, object::Result};
+
+/// The attempts of one operation.
+pub(super) struct Attempts<'a> {
+    pub(super) pacer: &'a Pacer,
+    made: u32,
+    /// Failed attempts that may have acted, or may still act.
+    pub(super) unknown: u32,
+    /// Shows the next attempt as waiting until it has ended: it may take a minute to fail.
+    waiting: Option<Paused<'a>>,
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn new(pacer: &'a Pacer) -> Self {
+        Self { pacer, made: 0, unknown: 0, waiting: None }
+    }
+
+    /// Pauses before the next attempt; fails if there is none.
+    pub(super) async fn failed(&mut self, error: StoreError) -> Result<()> {
+        self.made += 1;
+        self.unknown += u32::from(error.outcome_unknown());
+        match self.pacer.pause_after(self.made, &error) {
+            Some(pause) => {
+                log_failure(&error, self.made, pause);
+                self.waiting = self.pacer.waits(&error, self.made);
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            None if self.unknown > 0 => Err(error.with_unknown_outcome()),
+            None => Err(error),
+        }
+    }
+}
+
+/// Logs the error as a value, not as text, so that a log which hides keys knows the key in it.
+fn log_failure(error: &(dyn Error + 'static), attempt: u32, pause: Duration) {
+    let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    tracing::debug!(error, attempt, pause_ms, "trying again");
+}
+
+/// Repeats an attempt. A macro, because a closure that returns a borrowing future cannot yet say that the future is
+/// `Send`.
+macro_rules! repeat {
+    ($attempts:expr, $attempt:expr) => {{
+        let attempts = &mut $attempts;
+        loop {
+            let error = match $attempt.await {
+                Ok(done) => {
+                    attempts.pacer.succeeded();
+                    break Ok(done);
+                }
+                Err(error) => error,
+            };
+            if let Err(error) = attempts.failed(error).await {
+                break Err(error);
+            }
+        }
+    }};
+}
+
+pub(super) use repeat;
