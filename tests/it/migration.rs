@@ -10,6 +10,7 @@ mod following;
 mod lanes;
 mod large;
 mod lifecycle;
+mod routed;
 pub(crate) mod s3;
 mod surveys;
 mod unknown;

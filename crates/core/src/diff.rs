@@ -24,6 +24,7 @@
 //! | yes | ≠ | – | [`Create`](Change::Create)   | |
 //! | yes | ≠ | = | [`Replace`](Change::Replace) | |
 //! | yes | ≠ | ≠ | [`Look`](Change::Look)       | as without a pair: the new version may be there already |
+//! | any | elsewhere | any | as for a lead that shows – | the record belongs to other places, by its dataset's routing |
 
 use std::{fmt, vec};
 
@@ -295,8 +296,30 @@ pub struct Paired<'a> {
     pub whole: bool,
 }
 
+/// What a lead shows of a record for one follower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lead<'a> {
+    /// Nothing.
+    Absent,
+    /// A version that belongs to other places.
+    Elsewhere,
+    /// A version that belongs to the follower.
+    Version(&'a Token),
+}
+
+impl<'a> From<Option<&'a Token>> for Lead<'a> {
+    fn from(shown: Option<&'a Token>) -> Self {
+        shown.map_or(Self::Absent, Self::Version)
+    }
+}
+
 /// Decides what a follower needs, from what both show and what the ledger has paired.
-pub fn decide(lead: Option<&Token>, follower: Option<&Token>, pair: Option<Paired<'_>>) -> Change {
+pub fn decide<'a>(lead: impl Into<Lead<'a>>, follower: Option<&Token>, pair: Option<Paired<'_>>) -> Change {
+    // What the lead has for others, it does not have for this follower: it was never there, or has moved on.
+    let lead = match lead.into() {
+        Lead::Version(token) => Some(token),
+        Lead::Absent | Lead::Elsewhere => None,
+    };
     let Some(Paired { lead: paired_lead, follower: paired_follower, whole }) = pair else {
         return match (lead, follower) {
             (None, None) => Change::Absent,

@@ -9,11 +9,13 @@
 pub mod capability;
 pub mod diff;
 pub mod digest;
+pub mod expression;
 pub mod item;
 pub mod lane;
 pub mod lifecycle;
 pub mod model;
 pub mod plan;
 pub mod report;
+pub mod routing;
 pub mod shard;
 pub mod table;

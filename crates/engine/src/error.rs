@@ -8,7 +8,22 @@ use migrate_core::{
     report::Redactor,
 };
 use migrate_ledger::LedgerError;
-use migrate_store::StoreError;
+use migrate_store::{ErrorKind, StoreError};
+
+/// Whether an error concerns the whole endpoint, so that every other record would fail alike.
+pub(crate) fn is_fatal(error: &StoreError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Credentials
+            | ErrorKind::WrongRegion
+            | ErrorKind::ClockSkew
+            | ErrorKind::NoContainer
+            | ErrorKind::Full
+            | ErrorKind::Unsynced
+            | ErrorKind::Forbidden
+            | ErrorKind::ClaimLost
+    )
+}
 
 /// An error that keeps the engine from going on.
 #[derive(Debug, thiserror::Error)]

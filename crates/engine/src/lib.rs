@@ -45,6 +45,7 @@ mod lifecycle;
 mod meaning;
 mod migration;
 pub mod route;
+mod routed;
 mod rows;
 mod rules;
 mod run;

@@ -2,16 +2,25 @@
 
 use std::sync::Arc;
 
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::{control::Control, error::EngineError, shutdown::Shutdown, sites::opening::DatasetStores, star::Star};
+use crate::{
+    control::Control,
+    error::{EngineError, is_fatal},
+    routed::{Goes, Router},
+    shutdown::Shutdown,
+    sites::opening::DatasetStores,
+    star::Star,
+};
 use migrate_core::{
     diff::{Input, Join, Pull},
-    model::{Aspects, DatasetName, KeyRange, PlaceIndex},
+    model::{Aspects, DatasetName, Key, KeyRange, PlaceIndex},
     plan::{Dataset, select::Select},
+    routing::Destination,
 };
 use migrate_ledger::{HeldRow, Ledger};
-use migrate_store::{Entry, ObjectStore};
+use migrate_store::{Entry, ErrorKind, ObjectStore};
 
 /// Pages that may queue per input; each holds about 1,000 entries.
 const PAGES_AHEAD: usize = 2;
@@ -24,8 +33,23 @@ const END: Vec<Entry> = Vec::new();
 
 type Pages<T> = mpsc::Receiver<Result<Vec<T>, EngineError>>;
 
-/// One row of the join: a key with the entry of each listed place, and what the ledger knows of each follower.
-pub(crate) type Row = migrate_core::diff::Joined<Entry, HeldRow>;
+/// Rows that are looked at ahead, to learn where their objects belong.
+const LOOKS_AHEAD: usize = 32;
+
+/// One row of the join: a key with the entry of each listed place, what the ledger knows of each follower, and where the
+/// lead's object belongs.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) key: Key,
+    /// By place.
+    pub(crate) shown: Vec<Option<Entry>>,
+    /// By place.
+    pub(crate) held: Vec<Option<HeldRow>>,
+    /// Everywhere if the lead shows nothing.
+    pub(crate) goes: Goes,
+}
+
+type Joined = migrate_core::diff::Joined<Entry, HeldRow>;
 
 /// A merge-join over a range of a dataset, whose tasks fetch its inputs ahead.
 #[derive(Debug)]
@@ -35,6 +59,9 @@ pub(crate) struct Rows {
     /// By place; `None` for a place that is not listed.
     listings: Vec<Option<Pages<Entry>>>,
     holdings: Option<Pages<HeldRow>>,
+    router: Router,
+    /// Rows that are joined already, in order: the first of them waits for a look.
+    looks: FuturesOrdered<BoxFuture<'static, Result<Row, EngineError>>>,
     /// The tasks, which end when the set is dropped.
     _tasks: JoinSet<()>,
 }
@@ -61,6 +88,7 @@ pub(crate) struct Inputs {
     pub(crate) select: Arc<Select>,
     /// The ledger with the holdings; a verification can do without.
     pub(crate) ledger: Option<Arc<Ledger>>,
+    pub(crate) router: Router,
     /// Whether the followers are listed.
     lists_followers: bool,
 }
@@ -76,6 +104,7 @@ impl Inputs {
             waived: std::iter::once(Aspects::NONE).chain(waived).collect(),
             select: Arc::new(dataset.select.clone()),
             ledger: ledger.cloned(),
+            router: Router::new(&stores.routing, stores.lead()),
             lists_followers: true,
         }
     }
@@ -83,6 +112,7 @@ impl Inputs {
     /// The same inputs with another lead and one follower.
     pub(crate) fn led_by(mut self, lead: PlaceIndex, follower: PlaceIndex) -> Self {
         self.star.lead = lead;
+        self.router = self.router.led_by(&self.stores[lead.get()]);
         self.with_only(follower)
     }
 
@@ -133,7 +163,8 @@ impl Inputs {
         if holdings.is_none() {
             join.end(Input::Holdings);
         }
-        Rows { join, lead: self.star.lead, listings, holdings, _tasks: tasks }
+        let (router, looks) = (self.router.clone(), FuturesOrdered::new());
+        Rows { join, lead: self.star.lead, listings, holdings, router, looks, _tasks: tasks }
     }
 
     fn listing(&self, store: &Arc<dyn ObjectStore>, range: &KeyRange, tasks: &mut JoinSet<()>) -> Pages<Entry> {
@@ -216,8 +247,23 @@ impl Rows {
     /// ends the join.
     pub(crate) async fn advance(&mut self) -> Result<Next, EngineError> {
         loop {
+            if self.looks.len() >= LOOKS_AHEAD
+                && let Some(row) = self.looks.next().await
+            {
+                return Ok(Next::Row(row?));
+            }
             match self.join.next() {
-                Pull::Row(row) => return Ok(Next::Row(row)),
+                Pull::Row(row) => {
+                    if let Some(row) = self.route(row) {
+                        return Ok(Next::Row(row));
+                    }
+                }
+                // What is joined already comes before the end, and before a page is awaited or a listing lost.
+                Pull::End | Pull::Need(_) if !self.looks.is_empty() => {
+                    if let Some(row) = self.looks.next().await {
+                        return Ok(Next::Row(row?));
+                    }
+                }
                 Pull::End => return Ok(Next::End),
                 Pull::Need(Input::Holdings) => {
                     let page = next_page(self.holdings.as_mut()).await?;
@@ -239,6 +285,27 @@ impl Rows {
         }
     }
 
+    /// Learns where a row's object belongs. Returns the row if that is known and no row before it waits for a look.
+    fn route(&mut self, row: Joined) -> Option<Row> {
+        let Joined { key, shown, held } = row;
+        let goes = match &shown[self.lead.get()] {
+            None => Some(Goes::To(Destination::Everywhere)),
+            Some(entry) => {
+                let listed = self.router.listed(&key, entry.token.size);
+                // What cannot be read cannot be looked at either: it fails everywhere.
+                let unread = entry.problem.as_ref().map(|_| Goes::To(Destination::Everywhere));
+                listed.or(unread).or_else(|| self.router.known(entry, &held))
+            }
+        };
+        let row = Row { key, shown, held, goes: goes.clone().unwrap_or(Goes::Vanished) };
+        match goes {
+            Some(_) if self.looks.is_empty() => return Some(row),
+            Some(_) => self.looks.push_back(Box::pin(std::future::ready(Ok(row)))),
+            None => self.looks.push_back(Box::pin(look(self.router.clone(), self.lead, row))),
+        }
+        None
+    }
+
     /// Lists a follower no further: from here on the rows tell nothing reliable of what it shows.
     pub(crate) fn leave(&mut self, place: PlaceIndex) {
         self.join.end(Input::Place(place));
@@ -255,6 +322,22 @@ impl Rows {
         }
         Ok(())
     }
+}
+
+/// Looks at a row's object at the lead. The row then shows the version that was looked at.
+async fn look(router: Router, lead: PlaceIndex, mut row: Row) -> Result<Row, EngineError> {
+    match router.look(&row.key).await {
+        Ok(Some((token, goes))) => {
+            row.goes = goes;
+            if let Some(entry) = row.shown[lead.get()].as_mut().filter(|entry| !entry.token.agrees_with(&token)) {
+                entry.token = token;
+            }
+        }
+        Ok(None) => row.goes = Goes::Vanished,
+        Err(error) if is_fatal(&error) || error.kind() == ErrorKind::Unreachable => return Err(error.into()),
+        Err(error) => row.goes = Goes::Unknown(error.to_string()),
+    }
+    Ok(row)
 }
 
 /// The next page of an input; what is not fetched was ended before the first row.

@@ -24,26 +24,40 @@ use migrate_core::{
     table::{Structure, TableAbilities},
 };
 
-/// A store that refuses every write of data with [`ErrorKind::Forbidden`]. Reads, deletes and aborts pass, because
-/// they bring no data in. A probe writes a scratch key, so it is refused too.
-#[derive(Debug)]
+/// Why data must not be written under a key, as one phrase for people; `None` if it may.
+pub type Judge = dyn Fn(&Key) -> Option<String> + Send + Sync;
+
+/// A store that refuses writes of data with [`ErrorKind::Forbidden`]: all of them, or those of some keys. Reads, deletes
+/// and aborts pass, because they bring no data in. A probe writes a scratch key, so it is refused where all writes are.
 pub struct Guarded {
     inner: Arc<dyn ObjectStore>,
-    reason: Box<str>,
+    /// Why nothing may be written at all.
+    closed: Option<Box<str>>,
+    judge: Box<Judge>,
+}
+
+impl fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded").field("inner", &self.inner).field("closed", &self.closed).finish_non_exhaustive()
+    }
 }
 
 impl Guarded {
-    /// Guards a store. `reason` is one phrase for people: "class 'health' stays in DE".
+    /// Guards a store against every write. `reason` is one phrase for people: "class 'health' stays in DE".
     pub fn new(inner: Arc<dyn ObjectStore>, reason: &str) -> Self {
-        Self { inner, reason: reason.into() }
+        Self { inner, closed: Some(reason.into()), judge: Box::new(|_| None) }
     }
 
-    fn refused(&self, operation: &'static str, key: Option<&Key>) -> StoreError {
-        let error = StoreError::new(ErrorKind::Forbidden, operation, self.inner.location(), self.reason.clone());
-        match key {
-            Some(key) => error.on(key),
-            None => error,
-        }
+    /// Guards a store against writes under some keys.
+    pub fn judging(inner: Arc<dyn ObjectStore>, judge: Box<Judge>) -> Self {
+        Self { inner, closed: None, judge }
+    }
+
+    /// Refuses a write under a key if it must not be there.
+    fn allows(&self, operation: &'static str, key: &Key) -> Result<()> {
+        let reason = self.closed.as_deref().map(str::to_owned).or_else(|| (self.judge)(key));
+        let refused = |reason| StoreError::new(ErrorKind::Forbidden, operation, self.inner.location(), reason).on(key);
+        reason.map_or(Ok(()), |reason: String| Err(refused(reason)))
     }
 }
 
@@ -62,7 +76,10 @@ impl ObjectStore for Guarded {
     }
 
     async fn probe(&self) -> Result<Capabilities> {
-        Err(self.refused("probe", None))
+        match &self.closed {
+            None => self.inner.probe().await,
+            Some(reason) => Err(StoreError::new(ErrorKind::Forbidden, "probe", self.inner.location(), reason.clone())),
+        }
     }
 
     fn adopt(&self, capabilities: Capabilities) {
@@ -85,20 +102,23 @@ impl ObjectStore for Guarded {
         self.inner.read(key, range, pin).await
     }
 
-    async fn put(&self, key: &Key, _body: &Body, _properties: &Properties, _condition: &Condition) -> Result<Token> {
-        Err(self.refused("write", Some(key)))
+    async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
+        self.allows("write", key)?;
+        self.inner.put(key, body, properties, condition).await
     }
 
     fn refuses(&self, key: &Key) -> Option<&'static str> {
         self.inner.refuses(key)
     }
 
-    async fn begin_upload(&self, key: &Key, _properties: &Properties, _before: &dyn BeforeSending) -> Result<Upload> {
-        Err(self.refused("begin upload of", Some(key)))
+    async fn begin_upload(&self, key: &Key, properties: &Properties, before: &dyn BeforeSending) -> Result<Upload> {
+        self.allows("begin upload of", key)?;
+        self.inner.begin_upload(key, properties, before).await
     }
 
-    async fn put_part(&self, upload: &Upload, _number: u32, _offset: u64, _body: &Body) -> Result<Part> {
-        Err(self.refused("write part of", Some(&upload.key)))
+    async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
+        self.allows("write part of", &upload.key)?;
+        self.inner.put_part(upload, number, offset, body).await
     }
 
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {
@@ -108,16 +128,18 @@ impl ObjectStore for Guarded {
     async fn finish_upload(
         &self,
         upload: &Upload,
-        _parts: &[Part],
-        _evidence: &Evidence,
-        _properties: &Properties,
-        _condition: &Condition,
+        parts: &[Part],
+        evidence: &Evidence,
+        properties: &Properties,
+        condition: &Condition,
     ) -> Result<Token> {
-        Err(self.refused("finish upload of", Some(&upload.key)))
+        self.allows("finish upload of", &upload.key)?;
+        self.inner.finish_upload(upload, parts, evidence, properties, condition).await
     }
 
-    async fn set_tags(&self, key: &Key, _tags: &BTreeMap<String, String>, _pin: &Token) -> Result<()> {
-        Err(self.refused("set tags of", Some(key)))
+    async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
+        self.allows("set tags of", key)?;
+        self.inner.set_tags(key, tags, pin).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<()> {
@@ -263,6 +285,30 @@ impl TableStore for GuardedTable {
 mod tests {
     use super::*;
     use crate::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn only_the_keys_that_must_not_be_there_are_refused() {
+        let memory = MemoryStore::new("memory");
+        let judge = |key: &Key| key.as_str().starts_with("in/").then(|| "it must stay in IN".to_owned());
+        let guarded = Guarded::judging(Arc::new(memory.clone()), Box::new(judge));
+        guarded.adopt(guarded.probe().await.unwrap());
+        let (none, body) = (Properties::default(), Body::new("b".into()));
+        let (allowed, forbidden) = (Key::from("us/k"), Key::from("in/k"));
+        guarded.put(&allowed, &body, &none, &Condition::Absent).await.unwrap();
+        let open = guarded.begin_upload(&allowed, &none, &()).await.unwrap();
+        guarded.put_part(&open, 1, 0, &body).await.unwrap();
+        let open = Upload { key: forbidden.clone(), ..open };
+        let refusals = [
+            guarded.put(&forbidden, &body, &none, &Condition::None).await.unwrap_err(),
+            guarded.begin_upload(&forbidden, &none, &()).await.unwrap_err(),
+            guarded.put_part(&open, 1, 0, &body).await.unwrap_err(),
+            guarded.finish_upload(&open, &[], &body.evidence(), &none, &Condition::None).await.unwrap_err(),
+        ];
+        for refusal in refusals {
+            assert_eq!((refusal.kind(), refusal.detail()), (ErrorKind::Forbidden, "it must stay in IN"));
+        }
+        assert_eq!(memory.snapshot().into_keys().collect::<Vec<_>>(), [allowed]);
+    }
 
     #[tokio::test]
     async fn every_write_is_refused_with_the_reason_and_nothing_is_written() {

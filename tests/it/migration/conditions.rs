@@ -45,7 +45,7 @@ impl Racing {
         Self { inner, armed: Mutex::default(), armed_tags: Mutex::default(), refuses: false.into() }
     }
 
-    fn arm(&self, key: &str) {
+    pub(super) fn arm(&self, key: &str) {
         *self.armed.lock().unwrap() = Some(key.into());
     }
 }

@@ -25,10 +25,11 @@ pub struct Counted {
     pub undecided: u64,
     /// How many records were found equal, by what decided it.
     pub decided: Decided,
-    /// Extra records that were copied from the lead, which has deleted them since.
+    /// Extra records that break equality whatever the plan keeps: they were copied from the lead, which has deleted them
+    /// since, or the lead has them for other places.
     #[serde(skip)]
     pub stale: u64,
-    /// Stale records that another writer has replaced since: their owner is unknown, so no pass deletes them.
+    /// Stale records that no pass deletes: another writer has replaced them since, or brought them there.
     #[serde(skip)]
     pub strays: u64,
 }

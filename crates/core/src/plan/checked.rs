@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    expression::Expression,
     model::{DatasetName, PlanName, SiteName},
     plan::{
         dataset::{Dataset, Phase},
@@ -85,7 +86,7 @@ pub struct Policy {
     /// The class of datasets that it binds.
     pub class: String,
     /// A CEL expression for the records of the class; absent for all.
-    pub filter: Option<String>,
+    pub filter: Option<Expression>,
     /// Allowed jurisdictions.
     pub stays_in: BTreeSet<String>,
 }

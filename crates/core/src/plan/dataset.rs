@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::plan::choices::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions};
 use crate::{
+    expression::Expression,
     model::{Aspects, DatasetName, PhaseName, PlaceIndex, SiteName},
     plan::{
         location::{Location, Route, Scheme},
@@ -47,7 +48,7 @@ pub struct Dataset {
     /// Globs for the keys of the dataset.
     pub select: Select,
     /// A CEL expression for the records of the dataset; absent for all.
-    pub filter: Option<String>,
+    pub filter: Option<Expression>,
     /// Whether old versions are copied too.
     pub versions: Versions,
     /// What happens to records that only a target has and that were never paired.
@@ -124,7 +125,7 @@ impl Dataset {
         });
         let mut selection = json!({"include": globs(self.select.include()), "exclude": globs(self.select.exclude())});
         if let Some(filter) = &self.filter {
-            selection["where"] = filter.trim().into();
+            selection["where"] = filter.text().into();
         }
         if self.versions == Versions::All {
             selection["versions"] = "all".into();
@@ -158,7 +159,7 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
     /// Records for which this CEL expression is true.
-    Rule(String),
+    Rule(Expression),
     /// Records that go nowhere else.
     Otherwise,
 }
@@ -167,7 +168,7 @@ impl Filter {
     /// The filter as a plan writes it.
     pub fn as_str(&self) -> &str {
         match self {
-            Filter::Rule(rule) => rule,
+            Filter::Rule(rule) => rule.text(),
             Filter::Otherwise => "otherwise",
         }
     }

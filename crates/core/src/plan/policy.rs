@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    expression::Subject,
     model::SiteName,
     plan::{
         checked::{Plan, Policy},
@@ -29,6 +30,14 @@ pub fn verdict(plan: &Plan, dataset: &Dataset, site: &SiteName) -> Result<(), St
 pub fn stays(plan: &Plan, dataset: &Dataset) -> Option<String> {
     if !dataset.follow_back {
         return Some("the plan says follow_back = false".to_owned());
+    }
+    // What lies there beside the dataset would be taken for records that were written late.
+    if dataset.filter.is_some() {
+        return Some("the dataset is a part of what lies there, by its where".to_owned());
+    }
+    let source = plan.sites.get(&dataset.source.site);
+    if plan.policies.iter().any(|policy| judges_records(policy, dataset, source)) {
+        return Some("a policy forbids some records there".to_owned());
     }
     let shared = |other| format!("dataset {other} reads or writes there too");
     verdict(plan, dataset, &dataset.source.site).err().or(dataset.source_shared_with.as_ref().map(shared))
@@ -83,10 +92,12 @@ pub(super) fn judge(
     Ok(())
 }
 
-/// Whether `policy` forbids some records of `class` at `site`, so that each record must be judged.
-pub(super) fn judges_records(policy: &Policy, class: Option<&str>, site: Option<&Site>) -> bool {
+/// Whether `policy` forbids some records of `dataset` at `site`, so that each record must be judged.
+pub(super) fn judges_records(policy: &Policy, dataset: &Dataset, site: Option<&Site>) -> bool {
     let allowed = site.and_then(|site| site.jurisdiction.as_ref()).is_some_and(|held| policy.stays_in.contains(held));
-    policy.filter.is_some() && class == Some(policy.class.as_str()) && !allowed
+    let subject = if dataset.is_table() { Subject::Item } else { Subject::Object };
+    let applies = policy.filter.as_ref().is_some_and(|filter| filter.subject() == subject);
+    applies && dataset.class.as_ref() == Some(&policy.class) && !allowed
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! Nothing is read from the lead for a target whose lane is not open.
 
 use crate::{
-    copy::copier::{Copier, Follower, Job, Outcome, Outcomes, is_fatal},
+    copy::copier::{Copier, Follower, Job, Outcome, Outcomes},
     error::EngineError,
+    error::is_fatal,
 };
 use migrate_core::{
     lane::{Answer, Lane},

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::time::Instant;
 
-use crate::{budget::Budget, copy::lane::TargetLane, journal::Journal, shutdown::Shutdown, sink::Sink};
+use crate::{budget::Budget, copy::lane::TargetLane, journal::Journal, routed::Router, shutdown::Shutdown, sink::Sink};
 use migrate_core::{
     model::{Aspects, DatasetName, Evidence, Key, PlaceIndex, Token},
     report::{EventKind, Redactor},
@@ -29,6 +29,8 @@ pub(crate) struct Copier {
     pub(crate) lead: PlaceIndex,
     /// Its store.
     pub(crate) source: Arc<dyn ObjectStore>,
+    /// Where its objects belong.
+    pub(crate) router: Router,
     pub(crate) followers: Vec<Follower>,
     pub(crate) budget: Budget,
     pub(crate) shutdown: Shutdown,
@@ -128,21 +130,6 @@ pub(crate) enum Outcome {
 
 /// The outcomes of a job, per target.
 pub(crate) type Outcomes = Vec<(PlaceIndex, Outcome)>;
-
-/// Whether an error concerns the whole endpoint, so that every other record would fail alike.
-pub(crate) fn is_fatal(error: &StoreError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Credentials
-            | ErrorKind::WrongRegion
-            | ErrorKind::ClockSkew
-            | ErrorKind::NoContainer
-            | ErrorKind::Full
-            | ErrorKind::Unsynced
-            | ErrorKind::Forbidden
-            | ErrorKind::ClaimLost
-    )
-}
 
 /// Refuses what was read if it does not have the checksum that its store keeps.
 pub(super) fn must_match(head: &Head, evidence: &Evidence, key: &Key) -> Result<(), StoreError> {

@@ -2,7 +2,8 @@
 
 use crate::{
     compare::{Verdict, compare},
-    copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want, is_fatal},
+    copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
+    error::is_fatal,
 };
 use migrate_core::model::Token;
 use migrate_ledger::Pair;
@@ -28,7 +29,7 @@ impl Copier {
         }
         // If this look fails, the read that follows tells the error.
         let Ok(Some(source)) = self.look_at_source(&job.key).await else { return };
-        job.source = source.token.clone();
+        self.follow(job, source.token.clone(), outcomes).await;
         let mut wants = Vec::new();
         for (target, want) in std::mem::take(&mut job.wants) {
             let follower = self.follower(target);

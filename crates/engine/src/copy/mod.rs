@@ -9,4 +9,5 @@ pub(crate) mod lane;
 mod outcome;
 pub(crate) mod parts;
 mod record;
+mod rerouted;
 pub(crate) mod unclaimed;

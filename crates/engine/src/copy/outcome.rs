@@ -1,6 +1,9 @@
 //! What an answer or an error of a store means for a record.
 
-use crate::copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want, is_fatal};
+use crate::{
+    copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
+    error::is_fatal,
+};
 use migrate_ledger::Pair;
 use migrate_store::{ErrorKind, Retry, StoreError};
 

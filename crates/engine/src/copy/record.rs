@@ -61,7 +61,7 @@ impl Copier {
                     let done: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
                     job.wants.retain(|(target, _)| !done.contains(target));
                     match self.source.head(&job.key).await {
-                        Ok(Some(head)) => job.source = head.token,
+                        Ok(Some(head)) => self.follow(&mut job, head.token, &mut outcomes).await,
                         Ok(None) => return all(job, outcomes, || Outcome::Gone),
                         Err(error) => return self.unread(job, outcomes, error),
                     }

@@ -23,6 +23,7 @@ use crate::{
     meaning::{meaning_of, same_meaning},
     migration::Migration,
     route::RouteStore,
+    routed::Router,
     scribe::{self, Board},
     shutdown::Shutdown,
     sink::Sink,
@@ -217,6 +218,7 @@ impl Run<'_> {
             dataset: dataset.name.clone(),
             lead: star.lead,
             source: Arc::clone(stores.lead()),
+            router: Router::new(&stores.routing, stores.lead()),
             followers: star
                 .followers
                 .iter()

@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 
 use crate::{
     copy::{
-        copier::{Copier, Follower, Job, Outcome, Want, is_fatal},
+        copier::{Copier, Follower, Job, Outcome, Want},
         parts, unclaimed,
     },
-    error::EngineError,
+    error::{EngineError, is_fatal},
+    routed::AtLead,
 };
 use migrate_core::{
     diff::{Change, decide},
@@ -226,7 +227,7 @@ impl Leftovers {
                 self.copy(follower, &row.key, held, late, why).await
             }
             Doing::Delete => self.delete(follower, &row.key, held).await,
-            Doing::Revive => self.revive(&row.key).await,
+            Doing::Revive => self.revive(follower, &row.key).await,
         };
         // A copy ends in an outcome even if the target gave no answer; `Copier` counts those.
         if answer.is_ok() && !matches!(doing, Doing::Copy) {
@@ -263,15 +264,13 @@ impl Leftovers {
         why: Open,
     ) -> Result<Done, Missed> {
         let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
-        let source = self.copier.source.head(key).await.map_err(Missed::Source)?.map(|head| head.token);
+        let at_lead = self.copier.router.at_lead(follower.place, key).await.map_err(Missed::Source)?;
         let shown = follower.store.head(key).await.map_err(Missed::Target)?.map(|head| head.token);
-        let Some(source) = source else {
-            // It is not mended while the target shows what was paired: it is deleted there, in this pass or the next.
-            let is_left = held.zip(shown).is_some_and(|(held, shown)| held.here.agrees_with(&shown));
-            if !(why == Open::Damaged && is_left && self.is_gone(key).await?) {
-                self.gone(&mut done).await?;
-            }
-            return Ok(done);
+        // It is not mended while the target shows what was paired: it is deleted there, in this pass or the next.
+        let is_left = || held.as_ref().zip(shown.as_ref()).is_some_and(|(held, shown)| held.here.agrees_with(shown));
+        let source = match at_lead {
+            AtLead::Version(source) => source,
+            at_lead => return self.not_for(at_lead, why == Open::Damaged && is_left(), done).await,
         };
         let size = source.size;
         if follower.is_disputed(shown.as_ref(), held.as_ref()) {
@@ -303,6 +302,17 @@ impl Leftovers {
         let wants = vec![(follower.place, want)];
         let job = Job { key: key.clone(), source, wants, disputed: Vec::new(), last_chance: true };
         self.bring(job, size, done).await
+    }
+
+    /// Settles a record that the source does not have for a target; it stays open if its copy there is to be deleted.
+    async fn not_for(&self, at_lead: AtLead, is_left: bool, mut done: Done) -> Result<Done, Missed> {
+        match at_lead {
+            AtLead::Unknown(reason) => done.facts.push(failed(reason)),
+            AtLead::Absent if !is_left || !self.is_gone(&done.key).await? => self.gone(&mut done).await?,
+            AtLead::Elsewhere if !is_left => done.facts.push(Fact::Settled),
+            AtLead::Absent | AtLead::Elsewhere | AtLead::Version(_) => {}
+        }
+        Ok(done)
     }
 
     /// Brings a record, and says what came of it.
@@ -346,12 +356,19 @@ impl Leftovers {
         self.copier.is_gone(key).await.map_err(Missed::Source)
     }
 
-    /// Deletes a record that the source deleted, or that only the target has and the plan deletes; never
-    /// a record that is at the source now, nor another version than the one seen.
+    /// Deletes a record that the source deleted or that belongs elsewhere now, or that only the target has and the plan
+    /// deletes; never a record that is at the source now and belongs there, nor another version than the one seen.
     async fn delete(&self, follower: &Follower, key: &Key, held: Option<Held>) -> Result<Done, Missed> {
         let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
-        let is_shown = self.copier.source.head(key).await.map_err(Missed::Source)?.is_some();
-        let gone = !is_shown && self.is_gone(key).await?;
+        let gone = match self.copier.router.at_lead(follower.place, key).await.map_err(Missed::Source)? {
+            AtLead::Version(_) => false,
+            AtLead::Elsewhere => true,
+            AtLead::Absent => self.is_gone(key).await?,
+            AtLead::Unknown(reason) => {
+                done.facts.push(failed(reason));
+                return Ok(done);
+            }
+        };
         let shown = follower.store.head(key).await.map_err(Missed::Target)?.map(|head| head.token);
         let (true, Some(shown)) = (gone, shown) else {
             done.facts.push(Fact::Settled);
@@ -399,10 +416,12 @@ impl Leftovers {
     }
 
     /// Keeps a doomed record if the source has it again.
-    async fn revive(&self, key: &Key) -> Result<Done, Missed> {
+    async fn revive(&self, follower: &Follower, key: &Key) -> Result<Done, Missed> {
         let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
-        if self.copier.source.head(key).await.map_err(Missed::Source)?.is_some() {
-            done.facts.push(Fact::Settled);
+        match self.copier.router.at_lead(follower.place, key).await.map_err(Missed::Source)? {
+            AtLead::Version(_) => done.facts.push(Fact::Settled),
+            AtLead::Unknown(reason) => done.facts.push(failed(reason)),
+            AtLead::Absent | AtLead::Elsewhere => {}
         }
         Ok(done)
     }

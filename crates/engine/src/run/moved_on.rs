@@ -26,6 +26,7 @@ use crate::{
     },
     error::EngineError,
     journal::Journal,
+    routed::{AtLead, Router},
     rows::{Inputs, Row, Within},
     run::{context::Run, walks},
     seen::{self, Seen},
@@ -310,11 +311,18 @@ async fn standing_of(
         return Ok(WhyDifferent::Stays);
     }
     let held = run.journal.ledger.held_at(&dataset.name, stores.star.lead, target, key).await?;
-    let Ok(shown) = stores.lead().head(key).await else { return Ok(WhyDifferent::Stays) };
+    let router = Router::new(&stores.routing, stores.lead());
+    let shown = match router.at_lead(target, key).await {
+        Ok(AtLead::Version(token)) => Some(token),
+        Ok(AtLead::Absent) => None,
+        // It stays there unless a pass wrote it and deletes it again.
+        Ok(AtLead::Elsewhere) if held.is_some() => None,
+        Ok(AtLead::Elsewhere | AtLead::Unknown(_)) | Err(_) => return Ok(WhyDifferent::Stays),
+    };
     let moved = match (held, shown) {
         (None, None) if dataset.extra == Extra::Keep => return Ok(WhyDifferent::Kept),
         (None, shown) => shown.is_some(),
-        (Some(held), Some(shown)) => !held.lead.is_some_and(|paired| paired.agrees_with(&shown.token)),
+        (Some(held), Some(shown)) => !held.lead.is_some_and(|paired| paired.agrees_with(&shown)),
         // The lead has deleted it. A pass follows if the target still shows the written version, and never
         // if another writer has replaced it.
         (Some(held), None) => matches!(

@@ -18,10 +18,11 @@ use crate::{
     control::Control,
     copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
     error::EngineError,
+    routed::Goes,
     rows::{Inputs, Next, Row, Rows},
 };
 use migrate_core::{
-    diff::{Change, decide},
+    diff::{Change, Lead, decide},
     model::{Key, PlaceIndex},
     plan::Extra,
     shard::{Cursor, Frontier, Room, Tally, Ticket},
@@ -187,7 +188,7 @@ impl Running {
 
     /// Decides what each target needs for a row, and begins it. The caller must have made room.
     async fn take(&mut self, row: Row) -> Result<(), EngineError> {
-        let Row { key, mut shown, mut held } = row;
+        let Row { key, mut shown, mut held, goes } = row;
         let star = self.worker.inputs.star.clone();
         let source = shown[star.lead.get()].take();
         let (mut wants, mut disputed, mut open): (Vec<_>, Vec<_>, Tickets) = (Vec::new(), Vec::new(), Vec::new());
@@ -196,18 +197,32 @@ impl Running {
             if !self.taking_part[position] || passed(&self.cursors[position], &key) {
                 continue;
             }
+            let lead = goes.shows(target, source.as_ref().map(|source| &source.token));
+            let source = source.as_ref().filter(|_| lead != Lead::Elsewhere);
             let mut tally = Tally::default();
-            if let Some(source) = &source {
+            if let Some(source) = source {
                 tally.records = 1;
                 tally.bytes = source.token.size;
             }
             let ticket = self.frontiers[position].begin(key.clone());
-            if self.is_disputed(target, source.as_ref(), shown.as_ref(), held.as_ref()) {
+            if source.is_some() && !matches!(goes, Goes::To(_)) {
+                self.leave(target, &key, &goes);
+                self.frontiers[position].finish(ticket, tally);
+                continue;
+            }
+            if self.is_disputed(target, source, shown.as_ref(), held.as_ref()) {
                 disputed.push((target, shown.map(|shown| shown.token)));
                 open.push((target, ticket, tally));
                 continue;
             }
-            let want = self.decide(target, &key, source.as_ref(), shown, held, &mut tally);
+            let problem = source.and_then(|source| source.problem.as_deref());
+            let want = match problem {
+                Some(problem) => {
+                    self.fail(target, &key, problem.to_owned());
+                    None
+                }
+                None => self.decide(target, &key, lead, shown, held, &mut tally),
+            };
             match want {
                 Some(want) => {
                     wants.push((target, want));
@@ -231,6 +246,15 @@ impl Running {
         Ok(())
     }
 
+    /// Leaves a record alone about which it is not known where it belongs.
+    fn leave(&mut self, target: PlaceIndex, key: &Key, goes: &Goes) {
+        match goes {
+            Goes::Unknown(reason) => self.fail(target, key, reason.clone()),
+            // The leftovers ask the listing, and look again.
+            Goes::Vanished | Goes::To(_) => self.tell(target, key, Fact::Waits(Open::Deferred)),
+        }
+    }
+
     /// Whether the lead has a record that a follower shows otherwise than it held when it led itself.
     fn is_disputed(
         &self,
@@ -249,20 +273,15 @@ impl Running {
         &mut self,
         target: PlaceIndex,
         key: &Key,
-        source: Option<&Entry>,
+        lead: Lead<'_>,
         shown: Option<Entry>,
         held: Option<HeldRow>,
         tally: &mut Tally,
     ) -> Option<Want> {
-        if let Some(problem) = source.and_then(|source| source.problem.as_deref()) {
-            self.fail(target, key, problem.to_owned());
-            return None;
-        }
-        let source = source.map(|source| &source.token);
         let shown = shown.map(|shown| shown.token);
         let waived = self.worker.inputs.waived_at(target);
         let paired = held.as_ref().map(|row| row.held.paired(waived));
-        match (decide(source, shown.as_ref(), paired), shown) {
+        match (decide(lead, shown.as_ref(), paired), shown) {
             (Change::Create, _) => return Some(Want::Create),
             (Change::Replace, Some(shown)) => return Some(Want::Replace(shown)),
             (Change::Look, Some(shown)) => return Some(Want::Look(shown)),

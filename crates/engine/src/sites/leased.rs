@@ -211,6 +211,11 @@ impl TableStore for LeasedTable {
         self.inner.put_if(item, expected).await
     }
 
+    async fn close(&self) -> Result<()> {
+        self.admit("close").await?;
+        self.inner.close().await
+    }
+
     fn changes(&self) -> Option<&dyn ChangeStream> {
         self.inner.changes()
     }

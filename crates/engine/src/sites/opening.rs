@@ -23,6 +23,7 @@ use crate::{
     lease::Lease,
     meaning::place_of,
     route::RouteStore,
+    routed::judge_of,
     shutdown::Shutdown,
     sink::Sink,
     sites::{
@@ -36,6 +37,7 @@ use migrate_core::{
     model::{DatasetName, PlaceIndex},
     plan::{self, Dataset, Location, Plan, Scheme, Site, policy},
     report::{EventKind, Redactor},
+    routing::Routing,
 };
 use migrate_ledger::{Ledger, LimitsOf, Record};
 use migrate_store::{
@@ -97,6 +99,8 @@ pub struct DatasetStores<S: ?Sized = dyn ObjectStore> {
     pub(crate) meters: Vec<Arc<Meter>>,
     /// Which of them leads, and which may be written.
     pub(crate) star: Star,
+    /// Where the records belong.
+    pub(crate) routing: Routing,
     /// The lease that every write at a follower asks; `None` if no route says who may write there.
     pub(crate) lease: Option<Arc<Lease>>,
     /// The targets that could not be opened, and why; a store that always fails stands in for each.
@@ -225,7 +229,8 @@ impl Sites {
         let journal = writes.map(|(journal, _)| journal);
         let (places, meters, limits) = (Vec::new(), Vec::new(), Vec::new());
         let (unopened, probe_names) = (Vec::new(), Vec::new());
-        let mut stores = DatasetStores { places, meters, star, lease, unopened, limits, probe_names };
+        let routing = Routing::new(plan, dataset);
+        let mut stores = DatasetStores { places, meters, star, routing, lease, unopened, limits, probe_names };
         for (place, at) in dataset.places() {
             let meter = Arc::new(Meter::default());
             let follows = stores.star.followers.contains(&place);
@@ -390,6 +395,8 @@ impl Sites {
         // The plan's check refuses such a target; if one passes it, the guard refuses its writes.
         if let Err(reason) = policy::verdict(plan, dataset, &at.site) {
             store = Arc::new(Guarded::new(store, &reason));
+        } else if let Some(judge) = judge_of(plan, dataset, at) {
+            store = Arc::new(Guarded::judging(store, judge));
         }
         Ok((store, used))
     }

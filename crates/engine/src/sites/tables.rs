@@ -24,6 +24,7 @@ use migrate_core::{
     item::KeyNames,
     model::PlaceIndex,
     plan::{self, Dataset, Location, Plan, Scheme, policy},
+    routing::Routing,
     table::{Billing, Structure, Throughput},
 };
 use migrate_ledger::LimitsOf;
@@ -53,6 +54,7 @@ impl Sites {
     ) -> Result<DatasetStores<dyn TableStore>, EngineError> {
         let lease = of.writes.and_then(|(_, shutdown)| lease_of(of.dataset, shutdown));
         let mut stores = DatasetStores {
+            routing: Routing::new(of.plan, of.dataset),
             places: Vec::new(),
             meters: Vec::new(),
             star,

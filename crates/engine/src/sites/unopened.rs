@@ -188,6 +188,10 @@ impl TableStore for Unopened {
         self.failed("write item")
     }
 
+    async fn close(&self) -> Result<()> {
+        self.failed("close")
+    }
+
     fn changes(&self) -> Option<&dyn ChangeStream> {
         None
     }

@@ -13,6 +13,7 @@ use crate::{
     error::EngineError,
     layout,
     migration::Inspection,
+    routed::Goes,
     rows::{Inputs, Row, Within},
     run::walks,
     seen::{Seen, is_whole},
@@ -27,10 +28,11 @@ use crate::{
     walk::{ShardsAt, Walk},
 };
 use migrate_core::{
-    diff::{Change, decide},
+    diff::{Change, Lead, decide},
     model::Key,
     plan::{Dataset, Extra},
     report::{EventKind, Redactor},
+    routing::Destination,
 };
 use migrate_ledger::{Ledger, VerifiedShard};
 use migrate_store::PartRules;
@@ -140,10 +142,20 @@ impl Counted {
     fn take(&mut self, row: &Row, count: &Count) {
         let Count { inputs, extra, redactor, .. } = count;
         self.any = true;
+        // It was listed and is gone: what a run would find cannot be said.
+        if row.goes == Goes::Vanished {
+            return;
+        }
         let entry = row.shown[inputs.star.lead.get()].as_ref();
+        // What belongs to no target is no record of the dataset; a target may hold it all the same.
+        let entry = entry.filter(|_| row.goes != Goes::To(Destination::Nowhere));
         self.records += u64::from(entry.is_some());
         self.bytes += entry.map_or(0, |entry| entry.token.size);
-        if let Some(problem) = entry.and_then(|entry| entry.problem.as_deref()) {
+        let unrouted = match &row.goes {
+            Goes::Unknown(reason) => Some(reason.as_str()),
+            Goes::Vanished | Goes::To(_) => None,
+        };
+        if let Some(problem) = entry.and_then(|entry| entry.problem.as_deref().or(unrouted)) {
             self.problems += 1;
             self.first_problems
                 .insert(row.key.clone(), format!("{} {}", redactor.key(&row.key), redactor.text(problem, &row.key)));
@@ -154,8 +166,10 @@ impl Counted {
         }
         let source = entry.map(|entry| &entry.token);
         let mut read = false;
-        for (place, target) in inputs.star.followers.iter().map(|place| place.get()).zip(&mut self.targets) {
-            if source.is_some()
+        for (follower, target) in inputs.star.followers.iter().zip(&mut self.targets) {
+            let place = follower.get();
+            let lead = row.goes.shows(*follower, source);
+            if matches!(lead, Lead::Version(_))
                 && let Some(reason) = inputs.stores[place].refuses(&row.key)
             {
                 target.unholdable += 1;
@@ -166,7 +180,7 @@ impl Counted {
             }
             let shown = row.shown[place].as_ref().map(|entry| &entry.token);
             let pair = row.held[place].as_ref().map(|row| row.held.paired(inputs.waived[place]));
-            read |= add(target, decide(source, shown, pair), source.map_or(0, |token| token.size), *extra);
+            read |= add(target, decide(lead, shown, pair), source.map_or(0, |token| token.size), *extra);
         }
         if read {
             self.reads += source.map_or(0, |token| parts_of(token.size));

@@ -87,7 +87,10 @@ fn used_sites(plan: &Plan, datasets: &[DatasetName]) -> BTreeMap<SiteName, SiteB
 }
 
 fn policies(plan: &Plan, datasets: &[DatasetName]) -> BTreeMap<String, Vec<PolicyBinding>> {
-    let rule = |policy: &Policy| PolicyBinding { stays_in: policy.stays_in.clone(), r#where: policy.filter.clone() };
+    let rule = |policy: &Policy| PolicyBinding {
+        stays_in: policy.stays_in.clone(),
+        r#where: policy.filter.as_ref().map(|filter| filter.text().to_owned()),
+    };
     let of = |class: &String| plan.policies.iter().filter(|policy| policy.class == *class).map(rule).collect();
     let classes = asked(plan, &[], datasets).filter_map(|dataset| dataset.class.as_ref());
     classes.map(|class| (class.clone(), of(class))).collect()

@@ -15,6 +15,7 @@ use migrate_core::{
     model::DatasetName,
     plan::{Dataset, policy},
     report::Redactor,
+    routing::Routing,
 };
 use migrate_store::{Capabilities, ErrorKind, ObjectStore};
 
@@ -160,6 +161,7 @@ impl Surveyor<'_> {
         seen.source = dataset.location(star.lead).to_string();
         let stores = sites.open_to_look(plan, dataset, star, ledger.as_deref(), self.options.probe, sink).await?;
         seen.targets = stores.star.followers.iter().map(|place| target_of(&**stores.at(*place))).collect();
+        tell_routing(&stores.routing, seen);
         self.count(dataset, &stores, known, seen).await?;
         if seen.complete {
             self.judge(dataset, seen);
@@ -177,6 +179,31 @@ fn tell_unsupported(dataset: &Dataset, seen: &mut DatasetPreview) {
         } else {
             seen.blocks.push(format!("{place} is not supported yet"));
         }
+    }
+}
+
+/// Says what a routing asks of applications, and of a run.
+fn tell_routing(routing: &Routing, seen: &mut DatasetPreview) {
+    // An object's key is what applications know of it.
+    let beyond: Vec<_> = routing.beyond_key(&["key"]).into_iter().collect();
+    if !beyond.is_empty() {
+        seen.notes.push(format!(
+            "an application that knows only a key cannot tell which target has a record: the where of the targets also \
+             asks for {}",
+            beyond.join(" and ")
+        ));
+    }
+    let looks: Vec<_> = ["metadata", "tags"].into_iter().filter(|name| routing.needs().contains(*name)).collect();
+    if !looks.is_empty() {
+        seen.notes.push(format!(
+            "where an object belongs depends on its {}: each object that is not copied yet is looked at, {}",
+            looks.join(" and "),
+            if looks.contains(&"tags") || routing.has_policies() {
+                "and in every run each one again"
+            } else {
+                "and in every run those that belong to no target"
+            }
+        ));
     }
 }
 

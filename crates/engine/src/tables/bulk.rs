@@ -19,6 +19,7 @@ use crate::{
 use migrate_core::{
     item::{Item, ItemKey, item_size},
     model::{Key, PlaceIndex},
+    routing::Destination,
 };
 use migrate_ledger::{SegmentRow, TableStep};
 use migrate_store::table::{ItemWrite, Scanned, Segment};
@@ -165,6 +166,8 @@ impl TableWork {
         next: Option<&ItemKey>,
     ) -> Result<Settled, EngineError> {
         let after = next.map(|key| self.names.text(key));
+        let routed = items.into_iter().map(|item| Ok((self.destination(&item)?, item)));
+        let items = routed.collect::<Result<Vec<_>, EngineError>>()?;
         let written = open.iter().map(|follower| self.page_at(follower, segment, &items, after.clone()));
         let ended = futures::future::join_all(written).await;
         ended.into_iter().try_fold(Settled::Done, |all, one| Ok(all.and(one?)))
@@ -174,13 +177,15 @@ impl TableWork {
         &self,
         follower: &Follower,
         segment: Segment,
-        items: &[Item],
+        items: &[(Destination, Item)],
         after: Option<Key>,
     ) -> Result<Settled, EngineError> {
-        let writes = items.iter().cloned().map(ItemWrite::Put).collect();
+        let belongs = items.iter().filter(|(destination, _)| destination.holds(follower.place));
+        let writes: Vec<_> = belongs.map(|(_, item)| ItemWrite::Put(item.clone())).collect();
+        let items = writes.len() as u64;
         match follower.write(writes, &self.shutdown).await {
             Ok(Wrote { bytes, unsure }) => {
-                let (place, segment, items) = (follower.place, segment.index, items.len() as u64);
+                let (place, segment) = (follower.place, segment.index);
                 let moved = TableStep::SegmentMoved { place, segment, after, items, bytes };
                 let mut records = vec![self.record(moved)];
                 if !unsure.is_empty() {

@@ -16,6 +16,7 @@ use crate::{
 use migrate_core::{
     item::{Item, ItemKey, item_size},
     model::{Key, Timestamp},
+    routing::Destination,
 };
 use migrate_ledger::{DirtyRow, TableStep};
 use migrate_store::{
@@ -35,7 +36,8 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 struct Changed {
     row: DirtyRow,
     key: ItemKey,
-    item: Option<Item>,
+    /// With where it belongs.
+    item: Option<(Destination, Item)>,
 }
 
 impl TableWork {
@@ -102,8 +104,11 @@ impl TableWork {
         let items = get_all(self.lead(), &keys).await?;
         let bytes = items.iter().flatten().map(|item| item_size(item) as u64).sum();
         self.counted.read.fetch_add(bytes, Relaxed);
-        let changed = rows.into_iter().zip(keys).zip(items).map(|((row, key), item)| Changed { row, key, item });
-        let changed: Vec<_> = changed.collect();
+        let mut changed = Vec::new();
+        for ((row, key), item) in rows.into_iter().zip(keys).zip(items) {
+            let item = item.map(|item| Ok::<_, EngineError>((self.destination(&item)?, item))).transpose()?;
+            changed.push(Changed { row, key, item });
+        }
         let mut all = Settled::Done;
         for follower in self.open() {
             all = all.and(self.bring_to(follower, &changed).await?);
@@ -117,9 +122,10 @@ impl TableWork {
         for Changed { row, key, item } in changed {
             let Some((_, mark)) = row.owed.iter().find(|(place, _)| *place == follower.place) else { continue };
             handled.push((row.key.clone(), *mark));
+            // What belongs elsewhere by now must not stay here.
             writes.push(match item {
-                Some(item) => ItemWrite::Put(item.clone()),
-                None => ItemWrite::Delete(key.clone()),
+                Some((to, item)) if to.holds(follower.place) => ItemWrite::Put(item.clone()),
+                _ => ItemWrite::Delete(key.clone()),
             });
         }
         match follower.write(writes, &self.shutdown).await {

@@ -40,25 +40,31 @@ pub(super) struct Candidate {
     pub(super) kind: DifferenceKind,
 }
 
-/// One side, folded.
+/// The items that belong at these places, or all that one place holds, folded.
 struct Folded {
-    buckets: Buckets,
+    buckets: Vec<Buckets>,
     expired: u64,
+}
+
+impl Folded {
+    fn empty(sides: usize, bits: u8) -> Self {
+        Self { buckets: (0..sides).map(|_| Buckets::new(bits)).collect(), expired: 0 }
+    }
 }
 
 /// What a fold of both sides has found.
 pub(super) struct Compared {
-    /// Items of the lead.
-    pub(super) items: u64,
     /// Items on both sides that had expired.
     pub(super) expired: u64,
     /// The followers that could be scanned.
     sides: BTreeMap<PlaceIndex, Side>,
-    lead: Buckets,
 }
 
 /// A follower, folded.
 struct Side {
+    /// What belongs there.
+    lead: Buckets,
+    /// What it holds.
     buckets: Buckets,
     /// The numbers of its buckets that differ from the lead's.
     differing: Vec<usize>,
@@ -70,12 +76,17 @@ impl Compared {
         self.sides.get(&place).map(|side| side.buckets.count())
     }
 
+    /// How many items belong at a follower; 0 if it could not be scanned.
+    pub(super) fn belong(&self, place: PlaceIndex) -> u64 {
+        self.sides.get(&place).map_or(0, |side| side.lead.count())
+    }
+
     /// The buckets of a follower that differ, in groups of which few enough items are held at once.
     pub(super) fn groups(&self, place: PlaceIndex) -> Vec<Vec<usize>> {
         let (mut groups, mut held): (Vec<Vec<usize>>, u64) = (Vec::new(), 0);
         let Some(side) = self.sides.get(&place) else { return groups };
         for number in &side.differing {
-            let count = self.lead.all()[*number].count.max(side.buckets.all()[*number].count);
+            let count = side.lead.all()[*number].count.max(side.buckets.all()[*number].count);
             if let Some(group) = groups.last_mut().filter(|_| held + count <= HELD_MAX) {
                 group.push(*number);
                 held += count;
@@ -94,18 +105,19 @@ impl TableWork {
         let items = self.lead().describe().await?.and_then(|described| described.items).unwrap_or(0);
         // About sixteen items a bucket.
         let bits = u8::try_from((items / 16).max(1).ilog2()).unwrap_or(BUCKET_BITS_MAX).clamp(BITS.0, BITS.1);
-        let lead = self.fold_one(Arc::clone(self.stores.lead()), bits, now);
         let places: Vec<_> = self.open().map(|follower| follower.place).collect();
-        let followers = self.open().map(|follower| self.fold_one(Arc::clone(&follower.store), bits, now));
+        let lead = self.fold_one(Arc::clone(self.stores.lead()), Some(places.clone().into()), bits, now);
+        let followers = self.open().map(|follower| self.fold_one(Arc::clone(&follower.store), None, bits, now));
         let (lead, followers) = futures::join!(lead, futures::future::join_all(followers));
         let Some(lead) = lead? else { return Ok(None) };
         let (mut sides, mut expired) = (BTreeMap::new(), lead.expired);
-        for (place, folded) in places.into_iter().zip(followers) {
+        for ((place, lead), folded) in places.into_iter().zip(lead.buckets).zip(followers) {
             match folded {
-                Ok(Some(folded)) => {
-                    expired += folded.expired;
-                    let differing = lead.buckets.differing(&folded.buckets).expect("both have as many buckets");
-                    sides.insert(place, Side { buckets: folded.buckets, differing });
+                Ok(Some(Folded { mut buckets, expired: more })) => {
+                    expired += more;
+                    let buckets = buckets.pop().expect("a follower is one side");
+                    let differing = lead.differing(&buckets).expect("both have as many buckets");
+                    sides.insert(place, Side { lead, buckets, differing });
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
@@ -115,37 +127,49 @@ impl TableWork {
                 }
             }
         }
-        Ok(Some(Compared { items: lead.buckets.count(), expired, sides, lead: lead.buckets }))
+        Ok(Some(Compared { expired, sides }))
     }
 
-    /// Folds all items of a store; `None` if the run is to stop.
+    /// Folds all items of a store, for the lead by the places where they belong; `None` if the run is to stop.
     async fn fold_one(
         self: &Arc<Self>,
         store: Arc<dyn TableStore>,
+        belong_at: Option<Arc<[PlaceIndex]>>,
         bits: u8,
         now: Timestamp,
     ) -> Result<Option<Folded>, EngineError> {
         let mut tasks = JoinSet::new();
+        let sides = belong_at.as_ref().map_or(1, |places| places.len());
         for index in 0..FOLD_SEGMENTS {
-            let (work, store) = (Arc::clone(self), Arc::clone(&store));
+            let (work, store, belong_at) = (Arc::clone(self), Arc::clone(&store), belong_at.clone());
             tasks.spawn(async move {
-                let mut folded = Folded { buckets: Buckets::new(bits), expired: 0 };
+                let mut folded = Folded::empty(sides, bits);
                 let whole = work.scan_all(&*store, Segment { index, of: FOLD_SEGMENTS }, |work, item| {
                     if work.is_expired(&item, now) {
                         folded.expired += 1;
                         return Ok(());
                     }
                     let key = key_digest(&work.names, &work.key_of(&*store, &item)?);
-                    folded.buckets.add(key, digest(&item));
+                    let item_digest = digest(&item);
+                    match &belong_at {
+                        None => folded.buckets[0].add(key, item_digest),
+                        Some(places) => {
+                            let to = work.destination(&item)?;
+                            let here = folded.buckets.iter_mut().zip(&**places).filter(|(_, place)| to.holds(**place));
+                            here.for_each(|(buckets, _)| buckets.add(key, item_digest));
+                        }
+                    }
                     Ok(())
                 });
                 Ok::<_, EngineError>(whole.await?.then_some(folded))
             });
         }
-        let mut all = Folded { buckets: Buckets::new(bits), expired: 0 };
+        let mut all = Folded::empty(sides, bits);
         while let Some(part) = tasks.join_next().await {
             let Some(part) = part?? else { return Ok(None) };
-            all.buckets.merge(&part.buckets).expect("all have as many buckets");
+            for (all, part) in all.buckets.iter_mut().zip(&part.buckets) {
+                all.merge(part).expect("all have as many buckets");
+            }
             all.expired += part.expired;
         }
         Ok(Some(all))
@@ -190,12 +214,14 @@ impl TableWork {
         follower: &Follower,
         now: Timestamp,
     ) -> Result<Option<Vec<Candidate>>, EngineError> {
-        let (whole, numbers) = (Segment { index: 0, of: 1 }, &compared.lead);
+        let Some(Side { lead: numbers, .. }) = compared.sides.get(&follower.place) else { return Ok(Some(Vec::new())) };
+        let whole = Segment { index: 0, of: 1 };
         let counts = |number: &usize| group.binary_search(number).is_ok();
         let mut held: BTreeMap<Key, Sha256> = BTreeMap::new();
         let take = |work: &Self, item: Item| {
             let key = work.key_of(work.lead(), &item)?;
-            if counts(&numbers.number(key_digest(&work.names, &key))) && !work.is_expired(&item, now) {
+            let is_open = counts(&numbers.number(key_digest(&work.names, &key))) && !work.is_expired(&item, now);
+            if is_open && work.destination(&item)?.holds(follower.place) {
                 held.insert(work.names.text(&key), digest(&item));
             }
             Ok(())

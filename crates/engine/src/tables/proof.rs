@@ -25,7 +25,7 @@ use crate::{
 };
 use migrate_core::{
     item::Item,
-    model::{Key, KeyRange, ShardId, Timestamp},
+    model::{Key, KeyRange, PlaceIndex, ShardId, Timestamp},
     report::{Difference, DifferenceKind, EventKind},
     shard::Cursor,
 };
@@ -98,13 +98,20 @@ impl TableWork {
         if found.unlisted.is_some() {
             return Ok(Some(found));
         }
-        self.count(&mut found, compared, differs, omitted);
+        self.count(&mut found, (compared, follower.place), differs, omitted);
         Ok(Some(found))
     }
 
     /// Counts and tells what differs.
-    fn count(&self, found: &mut Found, compared: &Compared, differs: BTreeMap<Key, DifferenceKind>, omitted: u64) {
-        found.counts.compared = compared.items;
+    fn count(
+        &self,
+        found: &mut Found,
+        (compared, at): (&Compared, PlaceIndex),
+        differs: BTreeMap<Key, DifferenceKind>,
+        omitted: u64,
+    ) {
+        let compared_items = compared.belong(at);
+        found.counts.compared = compared_items;
         for kind in differs.values() {
             match kind {
                 DifferenceKind::Missing => found.counts.missing += 1,
@@ -115,7 +122,7 @@ impl TableWork {
         }
         found.counts.different += omitted;
         let not_equal = found.counts.missing + found.counts.different + found.counts.unstable;
-        found.counts.decided.digests = compared.items.saturating_sub(not_equal);
+        found.counts.decided.digests = compared_items.saturating_sub(not_equal);
         for (key, kind) in differs {
             let difference = Difference { key, kind, detail: detail(kind).to_owned() };
             self.sink.tell(EventKind::Differs {
@@ -160,7 +167,13 @@ impl TableWork {
                 return Ok(None);
             }
             let keys = open.iter().map(|(key, _)| self.read_key(key)).collect::<Result<Vec<_>, _>>()?;
-            let lead = get_all(self.lead(), &keys).await?;
+            let mut lead = get_all(self.lead(), &keys).await?;
+            for item in &mut lead {
+                let elsewhere = |item: &Item| Ok::<_, EngineError>(!self.destination(item)?.holds(follower.place));
+                if item.as_ref().map(elsewhere).transpose()?.unwrap_or(false) {
+                    *item = None;
+                }
+            }
             let held = match get_all(&*follower.store, &keys).await {
                 Ok(held) => held,
                 Err(error) => {
@@ -207,7 +220,7 @@ fn kind(lead: Option<&Item>, held: Option<&Item>) -> DifferenceKind {
 fn detail(kind: DifferenceKind) -> &'static str {
     match kind {
         DifferenceKind::Missing => "the lead has the item, the target does not",
-        DifferenceKind::Extra => "the target has the item, the lead does not",
+        DifferenceKind::Extra => "the target has the item, and it does not belong there",
         DifferenceKind::Unstable => "it changed at every look",
         _ => "the items are not equal",
     }

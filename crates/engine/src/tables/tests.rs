@@ -67,26 +67,34 @@ fn delete(id: u32) -> ItemWrite {
 
 impl Rig {
     fn new(targets: &[&str], more: &str) -> Self {
-        let sites: String = std::iter::once(&"src")
+        let sites: Vec<_> = std::iter::once(&"src")
             .chain(targets)
-            .map(|site| {
+            .map(|target| {
+                let site = target.split(' ').next().unwrap();
                 format!(
                     "[sites.{site}]\ndynamodb = {{ endpoint = \"https://{site}.example.com\", region = \"r\" }}\n\
                      credentials = {{ env = \"UNUSED\" }}\n"
                 )
             })
             .collect();
-        let at: Vec<_> = targets.iter().map(|site| format!("\"dynamodb://{site}/users\"")).collect();
+        let sites = sites.concat();
+        // A target is a site, or a site and which items belong there.
+        let target = |target: &&str| {
+            let (site, rule) = target.split_once(' ').unwrap_or((target, ""));
+            let rule = if rule.is_empty() { String::new() } else { format!("where = '{rule}'\n") };
+            format!("[[phase.dataset.target]]\nat = \"dynamodb://{site}/users\"\n{rule}")
+        };
+        let at: String = targets.iter().map(target).collect();
         let text = format!(
             "name = \"test\"\n{sites}[[phase]]\nname = \"only\"\n[[phase.dataset]]\nname = \"users\"\n\
-             source = \"dynamodb://src/users\"\ntargets = [{}]\n{more}\n",
-            at.join(", ")
+             source = \"dynamodb://src/users\"\n{more}\n{at}"
         );
         let plan = plan::parse(&text, Path::new("test.toml")).unwrap_or_else(|errors| panic!("{errors}"));
         let mut tables = BTreeMap::new();
         tables.insert("src".to_owned(), MemoryTable::with("dynamodb://src/users", structure()).with_page_size(7));
-        for site in targets {
-            tables.insert((*site).to_owned(), MemoryTable::new(&format!("dynamodb://{site}/users")));
+        for target in targets {
+            let site = target.split(' ').next().unwrap();
+            tables.insert(site.to_owned(), MemoryTable::new(&format!("dynamodb://{site}/users")));
         }
         let directory = tempfile::tempdir().unwrap();
         let ledger = Arc::new(Ledger::open(&directory.path().join("ledger.sqlite"), &plan.name).unwrap());
@@ -361,4 +369,45 @@ async fn a_run_that_is_stopped_goes_on_where_it_was() {
     assert!(!matches!(outcome.datasets[0].waits_for, Some(WaitsFor::Failure(_))), "{outcome:?}");
     rig.proves(500).await;
     rig.is_equal("a");
+}
+
+/// Two targets share the items by the first character of their value, and items move between them.
+#[tokio::test]
+async fn items_go_where_they_belong_and_move_with_what_they_hold() {
+    for live in ["live = true", "delete_share = \"100%\""] {
+        let rig = Rig::new(&["a item.value.startsWith(\"a\")", "b otherwise"], live);
+        for id in 0..200 {
+            rig.table("src").apply(&put(id, if id % 4 == 0 { "a" } else { "b" })).unwrap();
+        }
+        rig.proves(200).await;
+        assert_eq!((rig.table("a").snapshot().len(), rig.table("b").snapshot().len()), (50, 150));
+        (0..40).for_each(|id| rig.table("src").apply(&put(id, if id % 4 == 0 { "b" } else { "a" })).unwrap());
+        rig.table("src").apply(&delete(100)).unwrap();
+        rig.proves(199).await;
+        let (a, b) = (rig.table("a").snapshot(), rig.table("b").snapshot());
+        assert_eq!((a.len(), b.len()), (50 - 10 + 30 - 1, 150 - 30 + 10));
+        let both: BTreeMap<_, _> = a.into_iter().chain(b).collect();
+        assert_eq!(both, rig.table("src").snapshot());
+    }
+}
+
+#[tokio::test]
+async fn an_item_at_the_wrong_target_is_a_difference_there() {
+    let rig = Rig::new(&["a item.value == \"a\"", "b otherwise"], "live = true");
+    (0..100).for_each(|id| rig.table("src").apply(&put(id, if id % 2 == 0 { "a" } else { "b" })).unwrap());
+    rig.proves(100).await;
+    rig.table("b").apply(&put(0, "a")).unwrap();
+    let outcome = rig.run().await;
+    let dataset = &outcome.datasets[0];
+    assert!(!dataset.reached && matches!(dataset.state, State::Different { differences: 1, .. }), "{dataset:?}");
+}
+
+#[tokio::test]
+async fn an_item_that_no_expression_can_judge_stops_the_dataset_by_its_key() {
+    let rig = Rig::new(&["a item.value == \"a\"", "b otherwise"], "");
+    rig.fill(0..10);
+    let without: Item = item(3, "").into_iter().filter(|(name, _)| name != "value").collect();
+    rig.table("src").apply(&ItemWrite::Put(without)).unwrap();
+    let stopped = rig.run().await.stopped.unwrap().to_string();
+    assert!(stopped.contains("user-00003") && stopped.contains("where"), "{stopped}");
 }

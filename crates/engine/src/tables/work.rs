@@ -18,6 +18,7 @@ use migrate_core::{
     model::{Key, PlaceIndex},
     plan::Dataset,
     report::{EventKind, Redactor, TargetProgress},
+    routing::Destination,
 };
 use migrate_ledger::{Record, TableRecord, TableStep};
 use migrate_store::{
@@ -89,6 +90,20 @@ impl TableWork {
         self.names.key_of(item).ok_or_else(|| {
             let detail = "an item lacks a key attribute";
             StoreError::new(ErrorKind::Garbled, "scan", at.location(), detail).into()
+        })
+    }
+
+    /// Where an item of the lead belongs.
+    ///
+    /// # Errors
+    ///
+    /// If an expression fails on it, or it matches no target or two: that ends the dataset, with the item's key.
+    pub(crate) fn destination(&self, item: &Item) -> Result<Destination, EngineError> {
+        self.stores.routing.route(item).map_err(|misrouted| {
+            let key = self.names.key_of(item).map(|key| self.redactor.key(&self.names.text(&key)));
+            let key = key.map_or_else(String::new, |key| key.to_string());
+            let reason = format!("where {key} belongs is not known: {misrouted}");
+            EngineError::TableUnfit { dataset: self.dataset.name.clone(), reason }
         })
     }
 

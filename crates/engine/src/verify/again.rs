@@ -71,7 +71,8 @@ impl Again {
                 let (shown, held) = row.followers.swap_remove(follower);
                 // The first look has counted it as compared.
                 let compared = part.at(follower).counts.compared;
-                let look = self.verifier.judge_at(follower, &row.key, row.lead.as_ref(), shown, held, &mut part);
+                let lead = row.lead.as_ref().map(|lead| (lead, &row.goes));
+                let look = self.verifier.judge_at(follower, &row.key, lead, shown, held, &mut part);
                 part.at(follower).counts.compared = compared;
                 if let Some(look) = look {
                     let verifier = self.verifier.clone();

@@ -37,17 +37,19 @@ pub(crate) fn binds(verifier: &Verifier, meaning: &str, known: Option<(String, u
         "followers": star.followers.iter().map(|follower| follower.location()).collect::<Vec<_>>(),
         "waive": star.waived.iter().map(|waived| waived.bits()).collect::<Vec<_>>(),
         "extra": format!("{:?}", verifier.extra),
+        "policies": verifier.inputs.router.policies(),
     })
 }
 
 /// Names for people of what a verification is bound to.
-const BOUND: [(&str, &str); 9] = [
+const BOUND: [(&str, &str); 10] = [
     ("meaning", "what the dataset means has changed"),
     ("level", "it was by another level"),
     ("lead", "another site leads now"),
     ("followers", "it compared other followers"),
     ("waive", "the plan waives other properties now"),
     ("extra", "the plan says another `extra` now"),
+    ("policies", "the policies for single records have changed"),
     ("build", "another version of migrate began it"),
     ("ledger", "another ledger says what was copied"),
     ("changes", "records were copied or deleted since, or the dataset was cut over or given up"),
@@ -94,7 +96,7 @@ mod tests {
 
     fn bound() -> Value {
         json!({ "meaning": "{}", "level": "listing", "lead": "a", "followers": ["b"], "waive": [0],
-                "extra": "Keep", "build": "0", "ledger": "id", "changes": 1 })
+                "extra": "Keep", "policies": [], "build": "0", "ledger": "id", "changes": 1 })
     }
 
     fn under_way() -> VerificationRow {

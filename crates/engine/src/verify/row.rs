@@ -3,6 +3,7 @@
 use std::ops::AddAssign;
 
 use crate::{
+    routed::Goes,
     rows::Row,
     verify::{
         look::{Answer, Listed, Look, Looked, listed, untimed},
@@ -52,30 +53,42 @@ impl Verifier {
     /// at.
     pub(crate) fn judge(&self, row: Row, is_listed: &[bool]) -> (Part, Vec<Look>) {
         let (mut part, mut looks) = (Part::default(), Vec::new());
-        let Compared { key, lead, followers } = self.sides.row(row);
+        let Compared { key, lead, followers, goes } = self.sides.row(row);
         for (follower, (shown, held)) in followers.into_iter().enumerate().filter(|(place, _)| is_listed[*place]) {
-            looks.extend(self.judge_at(follower, &key, lead.as_ref(), shown, held, &mut part));
+            let lead = lead.as_ref().map(|lead| (lead, &goes));
+            looks.extend(self.judge_at(follower, &key, lead, shown, held, &mut part));
         }
         (part, looks)
     }
 
-    /// The same at one follower.
+    /// The same at one follower. `source` is what the lead shows, and where that belongs.
     pub(crate) fn judge_at(
         &self,
         follower: usize,
         key: &Key,
-        source: Option<&Entry>,
+        source: Option<(&Entry, &Goes)>,
         shown: Option<Entry>,
         held: Option<Held>,
         part: &mut Part,
     ) -> Option<Look> {
-        let Some(source) = source else {
+        let place = self.sides.star.followers[follower];
+        let is_elsewhere = |goes: &Goes| matches!(goes, Goes::To(to) if !to.holds(place));
+        let Some((source, goes)) = source.filter(|(_, goes)| !is_elsewhere(goes)) else {
             if let Some(shown) = shown {
-                self.extra(part.at(follower), follower, key, &shown, held.as_ref());
+                self.extra(part.at(follower), follower, key, &shown, held.as_ref(), source.is_some());
             }
             return None;
         };
         part.at(follower).counts.compared += 1;
+        let unrouted = match goes {
+            Goes::To(_) => None,
+            Goes::Vanished => Some((DifferenceKind::Unstable, "it vanished while it was looked at".to_owned())),
+            Goes::Unknown(reason) => Some((DifferenceKind::Unreadable, reason.clone())),
+        };
+        if let Some((kind, detail)) = unrouted {
+            self.differs(part, follower, key, kind, detail);
+            return None;
+        }
         let (kind, detail) = match self.both(follower, source, shown.as_ref(), held.as_ref()) {
             Shown::Same => {
                 part.at(follower).counts.decided.count(Decider::Versions);
@@ -114,8 +127,16 @@ impl Verifier {
         }
     }
 
-    /// Counts a record that only the target has.
-    fn extra(&self, found: &mut PartFound, follower: usize, key: &Key, shown: &Entry, held: Option<&Held>) {
+    /// Counts a record that only the target has, or that the lead has for other places.
+    fn extra(
+        &self,
+        found: &mut PartFound,
+        follower: usize,
+        key: &Key,
+        shown: &Entry,
+        held: Option<&Held>,
+        is_elsewhere: bool,
+    ) {
         found.counts.extra += 1;
         let is_ours = held.is_some_and(|held| held.here.agrees_with(&shown.token));
         let (detail, kept) = if self.sides.has_led(follower) && !is_ours {
@@ -125,7 +146,13 @@ impl Verifier {
             // It was copied from the lead, which has deleted it since; no plan asks to keep such a record.
             found.counts.stale += 1;
             found.counts.strays += u64::from(!held.here.agrees_with(&shown.token));
-            ("the lead has deleted it", false)
+            (if is_elsewhere { "it belongs elsewhere now" } else { "the lead has deleted it" }, false)
+        } else if is_elsewhere {
+            // It is a copy of what belongs to other places, whatever the plan says about records of its own; a pass
+            // deletes it only if the plan deletes extra ones.
+            found.counts.stale += 1;
+            found.counts.strays += u64::from(self.extra != Extra::Delete);
+            ("the lead has it, and it belongs elsewhere", false)
         } else {
             ("the lead does not have it", self.extra == Extra::Keep)
         };

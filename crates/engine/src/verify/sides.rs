@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
+    routed::Goes,
     rows::{Inputs, Row},
     star::Star,
 };
@@ -35,6 +36,8 @@ pub(crate) struct Compared {
     pub(crate) lead: Option<Entry>,
     /// What each follower shows, and what the ledger knows of it.
     pub(crate) followers: Vec<(Option<Entry>, Option<Held>)>,
+    /// Where the lead's record belongs.
+    pub(crate) goes: Goes,
 }
 
 impl Sides {
@@ -73,13 +76,13 @@ impl Sides {
 
     /// A row from the side of the lead.
     pub(crate) fn row(&self, row: Row) -> Compared {
-        let Row { key, mut shown, mut held } = row;
+        let Row { key, mut shown, mut held, goes } = row;
         let followers = self
             .star
             .followers
             .iter()
             .map(|place| (shown[place.get()].take(), held[place.get()].take().map(|row| row.held)));
         let followers = followers.collect();
-        Compared { key, lead: shown[self.star.lead.get()].take(), followers }
+        Compared { key, lead: shown[self.star.lead.get()].take(), followers, goes }
     }
 }

@@ -215,13 +215,14 @@ fn check_residency(
             };
             context.report.at(at, mend.0, mend.1);
         }
-        for (index, policy) in policies.iter().enumerate() {
-            let sites = dataset.targets.iter().map(|target| sites.get(&target.at.site));
-            if sites.into_iter().any(|site| policy::judges_records(policy, class, site)) {
+        // The engine moves no lead of a dataset that is routed.
+        for (index, policy) in policies.iter().enumerate().filter(|_| dataset.cutover.is_some()) {
+            let mut sites = dataset.targets.iter().map(|target| sites.get(&target.at.site));
+            if sites.any(|site| policy::judges_records(policy, dataset, site)) {
                 let at = context.root.key("policy").index(index).key("where");
                 let (line, column) = context.position(&at);
                 let key = "policy.where".to_owned();
-                dataset.unsupported.push(Unsupported { key, line, column, cutover_only: false });
+                dataset.unsupported.push(Unsupported { key, line, column, cutover_only: true });
             }
         }
     }

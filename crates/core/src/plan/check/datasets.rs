@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    expression::Subject,
     model::{DatasetName, SiteName},
     plan::{
         check::{
             context::{Built, Context, reachable},
-            cutover, expression,
+            cutover, expression, partitions,
         },
         choices::{Fence, Property, Retire, Versions},
         dataset::{Capacity, Dataset, DatasetLimits, Filter, Restore, Target, Unsupported},
@@ -54,15 +55,17 @@ fn check_dataset<'t>(
 ) -> Option<Built<'t>> {
     let name = context.name::<DatasetName>(&spot.key("name"), &written.name);
     let source = location(context, sites, &spot.key("source"), &written.source);
-    let (target_spots, targets) = check_targets(context, sites, &spot, written);
+    let (target_spots, mut targets) = check_targets(context, sites, &spot, written);
     if let Some(source) = &source {
         check_kinds(context, &spot, written, source, &targets, &target_spots);
     }
     let is_table = is_table(source.as_ref(), &targets);
-    let subject: &[&str] = if is_table { &["item"] } else { &["object"] };
-    check_partitions(context, &target_spots, &targets, subject);
-    if let Some(filter) = &written.filter {
-        expression::check(context, &spot.key("where"), filter, subject);
+    let subject = if is_table { Subject::Item } else { Subject::Object };
+    partitions::check(context, &target_spots, written, &mut targets, subject);
+    let filter = written.filter.as_ref();
+    let filter = filter.and_then(|filter| expression::check(context, &spot.key("where"), filter, &[subject]));
+    if let Some(source) = &source {
+        partitions::check_directory(context, source, &spot, filter.as_ref(), &target_spots, &targets);
     }
     let lead = check_lead(context, &spot, written, &targets);
     let select = check_select(context, &spot, written);
@@ -90,7 +93,7 @@ fn check_dataset<'t>(
         targets,
         lead,
         select: select?,
-        filter: written.filter.clone(),
+        filter,
         versions: written.versions.unwrap_or_default(),
         extra: written.extra.unwrap_or_default(),
         waive: written.waive.clone(),
@@ -154,10 +157,8 @@ fn check_targets<'t>(
         let Some(at) = location(context, sites, &item.key("at"), &long.at) else { continue };
         targets.push(Target {
             at,
-            filter: long.filter.as_deref().map(|text| match text.trim() {
-                "otherwise" => Filter::Otherwise,
-                rule => Filter::Rule(rule.to_owned()),
-            }),
+            // Until it is compiled.
+            filter: long.filter.as_ref().map(|_| Filter::Otherwise),
             kms_key: long.encryption.as_ref().map(|encryption| encryption.kms_key.clone()),
             storage_class: long.storage_class.clone(),
             part_size,
@@ -207,35 +208,6 @@ fn check_kinds(
     if let Some((_, at)) = targets.iter().zip(spots).find(|(target, _)| loses(target) && !is_table) {
         let message = "a directory holds bytes only: metadata, tags and the like would be lost".to_owned();
         context.lacks(spot, &["waive"], at, message, "accept it with waive = [\"properties\"]");
-    }
-}
-
-/// Either every target takes all records, or each names its own; no two take the same.
-fn check_partitions(context: &mut Context<'_>, spots: &[Spot<'_>], targets: &[Target], subject: &[&str]) {
-    let partitioned = targets.iter().any(|target| target.filter.is_some());
-    let rules = || targets.iter().filter_map(|target| target.filter.as_ref());
-    for (index, (target, at)) in targets.iter().zip(spots).enumerate() {
-        let at = &at.key("where");
-        match &target.filter {
-            None if partitioned => {
-                let message = "other targets say which records they take, and this one does not".to_owned();
-                context.report.at(at, message, "add where = \"...\", or where = \"otherwise\"".to_owned());
-            }
-            Some(Filter::Rule(rule)) => expression::check(context, at, rule, subject),
-            Some(Filter::Otherwise) if !rules().any(|filter| matches!(filter, Filter::Rule(_))) => {
-                let mend = "take \"where\" out: the target takes everything".to_owned();
-                context.report.at(at, "\"otherwise\" needs another target with an expression", mend);
-            }
-            None | Some(Filter::Otherwise) => {}
-        }
-        let earlier = targets[..index].iter().any(|earlier| earlier.filter == target.filter);
-        if earlier && target.filter == Some(Filter::Otherwise) {
-            let mend = "write an expression for one of them".to_owned();
-            context.report.at(at, "only one target may take what is left", mend);
-        } else if earlier && target.filter.is_some() {
-            let mend = "a record must match exactly one target".to_owned();
-            context.report.at(at, "another target has the same expression", mend);
-        }
     }
 }
 
@@ -348,18 +320,18 @@ fn unsupported(
     };
     let is_table = is_table(source, targets);
     add(written.cutover.is_some() && is_table, "cutover", &spot.key("cutover"), true);
-    add(written.filter.is_some(), "where", &spot.key("where"), false);
     add(written.part_of.is_some(), "part_of", &spot.key("part_of"), false);
     add(written.versions == Some(Versions::All), "versions", &spot.key("versions"), false);
     add(written.restore.is_some(), "restore", &spot.key("restore"), false);
     for (target, at) in targets.iter().zip(target_spots) {
-        add(target.filter.is_some(), "target.where", &at.key("where"), false);
+        add(target.filter.is_some() && written.cutover.is_some(), "target.where", &at.key("where"), true);
         add(target.kms_key.is_some(), "target.encryption", &at.key("encryption"), false);
         add(target.storage_class.is_some(), "target.storage_class", &at.key("storage_class"), false);
     }
     add(written.retire == Some(Retire::Delete), "retire", &spot.key("retire"), true);
     if let Some(cutover) = &written.cutover {
         let at = spot.key("cutover");
+        add(written.filter.is_some(), "where", &spot.key("where"), true);
         add(cutover.fence != Fence::None, "cutover.fence", &at.key("fence"), true);
         add(cutover.route.starts_with("dynamodb://"), "cutover.route", &at.key("route"), true);
         add(cutover.canary.is_some(), "cutover.canary", &at.key("canary"), true);

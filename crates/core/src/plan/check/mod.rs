@@ -15,6 +15,7 @@ mod context;
 mod cutover;
 mod datasets;
 mod expression;
+mod partitions;
 mod plan;
 mod sites;
 

@@ -8,6 +8,7 @@ use super::{
     datasets, expression, sites,
 };
 use crate::{
+    expression::Subject,
     model::{PhaseName, PlanName},
     plan::{
         checked::{Plan, Policy},
@@ -71,9 +72,9 @@ fn policies(context: &mut Context<'_>) -> Vec<Policy> {
             let mend = did_you_mean(&policy.class, &classes, "dataset with a class");
             context.report.at(&spot.key("class"), format!("no dataset is of class {:?}", policy.class), mend);
         }
-        if let Some(filter) = &policy.filter {
-            expression::check(context, &spot.key("where"), filter, &["item", "object"]);
-        }
+        let filter = policy.filter.as_ref();
+        let filter = filter
+            .map(|filter| expression::check(context, &spot.key("where"), filter, &[Subject::Item, Subject::Object]));
         for (at, jurisdiction) in policy.stays_in.iter().enumerate() {
             if jurisdiction.trim().is_empty() {
                 let mend = "name a jurisdiction, such as \"SG\"".to_owned();
@@ -83,8 +84,12 @@ fn policies(context: &mut Context<'_>) -> Vec<Policy> {
         if context.report.is_unread_below(spot.path()) {
             continue;
         }
+        // Without its expression a rule for some records would bind all of them.
+        if filter == Some(None) {
+            continue;
+        }
         let stays_in = policy.stays_in.iter().cloned().collect();
-        policies.push(Policy { class: policy.class.clone(), filter: policy.filter.clone(), stays_in });
+        policies.push(Policy { class: policy.class.clone(), filter: filter.flatten(), stays_in });
     }
     policies
 }
