@@ -29,7 +29,7 @@ use crate::{
     sites::opening::DatasetStores,
 };
 use migrate_core::{
-    lifecycle::{Goal, Stage, Transition},
+    lifecycle::{Goal, Lifecycle, Stage, Transition},
     model::{Key, KeyRange, PlaceIndex},
     plan::Dataset,
     report::{EventKind, Redactor},
@@ -113,6 +113,9 @@ impl Run<'_> {
         }
         self.check_meaning(dataset).await?;
         let mut lifecycle = self.lifecycle(&dataset.name).await?;
+        if dataset.is_table() {
+            return self.abort_table(dataset, lifecycle, discard, end).await;
+        }
         let stores = Arc::new(self.open(dataset).await?);
         lifecycle = self.close_move(dataset, &stores, lifecycle).await?;
         if let Some(moved) = lifecycle.moved_to() {
@@ -124,6 +127,18 @@ impl Run<'_> {
             });
         }
         self.claim(dataset, stores.lease.as_ref()).await?;
+        self.give_up(dataset, lifecycle).await?;
+        let taken_back = self.take_back(dataset, &stores, discard, stops, end).await;
+        // Without its lease nothing more could be deleted; this is why.
+        if stores.lost().map_or(taken_back, Err)? {
+            self.release(dataset, stores.lease.as_ref()).await?;
+            end.done = true;
+        }
+        Ok(())
+    }
+
+    /// Records that a dataset is given up.
+    async fn give_up(&self, dataset: &Dataset, mut lifecycle: Lifecycle) -> Result<(), EngineError> {
         let mut records = Vec::new();
         if lifecycle.syncing.pass > 0 && lifecycle.syncing.stage != Stage::GivenUp {
             let event = Transition::Aborted;
@@ -138,12 +153,37 @@ impl Run<'_> {
             state: lifecycle.state(),
             proved: None,
         });
-        let taken_back = self.take_back(dataset, &stores, discard, stops, end).await;
-        // Without its lease nothing more could be deleted; this is why.
-        if stores.lost().map_or(taken_back, Err)? {
-            self.release(dataset, stores.lease.as_ref()).await?;
-            end.done = true;
+        Ok(())
+    }
+
+    /// Gives a table up: the stream that was enabled for it is disabled. The items stay: the ledger does not know them one
+    /// by one.
+    async fn abort_table(
+        &self,
+        dataset: &Dataset,
+        lifecycle: Lifecycle,
+        discard: bool,
+        end: &mut Aborted,
+    ) -> Result<(), EngineError> {
+        if discard {
+            return Err(EngineError::TableUnfit {
+                dataset: dataset.name.clone(),
+                reason: "which items of a table were written by this migration is not known one by one, so none is \
+                         deleted: give it up without --discard, and delete the table yourself"
+                    .to_owned(),
+            });
         }
+        let stores = self.open_tables(dataset).await?;
+        self.claim(dataset, stores.lease.as_ref()).await?;
+        self.give_up(dataset, lifecycle).await?;
+        let capture = self.journal.ledger.capture(&dataset.name, stores.star.lead).await?;
+        if let Some(capture) = capture.filter(|capture| capture.ours)
+            && let Some(changes) = stores.lead().changes()
+        {
+            changes.disable(&capture.stream).await?;
+        }
+        self.release(dataset, stores.lease.as_ref()).await?;
+        end.done = true;
         Ok(())
     }
 

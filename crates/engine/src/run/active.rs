@@ -99,7 +99,7 @@ impl Active {
     pub(crate) fn lease(&self) -> Option<&Arc<Lease>> {
         match &self.data {
             Data::Objects(objects) => objects.stores.lease.as_ref(),
-            Data::Table(table) => table.stores.lease.as_ref(),
+            Data::Table(table) => table.sides.stores.lease.as_ref(),
         }
     }
 
@@ -125,10 +125,10 @@ impl Active {
                 let lane = |follower: &tables::follower::Follower| LaneIs {
                     place: follower.place,
                     at: follower.at.clone(),
-                    why_down: follower.why_down(table.redactor),
+                    why_down: follower.why_down(table.sides.redactor),
                     has_done: true,
                 };
-                table.followers.iter().map(lane).collect()
+                table.sides.followers.iter().map(lane).collect()
             }
         }
     }
@@ -137,7 +137,7 @@ impl Active {
     pub(super) fn take_error(&self) -> Option<EngineError> {
         match &self.data {
             Data::Objects(objects) => objects.copier.followers.iter().find_map(|follower| follower.lane.take_error()),
-            Data::Table(table) => table.followers.iter().find_map(tables::follower::Follower::take_error),
+            Data::Table(table) => table.sides.followers.iter().find_map(tables::follower::Follower::take_error),
         }
     }
 
@@ -145,7 +145,7 @@ impl Active {
     pub(crate) fn star(&self) -> &Star {
         match &self.data {
             Data::Objects(objects) => &objects.stores.star,
-            Data::Table(table) => &table.stores.star,
+            Data::Table(table) => &table.sides.stores.star,
         }
     }
 }

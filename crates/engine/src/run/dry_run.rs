@@ -18,6 +18,7 @@ use crate::{
     driver::Driver,
     error::EngineError,
     migration::Inspection,
+    sites::tables::TablesOf,
     star::Star,
     verify::{recorded::asks_more, witness::Verified},
 };
@@ -123,6 +124,13 @@ impl Inspection<'_> {
     /// Checks that source and targets exist and are those that the migration has used so far.
     async fn look_at_places(&self, dataset: &Dataset) -> Result<(), EngineError> {
         let star = Star::of_all(dataset, &Lifecycle::default())?;
+        if dataset.is_table() {
+            let of = TablesOf { plan: self.plan, dataset, writes: None };
+            for table in &self.sites.open_tables(of, star).await?.places {
+                table.describe().await?;
+            }
+            return Ok(());
+        }
         let stores = self.sites.open(self.plan, dataset, star, None, &self.sink).await?;
         for ((_, at), store) in dataset.places().zip(&stores.places) {
             // A directory that opens exists; a bucket always opens, and only a request shows whether it exists.

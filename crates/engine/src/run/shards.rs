@@ -280,13 +280,13 @@ impl<'a> PhaseWork<'a> {
         let objects = match &active.data {
             Data::Objects(objects) => objects,
             Data::Table(table) => {
-                if table.followers.iter().any(tables::follower::Follower::is_down) {
+                if table.sides.followers.iter().any(tables::follower::Follower::is_down) {
                     return self.end_without_some(place).await;
                 }
                 let ended = EventKind::DatasetEnded {
                     dataset: active.plan.name.clone(),
-                    targets: table.progress(),
-                    source_bytes_read: table.source_bytes_read(),
+                    targets: table.sides.progress(),
+                    source_bytes_read: table.sides.source_bytes_read(),
                 };
                 self.happened(place, Transition::PassEnded { pass, failed: 0 }).await?;
                 self.run.sink.tell(ended);
@@ -334,7 +334,9 @@ impl<'a> PhaseWork<'a> {
                 Data::Objects(objects) => {
                     moved_on::judge(self.run, &active.plan, &objects.stores, &verification).await?
                 }
-                Data::Table(table) => moved_on::judge_table(&verification, table.tail().is_none(), table.redactor),
+                Data::Table(table) => {
+                    moved_on::judge_table(&verification, table.tail().is_none(), table.sides.redactor)
+                }
             };
             // What somebody has written at the old lead is different there until it is settled.
             let late = self.run.journal.ledger.late_counts(&active.plan.name).await?.open;
@@ -401,11 +403,11 @@ impl<'a> PhaseWork<'a> {
                     dataset,
                 },
                 Data::Table(table) => EventKind::Progress {
-                    targets: table.progress(),
-                    fraction: table.fraction(),
-                    source_bytes_read: table.source_bytes_read(),
-                    target_bytes_written: table.stores.bytes_written(),
-                    waits_for: table.stores.waits_for(redactor),
+                    targets: table.sides.progress(),
+                    fraction: table.sides.fraction(),
+                    source_bytes_read: table.sides.source_bytes_read(),
+                    target_bytes_written: table.sides.stores.bytes_written(),
+                    waits_for: table.sides.stores.waits_for(redactor),
                     dataset,
                 },
             });

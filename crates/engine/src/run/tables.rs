@@ -4,15 +4,27 @@ use std::sync::{Arc, Mutex};
 
 use crate::{
     error::EngineError,
+    migration::Inspection,
     run::context::Run,
+    shutdown::Shutdown,
+    sink::Sink,
     sites::{opening::DatasetStores, tables::TablesOf},
+    star::Star,
     tables::{
         follower::Follower,
+        proof::Proof,
+        sides::{Counted, Sides},
         structure,
-        work::{Counted, TableWork},
+        work::TableWork,
     },
+    verify::{found::Found, witness::Verification},
 };
-use migrate_core::{plan::Dataset, report::Redactor};
+use migrate_core::{
+    model::PlaceIndex,
+    plan::{Dataset, Level},
+    report::Redactor,
+    table::Structure,
+};
 use migrate_store::table::TableStore;
 
 impl Run<'_> {
@@ -41,36 +53,86 @@ impl Run<'_> {
             // Its stream is there for the copy, and is no part of what the followers are to have.
             lead.stream = None;
         }
-        let mut followers = Vec::new();
-        for place in stores.star.followers.iter().copied() {
-            let store = stores.at(place);
-            let follower = Follower::new(place, dataset.location(place).to_string(), Arc::clone(store));
-            match structure::of_follower(dataset, place, store, &lead).await {
-                Ok(notes) => notes.into_iter().for_each(|note| self.note_of(dataset, note)),
+        let shutdown = stores.shutdown(&self.shutdown);
+        let sides = sides(dataset, stores, &lead, shutdown, &self.sink, Redactor::new(self.plan.redact_keys));
+        for follower in &sides.followers {
+            match structure::of_follower(dataset, follower.place, &follower.store, &lead).await {
+                Ok(notes) => notes.into_iter().for_each(|note| sides.warn(note)),
                 Err(EngineError::Store(error)) => follower.close(error),
                 Err(error) => return Err(error),
             }
-            followers.push(follower);
         }
         Ok(TableWork {
-            dataset: dataset.clone(),
-            stores: Arc::clone(stores),
-            names: lead.key_names(),
-            ttl: lead.ttl,
-            followers,
+            sides: Arc::new(sides),
             journal: self.journal.clone(),
-            shutdown: stores.shutdown(&self.shutdown),
-            sink: self.sink.clone(),
-            redactor: Redactor::new(self.plan.redact_keys),
             delete_permille: (!self.options.force).then_some(dataset.delete_share_permille),
             segments_at_once: self.options.limits.shards.max(1),
             tail: Mutex::default(),
-            counted: Counted::default(),
         })
     }
 
-    fn note_of(&self, dataset: &Dataset, message: String) {
-        let dataset = Some(dataset.name.clone());
-        self.sink.tell(migrate_core::report::EventKind::Warning { dataset, key: None, message });
+    /// Compares a dataset's tables, mends what differs, and compares again.
+    pub(crate) async fn repair_table(&self, dataset: &Dataset) -> Result<(Verification, u64), EngineError> {
+        let stores = Arc::new(self.open_tables(dataset).await?);
+        self.claim(dataset, stores.lease.as_ref()).await?;
+        self.begin(dataset).await?;
+        let work = Arc::new(self.table_work(dataset, &stores).await?);
+        let repaired = async {
+            let first = work.verify().await?;
+            if first.interrupted || first.verified.is_some() {
+                return Ok((first, 0));
+            }
+            let mended = first.targets.iter().map(Found::broken).sum();
+            if !work.mend().await? {
+                return Ok((Verification { interrupted: true, verified: None, ..first }, 0));
+            }
+            Ok((work.verify().await?, mended))
+        };
+        let repaired = repaired.await;
+        // Without its lease the repair was stopped like one that is to stop; this is why.
+        stores.lost().map_or(repaired, Err)
+    }
+}
+
+impl Inspection<'_> {
+    /// Compares a dataset's tables, and writes nothing.
+    pub(crate) async fn verify_table(&self, dataset: &Dataset, level: Level) -> Result<Verification, EngineError> {
+        let ledger = self.begun(dataset).await?;
+        let star = Star::of_all(dataset, &self.lifecycle(&dataset.name).await?)?;
+        let of = TablesOf { plan: self.plan, dataset, writes: None };
+        let stores = Arc::new(self.sites.open_tables(of, star).await?);
+        let lead = structure::of_lead(dataset, &**stores.lead()).await?;
+        let redactor = Redactor::new(self.plan.redact_keys);
+        let sides = Arc::new(sides(dataset, &stores, &lead, self.shutdown.clone(), &self.sink, redactor));
+        for follower in &sides.followers {
+            if let Err(error) = structure::must_be_there(follower).await {
+                follower.close(error);
+            }
+        }
+        Proof { sides: &sides, ledger: ledger.map(|ledger| &**ledger), work: None, level }.verify().await
+    }
+}
+
+/// The tables of a dataset, as they were opened.
+fn sides(
+    dataset: &Dataset,
+    stores: &Arc<DatasetStores<dyn TableStore>>,
+    lead: &Structure,
+    shutdown: Shutdown,
+    sink: &Sink,
+    redactor: Redactor,
+) -> Sides {
+    let follower =
+        |place: &PlaceIndex| Follower::new(*place, dataset.location(*place).to_string(), Arc::clone(stores.at(*place)));
+    Sides {
+        dataset: dataset.clone(),
+        stores: Arc::clone(stores),
+        names: lead.key_names(),
+        ttl: lead.ttl.clone(),
+        followers: stores.star.followers.iter().map(follower).collect(),
+        shutdown,
+        sink: sink.clone(),
+        redactor,
+        counted: Counted::default(),
     }
 }

@@ -224,6 +224,9 @@ impl Alone<'_> {
 
     async fn dataset(&self, dataset: &Dataset) -> Result<Verification, EngineError> {
         let Inspection { plan, sites, sink, shutdown, .. } = self.inspection;
+        if dataset.is_table() {
+            return self.inspection.verify_table(dataset, self.options.level.unwrap_or(dataset.verify)).await;
+        }
         let known = self.inspection.begun(dataset).await?;
         let lifecycle = match known {
             Some(ledger) => lifecycle_of(ledger, &dataset.name).await?,
@@ -308,6 +311,16 @@ async fn verify_only(
     lifecycle: &Lifecycle,
 ) -> Result<Verification, EngineError> {
     run.check_meaning(dataset).await?;
+    if dataset.is_table() {
+        let inspection = Inspection {
+            plan: run.plan,
+            sites: run.sites,
+            ledger: Some(Arc::clone(&run.journal.ledger)),
+            sink: run.sink.clone(),
+            shutdown: run.shutdown.clone(),
+        };
+        return inspection.verify_table(dataset, options.level.unwrap_or(dataset.verify)).await;
+    }
     let star = Star::of_all(dataset, lifecycle)?;
     let stores = run.sites.open(run.plan, dataset, star, None, &run.sink).await?;
     stores.adopt_known(&run.journal.ledger).await?;
@@ -323,6 +336,11 @@ async fn repair_one(
     run.check_meaning(dataset).await?;
     let lifecycle = run.lifecycle(&dataset.name).await?;
     must_be_repairable(run, dataset, &lifecycle)?;
+    if dataset.is_table() {
+        let repaired = run.repair_table(dataset).await?;
+        record_outcome(run, dataset, options.level.unwrap_or(dataset.verify), &repaired.0).await?;
+        return Ok(repaired);
+    }
     let stores = run.open(dataset).await?;
     run.claim(dataset, stores.lease.as_ref()).await?;
     run.begin(dataset).await?;

@@ -38,33 +38,33 @@ struct Group {
 impl TableWork {
     /// Whether all segments are at all followers that take part.
     pub(super) async fn bulk_is_done(&self) -> Result<bool, EngineError> {
-        let rows = self.journal.ledger.segments(&self.dataset.name).await?;
-        let is_open = |row: &SegmentRow| self.follower(row.place).is_some_and(|follower| !follower.is_down());
+        let rows = self.journal.ledger.segments(&self.sides.dataset.name).await?;
+        let is_open = |row: &SegmentRow| self.sides.follower(row.place).is_some_and(|follower| !follower.is_down());
         Ok(!rows.is_empty() && rows.iter().all(|row| row.done || !is_open(row)))
     }
 
     /// Plans the segments, unless they are planned. A follower must be empty then: what it holds of its own would be
     /// written over, and what of it the lead lacks would stay.
     pub(super) async fn plan_bulk(&self) -> Result<(), EngineError> {
-        if !self.journal.ledger.segments(&self.dataset.name).await?.is_empty() {
+        if !self.journal.ledger.segments(&self.sides.dataset.name).await?.is_empty() {
             return Ok(());
         }
-        for follower in self.open() {
+        for follower in self.sides.open() {
             if let Some(key) = self.first_of(follower).await? {
                 return Err(EngineError::TableUnfit {
-                    dataset: self.dataset.name.clone(),
+                    dataset: self.sides.dataset.name.clone(),
                     reason: format!(
                         "{} holds items of its own, {} for one: empty it, or choose another table",
                         follower.at,
-                        self.redactor.key(&key)
+                        self.sides.redactor.key(&key)
                     ),
                 });
             }
         }
-        let bytes = self.lead().describe().await?.and_then(|described| described.bytes).unwrap_or(0);
+        let bytes = self.sides.lead().describe().await?.and_then(|described| described.bytes).unwrap_or(0);
         let segments = (bytes / SEGMENT_BYTES).clamp(SEGMENTS.0, SEGMENTS.1);
         let segments = u32::try_from(segments).unwrap_or(u32::MAX);
-        let step = TableStep::BulkPlanned { segments, places: self.places() };
+        let step = TableStep::BulkPlanned { segments, places: self.sides.places() };
         Ok(self.journal.commit(vec![self.record(step)]).await?)
     }
 
@@ -74,7 +74,7 @@ impl TableWork {
         loop {
             let Scanned { items, next, .. } = follower.store.scan(whole, after.as_ref(), true).await?;
             if let Some(item) = items.first() {
-                return Ok(Some(self.names.text(&self.key_of(&*follower.store, item)?)));
+                return Ok(Some(self.sides.names.text(&self.sides.key_of(&*follower.store, item)?)));
             }
             match next {
                 Some(next) => after = Some(next),
@@ -85,12 +85,12 @@ impl TableWork {
 
     /// Copies what is left of the segments.
     pub(super) async fn bulk(self: &Arc<Self>) -> Result<Settled, EngineError> {
-        let rows = self.journal.ledger.segments(&self.dataset.name).await?;
+        let rows = self.journal.ledger.segments(&self.sides.dataset.name).await?;
         let of = rows.iter().map(|row| row.segment + 1).max().unwrap_or(1);
         let mut left = (0..of).rev().filter(|index| rows.iter().any(|row| row.segment == *index && !row.done));
         let (mut tasks, mut stopped) = (JoinSet::new(), false);
         loop {
-            while tasks.len() < self.segments_at_once && !self.shutdown.is_draining() {
+            while tasks.len() < self.segments_at_once && !self.sides.shutdown.is_draining() {
                 let Some(index) = left.next() else { break };
                 let (work, segment) = (Arc::clone(self), Segment { index, of });
                 let rows = rows.iter().filter(|row| row.segment == index).cloned().collect();
@@ -102,7 +102,7 @@ impl TableWork {
             }
         }
         self.journal.commit(Vec::new()).await?;
-        Ok(if stopped || self.shutdown.is_draining() { Settled::Stopped } else { Settled::Done })
+        Ok(if stopped || self.sides.shutdown.is_draining() { Settled::Stopped } else { Settled::Done })
     }
 
     /// Copies what is left of a segment, first for those that are furthest behind.
@@ -117,7 +117,7 @@ impl TableWork {
     }
 
     fn next_group(&self, rows: &[SegmentRow]) -> Option<Group> {
-        let is_open = |row: &&SegmentRow| !row.done && self.follower(row.place).is_some_and(|one| !one.is_down());
+        let is_open = |row: &&SegmentRow| !row.done && self.sides.follower(row.place).is_some_and(|one| !one.is_down());
         let after = rows.iter().find(is_open)?.after.clone();
         let places = rows.iter().filter(is_open).filter(|row| row.after == after).map(|row| row.place).collect();
         Some(Group { after, places })
@@ -125,24 +125,28 @@ impl TableWork {
 
     /// Brings a segment, from one position on, to the followers that are there.
     async fn follow_segment(&self, segment: Segment, group: Group) -> Result<Settled, EngineError> {
-        let after = group.after.as_ref().map(|text| self.read_key(text)).transpose()?;
-        let mut page = self.lead().scan(segment, after.as_ref(), true).await?;
+        let after = group.after.as_ref().map(|text| self.sides.read_key(text)).transpose()?;
+        let mut page = self.sides.lead().scan(segment, after.as_ref(), true).await?;
         loop {
-            if self.shutdown.is_draining() {
+            if self.sides.shutdown.is_draining() {
                 return Ok(Settled::Stopped);
             }
-            let open: Vec<_> =
-                group.places.iter().filter_map(|place| self.follower(*place)).filter(|one| !one.is_down()).collect();
+            let open: Vec<_> = group
+                .places
+                .iter()
+                .filter_map(|place| self.sides.follower(*place))
+                .filter(|one| !one.is_down())
+                .collect();
             if open.is_empty() {
                 return Ok(Settled::Done);
             }
             let Scanned { items, next, .. } = page;
             let bytes = items.iter().map(|item| item_size(item) as u64).sum();
-            self.saw(items.len(), bytes);
+            self.sides.saw(items.len(), bytes);
             // The next page is read while this one is written.
             let ahead = async {
                 match &next {
-                    Some(next) => Some(self.lead().scan(segment, Some(next), true).await).transpose(),
+                    Some(next) => Some(self.sides.lead().scan(segment, Some(next), true).await).transpose(),
                     None => Ok(None),
                 }
             };
@@ -165,8 +169,8 @@ impl TableWork {
         items: Vec<Item>,
         next: Option<&ItemKey>,
     ) -> Result<Settled, EngineError> {
-        let after = next.map(|key| self.names.text(key));
-        let routed = items.into_iter().map(|item| Ok((self.destination(&item)?, item)));
+        let after = next.map(|key| self.sides.names.text(key));
+        let routed = items.into_iter().map(|item| Ok((self.sides.destination(&item)?, item)));
         let items = routed.collect::<Result<Vec<_>, EngineError>>()?;
         let written = open.iter().map(|follower| self.page_at(follower, segment, &items, after.clone()));
         let ended = futures::future::join_all(written).await;
@@ -183,13 +187,13 @@ impl TableWork {
         let belongs = items.iter().filter(|(destination, _)| destination.holds(follower.place));
         let writes: Vec<_> = belongs.map(|(_, item)| ItemWrite::Put(item.clone())).collect();
         let items = writes.len() as u64;
-        match follower.write(writes, &self.shutdown).await {
+        match follower.write(writes, &self.sides.shutdown).await {
             Ok(Wrote { bytes, unsure }) => {
                 let (place, segment) = (follower.place, segment.index);
                 let moved = TableStep::SegmentMoved { place, segment, after, items, bytes };
                 let mut records = vec![self.record(moved)];
                 if !unsure.is_empty() {
-                    let keys = self.texts(&*follower.store, &unsure)?;
+                    let keys = self.sides.texts(&*follower.store, &unsure)?;
                     records.push(self.record(TableStep::Dirtied { keys, owed: vec![place], at: now() }));
                 }
                 self.journal.note(records).await?;

@@ -53,9 +53,9 @@ impl TableWork {
             }
             tokio::time::sleep(SWEEP_PAUSE).await;
         }
-        let unsettled = self.journal.ledger.dirty(&self.dataset.name, None, until, 1).await?;
+        let unsettled = self.journal.ledger.dirty(&self.sides.dataset.name, None, until, 1).await?;
         for place in unsettled.iter().flat_map(|row| &row.owed).map(|(place, _)| *place) {
-            if let Some(follower) = self.follower(place) {
+            if let Some(follower) = self.sides.follower(place) {
                 let detail = "its answers to some writes were lost again and again";
                 follower.close(StoreError::new(
                     ErrorKind::Unavailable,
@@ -70,8 +70,8 @@ impl TableWork {
 
     /// Whether a follower that takes part owes a key since then.
     async fn is_owed(&self, until: Timestamp) -> Result<bool, EngineError> {
-        let owed = self.journal.ledger.owed(&self.dataset.name).await?;
-        let is_open = |place| self.follower(place).is_some_and(|follower| !follower.is_down());
+        let owed = self.journal.ledger.owed(&self.sides.dataset.name).await?;
+        let is_open = |place| self.sides.follower(place).is_some_and(|follower| !follower.is_down());
         Ok(owed.iter().any(|owed| owed.since <= until && is_open(owed.place)))
     }
 
@@ -81,13 +81,13 @@ impl TableWork {
         loop {
             // What was handled must be in the ledger before it is asked what is owed.
             self.journal.commit(Vec::new()).await?;
-            let page = self.journal.ledger.dirty(&self.dataset.name, after.as_ref(), until, PAGE).await?;
+            let page = self.journal.ledger.dirty(&self.sides.dataset.name, after.as_ref(), until, PAGE).await?;
             let Some(last) = page.last() else { return Ok(Settled::Done) };
             after = Some(last.key.clone());
             let batches = page.chunks(GET_MAX).map(|batch| self.bring(batch.to_vec()));
             let ended = futures::future::try_join_all(batches).await?;
             let ended = ended.into_iter().fold(Settled::Done, Settled::and);
-            if ended == Settled::Stopped || self.shutdown.is_draining() {
+            if ended == Settled::Stopped || self.sides.shutdown.is_draining() {
                 self.journal.commit(Vec::new()).await?;
                 return Ok(Settled::Stopped);
             }
@@ -96,21 +96,23 @@ impl TableWork {
 
     /// Reads these keys at the lead, and makes the followers that owe them hold the same.
     async fn bring(&self, mut rows: Vec<DirtyRow>) -> Result<Settled, EngineError> {
-        rows.retain(|row| row.owed.iter().any(|(place, _)| self.follower(*place).is_some_and(|one| !one.is_down())));
+        rows.retain(|row| {
+            row.owed.iter().any(|(place, _)| self.sides.follower(*place).is_some_and(|one| !one.is_down()))
+        });
         if rows.is_empty() {
             return Ok(Settled::Done);
         }
-        let keys = rows.iter().map(|row| self.read_key(&row.key)).collect::<Result<Vec<_>, _>>()?;
-        let items = get_all(self.lead(), &keys).await?;
+        let keys = rows.iter().map(|row| self.sides.read_key(&row.key)).collect::<Result<Vec<_>, _>>()?;
+        let items = get_all(self.sides.lead(), &keys).await?;
         let bytes = items.iter().flatten().map(|item| item_size(item) as u64).sum();
-        self.counted.read.fetch_add(bytes, Relaxed);
+        self.sides.counted.read.fetch_add(bytes, Relaxed);
         let mut changed = Vec::new();
         for ((row, key), item) in rows.into_iter().zip(keys).zip(items) {
-            let item = item.map(|item| Ok::<_, EngineError>((self.destination(&item)?, item))).transpose()?;
+            let item = item.map(|item| Ok::<_, EngineError>((self.sides.destination(&item)?, item))).transpose()?;
             changed.push(Changed { row, key, item });
         }
         let mut all = Settled::Done;
-        for follower in self.open() {
+        for follower in self.sides.open() {
             all = all.and(self.bring_to(follower, &changed).await?);
         }
         Ok(all)
@@ -128,9 +130,9 @@ impl TableWork {
                 _ => ItemWrite::Delete(key.clone()),
             });
         }
-        match follower.write(writes, &self.shutdown).await {
+        match follower.write(writes, &self.sides.shutdown).await {
             Ok(Wrote { unsure, .. }) => {
-                let unsure = self.texts(&*follower.store, &unsure)?;
+                let unsure = self.sides.texts(&*follower.store, &unsure)?;
                 handled.retain(|(key, _)| !unsure.contains(key));
                 let step = TableStep::Handled { place: follower.place, keys: handled };
                 self.journal.note(vec![self.record(step)]).await?;

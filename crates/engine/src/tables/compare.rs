@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     error::EngineError,
-    tables::{follower::Follower, work::TableWork},
+    tables::{follower::Follower, sides::Sides},
 };
 use migrate_core::{
     item::{Item, Value, digest, key_digest},
@@ -99,7 +99,7 @@ impl Compared {
     }
 }
 
-impl TableWork {
+impl Sides {
     /// Folds the lead and all followers that take part. A follower that fails is down.
     pub(super) async fn fold(self: &Arc<Self>, now: Timestamp) -> Result<Option<Compared>, EngineError> {
         let items = self.lead().describe().await?.and_then(|described| described.items).unwrap_or(0);
@@ -139,22 +139,22 @@ impl TableWork {
         now: Timestamp,
     ) -> Result<Option<Folded>, EngineError> {
         let mut tasks = JoinSet::new();
-        let sides = belong_at.as_ref().map_or(1, |places| places.len());
+        let places = belong_at.as_ref().map_or(1, |places| places.len());
         for index in 0..FOLD_SEGMENTS {
-            let (work, store, belong_at) = (Arc::clone(self), Arc::clone(&store), belong_at.clone());
+            let (sides, store, belong_at) = (Arc::clone(self), Arc::clone(&store), belong_at.clone());
             tasks.spawn(async move {
-                let mut folded = Folded::empty(sides, bits);
-                let whole = work.scan_all(&*store, Segment { index, of: FOLD_SEGMENTS }, |work, item| {
-                    if work.is_expired(&item, now) {
+                let mut folded = Folded::empty(places, bits);
+                let whole = sides.scan_all(&*store, Segment { index, of: FOLD_SEGMENTS }, |sides, item| {
+                    if sides.is_expired(&item, now) {
                         folded.expired += 1;
                         return Ok(());
                     }
-                    let key = key_digest(&work.names, &work.key_of(&*store, &item)?);
+                    let key = key_digest(&sides.names, &sides.key_of(&*store, &item)?);
                     let item_digest = digest(&item);
                     match &belong_at {
                         None => folded.buckets[0].add(key, item_digest),
                         Some(places) => {
-                            let to = work.destination(&item)?;
+                            let to = sides.destination(&item)?;
                             let here = folded.buckets.iter_mut().zip(&**places).filter(|(_, place)| to.holds(**place));
                             here.for_each(|(buckets, _)| buckets.add(key, item_digest));
                         }
@@ -164,7 +164,7 @@ impl TableWork {
                 Ok::<_, EngineError>(whole.await?.then_some(folded))
             });
         }
-        let mut all = Folded::empty(sides, bits);
+        let mut all = Folded::empty(places, bits);
         while let Some(part) = tasks.join_next().await {
             let Some(part) = part?? else { return Ok(None) };
             for (all, part) in all.buckets.iter_mut().zip(&part.buckets) {
@@ -218,11 +218,11 @@ impl TableWork {
         let whole = Segment { index: 0, of: 1 };
         let counts = |number: &usize| group.binary_search(number).is_ok();
         let mut held: BTreeMap<Key, Sha256> = BTreeMap::new();
-        let take = |work: &Self, item: Item| {
-            let key = work.key_of(work.lead(), &item)?;
-            let is_open = counts(&numbers.number(key_digest(&work.names, &key))) && !work.is_expired(&item, now);
-            if is_open && work.destination(&item)?.holds(follower.place) {
-                held.insert(work.names.text(&key), digest(&item));
+        let take = |sides: &Self, item: Item| {
+            let key = sides.key_of(sides.lead(), &item)?;
+            let is_open = counts(&numbers.number(key_digest(&sides.names, &key))) && !sides.is_expired(&item, now);
+            if is_open && sides.destination(&item)?.holds(follower.place) {
+                held.insert(sides.names.text(&key), digest(&item));
             }
             Ok(())
         };
@@ -230,10 +230,10 @@ impl TableWork {
             return Ok(None);
         }
         let mut found = Vec::new();
-        let take = |work: &Self, item: Item| {
-            let key = work.key_of(&*follower.store, &item)?;
-            if counts(&numbers.number(key_digest(&work.names, &key))) && !work.is_expired(&item, now) {
-                let key = work.names.text(&key);
+        let take = |sides: &Self, item: Item| {
+            let key = sides.key_of(&*follower.store, &item)?;
+            if counts(&numbers.number(key_digest(&sides.names, &key))) && !sides.is_expired(&item, now) {
+                let key = sides.names.text(&key);
                 match held.remove(&key) {
                     Some(lead) if lead == digest(&item) => {}
                     Some(_) => found.push(Candidate { key, kind: DifferenceKind::Different }),

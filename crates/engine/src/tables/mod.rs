@@ -39,6 +39,7 @@ pub(crate) mod follower;
 pub(crate) mod pass;
 pub(crate) mod proof;
 pub(crate) mod settled;
+pub(crate) mod sides;
 pub(crate) mod structure;
 pub(crate) mod tail;
 #[cfg(test)]

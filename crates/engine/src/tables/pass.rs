@@ -56,47 +56,57 @@ impl TableWork {
             must_compare = true;
         }
         Err(EngineError::TableUnfit {
-            dataset: self.dataset.name.clone(),
+            dataset: self.sides.dataset.name.clone(),
             reason: "its stream lost changes again and again while all items were compared: slow the writers, or copy \
                      without `live`"
                 .to_owned(),
         })
     }
 
+    /// Compares all items, and makes the followers hold what the lead holds of those that differ; `false` if the run is to
+    /// stop.
+    pub(crate) async fn mend(self: &Arc<Self>) -> Result<bool, EngineError> {
+        let marked = self.mark_differences(now()).await?;
+        Ok(marked == Settled::Done && self.catch_up(now()).await? == Settled::Done)
+    }
+
     /// Waits until all changes made before are known; `None` if the run is to stop.
     pub(super) async fn caught_up(&self, tail: &Tail) -> Result<Option<CaughtUp>, EngineError> {
         tokio::select! {
             caught_up = tail.caught_up() => caught_up.map(Some),
-            () = self.shutdown.draining() => Ok(None),
+            () = self.sides.shutdown.draining() => Ok(None),
         }
     }
 
     fn tell_broken(&self, reason: &str) {
-        self.warn(format!("changes of {} were lost, so all items are compared: {reason}", self.lead().location()));
+        self.sides.warn(format!(
+            "changes of {} were lost, so all items are compared: {reason}",
+            self.sides.lead().location()
+        ));
         self.tail.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Asks how many items are to be expected, for the display.
     async fn expect(&self) -> Result<(), EngineError> {
-        let items = self.lead().describe().await?.and_then(|described| described.items).unwrap_or(0);
-        self.counted.expected.store(items, std::sync::atomic::Ordering::Relaxed);
+        let items = self.sides.lead().describe().await?.and_then(|described| described.items).unwrap_or(0);
+        self.sides.counted.expected.store(items, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }
 
     /// What reads the stream of the lead, begun if nothing does; `None` if the plan asks for none, or there is none.
     async fn capture(&self) -> Result<Option<Capture>, EngineError> {
-        if !self.dataset.live {
+        if !self.sides.dataset.live {
             return Ok(None);
         }
         if let Some(tail) = self.tail() {
             return Ok(Some(Capture { tail, is_new: false }));
         }
-        let Some(changes) = self.lead().changes() else {
+        let Some(changes) = self.sides.lead().changes() else {
             self.tell_no_stream();
             return Ok(None);
         };
-        let place = self.stores.star.lead;
-        let known = self.journal.ledger.capture(&self.dataset.name, place).await?;
+        let place = self.sides.stores.star.lead;
+        let known = self.journal.ledger.capture(&self.sides.dataset.name, place).await?;
         let (name, is_new) = match known.filter(|known| known.broken.is_none()) {
             Some(known) => (known.stream, false),
             None => match self.enabled(changes).await? {
@@ -105,11 +115,11 @@ impl TableWork {
             },
         };
         let stream = Stream {
-            dataset: self.dataset.name.clone(),
-            names: self.names.clone(),
-            store: Arc::clone(self.stores.lead()),
+            dataset: self.sides.dataset.name.clone(),
+            names: self.sides.names.clone(),
+            store: Arc::clone(self.sides.stores.lead()),
             place,
-            owed: self.places(),
+            owed: self.sides.places(),
             name,
             journal: self.journal.clone(),
         };
@@ -128,27 +138,27 @@ impl TableWork {
             }
             Err(error) => return Err(error.into()),
         };
-        let place = self.stores.star.lead;
+        let place = self.sides.stores.star.lead;
         let began = TableStep::CaptureBegan { place, stream: stream.clone(), ours, at: now() };
         self.journal.commit(vec![self.record(began)]).await?;
         Ok(Some(stream))
     }
 
     fn tell_no_stream(&self) {
-        self.warn(format!(
+        self.sides.warn(format!(
             "{} has no stream of changes: it is followed by comparing all items, again and again",
-            self.lead().location()
+            self.sides.lead().location()
         ));
     }
 
     /// Compares all items, and marks what differs, so that it is looked at again.
     async fn mark_differences(self: &Arc<Self>, now: Timestamp) -> Result<Settled, EngineError> {
-        let Some(compared) = self.fold(now).await? else { return Ok(Settled::Stopped) };
-        for follower in self.open() {
+        let Some(compared) = self.sides.fold(now).await? else { return Ok(Settled::Stopped) };
+        for follower in self.sides.open() {
             let mut doomed = 0;
             let held = compared.held(follower.place).unwrap_or(0);
             for group in compared.groups(follower.place) {
-                let Some(found) = self.candidates(&compared, &group, follower, now).await? else {
+                let Some(found) = self.sides.candidates(&compared, &group, follower, now).await? else {
                     return Ok(Settled::Stopped);
                 };
                 doomed += found.iter().filter(|one| one.kind == DifferenceKind::Extra).count() as u64;
@@ -164,7 +174,7 @@ impl TableWork {
     fn refuse_deletions(&self, target: &str, doomed: u64, held: u64) -> Result<(), EngineError> {
         match self.delete_permille {
             Some(permille) if doomed * 1000 > held * u64::from(permille) => Err(EngineError::DeleteShare {
-                dataset: self.dataset.name.clone(),
+                dataset: self.sides.dataset.name.clone(),
                 target: target.to_owned(),
                 doomed,
                 held,

@@ -15,6 +15,7 @@ use crate::{
         compare::{Candidate, Compared},
         follower::Follower,
         settled::Settled,
+        sides::Sides,
         tail::CaughtUp,
         work::TableWork,
     },
@@ -26,10 +27,11 @@ use crate::{
 use migrate_core::{
     item::Item,
     model::{Key, KeyRange, PlaceIndex, ShardId, Timestamp},
+    plan::Level,
     report::{Difference, DifferenceKind, EventKind},
     shard::Cursor,
 };
-use migrate_ledger::VerifiedShard;
+use migrate_ledger::{Ledger, VerifiedShard};
 
 /// How often a key is looked at until it counts as unstable.
 const LOOKS_MAX: u32 = 5;
@@ -37,18 +39,41 @@ const LOOKS_MAX: u32 = 5;
 const LOOKED_AT_ONCE: usize = 1000;
 
 impl TableWork {
+    /// Compares all items at all followers, and brings over meanwhile what changes.
+    pub(crate) async fn verify(&self) -> Result<Verification, EngineError> {
+        let ledger = Some(&*self.journal.ledger);
+        Proof { sides: &self.sides, ledger, work: Some(self), level: self.sides.dataset.verify }.verify().await
+    }
+}
+
+/// A comparison of all items.
+pub(crate) struct Proof<'a> {
+    pub(crate) sides: &'a Arc<Sides>,
+    /// Knows which keys some follower owes.
+    pub(crate) ledger: Option<&'a Ledger>,
+    /// Brings over what changes; `None` if nothing is to be written.
+    pub(crate) work: Option<&'a TableWork>,
+    /// The level that was asked for. A table is compared in full at each.
+    pub(crate) level: Level,
+}
+
+impl Proof<'_> {
     /// Compares all items at all followers.
-    pub(crate) async fn verify(self: &Arc<Self>) -> Result<Verification, EngineError> {
-        let began =
-            EventKind::VerificationBegan { dataset: self.dataset.name.clone(), compared: 0, since: None, anew: None };
-        self.sink.tell(began);
+    pub(crate) async fn verify(&self) -> Result<Verification, EngineError> {
+        let began = EventKind::VerificationBegan {
+            dataset: self.sides.dataset.name.clone(),
+            compared: 0,
+            since: None,
+            anew: None,
+        };
+        self.sides.sink.tell(began);
         if self.bring_changes().await? == Settled::Stopped {
             return Ok(self.interrupted());
         }
         let began = now();
-        let Some(compared) = self.fold(began).await? else { return Ok(self.interrupted()) };
+        let Some(compared) = self.sides.fold(began).await? else { return Ok(self.interrupted()) };
         let mut targets = Vec::new();
-        for follower in &self.followers {
+        for follower in &self.sides.followers {
             match self.found(&compared, follower, began).await? {
                 Some(found) => targets.push(found),
                 None => return Ok(self.interrupted()),
@@ -56,22 +81,22 @@ impl TableWork {
         }
         let whole = VerifiedShard { id: ShardId(0), range: KeyRange::all(), cursor: Cursor::End };
         let seen: Vec<_> = Seen::recorded(&whole, targets.len()).into_iter().collect();
-        let verified = Verified::of(&self.dataset.name, self.dataset.verify, &seen, &targets);
+        let verified = Verified::of(&self.sides.dataset.name, self.level, &seen, &targets);
         Ok(Verification { targets, verified, interrupted: false, since: None, seen })
     }
 
     /// A verification that was stopped before its end.
     fn interrupted(&self) -> Verification {
-        let targets = self.followers.iter().map(|follower| self.nothing_found(follower)).collect();
+        let targets = self.sides.followers.iter().map(|follower| self.nothing_found(follower)).collect();
         Verification { targets, verified: None, interrupted: true, since: None, seen: Vec::new() }
     }
 
     fn nothing_found(&self, follower: &Follower) -> Found {
         Found {
-            name: self.dataset.name.to_string(),
+            name: self.sides.dataset.name.to_string(),
             target: follower.at.clone(),
-            lead: self.lead().location().to_owned(),
-            unlisted: follower.why_down(self.redactor).map(|(reason, _)| reason),
+            lead: self.sides.lead().location().to_owned(),
+            unlisted: follower.why_down(self.sides.redactor).map(|(reason, _)| reason),
             ..Found::default()
         }
     }
@@ -86,7 +111,9 @@ impl TableWork {
         let mut differs: BTreeMap<Key, DifferenceKind> = BTreeMap::new();
         let mut omitted: u64 = 0;
         for group in compared.groups(follower.place) {
-            let Some(candidates) = self.candidates(compared, &group, follower, began).await? else { return Ok(None) };
+            let Some(candidates) = self.sides.candidates(compared, &group, follower, began).await? else {
+                return Ok(None);
+            };
             for some in candidates.chunks(LOOKED_AT_ONCE) {
                 let Some(settled) = self.settle(some, follower).await? else { return Ok(None) };
                 for (key, kind) in settled {
@@ -125,8 +152,8 @@ impl TableWork {
         found.counts.decided.digests = compared_items.saturating_sub(not_equal);
         for (key, kind) in differs {
             let difference = Difference { key, kind, detail: detail(kind).to_owned() };
-            self.sink.tell(EventKind::Differs {
-                dataset: self.dataset.name.clone(),
+            self.sides.sink.tell(EventKind::Differs {
+                dataset: self.sides.dataset.name.clone(),
                 target: found.target.clone(),
                 difference: difference.clone(),
                 kept: false,
@@ -142,10 +169,12 @@ impl TableWork {
 
     /// Brings over what has changed, if the stream of the lead is read.
     async fn bring_changes(&self) -> Result<Settled, EngineError> {
-        let Some(tail) = self.tail() else { return Ok(Settled::Done) };
-        match self.caught_up(&tail).await? {
+        let Some((work, tail)) = self.work.and_then(|work| Some((work, work.tail()?))) else {
+            return Ok(Settled::Done);
+        };
+        match work.caught_up(&tail).await? {
             None => Ok(Settled::Stopped),
-            Some(CaughtUp::Yes) => self.catch_up(now()).await,
+            Some(CaughtUp::Yes) => work.catch_up(now()).await,
             // The comparison does not rest on the stream, and the next pass compares all items.
             Some(CaughtUp::Broken(_)) => Ok(Settled::Done),
         }
@@ -166,10 +195,11 @@ impl TableWork {
             if self.bring_changes().await? == Settled::Stopped {
                 return Ok(None);
             }
-            let keys = open.iter().map(|(key, _)| self.read_key(key)).collect::<Result<Vec<_>, _>>()?;
-            let mut lead = get_all(self.lead(), &keys).await?;
+            let keys = open.iter().map(|(key, _)| self.sides.read_key(key)).collect::<Result<Vec<_>, _>>()?;
+            let mut lead = get_all(self.sides.lead(), &keys).await?;
             for item in &mut lead {
-                let elsewhere = |item: &Item| Ok::<_, EngineError>(!self.destination(item)?.holds(follower.place));
+                let elsewhere =
+                    |item: &Item| Ok::<_, EngineError>(!self.sides.destination(item)?.holds(follower.place));
                 if item.as_ref().map(elsewhere).transpose()?.unwrap_or(false) {
                     *item = None;
                 }
@@ -181,9 +211,13 @@ impl TableWork {
                     return Ok(Some(Vec::new()));
                 }
             };
-            let dirty =
-                self.journal.ledger.are_dirty(&self.dataset.name, open.iter().map(|(key, _)| key.clone()).collect());
-            let dirty = dirty.await?;
+            let dirty = match self.ledger {
+                Some(ledger) => {
+                    let keys = open.iter().map(|(key, _)| key.clone()).collect();
+                    ledger.are_dirty(&self.sides.dataset.name, keys).await?
+                }
+                None => Vec::new(),
+            };
             let mut again = Vec::new();
             for (((key, before), lead), held) in open.into_iter().zip(lead).zip(held) {
                 if self.are_equal(lead.as_ref(), held.as_ref()) {
@@ -204,7 +238,7 @@ impl TableWork {
     /// Whether two sides are equal on a key: they hold the same item, or none that has not expired.
     fn are_equal(&self, lead: Option<&Item>, held: Option<&Item>) -> bool {
         let at = now();
-        let lasting = |item: &&Item| !self.is_expired(item, at);
+        let lasting = |item: &&Item| !self.sides.is_expired(item, at);
         lead.filter(lasting) == held.filter(lasting)
     }
 }

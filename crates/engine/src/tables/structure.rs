@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::error::EngineError;
+use crate::{error::EngineError, tables::follower::Follower};
 use migrate_core::{
     model::PlaceIndex,
     plan::{Dataset, Property},
     table::{Moment, Structure, differences},
 };
-use migrate_store::table::{Described, TableState, TableStore};
+use migrate_store::{
+    ErrorKind, StoreError,
+    table::{Described, TableState, TableStore},
+};
 
 /// The structure of a table that is to be read.
 pub(crate) async fn of_lead(dataset: &Dataset, lead: &dyn TableStore) -> Result<Structure, EngineError> {
@@ -64,6 +67,16 @@ pub(crate) async fn of_follower(
         return Err(unfit(format!("{at} differs from {}: {}{more}; {mend}", dataset.source, first.what)));
     }
     Ok(differing.into_iter().map(|one| format!("{}: {}", follower.location(), one.what)).collect())
+}
+
+/// Fails if a follower has no table.
+pub(crate) async fn must_be_there(follower: &Follower) -> Result<(), StoreError> {
+    match follower.store.describe().await? {
+        Some(_) => Ok(()),
+        None => {
+            Err(StoreError::new(ErrorKind::NoContainer, "scan", follower.store.location(), "there is no such table"))
+        }
+    }
 }
 
 /// What the plan waives at a place.

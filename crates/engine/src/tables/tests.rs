@@ -11,12 +11,13 @@ use std::{
 
 use crate::{
     approver::ByFlag,
-    asked::{InFlightMax, RunOptions, RunOutcome},
+    asked::{AbortOptions, InFlightMax, RunOptions, RunOutcome, VerifyOptions},
     clock::{Clock, now},
-    migration::Migration,
+    migration::{Inspection, Migration},
     shutdown::Shutdown,
     sink::Sink,
     sites::{connect::Given, opening::Sites},
+    verify::found::Found,
     waits::WaitsFor,
 };
 use migrate_core::{
@@ -309,6 +310,95 @@ async fn a_source_without_streams_is_followed_by_comparing_and_says_so() {
     let events = rig.events.lock().unwrap();
     let told = |event: &EventKind| matches!(event, EventKind::Warning { message, .. } if message.contains("no stream"));
     assert!(events.iter().any(told));
+}
+
+/// What an inspection that writes nothing finds at each target: missing, different, extra.
+async fn inspected(rig: &Rig) -> Vec<(u64, u64, u64)> {
+    let inspection = Inspection {
+        plan: &rig.plan,
+        sites: &rig.sites,
+        ledger: Some(Arc::clone(&rig.ledger)),
+        sink: Sink::none(),
+        shutdown: Shutdown::new(),
+    };
+    let verifications = inspection.verify(&verify_options()).await.unwrap();
+    let counts = |found: &Found| (found.counts.missing, found.counts.different, found.counts.extra);
+    verifications[0].targets.iter().map(counts).collect()
+}
+
+fn verify_options() -> VerifyOptions {
+    VerifyOptions { datasets: Vec::new(), level: None, limits: InFlightMax::default(), progress: None, anew: false }
+}
+
+#[tokio::test]
+async fn a_verification_names_what_differs_and_a_repair_mends_just_that() {
+    for live in ["live = true", ""] {
+        let rig = Rig::new(&["a", "b"], live);
+        rig.fill(0..300);
+        rig.proves(600).await;
+        assert_eq!(inspected(&rig).await, [(0, 0, 0), (0, 0, 0)]);
+        rig.table("a").apply(&put(1, "changed")).unwrap();
+        rig.table("a").apply(&delete(2)).unwrap();
+        rig.table("b").apply(&put(1000, "extra")).unwrap();
+        assert_eq!(inspected(&rig).await, [(1, 1, 0), (0, 0, 1)]);
+        let migration = Migration {
+            plan: &rig.plan,
+            sites: &rig.sites,
+            ledger: Arc::clone(&rig.ledger),
+            sink: Sink::none(),
+            shutdown: Shutdown::new(),
+        };
+        let (verifications, mended) = migration.repair(&verify_options()).await.unwrap();
+        assert_eq!((mended, verifications[0].verified.is_some()), (3, true));
+        rig.is_equal("a");
+        rig.is_equal("b");
+    }
+}
+
+#[tokio::test]
+async fn numbers_of_one_value_are_equal_however_they_are_written() {
+    let rig = Rig::new(&["a"], "");
+    let with = |number: &str| {
+        let mut item = item(1, "x");
+        item.insert("price".to_owned(), Value::Number(number.parse().unwrap()));
+        ItemWrite::Put(item)
+    };
+    rig.table("src").apply(&with("1.5")).unwrap();
+    rig.proves(1).await;
+    rig.table("a").apply(&with("1.50")).unwrap();
+    assert_eq!(inspected(&rig).await, [(0, 0, 0)]);
+    rig.table("a").apply(&with("1.51")).unwrap();
+    assert_eq!(inspected(&rig).await, [(0, 1, 0)]);
+}
+
+#[tokio::test]
+async fn a_table_that_is_given_up_loses_the_stream_that_was_enabled_for_it_and_no_item() {
+    let rig = Rig::new(&["a"], "live = true");
+    rig.fill(0..10);
+    rig.proves(10).await;
+    assert!(rig.table("src").describe().await.unwrap().unwrap().stream.is_some());
+    let abort = async |discard| {
+        let migration = Migration {
+            plan: &rig.plan,
+            sites: &rig.sites,
+            ledger: Arc::clone(&rig.ledger),
+            sink: Sink::none(),
+            shutdown: Shutdown::new(),
+        };
+        migration
+            .abort(&AbortOptions { datasets: Vec::new(), discard }, InFlightMax::default())
+            .await
+            .unwrap()
+            .remove(0)
+    };
+    let refused = abort(true).await;
+    assert!(!refused.done && refused.refused.unwrap().contains("--discard"));
+    assert!(abort(false).await.done);
+    assert_eq!(rig.table("src").describe().await.unwrap().unwrap().stream, None);
+    assert_eq!(rig.table("a").snapshot().len(), 10);
+    rig.table("src").apply(&put(3, "changed")).unwrap();
+    rig.proves(10).await;
+    rig.is_equal("a");
 }
 
 #[tokio::test]

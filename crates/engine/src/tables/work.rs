@@ -1,158 +1,33 @@
-//! [`TableWork`]: one table dataset while it is copied or proved.
+//! [`TableWork`]: one table dataset while it is copied.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    error::EngineError,
     journal::Journal,
-    shutdown::Shutdown,
-    sink::Sink,
-    sites::opening::DatasetStores,
-    tables::{follower::Follower, tail::Tail},
-};
-use migrate_core::{
-    item::{Item, ItemKey, KeyNames},
-    model::{Key, PlaceIndex},
-    plan::Dataset,
-    report::{EventKind, Redactor, TargetProgress},
-    routing::Destination,
+    tables::{sides::Sides, tail::Tail},
 };
 use migrate_ledger::{Record, TableRecord, TableStep};
-use migrate_store::{
-    ErrorKind, StoreError,
-    table::{ItemWrite, TableStore},
-};
 
-/// One table dataset, with what its copy and its proof share.
+/// One table dataset, with what its copy is made from.
 pub(crate) struct TableWork {
-    pub(crate) dataset: Dataset,
-    pub(crate) stores: Arc<DatasetStores<dyn TableStore>>,
-    /// The names of the key attributes, at the lead.
-    pub(crate) names: KeyNames,
-    /// The attribute by which items of the lead expire, if they do.
-    pub(crate) ttl: Option<String>,
-    pub(crate) followers: Vec<Follower>,
+    pub(crate) sides: Arc<Sides>,
     pub(crate) journal: Journal,
-    pub(crate) shutdown: Shutdown,
-    pub(crate) sink: Sink,
-    pub(crate) redactor: Redactor,
     /// Most deletions of one comparison, in thousandths of what the follower holds; `None` for no limit.
     pub(crate) delete_permille: Option<u16>,
     /// Segments of a table that are worked on at once.
     pub(crate) segments_at_once: usize,
     /// Reads the stream of the lead, from the first pass of the process on.
     pub(crate) tail: Mutex<Option<Arc<Tail>>>,
-    pub(crate) counted: Counted,
-}
-
-/// How far a pass is, for the display.
-#[derive(Debug, Default)]
-pub(crate) struct Counted {
-    /// Bytes read from the lead.
-    pub(crate) read: AtomicU64,
-    /// Items that the lead holds, as its server estimates it.
-    pub(crate) expected: AtomicU64,
-    /// Items seen at the lead.
-    pub(crate) seen: AtomicU64,
 }
 
 impl TableWork {
-    /// The store of the lead.
-    pub(crate) fn lead(&self) -> &dyn TableStore {
-        &**self.stores.lead()
-    }
-
-    /// The followers that take part.
-    pub(crate) fn open(&self) -> impl Iterator<Item = &Follower> {
-        self.followers.iter().filter(|follower| !follower.is_down())
-    }
-
-    /// The places of all followers, also of those that are down: they owe every change.
-    pub(crate) fn places(&self) -> Vec<PlaceIndex> {
-        self.followers.iter().map(|follower| follower.place).collect()
-    }
-
-    /// The follower at a place.
-    pub(crate) fn follower(&self, place: PlaceIndex) -> Option<&Follower> {
-        self.followers.iter().find(|follower| follower.place == place)
-    }
-
     /// The task that reads the stream of the lead, if one is.
     pub(crate) fn tail(&self) -> Option<Arc<Tail>> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The key of an item that a store has shown.
-    pub(crate) fn key_of(&self, at: &dyn TableStore, item: &Item) -> Result<ItemKey, EngineError> {
-        self.names.key_of(item).ok_or_else(|| {
-            let detail = "an item lacks a key attribute";
-            StoreError::new(ErrorKind::Garbled, "scan", at.location(), detail).into()
-        })
-    }
-
-    /// Where an item of the lead belongs.
-    ///
-    /// # Errors
-    ///
-    /// If an expression fails on it, or it matches no target or two: that ends the dataset, with the item's key.
-    pub(crate) fn destination(&self, item: &Item) -> Result<Destination, EngineError> {
-        self.stores.routing.route(item).map_err(|misrouted| {
-            let key = self.names.key_of(item).map(|key| self.redactor.key(&self.names.text(&key)));
-            let key = key.map_or_else(String::new, |key| key.to_string());
-            let reason = format!("where {key} belongs is not known: {misrouted}");
-            EngineError::TableUnfit { dataset: self.dataset.name.clone(), reason }
-        })
-    }
-
-    /// The texts of the keys of writes.
-    pub(crate) fn texts(&self, at: &dyn TableStore, writes: &[ItemWrite]) -> Result<Vec<Key>, EngineError> {
-        let text = |write: &ItemWrite| match write {
-            ItemWrite::Put(item) => self.key_of(at, item).map(|key| self.names.text(&key)),
-            ItemWrite::Delete(key) => Ok(self.names.text(key)),
-        };
-        writes.iter().map(text).collect()
-    }
-
-    /// The key that a text of the ledger names.
-    pub(crate) fn read_key(&self, text: &Key) -> Result<ItemKey, EngineError> {
-        self.names.read(text).map_err(|error| EngineError::TableUnfit {
-            dataset: self.dataset.name.clone(),
-            reason: format!("a key in the ledger fits the table no longer: {error}"),
-        })
-    }
-
-    /// What the pass does after an item was seen at the lead.
-    pub(crate) fn saw(&self, items: usize, bytes: u64) {
-        self.counted.seen.fetch_add(items as u64, Relaxed);
-        self.counted.read.fetch_add(bytes, Relaxed);
-    }
-
     /// A record of the ledger about this table.
     pub(crate) fn record(&self, step: TableStep) -> Record {
-        Record::Table(TableRecord { dataset: self.dataset.name.clone(), step })
-    }
-
-    pub(crate) fn warn(&self, message: String) {
-        self.sink.tell(EventKind::Warning { dataset: Some(self.dataset.name.clone()), key: None, message });
-    }
-
-    /// How far the pass is at each follower.
-    pub(crate) fn progress(&self) -> Vec<TargetProgress> {
-        self.followers.iter().map(|follower| follower.progress(self.counted.seen.load(Relaxed))).collect()
-    }
-
-    /// The share of the table that was seen, from 0 to 1, by the server's estimate of its items.
-    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
-    pub(crate) fn fraction(&self) -> f64 {
-        let (seen, expected) = (self.counted.seen.load(Relaxed), self.counted.expected.load(Relaxed));
-        if expected == 0 { 0.0 } else { (seen as f64 / expected as f64).min(1.0) }
-    }
-
-    /// Bytes read from the lead in this run.
-    pub(crate) fn source_bytes_read(&self) -> u64 {
-        self.counted.read.load(Relaxed)
+        Record::Table(TableRecord { dataset: self.sides.dataset.name.clone(), step })
     }
 }
