@@ -62,6 +62,7 @@ impl Migration<'_> {
             phases: Vec::new(),
             datasets: options.datasets.clone(),
             force: false,
+            follow: false,
             limits,
             approver: Arc::new(ByFlag::default()),
         };

@@ -156,6 +156,7 @@ impl Rig {
             phases: Vec::new(),
             datasets: Vec::new(),
             force,
+            follow: false,
             limits: InFlightMax::default(),
             approver: Arc::new(ByFlag::default()),
         }
@@ -297,6 +298,37 @@ async fn a_stream_that_lost_changes_is_told_and_all_items_are_compared() {
         let told = |event: &EventKind| matches!(event, EventKind::Warning { message, .. } if message.contains("lost"));
         assert!(events.iter().any(told), "{events:?}");
     }
+}
+
+/// After its proof, a table is followed until the run is stopped.
+#[tokio::test]
+async fn a_run_that_follows_brings_changes_over_until_it_is_stopped() {
+    let rig = Rig::new(&["a"], "live = true");
+    rig.fill(0..50);
+    let (sink, mut told) = Sink::new(Clock::start());
+    let shutdown = Shutdown::new();
+    let migration = Migration {
+        plan: &rig.plan,
+        sites: &rig.sites,
+        ledger: Arc::clone(&rig.ledger),
+        sink,
+        shutdown: shutdown.clone(),
+    };
+    let options = RunOptions { follow: true, ..Rig::options(false) };
+    let run = migration.run(&options);
+    let meanwhile = async {
+        while !matches!(told.recv().await.unwrap().kind, EventKind::Follows { .. }) {}
+        for write in [put(3, "changed"), delete(4), put(500, "new")] {
+            rig.table("src").apply(&write).unwrap();
+        }
+        while rig.table("a").snapshot() != rig.table("src").snapshot() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        shutdown.drain();
+    };
+    let (outcome, ()) = futures::join!(run, meanwhile);
+    let outcome = outcome.unwrap();
+    assert!(outcome.interrupted && outcome.stopped.is_none() && outcome.datasets[0].reached, "{outcome:?}");
 }
 
 /// What was copied before the stream was read may have changed before it was read, too.
