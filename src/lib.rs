@@ -34,7 +34,7 @@ pub mod cli;
 pub mod connect;
 
 pub use migrate_aws as aws;
-pub use migrate_core::{capability, diff, digest, lifecycle, model, plan, shard};
+pub use migrate_core::{capability, diff, digest, item, lifecycle, model, plan, shard, table};
 pub use migrate_engine as engine;
 pub use migrate_engine::{cutover, survey};
 pub use migrate_ledger as ledger;
