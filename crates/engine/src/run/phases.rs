@@ -27,6 +27,7 @@ use crate::{
     shutdown,
     sites::opening::DatasetStores,
     star::Star,
+    tables::structure,
     waits::WaitsFor,
 };
 use migrate_core::{
@@ -198,6 +199,13 @@ impl Run<'_> {
                 outcome.stopped.get_or_insert(error);
             }
         }
+        for active in active.iter().filter(|_| !self.shutdown.is_draining()) {
+            if let Data::Table(table) = &active.data
+                && let Err(error) = table.sides.close().await
+            {
+                outcome.stopped.get_or_insert(error);
+            }
+        }
         for active in active {
             // The phases after it wait for its lead, not for those that follow it.
             complete &= active.ended && active.lifecycle.reached(self.goal_of(&active.plan));
@@ -325,6 +333,8 @@ impl Run<'_> {
         follows: bool,
     ) -> Result<Active, EngineError> {
         let stores = Arc::new(self.open_tables(dataset).await?);
+        // A missing table must fail before the dataset is bound to it.
+        structure::of_lead(dataset, &**stores.lead()).await?;
         self.begin(dataset).await?;
         let step = lifecycle.first_step(follows);
         self.claim(dataset, stores.lease.as_ref()).await?;
