@@ -27,7 +27,7 @@ use crate::{
     shutdown,
     sites::opening::DatasetStores,
     star::Star,
-    tables::structure,
+    tables::{structure, work::TableWork},
     waits::WaitsFor,
 };
 use migrate_core::{
@@ -128,11 +128,25 @@ impl Run<'_> {
                 short.push(phase.name.clone());
             }
         }
+        if self.options.follow && outcome.stopped.is_none() {
+            outcome.stopped = self.follow().await.err();
+        }
         outcome.interrupted = self.shutdown.is_draining();
         if outcome.stopped.is_none() {
             outcome.stopped = self.journal.take_fatal();
         }
         Ok(outcome)
+    }
+
+    /// Follows all live tables until the run is to stop; ends with the first that cannot be followed.
+    async fn follow(&self) -> Result<(), EngineError> {
+        let tables = self.following.lock().await.clone();
+        let follow = futures::future::try_join_all(tables.iter().map(TableWork::follow));
+        shutdown::cancellable(&self.shutdown, Box::pin(follow)).await?;
+        for table in &tables {
+            table.sides.close().await?;
+        }
+        Ok(())
     }
 
     fn is_asked(&self, phase: &Phase, dataset: &Dataset) -> bool {
@@ -199,11 +213,15 @@ impl Run<'_> {
                 outcome.stopped.get_or_insert(error);
             }
         }
-        for active in active.iter().filter(|_| !self.shutdown.is_draining()) {
-            if let Data::Table(table) = &active.data
+        for active in &active {
+            let Data::Table(table) = &active.data else { continue };
+            if !self.shutdown.is_draining()
                 && let Err(error) = table.sides.close().await
             {
                 outcome.stopped.get_or_insert(error);
+            }
+            if table.tail().is_some() {
+                self.following.lock().await.push(Arc::clone(table));
             }
         }
         for active in active {

@@ -43,11 +43,11 @@ impl TableWork {
         Ok(!rows.is_empty() && rows.iter().all(|row| row.done || !is_open(row)))
     }
 
-    /// Plans the segments, unless they are planned. A follower must be empty then: what it holds of its own would be
+    /// Plans the segments, unless they are planned; `true` if it did. A follower must be empty then: what it holds of its own would be
     /// written over, and what of it the lead lacks would stay.
-    pub(super) async fn plan_bulk(&self) -> Result<(), EngineError> {
+    pub(super) async fn plan_bulk(&self) -> Result<bool, EngineError> {
         if !self.journal.ledger.segments(&self.sides.dataset.name).await?.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         for follower in self.sides.open() {
             if let Some(key) = self.first_of(follower).await? {
@@ -65,7 +65,8 @@ impl TableWork {
         let segments = (bytes / SEGMENT_BYTES).clamp(SEGMENTS.0, SEGMENTS.1);
         let segments = u32::try_from(segments).unwrap_or(u32::MAX);
         let step = TableStep::BulkPlanned { segments, places: self.sides.places() };
-        Ok(self.journal.commit(vec![self.record(step)]).await?)
+        self.journal.commit(vec![self.record(step)]).await?;
+        Ok(true)
     }
 
     /// The key of some item of a follower; `None` if it is empty.

@@ -28,16 +28,28 @@ struct Capture {
 impl TableWork {
     /// Brings the followers up to what the lead held when the call began; `false` if the run is to stop.
     pub(crate) async fn pass(self: &Arc<Self>) -> Result<bool, EngineError> {
+        let done = self.brought_up().await?;
+        for follower in self.sides.open() {
+            if let Err(error) = follower.store.close().await {
+                follower.close(error);
+            }
+        }
+        Ok(done)
+    }
+
+    async fn brought_up(self: &Arc<Self>) -> Result<bool, EngineError> {
         // Before the first item is read: what changes from here on is known.
         let mut capture = self.capture().await?;
-        self.plan_bulk().await?;
+        let begun_before = !self.plan_bulk().await?;
         self.expect().await?;
         let mut must_compare = capture.as_ref().is_none_or(|capture| capture.is_new);
         if !self.bulk_is_done().await? {
             if self.bulk().await? == Settled::Stopped {
                 return Ok(false);
             }
-            must_compare = false;
+            // What was copied before the capture began may have changed before it began, too. Without a capture, the
+            // proof tells what has changed.
+            must_compare = begun_before && capture.as_ref().is_some_and(|capture| capture.is_new);
         }
         for _ in 0..COMPARISONS_MAX {
             let began = now();
