@@ -6,7 +6,7 @@
 //!
 //! prints one line a name, `NAME ENDPOINT`, each server with an empty bucket `data`, and serves until
 //! its standard input ends. The keys are `local` and `local-secret`. With `NAME=LIKE` a server behaves like
-//! one that is not AWS: `rgw`, `garage` or `strict`.
+//! one that is not AWS: `rgw`, `garage` or `strict`; and with `NAME=dynamodb` it is one for tables, and has none.
 //!
 //! Lines on standard input change objects behind a tool's back, to see what a verification finds:
 //! `flip NAME KEY`, `delete NAME KEY`, `put NAME KEY TEXT`, and `dress NAME KEY`, which gives an object
@@ -18,16 +18,24 @@ use std::{collections::BTreeMap, io::BufRead as _};
 
 use migrate::{
     digest::sha256,
-    local_cloud::{IfMatchQuirk, MetadataQuirk, Quirks, S3Server, S3ServerConfig, Untyped},
+    local_cloud::{
+        DynamoServer, DynamoServerConfig, IfMatchQuirk, MetadataQuirk, Quirks, S3Server, S3ServerConfig, Untyped,
+    },
 };
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "whoever starts it must learn the endpoints")]
 async fn main() -> anyhow::Result<()> {
-    let mut servers = BTreeMap::new();
+    let (mut servers, mut tables) = (BTreeMap::new(), Vec::new());
     for argument in std::env::args().skip(1) {
         let (name, like) = argument.split_once('=').unwrap_or((&argument, "aws"));
         let name = name.to_owned();
+        if like == "dynamodb" {
+            let server = DynamoServer::start(DynamoServerConfig::new("local", "local-secret")).await?;
+            println!("{name} {}", server.endpoint());
+            tables.push(server);
+            continue;
+        }
         let quirks = quirks(like).ok_or_else(|| anyhow::anyhow!("no server is like {like:?}"))?;
         let config = S3ServerConfig { quirks, ..S3ServerConfig::new("local", "local-secret") };
         let server = S3Server::start(config).await?;
@@ -48,6 +56,9 @@ async fn main() -> anyhow::Result<()> {
         println!("{}", obey(&servers, &line));
     }
     for server in servers.into_values() {
+        server.stop().await;
+    }
+    for server in tables {
         server.stop().await;
     }
     Ok(())

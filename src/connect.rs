@@ -7,11 +7,12 @@ use tokio::sync::Mutex;
 
 use migrate_aws::{
     AwsCredentials,
+    dynamodb::{DynamoClient, DynamoConfig, DynamoEndpoint},
     s3::{S3Client, S3Config, S3Endpoint},
 };
 use migrate_core::{
     model::SiteName,
-    plan::{Credentials, Location, Plan, Scheme, Site},
+    plan::{Credentials, Endpoint, Location, Plan, Scheme, Site},
 };
 use migrate_engine::{
     EngineError, Sites,
@@ -19,10 +20,11 @@ use migrate_engine::{
 };
 use migrate_store::retry::RetryPolicy;
 
-/// The real places: one client for each site.
+/// The real places: for each site one client for its objects, and one for its tables.
 #[derive(Debug, Default)]
 pub struct Real {
-    clients: Mutex<BTreeMap<SiteName, S3Client>>,
+    objects: Mutex<BTreeMap<SiteName, S3Client>>,
+    tables: Mutex<BTreeMap<SiteName, DynamoClient>>,
 }
 
 /// The real sites of a plan.
@@ -31,12 +33,22 @@ pub fn sites() -> Sites {
 }
 
 impl Real {
-    async fn client(&self, plan: &Plan, site: &Site) -> Result<S3Client, EngineError> {
-        let mut clients = self.clients.lock().await;
+    async fn objects(&self, plan: &Plan, site: &Site) -> Result<S3Client, EngineError> {
+        let mut clients = self.objects.lock().await;
         if let Some(client) = clients.get(&site.name) {
             return Ok(client.clone());
         }
         let client = S3Client::connect(s3_config(plan, site)?).await?;
+        clients.insert(site.name.clone(), client.clone());
+        Ok(client)
+    }
+
+    async fn tables(&self, plan: &Plan, site: &Site) -> Result<DynamoClient, EngineError> {
+        let mut clients = self.tables.lock().await;
+        if let Some(client) = clients.get(&site.name) {
+            return Ok(client.clone());
+        }
+        let client = DynamoClient::connect(dynamo_config(plan, site)?).await?;
         clients.insert(site.name.clone(), client.clone());
         Ok(client)
     }
@@ -55,47 +67,74 @@ impl Connect for Real {
         match at.scheme {
             Scheme::File => Ok(Opened::Directory),
             Scheme::S3 => {
-                let store = self.client(plan, site).await?.store(&at.container, &at.prefix);
+                let store = self.objects(plan, site).await?.store(&at.container, &at.prefix);
                 // A look has a scratch key of its own: a run may be under way beside it.
                 Ok(Opened::Store(Arc::new(match migration {
                     Some(migration) => store.probing_for(migration),
                     None => store,
                 })))
             }
-            Scheme::DynamoDb => Err(EngineError::Site {
-                site: site.name.to_string(),
-                detail: "tables are not supported yet".to_owned(),
-            }),
+            Scheme::DynamoDb => {
+                let table = self.tables(plan, site).await?.table(&at.container);
+                // As with buckets: a look has scratch tables of its own.
+                Ok(Opened::Table(Arc::new(match migration {
+                    Some(migration) => table.probing_for(migration),
+                    None => table,
+                })))
+            }
         }
     }
 }
 
 fn s3_config(plan: &Plan, site: &Site) -> Result<S3Config, EngineError> {
-    let wrong = |detail: String| EngineError::Site { site: site.name.to_string(), detail };
-    let endpoint = site.s3.as_ref().map(|endpoint| {
-        let ca_pem = endpoint.ca_file.as_ref().map(|file| {
-            let path = plan.resolve(file);
-            std::fs::read(&path).map_err(|error| wrong(format!("failed to read ca_file {}: {error}", path.display())))
-        });
-        Ok::<_, EngineError>(S3Endpoint {
-            url: endpoint.url.clone(),
-            path_style: endpoint.path_style,
-            ca_pem: ca_pem.transpose()?,
-        })
+    let endpoint = site.s3.as_ref().map(|server| {
+        let ca_pem = ca_pem(plan, site, server)?;
+        Ok::<_, EngineError>(S3Endpoint { url: server.url.clone(), path_style: server.path_style, ca_pem })
     });
-    let region = site.s3.as_ref().map(|endpoint| endpoint.region.clone()).or_else(|| site.region.clone());
     Ok(S3Config {
         site: site.name.to_string(),
-        region: region.ok_or_else(|| wrong("it has neither a region nor an s3 endpoint".to_owned()))?,
+        region: region(site, site.s3.as_ref(), "s3")?,
         endpoint: endpoint.transpose()?,
-        credentials: aws_credentials(&site.credentials).map_err(wrong)?,
+        credentials: aws_credentials(site)?,
         expected_bucket_owner: site.expected_bucket_owner.clone(),
     })
 }
 
+fn dynamo_config(plan: &Plan, site: &Site) -> Result<DynamoConfig, EngineError> {
+    let endpoint = site.dynamodb.as_ref().map(|server| {
+        let ca_pem = ca_pem(plan, site, server)?;
+        Ok::<_, EngineError>(DynamoEndpoint { url: server.url.clone(), ca_pem })
+    });
+    Ok(DynamoConfig {
+        site: site.name.to_string(),
+        region: region(site, site.dynamodb.as_ref(), "dynamodb")?,
+        endpoint: endpoint.transpose()?,
+        credentials: aws_credentials(site)?,
+    })
+}
+
+fn wrong(site: &Site, detail: String) -> EngineError {
+    EngineError::Site { site: site.name.to_string(), detail }
+}
+
+/// The region of a site's own server for a protocol, or else of the site.
+fn region(site: &Site, server: Option<&Endpoint>, protocol: &str) -> Result<String, EngineError> {
+    let region = server.map(|server| server.region.clone()).or_else(|| site.region.clone());
+    region.ok_or_else(|| {
+        wrong(site, format!("it has neither a region nor {protocol} = {{ endpoint = ..., region = ... }}"))
+    })
+}
+
+fn ca_pem(plan: &Plan, site: &Site, server: &Endpoint) -> Result<Option<Vec<u8>>, EngineError> {
+    let Some(file) = &server.ca_file else { return Ok(None) };
+    let path = plan.resolve(file);
+    let read = std::fs::read(&path);
+    read.map(Some).map_err(|error| wrong(site, format!("failed to read ca_file {}: {error}", path.display())))
+}
+
 /// Reads the keys of `credentials = { env = ... }`; an error names what is missing, never a value.
-fn aws_credentials(credentials: &Credentials) -> Result<AwsCredentials, String> {
-    Ok(match credentials {
+fn aws_credentials(site: &Site) -> Result<AwsCredentials, EngineError> {
+    Ok(match &site.credentials {
         Credentials::Ambient => AwsCredentials::Ambient,
         Credentials::Profile { name } => AwsCredentials::Profile(name.clone()),
         Credentials::Role { arn, external_id } => {
@@ -104,7 +143,8 @@ fn aws_credentials(credentials: &Credentials) -> Result<AwsCredentials, String> 
         Credentials::Env { prefix } => {
             let get = |suffix: &str| std::env::var(format!("{prefix}_{suffix}")).ok().filter(|value| !value.is_empty());
             let must = |suffix: &str| {
-                get(suffix).ok_or_else(|| format!("set the environment variable {prefix}_{suffix} (credentials)"))
+                let missing = || format!("set the environment variable {prefix}_{suffix} (credentials)");
+                get(suffix).ok_or_else(|| wrong(site, missing()))
             };
             AwsCredentials::Keys {
                 id: must("ACCESS_KEY_ID")?,

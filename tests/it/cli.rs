@@ -14,6 +14,7 @@ mod places;
 mod proofs;
 mod rehearsal;
 mod resumed;
+mod tables;
 mod uploads;
 
 use std::{

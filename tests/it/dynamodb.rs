@@ -1,6 +1,6 @@
 //! Tables over HTTP, against the server of the local cloud.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use migrate::{
     aws::{
@@ -63,6 +63,24 @@ fn item(id: &str, value: &str) -> Item {
 
 fn puts(ids: std::ops::Range<u32>) -> Vec<ItemWrite> {
     ids.map(|id| ItemWrite::Put(item(&id.to_string(), "x"))).collect()
+}
+
+/// All items, by the text of their key.
+pub(crate) async fn items(table: &DynamoTable) -> BTreeMap<String, Item> {
+    let described = table.describe().await.unwrap();
+    let names = described.expect("the table is there").structure.key_names();
+    let (mut found, mut after) = (BTreeMap::new(), None);
+    loop {
+        let page = table.scan(WHOLE, after.as_ref(), true).await.unwrap();
+        for item in page.items {
+            let key = names.text(&names.key_of(&item).expect("an item has its key"));
+            assert!(found.insert(key.to_string(), item).is_none(), "{key} is shown twice");
+        }
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
 }
 
 /// The ids of all items, sorted.

@@ -101,13 +101,13 @@ fn the_example_of_the_language_checks() {
         unsupported("accounts"),
         owned(&[
             ("cutover", true),
-            ("target.where", false),
-            ("target.where", false),
+            ("target.where", true),
+            ("target.where", true),
             ("cutover.fence", true),
             ("cutover.route", true),
             ("cutover.max_lag", true),
             ("cutover.hooks", true),
-            ("policy.where", false),
+            ("policy.where", true),
         ])
     );
     assert!(unsupported("accounts-in").contains(&("retire".to_owned(), true)));

@@ -9,6 +9,8 @@
 //! By default it tries a few seeds. `tests/soak/run` tries hundreds and prints the results:
 //!
 //! - `MIGRATE_SOAK_SEEDS`: how many seeds; `MIGRATE_SOAK_FIRST`: the first one, to replay a failure.
+//! - `MIGRATE_SOAK_RACE_SEEDS` and `MIGRATE_SOAK_RACE_ITEMS`: the same for tables that are written to while they are
+//!   copied.
 //! - `MIGRATE_SOAK_TWENTIETH_SEEDS` and `MIGRATE_SOAK_OBJECTS`: the same for the migrations in which
 //!   every 20th request of every server fails.
 
@@ -28,6 +30,7 @@ use tokio::task::JoinSet;
 
 mod draw;
 mod place;
+mod race;
 
 use self::{
     draw::{Draw, Interruption, TARGETS},
@@ -290,4 +293,11 @@ async fn every_seed_ends_equal() {
 async fn a_fault_on_every_twentieth_request_ends_equal() {
     let (test, count) = ("a_fault_on_every_twentieth_request_ends_equal", ("MIGRATE_SOAK_TWENTIETH_SEEDS", 2));
     soak(test, count, migrate_with_every_twentieth_failing).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_written_to_ends_with_each_last_write_in_its_partition() {
+    let (test, count) =
+        ("a_table_that_is_written_to_ends_with_each_last_write_in_its_partition", ("MIGRATE_SOAK_RACE_SEEDS", 2));
+    soak(test, count, race::race_at).await;
 }

@@ -329,7 +329,7 @@ impl MeteredTable {
 
 /// A stream was asked for where there is none.
 pub(crate) fn no_stream(location: &str) -> StoreError {
-    StoreError::new(ErrorKind::Unsupported, "read the stream of", location, "a table here has no stream of its changes")
+    StoreError::new(ErrorKind::Unsupported, "read the stream", location, "a table here has no stream of its changes")
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a request takes few units")]

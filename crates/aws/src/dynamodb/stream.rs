@@ -34,17 +34,17 @@ impl DynamoStream {
         let (mut found, mut after): (Vec<StreamShard>, Option<String>) = (Vec::new(), None);
         loop {
             let request = self.wire.server.shards(stream, after.clone());
-            let page = self.wire.read("list the shards of the stream of", request).await.map_err(of_stream)?;
+            let page = self.wire.read("list the shards of the stream", request).await.map_err(of_stream)?;
             if !Self::is_named(stream, page.label.as_deref()) {
                 let detail = "the table has another stream by now";
-                return Err(self.wire.reads("list the shards of the stream of").error(ErrorKind::NotFound, detail));
+                return Err(self.wire.reads("list the shards of the stream").error(ErrorKind::NotFound, detail));
             }
             found.extend(page.found);
             match page.next.filter(|next| !next.is_empty()) {
                 None => return Ok((found, page.enabled)),
                 Some(next) if after.as_ref() == Some(&next) => {
                     let detail = "a list of shards does not end";
-                    return Err(self.wire.reads("list the shards of the stream of").error(ErrorKind::Garbled, detail));
+                    return Err(self.wire.reads("list the shards of the stream").error(ErrorKind::Garbled, detail));
                 }
                 next => after = next,
             }
@@ -62,14 +62,14 @@ impl DynamoStream {
                 Err(error) => Err(error),
             }
         };
-        self.wire.until("enable the stream of", look).await
+        self.wire.until("enable the stream", look).await
     }
 }
 
 #[async_trait]
 impl ChangeStream for DynamoStream {
     async fn enable(&self) -> Result<(String, bool)> {
-        const ENABLE: &str = "enable the stream of";
+        const ENABLE: &str = "enable the stream";
         let (described, _) = self.wire.describe().await?.ok_or_else(|| self.wire.missing(ENABLE))?;
         if let Some(stream) = described.stream {
             self.enabled(&stream).await?;
@@ -96,7 +96,7 @@ impl ChangeStream for DynamoStream {
     }
 
     async fn disable(&self, stream: &str) -> Result<()> {
-        const DISABLE: &str = "disable the stream of";
+        const DISABLE: &str = "disable the stream";
         let Some((described, _)) = self.wire.describe().await? else { return Ok(()) };
         if described.stream.as_deref() != Some(stream) {
             return Ok(());
@@ -115,12 +115,12 @@ impl ChangeStream for DynamoStream {
 
     async fn iterator(&self, stream: &str, shard: &str, from: &Position) -> Result<StreamIterator> {
         let request = self.wire.server.iterator(stream, shard, from);
-        self.wire.read("read the stream of", request).await.map_err(of_stream)
+        self.wire.read("read the stream", request).await.map_err(of_stream)
     }
 
     async fn read(&self, iterator: StreamIterator) -> Result<Changes> {
         let keys = self.wire.keys().await?;
         let request = self.wire.server.records(&keys.names, iterator);
-        self.wire.read("read the stream of", request).await.map_err(of_stream)
+        self.wire.read("read the stream", request).await.map_err(of_stream)
     }
 }

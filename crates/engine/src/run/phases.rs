@@ -27,7 +27,7 @@ use crate::{
     shutdown,
     sites::opening::DatasetStores,
     star::Star,
-    tables::work::TableWork,
+    tables::{structure, work::TableWork},
     waits::WaitsFor,
 };
 use migrate_core::{
@@ -142,7 +142,11 @@ impl Run<'_> {
     async fn follow(&self) -> Result<(), EngineError> {
         let tables = self.following.lock().await.clone();
         let follow = futures::future::try_join_all(tables.iter().map(TableWork::follow));
-        shutdown::cancellable(&self.shutdown, Box::pin(follow)).await.map(drop)
+        shutdown::cancellable(&self.shutdown, Box::pin(follow)).await?;
+        for table in &tables {
+            table.sides.close().await?;
+        }
+        Ok(())
     }
 
     fn is_asked(&self, phase: &Phase, dataset: &Dataset) -> bool {
@@ -210,9 +214,13 @@ impl Run<'_> {
             }
         }
         for active in &active {
-            if let Data::Table(table) = &active.data
-                && table.tail().is_some()
+            let Data::Table(table) = &active.data else { continue };
+            if !self.shutdown.is_draining()
+                && let Err(error) = table.sides.close().await
             {
+                outcome.stopped.get_or_insert(error);
+            }
+            if table.tail().is_some() {
                 self.following.lock().await.push(Arc::clone(table));
             }
         }
@@ -343,6 +351,8 @@ impl Run<'_> {
         follows: bool,
     ) -> Result<Active, EngineError> {
         let stores = Arc::new(self.open_tables(dataset).await?);
+        // A missing table must fail before the dataset is bound to it.
+        structure::of_lead(dataset, &**stores.lead()).await?;
         self.begin(dataset).await?;
         let step = lifecycle.first_step(follows);
         self.claim(dataset, stores.lease.as_ref()).await?;

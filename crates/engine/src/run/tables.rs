@@ -132,6 +132,7 @@ impl Run<'_> {
             Ok((work.verify().await?, mended))
         };
         let repaired = repaired.await;
+        work.sides.close().await?;
         // Without its lease the repair was stopped like one that is to stop; this is why.
         stores.lost().map_or(repaired, Err)
     }

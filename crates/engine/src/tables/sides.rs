@@ -57,6 +57,15 @@ impl Sides {
         self.followers.iter().filter(|follower| !follower.is_down())
     }
 
+    /// Brings the followers into their final form, as the last thing that is done with them: a directory is then what
+    /// others read.
+    pub(crate) async fn close(&self) -> Result<(), EngineError> {
+        for follower in self.open() {
+            follower.store.close().await?;
+        }
+        Ok(())
+    }
+
     /// The places of all followers, also of those that are down: they owe every change.
     pub(crate) fn places(&self) -> Vec<PlaceIndex> {
         self.followers.iter().map(|follower| follower.place).collect()

@@ -33,7 +33,7 @@ use migrate_store::{
     faulty::{Crash, Faults, FaultyTable},
     memory_table::MemoryTable,
     retry::RetryPolicy,
-    table::{ItemWrite, TableStore},
+    table::{ItemWrite, TableState, TableStore},
 };
 
 /// A migration of one table, `src`, to others.
@@ -485,6 +485,26 @@ async fn another_key_schema_is_refused_before_anything_is_written() {
     rig.table("a").create(&Structure::plain(("id", KeyType::Number), None)).await.unwrap();
     let stopped = rig.refused().await;
     assert!(stopped.contains("dynamodb://a/users differs from dynamodb://src/users"), "{stopped}");
+}
+
+#[tokio::test]
+async fn a_table_that_is_being_made_or_deleted_is_waited_for_by_its_operator() {
+    let rig = Rig::new(&["a"], "");
+    rig.fill(0..10);
+    rig.table("a").create(&structure()).await.unwrap();
+    for (site, state, word) in [
+        ("src", TableState::Creating, "being created"),
+        ("src", TableState::Deleting, "being deleted"),
+        ("src", TableState::Inaccessible, "inaccessible"),
+        ("a", TableState::Creating, "being created"),
+        ("a", TableState::Deleting, "being deleted"),
+    ] {
+        rig.table(site).set_state(state);
+        let refused = rig.refused().await;
+        assert!(refused.contains(&format!("dynamodb://{site}/users is {word}: wait, or mend it")), "{refused}");
+        rig.table(site).set_state(TableState::Active);
+    }
+    rig.proves(10).await;
 }
 
 #[tokio::test]

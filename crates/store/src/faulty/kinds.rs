@@ -90,11 +90,11 @@ impl Operation {
             Self::SetTtl => "set the expiry of",
             Self::Scan => "scan",
             Self::Get => "get",
-            Self::EnableStream => "enable the stream of",
-            Self::DisableStream => "disable the stream of",
-            Self::ListShards => "list shards of",
+            Self::EnableStream => "enable the stream",
+            Self::DisableStream => "disable the stream",
+            Self::ListShards => "list the shards of the stream",
             Self::FindPosition => "find a position in",
-            Self::ReadStream => "read the stream of",
+            Self::ReadStream => "read the stream",
         }
     }
 

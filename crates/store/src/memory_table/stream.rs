@@ -143,7 +143,12 @@ impl Streams {
 
     pub(super) fn shards(&self, location: &str, name: &str) -> Result<Vec<StreamShard>> {
         let stream = self.all.get(name).ok_or_else(|| {
-            StoreError::new(ErrorKind::NotFound, "list shards of", location, format!("it has no stream {name}"))
+            StoreError::new(
+                ErrorKind::NotFound,
+                "list the shards of the stream",
+                location,
+                format!("it has no stream {name}"),
+            )
         })?;
         let shown = stream.shards.iter();
         Ok(shown.map(|(id, shard)| StreamShard { id: id.clone(), parent: shard.parent.clone() }).collect())

@@ -464,7 +464,7 @@ impl TableStore for MemoryTable {
 impl ChangeStream for MemoryTable {
     async fn enable(&self) -> Result<(String, bool)> {
         let mut held = self.held();
-        held.names(&self.location, "enable the stream of")?;
+        held.names(&self.location, "enable the stream")?;
         Ok(held.streams.enable())
     }
 

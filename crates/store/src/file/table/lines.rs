@@ -21,7 +21,8 @@ struct LineRef<'a> {
 
 /// The item on a line; the error is a phrase.
 pub(super) fn read(line: &[u8]) -> Result<Item, String> {
-    match serde_json::from_slice::<Line>(line) {
+    // Without its end: inside a text that is cut, that would be a wrong character.
+    match serde_json::from_slice::<Line>(line.trim_ascii_end()) {
         Ok(line) => Ok(line.item.0),
         Err(error) if error.is_eof() => Err("the line is cut".to_owned()),
         Err(error) if line.starts_with(b"{\"Metadata\"") || line.starts_with(b"{\"Keys\"") => {

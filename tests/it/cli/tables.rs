@@ -1,0 +1,396 @@
+//! Tables over HTTP, as a shell sees them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use migrate::{
+    aws::dynamodb::DynamoTable,
+    local_cloud::{DynamoFault, DynamoFaultRule, DynamoFaults, DynamoOperation, DynamoServer, When},
+    store::table::{ItemWrite, TableStore},
+};
+use migrate_core::{
+    item::{Item, Value as Data},
+    table::{KeyType, Structure},
+};
+
+use super::*;
+use crate::dynamodb::{ID, SECRET, client_of, items, server};
+
+/// The countries of the sample.
+const COUNTRIES: [&str; 3] = ["DE", "FR", "IN"];
+
+/// The root's keys, and those of a user whom policies may forbid things.
+const KEYS: [(&str, &str); 4] = [
+    ("LOCAL_ACCESS_KEY_ID", ID),
+    ("LOCAL_SECRET_ACCESS_KEY", SECRET),
+    ("APP_ACCESS_KEY_ID", "AKIDAPP"),
+    ("APP_SECRET_ACCESS_KEY", "app-secret"),
+];
+
+/// A plan that moves the table `users` of one server to two others.
+struct Servers {
+    bench: Bench,
+    here: DynamoServer,
+    there: DynamoServer,
+    other: DynamoServer,
+}
+
+fn structure() -> Structure {
+    Structure::plain(("id", KeyType::Text), Some(("n", KeyType::Number)))
+}
+
+fn user(n: u32, value: &str) -> Item {
+    Item::from([
+        ("id".to_owned(), Data::Text(format!("user-{n:05}"))),
+        ("n".to_owned(), Data::Number(n.to_string().parse().unwrap())),
+        ("country".to_owned(), Data::Text(COUNTRIES[n as usize % 3].to_owned())),
+        ("value".to_owned(), Data::Text(value.to_owned())),
+    ])
+}
+
+async fn table(server: &DynamoServer) -> DynamoTable {
+    client_of(server.endpoint(), ID, SECRET).await.table("users")
+}
+
+async fn write(table: &DynamoTable, writes: &[ItemWrite]) {
+    for batch in writes.chunks(25) {
+        assert!(table.write(batch).await.unwrap().left.is_empty());
+    }
+}
+
+async fn fill(table: &DynamoTable, range: std::ops::Range<u32>, value: &str) {
+    write(table, &range.map(|n| ItemWrite::Put(user(n, value))).collect::<Vec<_>>()).await;
+}
+
+async fn held(server: &DynamoServer) -> BTreeMap<String, Item> {
+    items(&table(server).await).await
+}
+
+impl Servers {
+    /// With this many users at the source, to one target.
+    async fn start(users: u32) -> Self {
+        let with_app = |config: &mut migrate::local_cloud::DynamoServerConfig| {
+            *config = config.clone().with_user("app", "AKIDAPP", "app-secret");
+        };
+        let (here, there, other) = (server(with_app).await, server(|_| {}).await, server(|_| {}).await);
+        let source = table(&here).await;
+        source.create(&structure()).await.unwrap();
+        fill(&source, 0..users, "first").await;
+        let bench = Bench { root: tempfile::tempdir().unwrap() };
+        let servers = Self { bench, here, there, other };
+        servers.plan("LOCAL", "", "targets = [\"dynamodb://there/users\"]");
+        servers
+    }
+
+    /// Writes the plan: who reads the source, more for the dataset, and its targets.
+    fn plan(&self, who: &str, dataset: &str, targets: &str) {
+        let site = |name: &str, server: &DynamoServer, who: &str| {
+            format!(
+                "[sites.{name}]\ncredentials = {{ env = \"{who}\" }}\ndynamodb = {{ endpoint = \"{}\" }}\n",
+                server.endpoint()
+            )
+        };
+        let text = format!(
+            "name = \"bench\"\n{}{}{}[[phase]]\nname = \"first\"\n[[phase.dataset]]\nname = \"users\"\n\
+             source = \"dynamodb://here/users\"\n{dataset}\n{targets}\n",
+            site("here", &self.here, who),
+            site("there", &self.there, "LOCAL"),
+            site("other", &self.other, "LOCAL"),
+        );
+        self.bench.write("plan.toml", &text);
+    }
+
+    /// The plan with two partitions.
+    fn plan_partitions(&self, dataset: &str) {
+        let targets = "[[phase.dataset.target]]\nat = \"dynamodb://there/users\"\nwhere = 'item.country == \"DE\"'\n\
+                       [[phase.dataset.target]]\nat = \"dynamodb://other/users\"\nwhere = \"otherwise\"\n";
+        self.plan("LOCAL", dataset, targets);
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.bench.command(args);
+        command.envs(KEYS);
+        command
+    }
+
+    fn expect(&self, code: i32, args: &[&str]) -> Ran {
+        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let ran = Ran { code: status.code().expect("it exits"), out: text(stdout), err: text(stderr) };
+        assert_eq!(ran.code, code, "{args:?}\nstdout: {}\nstderr: {}", ran.out, ran.err);
+        ran
+    }
+
+    /// Runs up to the proof.
+    fn prove(&self) -> Ran {
+        self.expect(0, &["run", "plan.toml", "--until", "verified", "--json"])
+    }
+
+    /// Runs, is refused with this code, and says all of this.
+    fn refused(&self, code: i32, says: &[&str]) {
+        let ran = self.expect(code, &["run", "plan.toml", "--until", "verified"]);
+        for text in says {
+            assert!(ran.err.contains(text) || ran.out.contains(text), "{text:?}\n{}\n{}", ran.out, ran.err);
+        }
+    }
+
+    async fn is_equal(&self) {
+        assert_eq!(held(&self.here).await, held(&self.there).await);
+    }
+
+    /// Every item is in its partition, and nowhere else.
+    async fn is_partitioned(&self) {
+        let all = held(&self.here).await;
+        let (germans, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.into_iter().partition(|(_, item)| item["country"] == Data::Text("DE".to_owned()));
+        assert_eq!(held(&self.there).await, germans);
+        assert_eq!(held(&self.other).await, others);
+    }
+
+    async fn stop(self) {
+        for server in [self.here, self.there, self.other] {
+            server.stop().await;
+        }
+    }
+}
+
+/// What a run that ended told of its only dataset.
+fn ended(ran: &Ran) -> Value {
+    let ended = ran.events().into_iter().rfind(|event| event["event"] == "run_ended");
+    ended.unwrap_or_else(|| panic!("it did not end: {}", ran.out))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_made_copied_and_proved_and_a_second_run_has_nothing_to_do() {
+    let servers = Servers::start(300).await;
+    let first = servers.prove();
+    assert_eq!(ended(&first)["complete"], true, "{}", first.out);
+    servers.is_equal().await;
+    let writes = servers.there.stats().of(DynamoOperation::BatchWriteItem);
+    servers.prove();
+    assert_eq!(servers.there.stats().of(DynamoOperation::BatchWriteItem), writes, "nothing is written again");
+    // What changes meanwhile is brought over by the next run.
+    let source = table(&servers.here).await;
+    let names = structure().key_names();
+    let gone = ItemWrite::Delete(names.key_of(&user(7, "")).unwrap());
+    write(&source, &[gone, ItemWrite::Put(user(8, "second")), ItemWrite::Put(user(900, "new"))]).await;
+    servers.prove();
+    servers.is_equal().await;
+    servers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_table_is_followed_while_it_is_written_to() {
+    let servers = Servers::start(300).await;
+    servers.plan_partitions("live = true");
+    let source = table(&servers.here).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&over);
+    let writer = tokio::spawn(async move {
+        let mut n = 0;
+        while !asked.load(Ordering::SeqCst) {
+            let mut moved = user(n % 300, "changed");
+            moved.insert("country".to_owned(), Data::Text(COUNTRIES[n as usize / 300 % 3].to_owned()));
+            write(&source, &[ItemWrite::Put(moved)]).await;
+            n += 7;
+        }
+    });
+    servers.prove();
+    over.store(true, Ordering::SeqCst);
+    writer.await.unwrap();
+    servers.prove();
+    servers.is_partitioned().await;
+    servers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_table_is_said_with_its_mend_and_the_same_command_goes_on() {
+    let servers = Servers::start(50).await;
+    // No table at the source.
+    servers.plan("LOCAL", "", "targets = [\"dynamodb://there/users\"]");
+    let plan = fs::read_to_string(servers.bench.path("plan.toml")).unwrap();
+    servers.bench.write("plan.toml", &plan.replace("dynamodb://here/users", "dynamodb://here/accounts"));
+    servers.refused(1, &["there is no table dynamodb://here/accounts", "create it, or correct the plan"]);
+    servers.bench.write("plan.toml", &plan);
+    // Another key.
+    let target = table(&servers.there).await;
+    target.create(&Structure::plain(("name", KeyType::Text), None)).await.unwrap();
+    servers.refused(1, &["dynamodb://there/users differs from dynamodb://here/users", "choose another table"]);
+    servers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_with_items_of_its_own_is_refused_and_keeps_them() {
+    let servers = Servers::start(50).await;
+    let target = table(&servers.there).await;
+    target.create(&structure()).await.unwrap();
+    fill(&target, 1000..1003, "its own").await;
+    servers.refused(1, &["dynamodb://there/users holds items of its own", "empty it, or choose another table"]);
+    assert_eq!(held(&servers.there).await.len(), 3, "they are as they were, and nothing is beside them");
+    let names = structure().key_names();
+    let gone: Vec<_> = (1000..1003).map(|n| ItemWrite::Delete(names.key_of(&user(n, "")).unwrap())).collect();
+    write(&target, &gone).await;
+    servers.prove();
+    servers.is_equal().await;
+    servers.stop().await;
+}
+
+/// A policy under which the user of the tests may do all but this.
+fn all_but(action: &str, arn: &str) -> String {
+    format!(
+        r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Deny", "Action": "{action}", "Resource": "{arn}",
+            "Principal": {{"AWS": "arn:aws:iam::111122223333:user/app"}}}}]}}"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_may_not_be_enabled_or_read_is_told_and_nothing_is_claimed() {
+    for action in
+        ["dynamodb:UpdateTable", "dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"]
+    {
+        let servers = Servers::start(50).await;
+        servers.plan("APP", "live = true", "targets = [\"dynamodb://there/users\"]");
+        let arn = if action == "dynamodb:UpdateTable" {
+            DynamoServer::table_arn("users")
+        } else {
+            table(&servers.here).await.changes().unwrap().enable().await.unwrap().0
+        };
+        servers.here.set_policy(&arn, Some(&all_but(action, &arn))).unwrap();
+        servers.refused(3, &[action, "give the site's identity the right to do this"]);
+        servers.here.set_policy(&arn, None).unwrap();
+        servers.prove();
+        servers.is_equal().await;
+        servers.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_on_every_fiftieth_request_and_kills_lose_nothing() {
+    let servers = Servers::start(1_500).await;
+    servers.plan_partitions("live = true");
+    let faults = [DynamoFault::ResetAfter, DynamoFault::Unprocessed, DynamoFault::InternalError];
+    for (server, fault) in [&servers.here, &servers.there, &servers.other].into_iter().zip(faults) {
+        server.set_faults(DynamoFaults { seed: 3, rules: vec![DynamoFaultRule::new(fault, When::Every(50))] });
+    }
+    let writes = |servers: &Servers| {
+        [&servers.there, &servers.other].map(|server| server.stats().of(DynamoOperation::BatchWriteItem)).iter().sum()
+    };
+    for _ in 0..2 {
+        let before: u64 = writes(&servers);
+        let mut killed = Running::start(
+            servers
+                .command(&["run", "plan.toml", "--until", "verified", "--json"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        );
+        while writes(&servers) < before + 12 && killed.try_wait().unwrap().is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+    }
+    servers.prove();
+    for server in [&servers.here, &servers.there, &servers.other] {
+        server.set_faults(DynamoFaults::default());
+    }
+    servers.is_partitioned().await;
+    servers.stop().await;
+}
+
+/// Items with values of every type, in the lines of an export.
+fn lines(count: u32) -> Vec<String> {
+    let line = |n: u32| {
+        format!(
+            r#"{{"Item":{{"bytes":{{"B":"AAEC"}},"country":{{"S":"{}"}},"empty":{{"S":""}},"id":{{"S":"user-{n:05}"}},"n":{{"N":"{n}"}},"nested":{{"M":{{"list":{{"L":[{{"NULL":true}},{{"BOOL":false}},{{"M":{{}}}}]}},"numbers":{{"NS":["-1.5","{n}","1000"]}}}}}},"words":{{"SS":["Zürich","a","b"]}}}}}}"#,
+            COUNTRIES[n as usize % 3]
+        )
+    };
+    (1..=count).map(line).collect()
+}
+
+/// All lines below a directory, with their sets in one order, sorted.
+fn lines_below(directory: &Path) -> Vec<Value> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory.join("data")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        found.extend(text.lines().map(|line| one_order(serde_json::from_str(line).unwrap())));
+    }
+    found.sort_by_key(Value::to_string);
+    found
+}
+
+fn one_order(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| match value {
+                Value::Array(mut set) if matches!(&*name, "SS" | "NS" | "BS") => {
+                    set.sort_by_key(Value::to_string);
+                    (name, Value::Array(set))
+                }
+                other => (name, one_order(other)),
+            })
+            .collect(),
+        Value::Array(list) => list.into_iter().map(one_order).collect(),
+        other => other,
+    }
+}
+
+/// A plan from an export to a table, and from there to a directory.
+fn plan_of_directories(servers: &Servers) {
+    let text = format!(
+        "name = \"bench\"\n[sites.disk]\ndirectory = \".\"\n\
+         [sites.there]\ncredentials = {{ env = \"LOCAL\" }}\ndynamodb = {{ endpoint = \"{}\" }}\n\
+         [[phase]]\nname = \"in\"\n[[phase.dataset]]\nname = \"import\"\nsource = \"file://disk/export\"\n\
+         targets = [\"dynamodb://there/users\"]\n\
+         [[phase]]\nname = \"out\"\nafter = [\"in\"]\n[[phase.dataset]]\nname = \"export\"\n\
+         source = \"dynamodb://there/users\"\ntargets = [\"file://disk/exported\"]\n",
+        servers.there.endpoint()
+    );
+    servers.bench.write("plan.toml", &text);
+    let keys = r#"{"partition_key":"id","sort_key":"n","key_types":{"id":"S","n":"N"}}"#;
+    servers.bench.write("export/table.json", keys);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_becomes_a_table_and_a_table_an_export() {
+    let servers = Servers::start(0).await;
+    plan_of_directories(&servers);
+    servers.bench.write("export/data/users.json", &(lines(300).join("\n") + "\n"));
+    servers.prove();
+    assert_eq!(held(&servers.there).await.len(), 300);
+    let exported = servers.bench.path("exported");
+    assert!(lines_below(&exported) == lines_below(&servers.bench.path("export")), "another form of something");
+    let names = fs::read_dir(&exported).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(
+        names.filter(|name| !name.starts_with('.')).collect::<std::collections::BTreeSet<_>>(),
+        ["data".to_owned(), "table.json".to_owned()].into()
+    );
+    servers.prove();
+    servers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_is_damaged_is_refused_by_file_and_line_and_goes_on_once_it_is_whole() {
+    let good = lines(3);
+    let half = &good[1][..good[1].len() / 2];
+    let wrong = good[1].replace(r#""id":{"S":"user-00002"}"#, r#""id":{"N":"2"}"#);
+    for (line, says) in [(half, "the line is cut"), (&*wrong, "id"), (&*good[0], "two items have one key")] {
+        let servers = Servers::start(0).await;
+        plan_of_directories(&servers);
+        servers.bench.write("export/data/users.json", &format!("{}\n{line}\n{}\n", good[0], good[2]));
+        let ran = servers.command(&["run", "plan.toml", "--until", "verified"]).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(3), "{said}");
+        assert!(said.contains("data/users.json") && said.contains("line 2") && said.contains(says), "{said}");
+        servers.bench.write("export/data/users.json", &(good.join("\n") + "\n"));
+        servers.prove();
+        assert_eq!(held(&servers.there).await.len(), 3);
+        servers.stop().await;
+    }
+}
