@@ -35,6 +35,11 @@ struct Group {
     places: Vec<PlaceIndex>,
 }
 
+/// In how many segments a table of this size is scanned.
+pub(crate) fn segments_for(bytes: u64) -> u32 {
+    u32::try_from((bytes / SEGMENT_BYTES).clamp(SEGMENTS.0, SEGMENTS.1)).unwrap_or(u32::MAX)
+}
+
 impl TableWork {
     /// Whether all segments are at all followers that take part.
     pub(super) async fn bulk_is_done(&self) -> Result<bool, EngineError> {
@@ -62,9 +67,7 @@ impl TableWork {
             }
         }
         let bytes = self.sides.lead().describe().await?.and_then(|described| described.bytes).unwrap_or(0);
-        let segments = (bytes / SEGMENT_BYTES).clamp(SEGMENTS.0, SEGMENTS.1);
-        let segments = u32::try_from(segments).unwrap_or(u32::MAX);
-        let step = TableStep::BulkPlanned { segments, places: self.sides.places() };
+        let step = TableStep::BulkPlanned { segments: segments_for(bytes), places: self.sides.places() };
         Ok(self.journal.commit(vec![self.record(step)]).await?)
     }
 

@@ -18,13 +18,6 @@ use migrate_store::{ErrorKind, table::ChangeStream};
 /// How often a pass compares all items because changes were lost meanwhile.
 const COMPARISONS_MAX: u32 = 3;
 
-/// What captures the changes of the lead.
-struct Capture {
-    tail: Arc<Tail>,
-    /// Whether it begins now, so that it knows nothing of earlier changes.
-    is_new: bool,
-}
-
 impl TableWork {
     /// Brings the followers up to what the lead held when the call began; `false` if the run is to stop.
     pub(crate) async fn pass(self: &Arc<Self>) -> Result<bool, EngineError> {
@@ -32,28 +25,25 @@ impl TableWork {
         let mut capture = self.capture().await?;
         self.plan_bulk().await?;
         self.expect().await?;
-        let mut must_compare = capture.as_ref().is_none_or(|capture| capture.is_new);
-        if !self.bulk_is_done().await? {
-            if self.bulk().await? == Settled::Stopped {
-                return Ok(false);
-            }
-            must_compare = false;
+        let mut may_have_missed = self.has_copied().await?;
+        if !self.bulk_is_done().await? && self.bulk().await? == Settled::Stopped {
+            return Ok(false);
         }
         for _ in 0..COMPARISONS_MAX {
-            let began = now();
-            if must_compare && self.mark_differences(began).await? == Settled::Stopped {
+            // What earlier processes copied without a stream may have changed unseen.
+            let must_compare = if capture.is_some() { self.is_uncompared().await? } else { may_have_missed };
+            if must_compare && self.compare().await? == Settled::Stopped {
                 return Ok(false);
             }
             match &capture {
                 None => return Ok(self.catch_up(now()).await? == Settled::Done),
-                Some(Capture { tail, .. }) => match self.caught_up(tail).await? {
+                Some(tail) => match self.caught_up(tail).await? {
                     None => return Ok(false),
                     Some(CaughtUp::Yes) => return Ok(self.catch_up(now()).await? == Settled::Done),
                     Some(CaughtUp::Broken(reason)) => self.tell_broken(&reason),
                 },
             }
-            capture = self.capture().await?;
-            must_compare = true;
+            (capture, may_have_missed) = (self.capture().await?, true);
         }
         Err(EngineError::TableUnfit {
             dataset: self.sides.dataset.name.clone(),
@@ -94,12 +84,12 @@ impl TableWork {
     }
 
     /// What reads the stream of the lead, begun if nothing does; `None` if the plan asks for none, or there is none.
-    async fn capture(&self) -> Result<Option<Capture>, EngineError> {
+    async fn capture(&self) -> Result<Option<Arc<Tail>>, EngineError> {
         if !self.sides.dataset.live {
             return Ok(None);
         }
         if let Some(tail) = self.tail() {
-            return Ok(Some(Capture { tail, is_new: false }));
+            return Ok(Some(tail));
         }
         let Some(changes) = self.sides.lead().changes() else {
             self.tell_no_stream();
@@ -107,10 +97,10 @@ impl TableWork {
         };
         let place = self.sides.stores.star.lead;
         let known = self.journal.ledger.capture(&self.sides.dataset.name, place).await?;
-        let (name, is_new) = match known.filter(|known| known.broken.is_none()) {
-            Some(known) => (known.stream, false),
+        let name = match known.filter(|known| known.broken.is_none()) {
+            Some(known) => known.stream,
             None => match self.enabled(changes).await? {
-                Some(name) => (name, true),
+                Some(name) => name,
                 None => return Ok(None),
             },
         };
@@ -125,7 +115,7 @@ impl TableWork {
         };
         let tail = Arc::new(Tail::begin(stream));
         *self.tail.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&tail));
-        Ok(Some(Capture { tail, is_new }))
+        Ok(Some(tail))
     }
 
     /// Enables the stream of the lead, or takes the one that is there; `None` if the server has none.
@@ -149,6 +139,31 @@ impl TableWork {
             "{} has no stream of changes: it is followed by comparing all items, again and again",
             self.sides.lead().location()
         ));
+    }
+
+    /// Whether items were copied before this pass.
+    async fn has_copied(&self) -> Result<bool, EngineError> {
+        let rows = self.journal.ledger.segments(&self.sides.dataset.name).await?;
+        Ok(rows.iter().any(|row| row.done || row.after.is_some()))
+    }
+
+    /// Whether items were copied before the stream that is read began, and were not all compared since.
+    async fn is_uncompared(&self) -> Result<bool, EngineError> {
+        let (dataset, lead) = (&self.sides.dataset.name, self.sides.stores.star.lead);
+        Ok(self.journal.ledger.capture(dataset, lead).await?.is_some_and(|capture| capture.uncompared))
+    }
+
+    /// Compares all items, marks what differs, and records that, unless a follower took no part: what it lacks is found
+    /// by the next comparison.
+    async fn compare(self: &Arc<Self>) -> Result<Settled, EngineError> {
+        if self.mark_differences(now()).await? == Settled::Stopped {
+            return Ok(Settled::Stopped);
+        }
+        if self.sides.open().count() == self.sides.places().len() {
+            let place = self.sides.stores.star.lead;
+            self.journal.commit(vec![self.record(TableStep::Compared { place })]).await?;
+        }
+        Ok(Settled::Done)
     }
 
     /// Compares all items, and marks what differs, so that it is looked at again.
