@@ -128,6 +128,7 @@ async fn copy(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
             phases: Vec::new(),
             datasets: Vec::new(),
             force: false,
+            follow: false,
             limits: InFlightMax::default(),
             approver: Arc::new(ByFlag::default()),
         };

@@ -69,6 +69,9 @@ pub(super) struct RunArgs {
     /// Delete more at a target than the plan's `delete_share` allows
     #[arg(long)]
     pub(super) force: bool,
+    /// Go on following tables with `live = true` once all else is done, until the run is stopped
+    #[arg(long)]
+    pub(super) follow: bool,
     /// Go on with the directories that are there now, though they are not those of earlier runs
     #[arg(long)]
     pub(super) accept_places: bool,

@@ -99,6 +99,7 @@ fn about(told: &EventKind) -> Option<&DatasetName> {
     match told {
         EventKind::Progress { dataset, .. }
         | EventKind::DatasetEnded { dataset, .. }
+        | EventKind::Follows { dataset, .. }
         | EventKind::DatasetState { dataset, .. }
         | EventKind::Differs { dataset, .. } => Some(dataset),
         _ => None,
@@ -175,6 +176,10 @@ impl Display {
             }
             EventKind::PhaseBegan { phase } => self.line(&format!("phase {phase}")),
             EventKind::DatasetState { dataset, state, .. } => self.state(&dataset, &state, now),
+            EventKind::Follows { dataset, owed: 0, .. } => self.line(&format!("{dataset}: follows its source")),
+            EventKind::Follows { dataset, owed, lag_s } => {
+                self.line(&format!("{dataset}: follows its source, {owed} changed keys behind, since {lag_s} s"));
+            }
             EventKind::Progress { dataset, targets, fraction, target_bytes_written, waits_for, .. } => {
                 let pace = self.paces.entry(dataset.clone()).or_default();
                 let pace = pace.add(now, fraction, target_bytes_written);

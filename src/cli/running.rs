@@ -35,6 +35,9 @@ pub(super) fn again(session: &Session, args: &RunArgs, withdrawn: &BTreeSet<Phas
     if args.force {
         more.push("--force");
     }
+    if args.follow {
+        more.push("--follow");
+    }
     if args.json {
         more.push("--json");
     }

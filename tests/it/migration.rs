@@ -104,6 +104,7 @@ impl Rig {
             // A target that is silent on purpose is silent for good, unless a test says otherwise.
             limits: InFlightMax { silence_max: Duration::ZERO, ..InFlightMax::default() },
             force: false,
+            follow: false,
             approves: true,
             shutdown: Shutdown::new(),
             events: Arc::default(),

@@ -53,6 +53,8 @@ pub struct RunOptions {
     pub datasets: Vec<DatasetName>,
     /// Whether to delete even more than the plan's `delete_share`.
     pub force: bool,
+    /// Whether to follow live tables after all else is done, until the run is asked to stop.
+    pub follow: bool,
     /// The bounds of the run.
     pub limits: InFlightMax,
     /// Decides whether a phase is cut over.

@@ -319,7 +319,7 @@ fn configure(connection: &Connection) -> Result<(), Failure> {
          -- On macOS a plain fsync does not reach the platter; elsewhere these two change nothing.
          PRAGMA fullfsync = ON;
          PRAGMA checkpoint_fullfsync = ON;
-         PRAGMA cache_size = -4096;
+         PRAGMA cache_size = -1024;
          PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;",
     )?;

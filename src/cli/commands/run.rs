@@ -47,6 +47,7 @@ fn ran(args: &RunArgs, global: &Global, clock: Clock) -> Result<Code, Failure> {
         phases: session.phases(&args.phases)?,
         datasets: datasets(&session, args)?,
         force: args.force,
+        follow: args.follow,
         limits: engine::InFlightMax::default(),
         approver: approve::approver(&session, args)?,
     };

@@ -57,6 +57,7 @@ async fn run(cloud: &Cloud, phases: &[&str], state: &Path) {
         phases: phases.iter().map(|phase| PhaseName::new(phase).unwrap()).collect(),
         datasets: Vec::new(),
         force: false,
+        follow: false,
         limits: InFlightMax::default(),
         approver: Arc::new(ByFlag::default()),
     };

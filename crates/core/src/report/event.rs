@@ -179,6 +179,15 @@ pub enum EventKind {
         /// Bytes read from the source in this run, to copy them.
         source_bytes_read: u64,
     },
+    /// A live table is followed, after its pass and its proof.
+    Follows {
+        /// The dataset's name in the plan.
+        dataset: DatasetName,
+        /// Changed keys that followers owe, counted for each follower.
+        owed: u64,
+        /// For how many seconds the oldest of them has been owed.
+        lag_s: u64,
+    },
     /// A phase is proved and waits for the approval of its cutover.
     NeedsApproval {
         /// The phase's name in the plan.

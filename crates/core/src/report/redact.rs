@@ -82,6 +82,7 @@ impl Redactor {
             | EventKind::PhaseBegan { .. }
             | EventKind::DatasetState { .. }
             | EventKind::Progress { .. }
+            | EventKind::Follows { .. }
             | EventKind::Warning { key: None, .. }
             | EventKind::TargetDown { .. }
             | EventKind::VerificationBegan { .. }

@@ -62,6 +62,7 @@ impl Migration<'_> {
             phases: Vec::new(),
             datasets: options.datasets.clone(),
             force: false,
+            follow: false,
             limits,
             approver: Arc::new(ByFlag::default()),
         };
@@ -179,12 +180,26 @@ impl Run<'_> {
         let capture = self.journal.ledger.capture(&dataset.name, stores.star.lead).await?;
         if let Some(capture) = capture.filter(|capture| capture.ours)
             && let Some(changes) = stores.lead().changes()
+            && !self.is_read_by_others(dataset, &capture.stream).await?
         {
             changes.disable(&capture.stream).await?;
         }
         self.release(dataset, stores.lease.as_ref()).await?;
         end.done = true;
         Ok(())
+    }
+
+    /// Whether another dataset reads this stream.
+    async fn is_read_by_others(&self, dataset: &Dataset, stream: &str) -> Result<bool, EngineError> {
+        for other in self.plan.datasets().filter(|other| other.is_table() && other.name != dataset.name) {
+            for (place, _) in other.places() {
+                let capture = self.journal.ledger.capture(&other.name, place).await?;
+                if capture.is_some_and(|capture| capture.stream == stream) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Takes back what was added for a dataset; `false` if it was stopped before its end.

@@ -29,6 +29,7 @@ use crate::{
     sink::Sink,
     sites::opening::{DatasetStores, Probing, Sites},
     star::Star,
+    tables::work::TableWork,
     writes::Writes,
 };
 use migrate_core::{
@@ -57,6 +58,8 @@ pub(crate) struct Run<'a> {
     /// Phases whose approval another command withdrew or forbade beforehand while this run works: only
     /// another command can approve them. Locked during a withdrawal, and while a lead begins to move.
     pub(crate) withdrawn: Mutex<BTreeSet<PhaseName>>,
+    /// Live tables whose streams are read until the run ends.
+    pub(crate) following: Mutex<Vec<Arc<TableWork>>>,
     /// Leases to keep.
     pub(crate) leases: mpsc::UnboundedSender<Arc<Lease>>,
 }
@@ -117,8 +120,21 @@ pub(crate) async fn with_run<T>(
         let (abort, moving, withdrawn) = (AbortAsked::default(), MovingPhase::default(), Mutex::default());
         let (leases, taken) = mpsc::unbounded_channel();
         let (sink, shutdown) = (sink.clone(), shutdown.clone());
-        let run =
-            Run { plan, sites, options, journal, board, budget, sink, shutdown, abort, moving, withdrawn, leases };
+        let run = Run {
+            plan,
+            sites,
+            options,
+            journal,
+            board,
+            budget,
+            sink,
+            shutdown,
+            abort,
+            moving,
+            withdrawn,
+            following: Mutex::default(),
+            leases,
+        };
         run.sites.adopt_limits(plan, &run.journal.ledger).await?;
         run.sites.adopt_places(Some(&run.journal.ledger)).await?;
         run.sites.drive(&run.journal.ledger).await?;

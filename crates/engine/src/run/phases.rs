@@ -27,6 +27,7 @@ use crate::{
     shutdown,
     sites::opening::DatasetStores,
     star::Star,
+    tables::work::TableWork,
     waits::WaitsFor,
 };
 use migrate_core::{
@@ -127,11 +128,21 @@ impl Run<'_> {
                 short.push(phase.name.clone());
             }
         }
+        if self.options.follow && outcome.stopped.is_none() {
+            outcome.stopped = self.follow().await.err();
+        }
         outcome.interrupted = self.shutdown.is_draining();
         if outcome.stopped.is_none() {
             outcome.stopped = self.journal.take_fatal();
         }
         Ok(outcome)
+    }
+
+    /// Follows all live tables until the run is to stop; ends with the first that cannot be followed.
+    async fn follow(&self) -> Result<(), EngineError> {
+        let tables = self.following.lock().await.clone();
+        let follow = futures::future::try_join_all(tables.iter().map(TableWork::follow));
+        shutdown::cancellable(&self.shutdown, Box::pin(follow)).await.map(drop)
     }
 
     fn is_asked(&self, phase: &Phase, dataset: &Dataset) -> bool {
@@ -196,6 +207,13 @@ impl Run<'_> {
         for dataset in moved.iter().filter(|_| !self.shutdown.is_draining()) {
             if let Err(error) = shutdown::cancellable(&self.shutdown, Box::pin(self.settle_late(dataset))).await {
                 outcome.stopped.get_or_insert(error);
+            }
+        }
+        for active in &active {
+            if let Data::Table(table) = &active.data
+                && table.tail().is_some()
+            {
+                self.following.lock().await.push(Arc::clone(table));
             }
         }
         for active in active {

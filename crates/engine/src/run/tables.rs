@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::{
+    clock::now,
     error::EngineError,
     migration::Inspection,
     run::context::Run,
@@ -23,8 +24,9 @@ use migrate_core::{
     model::PlaceIndex,
     plan::{Dataset, Level},
     report::Redactor,
-    table::Structure,
+    table::{KeyType, Structure, TableAbilities},
 };
+use migrate_ledger::Record;
 use migrate_store::table::TableStore;
 
 impl Run<'_> {
@@ -48,15 +50,18 @@ impl Run<'_> {
         stores: &Arc<DatasetStores<dyn TableStore>>,
     ) -> Result<TableWork, EngineError> {
         let mut lead = structure::of_lead(dataset, &**stores.lead()).await?;
-        let capture = self.journal.ledger.capture(&dataset.name, stores.star.lead).await?;
-        if capture.is_some_and(|capture| capture.ours) {
-            // Its stream is there for the copy, and is no part of what the followers are to have.
+        if dataset.live {
+            // Its stream is there for the copy, and is no part of what the followers are to have before they lead.
             lead.stream = None;
         }
         let shutdown = stores.shutdown(&self.shutdown);
         let sides = sides(dataset, stores, &lead, shutdown, &self.sink, Redactor::new(self.plan.redact_keys));
         for follower in &sides.followers {
-            match structure::of_follower(dataset, follower.place, &follower.store, &lead).await {
+            let fit = async {
+                self.know_abilities(dataset, follower, &lead).await?;
+                structure::of_follower(dataset, follower.place, &follower.store, &lead).await
+            };
+            match fit.await {
                 Ok(notes) => notes.into_iter().for_each(|note| sides.warn(note)),
                 Err(EngineError::Store(error)) => follower.close(error),
                 Err(error) => return Err(error),
@@ -68,6 +73,44 @@ impl Run<'_> {
             delete_permille: (!self.options.force).then_some(dataset.delete_share_permille),
             segments_at_once: self.options.limits.shards.max(1),
             tail: Mutex::default(),
+        })
+    }
+
+    /// Finds out, if the keys hold numbers, whether a follower takes two spellings of one number for one key: from the
+    /// ledger, or by a probe that is recorded. One that does not would hold an item twice.
+    async fn know_abilities(
+        &self,
+        dataset: &Dataset,
+        follower: &Follower,
+        lead: &Structure,
+    ) -> Result<(), EngineError> {
+        let names = [Some(&lead.partition_key), lead.sort_key.as_ref()];
+        let is_number = |name: &String| lead.key_types.get(name) == Some(&KeyType::Number);
+        if !names.into_iter().flatten().any(is_number) {
+            return Ok(());
+        }
+        let name = format!("{} ({})", follower.at, follower.store.endpoint());
+        let known = self.journal.ledger.capabilities(&name).await?;
+        let known = known.and_then(|(known, _)| serde_json::from_str::<TableAbilities>(&known).ok());
+        let abilities = if let Some(known) = known {
+            follower.store.adopt(known);
+            known
+        } else {
+            let found = follower.store.probe().await?;
+            let capabilities = serde_json::to_string(&found).expect("abilities are plain data");
+            self.commit(vec![Record::Probed { location: name, capabilities, at: now() }]).await?;
+            found
+        };
+        if abilities.numeric_keys {
+            return Ok(());
+        }
+        Err(EngineError::TableUnfit {
+            dataset: dataset.name.clone(),
+            reason: format!(
+                "{} takes two spellings of one number (1e3 and 1000) for two keys, so it would hold an item twice: choose \
+                 another server for tables whose keys are numbers",
+                follower.at
+            ),
         })
     }
 

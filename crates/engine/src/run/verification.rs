@@ -272,6 +272,7 @@ async fn repair(migration: &Migration<'_>, options: &VerifyOptions) -> Result<(V
         phases: Vec::new(),
         datasets: options.datasets.clone(),
         force: false,
+        follow: false,
         limits: options.limits,
         approver: Arc::new(crate::approver::ByFlag::default()),
     };

@@ -90,8 +90,6 @@ struct Known {
     segments: Vec<SegmentRow>,
     /// Whether its stream is read, and whether changes were lost.
     stream: Option<StreamPreview>,
-    /// Whether this migration has enabled the stream.
-    ours: bool,
     /// Keys that some target owes.
     owed: u64,
 }
@@ -103,7 +101,6 @@ impl Known {
         let owed = ledger.owed(&dataset.name).await?;
         Ok(Self {
             segments: ledger.segments(&dataset.name).await?,
-            ours: capture.as_ref().is_some_and(|capture| capture.ours),
             stream: capture.map(|capture| match capture.broken {
                 None => StreamPreview::Read,
                 Some(_) => StreamPreview::Broken,
@@ -126,8 +123,8 @@ impl Surveyor<'_> {
         let stores = sites.open_tables(TablesOf { plan, dataset, writes: None }, star).await?;
         let known = Known::of(ledger, dataset, stores.star.lead).await?;
         let mut lead = structure::of_lead(dataset, &**stores.lead()).await?;
-        if known.ours {
-            // Its stream is there for the copy, and is no part of what the followers are to have.
+        if dataset.live {
+            // Its stream is there for the copy, and is no part of what the followers are to have before they lead.
             lead.stream = None;
         }
         let described = stores.lead().describe().await?;

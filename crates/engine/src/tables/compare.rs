@@ -6,7 +6,10 @@
 //! An item that has expired, by the attribute that says when, is skipped on both sides: the server deletes it when it
 //! likes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tokio::task::JoinSet;
 
@@ -196,6 +199,19 @@ impl Sides {
         Ok(false)
     }
 
+    /// A table that takes two spellings of one number for two keys, or that shows an item twice: no copy of it is equal.
+    fn twice(&self, at: &dyn TableStore, key: &Key) -> EngineError {
+        EngineError::TableUnfit {
+            dataset: self.dataset.name.clone(),
+            reason: format!(
+                "{} shows two items with the key {}: if it takes two spellings of one number (1e3 and 1000) for two keys, \
+                 it cannot be copied; if it was scanned while it was being changed by other means, run again",
+                at.location(),
+                self.redactor.key(key)
+            ),
+        }
+    }
+
     /// Whether an item had expired at this moment.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ttl-expired-items.html>
     pub(super) fn is_expired(&self, item: &Item, now: Timestamp) -> bool {
@@ -222,18 +238,24 @@ impl Sides {
             let key = sides.key_of(sides.lead(), &item)?;
             let is_open = counts(&numbers.number(key_digest(&sides.names, &key))) && !sides.is_expired(&item, now);
             if is_open && sides.destination(&item)?.holds(follower.place) {
-                held.insert(sides.names.text(&key), digest(&item));
+                let key = sides.names.text(&key);
+                if held.insert(key.clone(), digest(&item)).is_some() {
+                    return Err(sides.twice(sides.lead(), &key));
+                }
             }
             Ok(())
         };
         if !self.scan_all(self.lead(), whole, take).await? {
             return Ok(None);
         }
-        let mut found = Vec::new();
+        let (mut found, mut shown) = (Vec::new(), BTreeSet::new());
         let take = |sides: &Self, item: Item| {
             let key = sides.key_of(&*follower.store, &item)?;
             if counts(&numbers.number(key_digest(&sides.names, &key))) && !sides.is_expired(&item, now) {
                 let key = sides.names.text(&key);
+                if !shown.insert(key.clone()) {
+                    return Err(sides.twice(&*follower.store, &key));
+                }
                 match held.remove(&key) {
                     Some(lead) if lead == digest(&item) => {}
                     Some(_) => found.push(Candidate { key, kind: DifferenceKind::Different }),

@@ -27,6 +27,11 @@
 //! A write whose answer was lost may still act after a newer one. It is noted, and no lead moves before it is old
 //! enough; the verification after that finds what it did.
 //!
+//! # Afterwards
+//!
+//! The stream is read for as long as the process lives, and with `run --follow` its changes are brought over until the
+//! run is stopped ([`follow`]). A cutover finds little left to do then.
+//!
 //! # Without a stream
 //!
 //! If a source has no stream, or the plan does not ask for one, every further pass compares all items and marks what
@@ -35,6 +40,7 @@
 pub(crate) mod bulk;
 pub(crate) mod catch_up;
 pub(crate) mod compare;
+pub(crate) mod follow;
 pub(crate) mod follower;
 pub(crate) mod pass;
 pub(crate) mod proof;

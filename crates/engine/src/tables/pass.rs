@@ -21,17 +21,29 @@ const COMPARISONS_MAX: u32 = 3;
 impl TableWork {
     /// Brings the followers up to what the lead held when the call began; `false` if the run is to stop.
     pub(crate) async fn pass(self: &Arc<Self>) -> Result<bool, EngineError> {
+        let done = self.brought_up().await?;
+        for follower in self.sides.open() {
+            if let Err(error) = follower.store.close().await {
+                follower.close(error);
+            }
+        }
+        Ok(done)
+    }
+
+    async fn brought_up(self: &Arc<Self>) -> Result<bool, EngineError> {
         // Before the first item is read: what changes from here on is known.
         let mut capture = self.capture().await?;
         self.plan_bulk().await?;
         self.expect().await?;
-        let mut may_have_missed = self.has_copied().await?;
-        if !self.bulk_is_done().await? && self.bulk().await? == Settled::Stopped {
+        let was_copied = self.bulk_is_done().await?;
+        if !was_copied && self.bulk().await? == Settled::Stopped {
             return Ok(false);
         }
+        let mut was_broken = false;
         for _ in 0..COMPARISONS_MAX {
-            // What earlier processes copied without a stream may have changed unseen.
-            let must_compare = if capture.is_some() { self.is_uncompared().await? } else { may_have_missed };
+            // What was copied before the stream is read may have changed before that, too. Without a stream, the proof of
+            // a first copy tells what has changed, and the next pass brings it.
+            let must_compare = if capture.is_some() { self.is_uncompared().await? } else { was_copied || was_broken };
             if must_compare && self.compare().await? == Settled::Stopped {
                 return Ok(false);
             }
@@ -43,7 +55,7 @@ impl TableWork {
                     Some(CaughtUp::Broken(reason)) => self.tell_broken(&reason),
                 },
             }
-            (capture, may_have_missed) = (self.capture().await?, true);
+            (capture, was_broken) = (self.capture().await?, true);
         }
         Err(EngineError::TableUnfit {
             dataset: self.sides.dataset.name.clone(),
@@ -120,15 +132,20 @@ impl TableWork {
 
     /// Enables the stream of the lead, or takes the one that is there; `None` if the server has none.
     async fn enabled(&self, changes: &dyn ChangeStream) -> Result<Option<String>, EngineError> {
+        let place = self.sides.stores.star.lead;
+        let before = self.journal.ledger.capture(&self.sides.dataset.name, place).await?;
         let (stream, ours) = match changes.enable().await {
-            Ok(enabled) => enabled,
+            // A stream that this migration enabled before stays its own.
+            Ok((stream, ours)) => {
+                let ours = ours || before.is_some_and(|before| before.ours && before.stream == stream);
+                (stream, ours)
+            }
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 self.tell_no_stream();
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
-        let place = self.sides.stores.star.lead;
         let began = TableStep::CaptureBegan { place, stream: stream.clone(), ours, at: now() };
         self.journal.commit(vec![self.record(began)]).await?;
         Ok(Some(stream))
@@ -139,12 +156,6 @@ impl TableWork {
             "{} has no stream of changes: it is followed by comparing all items, again and again",
             self.sides.lead().location()
         ));
-    }
-
-    /// Whether items were copied before this pass.
-    async fn has_copied(&self) -> Result<bool, EngineError> {
-        let rows = self.journal.ledger.segments(&self.sides.dataset.name).await?;
-        Ok(rows.iter().any(|row| row.done || row.after.is_some()))
     }
 
     /// Whether items were copied before the stream that is read began, and were not all compared since.

@@ -30,7 +30,7 @@ use migrate_core::{
 };
 use migrate_ledger::Ledger;
 use migrate_store::{
-    faulty::{Faults, FaultyTable},
+    faulty::{Crash, Faults, FaultyTable},
     memory_table::MemoryTable,
     retry::RetryPolicy,
     table::{ItemWrite, TableStore},
@@ -44,6 +44,12 @@ pub(crate) struct Rig {
     tables: BTreeMap<String, MemoryTable>,
     pub(crate) events: Arc<Mutex<Vec<EventKind>>>,
     _directory: tempfile::TempDir,
+}
+
+/// Retries without waits.
+fn quick() -> RetryPolicy {
+    let pause = std::time::Duration::from_millis(1);
+    RetryPolicy { pause, pause_throttled: pause, pause_max: pause, ..RetryPolicy::default() }
 }
 
 pub(crate) fn structure() -> Structure {
@@ -73,7 +79,7 @@ fn sites_of(tables: &BTreeMap<String, MemoryTable>) -> Sites {
     let given = Given::tables(move |at, _| {
         given.get(at.site.as_str()).map(|table| Arc::new(table.clone()) as Arc<dyn TableStore>)
     });
-    Sites::new(Arc::new(given), RetryPolicy::default())
+    Sites::new(Arc::new(given), quick())
 }
 
 impl Rig {
@@ -130,9 +136,7 @@ impl Rig {
             let is_struck = at.site.as_str() == struck;
             Some(if is_struck { Arc::new(FaultyTable::new(table, Arc::clone(&faults))) } else { table })
         });
-        let pause = std::time::Duration::from_millis(1);
-        let quick = RetryPolicy { pause, pause_throttled: pause, pause_max: pause, ..RetryPolicy::default() };
-        self.sites = Sites::new(Arc::new(given), quick);
+        self.sites = Sites::new(Arc::new(given), quick());
     }
 
     /// Puts another table in the place of a site's.
@@ -179,6 +183,7 @@ impl Rig {
             phases: Vec::new(),
             datasets: Vec::new(),
             force,
+            follow: false,
             limits: InFlightMax::default(),
             approver: Arc::new(ByFlag::default()),
         }
@@ -320,6 +325,63 @@ async fn a_stream_that_lost_changes_is_told_and_all_items_are_compared() {
         let told = |event: &EventKind| matches!(event, EventKind::Warning { message, .. } if message.contains("lost"));
         assert!(events.iter().any(told), "{events:?}");
     }
+}
+
+/// After its proof, a table is followed until the run is stopped.
+#[tokio::test]
+async fn a_run_that_follows_brings_changes_over_until_it_is_stopped() {
+    let rig = Rig::new(&["a"], "live = true");
+    rig.fill(0..50);
+    let (sink, mut told) = Sink::new(Clock::start());
+    let shutdown = Shutdown::new();
+    let migration = Migration {
+        plan: &rig.plan,
+        sites: &rig.sites,
+        ledger: Arc::clone(&rig.ledger),
+        sink,
+        shutdown: shutdown.clone(),
+    };
+    let options = RunOptions { follow: true, ..Rig::options(false) };
+    let run = migration.run(&options);
+    let meanwhile = async {
+        while !matches!(told.recv().await.unwrap().kind, EventKind::Follows { .. }) {}
+        for write in [put(3, "changed"), delete(4), put(500, "new")] {
+            rig.table("src").apply(&write).unwrap();
+        }
+        while rig.table("a").snapshot() != rig.table("src").snapshot() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        shutdown.drain();
+    };
+    let (outcome, ()) = futures::join!(run, meanwhile);
+    let outcome = outcome.unwrap();
+    assert!(outcome.interrupted && outcome.stopped.is_none() && outcome.datasets[0].reached, "{outcome:?}");
+}
+
+/// What was copied before the stream was read may have changed before it was read, too.
+#[tokio::test]
+async fn a_copy_that_was_begun_without_a_stream_is_compared_once_it_has_one() {
+    let mut rig = Rig::new(&["a"], "");
+    rig.fill(0..100);
+    let faults = Arc::new(Faults::none().with_crash(Crash::Before(5)));
+    let (source, target) = (rig.table("src").clone(), FaultyTable::new(Arc::new(rig.table("a").clone()), faults));
+    let target: Arc<dyn TableStore> = Arc::new(target);
+    let given = Given::tables(move |at, _| {
+        Some(if at.site.as_str() == "src" {
+            Arc::new(source.clone()) as Arc<dyn TableStore>
+        } else {
+            Arc::clone(&target)
+        })
+    });
+    let whole = std::mem::replace(&mut rig.sites, Sites::new(Arc::new(given), quick()));
+    let outcome = rig.run().await;
+    assert!(!outcome.datasets.iter().any(|dataset| dataset.reached), "{outcome:?}");
+    assert!(!rig.table("a").snapshot().is_empty());
+    rig.sites = whole;
+    (0..100).for_each(|id| rig.table("src").apply(&put(id, "second")).unwrap());
+    rig.plan = Rig::new(&["a"], "live = true").plan;
+    rig.proves(100).await;
+    rig.is_equal("a");
 }
 
 #[tokio::test]
@@ -464,8 +526,8 @@ async fn a_comparison_deletes_no_more_than_the_plan_allows() {
 async fn a_batch_that_is_taken_in_part_arrives_whole() {
     let rig = Rig::new(&["a"], "live = true");
     rig.fill(0..200);
-    rig.table("a").answer_at_most(Some(10));
-    rig.table("src").answer_at_most(Some(10));
+    rig.table("a").answer_at_most(Some(20));
+    rig.table("src").answer_at_most(Some(60));
     rig.proves(200).await;
     (0..200).for_each(|id| rig.table("src").apply(&put(id, "second")).unwrap());
     rig.proves(200).await;

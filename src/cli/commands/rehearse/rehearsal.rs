@@ -53,6 +53,7 @@ impl Rehearsal<'_> {
             phases: Vec::new(),
             datasets: Vec::new(),
             force: false,
+            follow: false,
             limits: engine::InFlightMax::default(),
             approver: applications.approver(),
         };
