@@ -118,7 +118,7 @@ CREATE TABLE segment (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE capture (
     dataset INTEGER NOT NULL, place INTEGER NOT NULL, stream TEXT NOT NULL, ours INTEGER NOT NULL,
-    at_ms INTEGER NOT NULL, broken TEXT, PRIMARY KEY (dataset, place)
+    at_ms INTEGER NOT NULL, broken TEXT, uncompared INTEGER NOT NULL, PRIMARY KEY (dataset, place)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE stream_shard (
     dataset INTEGER NOT NULL, place INTEGER NOT NULL, shard TEXT NOT NULL, sequence TEXT, ended INTEGER NOT NULL,

@@ -37,7 +37,7 @@ pub enum TableStep {
         bytes: u64,
     },
     /// A stream of changes is read from its oldest record on. What was read of the streams of that place before is
-    /// forgotten.
+    /// forgotten. If items were copied before, they may have changed unseen: all must be compared.
     CaptureBegan {
         /// The place whose changes it shows.
         place: PlaceIndex,
@@ -54,6 +54,11 @@ pub enum TableStep {
         place: PlaceIndex,
         /// Why, for people.
         reason: String,
+    },
+    /// All items were compared, at every place, since the stream that is read now began.
+    Compared {
+        /// The place whose changes it shows.
+        place: PlaceIndex,
     },
     /// The stream of a place was read by a process that listed its shards at this time.
     CaptureGoesOn {
@@ -127,6 +132,8 @@ pub struct CaptureRow {
     pub at: Timestamp,
     /// Why changes were lost, if they were.
     pub broken: Option<String>,
+    /// Whether items were copied before it began and were not all compared since.
+    pub uncompared: bool,
 }
 
 /// How far a shard of a stream was read.

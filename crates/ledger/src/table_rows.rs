@@ -22,8 +22,17 @@ impl Apply<'_> {
             TableStep::CaptureBegan { place, stream, ours, at } => {
                 self.run("DELETE FROM stream_shard WHERE dataset = ?1 AND place = ?2", params![dataset, place.0])?;
                 self.run(
-                    "INSERT OR REPLACE INTO capture (dataset, place, stream, ours, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    "INSERT OR REPLACE INTO capture (dataset, place, stream, ours, at_ms, uncompared)
+                     VALUES (?1, ?2, ?3, ?4, ?5,
+                         EXISTS (SELECT 1 FROM segment WHERE dataset = ?1 AND (done OR after_key IS NOT NULL)))",
                     params![dataset, place.0, stream, ours, at.0],
+                )?;
+                Ok(())
+            }
+            TableStep::Compared { place } => {
+                self.run(
+                    "UPDATE capture SET uncompared = 0 WHERE dataset = ?1 AND place = ?2",
+                    params![dataset, place.0],
                 )?;
                 Ok(())
             }
@@ -132,11 +141,12 @@ pub(super) fn segments(connection: &Connection, dataset: i64) -> Result<Vec<Segm
 
 /// The stream of a place that is read; `None` if none is.
 pub(super) fn capture(connection: &Connection, dataset: i64, at: PlaceIndex) -> Result<Option<CaptureRow>, Failure> {
-    let mut statement = connection
-        .prepare_cached("SELECT stream, ours, at_ms, broken FROM capture WHERE dataset = ?1 AND place = ?2")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT stream, ours, at_ms, broken, uncompared FROM capture WHERE dataset = ?1 AND place = ?2",
+    )?;
     let found = statement.query_row(params![dataset, at.0], |row| {
         let (stream, ours, broken) = (row.get(0)?, row.get(1)?, row.get(3)?);
-        Ok(CaptureRow { place: at, stream, ours, at: Timestamp(row.get(2)?), broken })
+        Ok(CaptureRow { place: at, stream, ours, at: Timestamp(row.get(2)?), broken, uncompared: row.get(4)? })
     });
     Ok(found.optional()?)
 }

@@ -19,7 +19,7 @@ use crate::cli::{
 use migrate_core::model::ByteCount;
 use migrate_engine::{
     Clock, InFlightMax, Inspection, Shutdown, Sink,
-    survey::{Bindings, DatasetPreview, Preview, SurveyOptions, TargetPreview},
+    survey::{Bindings, DatasetPreview, Preview, SurveyOptions, TablePreview, TargetPreview},
 };
 
 #[derive(Debug, Args)]
@@ -157,7 +157,9 @@ fn text(preview: &Preview) -> String {
 
 fn of_dataset(dataset: &DatasetPreview) -> String {
     let DatasetPreview { name, state, source, verify, .. } = dataset;
-    let counted = if let Some(records) = dataset.records {
+    let counted = if let Some(table) = &dataset.table {
+        format!("{} at {source}", estimated(table))
+    } else if let Some(records) = dataset.records {
         let (records, bytes) = (render::count(records, "record", "records"), ByteCount(dataset.bytes.unwrap_or(0)));
         let so_far = if dataset.complete { "" } else { " seen so far" };
         format!("{records}, {bytes}{so_far} at {source}")
@@ -184,10 +186,12 @@ fn of_dataset(dataset: &DatasetPreview) -> String {
             let _ = writeln!(text, "    lacks: {}: {}", target.target, target.lacks.join(", "));
         }
     }
-    if dataset.complete {
+    let least = dataset.seconds_min.filter(|seconds| *seconds > 0).map(|s| render::duration(Duration::from_secs(s)));
+    if let Some(table) = &dataset.table {
+        text.push_str(&of_table(table, least.as_deref()));
+    } else if dataset.complete {
         let _ = write!(text, "    source requests: about {}", dataset.source_requests);
-        if let Some(seconds) = dataset.seconds_min.filter(|seconds| *seconds > 0) {
-            let time = render::duration(Duration::from_secs(seconds));
+        if let Some(time) = least {
             let _ = write!(text, "; the plan's limits alone make it take {time}");
         }
         text.push('\n');
@@ -209,6 +213,48 @@ fn of_dataset(dataset: &DatasetPreview) -> String {
     }
     for block in &dataset.blocks {
         let _ = writeln!(text, "    BLOCKED: {block}");
+    }
+    text
+}
+
+/// What the server of a table says that it holds.
+fn estimated(table: &TablePreview) -> String {
+    match (table.items_estimated, table.bytes_estimated) {
+        (Some(items), Some(bytes)) => {
+            let items = render::count(items, "item", "items");
+            format!("about {items}, {} (an estimate of its server, which may be hours old)", ByteCount(bytes))
+        }
+        _ => "a table whose server does not estimate its items".to_owned(),
+    }
+}
+
+/// What a run would do with a table.
+fn of_table(table: &TablePreview, least: Option<&str>) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "    stream: {}", table.stream.as_str());
+    let (segments, done) = (render::count(table.segments.into(), "segment", "segments"), table.segments_done);
+    let of_them = if done > 0 { format!(", {done} of them done") } else { String::new() };
+    let _ = write!(text, "    first copy: {segments}{of_them}");
+    if let Some(read) = table.read_units {
+        let _ = write!(text, "; about {} to read at the lead", render::count(read, "capacity unit", "capacity units"));
+    }
+    if let Some(time) = least {
+        let _ = write!(text, "; the limits and what is provisioned make it take {time}");
+    }
+    text.push('\n');
+    for target in &table.targets {
+        let _ = match &target.creates {
+            Some(table) => write!(text, "    target: {}: a run makes {table}", target.target),
+            None => write!(text, "    target: {}: its table is there", target.target),
+        };
+        if let Some(write) = target.write_units {
+            let _ = write!(text, "; about {} to write", render::count(write, "capacity unit", "capacity units"));
+        }
+        text.push('\n');
+        for one in target.differs.iter().filter(|one| !one.blocks) {
+            let waived = if one.waive.is_some() { " (waived)" } else { "" };
+            let _ = writeln!(text, "      differs{waived}: {}", one.what);
+        }
     }
     text
 }

@@ -243,7 +243,7 @@ impl Sites {
     }
 
     /// The identity of the directory that was opened at a location.
-    fn identity_of(&self, plan: &Plan, at: &Location) -> Option<Identity> {
+    pub(crate) fn identity_of(&self, plan: &Plan, at: &Location) -> Option<Identity> {
         let path = shown(&directory_of(plan, at)?);
         let met = self.met();
         met.found.get(&path).or_else(|| met.known.get(&path)).cloned()

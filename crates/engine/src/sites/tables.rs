@@ -182,7 +182,7 @@ impl Sites {
 }
 
 /// The capacity that a dataset may take at a table.
-fn capacity(dataset: &Dataset, described: Option<&Structure>) -> Result<Capacity, EngineError> {
+pub(crate) fn capacity(dataset: &Dataset, described: Option<&Structure>) -> Result<Capacity, EngineError> {
     let provisioned = described.and_then(|structure| match structure.billing {
         Billing::Provisioned(throughput) => Some(throughput),
         Billing::OnDemand => None,

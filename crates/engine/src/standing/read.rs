@@ -2,9 +2,11 @@
 
 use crate::{
     asked::goal_of,
+    clock::now,
     error::EngineError,
     meaning::{meaning_of, same_meaning},
     run::{approval, ends::all_ended, leftovers::exceeds_share},
+    standing::table::of_table,
     standing::values::{
         Approved, DatasetStanding, Decision, Failed, Following, MoveStanding, PhaseStanding, Proof, TargetStanding,
         UnclaimedUpload,
@@ -102,6 +104,10 @@ async fn of_dataset(
         let has_begun = standing.lifecycle.syncing.stage != Stage::Unseen;
         standing.following = (standing.followers_total > 0 && has_begun).then(state);
     }
+    if dataset.is_table() {
+        let (table, lag) = of_table(ledger, dataset, &star, now()).await?;
+        (standing.table, standing.lag_seconds) = (Some(table), lag);
+    }
     let shards = ledger.shards(&dataset.name).await?;
     let down = lifecycle::down(&events);
     for (place, at) in dataset.places() {
@@ -119,7 +125,9 @@ async fn of_dataset(
         list_failures(reader, ledger, &mut standing, (place, at), failures_max).await?;
     }
     standing.waits_for = too_many_deletions(dataset, &standing, &shards);
-    add_up(&mut standing);
+    if standing.table.is_none() {
+        add_up(&mut standing);
+    }
     Ok(standing)
 }
 
@@ -152,6 +160,7 @@ fn not_begun(dataset: &Dataset) -> DatasetStanding {
         waits_for: None,
         verification: None,
         targets: dataset.places().skip(1).map(|(place, at)| nothing_at(place, at)).collect(),
+        table: None,
         moving: None,
         following: None,
         lead_target: None,

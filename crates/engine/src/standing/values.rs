@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::waits::WaitsFor;
+use crate::{standing::table::TableStanding, waits::WaitsFor};
 use migrate_core::{
     lifecycle::{Down, Goal, Lifecycle, Moving, Stage},
     model::{DatasetName, Decided, Epoch, PhaseName, PlaceIndex, SiteName},
@@ -73,6 +73,9 @@ pub struct DatasetStanding {
     pub late_decisions: Vec<Decision>,
     /// The standing of its targets, in the plan's order.
     pub targets: Vec<TargetStanding>,
+    /// How far the copy of a table is; `None` for other data, and before anything has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableStanding>,
     /// The move of its lead that is open before its switch; a run that finds one takes it back first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moving: Option<MoveStanding>,

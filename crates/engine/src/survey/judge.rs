@@ -53,7 +53,8 @@ impl Surveyor<'_> {
         seen.seconds_min = seconds;
     }
 
-    fn seconds(&self, site: &SiteName, bytes: u64, requests: u64) -> Option<u64> {
+    /// Least seconds that the limits of a site allow.
+    pub(super) fn seconds(&self, site: &SiteName, bytes: u64, requests: u64) -> Option<u64> {
         let limits = &self.inspection.plan.sites.get(site)?.limits;
         let by_bytes = limits.bandwidth.map(|bandwidth| bytes.div_ceil(bandwidth.max(1)));
         let by_requests = limits.requests_per_second.map(|rate| requests.div_ceil(u64::from(rate.max(1))));

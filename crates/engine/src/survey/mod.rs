@@ -12,6 +12,8 @@ mod preview;
 mod route;
 mod saved;
 mod surveyor;
+mod table_preview;
+mod tables;
 
 pub use bindings::{
     Bindings, Changed, CutoverBinding, DatasetBinding, LeadBinding, PhaseBinding, PlaceBinding, PlaceRole,
@@ -19,3 +21,4 @@ pub use bindings::{
 };
 pub use preview::{CutoverPreview, DatasetPreview, PhasePreview, Preview, TargetPreview};
 pub use surveyor::SurveyOptions;
+pub use table_preview::{StreamPreview, StructureDifference, TablePreview, TableTargetPreview};

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::survey::table_preview::TablePreview;
 use migrate_core::{
     lifecycle::State,
     model::{DatasetName, Epoch, Key, PhaseName, PlanName, SiteName},
@@ -42,7 +43,8 @@ pub struct DatasetPreview {
     pub state: &'static str,
     /// The location of the lead: the plan's source, until that has moved.
     pub source: String,
-    /// Records of the dataset at the source, as far as it was listed; `None` if it was not.
+    /// Records of the dataset at the source, as far as it was listed; `None` if it was not. A table is not counted:
+    /// 0 if it is empty, and otherwise `None`.
     pub records: Option<u64>,
     /// Bytes of these records; `None` as for `records`.
     pub bytes: Option<u64>,
@@ -50,8 +52,11 @@ pub struct DatasetPreview {
     pub complete: bool,
     /// How thoroughly a run would prove it.
     pub verify: Level,
-    /// What a run would do at each target.
+    /// What a run would do at each target; nothing for a table.
     pub targets: Vec<TargetPreview>,
+    /// What a run would do with a table; `None` for other data, and if it could not be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<TablePreview>,
     /// Estimated requests to the source: listings and reads.
     pub source_requests: u64,
     /// Least seconds that the sites' limits in the plan allow; `None` if they set none.
@@ -79,6 +84,7 @@ impl DatasetPreview {
             complete: false,
             verify: dataset.verify,
             targets: Vec::new(),
+            table: None,
             source_requests: 0,
             seconds_min: None,
             nothing_to_compare: false,

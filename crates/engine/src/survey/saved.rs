@@ -15,7 +15,8 @@ use crate::{
     migration::Inspection,
     rules::rules_of,
     shutdown::cancellable,
-    sites::places::Present,
+    sites::{places::Present, tables::TablesOf},
+    star::Star,
     survey::bindings::{
         Bindings, CutoverBinding, DatasetBinding, LeadBinding, PhaseBinding, PlaceBinding, PlaceRole, PolicyBinding,
         RouteBinding, SiteBinding,
@@ -23,7 +24,7 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{Lead, Moving},
-    model::{DatasetName, Epoch, SiteName},
+    model::{DatasetName, Epoch, PlaceIndex, SiteName},
     plan::{Dataset, Plan, Policy},
 };
 
@@ -138,6 +139,9 @@ impl Inspection<'_> {
 
     /// The source and the targets.
     async fn bound_places(&self, dataset: &Dataset) -> Result<Vec<PlaceBinding>, EngineError> {
+        if dataset.is_table() {
+            return self.bound_tables(dataset).await;
+        }
         let location = dataset.source.to_string();
         let found = self.sites.find(self.plan, dataset, &dataset.source).await?;
         let mut places = vec![place(PlaceRole::Source, location, found)];
@@ -149,6 +153,20 @@ impl Inspection<'_> {
                 place.capabilities = Some(serde_json::to_value(can).expect("capabilities are plain data"));
             }
             places.push(place);
+        }
+        Ok(places)
+    }
+
+    /// The tables of the source and of the targets. A run describes each again, so what they can do is not bound.
+    async fn bound_tables(&self, dataset: &Dataset) -> Result<Vec<PlaceBinding>, EngineError> {
+        let star = Star::of(self.plan, dataset, &self.lifecycle(&dataset.name).await?)?;
+        let stores = self.sites.open_tables(TablesOf { plan: self.plan, dataset, writes: None }, star).await?;
+        let mut places = Vec::new();
+        for (number, at) in dataset.places() {
+            let role = if number == PlaceIndex::SOURCE { PlaceRole::Source } else { PlaceRole::Target };
+            let is_there = stores.at(number).describe().await?.is_some();
+            let found = is_there.then(|| Present { identity: self.sites.identity_of(self.plan, at) });
+            places.push(place(role, at.to_string(), found));
         }
         Ok(places)
     }

@@ -131,7 +131,7 @@ impl Surveyor<'_> {
         }
     }
 
-    fn with_mend(&self, error: &EngineError) -> String {
+    pub(super) fn with_mend(&self, error: &EngineError) -> String {
         let text = error.shown(Redactor::new(self.inspection.plan.redact_keys));
         match error.mend() {
             Some(mend) => format!("{text}; {mend}"),
@@ -159,6 +159,9 @@ impl Surveyor<'_> {
         let known = self.inspection.begun(dataset).await?;
         let star = Star::of(plan, dataset, &self.inspection.lifecycle(&dataset.name).await?)?;
         seen.source = dataset.location(star.lead).to_string();
+        if dataset.is_table() {
+            return self.look_at_tables(dataset, star, seen).await;
+        }
         let stores = sites.open_to_look(plan, dataset, star, ledger.as_deref(), self.options.probe, sink).await?;
         seen.targets = stores.star.followers.iter().map(|place| target_of(&**stores.at(*place))).collect();
         tell_routing(&stores.routing, seen);

@@ -35,6 +35,11 @@ struct Group {
     places: Vec<PlaceIndex>,
 }
 
+/// In how many segments a table of this size is scanned.
+pub(crate) fn segments_for(bytes: u64) -> u32 {
+    u32::try_from((bytes / SEGMENT_BYTES).clamp(SEGMENTS.0, SEGMENTS.1)).unwrap_or(u32::MAX)
+}
+
 impl TableWork {
     /// Whether all segments are at all followers that take part.
     pub(super) async fn bulk_is_done(&self) -> Result<bool, EngineError> {
@@ -43,11 +48,11 @@ impl TableWork {
         Ok(!rows.is_empty() && rows.iter().all(|row| row.done || !is_open(row)))
     }
 
-    /// Plans the segments, unless they are planned; `true` if it did. A follower must be empty then: what it holds of its own would be
+    /// Plans the segments, unless they are planned. A follower must be empty then: what it holds of its own would be
     /// written over, and what of it the lead lacks would stay.
-    pub(super) async fn plan_bulk(&self) -> Result<bool, EngineError> {
+    pub(super) async fn plan_bulk(&self) -> Result<(), EngineError> {
         if !self.journal.ledger.segments(&self.sides.dataset.name).await?.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         for follower in self.sides.open() {
             if let Some(key) = self.first_of(follower).await? {
@@ -62,11 +67,8 @@ impl TableWork {
             }
         }
         let bytes = self.sides.lead().describe().await?.and_then(|described| described.bytes).unwrap_or(0);
-        let segments = (bytes / SEGMENT_BYTES).clamp(SEGMENTS.0, SEGMENTS.1);
-        let segments = u32::try_from(segments).unwrap_or(u32::MAX);
-        let step = TableStep::BulkPlanned { segments, places: self.sides.places() };
-        self.journal.commit(vec![self.record(step)]).await?;
-        Ok(true)
+        let step = TableStep::BulkPlanned { segments: segments_for(bytes), places: self.sides.places() };
+        Ok(self.journal.commit(vec![self.record(step)]).await?)
     }
 
     /// The key of some item of a follower; `None` if it is empty.

@@ -49,5 +49,7 @@ pub(crate) mod sides;
 pub(crate) mod structure;
 pub(crate) mod tail;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+#[cfg(test)]
+mod trap_tests;
 pub(crate) mod work;

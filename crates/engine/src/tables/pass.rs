@@ -18,13 +18,6 @@ use migrate_store::{ErrorKind, table::ChangeStream};
 /// How often a pass compares all items because changes were lost meanwhile.
 const COMPARISONS_MAX: u32 = 3;
 
-/// What captures the changes of the lead.
-struct Capture {
-    tail: Arc<Tail>,
-    /// Whether it begins now, so that it knows nothing of earlier changes.
-    is_new: bool,
-}
-
 impl TableWork {
     /// Brings the followers up to what the lead held when the call began; `false` if the run is to stop.
     pub(crate) async fn pass(self: &Arc<Self>) -> Result<bool, EngineError> {
@@ -40,32 +33,29 @@ impl TableWork {
     async fn brought_up(self: &Arc<Self>) -> Result<bool, EngineError> {
         // Before the first item is read: what changes from here on is known.
         let mut capture = self.capture().await?;
-        let begun_before = !self.plan_bulk().await?;
+        self.plan_bulk().await?;
         self.expect().await?;
-        let mut must_compare = capture.as_ref().is_none_or(|capture| capture.is_new);
-        if !self.bulk_is_done().await? {
-            if self.bulk().await? == Settled::Stopped {
-                return Ok(false);
-            }
-            // What was copied before the capture began may have changed before it began, too. Without a capture, the
-            // proof tells what has changed.
-            must_compare = begun_before && capture.as_ref().is_some_and(|capture| capture.is_new);
+        let was_copied = self.bulk_is_done().await?;
+        if !was_copied && self.bulk().await? == Settled::Stopped {
+            return Ok(false);
         }
+        let mut was_broken = false;
         for _ in 0..COMPARISONS_MAX {
-            let began = now();
-            if must_compare && self.mark_differences(began).await? == Settled::Stopped {
+            // What was copied before the stream is read may have changed before that, too. Without a stream, the proof of
+            // a first copy tells what has changed, and the next pass brings it.
+            let must_compare = if capture.is_some() { self.is_uncompared().await? } else { was_copied || was_broken };
+            if must_compare && self.compare().await? == Settled::Stopped {
                 return Ok(false);
             }
             match &capture {
                 None => return Ok(self.catch_up(now()).await? == Settled::Done),
-                Some(Capture { tail, .. }) => match self.caught_up(tail).await? {
+                Some(tail) => match self.caught_up(tail).await? {
                     None => return Ok(false),
                     Some(CaughtUp::Yes) => return Ok(self.catch_up(now()).await? == Settled::Done),
                     Some(CaughtUp::Broken(reason)) => self.tell_broken(&reason),
                 },
             }
-            capture = self.capture().await?;
-            must_compare = true;
+            (capture, was_broken) = (self.capture().await?, true);
         }
         Err(EngineError::TableUnfit {
             dataset: self.sides.dataset.name.clone(),
@@ -106,12 +96,12 @@ impl TableWork {
     }
 
     /// What reads the stream of the lead, begun if nothing does; `None` if the plan asks for none, or there is none.
-    async fn capture(&self) -> Result<Option<Capture>, EngineError> {
+    async fn capture(&self) -> Result<Option<Arc<Tail>>, EngineError> {
         if !self.sides.dataset.live {
             return Ok(None);
         }
         if let Some(tail) = self.tail() {
-            return Ok(Some(Capture { tail, is_new: false }));
+            return Ok(Some(tail));
         }
         let Some(changes) = self.sides.lead().changes() else {
             self.tell_no_stream();
@@ -119,10 +109,10 @@ impl TableWork {
         };
         let place = self.sides.stores.star.lead;
         let known = self.journal.ledger.capture(&self.sides.dataset.name, place).await?;
-        let (name, is_new) = match known.filter(|known| known.broken.is_none()) {
-            Some(known) => (known.stream, false),
+        let name = match known.filter(|known| known.broken.is_none()) {
+            Some(known) => known.stream,
             None => match self.enabled(changes).await? {
-                Some(name) => (name, true),
+                Some(name) => name,
                 None => return Ok(None),
             },
         };
@@ -137,20 +127,25 @@ impl TableWork {
         };
         let tail = Arc::new(Tail::begin(stream));
         *self.tail.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&tail));
-        Ok(Some(Capture { tail, is_new }))
+        Ok(Some(tail))
     }
 
     /// Enables the stream of the lead, or takes the one that is there; `None` if the server has none.
     async fn enabled(&self, changes: &dyn ChangeStream) -> Result<Option<String>, EngineError> {
+        let place = self.sides.stores.star.lead;
+        let before = self.journal.ledger.capture(&self.sides.dataset.name, place).await?;
         let (stream, ours) = match changes.enable().await {
-            Ok(enabled) => enabled,
+            // A stream that this migration enabled before stays its own.
+            Ok((stream, ours)) => {
+                let ours = ours || before.is_some_and(|before| before.ours && before.stream == stream);
+                (stream, ours)
+            }
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 self.tell_no_stream();
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
-        let place = self.sides.stores.star.lead;
         let began = TableStep::CaptureBegan { place, stream: stream.clone(), ours, at: now() };
         self.journal.commit(vec![self.record(began)]).await?;
         Ok(Some(stream))
@@ -161,6 +156,25 @@ impl TableWork {
             "{} has no stream of changes: it is followed by comparing all items, again and again",
             self.sides.lead().location()
         ));
+    }
+
+    /// Whether items were copied before the stream that is read began, and were not all compared since.
+    async fn is_uncompared(&self) -> Result<bool, EngineError> {
+        let (dataset, lead) = (&self.sides.dataset.name, self.sides.stores.star.lead);
+        Ok(self.journal.ledger.capture(dataset, lead).await?.is_some_and(|capture| capture.uncompared))
+    }
+
+    /// Compares all items, marks what differs, and records that, unless a follower took no part: what it lacks is found
+    /// by the next comparison.
+    async fn compare(self: &Arc<Self>) -> Result<Settled, EngineError> {
+        if self.mark_differences(now()).await? == Settled::Stopped {
+            return Ok(Settled::Stopped);
+        }
+        if self.sides.open().count() == self.sides.places().len() {
+            let place = self.sides.stores.star.lead;
+            self.journal.commit(vec![self.record(TableStep::Compared { place })]).await?;
+        }
+        Ok(Settled::Done)
     }
 
     /// Compares all items, and marks what differs, so that it is looked at again.

@@ -18,10 +18,7 @@ pub(crate) async fn of_lead(dataset: &Dataset, lead: &dyn TableStore) -> Result<
     let unfit = |reason| EngineError::TableUnfit { dataset: dataset.name.clone(), reason };
     match lead.describe().await? {
         None => Err(unfit(format!("there is no table {}: create it, or correct the plan", lead.location()))),
-        Some(Described { structure, state, .. }) => match state {
-            TableState::Active | TableState::Updating => Ok(structure),
-            _ => Err(unfit(format!("{} is {}: wait, or mend it", lead.location(), word(state)))),
-        },
+        Some(Described { structure, state, .. }) => is_usable(dataset, lead, state).map(|()| structure),
     }
 }
 
@@ -49,16 +46,11 @@ pub(crate) async fn of_follower(
         }
         return Ok(vec![format!("{} was made", follower.location())]);
     };
-    if !matches!(found.state, TableState::Active | TableState::Updating) {
-        return Err(unfit(format!("{} is {}: wait, or mend it", follower.location(), word(found.state))));
-    }
+    is_usable(dataset, &**follower, found.state)?;
     let differing = differences(lead, &found.structure, Moment::BeforeSwitch);
     let blocking: Vec<_> = differing.iter().filter(|one| one.blocks(&waived)).collect();
     if let Some(first) = blocking.first() {
-        let mend = match first.waive() {
-            Some(waive) => format!("change the table, or accept it with waive = [\"{waive}\"]"),
-            None => "choose another table".to_owned(),
-        };
+        let mend = mend(first.waive());
         let more = match blocking.len() - 1 {
             0 => String::new(),
             more => format!(", and {more} more differences"),
@@ -76,6 +68,23 @@ pub(crate) async fn must_be_there(follower: &Follower) -> Result<(), StoreError>
         None => {
             Err(StoreError::new(ErrorKind::NoContainer, "scan", follower.store.location(), "there is no such table"))
         }
+    }
+}
+
+/// Whether a table can be read and written.
+pub(crate) fn is_usable(dataset: &Dataset, store: &dyn TableStore, state: TableState) -> Result<(), EngineError> {
+    if matches!(state, TableState::Active | TableState::Updating) {
+        return Ok(());
+    }
+    let reason = format!("{} is {}: wait, or mend it", store.location(), word(state));
+    Err(EngineError::TableUnfit { dataset: dataset.name.clone(), reason })
+}
+
+/// What can be done about a difference that a plan accepts under this name, if it can.
+pub(crate) fn mend(waive: Option<&str>) -> String {
+    match waive {
+        Some(waive) => format!("change the table, or accept it with waive = [\"{waive}\"]"),
+        None => "choose another table".to_owned(),
     }
 }
 

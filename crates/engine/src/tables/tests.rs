@@ -37,12 +37,12 @@ use migrate_store::{
 };
 
 /// A migration of one table, `src`, to others.
-struct Rig {
-    plan: Plan,
-    sites: Sites,
-    ledger: Arc<Ledger>,
+pub(crate) struct Rig {
+    pub(crate) plan: Plan,
+    pub(crate) sites: Sites,
+    pub(crate) ledger: Arc<Ledger>,
     tables: BTreeMap<String, MemoryTable>,
-    events: Arc<Mutex<Vec<EventKind>>>,
+    pub(crate) events: Arc<Mutex<Vec<EventKind>>>,
     _directory: tempfile::TempDir,
 }
 
@@ -52,11 +52,11 @@ fn quick() -> RetryPolicy {
     RetryPolicy { pause, pause_throttled: pause, pause_max: pause, ..RetryPolicy::default() }
 }
 
-fn structure() -> Structure {
+pub(crate) fn structure() -> Structure {
     Structure::plain(("id", KeyType::Text), Some(("n", KeyType::Number)))
 }
 
-fn item(id: u32, value: &str) -> Item {
+pub(crate) fn item(id: u32, value: &str) -> Item {
     Item::from([
         ("id".to_owned(), Value::Text(format!("user-{id:05}"))),
         ("n".to_owned(), Value::Number(id.to_string().parse().unwrap())),
@@ -64,17 +64,31 @@ fn item(id: u32, value: &str) -> Item {
     ])
 }
 
-fn put(id: u32, value: &str) -> ItemWrite {
+pub(crate) fn put(id: u32, value: &str) -> ItemWrite {
     ItemWrite::Put(item(id, value))
 }
 
-fn delete(id: u32) -> ItemWrite {
+pub(crate) fn delete(id: u32) -> ItemWrite {
     let names = structure().key_names();
     ItemWrite::Delete(names.key_of(&item(id, "")).unwrap())
 }
 
+/// Sites that hold these tables.
+fn sites_of(tables: &BTreeMap<String, MemoryTable>) -> Sites {
+    let given = tables.clone();
+    let given = Given::tables(move |at, _| {
+        given.get(at.site.as_str()).map(|table| Arc::new(table.clone()) as Arc<dyn TableStore>)
+    });
+    Sites::new(Arc::new(given), quick())
+}
+
 impl Rig {
-    fn new(targets: &[&str], more: &str) -> Self {
+    pub(crate) fn new(targets: &[&str], more: &str) -> Self {
+        Self::with(structure(), targets, more)
+    }
+
+    /// With a source of this structure.
+    pub(crate) fn with(structure: Structure, targets: &[&str], more: &str) -> Self {
         let sites: Vec<_> = std::iter::once(&"src")
             .chain(targets)
             .map(|target| {
@@ -99,30 +113,43 @@ impl Rig {
         );
         let plan = plan::parse(&text, Path::new("test.toml")).unwrap_or_else(|errors| panic!("{errors}"));
         let mut tables = BTreeMap::new();
-        tables.insert("src".to_owned(), MemoryTable::with("dynamodb://src/users", structure()).with_page_size(7));
+        tables.insert("src".to_owned(), MemoryTable::with("dynamodb://src/users", structure).with_page_size(7));
         for target in targets {
             let site = target.split(' ').next().unwrap();
             tables.insert(site.to_owned(), MemoryTable::new(&format!("dynamodb://{site}/users")));
         }
         let directory = tempfile::tempdir().unwrap();
         let ledger = Arc::new(Ledger::open(&directory.path().join("ledger.sqlite"), &plan.name).unwrap());
-        let given = tables.clone();
-        let given = Given::tables(move |at, _| {
-            given.get(at.site.as_str()).map(|table| Arc::new(table.clone()) as Arc<dyn TableStore>)
-        });
-        let sites = Sites::new(Arc::new(given), quick());
+        let sites = sites_of(&tables);
         Self { plan, sites, ledger, tables, events: Arc::default(), _directory: directory }
     }
 
-    fn table(&self, site: &str) -> &MemoryTable {
+    pub(crate) fn table(&self, site: &str) -> &MemoryTable {
         &self.tables[site]
     }
 
-    fn fill(&self, ids: std::ops::Range<u32>) {
+    /// Lets the calls to a site's table fail.
+    pub(crate) fn strike(&mut self, site: &str, faults: &Arc<Faults>) {
+        let (struck, faults, tables) = (site.to_owned(), Arc::clone(faults), self.tables.clone());
+        let given = Given::tables(move |at, _| {
+            let table = Arc::new(tables.get(at.site.as_str())?.clone()) as Arc<dyn TableStore>;
+            let is_struck = at.site.as_str() == struck;
+            Some(if is_struck { Arc::new(FaultyTable::new(table, Arc::clone(&faults))) } else { table })
+        });
+        self.sites = Sites::new(Arc::new(given), quick());
+    }
+
+    /// Puts another table in the place of a site's.
+    pub(crate) fn replace(&mut self, site: &str, table: MemoryTable) {
+        self.tables.insert(site.to_owned(), table);
+        self.sites = sites_of(&self.tables);
+    }
+
+    pub(crate) fn fill(&self, ids: std::ops::Range<u32>) {
         ids.for_each(|id| self.table("src").apply(&put(id, "first")).unwrap());
     }
 
-    async fn run_with(&self, force: bool, shutdown: Shutdown) -> RunOutcome {
+    pub(crate) async fn run_with(&self, force: bool, shutdown: Shutdown) -> RunOutcome {
         let (sink, mut told) = Sink::new(Clock::start());
         let migration =
             Migration { plan: &self.plan, sites: &self.sites, ledger: Arc::clone(&self.ledger), sink, shutdown };
@@ -134,7 +161,7 @@ impl Rig {
         outcome
     }
 
-    async fn run(&self) -> RunOutcome {
+    pub(crate) async fn run(&self) -> RunOutcome {
         self.run_with(false, Shutdown::new()).await
     }
 
@@ -163,7 +190,7 @@ impl Rig {
     }
 
     /// Runs, and expects a proof that compared this many items.
-    async fn proves(&self, compared: u64) {
+    pub(crate) async fn proves(&self, compared: u64) {
         let outcome = self.run().await;
         assert!(outcome.stopped.is_none(), "{:?}", outcome.stopped);
         let dataset = &outcome.datasets[0];
@@ -172,13 +199,13 @@ impl Rig {
     }
 
     /// The keys that are owed.
-    async fn owed(&self) -> u64 {
+    pub(crate) async fn owed(&self) -> u64 {
         let name = DatasetName::new("users").unwrap();
         self.ledger.owed(&name).await.unwrap().iter().map(|owed| owed.keys).sum()
     }
 
     #[track_caller]
-    fn is_equal(&self, site: &str) {
+    pub(crate) fn is_equal(&self, site: &str) {
         assert_eq!(self.table(site).snapshot(), self.table("src").snapshot());
     }
 }
@@ -360,13 +387,7 @@ async fn a_copy_that_was_begun_without_a_stream_is_compared_once_it_has_one() {
 #[tokio::test]
 async fn a_source_without_streams_is_followed_by_comparing_and_says_so() {
     let mut rig = Rig::new(&["a"], "live = true");
-    let source = MemoryTable::with("dynamodb://src/users", structure()).without_streams();
-    rig.tables.insert("src".to_owned(), source);
-    let given = rig.tables.clone();
-    let given = Given::tables(move |at, _| {
-        given.get(at.site.as_str()).map(|table| Arc::new(table.clone()) as Arc<dyn TableStore>)
-    });
-    rig.sites = Sites::new(Arc::new(given), quick());
+    rig.replace("src", MemoryTable::with("dynamodb://src/users", structure()).without_streams());
     rig.fill(0..50);
     rig.proves(50).await;
     rig.table("src").apply(&put(3, "changed")).unwrap();
