@@ -104,7 +104,6 @@ impl Rig {
             // A target that is silent on purpose is silent for good, unless a test says otherwise.
             limits: InFlightMax { silence_max: Duration::ZERO, ..InFlightMax::default() },
             force: false,
-            follow: false,
             approves: true,
             shutdown: Shutdown::new(),
             events: Arc::default(),
@@ -140,6 +139,7 @@ impl Rig {
             phases: Vec::new(),
             datasets: Vec::new(),
             force: self.force,
+            follow: false,
             limits: self.limits,
             approver: Arc::new(ByFlag { all: self.approves, by: "the test".into(), ..ByFlag::default() }),
         };

@@ -130,6 +130,7 @@ fn as_run(args: &CutoverArgs) -> RunArgs {
         datasets: Vec::new(),
         approve: vec![args.phase.clone()],
         force: false,
+        follow: false,
         accept_places: false,
         take_over: Vec::new(),
         json: args.json,

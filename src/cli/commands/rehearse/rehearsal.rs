@@ -168,6 +168,7 @@ impl Rehearsal<'_> {
             datasets: Vec::new(),
             approve: Vec::new(),
             force: false,
+            follow: false,
             accept_places: false,
             take_over: Vec::new(),
             json: self.args.json,
