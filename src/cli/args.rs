@@ -51,6 +51,7 @@ impl LogFormat {
   migrate run plan.toml --approve e-commerce   # move the lead of this phase, once everything is proved
   migrate run saved.json   # what `migrate plan --out saved.json` showed; refused if that has changed
   migrate run plan.toml --json > events.ndjson")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct RunArgs {
     /// The plan file, or a saved plan
     #[arg(value_name = "PLAN|SAVED")]

@@ -199,18 +199,28 @@ fn what_the_readme_shows_is_what_happens() {
 
 #[test]
 fn every_finding_has_a_mend_and_tests_that_exist() {
-    let text = read("docs/findings.md");
+    each_row_names_tests("docs/findings.md", 39);
+}
+
+#[test]
+fn every_trap_of_tables_has_a_handling_and_tests_that_exist() {
+    each_row_names_tests("docs/tables.md", 16);
+}
+
+/// The rows of a document's table are numbered, and each names tests that are there.
+fn each_row_names_tests(path: &str, rows_of: u32) {
+    let text = read(path);
     let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #"));
     let rows: Vec<Vec<_>> = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect();
     let numbers: Vec<u32> = rows.iter().map(|row| row[0].parse().expect("a number")).collect();
-    assert_eq!(numbers, (1..=39).collect::<Vec<_>>(), "each finding has one row");
+    assert_eq!(numbers, (1..=rows_of).collect::<Vec<_>>(), "{path}: each has one row");
     for row in &rows {
         assert_eq!(row.len(), 4, "{row:?}");
         let tests: Vec<_> = row[3].split('`').skip(1).step_by(2).collect();
-        assert!(!tests.is_empty(), "finding {} names no test", row[0]);
+        assert!(!tests.is_empty(), "{path}: row {} names no test", row[0]);
         for test in tests {
             let (file, name) = test.split_once("::").unwrap_or_else(|| panic!("{test:?} is not FILE::TEST"));
-            assert!(read(file).contains(&format!("fn {name}(")), "finding {}: {file} has no test {name}", row[0]);
+            assert!(read(file).contains(&format!("fn {name}(")), "{path}: row {}: {file} has no test {name}", row[0]);
         }
     }
 }
