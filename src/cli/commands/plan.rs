@@ -19,7 +19,7 @@ use crate::cli::{
 use migrate_core::model::ByteCount;
 use migrate_engine::{
     Clock, InFlightMax, Inspection, Shutdown, Sink,
-    survey::{Bindings, DatasetPreview, Preview, SurveyOptions, TablePreview, TargetPreview},
+    survey::{Bindings, CutoverPreview, DatasetPreview, Preview, SurveyOptions, TablePreview, TargetPreview},
 };
 
 #[derive(Debug, Args)]
@@ -197,22 +197,29 @@ fn of_dataset(dataset: &DatasetPreview) -> String {
         text.push('\n');
     }
     if let Some(cutover) = &dataset.cutover {
-        let epoch = cutover.epoch.map_or_else(|| "unknown".to_owned(), |epoch| epoch.to_string());
-        let (from, to) = (&cutover.from, &cutover.to);
-        let _ = writeln!(text, "    cutover, once approved: the lead moves from {from} (epoch {epoch}) to {to}");
-        if let Some(conditions) = &cutover.conditions {
-            let (create, replace) = (conditions.create, conditions.replace);
-            let _ = writeln!(text, "      the route's store: a new route {create}, a changed one {replace}");
-        }
-        for step in &cutover.steps {
-            let _ = writeln!(text, "      {step}");
-        }
+        text.push_str(&of_cutover(cutover));
     }
     for note in &dataset.notes {
         let _ = writeln!(text, "    note: {note}");
     }
     for block in &dataset.blocks {
         let _ = writeln!(text, "    BLOCKED: {block}");
+    }
+    text
+}
+
+/// How the lead would move.
+fn of_cutover(cutover: &CutoverPreview) -> String {
+    let mut text = String::new();
+    let epoch = cutover.epoch.map_or_else(|| "unknown".to_owned(), |epoch| epoch.to_string());
+    let (from, to) = (&cutover.from, &cutover.to);
+    let _ = writeln!(text, "    cutover, once approved: the lead moves from {from} (epoch {epoch}) to {to}");
+    if let Some(conditions) = &cutover.conditions {
+        let (create, replace) = (conditions.create, conditions.replace);
+        let _ = writeln!(text, "      the route's store: a new route {create}, a changed one {replace}");
+    }
+    for step in &cutover.steps {
+        let _ = writeln!(text, "      {step}");
     }
     text
 }

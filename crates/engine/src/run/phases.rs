@@ -213,7 +213,18 @@ impl Run<'_> {
                 outcome.stopped.get_or_insert(error);
             }
         }
-        for active in &active {
+        self.leave_tables(&active, outcome).await;
+        for active in active {
+            // The phases after it wait for its lead, not for those that follow it.
+            complete &= active.ended && active.lifecycle.reached(self.goal_of(&active.plan));
+            outcome.datasets.push(self.concluded(active, phase));
+        }
+        Ok(complete)
+    }
+
+    /// Brings tables into the form in which others read them, and goes on reading their streams.
+    async fn leave_tables(&self, active: &[Active], outcome: &mut RunOutcome) {
+        for active in active {
             let Data::Table(table) = &active.data else { continue };
             if !self.shutdown.is_draining()
                 && let Err(error) = table.sides.close().await
@@ -224,12 +235,6 @@ impl Run<'_> {
                 self.following.lock().await.push(Arc::clone(table));
             }
         }
-        for active in active {
-            // The phases after it wait for its lead, not for those that follow it.
-            complete &= active.ended && active.lifecycle.reached(self.goal_of(&active.plan));
-            outcome.datasets.push(self.concluded(active, phase));
-        }
-        Ok(complete)
     }
 
     /// The outcome of a dataset at the end of its phase.
