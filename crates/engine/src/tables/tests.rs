@@ -30,7 +30,7 @@ use migrate_core::{
 };
 use migrate_ledger::Ledger;
 use migrate_store::{
-    faulty::{Crash, Faults, FaultyTable},
+    faulty::{Crash, Fault, FaultRule, Faults, FaultyTable, Operation, When},
     memory_table::MemoryTable,
     retry::RetryPolicy,
     table::{ItemWrite, TableStore},
@@ -168,6 +168,27 @@ impl Rig {
         let dataset = &outcome.datasets[0];
         assert!(dataset.reached && matches!(dataset.state, State::Verified { .. }), "{dataset:?}");
         assert_eq!(dataset.verified.as_ref().unwrap().compared(), compared);
+    }
+
+    /// The same migration, with one of its tables failing as these faults say.
+    fn failing(&mut self, at: &str, faults: Arc<Faults>) {
+        let (tables, at) = (self.tables.clone(), at.to_owned());
+        let given = Given::tables(move |location, _| {
+            let site = location.site.as_str();
+            let table = Arc::new(tables.get(site)?.clone()) as Arc<dyn TableStore>;
+            Some(if site == at { Arc::new(FaultyTable::new(table, Arc::clone(&faults))) } else { table })
+        });
+        self.sites = Sites::new(Arc::new(given), quick());
+    }
+
+    /// The same migration, with a table that cannot be reached.
+    fn without(&mut self, at: &str) {
+        self.failing(at, Arc::new(Faults::with_rules(1, vec![FaultRule::new(Fault::Unreachable, When::Every(1))])));
+    }
+
+    /// The same migration, with all tables as they are.
+    fn whole(&mut self) {
+        self.failing("", Arc::new(Faults::none()));
     }
 
     /// The keys that are owed.
@@ -533,4 +554,24 @@ async fn an_item_that_no_expression_can_judge_stops_the_dataset_by_its_key() {
     rig.table("src").apply(&ItemWrite::Put(without)).unwrap();
     let stopped = rig.run().await.stopped.unwrap().to_string();
     assert!(stopped.contains("user-00003") && stopped.contains("where"), "{stopped}");
+}
+
+/// A target that takes nothing holds nobody up who wants to stop.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_to_stop_does_not_wait_for_a_target_that_takes_nothing() {
+    let mut rig = Rig::new(&["a"], "");
+    rig.fill(0..10);
+    let rule = FaultRule::new(Fault::LeftOver, When::Every(1)).on([Operation::Write]);
+    rig.failing("a", Arc::new(Faults::with_rules(1, vec![rule])));
+    let shutdown = Shutdown::new();
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        stop.drain();
+    });
+    let outcome = rig.run_with(false, shutdown).await;
+    assert!(outcome.interrupted && outcome.stopped.is_none(), "{outcome:?}");
+    assert!(!matches!(outcome.datasets[0].waits_for, Some(WaitsFor::Failure(_))), "{outcome:?}");
+    rig.whole();
+    rig.proves(10).await;
 }
