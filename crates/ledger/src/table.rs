@@ -23,6 +23,16 @@ pub enum TableStep {
         /// The places to fill.
         places: Vec<PlaceIndex>,
     },
+    /// These places are to be filled, too, in the same segments.
+    BulkJoined {
+        /// The places.
+        places: Vec<PlaceIndex>,
+    },
+    /// The table of a place is gone, and with it all that was brought there.
+    BulkForgotten {
+        /// The place.
+        place: PlaceIndex,
+    },
     /// All items of a segment up to this one are at a place.
     SegmentMoved {
         /// The place.
@@ -37,7 +47,7 @@ pub enum TableStep {
         bytes: u64,
     },
     /// A stream of changes is read from its oldest record on. What was read of the streams of that place before is
-    /// forgotten.
+    /// forgotten. All places that were being filled by then are to be compared: nothing tells what had changed before.
     CaptureBegan {
         /// The place whose changes it shows.
         place: PlaceIndex,
@@ -54,6 +64,11 @@ pub enum TableStep {
         place: PlaceIndex,
         /// Why, for people.
         reason: String,
+    },
+    /// All items of a place were compared, and what differs is marked as changed.
+    Compared {
+        /// The place.
+        place: PlaceIndex,
     },
     /// The stream of a place was read by a process that listed its shards at this time.
     CaptureGoesOn {
@@ -88,10 +103,13 @@ pub enum TableStep {
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
-    /// A place holds what the lead held of these keys. A key that was marked again meanwhile stays marked.
+    /// A place holds what the lead held of these keys. A key that was marked again meanwhile stays marked, as owed since
+    /// then.
     Handled {
         /// The place.
         place: PlaceIndex,
+        /// When the marks were read, or before: newer marks are younger. Milliseconds since 1970 UTC.
+        at: Timestamp,
         /// The keys, each with the mark that was read.
         keys: Vec<(Key, u64)>,
     },

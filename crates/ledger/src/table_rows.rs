@@ -16,16 +16,23 @@ impl Apply<'_> {
         let dataset = self.known(&record.dataset)?;
         match &record.step {
             TableStep::BulkPlanned { segments, places } => self.plan_bulk(dataset, *segments, places),
+            TableStep::BulkJoined { places } => self.join_bulk(dataset, places),
+            TableStep::BulkForgotten { place } => {
+                for table in ["segment", "dirty", "uncompared"] {
+                    let sql = format!("DELETE FROM {table} WHERE dataset = ?1 AND place = ?2");
+                    self.run(&sql, params![dataset, place.0])?;
+                }
+                Ok(())
+            }
+            TableStep::Compared { place } => {
+                self.run("DELETE FROM uncompared WHERE dataset = ?1 AND place = ?2", params![dataset, place.0])?;
+                Ok(())
+            }
             TableStep::SegmentMoved { place, segment, after, items, bytes } => {
                 self.move_segment(dataset, (*place, *segment), after.as_ref(), *items, *bytes)
             }
             TableStep::CaptureBegan { place, stream, ours, at } => {
-                self.run("DELETE FROM stream_shard WHERE dataset = ?1 AND place = ?2", params![dataset, place.0])?;
-                self.run(
-                    "INSERT OR REPLACE INTO capture (dataset, place, stream, ours, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![dataset, place.0, stream, ours, at.0],
-                )?;
-                Ok(())
+                self.begin_capture(dataset, *place, stream, *ours, *at)
             }
             TableStep::CaptureGoesOn { place, at } => {
                 self.run(
@@ -50,11 +57,17 @@ impl Apply<'_> {
                 self.dirty(dataset, keys, owed, *at)
             }
             TableStep::Dirtied { keys, owed, at } => self.dirty(dataset, keys, owed, *at),
-            TableStep::Handled { place, keys } => {
+            TableStep::Handled { place, at, keys } => {
                 for (key, mark) in keys {
+                    let (key, mark) = (blob(key), number(*mark)?);
                     self.run(
                         "DELETE FROM dirty WHERE dataset = ?1 AND key = ?2 AND place = ?3 AND mark = ?4",
-                        params![dataset, blob(key), place.0, number(*mark)?],
+                        params![dataset, key, place.0, mark],
+                    )?;
+                    self.run(
+                        "UPDATE dirty SET since_ms = max(since_ms, ?5)
+                         WHERE dataset = ?1 AND key = ?2 AND place = ?3 AND mark > ?4",
+                        params![dataset, key, place.0, mark, at.0],
                     )?;
                 }
                 Ok(())
@@ -62,9 +75,34 @@ impl Apply<'_> {
         }
     }
 
+    /// A stream that this migration has enabled stays its own, whoever finds it enabled later.
+    fn begin_capture(
+        &self,
+        dataset: i64,
+        place: PlaceIndex,
+        stream: &str,
+        ours: bool,
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        self.run("DELETE FROM stream_shard WHERE dataset = ?1 AND place = ?2", params![dataset, place.0])?;
+        self.run(
+            "INSERT INTO capture (dataset, place, stream, ours, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET ours = excluded.ours OR (ours AND stream = excluded.stream),
+             stream = excluded.stream, at_ms = excluded.at_ms, broken = NULL",
+            params![dataset, place.0, stream, ours, at.0],
+        )?;
+        self.run(
+            "INSERT OR IGNORE INTO uncompared (dataset, place) SELECT DISTINCT dataset, place FROM segment
+             WHERE dataset = ?1",
+            [dataset],
+        )?;
+        Ok(())
+    }
+
     fn plan_bulk(&self, dataset: i64, segments: u32, places: &[PlaceIndex]) -> Result<(), Failure> {
         self.run("DELETE FROM segment WHERE dataset = ?1", [dataset])?;
         self.run("DELETE FROM dirty WHERE dataset = ?1", [dataset])?;
+        self.run("DELETE FROM uncompared WHERE dataset = ?1", [dataset])?;
         for place in places {
             for segment in 0..segments {
                 self.run(
@@ -72,6 +110,17 @@ impl Apply<'_> {
                     params![dataset, place.0, segment],
                 )?;
             }
+        }
+        Ok(())
+    }
+
+    fn join_bulk(&self, dataset: i64, places: &[PlaceIndex]) -> Result<(), Failure> {
+        for place in places {
+            self.run(
+                "INSERT INTO segment (dataset, place, segment, done, items, bytes)
+                 SELECT DISTINCT dataset, ?2, segment, 0, 0, 0 FROM segment WHERE dataset = ?1",
+                params![dataset, place.0],
+            )?;
         }
         Ok(())
     }
@@ -128,6 +177,12 @@ pub(super) fn segments(connection: &Connection, dataset: i64) -> Result<Vec<Segm
             bytes: u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
         })
     })
+}
+
+/// The places of which all items are to be compared.
+pub(super) fn uncompared(connection: &Connection, dataset: i64) -> Result<Vec<PlaceIndex>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT place FROM uncompared WHERE dataset = ?1 ORDER BY place")?;
+    gather(statement.query([dataset])?, |row| Ok(place(row.get(0)?)))
 }
 
 /// The stream of a place that is read; `None` if none is.

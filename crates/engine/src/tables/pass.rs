@@ -6,24 +6,22 @@ use crate::{
     clock::now,
     error::EngineError,
     tables::{
+        compare::Compared,
+        follower::Follower,
         settled::Settled,
         tail::{CaughtUp, Stream, Tail},
         work::TableWork,
     },
 };
-use migrate_core::{model::Timestamp, report::DifferenceKind};
+use migrate_core::{
+    model::{PlaceIndex, Timestamp},
+    report::DifferenceKind,
+};
 use migrate_ledger::TableStep;
 use migrate_store::{ErrorKind, table::ChangeStream};
 
 /// How often a pass compares all items because changes were lost meanwhile.
 const COMPARISONS_MAX: u32 = 3;
-
-/// What captures the changes of the lead.
-struct Capture {
-    tail: Arc<Tail>,
-    /// Whether it begins now, so that it knows nothing of earlier changes.
-    is_new: bool,
-}
 
 impl TableWork {
     /// Brings the followers up to what the lead held when the call began; `false` if the run is to stop.
@@ -40,32 +38,32 @@ impl TableWork {
     async fn brought_up(self: &Arc<Self>) -> Result<bool, EngineError> {
         // Before the first item is read: what changes from here on is known.
         let mut capture = self.capture().await?;
-        let begun_before = !self.plan_bulk().await?;
+        self.plan_bulk().await?;
         self.expect().await?;
-        let mut must_compare = capture.as_ref().is_none_or(|capture| capture.is_new);
-        if !self.bulk_is_done().await? {
-            if self.bulk().await? == Settled::Stopped {
-                return Ok(false);
-            }
-            // What was copied before the capture began may have changed before it began, too. Without a capture, the
-            // proof tells what has changed.
-            must_compare = begun_before && capture.as_ref().is_some_and(|capture| capture.is_new);
+        // Without a capture, all items of what earlier passes have filled are compared. What changes while a place is
+        // filled, the proof tells.
+        let mut also = if capture.is_none() { self.filled().await? } else { Vec::new() };
+        if self.bulk().await? == Settled::Stopped {
+            return Ok(false);
         }
         for _ in 0..COMPARISONS_MAX {
-            let began = now();
-            if must_compare && self.mark_differences(began).await? == Settled::Stopped {
+            // By the ledger, because the comparison is due also if this process does not come to it, and at a follower
+            // that is down now.
+            let mut due = self.journal.ledger.uncompared(&self.sides.dataset.name).await?;
+            due.append(&mut also);
+            if self.mark_differences(&due, now()).await? == Settled::Stopped {
                 return Ok(false);
             }
             match &capture {
                 None => return Ok(self.catch_up(now()).await? == Settled::Done),
-                Some(Capture { tail, .. }) => match self.caught_up(tail).await? {
+                Some(tail) => match self.caught_up(tail).await? {
                     None => return Ok(false),
                     Some(CaughtUp::Yes) => return Ok(self.catch_up(now()).await? == Settled::Done),
                     Some(CaughtUp::Broken(reason)) => self.tell_broken(&reason),
                 },
             }
             capture = self.capture().await?;
-            must_compare = true;
+            also = if capture.is_none() { self.sides.places() } else { Vec::new() };
         }
         Err(EngineError::TableUnfit {
             dataset: self.sides.dataset.name.clone(),
@@ -78,7 +76,7 @@ impl TableWork {
     /// Compares all items, and makes the followers hold what the lead holds of those that differ; `false` if the run is to
     /// stop.
     pub(crate) async fn mend(self: &Arc<Self>) -> Result<bool, EngineError> {
-        let marked = self.mark_differences(now()).await?;
+        let marked = self.mark_differences(&self.sides.places(), now()).await?;
         Ok(marked == Settled::Done && self.catch_up(now()).await? == Settled::Done)
     }
 
@@ -106,12 +104,12 @@ impl TableWork {
     }
 
     /// What reads the stream of the lead, begun if nothing does; `None` if the plan asks for none, or there is none.
-    async fn capture(&self) -> Result<Option<Capture>, EngineError> {
+    async fn capture(&self) -> Result<Option<Arc<Tail>>, EngineError> {
         if !self.sides.dataset.live {
             return Ok(None);
         }
         if let Some(tail) = self.tail() {
-            return Ok(Some(Capture { tail, is_new: false }));
+            return Ok(Some(tail));
         }
         let Some(changes) = self.sides.lead().changes() else {
             self.tell_no_stream();
@@ -119,10 +117,10 @@ impl TableWork {
         };
         let place = self.sides.stores.star.lead;
         let known = self.journal.ledger.capture(&self.sides.dataset.name, place).await?;
-        let (name, is_new) = match known.filter(|known| known.broken.is_none()) {
-            Some(known) => (known.stream, false),
+        let name = match known.filter(|known| known.broken.is_none()) {
+            Some(known) => known.stream,
             None => match self.enabled(changes).await? {
-                Some(name) => (name, true),
+                Some(name) => name,
                 None => return Ok(None),
             },
         };
@@ -137,7 +135,7 @@ impl TableWork {
         };
         let tail = Arc::new(Tail::begin(stream));
         *self.tail.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&tail));
-        Ok(Some(Capture { tail, is_new }))
+        Ok(Some(tail))
     }
 
     /// Enables the stream of the lead, or takes the one that is there; `None` if the server has none.
@@ -163,18 +161,38 @@ impl TableWork {
         ));
     }
 
-    /// Compares all items, and marks what differs, so that it is looked at again.
-    async fn mark_differences(self: &Arc<Self>, now: Timestamp) -> Result<Settled, EngineError> {
+    /// Compares all items of these places, as far as they take part, and marks what differs, so that it is looked at again.
+    async fn mark_differences(self: &Arc<Self>, places: &[PlaceIndex], now: Timestamp) -> Result<Settled, EngineError> {
+        let is_due = |follower: &&Follower| places.contains(&follower.place);
+        if !self.sides.open().any(|follower| is_due(&follower)) {
+            return Ok(Settled::Done);
+        }
         let Some(compared) = self.sides.fold(now).await? else { return Ok(Settled::Stopped) };
-        for follower in self.sides.open() {
+        for follower in self.sides.open().filter(is_due) {
+            if self.mark_at(&compared, follower, now).await? == Settled::Stopped {
+                return Ok(Settled::Stopped);
+            }
+            let step = TableStep::Compared { place: follower.place };
+            self.journal.commit(vec![self.record(step)]).await?;
+        }
+        Ok(Settled::Done)
+    }
+
+    async fn mark_at(&self, compared: &Compared, follower: &Follower, now: Timestamp) -> Result<Settled, EngineError> {
+        let held = compared.held(follower.place).unwrap_or(0);
+        let groups = compared.groups(follower.place);
+        // What is marked is deleted without a further question. So all deletions are counted before the first mark.
+        for marks in [false, true].into_iter().skip(usize::from(groups.len() < 2)) {
             let mut doomed = 0;
-            let held = compared.held(follower.place).unwrap_or(0);
-            for group in compared.groups(follower.place) {
-                let Some(found) = self.sides.candidates(&compared, &group, follower, now).await? else {
+            for group in &groups {
+                let Some(found) = self.sides.candidates(compared, group, follower, now).await? else {
                     return Ok(Settled::Stopped);
                 };
                 doomed += found.iter().filter(|one| one.kind == DifferenceKind::Extra).count() as u64;
                 self.refuse_deletions(&follower.at, doomed, held)?;
+                if !marks {
+                    continue;
+                }
                 let keys = found.into_iter().map(|one| one.key).collect();
                 let step = TableStep::Dirtied { keys, owed: vec![follower.place], at: now };
                 self.journal.commit(vec![self.record(step)]).await?;

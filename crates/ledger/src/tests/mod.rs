@@ -17,6 +17,7 @@ use migrate_core::{
 mod file;
 mod model;
 mod records;
+mod tables;
 mod unknown;
 mod verifications;
 mod writing;
