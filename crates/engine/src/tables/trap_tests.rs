@@ -1,4 +1,4 @@
-//! What goes wrong where tables are copied without care. Each test fails if its handling is taken away: see the table in
+//! What goes wrong where tables are copied without care: see the table in
 //! `docs/tables.md`.
 
 use std::{sync::Arc, time::Duration};
