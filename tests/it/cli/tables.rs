@@ -174,7 +174,8 @@ async fn a_table_is_made_copied_and_proved_and_a_second_run_has_nothing_to_do() 
     let writes = servers.there.stats().of(DynamoOperation::BatchWriteItem);
     servers.prove();
     assert_eq!(servers.there.stats().of(DynamoOperation::BatchWriteItem), writes, "nothing is written again");
-    // What changes meanwhile is brought over by the next run.
+    // What changes meanwhile is brought over by the next run, and what was deleted if the plan lets it.
+    servers.plan("LOCAL", "extra = \"delete\"", "targets = [\"dynamodb://there/users\"]");
     let source = table(&servers.here).await;
     let names = structure().key_names();
     let gone = ItemWrite::Delete(names.key_of(&user(7, "")).unwrap());
