@@ -57,22 +57,25 @@ impl Apply<'_> {
                 self.dirty(dataset, keys, owed, *at)
             }
             TableStep::Dirtied { keys, owed, at } => self.dirty(dataset, keys, owed, *at),
-            TableStep::Handled { place, at, keys } => {
-                for (key, mark) in keys {
-                    let (key, mark) = (blob(key), number(*mark)?);
-                    self.run(
-                        "DELETE FROM dirty WHERE dataset = ?1 AND key = ?2 AND place = ?3 AND mark = ?4",
-                        params![dataset, key, place.0, mark],
-                    )?;
-                    self.run(
-                        "UPDATE dirty SET since_ms = max(since_ms, ?5)
-                         WHERE dataset = ?1 AND key = ?2 AND place = ?3 AND mark > ?4",
-                        params![dataset, key, place.0, mark, at.0],
-                    )?;
-                }
-                Ok(())
-            }
+            TableStep::Handled { place, at, keys } => self.handle(dataset, *place, *at, keys),
         }
+    }
+
+    /// Clears the marks that were read. A key with a newer one is owed since it was handled.
+    fn handle(&self, dataset: i64, place: PlaceIndex, at: Timestamp, keys: &[(Key, u64)]) -> Result<(), Failure> {
+        for (key, mark) in keys {
+            let (key, mark) = (blob(key), number(*mark)?);
+            self.run(
+                "DELETE FROM dirty WHERE dataset = ?1 AND key = ?2 AND place = ?3 AND mark = ?4",
+                params![dataset, key, place.0, mark],
+            )?;
+            self.run(
+                "UPDATE dirty SET since_ms = max(since_ms, ?5)
+                 WHERE dataset = ?1 AND key = ?2 AND place = ?3 AND mark > ?4",
+                params![dataset, key, place.0, mark, at.0],
+            )?;
+        }
+        Ok(())
     }
 
     /// A stream that this migration has enabled stays its own, whoever finds it enabled later.

@@ -210,6 +210,21 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Its shards; `None` if the table has another stream, or none.
+    async fn list(&self) -> Result<Option<Vec<StreamShard>>, EngineError> {
+        // A stream that was disabled can still be read for a day, and no longer shows what changes.
+        if self.store.describe().await?.and_then(|table| table.stream).as_ref() != Some(&self.name) {
+            return Ok(None);
+        }
+        match self.changes()?.shards(&self.name).await {
+            Ok(listed) => Ok(Some(listed)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 /// Reads all shards until changes are lost; returns why they were.
 async fn read_all(stream: &Stream, state: &Arc<State>) -> Result<String, EngineError> {
     let mut last = stream.journal.ledger.capture(&stream.dataset, stream.place).await?.map(|capture| capture.at);
@@ -223,16 +238,8 @@ async fn read_all(stream: &Stream, state: &Arc<State>) -> Result<String, EngineE
         if let Some(reason) = last.and_then(|last| unread(last, now())) {
             return Ok(reason);
         }
-        // A stream that was disabled can still be read for a day, and no longer shows what changes.
-        if stream.store.describe().await?.and_then(|table| table.stream).as_ref() != Some(&stream.name) {
+        let Some(listed) = stream.list().await? else {
             return Ok("the table has another stream, or none".to_owned());
-        }
-        let listed = match stream.changes()?.shards(&stream.name).await {
-            Ok(listed) => listed,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok("the table has another stream, or none".to_owned());
-            }
-            Err(error) => return Err(error.into()),
         };
         if std::mem::take(&mut is_first)
             && let Some(reason) = lost_meanwhile(&known, &listed)
