@@ -110,15 +110,18 @@ CREATE TABLE late (
     reason TEXT, PRIMARY KEY (dataset, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX late_open ON late (dataset, key) WHERE at_ms IS NULL;
--- Tables: how far each segment is at each place, which streams of changes are read and how far, and which keys a place
--- owes. mark: a change counts it up, so that handling an older one does not clear it.
+-- Tables: how far each segment is at each place, which streams of changes are read and how far, which places
+-- are to be compared because changes were lost, and which keys a place owes. mark: a change counts it up, so that handling an older one does not clear it.
 CREATE TABLE segment (
     dataset INTEGER NOT NULL, place INTEGER NOT NULL, segment INTEGER NOT NULL, after_key BLOB, done INTEGER NOT NULL,
     items INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (dataset, segment, place)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE capture (
     dataset INTEGER NOT NULL, place INTEGER NOT NULL, stream TEXT NOT NULL, ours INTEGER NOT NULL,
-    at_ms INTEGER NOT NULL, broken TEXT, uncompared INTEGER NOT NULL, PRIMARY KEY (dataset, place)
+    at_ms INTEGER NOT NULL, broken TEXT, PRIMARY KEY (dataset, place)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE uncompared (
+    dataset INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (dataset, place)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE stream_shard (
     dataset INTEGER NOT NULL, place INTEGER NOT NULL, shard TEXT NOT NULL, sequence TEXT, ended INTEGER NOT NULL,
@@ -183,7 +186,7 @@ CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoc
 ";
 
 /// Tables that are checked completely, and tables that are read at both ends.
-const SMALL: [&str; 17] = [
+const SMALL: [&str; 18] = [
     "meta",
     "dataset",
     "event",
@@ -197,6 +200,7 @@ const SMALL: [&str; 17] = [
     "limit_set",
     "segment",
     "capture",
+    "uncompared",
     "stream_shard",
     "verification",
     "verified_shard",

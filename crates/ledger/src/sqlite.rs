@@ -387,6 +387,11 @@ impl Ledger {
             .await
     }
 
+    /// The places of which all items are to be compared, because nothing tells what had changed there before.
+    pub async fn uncompared(&self, dataset: &DatasetName) -> Result<Vec<PlaceIndex>, LedgerError> {
+        self.ask_of(dataset, table_rows::uncompared).await
+    }
+
     /// Those of these keys that some place owes.
     pub async fn are_dirty(&self, dataset: &DatasetName, keys: Vec<Key>) -> Result<Vec<Key>, LedgerError> {
         self.ask_of(dataset, move |connection, id| table_rows::are_dirty(connection, id, &keys)).await

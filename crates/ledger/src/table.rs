@@ -23,6 +23,16 @@ pub enum TableStep {
         /// The places to fill.
         places: Vec<PlaceIndex>,
     },
+    /// These places are to be filled, too, in the same segments.
+    BulkJoined {
+        /// The places.
+        places: Vec<PlaceIndex>,
+    },
+    /// The table of a place is gone, and with it all that was brought there.
+    BulkForgotten {
+        /// The place.
+        place: PlaceIndex,
+    },
     /// All items of a segment up to this one are at a place.
     SegmentMoved {
         /// The place.
@@ -37,7 +47,7 @@ pub enum TableStep {
         bytes: u64,
     },
     /// A stream of changes is read from its oldest record on. What was read of the streams of that place before is
-    /// forgotten. If items were copied before, they may have changed unseen: all must be compared.
+    /// forgotten. All places that were being filled by then are to be compared: nothing tells what had changed before.
     CaptureBegan {
         /// The place whose changes it shows.
         place: PlaceIndex,
@@ -55,9 +65,9 @@ pub enum TableStep {
         /// Why, for people.
         reason: String,
     },
-    /// All items were compared, at every place, since the stream that is read now began.
+    /// All items of a place were compared, and what differs is marked as changed.
     Compared {
-        /// The place whose changes it shows.
+        /// The place.
         place: PlaceIndex,
     },
     /// The stream of a place was read by a process that listed its shards at this time.
@@ -93,10 +103,13 @@ pub enum TableStep {
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
-    /// A place holds what the lead held of these keys. A key that was marked again meanwhile stays marked.
+    /// A place holds what the lead held of these keys. A key that was marked again meanwhile stays marked, as owed since
+    /// then.
     Handled {
         /// The place.
         place: PlaceIndex,
+        /// When the marks were read, or before: newer marks are younger. Milliseconds since 1970 UTC.
+        at: Timestamp,
         /// The keys, each with the mark that was read.
         keys: Vec<(Key, u64)>,
     },
@@ -132,8 +145,6 @@ pub struct CaptureRow {
     pub at: Timestamp,
     /// Why changes were lost, if they were.
     pub broken: Option<String>,
-    /// Whether items were copied before it began and were not all compared since.
-    pub uncompared: bool,
 }
 
 /// How far a shard of a stream was read.

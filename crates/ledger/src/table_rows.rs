@@ -16,25 +16,23 @@ impl Apply<'_> {
         let dataset = self.known(&record.dataset)?;
         match &record.step {
             TableStep::BulkPlanned { segments, places } => self.plan_bulk(dataset, *segments, places),
+            TableStep::BulkJoined { places } => self.join_bulk(dataset, places),
+            TableStep::BulkForgotten { place } => {
+                for table in ["segment", "dirty", "uncompared"] {
+                    let sql = format!("DELETE FROM {table} WHERE dataset = ?1 AND place = ?2");
+                    self.run(&sql, params![dataset, place.0])?;
+                }
+                Ok(())
+            }
+            TableStep::Compared { place } => {
+                self.run("DELETE FROM uncompared WHERE dataset = ?1 AND place = ?2", params![dataset, place.0])?;
+                Ok(())
+            }
             TableStep::SegmentMoved { place, segment, after, items, bytes } => {
                 self.move_segment(dataset, (*place, *segment), after.as_ref(), *items, *bytes)
             }
             TableStep::CaptureBegan { place, stream, ours, at } => {
-                self.run("DELETE FROM stream_shard WHERE dataset = ?1 AND place = ?2", params![dataset, place.0])?;
-                self.run(
-                    "INSERT OR REPLACE INTO capture (dataset, place, stream, ours, at_ms, uncompared)
-                     VALUES (?1, ?2, ?3, ?4, ?5,
-                         EXISTS (SELECT 1 FROM segment WHERE dataset = ?1 AND (done OR after_key IS NOT NULL)))",
-                    params![dataset, place.0, stream, ours, at.0],
-                )?;
-                Ok(())
-            }
-            TableStep::Compared { place } => {
-                self.run(
-                    "UPDATE capture SET uncompared = 0 WHERE dataset = ?1 AND place = ?2",
-                    params![dataset, place.0],
-                )?;
-                Ok(())
+                self.begin_capture(dataset, *place, stream, *ours, *at)
             }
             TableStep::CaptureGoesOn { place, at } => {
                 self.run(
@@ -59,11 +57,17 @@ impl Apply<'_> {
                 self.dirty(dataset, keys, owed, *at)
             }
             TableStep::Dirtied { keys, owed, at } => self.dirty(dataset, keys, owed, *at),
-            TableStep::Handled { place, keys } => {
+            TableStep::Handled { place, at, keys } => {
                 for (key, mark) in keys {
+                    let (key, mark) = (blob(key), number(*mark)?);
                     self.run(
                         "DELETE FROM dirty WHERE dataset = ?1 AND key = ?2 AND place = ?3 AND mark = ?4",
-                        params![dataset, blob(key), place.0, number(*mark)?],
+                        params![dataset, key, place.0, mark],
+                    )?;
+                    self.run(
+                        "UPDATE dirty SET since_ms = max(since_ms, ?5)
+                         WHERE dataset = ?1 AND key = ?2 AND place = ?3 AND mark > ?4",
+                        params![dataset, key, place.0, mark, at.0],
                     )?;
                 }
                 Ok(())
@@ -71,9 +75,34 @@ impl Apply<'_> {
         }
     }
 
+    /// A stream that this migration has enabled stays its own, whoever finds it enabled later.
+    fn begin_capture(
+        &self,
+        dataset: i64,
+        place: PlaceIndex,
+        stream: &str,
+        ours: bool,
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        self.run("DELETE FROM stream_shard WHERE dataset = ?1 AND place = ?2", params![dataset, place.0])?;
+        self.run(
+            "INSERT INTO capture (dataset, place, stream, ours, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET ours = excluded.ours OR (ours AND stream = excluded.stream),
+             stream = excluded.stream, at_ms = excluded.at_ms, broken = NULL",
+            params![dataset, place.0, stream, ours, at.0],
+        )?;
+        self.run(
+            "INSERT OR IGNORE INTO uncompared (dataset, place) SELECT DISTINCT dataset, place FROM segment
+             WHERE dataset = ?1",
+            [dataset],
+        )?;
+        Ok(())
+    }
+
     fn plan_bulk(&self, dataset: i64, segments: u32, places: &[PlaceIndex]) -> Result<(), Failure> {
         self.run("DELETE FROM segment WHERE dataset = ?1", [dataset])?;
         self.run("DELETE FROM dirty WHERE dataset = ?1", [dataset])?;
+        self.run("DELETE FROM uncompared WHERE dataset = ?1", [dataset])?;
         for place in places {
             for segment in 0..segments {
                 self.run(
@@ -81,6 +110,17 @@ impl Apply<'_> {
                     params![dataset, place.0, segment],
                 )?;
             }
+        }
+        Ok(())
+    }
+
+    fn join_bulk(&self, dataset: i64, places: &[PlaceIndex]) -> Result<(), Failure> {
+        for place in places {
+            self.run(
+                "INSERT INTO segment (dataset, place, segment, done, items, bytes)
+                 SELECT DISTINCT dataset, ?2, segment, 0, 0, 0 FROM segment WHERE dataset = ?1",
+                params![dataset, place.0],
+            )?;
         }
         Ok(())
     }
@@ -139,14 +179,19 @@ pub(super) fn segments(connection: &Connection, dataset: i64) -> Result<Vec<Segm
     })
 }
 
+/// The places of which all items are to be compared.
+pub(super) fn uncompared(connection: &Connection, dataset: i64) -> Result<Vec<PlaceIndex>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT place FROM uncompared WHERE dataset = ?1 ORDER BY place")?;
+    gather(statement.query([dataset])?, |row| Ok(place(row.get(0)?)))
+}
+
 /// The stream of a place that is read; `None` if none is.
 pub(super) fn capture(connection: &Connection, dataset: i64, at: PlaceIndex) -> Result<Option<CaptureRow>, Failure> {
-    let mut statement = connection.prepare_cached(
-        "SELECT stream, ours, at_ms, broken, uncompared FROM capture WHERE dataset = ?1 AND place = ?2",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT stream, ours, at_ms, broken FROM capture WHERE dataset = ?1 AND place = ?2")?;
     let found = statement.query_row(params![dataset, at.0], |row| {
         let (stream, ours, broken) = (row.get(0)?, row.get(1)?, row.get(3)?);
-        Ok(CaptureRow { place: at, stream, ours, at: Timestamp(row.get(2)?), broken, uncompared: row.get(4)? })
+        Ok(CaptureRow { place: at, stream, ours, at: Timestamp(row.get(2)?), broken })
     });
     Ok(found.optional()?)
 }

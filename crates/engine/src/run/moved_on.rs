@@ -277,12 +277,13 @@ pub(crate) fn judge_table(verification: &Verification, compares: bool, redactor:
     let targets = &verification.targets;
     let of = |count: fn(&Found) -> u64| targets.iter().map(count).sum::<u64>();
     let first = targets.iter().find_map(|found| found.differences.first());
+    let mendable = of(|found| found.counts.missing + found.counts.different);
     Differs {
         differences: of(Found::broken),
         strays: 0,
         untold: of(Found::untold),
-        lead_moved: compares,
-        repairable: of(Found::broken) > 0,
+        lead_moved: compares && mendable > 0,
+        repairable: mendable > 0,
         first: first.map(|first| redactor.difference(first)),
     }
 }

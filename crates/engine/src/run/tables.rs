@@ -26,7 +26,7 @@ use migrate_core::{
     report::Redactor,
     table::{KeyType, Structure, TableAbilities},
 };
-use migrate_ledger::Record;
+use migrate_ledger::{Record, TableRecord, TableStep};
 use migrate_store::table::TableStore;
 
 impl Run<'_> {
@@ -59,6 +59,11 @@ impl Run<'_> {
         for follower in &sides.followers {
             let fit = async {
                 self.know_abilities(dataset, follower, &lead).await?;
+                if follower.store.describe().await?.is_none() {
+                    // Before it is made anew: what the ledger says of it is true no longer.
+                    let step = TableStep::BulkForgotten { place: follower.place };
+                    self.commit(vec![Record::Table(TableRecord { dataset: dataset.name.clone(), step })]).await?;
+                }
                 structure::of_follower(dataset, follower.place, &follower.store, &lead).await
             };
             match fit.await {

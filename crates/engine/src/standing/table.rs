@@ -100,7 +100,7 @@ fn seconds_since(then: Timestamp, now: Timestamp) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::tests::{Rig, put};
+    use crate::tables::test_rig::{Rig, put};
     use migrate_ledger::{Record, TableRecord, TableStep};
 
     const A: PlaceIndex = PlaceIndex(1);
@@ -113,7 +113,6 @@ mod tests {
             ours: true,
             at: Timestamp(at),
             broken: broken.map(str::to_owned),
-            uncompared: false,
         };
         let owed = |since| [Owed { place: A, keys: 3, since: Timestamp(since) }];
         let now = Timestamp(60_000);

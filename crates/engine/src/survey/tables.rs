@@ -355,7 +355,7 @@ mod tests {
         shutdown::Shutdown,
         sink::Sink,
         survey::surveyor::SurveyOptions,
-        tables::tests::{Rig, item, put, structure},
+        tables::test_rig::{Rig, item, put, structure},
     };
     use migrate_core::{
         item::Value,

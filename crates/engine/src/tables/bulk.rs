@@ -41,21 +41,36 @@ pub(crate) fn segments_for(bytes: u64) -> u32 {
 }
 
 impl TableWork {
-    /// Whether all segments are at all followers that take part.
-    pub(super) async fn bulk_is_done(&self) -> Result<bool, EngineError> {
+    /// The places where all segments are.
+    pub(super) async fn filled(&self) -> Result<Vec<PlaceIndex>, EngineError> {
         let rows = self.journal.ledger.segments(&self.sides.dataset.name).await?;
-        let is_open = |row: &SegmentRow| self.sides.follower(row.place).is_some_and(|follower| !follower.is_down());
-        Ok(!rows.is_empty() && rows.iter().all(|row| row.done || !is_open(row)))
+        let mut places = self.sides.places();
+        places.retain(|place| {
+            let mut of_place = rows.iter().filter(|row| row.place == *place).peekable();
+            of_place.peek().is_some() && of_place.all(|row| row.done)
+        });
+        Ok(places)
     }
 
-    /// Plans the segments, unless they are planned. A follower must be empty then: what it holds of its own would be
-    /// written over, and what of it the lead lacks would stay.
+    /// Plans the segments for the followers that take part and for which none are planned. Such a follower must be empty:
+    /// what it holds of its own would be written over, and what of it the lead lacks would stay. One that is down is
+    /// looked at, and joins, once it takes part.
     pub(super) async fn plan_bulk(&self) -> Result<(), EngineError> {
-        if !self.journal.ledger.segments(&self.sides.dataset.name).await?.is_empty() {
-            return Ok(());
-        }
+        let rows = self.journal.ledger.segments(&self.sides.dataset.name).await?;
+        let mut places = Vec::new();
         for follower in self.sides.open() {
-            if let Some(key) = self.first_of(follower).await? {
+            if rows.iter().any(|row| row.place == follower.place) {
+                continue;
+            }
+            let first = match self.first_of(follower).await {
+                Err(EngineError::Store(error)) => {
+                    follower.close(error);
+                    continue;
+                }
+                first => first?,
+            };
+            places.push(follower.place);
+            if let Some(key) = first {
                 return Err(EngineError::TableUnfit {
                     dataset: self.sides.dataset.name.clone(),
                     reason: format!(
@@ -66,9 +81,17 @@ impl TableWork {
                 });
             }
         }
+        if places.is_empty() {
+            return Ok(());
+        }
+        if !rows.is_empty() {
+            self.journal.commit(vec![self.record(TableStep::BulkJoined { places })]).await?;
+            return Ok(());
+        }
         let bytes = self.sides.lead().describe().await?.and_then(|described| described.bytes).unwrap_or(0);
-        let step = TableStep::BulkPlanned { segments: segments_for(bytes), places: self.sides.places() };
-        Ok(self.journal.commit(vec![self.record(step)]).await?)
+        let step = TableStep::BulkPlanned { segments: segments_for(bytes), places };
+        self.journal.commit(vec![self.record(step)]).await?;
+        Ok(())
     }
 
     /// The key of some item of a follower; `None` if it is empty.

@@ -6,6 +6,7 @@
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use crate::{
+    clock::now,
     error::EngineError,
     tables::{
         follower::{Follower, Unwritten, Wrote},
@@ -81,10 +82,11 @@ impl TableWork {
         loop {
             // What was handled must be in the ledger before it is asked what is owed.
             self.journal.commit(Vec::new()).await?;
+            let read = now();
             let page = self.journal.ledger.dirty(&self.sides.dataset.name, after.as_ref(), until, PAGE).await?;
             let Some(last) = page.last() else { return Ok(Settled::Done) };
             after = Some(last.key.clone());
-            let batches = page.chunks(GET_MAX).map(|batch| self.bring(batch.to_vec()));
+            let batches = page.chunks(GET_MAX).map(|batch| self.bring(batch.to_vec(), read));
             let ended = futures::future::try_join_all(batches).await?;
             let ended = ended.into_iter().fold(Settled::Done, Settled::and);
             if ended == Settled::Stopped || self.sides.shutdown.is_draining() {
@@ -94,8 +96,8 @@ impl TableWork {
         }
     }
 
-    /// Reads these keys at the lead, and makes the followers that owe them hold the same.
-    async fn bring(&self, mut rows: Vec<DirtyRow>) -> Result<Settled, EngineError> {
+    /// Reads these keys at the lead, whose marks were read at this time, and makes the followers that owe them hold the same.
+    async fn bring(&self, mut rows: Vec<DirtyRow>, read: Timestamp) -> Result<Settled, EngineError> {
         rows.retain(|row| {
             row.owed.iter().any(|(place, _)| self.sides.follower(*place).is_some_and(|one| !one.is_down()))
         });
@@ -113,12 +115,17 @@ impl TableWork {
         }
         let mut all = Settled::Done;
         for follower in self.sides.open() {
-            all = all.and(self.bring_to(follower, &changed).await?);
+            all = all.and(self.bring_to(follower, &changed, read).await?);
         }
         Ok(all)
     }
 
-    async fn bring_to(&self, follower: &Follower, changed: &[Changed]) -> Result<Settled, EngineError> {
+    async fn bring_to(
+        &self,
+        follower: &Follower,
+        changed: &[Changed],
+        read: Timestamp,
+    ) -> Result<Settled, EngineError> {
         let mut handled: Vec<(Key, u64)> = Vec::new();
         let mut writes = Vec::new();
         for Changed { row, key, item } in changed {
@@ -134,7 +141,7 @@ impl TableWork {
             Ok(Wrote { unsure, .. }) => {
                 let unsure = self.sides.texts(&*follower.store, &unsure)?;
                 handled.retain(|(key, _)| !unsure.contains(key));
-                let step = TableStep::Handled { place: follower.place, keys: handled };
+                let step = TableStep::Handled { place: follower.place, at: read, keys: handled };
                 self.journal.note(vec![self.record(step)]).await?;
                 Ok(Settled::Done)
             }

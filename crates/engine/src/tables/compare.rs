@@ -41,6 +41,8 @@ const EXPIRY_AGE_MAX_S: i64 = 5 * 365 * 24 * 60 * 60;
 pub(super) struct Candidate {
     pub(super) key: Key,
     pub(super) kind: DifferenceKind,
+    /// Whether the lead has the item, and it belongs at another follower.
+    pub(super) is_misplaced: bool,
 }
 
 /// The items that belong at these places, or all that one place holds, folded.
@@ -233,15 +235,18 @@ impl Sides {
         let Some(Side { lead: numbers, .. }) = compared.sides.get(&follower.place) else { return Ok(Some(Vec::new())) };
         let whole = Segment { index: 0, of: 1 };
         let counts = |number: &usize| group.binary_search(number).is_ok();
-        let mut held: BTreeMap<Key, Sha256> = BTreeMap::new();
+        let (mut held, mut elsewhere): (BTreeMap<Key, Sha256>, BTreeSet<Key>) = Default::default();
         let take = |sides: &Self, item: Item| {
             let key = sides.key_of(sides.lead(), &item)?;
             let is_open = counts(&numbers.number(key_digest(&sides.names, &key))) && !sides.is_expired(&item, now);
-            if is_open && sides.destination(&item)?.holds(follower.place) {
-                let key = sides.names.text(&key);
-                if held.insert(key.clone(), digest(&item)).is_some() {
-                    return Err(sides.twice(sides.lead(), &key));
-                }
+            if !is_open {
+                return Ok(());
+            }
+            let key = sides.names.text(&key);
+            if !sides.destination(&item)?.holds(follower.place) {
+                elsewhere.insert(key);
+            } else if held.insert(key.clone(), digest(&item)).is_some() {
+                return Err(sides.twice(sides.lead(), &key));
             }
             Ok(())
         };
@@ -256,18 +261,27 @@ impl Sides {
                 if !shown.insert(key.clone()) {
                     return Err(sides.twice(&*follower.store, &key));
                 }
-                match held.remove(&key) {
-                    Some(lead) if lead == digest(&item) => {}
-                    Some(_) => found.push(Candidate { key, kind: DifferenceKind::Different }),
-                    None => found.push(Candidate { key, kind: DifferenceKind::Extra }),
-                }
+                let kind = match held.remove(&key) {
+                    Some(lead) if lead == digest(&item) => return Ok(()),
+                    Some(_) => DifferenceKind::Different,
+                    None => DifferenceKind::Extra,
+                };
+                let is_misplaced = elsewhere.contains(&key);
+                found.push(Candidate { key, kind, is_misplaced });
             }
             Ok(())
         };
-        if !self.scan_all(&*follower.store, whole, take).await? {
-            return Ok(None);
+        match self.scan_all(&*follower.store, whole, take).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(EngineError::Store(error)) => {
+                follower.close(error);
+                return Ok(Some(Vec::new()));
+            }
+            Err(error) => return Err(error),
         }
-        found.extend(held.into_keys().map(|key| Candidate { key, kind: DifferenceKind::Missing }));
+        let missing = |key| Candidate { key, kind: DifferenceKind::Missing, is_misplaced: false };
+        found.extend(held.into_keys().map(missing));
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(Some(found))
     }

@@ -159,7 +159,7 @@ impl Follower {
                 self.close(StoreError::new(ErrorKind::Throttled, "write items", self.store.location(), detail));
                 return Err(Unwritten::Down);
             }
-            if tokio::time::timeout(wait, shutdown.cancelled()).await.is_ok() {
+            if tokio::time::timeout(wait, shutdown.draining()).await.is_ok() {
                 return Err(Unwritten::Stopped);
             }
             pause = (pause * 2).min(PAUSE.1);

@@ -37,6 +37,8 @@
 //! If a source has no stream, or the plan does not ask for one, every further pass compares all items and marks what
 //! differs as changed: the same tasks mend it.
 
+#[cfg(test)]
+mod broken_off_tests;
 pub(crate) mod bulk;
 pub(crate) mod catch_up;
 pub(crate) mod compare;
@@ -49,7 +51,9 @@ pub(crate) mod sides;
 pub(crate) mod structure;
 pub(crate) mod tail;
 #[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod test_rig;
+#[cfg(test)]
+mod tests;
 #[cfg(test)]
 mod trap_tests;
 pub(crate) mod work;

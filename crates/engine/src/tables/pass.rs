@@ -6,12 +6,18 @@ use crate::{
     clock::now,
     error::EngineError,
     tables::{
+        compare::{Candidate, Compared},
+        follower::Follower,
         settled::Settled,
         tail::{CaughtUp, Stream, Tail},
         work::TableWork,
     },
 };
-use migrate_core::{model::Timestamp, report::DifferenceKind};
+use migrate_core::{
+    model::{PlaceIndex, Timestamp},
+    plan::Extra,
+    report::DifferenceKind,
+};
 use migrate_ledger::TableStep;
 use migrate_store::{ErrorKind, table::ChangeStream};
 
@@ -35,16 +41,18 @@ impl TableWork {
         let mut capture = self.capture().await?;
         self.plan_bulk().await?;
         self.expect().await?;
-        let was_copied = self.bulk_is_done().await?;
-        if !was_copied && self.bulk().await? == Settled::Stopped {
+        // Without a capture, all items of what earlier passes have filled are compared. What changes while a place is
+        // filled, the proof tells.
+        let mut also = if capture.is_none() { self.filled().await? } else { Vec::new() };
+        if self.bulk().await? == Settled::Stopped {
             return Ok(false);
         }
-        let mut was_broken = false;
         for _ in 0..COMPARISONS_MAX {
-            // What was copied before the stream is read may have changed before that, too. Without a stream, the proof of
-            // a first copy tells what has changed, and the next pass brings it.
-            let must_compare = if capture.is_some() { self.is_uncompared().await? } else { was_copied || was_broken };
-            if must_compare && self.compare().await? == Settled::Stopped {
+            // By the ledger, because the comparison is due also if this process does not come to it, and at a follower
+            // that is down now.
+            let mut due = self.journal.ledger.uncompared(&self.sides.dataset.name).await?;
+            due.append(&mut also);
+            if self.mark_differences(&due, now()).await? == Settled::Stopped {
                 return Ok(false);
             }
             match &capture {
@@ -55,7 +63,8 @@ impl TableWork {
                     Some(CaughtUp::Broken(reason)) => self.tell_broken(&reason),
                 },
             }
-            (capture, was_broken) = (self.capture().await?, true);
+            capture = self.capture().await?;
+            also = if capture.is_none() { self.sides.places() } else { Vec::new() };
         }
         Err(EngineError::TableUnfit {
             dataset: self.sides.dataset.name.clone(),
@@ -68,7 +77,7 @@ impl TableWork {
     /// Compares all items, and makes the followers hold what the lead holds of those that differ; `false` if the run is to
     /// stop.
     pub(crate) async fn mend(self: &Arc<Self>) -> Result<bool, EngineError> {
-        let marked = self.mark_differences(now()).await?;
+        let marked = self.mark_differences(&self.sides.places(), now()).await?;
         Ok(marked == Settled::Done && self.catch_up(now()).await? == Settled::Done)
     }
 
@@ -158,38 +167,46 @@ impl TableWork {
         ));
     }
 
-    /// Whether items were copied before the stream that is read began, and were not all compared since.
-    async fn is_uncompared(&self) -> Result<bool, EngineError> {
-        let (dataset, lead) = (&self.sides.dataset.name, self.sides.stores.star.lead);
-        Ok(self.journal.ledger.capture(dataset, lead).await?.is_some_and(|capture| capture.uncompared))
-    }
-
-    /// Compares all items, marks what differs, and records that, unless a follower took no part: what it lacks is found
-    /// by the next comparison.
-    async fn compare(self: &Arc<Self>) -> Result<Settled, EngineError> {
-        if self.mark_differences(now()).await? == Settled::Stopped {
-            return Ok(Settled::Stopped);
+    /// Compares all items of these places, as far as they take part, and marks what differs, so that it is looked at again.
+    async fn mark_differences(self: &Arc<Self>, places: &[PlaceIndex], now: Timestamp) -> Result<Settled, EngineError> {
+        let is_due = |follower: &&Follower| places.contains(&follower.place);
+        if !self.sides.open().any(|follower| is_due(&follower)) {
+            return Ok(Settled::Done);
         }
-        if self.sides.open().count() == self.sides.places().len() {
-            let place = self.sides.stores.star.lead;
-            self.journal.commit(vec![self.record(TableStep::Compared { place })]).await?;
+        let Some(compared) = self.sides.fold(now).await? else { return Ok(Settled::Stopped) };
+        for follower in self.sides.open().filter(is_due) {
+            if self.mark_at(&compared, follower, now).await? == Settled::Stopped {
+                return Ok(Settled::Stopped);
+            }
+            if follower.is_down() {
+                continue;
+            }
+            let step = TableStep::Compared { place: follower.place };
+            self.journal.commit(vec![self.record(step)]).await?;
         }
         Ok(Settled::Done)
     }
 
-    /// Compares all items, and marks what differs, so that it is looked at again.
-    async fn mark_differences(self: &Arc<Self>, now: Timestamp) -> Result<Settled, EngineError> {
-        let Some(compared) = self.sides.fold(now).await? else { return Ok(Settled::Stopped) };
-        for follower in self.sides.open() {
+    async fn mark_at(&self, compared: &Compared, follower: &Follower, now: Timestamp) -> Result<Settled, EngineError> {
+        let held = compared.held(follower.place).unwrap_or(0);
+        let groups = compared.groups(follower.place);
+        // What is marked is deleted without a further question. So all deletions are counted before the first mark.
+        for marks in [false, true].into_iter().skip(usize::from(groups.len() < 2)) {
             let mut doomed = 0;
-            let held = compared.held(follower.place).unwrap_or(0);
-            for group in compared.groups(follower.place) {
-                let Some(found) = self.sides.candidates(&compared, &group, follower, now).await? else {
+            for group in &groups {
+                let Some(found) = self.sides.candidates(compared, group, follower, now).await? else {
                     return Ok(Settled::Stopped);
                 };
-                doomed += found.iter().filter(|one| one.kind == DifferenceKind::Extra).count() as u64;
+                let is_extra = |one: &&Candidate| one.kind == DifferenceKind::Extra;
+                let deletes = self.sides.dataset.extra == Extra::Delete;
+                doomed += found.iter().filter(is_extra).filter(|one| deletes || one.is_misplaced).count() as u64;
                 self.refuse_deletions(&follower.at, doomed, held)?;
-                let keys = found.into_iter().map(|one| one.key).collect();
+                if !marks {
+                    continue;
+                }
+                // Whether the lead has deleted an item, or another writer has put it there, a comparison cannot tell.
+                let keys = found.into_iter().filter(|one| deletes || one.is_misplaced || !is_extra(&one));
+                let keys = keys.map(|one| one.key).collect();
                 let step = TableStep::Dirtied { keys, owed: vec![follower.place], at: now };
                 self.journal.commit(vec![self.record(step)]).await?;
             }

@@ -254,7 +254,10 @@ fn kind(lead: Option<&Item>, held: Option<&Item>) -> DifferenceKind {
 fn detail(kind: DifferenceKind) -> &'static str {
     match kind {
         DifferenceKind::Missing => "the lead has the item, the target does not",
-        DifferenceKind::Extra => "the target has the item, and it does not belong there",
+        DifferenceKind::Extra => {
+            "the target has the item, and it does not belong there; if nothing else writes there, extra = \"delete\" lets a \
+             comparison delete it"
+        }
         DifferenceKind::Unstable => "it changed at every look",
         _ => "the items are not equal",
     }

@@ -45,6 +45,11 @@ const UNREAD_MAX: Duration = Duration::from_hours(20);
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html>
 const EMPTY_READS: usize = 3;
 
+/// How much later, by its own clock, the server must have made such a record. It tells whole seconds, and its clock may
+/// be ahead of ours by a little more than the records show.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html>
+const CLOCKS_APART_MS: i64 = 2000;
+
 /// Reads the stream of one place until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -132,7 +137,10 @@ impl State {
 impl Seen {
     /// Whether every shard was read beyond a moment, which is given by two clocks.
     fn is_caught_up(&self, since: Instant, wall: Timestamp) -> bool {
-        let at_server = self.ahead_ms.map(|ahead| Timestamp(wall.0.saturating_add(ahead)));
+        // What the records tell of the clocks is too little by as long as they lay in the stream. So a clock that seems
+        // to be behind ours may be right.
+        let ahead = |ahead: i64| ahead.max(0).saturating_add(CLOCKS_APART_MS);
+        let at_server = self.ahead_ms.map(|found| Timestamp(wall.0.saturating_add(ahead(found))));
         let read = |shard: &ShardSeen| {
             shard.ended
                 || shard.empty.iter().all(|began| began.is_some_and(|began| began >= since))
@@ -204,16 +212,17 @@ impl Stream {
 
 /// Reads all shards until changes are lost; returns why they were.
 async fn read_all(stream: &Stream, state: &Arc<State>) -> Result<String, EngineError> {
-    let capture = stream.journal.ledger.capture(&stream.dataset, stream.place).await?;
-    if let Some(reason) = capture.and_then(|capture| unread(capture.at, now())) {
-        return Ok(reason);
-    }
+    let mut last = stream.journal.ledger.capture(&stream.dataset, stream.place).await?.map(|capture| capture.at);
     let known = stream.journal.ledger.stream_shards(&stream.dataset, stream.place).await?;
     let mut known: BTreeMap<_, _> = known.into_iter().map(|row| (row.shard.clone(), row)).collect();
     let mut is_first = true;
     let mut readers: JoinSet<Result<Option<String>, EngineError>> = JoinSet::new();
     loop {
         let began = Instant::now();
+        // Also while it is read: a machine may be suspended.
+        if let Some(reason) = last.and_then(|last| unread(last, now())) {
+            return Ok(reason);
+        }
         // A stream that was disabled can still be read for a day, and no longer shows what changes.
         if stream.store.describe().await?.and_then(|table| table.stream).as_ref() != Some(&stream.name) {
             return Ok("the table has another stream, or none".to_owned());
@@ -248,7 +257,9 @@ async fn read_all(stream: &Stream, state: &Arc<State>) -> Result<String, EngineE
             }
         }
         state.change(|seen| seen.listed = Some(began));
-        let goes_on = TableStep::CaptureGoesOn { place: stream.place, at: now() };
+        let goes_on_at = now();
+        last = Some(goes_on_at);
+        let goes_on = TableStep::CaptureGoesOn { place: stream.place, at: goes_on_at };
         stream.journal.note(vec![stream.record(goes_on)]).await?;
         tokio::select! {
             // A shard that has ended may have children.
@@ -360,6 +371,24 @@ fn distinct(names: &KeyNames, records: Vec<Change>) -> Vec<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A backlog: each record that is read lay in the stream for an hour, and there are more.
+    #[test]
+    fn records_that_were_made_before_the_question_do_not_answer_it() {
+        let (began, wall) = (Instant::now(), 10_000_000);
+        let seen = |ahead_ms, last| {
+            let shard = ShardSeen { last: Some(Timestamp(last)), ..ShardSeen::default() };
+            let shards = BTreeMap::from([("s".to_owned(), shard)]);
+            let seen = Seen { listed: Some(began), shards, ahead_ms: Some(ahead_ms), ended: None };
+            seen.is_caught_up(began, Timestamp(wall))
+        };
+        let hour = 60 * 60 * 1000;
+        assert!(!seen(-hour - 5, wall - hour));
+        assert!(!seen(-5, wall));
+        assert!(seen(-5, wall + 2001));
+        assert!(!seen(hour - 5, wall + 2001), "the server's clock is ahead");
+        assert!(seen(hour - 5, wall + hour + 2001));
+    }
 
     #[test]
     fn a_stream_that_was_not_read_for_most_of_a_day_is_not_believed() {

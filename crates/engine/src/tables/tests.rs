@@ -2,16 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
+use crate::tables::test_rig::{Rig, delete, item, put, quick, structure};
 use crate::{
-    approver::ByFlag,
-    asked::{AbortOptions, InFlightMax, RunOptions, RunOutcome, VerifyOptions},
+    asked::{AbortOptions, InFlightMax, RunOptions, VerifyOptions},
     clock::{Clock, now},
     migration::{Inspection, Migration},
     shutdown::Shutdown,
@@ -22,193 +21,15 @@ use crate::{
 };
 use migrate_core::{
     item::{Item, Value},
-    lifecycle::{Goal, State},
-    model::DatasetName,
-    plan::{self, Plan},
+    lifecycle::State,
     report::EventKind,
     table::{KeyType, Structure},
 };
-use migrate_ledger::Ledger;
 use migrate_store::{
     faulty::{Crash, Faults, FaultyTable},
     memory_table::MemoryTable,
-    retry::RetryPolicy,
     table::{ItemWrite, TableState, TableStore},
 };
-
-/// A migration of one table, `src`, to others.
-pub(crate) struct Rig {
-    pub(crate) plan: Plan,
-    pub(crate) sites: Sites,
-    pub(crate) ledger: Arc<Ledger>,
-    tables: BTreeMap<String, MemoryTable>,
-    pub(crate) events: Arc<Mutex<Vec<EventKind>>>,
-    _directory: tempfile::TempDir,
-}
-
-/// Retries without waits.
-fn quick() -> RetryPolicy {
-    let pause = std::time::Duration::from_millis(1);
-    RetryPolicy { pause, pause_throttled: pause, pause_max: pause, ..RetryPolicy::default() }
-}
-
-pub(crate) fn structure() -> Structure {
-    Structure::plain(("id", KeyType::Text), Some(("n", KeyType::Number)))
-}
-
-pub(crate) fn item(id: u32, value: &str) -> Item {
-    Item::from([
-        ("id".to_owned(), Value::Text(format!("user-{id:05}"))),
-        ("n".to_owned(), Value::Number(id.to_string().parse().unwrap())),
-        ("value".to_owned(), Value::Text(value.to_owned())),
-    ])
-}
-
-pub(crate) fn put(id: u32, value: &str) -> ItemWrite {
-    ItemWrite::Put(item(id, value))
-}
-
-pub(crate) fn delete(id: u32) -> ItemWrite {
-    let names = structure().key_names();
-    ItemWrite::Delete(names.key_of(&item(id, "")).unwrap())
-}
-
-/// Sites that hold these tables.
-fn sites_of(tables: &BTreeMap<String, MemoryTable>) -> Sites {
-    let given = tables.clone();
-    let given = Given::tables(move |at, _| {
-        given.get(at.site.as_str()).map(|table| Arc::new(table.clone()) as Arc<dyn TableStore>)
-    });
-    Sites::new(Arc::new(given), quick())
-}
-
-impl Rig {
-    pub(crate) fn new(targets: &[&str], more: &str) -> Self {
-        Self::with(structure(), targets, more)
-    }
-
-    /// With a source of this structure.
-    pub(crate) fn with(structure: Structure, targets: &[&str], more: &str) -> Self {
-        let sites: Vec<_> = std::iter::once(&"src")
-            .chain(targets)
-            .map(|target| {
-                let site = target.split(' ').next().unwrap();
-                format!(
-                    "[sites.{site}]\ndynamodb = {{ endpoint = \"https://{site}.example.com\", region = \"r\" }}\n\
-                     credentials = {{ env = \"UNUSED\" }}\n"
-                )
-            })
-            .collect();
-        let sites = sites.concat();
-        // A target is a site, or a site and which items belong there.
-        let target = |target: &&str| {
-            let (site, rule) = target.split_once(' ').unwrap_or((target, ""));
-            let rule = if rule.is_empty() { String::new() } else { format!("where = '{rule}'\n") };
-            format!("[[phase.dataset.target]]\nat = \"dynamodb://{site}/users\"\n{rule}")
-        };
-        let at: String = targets.iter().map(target).collect();
-        let text = format!(
-            "name = \"test\"\n{sites}[[phase]]\nname = \"only\"\n[[phase.dataset]]\nname = \"users\"\n\
-             source = \"dynamodb://src/users\"\n{more}\n{at}"
-        );
-        let plan = plan::parse(&text, Path::new("test.toml")).unwrap_or_else(|errors| panic!("{errors}"));
-        let mut tables = BTreeMap::new();
-        tables.insert("src".to_owned(), MemoryTable::with("dynamodb://src/users", structure).with_page_size(7));
-        for target in targets {
-            let site = target.split(' ').next().unwrap();
-            tables.insert(site.to_owned(), MemoryTable::new(&format!("dynamodb://{site}/users")));
-        }
-        let directory = tempfile::tempdir().unwrap();
-        let ledger = Arc::new(Ledger::open(&directory.path().join("ledger.sqlite"), &plan.name).unwrap());
-        let sites = sites_of(&tables);
-        Self { plan, sites, ledger, tables, events: Arc::default(), _directory: directory }
-    }
-
-    pub(crate) fn table(&self, site: &str) -> &MemoryTable {
-        &self.tables[site]
-    }
-
-    /// Lets the calls to a site's table fail.
-    pub(crate) fn strike(&mut self, site: &str, faults: &Arc<Faults>) {
-        let (struck, faults, tables) = (site.to_owned(), Arc::clone(faults), self.tables.clone());
-        let given = Given::tables(move |at, _| {
-            let table = Arc::new(tables.get(at.site.as_str())?.clone()) as Arc<dyn TableStore>;
-            let is_struck = at.site.as_str() == struck;
-            Some(if is_struck { Arc::new(FaultyTable::new(table, Arc::clone(&faults))) } else { table })
-        });
-        self.sites = Sites::new(Arc::new(given), quick());
-    }
-
-    /// Puts another table in the place of a site's.
-    pub(crate) fn replace(&mut self, site: &str, table: MemoryTable) {
-        self.tables.insert(site.to_owned(), table);
-        self.sites = sites_of(&self.tables);
-    }
-
-    pub(crate) fn fill(&self, ids: std::ops::Range<u32>) {
-        ids.for_each(|id| self.table("src").apply(&put(id, "first")).unwrap());
-    }
-
-    pub(crate) async fn run_with(&self, force: bool, shutdown: Shutdown) -> RunOutcome {
-        let (sink, mut told) = Sink::new(Clock::start());
-        let migration =
-            Migration { plan: &self.plan, sites: &self.sites, ledger: Arc::clone(&self.ledger), sink, shutdown };
-        let outcome = migration.run(&Self::options(force)).await.unwrap();
-        drop(migration);
-        while let Some(event) = told.recv().await {
-            self.events.lock().unwrap().push(event.kind);
-        }
-        outcome
-    }
-
-    pub(crate) async fn run(&self) -> RunOutcome {
-        self.run_with(false, Shutdown::new()).await
-    }
-
-    /// Runs, and expects that nothing can begin.
-    async fn refused(&self) -> String {
-        let migration = Migration {
-            plan: &self.plan,
-            sites: &self.sites,
-            ledger: Arc::clone(&self.ledger),
-            sink: Sink::none(),
-            shutdown: Shutdown::new(),
-        };
-        migration.run(&Self::options(false)).await.unwrap_err().to_string()
-    }
-
-    fn options(force: bool) -> RunOptions {
-        RunOptions {
-            goal: Goal::Verified,
-            phases: Vec::new(),
-            datasets: Vec::new(),
-            force,
-            follow: false,
-            limits: InFlightMax::default(),
-            approver: Arc::new(ByFlag::default()),
-        }
-    }
-
-    /// Runs, and expects a proof that compared this many items.
-    pub(crate) async fn proves(&self, compared: u64) {
-        let outcome = self.run().await;
-        assert!(outcome.stopped.is_none(), "{:?}", outcome.stopped);
-        let dataset = &outcome.datasets[0];
-        assert!(dataset.reached && matches!(dataset.state, State::Verified { .. }), "{dataset:?}");
-        assert_eq!(dataset.verified.as_ref().unwrap().compared(), compared);
-    }
-
-    /// The keys that are owed.
-    pub(crate) async fn owed(&self) -> u64 {
-        let name = DatasetName::new("users").unwrap();
-        self.ledger.owed(&name).await.unwrap().iter().map(|owed| owed.keys).sum()
-    }
-
-    #[track_caller]
-    pub(crate) fn is_equal(&self, site: &str) {
-        assert_eq!(self.table(site).snapshot(), self.table("src").snapshot());
-    }
-}
 
 #[tokio::test]
 async fn a_table_is_made_copied_and_proved_at_all_targets() {
@@ -223,7 +44,7 @@ async fn a_table_is_made_copied_and_proved_at_all_targets() {
 
 #[tokio::test]
 async fn without_a_stream_the_next_run_compares_and_mends() {
-    let rig = Rig::new(&["a"], "");
+    let rig = Rig::new(&["a"], "extra = \"delete\"");
     rig.fill(0..300);
     rig.proves(300).await;
     for write in [put(7, "changed"), delete(8), put(1000, "new")] {
@@ -310,7 +131,7 @@ async fn a_stream_that_lost_changes_is_told_and_all_items_are_compared() {
         table.split_shards();
         table.expire_shards();
     }] {
-        let rig = Rig::new(&["a"], "live = true");
+        let rig = Rig::new(&["a"], "live = true\nextra = \"delete\"");
         rig.fill(0..100);
         rig.proves(100).await;
         rig.table("src").apply(&put(1, "seen")).unwrap();
@@ -399,7 +220,7 @@ async fn a_source_without_streams_is_followed_by_comparing_and_says_so() {
 }
 
 /// What an inspection that writes nothing finds at each target: missing, different, extra.
-async fn inspected(rig: &Rig) -> Vec<(u64, u64, u64)> {
+pub(crate) async fn inspected(rig: &Rig) -> Vec<(u64, u64, u64)> {
     let inspection = Inspection {
         plan: &rig.plan,
         sites: &rig.sites,
@@ -412,13 +233,13 @@ async fn inspected(rig: &Rig) -> Vec<(u64, u64, u64)> {
     verifications[0].targets.iter().map(counts).collect()
 }
 
-fn verify_options() -> VerifyOptions {
+pub(crate) fn verify_options() -> VerifyOptions {
     VerifyOptions { datasets: Vec::new(), level: None, limits: InFlightMax::default(), progress: None, anew: false }
 }
 
 #[tokio::test]
 async fn a_verification_names_what_differs_and_a_repair_mends_just_that() {
-    for live in ["live = true", ""] {
+    for live in ["extra = \"delete\"\nlive = true", "extra = \"delete\""] {
         let rig = Rig::new(&["a", "b"], live);
         rig.fill(0..300);
         rig.proves(600).await;
@@ -530,7 +351,7 @@ async fn a_table_that_is_being_made_or_deleted_is_waited_for_by_its_operator() {
 
 #[tokio::test]
 async fn a_comparison_deletes_no_more_than_the_plan_allows() {
-    let rig = Rig::new(&["a"], "delete_share = \"10%\"");
+    let rig = Rig::new(&["a"], "extra = \"delete\"\ndelete_share = \"10%\"");
     rig.fill(0..100);
     rig.proves(100).await;
     (0..50).for_each(|id| rig.table("src").apply(&delete(id)).unwrap());
@@ -570,7 +391,7 @@ async fn a_run_that_is_stopped_goes_on_where_it_was() {
 /// Two targets share the items by the first character of their value, and items move between them.
 #[tokio::test]
 async fn items_go_where_they_belong_and_move_with_what_they_hold() {
-    for live in ["live = true", "delete_share = \"100%\""] {
+    for live in ["live = true", "extra = \"delete\"\ndelete_share = \"100%\""] {
         let rig = Rig::new(&["a item.value.startsWith(\"a\")", "b otherwise"], live);
         for id in 0..200 {
             rig.table("src").apply(&put(id, if id % 4 == 0 { "a" } else { "b" })).unwrap();

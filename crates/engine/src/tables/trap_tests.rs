@@ -8,7 +8,7 @@ use crate::{
     shutdown::Shutdown,
     tables::{
         bulk::segments_for,
-        tests::{Rig, delete, item, put, structure},
+        test_rig::{Rig, delete, item, put, structure},
     },
 };
 use migrate_core::{
@@ -143,7 +143,7 @@ async fn a_parent_that_was_read_and_has_expired_is_not_waited_for() {
 #[tokio::test]
 async fn a_comparison_that_is_due_outlives_the_process() {
     for lead_changes in [put(5, "lost"), delete(5)] {
-        let rig = Rig::new(&["a"], "live = true");
+        let rig = Rig::new(&["a"], "extra = \"delete\"\nlive = true");
         rig.fill(0..100);
         rig.proves(100).await;
         rig.table("src").apply(&lead_changes).unwrap();

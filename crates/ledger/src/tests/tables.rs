@@ -39,7 +39,8 @@ fn read(shard: &str, sequence: Option<&str>, keys: &[&str], at: i64) -> Record {
 }
 
 fn handled(place: PlaceIndex, keys: &[(&str, u64)]) -> Record {
-    record(TableStep::Handled { place, keys: keys.iter().map(|(key, mark)| (Key::from(*key), *mark)).collect() })
+    let keys = keys.iter().map(|(key, mark)| (Key::from(*key), *mark)).collect();
+    record(TableStep::Handled { place, at: Timestamp(0), keys })
 }
 
 async fn dirty(bench: &Bench, until: i64) -> Vec<DirtyRow> {
@@ -119,19 +120,6 @@ async fn a_stream_is_read_on_where_it_was_and_a_new_one_from_its_begin() {
 }
 
 #[tokio::test]
-async fn a_stream_that_begins_after_items_were_copied_asks_for_a_comparison() {
-    let bench = Bench::begun().await;
-    let uncompared = async |bench: &Bench| bench.ledger.capture(&name("d"), LEAD).await.unwrap().unwrap().uncompared;
-    bench.append(vec![began("first"), planned(2), moved(A, 0, Some("k"), 1)]).await;
-    assert!(!uncompared(&bench).await, "it shows all that has changed since before the first item was read");
-    bench.append(vec![began("second")]).await;
-    let bench = bench.reopened().await;
-    assert!(uncompared(&bench).await);
-    bench.append(vec![record(TableStep::Compared { place: LEAD })]).await;
-    assert!(!uncompared(&bench).await);
-}
-
-#[tokio::test]
 async fn a_position_and_the_keys_up_to_it_are_one_fact() {
     let bench = Bench::begun().await;
     bench.append(vec![began("s")]).await;
@@ -178,11 +166,71 @@ async fn keys_are_paged_in_their_order_and_only_those_that_are_old_enough() {
     assert_eq!(bench.ledger.are_dirty(&name("d"), asked).await.unwrap(), [Key::from("00007")]);
 }
 
+fn dirtied(place: PlaceIndex, at: i64) -> Record {
+    record(TableStep::Dirtied { keys: vec![Key::from("k")], owed: vec![place], at: Timestamp(at) })
+}
+
+fn begun(stream: &str, ours: bool) -> Record {
+    let (place, stream, at) = (LEAD, stream.to_owned(), Timestamp(1));
+    record(TableStep::CaptureBegan { place, stream, ours, at })
+}
+
+/// A key that changes all the time would otherwise look as if nobody had ever handled it.
+#[tokio::test]
+async fn a_key_that_changes_while_it_is_handled_is_owed_since_then() {
+    let bench = Bench::begun().await;
+    bench.append(vec![dirtied(A, 10), dirtied(A, 20), dirtied(B, 10), dirtied(B, 20)]).await;
+    let keys = vec![(Key::from("k"), 1)];
+    bench.append(vec![record(TableStep::Handled { place: A, at: Timestamp(15), keys })]).await;
+    let owed = bench.ledger.owed(&name("d")).await.unwrap();
+    let since: Vec<_> = owed.iter().map(|owed| (owed.place, owed.keys, owed.since.0)).collect();
+    assert_eq!(since, [(A, 1, 15), (B, 1, 10)]);
+    let keys = vec![(Key::from("k"), 2)];
+    bench.append(vec![record(TableStep::Handled { place: A, at: Timestamp(30), keys })]).await;
+    assert_eq!(bench.ledger.owed(&name("d")).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_filled_before_a_stream_is_read_is_due_for_comparison_until_it_was_compared() {
+    let bench = Bench::begun().await;
+    let due = async |bench: &Bench| bench.ledger.uncompared(&name("d")).await.unwrap();
+    bench.append(vec![begun("s", true)]).await;
+    assert_eq!(due(&bench).await, [], "nothing was filled before");
+    bench.append(vec![record(TableStep::BulkPlanned { segments: 2, places: vec![A] })]).await;
+    bench.append(vec![record(TableStep::BulkJoined { places: vec![B] })]).await;
+    assert_eq!(bench.ledger.segments(&name("d")).await.unwrap().len(), 4);
+    bench.append(vec![begun("t", false)]).await;
+    assert_eq!(due(&bench).await, [A, B]);
+    bench.append(vec![record(TableStep::Compared { place: A })]).await;
+    let bench = bench.reopened().await;
+    assert_eq!(due(&bench).await, [B]);
+    bench.append(vec![dirtied(B, 1), record(TableStep::BulkForgotten { place: B })]).await;
+    assert_eq!(due(&bench).await, []);
+    assert!(bench.ledger.segments(&name("d")).await.unwrap().iter().all(|row| row.place == A));
+    assert_eq!(bench.ledger.owed(&name("d")).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_stream_of_ours_that_is_read_anew_stays_ours() {
+    let bench = Bench::begun().await;
+    let ours = async |bench: &Bench| {
+        let capture = bench.ledger.capture(&name("d"), LEAD).await.unwrap().unwrap();
+        assert_eq!(capture.broken, None);
+        capture.ours
+    };
+    let broke = || record(TableStep::CaptureBroke { place: LEAD, reason: "trimmed".to_owned() });
+    bench.append(vec![begun("s", true), broke(), begun("s", false)]).await;
+    assert!(ours(&bench).await);
+    bench.append(vec![broke(), begun("another", false)]).await;
+    assert!(!ours(&bench).await);
+}
+
 /// What the ledger should hold of one table.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Model {
     segments: BTreeMap<(u32, PlaceIndex), SegmentRow>,
     capture: Option<CaptureRow>,
+    uncompared: BTreeSet<PlaceIndex>,
     shards: BTreeMap<String, StreamShardRow>,
     /// The mark, and since when it is owed.
     dirty: BTreeMap<(Key, PlaceIndex), (u64, Timestamp)>,
@@ -194,6 +242,7 @@ impl Model {
         match step.clone() {
             TableStep::BulkPlanned { segments, places } => {
                 self.dirty.clear();
+                self.uncompared.clear();
                 let (done, items, bytes) = (false, 0, 0);
                 let row = |place, segment| SegmentRow { place, segment, after: None, done, items, bytes };
                 let all = places.iter().flat_map(|place| (0..segments).map(move |segment| (segment, *place)));
@@ -205,14 +254,21 @@ impl Model {
                 (row.items, row.bytes) = (row.items + items, row.bytes + bytes);
             }
             TableStep::CaptureBegan { place, stream, ours, at } => {
-                let uncompared = self.segments.values().any(|row| row.done || row.after.is_some());
-                self.capture = Some(CaptureRow { place, stream, ours, at, broken: None, uncompared });
+                self.uncompared.extend(self.segments.values().map(|row| row.place));
+                let known = self.capture.take().is_some_and(|known| known.ours && known.stream == stream);
+                self.capture = Some(CaptureRow { place, stream, ours: ours || known, at, broken: None });
                 self.shards.clear();
             }
             TableStep::CaptureBroke { reason, .. } => {
                 self.capture.iter_mut().for_each(|capture| capture.broken = Some(reason.clone()));
             }
-            TableStep::Compared { .. } => self.capture.iter_mut().for_each(|capture| capture.uncompared = false),
+            TableStep::Compared { place } => _ = self.uncompared.remove(&place),
+            TableStep::BulkJoined { .. } => unreachable!("no such step is made"),
+            TableStep::BulkForgotten { place } => {
+                self.segments.retain(|_, row| row.place != place);
+                self.dirty.retain(|(_, at), _| *at != place);
+                self.uncompared.remove(&place);
+            }
             TableStep::CaptureGoesOn { at, .. } => self.capture.iter_mut().for_each(|capture| capture.at = at),
             TableStep::StreamRead { shard, sequence, ended, keys, owed, at, .. } => {
                 let known = self.shards.remove(&shard).and_then(|row| row.sequence);
@@ -221,10 +277,12 @@ impl Model {
                 self.mark(&keys, &owed, at);
             }
             TableStep::Dirtied { keys, owed, at } => self.mark(&keys, &owed, at),
-            TableStep::Handled { place, keys } => {
+            TableStep::Handled { place, at, keys } => {
                 for (key, mark) in keys {
-                    if self.dirty.get(&(key.clone(), place)).is_some_and(|(now, _)| *now == mark) {
-                        self.dirty.remove(&(key, place));
+                    match self.dirty.get_mut(&(key.clone(), place)) {
+                        Some((now, _)) if *now == mark => _ = self.dirty.remove(&(key, place)),
+                        Some((now, since)) if *now > mark => *since = at.max(*since),
+                        _ => {}
                     }
                 }
             }
@@ -263,6 +321,7 @@ impl Model {
         let d = name("d");
         assert_eq!(ledger.segments(&d).await.unwrap(), self.segments.values().cloned().collect::<Vec<_>>());
         assert_eq!(ledger.capture(&d, LEAD).await.unwrap(), self.capture);
+        assert_eq!(ledger.uncompared(&d).await.unwrap(), self.uncompared.iter().copied().collect::<Vec<_>>());
         let shards = ledger.stream_shards(&d, LEAD).await.unwrap();
         assert_eq!(shards, self.shards.values().cloned().collect::<Vec<_>>());
         assert_eq!(ledger.owed(&d).await.unwrap(), self.owed());
@@ -295,7 +354,8 @@ fn any_step() -> impl Strategy<Value = TableStep> {
         1 => ("[st]", any::<bool>(), at())
             .prop_map(|(stream, ours, at)| TableStep::CaptureBegan { place: LEAD, stream, ours, at }),
         1 => Just(TableStep::CaptureBroke { place: LEAD, reason: "trimmed".to_owned() }),
-        1 => Just(TableStep::Compared { place: LEAD }),
+        1 => place().prop_map(|place| TableStep::Compared { place }),
+        1 => place().prop_map(|place| TableStep::BulkForgotten { place }),
         1 => at().prop_map(|at| TableStep::CaptureGoesOn { place: LEAD, at }),
         5 => ("[12]", sequence(), any::<bool>(), keys(), places(), at()).prop_map(
             |(shard, sequence, ended, keys, owed, at)| {
@@ -303,8 +363,8 @@ fn any_step() -> impl Strategy<Value = TableStep> {
             }
         ),
         3 => (keys(), places(), at()).prop_map(|(keys, owed, at)| TableStep::Dirtied { keys, owed, at }),
-        5 => (place(), proptest::collection::vec((key(), 1_u64..4), 0..6))
-            .prop_map(|(place, keys)| TableStep::Handled { place, keys }),
+        5 => (place(), at(), proptest::collection::vec((key(), 1_u64..4), 0..6))
+            .prop_map(|(place, at, keys)| TableStep::Handled { place, at, keys }),
     ]
 }
 

@@ -320,6 +320,9 @@ fn unsupported(
     };
     let is_table = is_table(source, targets);
     add(written.cutover.is_some() && is_table, "cutover", &spot.key("cutover"), true);
+    // The globs are over keys of objects; which items belong to a table's dataset, its `where` says.
+    add(!written.include.is_empty() && is_table, "include", &spot.key("include"), false);
+    add(!written.exclude.is_empty() && is_table, "exclude", &spot.key("exclude"), false);
     add(written.part_of.is_some(), "part_of", &spot.key("part_of"), false);
     add(written.versions == Some(Versions::All), "versions", &spot.key("versions"), false);
     add(written.restore.is_some(), "restore", &spot.key("restore"), false);
