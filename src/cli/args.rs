@@ -43,7 +43,6 @@ impl LogFormat {
     }
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   migrate run plans/quickstart.toml

@@ -3,7 +3,7 @@
 //! # What runs where
 //!
 //! Each site that an `s3://` location names gets an [`S3Server`] on a free port of 127.0.0.1; sites
-//! that name one bucket share a server. All of them run on a runtime of their own, on threads of their own,
+//! that name one bucket share a server. The same holds for `dynamodb://`, tables and [`DynamoServer`]s. All of them run on a runtime of their own, on threads of their own,
 //! so that they and the migration cannot starve each other. Directories lie below one that the caller gives
 //! and later removes.
 //!
@@ -19,7 +19,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -32,15 +32,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     end_state::{EndState, Routes, SiteState},
+    error::{CloudError, io_error},
     sample::{self, Sample},
-    standin::{self, Note, Stage, StandIn},
+    standin::{self, ACCESS_KEY, Note, SECRET_KEY, Stage, StandIn},
+    tables::{self, Tables},
 };
 use migrate_aws::{
     AwsCredentials,
+    dynamodb::DynamoClient,
     s3::{S3Client, S3Config, S3Endpoint},
 };
 use migrate_core::{
     digest::Body,
+    item::item_size,
     model::{ByteCount, DatasetName, Evidence, SiteName},
     plan::{Location, Plan, Scheme, Site},
 };
@@ -48,15 +52,11 @@ use migrate_engine::{
     DatasetStores, EngineError,
     sites::{Connect, Opened, Role},
 };
-use migrate_local_cloud::{S3Server, S3ServerConfig};
+use migrate_local_cloud::{DynamoServer, S3Server, S3ServerConfig};
 use migrate_store::{
     Capabilities, Condition, IfMatch, KeyRules, MetadataForm, ObjectStore, PartRules, Proof, StoreError, UploadTags,
-    file::FileStore,
+    file::FileStore, table::TableStore,
 };
-
-/// The keys of every server. They open nothing but sample data on this machine.
-const ACCESS_KEY: &str = "rehearsal";
-const SECRET_KEY: &str = "rehearsal-opens-nothing-real";
 
 /// The capabilities of our server, so that filling it needs no probe.
 const SERVER: Capabilities = Capabilities {
@@ -100,30 +100,6 @@ impl Default for CloudOptions {
     }
 }
 
-/// Why a cloud did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum CloudError {
-    /// A thread, a port or a directory.
-    #[error("failed to {what}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// A store that could not be filled.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A task panicked: a defect of this tool.
-    #[error("a task panicked, which is a defect of migrate: {0}")]
-    Panicked(#[from] tokio::task::JoinError),
-}
-
-fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> CloudError {
-    let what = what.into();
-    move |source| CloudError::Io { what, source }
-}
-
 /// The sample data of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Filled {
@@ -139,6 +115,7 @@ pub struct Filled {
 pub struct Cloud {
     stand_in: StandIn,
     clients: BTreeMap<SiteName, S3Client>,
+    tables: Tables,
     filled: BTreeMap<DatasetName, Filled>,
     /// The index of each site's server.
     places: BTreeMap<SiteName, usize>,
@@ -160,7 +137,7 @@ impl Cloud {
         let root = std::path::absolute(root).map_err(io_error(format!("find {}", root.display())))?;
         let ground = Ground::lay()?;
         let (mut servers, mut places) = (Vec::new(), BTreeMap::new());
-        for group in standin::servers(plan) {
+        for group in standin::servers(plan, Scheme::S3) {
             let own = S3ServerConfig::new(ACCESS_KEY, SECRET_KEY);
             let config = S3ServerConfig { region: standin::REGION.to_owned(), ..own };
             let started = ground.handle.spawn(S3Server::start(config)).await?;
@@ -168,13 +145,14 @@ impl Cloud {
             servers.push(started.map_err(io_error("start an S3 server on 127.0.0.1"))?);
         }
         let endpoints = places.iter().map(|(site, at)| (site.clone(), servers[*at].endpoint())).collect();
-        let stage = Stage { endpoints, root, wait_max: options.wait_max };
+        let tables = Tables::start(plan, &ground.handle).await?;
+        let stage = Stage { endpoints, tables: tables.endpoints(), root, wait_max: options.wait_max };
         let stand_in = standin::stand_in(plan, &stage);
         let mut clients = BTreeMap::new();
         for (site, endpoint) in stage.endpoints {
             clients.insert(site.clone(), S3Client::connect(own_config(&site, endpoint)).await?);
         }
-        let mut cloud = Self { stand_in, clients, filled: BTreeMap::new(), places, servers, ground };
+        let mut cloud = Self { stand_in, clients, tables, filled: BTreeMap::new(), places, servers, ground };
         cloud.make_containers()?;
         cloud.fill(options).await?;
         Ok(cloud)
@@ -200,6 +178,11 @@ impl Cloud {
         self.places.get(site).map(|at| &self.servers[*at])
     }
 
+    /// The server that stands for a site's tables; `None` if no `dynamodb://` location names the site.
+    pub fn table_server(&self, site: &SiteName) -> Option<&DynamoServer> {
+        self.tables.server(site)
+    }
+
     /// The directory that stands for a site's own; `None` if it has none.
     pub fn directory(&self, site: &SiteName) -> Option<&Path> {
         self.plan().sites.get(site)?.directory.as_deref()
@@ -207,7 +190,7 @@ impl Cloud {
 
     /// Opens stores at the stand-ins, for [`Sites::new`](migrate_engine::Sites::new).
     pub fn connect(&self) -> Arc<dyn Connect> {
-        Arc::new(StandIns { clients: self.clients.clone() })
+        Arc::new(StandIns { objects: self.clients.clone(), tables: self.tables.clients().clone() })
     }
 
     /// A store at a stand-in, as [`connect`](Self::connect) opens it; `None` for a table, and for a directory that
@@ -225,9 +208,15 @@ impl Cloud {
         Some(store)
     }
 
+    /// The table at a place, as an application opens it; `None` for objects.
+    pub(super) fn table(&self, at: &Location) -> Option<Arc<dyn TableStore>> {
+        (at.scheme == Scheme::DynamoDb).then(|| self.tables.table(at)).flatten().map(|table| Arc::new(table) as _)
+    }
+
     /// What the cloud holds now. While something writes, this is not the state of one moment.
     pub async fn end_state(&self) -> Result<EndState, StoreError> {
         let buckets = standin::buckets(self.plan());
+        let tables = standin::containers(self.plan(), Scheme::DynamoDb);
         let mut digests = BTreeMap::new();
         for (name, site) in &self.plan().sites {
             let routes = self.routes(name);
@@ -235,6 +224,19 @@ impl Cloud {
             if let Some(server) = self.server(name) {
                 for bucket in buckets.get(name).into_iter().flatten() {
                     state.bucket(server.state(), bucket);
+                }
+            }
+            for table in tables.get(name).into_iter().flatten() {
+                let at = Location {
+                    scheme: Scheme::DynamoDb,
+                    site: name.clone(),
+                    container: table.clone(),
+                    prefix: String::new(),
+                };
+                if let Some(store) = self.table(&at)
+                    && let Some(items) = tables::contents(&*store).await?
+                {
+                    state.table(table, &items);
                 }
             }
             if let Some(directory) = &site.directory {
@@ -250,6 +252,7 @@ impl Cloud {
         for server in std::mem::take(&mut self.servers) {
             server.stop().await;
         }
+        std::mem::take(&mut self.tables).stop().await;
         // Nothing is left on the runtime, so it ends at once.
         self.ground.end();
     }
@@ -300,6 +303,12 @@ impl Cloud {
             }
             all.insert(dataset.name.clone(), filled);
         }
+        for (dataset, sample) in sample::tables(self.plan(), options.seed, options.scale) {
+            self.tables.fill(&dataset.source, &sample).await?;
+            let bytes = ByteCount(sample.items.iter().map(|item| item_size(item) as u64).sum());
+            let filled = Filled { selected: sample.items.len() as u64, left_out: 0, bytes };
+            all.insert(dataset.name.clone(), filled);
+        }
         self.filled = all;
         Ok(())
     }
@@ -326,7 +335,8 @@ fn own_config(site: &SiteName, url: String) -> S3Config {
 /// Opens the stand-ins of places, and nothing else.
 #[derive(Debug)]
 struct StandIns {
-    clients: BTreeMap<SiteName, S3Client>,
+    objects: BTreeMap<SiteName, S3Client>,
+    tables: BTreeMap<SiteName, DynamoClient>,
 }
 
 #[async_trait]
@@ -339,8 +349,20 @@ impl Connect for StandIns {
         role: Role,
         _migration: Option<&str>,
     ) -> Result<Opened, EngineError> {
-        open(&self.clients, site, at, role).map(Opened::Store)
+        match at.scheme {
+            Scheme::S3 => open(&self.objects, site, at, role).map(Opened::Store),
+            Scheme::File => Ok(Opened::Directory),
+            Scheme::DynamoDb => {
+                let client =
+                    self.tables.get(&at.site).ok_or_else(|| nothing(site, "no server stands for its tables"))?;
+                Ok(Opened::Table(Arc::new(client.table(&at.container))))
+            }
+        }
     }
+}
+
+fn nothing(site: &Site, detail: &str) -> EngineError {
+    EngineError::Site { site: site.name.to_string(), detail: detail.to_owned() }
 }
 
 fn open(
@@ -349,10 +371,9 @@ fn open(
     at: &Location,
     role: Role,
 ) -> Result<Arc<dyn ObjectStore>, EngineError> {
-    let nothing = |detail: &str| EngineError::Site { site: site.name.to_string(), detail: detail.to_owned() };
     match at.scheme {
         Scheme::S3 => {
-            let client = clients.get(&at.site).ok_or_else(|| nothing("no server stands for it"))?;
+            let client = clients.get(&at.site).ok_or_else(|| nothing(site, "no server stands for it"))?;
             let store = client.store(&at.container, &at.prefix);
             if role == Role::Source {
                 // As for a real source: it is never written, so it is never probed.
@@ -361,10 +382,10 @@ fn open(
             Ok(Arc::new(store))
         }
         Scheme::File => {
-            let directory = site.directory.as_ref().ok_or_else(|| nothing("it has no directory in the plan"))?;
+            let directory = site.directory.as_ref().ok_or_else(|| nothing(site, "it has no directory in the plan"))?;
             Ok(Arc::new(FileStore::open_or_create(directory.join(&at.container), at.to_string())?))
         }
-        Scheme::DynamoDb => Err(nothing("tables are not supported yet")),
+        Scheme::DynamoDb => Err(nothing(site, "a table holds no objects")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The end state of a cloud in one line: two digests are equal if all that matters is equal.
 //!
 //! It covers, per site, every container, key, SHA-256 of the bytes, header, item of metadata, tag and
-//! storage class. It leaves out what differs between two runs that did the same: times, version and upload ids,
+//! storage class; and every item of every table. It leaves out what differs between two runs that did the same: times, version and upload ids,
 //! `ETag`s (they tell how an object was cut into parts), and the keys of probes. Of a route's document
 //! only `dataset`, `epoch`, `lead` and `followers` count: it also holds times, and perhaps more one day.
 //!
@@ -13,7 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use migrate_core::model::{Key, KeyRange, SiteName};
+use migrate_core::{
+    item::{Item, digest as item_digest},
+    model::{Key, KeyRange, SiteName},
+};
 use migrate_engine::cutover::number_in_series;
 use migrate_local_cloud::{Buckets, HeldObject};
 use migrate_store::{ObjectStore, StoreError, file::FileStore};
@@ -66,6 +69,14 @@ impl<'a> SiteState<'a> {
                     self.fields(&[kind, name, value]);
                 }
             }
+        }
+    }
+
+    /// Adds a table: its items by the texts of their keys.
+    pub(super) fn table(&mut self, name: &str, items: &BTreeMap<Key, Item>) {
+        self.fields(&["table", name]);
+        for (key, item) in items {
+            self.fields(&["item", key.as_str(), &item_digest(item).to_string()]);
         }
     }
 

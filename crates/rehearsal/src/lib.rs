@@ -7,10 +7,14 @@
 
 pub mod cloud;
 mod end_state;
+mod error;
 pub mod sample;
 pub mod standin;
+mod tables;
 mod writer;
+mod written;
 
 pub use cloud::{Cloud, CloudOptions};
 pub use end_state::EndState;
+pub use error::CloudError;
 pub use writer::{Promise, Writer, WriterError};

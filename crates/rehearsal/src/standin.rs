@@ -36,6 +36,10 @@ use migrate_core::{
 /// them by mistake would find nothing.
 const NO_CREDENTIALS: &str = "MIGRATE_REHEARSAL_HAS_NONE";
 
+/// The keys of every server. They open nothing but sample data on this machine.
+pub(super) const ACCESS_KEY: &str = "rehearsal";
+pub(super) const SECRET_KEY: &str = "rehearsal-opens-nothing-real";
+
 /// The region of every stand-in.
 pub(super) const REGION: &str = "us-east-1";
 
@@ -47,6 +51,8 @@ const TAKEN_OUT: [&str; 4] = ["cutover.hooks", "cutover.cdn", "cutover.canary", 
 pub struct Stage {
     /// The endpoint of each site that has any `s3://` location, as `http://127.0.0.1:PORT`.
     pub endpoints: BTreeMap<SiteName, String>,
+    /// The same for sites with `dynamodb://` locations.
+    pub tables: BTreeMap<SiteName, String>,
     /// The directory that holds everything else.
     pub root: PathBuf,
     /// The longest time that a cutover waits.
@@ -83,7 +89,9 @@ pub fn stand_in(plan: &Plan, stage: &Stage) -> StandIn {
     let mut notes = Vec::new();
     let directories = directories(plan, &stage.root);
     let site = |(name, site): (&SiteName, &Site)| {
-        let replaced = replaced_site(site, stage.endpoints.get(name), directories.get(name), &mut notes);
+        let mut replaced = replaced_site(site, directories.get(name), &mut notes);
+        replaced.s3 = stage.endpoints.get(name).map(|url| server(url));
+        replaced.dynamodb = stage.tables.get(name).map(|url| server(url));
         (name.clone(), replaced)
     };
     let sites = plan.sites.iter().map(site).collect();
@@ -102,19 +110,17 @@ pub fn stand_in(plan: &Plan, stage: &Stage) -> StandIn {
     StandIn { plan, notes }
 }
 
-fn replaced_site(site: &Site, endpoint: Option<&String>, directory: Option<&PathBuf>, notes: &mut Vec<Note>) -> Site {
+fn server(url: &str) -> Endpoint {
+    Endpoint { url: url.to_owned(), region: REGION.to_owned(), path_style: true, ca_file: None }
+}
+
+fn replaced_site(site: &Site, directory: Option<&PathBuf>, notes: &mut Vec<Note>) -> Site {
     if site.limits.window.is_some() {
         let what = format!("hours of work at {}", site.name);
         notes.push(Note { what, instead: "not waited for in a rehearsal" });
     }
     Site {
         jurisdiction: site.jurisdiction.clone(),
-        s3: endpoint.map(|url| Endpoint {
-            url: url.clone(),
-            region: REGION.to_owned(),
-            path_style: true,
-            ca_file: None,
-        }),
         directory: directory.cloned(),
         credentials: Credentials::Env { prefix: NO_CREDENTIALS.to_owned() },
         limits: Limits { window: None, ..site.limits.clone() },
@@ -190,8 +196,13 @@ fn directories(plan: &Plan, root: &Path) -> BTreeMap<SiteName, PathBuf> {
 
 /// The buckets of a plan by site, those of routes too; a site without buckets is left out.
 pub(super) fn buckets(plan: &Plan) -> BTreeMap<SiteName, BTreeSet<String>> {
+    containers(plan, Scheme::S3)
+}
+
+/// The buckets or tables of a plan by site.
+pub(super) fn containers(plan: &Plan, scheme: Scheme) -> BTreeMap<SiteName, BTreeSet<String>> {
     let mut found: BTreeMap<SiteName, BTreeSet<String>> = BTreeMap::new();
-    for place in places(plan).into_iter().filter(|place| place.scheme == Scheme::S3) {
+    for place in places(plan).into_iter().filter(|place| place.scheme == scheme) {
         found.entry(place.site).or_default().insert(place.container);
     }
     found
@@ -219,11 +230,11 @@ pub(super) fn places(plan: &Plan) -> Vec<Location> {
     found
 }
 
-/// The sites that need an S3 server; sites that name the same bucket are grouped.
-pub(super) fn servers(plan: &Plan) -> Vec<Vec<SiteName>> {
-    let buckets = buckets(plan);
+/// The sites that need a server for buckets or for tables; sites that name the same one are grouped.
+pub(super) fn servers(plan: &Plan, scheme: Scheme) -> Vec<Vec<SiteName>> {
+    let buckets = containers(plan, scheme);
     let at = |site: &SiteName, bucket: &String| Location {
-        scheme: Scheme::S3,
+        scheme,
         site: site.clone(),
         container: bucket.clone(),
         prefix: String::new(),
@@ -255,8 +266,12 @@ mod tests {
     }
 
     fn replaced(plan: &Plan) -> StandIn {
-        let endpoints = buckets(plan).into_keys().map(|site| (site, "http://127.0.0.1:4711".to_owned())).collect();
-        stand_in(plan, &Stage { endpoints, root: "/stage".into(), wait_max: WAIT })
+        let endpoints = |scheme| {
+            let sites = containers(plan, scheme).into_keys();
+            sites.map(|site| (site, "http://127.0.0.1:4711".to_owned())).collect()
+        };
+        let (endpoints, tables) = (endpoints(Scheme::S3), endpoints(Scheme::DynamoDb));
+        stand_in(plan, &Stage { endpoints, tables, root: "/stage".into(), wait_max: WAIT })
     }
 
     /// A plan with everything in it that a rehearsal must not touch.
@@ -476,7 +491,7 @@ source = "s3://aws-again/copy/in/"
 targets = ["s3://other/in/"]
 "#;
         let text = text.replace("s3://other/in/", "s3://other/inside/");
-        let groups = servers(&read(&text, "p.toml"));
+        let groups = servers(&read(&text, "p.toml"), Scheme::S3);
         let mut groups: Vec<String> =
             groups.iter().map(|group| group.iter().map(SiteName::as_str).collect::<Vec<_>>().join(" ")).collect();
         groups.sort();

@@ -9,14 +9,17 @@
 //! Its operations depend on plan and seed, not on timing: so a rehearsal ends the same every time, although
 //! writer and migration run side by side.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{cloud::Cloud, sample};
+use super::{
+    cloud::Cloud,
+    sample::{self, SampleTable},
+    written::{Items, Operation, Written},
+};
 use migrate_core::{
-    digest::Body,
+    item::Item,
     model::{DatasetName, Key, SiteName},
     plan::{Dataset, Plan},
 };
@@ -25,7 +28,7 @@ use migrate_engine::{
     sites::Role,
 };
 use migrate_fault::mix;
-use migrate_store::{Condition, Header, ObjectStore, Properties, StoreError};
+use migrate_store::StoreError;
 
 /// The most objects that a writer writes to.
 const KEYS_MAX: usize = 12;
@@ -39,20 +42,13 @@ const PAUSE: Duration = Duration::from_millis(15);
 /// The time between two looks at the route.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// An operation on one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Operation {
-    Put(String),
-    Delete,
-}
-
 /// The writer of one dataset.
 #[derive(Debug)]
 pub struct Writer {
     dataset: DatasetName,
-    old: Arc<dyn ObjectStore>,
+    old: Written,
     /// A store at each site that may lead.
-    leads: BTreeMap<SiteName, Arc<dyn ObjectStore>>,
+    leads: BTreeMap<SiteName, Written>,
     from: SiteName,
     route: Option<RouteStore>,
     operations: Vec<(Key, Operation)>,
@@ -80,12 +76,14 @@ impl Cloud {
     pub fn writers(&self, seed: u64, scale: f64) -> Vec<Writer> {
         let plan = self.plan();
         let live = sample::samples(plan, seed, scale).into_iter().filter(|(dataset, _)| dataset.live);
-        live.filter_map(|(dataset, samples)| {
+        let of_objects = live.filter_map(|(dataset, samples)| {
             let chosen = samples.filter(|sample| sample.selected && !sample.large).map(|sample| sample.key);
             let keys = chosen.filter(|key| !moves_on(plan, dataset, key)).collect();
             Writer::new(self, dataset, keys, seed)
-        })
-        .collect()
+        });
+        let live = sample::tables(plan, seed, scale).into_iter().filter(|(dataset, _)| dataset.live);
+        let of_tables = live.filter_map(|(dataset, sample)| Writer::of_table(self, dataset, &sample, seed));
+        of_objects.chain(of_tables).collect()
     }
 }
 
@@ -99,25 +97,46 @@ fn moves_on(plan: &Plan, dataset: &Dataset, key: &Key) -> bool {
 
 impl Writer {
     fn new(cloud: &Cloud, dataset: &Dataset, keys: Vec<Key>, seed: u64) -> Option<Self> {
-        let old = cloud.store_to_write(&dataset.source)?;
+        let objects = |at| cloud.store_to_write(at).map(Written::Objects);
+        let old = objects(&dataset.source)?;
         let targets = dataset.targets.iter();
-        let leads = targets.filter_map(|target| Some((target.at.site.clone(), cloud.store_to_write(&target.at)?)));
+        let leads = targets.filter_map(|target| Some((target.at.site.clone(), objects(&target.at)?)));
         let route = Move::of(dataset).and_then(|what| {
             let (at, _) = what.cutover.route.folder_and_name();
             let store = cloud.store(&at, Role::Look)?;
             Some(RouteStore::of(store, &what.cutover.route, dataset.name.clone()))
         });
-        let operations = operations(keys, seed);
-        Some(Self {
+        Some(Self::at(dataset, old, leads.collect(), route, operations(keys, seed)))
+    }
+
+    /// The writer of a table, whose lead does not move.
+    fn of_table(cloud: &Cloud, dataset: &Dataset, sample: &SampleTable, seed: u64) -> Option<Self> {
+        let (table, names) = (cloud.table(&dataset.source)?, sample.structure.key_names());
+        let keyed = |item: &Item| Some((names.text(&names.key_of(item)?), item.clone()));
+        let by_key: BTreeMap<_, _> =
+            sample.items.iter().filter(|item| sample::is_written(item)).filter_map(keyed).collect();
+        let operations = operations(by_key.keys().cloned().collect(), seed);
+        let old = Written::Table(Items { table, names, by_key });
+        Some(Self::at(dataset, old, BTreeMap::new(), None, operations))
+    }
+
+    fn at(
+        dataset: &Dataset,
+        old: Written,
+        leads: BTreeMap<SiteName, Written>,
+        route: Option<RouteStore>,
+        operations: Vec<(Key, Operation)>,
+    ) -> Self {
+        Self {
             dataset: dataset.name.clone(),
             old,
-            leads: leads.collect(),
+            leads,
             from: dataset.source.site.clone(),
             route,
             operations,
             acknowledged: watch::channel(0).0,
             closing: watch::channel(false).0,
-        })
+        }
     }
 
     /// The dataset.
@@ -139,14 +158,14 @@ impl Writer {
     pub async fn write(&self) -> Result<(), WriterError> {
         let (before, after) = self.operations.split_at(self.before());
         let (early, late) = before.split_at(before.len() / 2);
-        self.apply(&*self.old, early).await?;
+        self.apply(&self.old, early).await?;
         let mut closing = self.closing.subscribe();
         let told = closing.wait_for(|closing| *closing).await.is_ok();
         debug_assert!(told, "the sender is this writer's");
-        self.apply(&*self.old, late).await?;
+        self.apply(&self.old, late).await?;
         if let Some(route) = &self.route {
             let lead = self.moved(route).await?;
-            self.apply(&**self.leads.get(&lead).ok_or(WriterError::NoSuchLead(lead))?, after).await?;
+            self.apply(self.leads.get(&lead).ok_or(WriterError::NoSuchLead(lead))?, after).await?;
         }
         Ok(())
     }
@@ -165,17 +184,9 @@ impl Writer {
         *self.acknowledged.borrow() >= self.before()
     }
 
-    async fn apply(&self, store: &dyn ObjectStore, operations: &[(Key, Operation)]) -> Result<(), WriterError> {
+    async fn apply(&self, at: &Written, operations: &[(Key, Operation)]) -> Result<(), WriterError> {
         for (key, operation) in operations {
-            match operation {
-                Operation::Put(value) => {
-                    let headers = [(Header::ContentType, "application/json".to_owned())].into();
-                    let properties = Properties { headers, ..Properties::default() };
-                    let body = Body::new(Bytes::from(value.clone()));
-                    store.put(key, &body, &properties, &Condition::None).await?;
-                }
-                Operation::Delete => store.delete(key, &Condition::None).await?,
-            }
+            at.apply(key, operation).await?;
             self.acknowledged.send_modify(|done| *done += 1);
             tokio::time::sleep(PAUSE).await;
         }
@@ -203,15 +214,7 @@ impl Writer {
         let last: BTreeMap<_, _> = self.operations[..done].iter().map(|(key, operation)| (key, operation)).collect();
         let mut broken = Vec::new();
         for (key, operation) in last {
-            let held = match store.head(key).await? {
-                Some(_) => Some(store.read(key, None, None).await?.bytes),
-                None => None,
-            };
-            let kept = match operation {
-                Operation::Put(value) => held.is_some_and(|bytes| bytes == *value),
-                Operation::Delete => held.is_none(),
-            };
-            if !kept {
+            if !store.holds(key, operation).await? {
                 broken.push(key.clone());
             }
         }
@@ -234,8 +237,7 @@ fn operations(mut keys: Vec<Key>, seed: u64) -> Vec<(Key, Operation)> {
             let key = keys[usize::try_from(draw % count).expect("keys are few")].clone();
             let deletes_now = deletes > 0 && draw.is_multiple_of(5);
             deletes -= usize::from(deletes_now);
-            let put = || Operation::Put(format!("{{\"written\": {number}, \"by\": \"the application\"}}\n"));
-            (key, if deletes_now { Operation::Delete } else { put() })
+            (key, if deletes_now { Operation::Delete } else { Operation::Put(number) })
         })
         .collect()
 }

@@ -140,7 +140,7 @@ impl Surveyor<'_> {
     }
 
     /// The datasets that fill this one's source and are not proved yet.
-    async fn fills(&self, dataset: &Dataset) -> Result<Vec<String>, EngineError> {
+    pub(super) async fn fills(&self, dataset: &Dataset) -> Result<Vec<String>, EngineError> {
         let mut open = Vec::new();
         for first in self.inspection.plan.filled_by(dataset) {
             if !self.inspection.lifecycle(first).await?.reached(Goal::Verified) {

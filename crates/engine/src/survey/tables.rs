@@ -122,6 +122,10 @@ impl Surveyor<'_> {
         let ledger = self.inspection.begun(dataset).await?;
         let stores = sites.open_tables(TablesOf { plan, dataset, writes: None }, star).await?;
         let known = Known::of(ledger, dataset, stores.star.lead).await?;
+        if stores.lead().describe().await?.is_none() && !self.fills(dataset).await?.is_empty() {
+            // The datasets that come first make it.
+            return Ok(());
+        }
         let mut lead = structure::of_lead(dataset, &**stores.lead()).await?;
         if dataset.live {
             // Its stream is there for the copy, and is no part of what the followers are to have before they lead.

@@ -12,7 +12,7 @@ use super::{
 };
 use migrate_core::{
     model::Key,
-    plan::{Dataset, Plan, Scheme},
+    plan::{Dataset, Plan},
 };
 use migrate_store::Properties;
 
@@ -36,7 +36,7 @@ const ODD_NAMES: [&str; 6] = [
 
 /// The datasets whose sources get samples, each with its samples.
 pub fn samples(plan: &Plan, seed: u64, scale: f64) -> Vec<(&Dataset, Samples)> {
-    let is_object = |dataset: &&Dataset| dataset.source.scheme != Scheme::DynamoDb;
+    let is_object = |dataset: &&Dataset| !dataset.is_table();
     let first = |dataset: &&Dataset| plan.filled_by(dataset).is_empty();
     let roots: Vec<&Dataset> = plan.datasets().filter(is_object).filter(first).collect();
     let (least, most) = OBJECTS_OF_DATASET;

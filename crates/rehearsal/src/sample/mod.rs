@@ -8,6 +8,9 @@
 //! large enough to travel in parts. If another dataset begins below a target of this one, a share of the
 //! keys lies there, and so on down the phases: everything that the plan moves exists.
 //!
+//! A source that is a table gets items: accounts with nested values, sets, numbers in many forms and binaries, or
+//! messages with a sort key. Each has a `country`.
+//!
 //! # Repeatable
 //!
 //! Plan, seed and scale determine every key, byte and header. Each object has a generator of its own,
@@ -22,6 +25,7 @@
 mod body;
 mod filling;
 mod globs;
+mod items;
 mod kind;
 mod object;
 mod properties;
@@ -29,6 +33,8 @@ mod random;
 mod shape;
 
 pub use filling::{Samples, samples};
+pub use items::{SampleTable, tables};
+pub(crate) use items::{changed, is_written};
 pub use object::Sample;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::cli::{
     term,
 };
 use migrate_engine::Clock;
-use migrate_rehearsal::{Cloud, CloudOptions, cloud::CloudError};
+use migrate_rehearsal::{Cloud, CloudError, CloudOptions};
 
 pub(in crate::cli) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
     let clock = Clock::start();
