@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use migrate_core::model::{ByteCount, Key};
-use migrate_engine::standing::DatasetStanding;
+use migrate_engine::standing::{DatasetStanding, TableStanding};
 use migrate_store::{Conditions, Proof};
 
 /// A table whose first column is text and whose others are numbers.
@@ -120,6 +120,38 @@ pub(super) fn source_read(read: u64, copied: u64) -> String {
         _ if (0.995..1.005).contains(&ratio) => format!("source read once ({ratio:.2}×): {shown}"),
         _ => format!("source read {ratio:.2}×: {shown} for {} copied", ByteCount(copied)),
     }
+}
+
+/// How far the copy of a table is.
+pub(super) fn copied_table(table: &TableStanding, lag_seconds: Option<u64>) -> String {
+    let mut text = String::new();
+    if let Some(stream) = &table.stream {
+        let _ = match &stream.broken {
+            Some(reason) => writeln!(
+                text,
+                "    stream: changes were LOST ({reason}): the next run compares all items and reads it anew"
+            ),
+            None => writeln!(text, "    stream: last read at {}", stream.read_at),
+        };
+    }
+    if let Some(lag) = lag_seconds {
+        let lag = duration(Duration::from_secs(lag));
+        let _ = writeln!(text, "    lag: at most {lag}, by what is known and by when the stream was last read");
+    }
+    let mut rows = Table::new(&["target", "segments", "items copied", "bytes", "keys owed", "owed for"]);
+    for target in &table.targets {
+        let owed = target.owed_seconds.map_or_else(|| "-".to_owned(), |s| duration(Duration::from_secs(s)));
+        rows.row([
+            target.target.clone(),
+            format!("{} of {}", target.segments_done, table.segments),
+            target.items_copied.to_string(),
+            ByteCount(target.bytes_copied).to_string(),
+            target.keys_owed.to_string(),
+            owed,
+        ]);
+    }
+    let _ = writeln!(text, "{}", rows.render(4));
+    text
 }
 
 #[cfg(test)]

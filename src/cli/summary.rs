@@ -199,9 +199,17 @@ impl Summary<'_> {
                 standing.late_keys.join(", ")
             );
         }
-        if standing.records_total.is_none() {
-            return text;
+        if let Some(table) = &standing.table {
+            text.push_str(&render::copied_table(table, standing.lag_seconds));
+            text.push_str(&render::down(standing));
+        } else if standing.records_total.is_some() {
+            text.push_str(&self.copied_objects(standing));
         }
+        text
+    }
+
+    /// What the last pass over objects has done at each follower, and what it read for that.
+    fn copied_objects(&self, standing: &DatasetStanding) -> String {
         let mut table =
             Table::new(&["target", "records", "bytes", "copied", "same", "deleted", "extra", "failed", "repeated"]);
         for target in standing.followers() {
@@ -211,7 +219,7 @@ impl Summary<'_> {
             cells.extend([copied, same, deleted, extra, target.failed, repeated].map(|number| number.to_string()));
             table.row(cells);
         }
-        let _ = write!(text, "{}\n{}", table.render(4), render::down(standing));
+        let mut text = format!("{}\n{}", table.render(4), render::down(standing));
         if let Some(seen) = self.seen.get(&standing.name) {
             let copied = self.copied(standing, seen);
             let _ = writeln!(text, "    {}", render::source_read(seen.source_bytes_read, copied));

@@ -22,7 +22,7 @@ use crate::cli::{
     term,
 };
 use migrate_core::model::{ByteCount, Epoch, Key, PlanName};
-use migrate_engine::standing::{DatasetStanding, Decision, FAILURES_SHOWN, PhaseStanding, TableStanding};
+use migrate_engine::standing::{DatasetStanding, Decision, FAILURES_SHOWN, PhaseStanding};
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
@@ -156,10 +156,10 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
             writeln!(text, "      {} resolved by {by} at {at}{reason}", migrate_core::model::Key::from(key.as_str()));
     }
     if let Some(table) = dataset.table.as_ref().filter(|table| table.segments > 0 || table.stream.is_some()) {
-        text.push_str(&of_table(table, dataset.lag_seconds));
+        text.push_str(&render::copied_table(table, dataset.lag_seconds));
         text.push_str(&render::down(dataset));
     }
-    if let Some(total) = dataset.records_total {
+    if let Some(total) = dataset.records_total.filter(|_| dataset.table.is_none()) {
         let known = if dataset.total_known { "" } else { " seen so far" };
         let (done, bytes) = (dataset.records_done, ByteCount(dataset.bytes_done));
         let of = ByteCount(dataset.bytes_total.unwrap_or(0));
@@ -184,38 +184,6 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
         let _ = writeln!(text, "    ... and {more} more that failed; --failures lists all");
     }
     text.push_str(&unclaimed(dataset));
-    text
-}
-
-/// How far the copy of a table is.
-fn of_table(table: &TableStanding, lag_seconds: Option<u64>) -> String {
-    let mut text = String::new();
-    if let Some(stream) = &table.stream {
-        let _ = match &stream.broken {
-            Some(reason) => writeln!(
-                text,
-                "    stream: changes were LOST ({reason}): the next run compares all items and reads it anew"
-            ),
-            None => writeln!(text, "    stream: last read at {}", stream.read_at),
-        };
-    }
-    if let Some(lag) = lag_seconds {
-        let lag = render::duration(Duration::from_secs(lag));
-        let _ = writeln!(text, "    lag: at most {lag}, by what is known and by when the stream was last read");
-    }
-    let mut rows = Table::new(&["target", "segments", "items copied", "bytes", "keys owed", "owed for"]);
-    for target in &table.targets {
-        let owed = target.owed_seconds.map_or_else(|| "-".to_owned(), |s| render::duration(Duration::from_secs(s)));
-        rows.row([
-            target.target.clone(),
-            format!("{} of {}", target.segments_done, table.segments),
-            target.items_copied.to_string(),
-            ByteCount(target.bytes_copied).to_string(),
-            target.keys_owed.to_string(),
-            owed,
-        ]);
-    }
-    let _ = writeln!(text, "{}", rows.render(4));
     text
 }
 

@@ -9,7 +9,11 @@ use crate::{
     run::context::Run,
     shutdown::Shutdown,
     sink::Sink,
-    sites::{opening::DatasetStores, tables::TablesOf},
+    sites::{
+        opening::DatasetStores,
+        probed::{known, probe_name},
+        tables::TablesOf,
+    },
     star::Star,
     tables::{
         follower::Follower,
@@ -22,7 +26,7 @@ use crate::{
 };
 use migrate_core::{
     model::PlaceIndex,
-    plan::{Dataset, Level},
+    plan::{Dataset, Extra, Level},
     report::Redactor,
     table::{KeyType, Structure, TableAbilities},
 };
@@ -94,9 +98,8 @@ impl Run<'_> {
         if !names.into_iter().flatten().any(is_number) {
             return Ok(());
         }
-        let name = format!("{} ({})", follower.at, follower.store.endpoint());
-        let known = self.journal.ledger.capabilities(&name).await?;
-        let known = known.and_then(|(known, _)| serde_json::from_str::<TableAbilities>(&known).ok());
+        let name = probe_name(self.plan, dataset.location(follower.place), follower.store.endpoint());
+        let known: Option<TableAbilities> = known(&self.journal.ledger, &name).await?;
         let abilities = if let Some(known) = known {
             follower.store.adopt(known);
             known
@@ -130,7 +133,7 @@ impl Run<'_> {
             if first.interrupted || first.verified.is_some() {
                 return Ok((first, 0));
             }
-            let mended = first.targets.iter().map(Found::broken).sum();
+            let mended = first.targets.iter().map(|found| mendable(found, dataset.extra)).sum();
             if !work.mend().await? {
                 return Ok((Verification { interrupted: true, verified: None, ..first }, 0));
             }
@@ -160,6 +163,12 @@ impl Inspection<'_> {
         }
         Proof { sides: &sides, ledger: ledger.map(|ledger| &**ledger), work: None, level }.verify().await
     }
+}
+
+/// How many of the differences at a target a repair mends.
+fn mendable(found: &Found, extra: Extra) -> u64 {
+    let extras = if extra == Extra::Delete { found.counts.extra } else { 0 };
+    found.counts.missing + found.counts.different + extras
 }
 
 /// The tables of a dataset, as they were opened.

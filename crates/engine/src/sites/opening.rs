@@ -243,13 +243,13 @@ impl Sites {
             };
             match opened {
                 Ok((store, used)) => {
-                    stores.probe_names.push(probe_name(plan, at, &*store));
+                    stores.probe_names.push(probe_name(plan, at, store.endpoint()));
                     stores.places.push(store);
                     stores.limits.extend(used);
                 }
                 Err(error) if place != stores.star.lead && stops_one(&error) => {
                     let store = Unopened::new(at.to_string(), &error);
-                    stores.probe_names.push(probe_name(plan, at, &store));
+                    stores.probe_names.push(probe_name(plan, at, ObjectStore::endpoint(&store)));
                     stores.places.push(Arc::new(store));
                     // Nothing is asked of a place that neither leads nor follows.
                     stores.unopened.extend(follows.then_some((place, error)));
@@ -281,7 +281,7 @@ impl Sites {
         };
         let opened = self.follower(plan, dataset, at, role, meter, writes.map(|(writing, _)| writing)).await?;
         if let Some((_, journal)) = writes {
-            self.known_or_probed(&*opened.0, &probe_name(plan, at, &*opened.0), journal, sink).await?;
+            self.known_or_probed(&*opened.0, &probe_name(plan, at, opened.0.endpoint()), journal, sink).await?;
         }
         Ok(opened)
     }
@@ -299,7 +299,7 @@ impl Sites {
         let opened = self.store(plan, dataset, at, Role::Source, meter, None).await?;
         // A source was never written, so the ledger knows it only as what another dataset writes.
         if let Some(journal) = journal.filter(|_| place != PlaceIndex::SOURCE)
-            && let Some(known) = known(&journal.ledger, &probe_name(plan, at, &*opened.0)).await?
+            && let Some(known) = known(&journal.ledger, &probe_name(plan, at, opened.0.endpoint())).await?
         {
             opened.0.adopt(known);
         }
@@ -356,7 +356,7 @@ impl Sites {
         }
         let kept = Arc::new(Conditional::new(bare));
         let store: Arc<dyn ObjectStore> = Arc::new(Retrying::new(kept, self.retry.clone()));
-        let name = probe_name(plan, &at, &*store);
+        let name = probe_name(plan, &at, store.endpoint());
         if at.scheme == Scheme::File && !matches!(asked, Probing::Look { probe: false, .. }) {
             // Whether this file system refuses what it must; the result holds for no other, so it is not kept.
             store.probe().await?;

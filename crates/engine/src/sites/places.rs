@@ -258,7 +258,7 @@ impl Sites {
         ledger: Option<&Ledger>,
     ) -> Result<Capabilities, EngineError> {
         let (store, _) = self.follower(plan, dataset, &target.at, Role::Look, &Arc::default(), None).await?;
-        self.known_or_asked(&*store, &probe_name(plan, &target.at, &*store), ledger, true).await?;
+        self.known_or_asked(&*store, &probe_name(plan, &target.at, store.endpoint()), ledger, true).await?;
         Ok(store.capabilities())
     }
 

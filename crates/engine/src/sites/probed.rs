@@ -1,22 +1,24 @@
 //! What a probe has found of an endpoint, as the ledger keeps it and as people read it.
 
+use serde::de::DeserializeOwned;
+
 use crate::{clock::now, error::EngineError, meaning::place_of};
 use migrate_core::plan::{Location, Plan};
 use migrate_ledger::Ledger;
-use migrate_store::{Capabilities, Honoured, KeyRules, MetadataForm, ObjectStore, Proof, UploadTags};
+use migrate_store::{Capabilities, EndpointId, Honoured, KeyRules, MetadataForm, Proof, UploadTags};
 
 /// Milliseconds for which the result of a probe counts.
 const PROBE_HOLDS_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// The name under which the ledger keeps a probe of a store. It holds the place and the endpoint: another server under
+/// The name under which the ledger keeps a probe of a place. It holds the place and the endpoint: another server under
 /// the same site name, or another identity at the same server, may do otherwise.
-pub(crate) fn probe_name(plan: &Plan, at: &Location, store: &dyn ObjectStore) -> String {
-    format!("{at} ({}; {})", place_of(plan, at).unwrap_or_default(), store.endpoint())
+pub(crate) fn probe_name(plan: &Plan, at: &Location, endpoint: &EndpointId) -> String {
+    format!("{at} ({}; {})", place_of(plan, at).unwrap_or_default(), endpoint)
 }
 
 /// The capabilities in the ledger; `None` if they are old, since servers are upgraded, or if an older
 /// build wrote them without a field that this build needs.
-pub(crate) async fn known(ledger: &Ledger, name: &str) -> Result<Option<Capabilities>, EngineError> {
+pub(crate) async fn known<T: DeserializeOwned>(ledger: &Ledger, name: &str) -> Result<Option<T>, EngineError> {
     let found = ledger.capabilities(name).await?;
     let fresh = found.filter(|(_, at)| now().0 - at.0 < PROBE_HOLDS_MS);
     Ok(fresh.and_then(|(known, _)| serde_json::from_str(&known).ok()))

@@ -36,7 +36,7 @@ async fn a_comparison_that_was_refused_is_due_at_the_next_run() {
 
 #[tokio::test]
 async fn a_follower_that_was_down_while_the_others_were_compared_is_compared_once_it_is_back() {
-    let mut rig = Rig::new(&["a", "extra = \"delete\"\nb"], "live = true");
+    let mut rig = Rig::new(&["a", "b"], "live = true\nextra = \"delete\"");
     rig.fill(0..100);
     rig.proves(200).await;
     rig.table("src").apply(&put(5, "lost")).unwrap();

@@ -75,18 +75,28 @@ impl TableWork {
     }
 
     /// Compares all items, and makes the followers hold what the lead holds of those that differ; `false` if the run is to
-    /// stop.
+    /// stop. Refuses, as a first copy does, followers that were never filled and hold items of their own.
     pub(crate) async fn mend(self: &Arc<Self>) -> Result<bool, EngineError> {
+        self.plan_bulk().await?;
         let marked = self.mark_differences(&self.sides.places(), now()).await?;
         Ok(marked == Settled::Done && self.catch_up(now()).await? == Settled::Done)
     }
 
     /// Waits until all changes made before are known; `None` if the run is to stop.
     pub(super) async fn caught_up(&self, tail: &Tail) -> Result<Option<CaughtUp>, EngineError> {
-        tokio::select! {
-            caught_up = tail.caught_up() => caught_up.map(Some),
-            () = self.sides.shutdown.draining() => Ok(None),
+        let caught_up = tokio::select! {
+            caught_up = tail.caught_up() => caught_up,
+            () = self.sides.shutdown.draining() => return Ok(None),
+        };
+        if caught_up.is_err() {
+            // It has ended, and its error is told once: the next pass begins another one.
+            self.forget_tail();
         }
+        caught_up.map(Some)
+    }
+
+    fn forget_tail(&self) {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn tell_broken(&self, reason: &str) {
@@ -94,7 +104,7 @@ impl TableWork {
             "changes of {} were lost, so all items are compared: {reason}",
             self.sides.lead().location()
         ));
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.forget_tail();
     }
 
     /// Asks how many items are to be expected, for the display.

@@ -149,7 +149,8 @@ impl Proof<'_> {
         }
         found.counts.different += omitted;
         let not_equal = found.counts.missing + found.counts.different + found.counts.unstable;
-        found.counts.decided.digests = compared_items.saturating_sub(not_equal);
+        // All of each item was read, on both sides.
+        found.counts.decided.bytes = compared_items.saturating_sub(not_equal);
         for (key, kind) in differs {
             let difference = Difference { key, kind, detail: detail(kind).to_owned() };
             self.sides.sink.tell(EventKind::Differs {

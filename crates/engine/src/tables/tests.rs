@@ -262,6 +262,26 @@ async fn a_verification_names_what_differs_and_a_repair_mends_just_that() {
     }
 }
 
+/// A repair of a table that was never copied would otherwise write over what somebody else keeps there.
+#[tokio::test]
+async fn a_repair_refuses_a_target_that_was_never_filled_and_holds_items_of_its_own() {
+    let rig = Rig::new(&["a"], "extra = \"delete\"");
+    rig.fill(0..10);
+    rig.table("a").create(&structure()).await.unwrap();
+    rig.table("a").apply(&put(3, "its own")).unwrap();
+    let before = rig.table("a").snapshot();
+    let migration = Migration {
+        plan: &rig.plan,
+        sites: &rig.sites,
+        ledger: Arc::clone(&rig.ledger),
+        sink: Sink::none(),
+        shutdown: Shutdown::new(),
+    };
+    let refused = migration.repair(&verify_options()).await.unwrap_err().to_string();
+    assert!(refused.contains("holds items of its own"), "{refused}");
+    assert_eq!(rig.table("a").snapshot(), before);
+}
+
 #[tokio::test]
 async fn numbers_of_one_value_are_equal_however_they_are_written() {
     let rig = Rig::new(&["a"], "");
