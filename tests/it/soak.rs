@@ -169,6 +169,7 @@ fn reached(outcome: Result<RunOutcome, EngineError>) -> bool {
         }
         Ok(outcome) => {
             assert!(outcome.stopped.as_ref().is_none_or(may_pass), "{:?}", outcome.stopped);
+            assert_eq!(outcome.datasets.len(), 1, "also a run that was stopped says where the dataset stands");
             outcome.datasets.iter().all(|dataset| dataset.reached && dataset.verified.is_some())
         }
     }

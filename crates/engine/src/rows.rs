@@ -23,9 +23,9 @@ use migrate_ledger::{HeldRow, Ledger};
 use migrate_store::{Entry, ErrorKind, ObjectStore};
 
 /// Pages that may queue per input; each holds about 1,000 entries.
-const PAGES_AHEAD: usize = 1;
+const PAGES_AHEAD: usize = 2;
 /// Holdings per page.
-const HELD_PAGE: usize = 500;
+const HELD_PAGE: usize = 1000;
 
 /// The page with which a listing tells its end. An input that ends without an empty page was cut off,
 /// and records that it did not show may exist.

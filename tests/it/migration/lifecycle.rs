@@ -181,6 +181,22 @@ async fn a_drained_run_goes_on_where_it_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_to_stop_at_once_says_where_its_datasets_stand() {
+    let stores = memory(&["src", "a"]);
+    let directory = tempdir().unwrap();
+    for (asks, text) in [(1, "drains"), (2, "drops its work")] {
+        let rig = Rig::new(&one_dataset(&["a"], ""), dynamic(&stores), directory.path());
+        while rig.shutdown.ask() < asks {}
+        let outcome = rig.try_run(Goal::Verified).await.unwrap();
+        assert!(outcome.interrupted, "{text}");
+        let [dataset] = &outcome.datasets[..] else { panic!("{text}: {outcome:?}") };
+        assert!(!dataset.reached, "{text}: {dataset:?}");
+    }
+    let rig = Rig::new(&one_dataset(&["a"], ""), dynamic(&stores), directory.path());
+    assert!(rig.run().await.datasets[0].reached);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_whose_meaning_changed_is_refused_with_the_difference() {
     let stores = memory(&["src", "a", "b"]);
     stores["src"].put_raw("k", "v", Properties::default());

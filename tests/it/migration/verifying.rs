@@ -295,7 +295,8 @@ async fn a_verification_whose_progress_cannot_be_read_looks_at_everything() {
     let directory = copied.ledger();
     let rig = copied.rig(directory.path(), u64::MAX);
     for damage in ["UPDATE verified_count SET compared = -1", "DELETE FROM verified_shard WHERE after_key IS NULL"] {
-        verify_until(&rig, directory.path(), Level::Listing, 7).await.unwrap_err();
+        // Early: commits are merged if the machine is busy, and a verification may need few of them.
+        verify_until(&rig, directory.path(), Level::Listing, 5).await.unwrap_err();
         let file = rusqlite::Connection::open(directory.path().join("verification.sqlite")).unwrap();
         assert!(file.execute(damage, []).unwrap() > 0, "{damage}");
         drop(file);

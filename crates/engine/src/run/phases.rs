@@ -102,10 +102,13 @@ impl Run<'_> {
             let elsewhere = if is_short { None } else { self.unfinished_before(phase).await? };
             let due = decide::phase_due(&phase.after, &short, elsewhere, self.shutdown.is_draining());
             let complete = if due == PhaseDue::Begins {
-                match self.phase(phase, asked, &mut outcome).await {
+                match self.phase(phase, asked.clone(), &mut outcome).await {
                     Ok(complete) => complete,
                     // The run was asked to stop twice, so it dropped its work.
-                    Err(EngineError::Cancelled) => break,
+                    Err(EngineError::Cancelled) => {
+                        self.left_alone(phase, &asked, Some(&WaitsFor::NextRun), &mut outcome).await?;
+                        false
+                    }
                     // The outcomes so far must be told.
                     Err(error) if !outcome.datasets.is_empty() => {
                         outcome.stopped.get_or_insert(error);
@@ -118,10 +121,7 @@ impl Run<'_> {
                     PhaseDue::WaitsFor(before) => Some(WaitsFor::Phase(before)),
                     PhaseDue::LeftAlone | PhaseDue::Begins => None,
                 };
-                for dataset in &asked {
-                    let lifecycle = self.lifecycle(&dataset.name).await?;
-                    outcome.datasets.push(self.outcome_of(dataset, phase, &lifecycle, waits_for.clone()));
-                }
+                self.left_alone(phase, &asked, waits_for.as_ref(), &mut outcome).await?;
                 false
             };
             if !complete {
@@ -136,6 +136,23 @@ impl Run<'_> {
             outcome.stopped = self.journal.take_fatal();
         }
         Ok(outcome)
+    }
+
+    /// Tells where the datasets of a phase stand that this run has not told yet.
+    async fn left_alone(
+        &self,
+        phase: &Phase,
+        asked: &[Dataset],
+        waits_for: Option<&WaitsFor>,
+        outcome: &mut RunOutcome,
+    ) -> Result<(), EngineError> {
+        for dataset in asked {
+            if outcome.datasets.iter().all(|told| told.dataset != dataset.name) {
+                let lifecycle = self.lifecycle(&dataset.name).await?;
+                outcome.datasets.push(self.outcome_of(dataset, phase, &lifecycle, waits_for.cloned()));
+            }
+        }
+        Ok(())
     }
 
     /// Follows all live tables until the run is to stop; ends with the first that cannot be followed.
