@@ -36,7 +36,7 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::Transition,
-    model::{DatasetName, Key, KeyRange, PlaceIndex, PlanName, ShardId, Timestamp},
+    model::{DatasetName, Key, KeyRange, PlaceIndex, PlanName, Sha256, ShardId, Timestamp},
 };
 
 /// Number of reading threads.
@@ -392,9 +392,21 @@ impl Ledger {
         self.ask_of(dataset, table_rows::uncompared).await
     }
 
-    /// Those of these keys that some place owes.
-    pub async fn are_dirty(&self, dataset: &DatasetName, keys: Vec<Key>) -> Result<Vec<Key>, LedgerError> {
-        self.ask_of(dataset, move |connection, id| table_rows::are_dirty(connection, id, &keys)).await
+    /// Those of these keys that a place owes, in their order.
+    pub async fn are_dirty(
+        &self,
+        dataset: &DatasetName,
+        place: PlaceIndex,
+        keys: Vec<Key>,
+    ) -> Result<Vec<Key>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| table_rows::are_dirty(connection, id, place, &keys)).await
+    }
+
+    /// What the old lead of a table was last given of a key: the digest of an item, or `Some(None)` for its deletion;
+    /// `None` if it was given nothing.
+    pub async fn written_back(&self, dataset: &DatasetName, key: &Key) -> Result<Option<Option<Sha256>>, LedgerError> {
+        let key = key.clone();
+        self.ask_of(dataset, move |connection, id| table_rows::written_back(connection, id, &key)).await
     }
 
     /// What each place owes; a place that owes nothing is not listed.

@@ -1,7 +1,7 @@
 //! The copy of a table, as it is written and returned: how far each segment is, which stream is read and how far, and
 //! which keys have changed since.
 
-use migrate_core::model::{DatasetName, Key, PlaceIndex, Timestamp};
+use migrate_core::model::{DatasetName, Key, PlaceIndex, Sha256, Timestamp};
 
 /// One durable fact of the copy of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub enum TableStep {
         bytes: u64,
     },
     /// A stream of changes is read from its oldest record on. What was read of the streams of that place before is
-    /// forgotten. All places that were being filled by then are to be compared: nothing tells what had changed before.
+    /// forgotten.
     CaptureBegan {
         /// The place whose changes it shows.
         place: PlaceIndex,
@@ -55,6 +55,9 @@ pub enum TableStep {
         stream: String,
         /// Whether this migration has enabled it, so that it may disable it.
         ours: bool,
+        /// Whether the place leads. Then all places that were being filled by then are to be compared: nothing tells what
+        /// had changed before.
+        leads: bool,
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
@@ -102,6 +105,18 @@ pub enum TableStep {
         owed: Vec<PlaceIndex>,
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
+    },
+    /// The lead moves from a place that is wholly copied to another one. The old lead counts as filled, as the new one did.
+    LeadMoved {
+        /// The old lead.
+        from: PlaceIndex,
+        /// The new lead.
+        to: PlaceIndex,
+    },
+    /// The old lead is about to be given what the new lead holds of these keys.
+    WritesBack {
+        /// The keys, each with the digest of the item; `None` if it is to be deleted.
+        keys: Vec<(Key, Option<Sha256>)>,
     },
     /// A place holds what the lead held of these keys. A key that was marked again meanwhile stays marked, as owed since
     /// then.

@@ -9,7 +9,7 @@ use super::{
     query::gather,
     table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, TableRecord, TableStep},
 };
-use migrate_core::model::{Key, PlaceIndex, Timestamp};
+use migrate_core::model::{Key, PlaceIndex, Sha256, Timestamp};
 
 impl Apply<'_> {
     pub(super) fn table(&mut self, record: &TableRecord) -> Result<(), Failure> {
@@ -31,9 +31,19 @@ impl Apply<'_> {
             TableStep::SegmentMoved { place, segment, after, items, bytes } => {
                 self.move_segment(dataset, (*place, *segment), after.as_ref(), *items, *bytes)
             }
-            TableStep::CaptureBegan { place, stream, ours, at } => {
-                self.begin_capture(dataset, *place, stream, *ours, *at)
+            TableStep::CaptureBegan { place, stream, ours, leads, at } => {
+                self.begin_capture(dataset, *place, stream, *ours, *at)?;
+                if *leads {
+                    self.run(
+                        "INSERT OR IGNORE INTO uncompared (dataset, place) SELECT DISTINCT dataset, place FROM segment
+                         WHERE dataset = ?1",
+                        [dataset],
+                    )?;
+                }
+                Ok(())
             }
+            TableStep::LeadMoved { from, to } => self.move_lead(dataset, *from, *to),
+            TableStep::WritesBack { keys } => self.write_back(dataset, keys),
             TableStep::CaptureGoesOn { place, at } => {
                 self.run(
                     "UPDATE capture SET at_ms = ?3 WHERE dataset = ?1 AND place = ?2",
@@ -94,11 +104,27 @@ impl Apply<'_> {
              stream = excluded.stream, at_ms = excluded.at_ms, broken = NULL",
             params![dataset, place.0, stream, ours, at.0],
         )?;
-        self.run(
-            "INSERT OR IGNORE INTO uncompared (dataset, place) SELECT DISTINCT dataset, place FROM segment
-             WHERE dataset = ?1",
-            [dataset],
-        )?;
+        Ok(())
+    }
+
+    /// The marks of the new lead stay: they are the keys that were written at the old one.
+    fn move_lead(&self, dataset: i64, from: PlaceIndex, to: PlaceIndex) -> Result<(), Failure> {
+        self.run("DELETE FROM segment WHERE dataset = ?1 AND place = ?2", params![dataset, from.0])?;
+        self.run("UPDATE segment SET place = ?2 WHERE dataset = ?1 AND place = ?3", params![dataset, from.0, to.0])?;
+        self.run("DELETE FROM uncompared WHERE dataset = ?1 AND place = ?2", params![dataset, to.0])?;
+        self.run("DELETE FROM written_back WHERE dataset = ?1", [dataset])?;
+        Ok(())
+    }
+
+    fn write_back(&self, dataset: i64, keys: &[(Key, Option<Sha256>)]) -> Result<(), Failure> {
+        for (key, digest) in keys {
+            let digest = digest.as_ref().map(|digest| digest.0.to_vec());
+            self.run(
+                "INSERT INTO written_back (dataset, key, digest) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET digest = excluded.digest",
+                params![dataset, blob(key), digest],
+            )?;
+        }
         Ok(())
     }
 
@@ -106,6 +132,7 @@ impl Apply<'_> {
         self.run("DELETE FROM segment WHERE dataset = ?1", [dataset])?;
         self.run("DELETE FROM dirty WHERE dataset = ?1", [dataset])?;
         self.run("DELETE FROM uncompared WHERE dataset = ?1", [dataset])?;
+        self.run("DELETE FROM written_back WHERE dataset = ?1", [dataset])?;
         for place in places {
             for segment in 0..segments {
                 self.run(
@@ -243,16 +270,33 @@ pub(super) fn dirty(
     Ok(dirty)
 }
 
-/// Which of these keys some place owes.
-pub(super) fn are_dirty(connection: &Connection, dataset: i64, keys: &[Key]) -> Result<Vec<Key>, Failure> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM dirty WHERE dataset = ?1 AND key = ?2 LIMIT 1")?;
+/// Which of these keys a place owes.
+pub(super) fn are_dirty(
+    connection: &Connection,
+    dataset: i64,
+    at: PlaceIndex,
+    keys: &[Key],
+) -> Result<Vec<Key>, Failure> {
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM dirty WHERE dataset = ?1 AND key = ?2 AND place = ?3")?;
     let mut dirty = Vec::new();
     for key in keys {
-        if statement.exists(params![dataset, blob(key)])? {
+        if statement.exists(params![dataset, blob(key), at.0])? {
             dirty.push(key.clone());
         }
     }
     Ok(dirty)
+}
+
+/// What the old lead was last given of this key; `None` if it was given nothing.
+pub(super) fn written_back(
+    connection: &Connection,
+    dataset: i64,
+    key: &Key,
+) -> Result<Option<Option<Sha256>>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT digest FROM written_back WHERE dataset = ?1 AND key = ?2")?;
+    let found = statement.query_row(params![dataset, blob(key)], |row| row.get::<_, Option<[u8; 32]>>(0)).optional()?;
+    Ok(found.map(|digest| digest.map(Sha256)))
 }
 
 /// What each place owes; a place that owes nothing is not listed.
