@@ -81,7 +81,7 @@ impl Run<'_> {
             journal: self.journal.clone(),
             delete_permille: (!self.options.force).then_some(dataset.delete_share_permille),
             segments_at_once: self.options.limits.shards.max(1),
-            tail: Mutex::default(),
+            tails: Mutex::default(),
         })
     }
 

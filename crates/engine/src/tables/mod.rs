@@ -40,6 +40,7 @@
 #[cfg(test)]
 mod broken_off_tests;
 pub(crate) mod bulk;
+pub(crate) mod captures;
 pub(crate) mod catch_up;
 pub(crate) mod compare;
 pub(crate) mod follow;

@@ -215,7 +215,7 @@ impl Proof<'_> {
             let dirty = match self.ledger {
                 Some(ledger) => {
                     let keys = open.iter().map(|(key, _)| key.clone()).collect();
-                    ledger.are_dirty(&self.sides.dataset.name, keys).await?
+                    ledger.are_dirty(&self.sides.dataset.name, follower.place, keys).await?
                 }
                 None => Vec::new(),
             };
