@@ -131,9 +131,9 @@ CREATE TABLE dirty (
     dataset INTEGER NOT NULL, key BLOB NOT NULL, place INTEGER NOT NULL, mark INTEGER NOT NULL,
     since_ms INTEGER NOT NULL, PRIMARY KEY (dataset, key, place)
 ) STRICT, WITHOUT ROWID;
--- What the old lead was last given of a key after the lead had moved; NULL if it was deleted there.
+-- What the old lead was last given of a key after the lead had moved, and what it held before: digests of items, NULL for none.
 CREATE TABLE written_back (
-    dataset INTEGER NOT NULL, key BLOB NOT NULL, digest BLOB, PRIMARY KEY (dataset, key)
+    dataset INTEGER NOT NULL, key BLOB NOT NULL, after BLOB, before BLOB, PRIMARY KEY (dataset, key)
 ) STRICT, WITHOUT ROWID;
 -- A verification under way.
 CREATE TABLE verification (

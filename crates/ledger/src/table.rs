@@ -113,10 +113,15 @@ pub enum TableStep {
         /// The new lead.
         to: PlaceIndex,
     },
+    /// All items of a place are to be compared, because changes were lost.
+    ToCompare {
+        /// The place.
+        place: PlaceIndex,
+    },
     /// The old lead is about to be given what the new lead holds of these keys.
     WritesBack {
-        /// The keys, each with the digest of the item; `None` if it is to be deleted.
-        keys: Vec<(Key, Option<Sha256>)>,
+        /// The keys.
+        keys: Vec<(Key, WrittenBack)>,
     },
     /// A place holds what the lead held of these keys. A key that was marked again meanwhile stays marked, as owed since
     /// then.
@@ -171,6 +176,15 @@ pub struct StreamShardRow {
     pub sequence: Option<String>,
     /// Whether it has ended.
     pub ended: bool,
+}
+
+/// What the old lead was last given of a key, by the digest of the item; `None` where there is no item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrittenBack {
+    /// What it was to hold after that.
+    pub after: Option<Sha256>,
+    /// What it held before, as it does still if the write did not come to it.
+    pub before: Option<Sha256>,
 }
 
 /// A key that must be looked at again.

@@ -270,7 +270,7 @@ struct Model {
     /// The mark, and since when it is owed.
     dirty: BTreeMap<(Key, PlaceIndex), (u64, Timestamp)>,
     /// What the old lead was given, by digest.
-    written_back: BTreeMap<Key, Option<Sha256>>,
+    written_back: BTreeMap<Key, WrittenBack>,
 }
 
 impl Model {
@@ -317,11 +317,16 @@ impl Model {
                 self.mark(&keys, &owed, at);
             }
             TableStep::Dirtied { keys, owed, at } => self.mark(&keys, &owed, at),
+            TableStep::ToCompare { place } => _ = self.uncompared.insert(place),
             TableStep::LeadMoved { from, to } => {
                 self.segments.retain(|_, row| row.place != from);
                 let rows = std::mem::take(&mut self.segments).into_values();
                 let moved = rows.map(|row| if row.place == to { SegmentRow { place: from, ..row } } else { row });
                 self.segments = moved.map(|row| ((row.segment, row.place), row)).collect();
+                let open: BTreeSet<_> = self.segments.values().filter(|row| !row.done).map(|row| row.place).collect();
+                for row in self.segments.values_mut().filter(|row| open.contains(&row.place)) {
+                    (row.after, row.done, row.items, row.bytes) = (None, false, 0, 0);
+                }
                 self.uncompared.remove(&to);
                 self.written_back.clear();
             }
@@ -374,6 +379,15 @@ impl Model {
         let shards = ledger.stream_shards(&d, LEAD).await.unwrap();
         assert_eq!(shards, self.shards.values().cloned().collect::<Vec<_>>());
         assert_eq!(ledger.owed(&d).await.unwrap(), self.owed());
+        for place in [LEAD, A, B] {
+            let owed = ledger.owed_keys(&d, place, None, usize::MAX).await.unwrap();
+            let ours = self.dirty.iter().filter(|((_, at), _)| *at == place);
+            assert_eq!(owed, ours.map(|((key, _), (mark, _))| (key.clone(), *mark)).collect::<Vec<_>>());
+            if let Some((first, _)) = owed.first() {
+                let rest = ledger.owed_keys(&d, place, Some(first), 2).await.unwrap();
+                assert_eq!(rest, owed.iter().skip(1).take(2).cloned().collect::<Vec<_>>());
+            }
+        }
         for key in self.dirty.keys().map(|(key, _)| key).chain(self.written_back.keys()) {
             assert_eq!(ledger.written_back(&d, key).await.unwrap(), self.written_back.get(key).copied());
             for place in [A, B] {
@@ -403,6 +417,7 @@ fn any_step() -> impl Strategy<Value = TableStep> {
     let at = || (0_i64..10).prop_map(Timestamp);
     let sequence = || proptest::option::of("[0-9]{1,2}");
     let digest = || proptest::option::of((0_u8..3).prop_map(|byte| Sha256([byte; 32])));
+    let back = || (digest(), digest()).prop_map(|(after, before)| WrittenBack { after, before });
     prop_oneof![
         1 => (1_u32..4, places()).prop_map(|(segments, places)| TableStep::BulkPlanned { segments, places }),
         4 => (place(), 0_u32..4, proptest::option::weighted(0.7, key()), 0_u64..9).prop_map(
@@ -411,7 +426,8 @@ fn any_step() -> impl Strategy<Value = TableStep> {
         1 => ("[st]", any::<bool>(), any::<bool>(), at())
             .prop_map(|(stream, ours, leads, at)| TableStep::CaptureBegan { place: LEAD, stream, ours, leads, at }),
         1 => place().prop_map(|to| TableStep::LeadMoved { from: LEAD, to }),
-        2 => proptest::collection::vec((key(), digest()), 0..4).prop_map(|keys| TableStep::WritesBack { keys }),
+        1 => place().prop_map(|place| TableStep::ToCompare { place }),
+        2 => proptest::collection::vec((key(), back()), 0..4).prop_map(|keys| TableStep::WritesBack { keys }),
         1 => Just(TableStep::CaptureBroke { place: LEAD, reason: "trimmed".to_owned() }),
         1 => place().prop_map(|place| TableStep::Compared { place }),
         1 => place().prop_map(|place| TableStep::BulkForgotten { place }),
