@@ -100,12 +100,10 @@ fn the_example_of_the_language_checks() {
     assert_eq!(
         unsupported("accounts"),
         owned(&[
-            ("cutover", true),
             ("target.where", true),
             ("target.where", true),
             ("cutover.fence", true),
             ("cutover.route", true),
-            ("cutover.max_lag", true),
             ("cutover.hooks", true),
             ("policy.where", true),
         ])
