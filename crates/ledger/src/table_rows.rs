@@ -33,14 +33,7 @@ impl Apply<'_> {
             }
             TableStep::CaptureBegan { place, stream, ours, leads, at } => {
                 self.begin_capture(dataset, *place, stream, *ours, *at)?;
-                if *leads {
-                    self.run(
-                        "INSERT OR IGNORE INTO uncompared (dataset, place) SELECT DISTINCT dataset, place FROM segment
-                         WHERE dataset = ?1",
-                        [dataset],
-                    )?;
-                }
-                Ok(())
+                if *leads { self.doubt_filled(dataset) } else { Ok(()) }
             }
             TableStep::ToCompare { place } => {
                 self.run(
@@ -110,6 +103,15 @@ impl Apply<'_> {
              ON CONFLICT DO UPDATE SET ours = excluded.ours OR (ours AND stream = excluded.stream),
              stream = excluded.stream, at_ms = excluded.at_ms, broken = NULL",
             params![dataset, place.0, stream, ours, at.0],
+        )?;
+        Ok(())
+    }
+
+    fn doubt_filled(&self, dataset: i64) -> Result<(), Failure> {
+        self.run(
+            "INSERT OR IGNORE INTO uncompared (dataset, place) SELECT DISTINCT dataset, place FROM segment
+             WHERE dataset = ?1",
+            [dataset],
         )?;
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::{
     clock::now,
     error::EngineError,
     tables::{
-        catch_up::get_all, compare::Candidate, follower::Follower, settled::Settled, tail::CaughtUp, work::TableWork,
+        compare::Candidate, follower::Follower, reads::get_all, settled::Settled, tail::CaughtUp, work::TableWork,
     },
 };
 use migrate_core::{

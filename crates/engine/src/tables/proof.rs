@@ -11,9 +11,9 @@ use crate::{
     error::EngineError,
     seen::Seen,
     tables::{
-        catch_up::get_all,
         compare::{Candidate, Compared},
         follower::Follower,
+        reads::get_all,
         settled::Settled,
         sides::Sides,
         tail::CaughtUp,

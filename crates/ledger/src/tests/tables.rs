@@ -318,18 +318,7 @@ impl Model {
             }
             TableStep::Dirtied { keys, owed, at } => self.mark(&keys, &owed, at),
             TableStep::ToCompare { place } => _ = self.uncompared.insert(place),
-            TableStep::LeadMoved { from, to } => {
-                self.segments.retain(|_, row| row.place != from);
-                let rows = std::mem::take(&mut self.segments).into_values();
-                let moved = rows.map(|row| if row.place == to { SegmentRow { place: from, ..row } } else { row });
-                self.segments = moved.map(|row| ((row.segment, row.place), row)).collect();
-                let open: BTreeSet<_> = self.segments.values().filter(|row| !row.done).map(|row| row.place).collect();
-                for row in self.segments.values_mut().filter(|row| open.contains(&row.place)) {
-                    (row.after, row.done, row.items, row.bytes) = (None, false, 0, 0);
-                }
-                self.uncompared.remove(&to);
-                self.written_back.clear();
-            }
+            TableStep::LeadMoved { from, to } => self.move_lead(from, to),
             TableStep::WritesBack { keys } => self.written_back.extend(keys),
             TableStep::Handled { place, at, keys } => {
                 for (key, mark) in keys {
@@ -342,6 +331,19 @@ impl Model {
             }
         }
         true
+    }
+
+    fn move_lead(&mut self, from: PlaceIndex, to: PlaceIndex) {
+        self.segments.retain(|_, row| row.place != from);
+        let rows = std::mem::take(&mut self.segments).into_values();
+        let moved = rows.map(|row| if row.place == to { SegmentRow { place: from, ..row } } else { row });
+        self.segments = moved.map(|row| ((row.segment, row.place), row)).collect();
+        let open: BTreeSet<_> = self.segments.values().filter(|row| !row.done).map(|row| row.place).collect();
+        for row in self.segments.values_mut().filter(|row| open.contains(&row.place)) {
+            (row.after, row.done, row.items, row.bytes) = (None, false, 0, 0);
+        }
+        self.uncompared.remove(&to);
+        self.written_back.clear();
     }
 
     fn mark(&mut self, keys: &[Key], owed: &[PlaceIndex], at: Timestamp) {
