@@ -185,11 +185,8 @@ impl Surveyor<'_> {
         let found = match store.describe().await {
             Ok(Some(found)) => found,
             Ok(None) if place == PlaceIndex::SOURCE => {
-                seen.blocks.push(format!(
-                    "there is no table {} any more, and it is to follow the new lead: bring it back, or set follow_back \
-                     = false",
-                    store.location()
-                ));
+                let gone = format!("there is no table {} any more, and it is to follow the new lead", store.location());
+                seen.blocks.push(format!("{gone}: bring it back, or set follow_back = false"));
                 return (target, None);
             }
             Ok(None) => {
