@@ -142,6 +142,10 @@ impl TableStore for FaultyTable {
         self.writing(Operation::PutIf, self.inner.put_if(item, expected)).await
     }
 
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        self.reading(Operation::Probe, self.inner.probe_item(key)).await.map(|(kept, _)| kept)
+    }
+
     fn changes(&self) -> Option<&dyn ChangeStream> {
         self.inner.changes().map(|_| self as &dyn ChangeStream)
     }

@@ -27,6 +27,7 @@ use super::{
     sorted::Part,
 };
 use crate::{
+    both_ways::{OfTable, keeps_conditions},
     endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     file::{
@@ -396,6 +397,10 @@ impl TableStore for TableDirectory {
             })
         })
         .await
+    }
+
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        keeps_conditions(&OfTable::at(self, key).await?).await
     }
 
     fn changes(&self) -> Option<&dyn ChangeStream> {
