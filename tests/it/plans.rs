@@ -104,7 +104,6 @@ fn the_example_of_the_language_checks() {
             ("target.where", true),
             ("target.where", true),
             ("cutover.fence", true),
-            ("cutover.route", true),
             ("cutover.max_lag", true),
             ("cutover.hooks", true),
             ("policy.where", true),

@@ -78,8 +78,7 @@ pub(crate) struct OfTable<'a> {
 
 impl<'a> OfTable<'a> {
     pub(crate) async fn at(table: &'a dyn TableStore, key: &'a ItemKey) -> Result<Self> {
-        let missing =
-            || StoreError::new(ErrorKind::NoContainer, "probe", table.location(), "there is no such table");
+        let missing = || StoreError::new(ErrorKind::NoContainer, "probe", table.location(), "there is no such table");
         let names = table.describe().await?.ok_or_else(missing)?.structure.key_names();
         Ok(Self { table, names, key })
     }

@@ -96,6 +96,8 @@ pub struct Described {
     pub bytes: Option<u64>,
     /// The name of its stream, if it has one that is enabled. A stream that was disabled and enabled has another.
     pub stream: Option<String>,
+    /// The name that it has among all tables, if its server gives one: on AWS with its region and account.
+    pub arn: Option<String>,
 }
 
 /// What a server is doing with a table.

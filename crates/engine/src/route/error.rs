@@ -20,7 +20,15 @@ pub enum RouteError {
         /// The conditions that its kind of store must honour, as text.
         needed: &'static str,
     },
-    /// The object at the route's location is no route of the dataset.
+    /// The table of the route cannot hold it.
+    #[error("the table of the route {location} cannot hold it: {detail}")]
+    Unfit {
+        /// The route's location.
+        location: String,
+        /// What is wrong, and how to mend it, as text.
+        detail: String,
+    },
+    /// What is at the route's location is no route of the dataset.
     #[error(
         "what is at {location} is not a route of dataset {dataset}: {detail}; correct the plan's route, or move it away"
     )]

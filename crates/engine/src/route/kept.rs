@@ -18,6 +18,15 @@ pub(super) trait Kept: fmt::Debug + Send + Sync {
     /// Reads the route; `None` if it is certain that there is none.
     async fn read(&self) -> Result<Option<Shown>, RouteError>;
 
+    /// What its server calls the place among all others, if the location in the plan does not tell.
+    ///
+    /// # Errors
+    ///
+    /// If the place is not there, or cannot hold a route, as far as opening it shows.
+    async fn met(&self) -> Result<Option<String>, RouteError> {
+        Ok(None)
+    }
+
     /// Writes a document under the condition that the route still is the version that was read (`None`: that there is
     /// no route).
     ///

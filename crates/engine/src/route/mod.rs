@@ -6,8 +6,8 @@
 //!
 //! # Where a route is kept
 //!
-//! `Kept` (`kept.rs`) is the seam. A route is one JSON object in a bucket (`object.rs`), or a series of files in a directory
-//! (`series.rs`). Each says how it is read, so that "there is none" is certain, and how it is swapped.
+//! `Kept` (`kept.rs`) is the seam. A route is one JSON object in a bucket (`object.rs`), a series of files in a directory
+//! (`series.rs`), or one item of a table (`item.rs`). Each says how it is read, so that "there is none" is certain, and how it is swapped.
 //!
 //! # Attempts
 //!
@@ -18,6 +18,7 @@
 
 mod document;
 mod error;
+mod item;
 mod kept;
 mod name;
 mod object;

@@ -2,7 +2,7 @@
 
 use super::document::RouteDocument;
 use crate::driver::Driver;
-use migrate_core::model::Token;
+use migrate_core::{item::Item, model::Token};
 
 /// A route as it was read, and the version that a swap must find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) enum Version {
     Token(Token),
     /// The highest number of a series.
     Number(u64),
+    /// The whole item of a table.
+    Item(Item),
 }
 
 /// The result of a swap.

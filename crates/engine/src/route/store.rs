@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     document::RouteDocument,
     error::RouteError,
+    item::{CONDITIONS, ItemRoute},
     kept::Kept,
     name::RouteName,
     object::ObjectRoute,
@@ -17,7 +18,7 @@ use migrate_core::{
     model::{DatasetName, Key},
     plan::{self, Scheme},
 };
-use migrate_store::{Conditions, ErrorKind, ObjectStore};
+use migrate_store::{Conditions, ErrorKind, ObjectStore, table::TableStore};
 
 /// Reads and writes the route of one dataset.
 #[derive(Debug, Clone)]
@@ -47,15 +48,35 @@ impl RouteStore {
         Self::kept_by(route.to_string(), kept)
     }
 
+    /// The route that the plan names, as an item of its table. A probe makes an item with the key `scratch` beside it;
+    /// `found` is what an earlier one has found ([`found`](Self::found)).
+    pub fn in_table(
+        table: Arc<dyn TableStore>,
+        route: &plan::Route,
+        dataset: DatasetName,
+        scratch: String,
+        found: Option<&Value>,
+    ) -> Self {
+        let name = RouteName { location: route.to_string(), dataset };
+        let keeps_conditions = found.is_some_and(|found| found[CONDITIONS] == true);
+        Self::kept_by(route.to_string(), Arc::new(ItemRoute::new(table, name, scratch, keeps_conditions)))
+    }
+
     pub(super) fn kept_by(location: String, kept: Arc<dyn Kept>) -> Self {
         Self { kept, place: location.clone(), location }
     }
 
     /// The same route, whose location stands for this place.
-    #[must_use]
-    pub fn at_place(mut self, place: &str) -> Self {
-        self.place = format!("{} ({place})", self.location);
-        self
+    ///
+    /// # Errors
+    ///
+    /// If the place is not there, or cannot hold a route, as far as opening it shows.
+    pub async fn at_place(mut self, place: &str) -> Result<Self, RouteError> {
+        self.place = match self.kept.met().await? {
+            Some(met) => format!("{} ({place}; {met})", self.location),
+            None => format!("{} ({place})", self.location),
+        };
+        Ok(self)
     }
 
     /// The location with the place that it stands for: a route of the same name at another place is another route.
@@ -89,8 +110,13 @@ impl RouteStore {
     /// Probes the store anew, beside the route, and checks that a swap works: the result
     /// of an earlier probe may no longer hold, and the switch would find out too late.
     pub async fn prove(&self) -> Result<(), RouteError> {
-        self.kept.probe().await?;
+        self.probe().await?;
         self.check()
+    }
+
+    /// Finds out anew how the conditions of writes are kept.
+    pub(crate) async fn probe(&self) -> Result<(), RouteError> {
+        self.kept.probe().await
     }
 
     /// Reads the route; `None` if there is none yet: then the site of the plan's source leads. Every

@@ -385,6 +385,7 @@ impl TableStore for MemoryTable {
         // An estimate, and an old one: it says nothing of what was written since it was made.
         let (items, bytes) = (Some(held.counted.0), Some(held.counted.1));
         Ok(held.structure_now().map(|structure| Described {
+            arn: None,
             structure,
             state: held.state,
             items,

@@ -336,7 +336,6 @@ fn unsupported(
         let at = spot.key("cutover");
         add(written.filter.is_some(), "where", &spot.key("where"), true);
         add(cutover.fence != Fence::None, "cutover.fence", &at.key("fence"), true);
-        add(cutover.route.starts_with("dynamodb://"), "cutover.route", &at.key("route"), true);
         add(cutover.canary.is_some(), "cutover.canary", &at.key("canary"), true);
         add(cutover.max_lag.is_some(), "cutover.max_lag", &at.key("max_lag"), true);
         add(cutover.hooks.is_some(), "cutover.hooks", &at.key("hooks"), true);

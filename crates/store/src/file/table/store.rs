@@ -289,8 +289,14 @@ impl TableStore for TableDirectory {
                         (structure, Some(plain.sorted.count), Some(plain.sorted.bytes))
                     }
                 };
-                let described =
-                    |structure| Described { structure, state: TableState::Active, items, bytes, stream: None };
+                let described = |structure| Described {
+                    structure,
+                    state: TableState::Active,
+                    items,
+                    bytes,
+                    stream: None,
+                    arn: None,
+                };
                 Ok(structure.map(described))
             });
             described.map(Option::flatten)
