@@ -7,6 +7,7 @@ mod claims;
 mod confirm;
 mod cutovers;
 mod differences;
+mod item_routes;
 mod lanes;
 mod next;
 mod operators;

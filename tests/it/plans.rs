@@ -103,7 +103,6 @@ fn the_example_of_the_language_checks() {
             ("target.where", true),
             ("target.where", true),
             ("cutover.fence", true),
-            ("cutover.route", true),
             ("cutover.hooks", true),
             ("policy.where", true),
         ])

@@ -46,7 +46,7 @@ use migrate_core::{
     digest::Body,
     item::item_size,
     model::{ByteCount, DatasetName, Evidence, SiteName},
-    plan::{Location, Plan, Scheme, Site},
+    plan::{Dataset, Location, Plan, Scheme, Site},
 };
 use migrate_engine::{
     DatasetStores, EngineError,
@@ -154,6 +154,7 @@ impl Cloud {
         }
         let mut cloud = Self { stand_in, clients, tables, filled: BTreeMap::new(), places, servers, ground };
         cloud.make_containers()?;
+        cloud.tables.make_for_routes(cloud.plan()).await?;
         cloud.fill(options).await?;
         Ok(cloud)
     }
@@ -258,13 +259,15 @@ impl Cloud {
     }
 
     fn routes(&self, site: &SiteName) -> Routes {
-        let cutovers = self.plan().datasets().filter_map(|dataset| dataset.cutover.as_ref());
-        let here = cutovers.map(|cutover| &cutover.route).filter(|route| route.site == *site);
-        here.map(|route| match route.scheme {
-            Scheme::File => (String::new(), route.container.clone()),
-            Scheme::S3 | Scheme::DynamoDb => (route.container.clone(), route.key.clone()),
-        })
-        .collect()
+        let of = |dataset: &Dataset| {
+            let route = &dataset.cutover.as_ref()?.route;
+            (route.site == *site).then(|| match route.scheme {
+                Scheme::File => (String::new(), route.container.clone()),
+                Scheme::S3 => (route.container.clone(), route.key.clone()),
+                Scheme::DynamoDb => (route.container.clone(), dataset.name.to_string()),
+            })
+        };
+        self.plan().datasets().filter_map(of).collect()
     }
 
     fn make_containers(&self) -> Result<(), CloudError> {

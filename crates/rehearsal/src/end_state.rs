@@ -10,11 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use migrate_core::{
-    item::{Item, digest as item_digest},
+    item::{Item, Value, digest as item_digest},
     model::{Key, KeyRange, SiteName},
 };
 use migrate_engine::cutover::number_in_series;
@@ -36,7 +36,8 @@ pub struct EndState {
     pub all: String,
 }
 
-/// The places of one site's routes: container and key. The container of a file is empty.
+/// The places of one site's routes: container and key, which in a table is the dataset's name. The container of a file
+/// is empty.
 pub(super) type Routes = BTreeSet<(String, String)>;
 
 /// The digest of one site, in the making.
@@ -76,6 +77,14 @@ impl<'a> SiteState<'a> {
     pub(super) fn table(&mut self, name: &str, items: &BTreeMap<Key, Item>) {
         self.fields(&["table", name]);
         for (key, item) in items {
+            if let Some(dataset) = self.route_in(name, item) {
+                self.fields(&["route", name, &dataset]);
+                for field in ROUTE_FIELDS {
+                    let value = item.get(field).map(|value| (field.to_owned(), value.clone()));
+                    self.fields(&[field, &item_digest(&value.into_iter().collect()).to_string()]);
+                }
+                continue;
+            }
             self.fields(&["item", key.as_str(), &item_digest(item).to_string()]);
         }
     }
@@ -111,14 +120,20 @@ impl<'a> SiteState<'a> {
         hex::encode(self.hash.finalize())
     }
 
+    /// The dataset whose route an item of a table is, if it is one.
+    fn route_in(&self, table: &str, item: &Item) -> Option<String> {
+        let Some(Value::Text(dataset)) = item.get("dataset") else { return None };
+        self.is_route(table, dataset).then(|| dataset.clone())
+    }
+
     fn is_route(&self, container: &str, key: &str) -> bool {
         self.routes.contains(&(container.to_owned(), key.to_owned()))
     }
 
     /// Adds a route. A document that is no JSON object counts byte by byte.
     fn route(&mut self, container: &str, key: &str, bytes: &[u8]) {
-        match serde_json::from_slice::<Value>(bytes) {
-            Ok(Value::Object(document)) => {
+        match serde_json::from_slice::<Json>(bytes) {
+            Ok(Json::Object(document)) => {
                 self.fields(&["route", container, key]);
                 for field in ROUTE_FIELDS {
                     let value = document.get(field).map(canonical).unwrap_or_default();
@@ -156,15 +171,15 @@ fn is_probe(key: &str) -> bool {
 }
 
 /// A value as text, with the keys of objects in order, whatever order the map has.
-fn canonical(value: &Value) -> String {
+fn canonical(value: &Json) -> String {
     match value {
-        Value::Object(entries) => {
+        Json::Object(entries) => {
             let sorted: BTreeMap<&String, String> =
                 entries.iter().map(|(key, value)| (key, canonical(value))).collect();
             let entries: Vec<String> = sorted.into_iter().map(|(key, value)| format!("{key:?}:{value}")).collect();
             format!("{{{}}}", entries.join(","))
         }
-        Value::Array(elements) => format!("[{}]", elements.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        Json::Array(elements) => format!("[{}]", elements.iter().map(canonical).collect::<Vec<_>>().join(",")),
         plain => plain.to_string(),
     }
 }

@@ -230,6 +230,12 @@ pub(super) fn places(plan: &Plan) -> Vec<Location> {
     found
 }
 
+/// The tables that hold routes.
+pub(super) fn route_tables(plan: &Plan) -> BTreeSet<Location> {
+    let routes = plan.datasets().filter_map(|dataset| dataset.cutover.as_ref()).map(|cutover| &cutover.route);
+    routes.filter(|route| route.scheme == Scheme::DynamoDb).map(|route| route.folder_and_name().0).collect()
+}
+
 /// The sites that need a server for buckets or for tables; sites that name the same one are grouped.
 pub(super) fn servers(plan: &Plan, scheme: Scheme) -> Vec<Vec<SiteName>> {
     let buckets = containers(plan, scheme);

@@ -17,6 +17,7 @@ use migrate_core::{
     item::{Item, KeyNames},
     model::{Key, SiteName},
     plan::{Location, Plan, Scheme},
+    table::{KeyType, Structure},
 };
 use migrate_local_cloud::{DynamoServer, DynamoServerConfig};
 use migrate_store::{
@@ -65,6 +66,18 @@ impl Tables {
     /// The table at a place, if a server stands for its site.
     pub(super) fn table(&self, at: &Location) -> Option<impl TableStore + use<>> {
         Some(self.clients.get(&at.site)?.table(&at.container))
+    }
+
+    /// Makes the tables that hold routes: a run makes none.
+    pub(super) async fn make_for_routes(&self, plan: &Plan) -> Result<(), CloudError> {
+        for at in standin::route_tables(plan) {
+            let Some(table) = self.table(&at) else { continue };
+            // Two sites may name one table.
+            if table.describe().await?.is_none() {
+                table.create(&Structure::plain(("dataset", KeyType::Text), None)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes and fills the table of a source.

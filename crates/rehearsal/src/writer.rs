@@ -102,9 +102,13 @@ impl Writer {
         let targets = dataset.targets.iter();
         let leads = targets.filter_map(|target| Some((target.at.site.clone(), objects(&target.at)?)));
         let route = Move::of(dataset).and_then(|what| {
-            let (at, _) = what.cutover.route.folder_and_name();
-            let store = cloud.store(&at, Role::Look)?;
-            Some(RouteStore::of(store, &what.cutover.route, dataset.name.clone()))
+            let (route, name) = (&what.cutover.route, dataset.name.clone());
+            let (at, _) = route.folder_and_name();
+            if let Some(table) = cloud.table(&at) {
+                // It only reads, so it never probes.
+                return Some(RouteStore::in_table(table, route, name, String::new(), None));
+            }
+            Some(RouteStore::of(cloud.store(&at, Role::Look)?, route, name))
         });
         Some(Self::at(dataset, old, leads.collect(), route, operations(keys, seed)))
     }

@@ -272,6 +272,11 @@ impl TableStore for GuardedTable {
         self.inner.put_if(item, expected).await
     }
 
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        self.check_all("probe")?;
+        self.inner.probe_item(key).await
+    }
+
     fn changes(&self) -> Option<&dyn ChangeStream> {
         self.inner.changes()
     }

@@ -26,6 +26,7 @@
 //! - **Errors say** what was tried, on what, why it failed, whether a retry can help ([`ErrorKind::retry`]) and
 //!   whether the write may have happened in spite of the error ([`StoreError::outcome_unknown`]).
 
+pub mod both_ways;
 pub mod conditional;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;

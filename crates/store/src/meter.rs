@@ -405,6 +405,10 @@ impl TableStore for MeteredTable {
         Ok(())
     }
 
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        self.meter.count(None, self.inner.probe_item(key).await)
+    }
+
     fn changes(&self) -> Option<&dyn ChangeStream> {
         self.inner.changes().map(|_| self as &dyn ChangeStream)
     }

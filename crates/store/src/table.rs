@@ -60,6 +60,11 @@ pub trait TableStore: Debug + Send + Sync {
     /// Fails with [`ErrorKind::Precondition`](crate::ErrorKind::Precondition) if it is another one.
     async fn put_if(&self, item: &Item, expected: Option<&Item>) -> Result<()>;
 
+    /// Tests with an item under this key, which it removes again, whether conditions of [`put_if`](Self::put_if) are
+    /// kept in this table: with writes whose condition does not hold, and with ones whose condition holds. Nothing else
+    /// must use the key meanwhile.
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool>;
+
     /// The stream of the table's changes, if this kind of place can have one.
     fn changes(&self) -> Option<&dyn ChangeStream>;
 
@@ -91,6 +96,8 @@ pub struct Described {
     pub bytes: Option<u64>,
     /// The name of its stream, if it has one that is enabled. A stream that was disabled and enabled has another.
     pub stream: Option<String>,
+    /// The name that it has among all tables, if its server gives one: on AWS with its region and account.
+    pub arn: Option<String>,
 }
 
 /// What a server is doing with a table.

@@ -3,9 +3,12 @@
 //! Each ability is tested both ways where it can be: with a request that must fail if the ability exists, and with one
 //! that must succeed. What was not seen is taken for absent.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
 
 use super::{
+    keys::TableKeys,
     structure::{active, remove},
     wire::table::Wire,
 };
@@ -16,6 +19,7 @@ use migrate_core::{
 };
 use migrate_store::{
     ErrorKind, Result,
+    both_ways::{ScratchItem, keeps_conditions},
     table::{ChangeStream as _, ItemWrite, Position, Segment},
 };
 
@@ -29,6 +33,8 @@ const ROUNDS: u32 = 8;
 /// a second or two.
 const READS_MAX: u32 = 60;
 const READ_PAUSE: Duration = Duration::from_millis(250);
+/// Why a probe cannot go on.
+const LEFT: &str = "the scratch item was left over";
 /// Errors of a server that lacks an ability, or of an identity that lacks the right.
 const UNABLE: [ErrorKind; 3] = [ErrorKind::Unsupported, ErrorKind::Other, ErrorKind::Denied];
 
@@ -105,32 +111,49 @@ async fn strong_reads(wire: &Wire) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether false conditions are refused, and true ones taken, also where values are within others: `dynalite` 4 finds
-/// no two lists equal, and no two maps.
+/// Whether false conditions are refused, and true ones taken.
 async fn conditions(wire: &Wire) -> Result<bool> {
-    let deep = |text: &str| {
-        let mut deep = item(2, text);
-        let list = Value::List(vec![Value::Text(text.to_owned()), Value::Null]);
-        deep.insert("map".to_owned(), Value::Map([("list".to_owned(), list)].into()));
-        deep.insert("set".to_owned(), Value::Texts(["b".to_owned(), "a".to_owned()].into()));
-        deep
-    };
-    let (first, second, third) = (deep("first"), deep("second"), deep("third"));
-    let none = [ItemWrite::Delete(ItemKey { partition: first[KEY].clone(), sort: None })];
-    patiently(&[], || wire.write(&none)).await?;
-    let put = async |item, expected| {
-        let refusals = [ErrorKind::Precondition, ErrorKind::Unsupported];
-        // Right at the server: the store itself looks before it asks.
-        let keys = wire.keys().await?;
-        refused(wire.change("put into", wire.server.put_if(&keys.names, item, expected)).await, &refusals)
-    };
-    let refused = [
-        put(&first, None).await?,
-        put(&second, None).await?,
-        put(&second, Some(&third)).await?,
-        put(&second, Some(&first)).await?,
-    ];
-    Ok(refused == [false, true, true, false] && read(wire, 2).await? == Some(second))
+    keeps_conditions(&AtServer::of(wire, ItemKey { partition: item(2, "")[KEY].clone(), sort: None }).await?).await
+}
+
+/// A scratch item of a table, asked for right at the server: the table itself looks before it asks.
+pub(super) struct AtServer<'a> {
+    wire: &'a Wire,
+    keys: Arc<TableKeys>,
+    key: ItemKey,
+}
+
+impl<'a> AtServer<'a> {
+    pub(super) async fn of(wire: &'a Wire, key: ItemKey) -> Result<Self> {
+        Ok(Self { wire, keys: wire.keys().await?, key })
+    }
+}
+
+#[async_trait]
+impl ScratchItem for AtServer<'_> {
+    fn bare(&self) -> Item {
+        self.keys.names.attributes(&self.key)
+    }
+
+    async fn put(&self, item: &Item, expected: Option<&Item>) -> Result<()> {
+        self.wire.change("put into", self.wire.server.put_if(&self.keys.names, item, expected)).await
+    }
+
+    async fn read(&self) -> Result<Option<Item>> {
+        let mut got = patiently(&[], || self.wire.get(std::slice::from_ref(&self.key))).await?;
+        if !got.left.is_empty() {
+            return Err(self.wire.reads("get from").error(ErrorKind::Throttled, LEFT));
+        }
+        Ok(got.found.pop().map(|(_, item)| item))
+    }
+
+    async fn remove(&self) -> Result<()> {
+        let delete = [ItemWrite::Delete(self.key.clone())];
+        if patiently(&[], || self.wire.write(&delete)).await?.left.is_empty() {
+            return Ok(());
+        }
+        Err(self.wire.writes("write to").error(ErrorKind::Throttled, LEFT))
+    }
 }
 
 /// Whether two spellings of one number are one key.

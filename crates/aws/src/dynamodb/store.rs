@@ -18,6 +18,7 @@ use migrate_core::{
 };
 use migrate_store::{
     EndpointId, Result,
+    both_ways::keeps_conditions,
     table::{ChangeStream, Described, Got, ItemWrite, Scanned, Segment, TableStore, Written},
 };
 
@@ -124,6 +125,10 @@ impl TableStore for DynamoTable {
 
     async fn put_if(&self, item: &Item, expected: Option<&Item>) -> Result<()> {
         self.wire.put_if(item, expected).await
+    }
+
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        keeps_conditions(&probe::AtServer::of(&self.wire, key.clone()).await?).await
     }
 
     fn changes(&self) -> Option<&dyn ChangeStream> {

@@ -8,4 +8,6 @@ mod structure;
 pub use abilities::TableAbilities;
 pub use buckets::{BUCKET_BITS_MAX, Bucket, Buckets, OtherBits};
 pub use compare::{Difference, Moment, Weight, differences};
-pub use structure::{Billing, Encryption, Index, KeyType, Projection, StreamView, Structure, TableClass, Throughput};
+pub use structure::{
+    Billing, Encryption, Index, KeyType, Projection, REPLICAS, StreamView, Structure, TableClass, Throughput,
+};

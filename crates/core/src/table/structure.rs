@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::item::{KeyNames, Value};
 
+/// What [`Structure::reported`] says of a table that has replicas in other regions.
+pub const REPLICAS: &str = "replicas of a global table";
+
 /// All of a table but its items, as far as it can be made again elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Structure {

@@ -211,6 +211,10 @@ impl TableStore for LeasedTable {
         self.inner.put_if(item, expected).await
     }
 
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        self.inner.probe_item(key).await
+    }
+
     async fn close(&self) -> Result<()> {
         self.admit("close").await?;
         self.inner.close().await

@@ -8,6 +8,7 @@ mod noted;
 pub(crate) mod opening;
 pub(crate) mod places;
 pub(crate) mod probed;
+mod routes;
 pub(crate) mod tables;
 mod unopened;
 

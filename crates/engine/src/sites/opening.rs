@@ -21,8 +21,6 @@ use crate::{
     error::EngineError,
     journal::Journal,
     lease::Lease,
-    meaning::place_of,
-    route::RouteStore,
     routed::judge_of,
     shutdown::Shutdown,
     sink::Sink,
@@ -35,7 +33,7 @@ use crate::{
 };
 use migrate_core::{
     model::{DatasetName, PlaceIndex},
-    plan::{self, Dataset, Location, Plan, Scheme, Site, policy},
+    plan::{Dataset, Location, Plan, Site, policy},
     report::{EventKind, Redactor},
     routing::Routing,
 };
@@ -337,50 +335,6 @@ impl Sites {
         Ok(stores)
     }
 
-    /// Opens the route of a dataset. With a journal its store is probed unless the ledger knows it; for
-    /// a look, nothing is made or recorded.
-    pub(crate) async fn open_route(
-        &self,
-        plan: &Plan,
-        dataset: &Dataset,
-        route: &plan::Route,
-        asked: Probing<'_>,
-        sink: &Sink,
-    ) -> Result<RouteStore, EngineError> {
-        let (at, _) = route.folder_and_name();
-        let role = Role::Route { writes: matches!(asked, Probing::Record(_)) };
-        // No limits: a switch that waits for working hours, or in a queue, would rest on an outdated proof.
-        let (_, bare) = self.bare(plan, &at, role).await?;
-        if let Probing::Record(journal) = asked {
-            self.record_places(journal).await?;
-        }
-        let kept = Arc::new(Conditional::new(bare));
-        let store: Arc<dyn ObjectStore> = Arc::new(Retrying::new(kept, self.retry.clone()));
-        let name = probe_name(plan, &at, store.endpoint());
-        if at.scheme == Scheme::File && !matches!(asked, Probing::Look { probe: false, .. }) {
-            // Whether this file system refuses what it must; the result holds for no other, so it is not kept.
-            store.probe().await?;
-        }
-        match asked {
-            Probing::Record(journal) => self.known_or_probed(&*store, &name, journal, sink).await?,
-            Probing::Look { ledger, probe } => self.known_or_asked(&*store, &name, ledger, probe).await?,
-        }
-        let place = place_of(plan, &at).unwrap_or_default();
-        Ok(RouteStore::of(store, route, dataset.name.clone()).at_place(&place))
-    }
-
-    /// Opens the route of a dataset for a look, and records nothing.
-    pub(crate) async fn open_route_to_look(
-        &self,
-        plan: &Plan,
-        dataset: &Dataset,
-        route: &plan::Route,
-        ledger: Option<&Ledger>,
-        probe: bool,
-    ) -> Result<RouteStore, EngineError> {
-        self.open_route(plan, dataset, route, Probing::Look { ledger, probe }, &Sink::none()).await
-    }
-
     /// Opens one place that follows, guarded if a policy forbids it.
     pub(crate) async fn follower(
         &self,
@@ -402,7 +356,7 @@ impl Sites {
     }
 
     /// Takes an endpoint's capabilities from the ledger, or from a probe that is then recorded.
-    async fn known_or_probed(
+    pub(super) async fn known_or_probed(
         &self,
         store: &dyn ObjectStore,
         name: &str,
@@ -469,7 +423,7 @@ impl Sites {
         })
     }
 
-    async fn bare<'p>(
+    pub(super) async fn bare<'p>(
         &self,
         plan: &'p Plan,
         at: &Location,
@@ -497,9 +451,7 @@ impl Sites {
 
 /// The lease that the writes of a dataset ask, if a route says who may write.
 pub(crate) fn lease_of(dataset: &Dataset, shutdown: &Shutdown) -> Option<Arc<Lease>> {
-    let route = dataset.cutover.as_ref().map(|cutover| &cutover.route);
-    // A run refuses a route in a table before it would cut over, so no lead can have moved there.
-    let route = route.filter(|route| route.scheme != Scheme::DynamoDb)?;
+    let route = &dataset.cutover.as_ref()?.route;
     Some(Arc::new(Lease::new(dataset.name.clone(), route.to_string(), shutdown.child())))
 }
 
@@ -528,7 +480,7 @@ fn readable(store: &dyn ObjectStore) {
 mod tests {
     use super::*;
     use crate::sites::connect::Given;
-    use migrate_core::model::Key;
+    use migrate_core::{model::Key, plan};
     use migrate_store::memory::MemoryStore;
 
     #[derive(Debug)]

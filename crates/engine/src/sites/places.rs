@@ -46,10 +46,10 @@ use migrate_store::{
     table::TableStore,
 };
 
-/// A bucket or directory that exists.
+/// A bucket, directory or table that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Present {
-    /// The directory's identity; `None` for a bucket.
+    /// The directory's identity; `None` for a bucket or table.
     pub(crate) identity: Option<Identity>,
 }
 
@@ -219,13 +219,17 @@ impl Sites {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bucket or directory of a location; `None` if it does not exist.
+    /// The bucket or directory of a location, or the table of a route; `None` if it does not exist.
     pub(crate) async fn find(
         &self,
         plan: &Plan,
         dataset: &Dataset,
         at: &Location,
     ) -> Result<Option<Present>, EngineError> {
+        if at.scheme == Scheme::DynamoDb {
+            let described = self.route_table(plan, at, Role::Look).await?.describe().await?;
+            return Ok(described.map(|_| Present { identity: None }));
+        }
         let no_container = |error: &StoreError| error.kind() == ErrorKind::NoContainer;
         let opened = match self.store(plan, dataset, at, Role::Source, &Arc::default(), None).await {
             // A directory that opens exists; a bucket always opens, and only a request shows whether it exists.

@@ -188,6 +188,10 @@ impl TableStore for Unopened {
         self.failed("write item")
     }
 
+    async fn probe_item(&self, _key: &ItemKey) -> Result<bool> {
+        self.failed("probe")
+    }
+
     async fn close(&self) -> Result<()> {
         self.failed("close")
     }

@@ -33,7 +33,7 @@ impl Surveyor<'_> {
         });
         let route = self.inspection.open_route(dataset, &what.cutover.route, self.options.probe).await?;
         if self.options.probe {
-            preview.conditions = Some(route.capabilities().conditions());
+            preview.conditions = Some(route.conditions());
             route.check()?;
         }
         let shown = route.read().await?;

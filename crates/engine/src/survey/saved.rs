@@ -187,7 +187,7 @@ impl Inspection<'_> {
             return Ok((None, place));
         }
         let opened = self.open_route(dataset, route, true).await?;
-        place.capabilities = Some(serde_json::to_value(opened.capabilities()).expect("capabilities are plain data"));
+        place.capabilities = Some(opened.found());
         let document = opened.read().await?.map(|shown| shown.document);
         let (shows, attempt) = match document {
             Some(document) => (Lead { epoch: document.epoch, lead: document.lead }, Some(document.attempt)),

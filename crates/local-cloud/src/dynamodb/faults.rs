@@ -22,6 +22,12 @@ pub enum DynamoFault {
     ResetAfter,
     /// The answer begins late.
     Delay(Duration),
+    /// The request is carried out late, and not at all if its connection is closed by then.
+    DelayBefore(Duration),
+    /// A put is carried out whatever its condition says, as by a server that does not know conditions.
+    ConditionIgnored,
+    /// A put under a condition is refused, although the condition may hold.
+    ConditionRefused,
     /// The answer is cut in half, and its framing is whole, as from a proxy.
     CutAnswer,
     /// The answer is empty, and its framing is whole.
@@ -47,6 +53,9 @@ impl DynamoFault {
             Self::ResetBefore => "reset before",
             Self::ResetAfter => "reset after",
             Self::Delay(_) => "delay",
+            Self::DelayBefore(_) => "delay before",
+            Self::ConditionIgnored => "condition ignored",
+            Self::ConditionRefused => "condition refused",
             Self::CutAnswer => "cut answer",
             Self::EmptyAnswer => "empty answer",
             Self::FlipBit => "flipped bit",
@@ -63,6 +72,7 @@ impl fault::Kind for DynamoFault {
     fn applies_to(self, operation: DynamoOperation) -> bool {
         match self {
             Self::Unprocessed => operation.is_batch(),
+            Self::ConditionIgnored | Self::ConditionRefused => operation == DynamoOperation::PutItem,
             Self::ExpiredIterator => operation == DynamoOperation::GetRecords,
             Self::TrimmedData => {
                 matches!(operation, DynamoOperation::GetRecords | DynamoOperation::GetShardIterator)

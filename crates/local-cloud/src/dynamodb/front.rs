@@ -121,6 +121,11 @@ impl Front {
         if let Some(answer) = self.settings.answer(operation, &request, &self.access) {
             return answer;
         }
+        match fault {
+            Some(DynamoFault::DelayBefore(delay)) => tokio::time::sleep(delay).await,
+            Some(DynamoFault::ConditionIgnored) => forget_condition(&mut request),
+            _ => {}
+        }
         let left = (fault == Some(DynamoFault::Unprocessed)).then(|| take_half(operation, &mut request)).flatten();
         let table = request.get("TableName").and_then(Json::as_str).unwrap_or_default().to_owned();
         let answer = self.engine.run(operation, request.to_string()).await;
@@ -209,6 +214,9 @@ fn instead(fault: Option<DynamoFault>, operation: DynamoOperation, request: &Jso
         DynamoFault::ExpiredToken => {
             Answer::refusal("ExpiredTokenException", "The security token included in the request is expired")
         }
+        DynamoFault::ConditionRefused if request.get("ConditionExpression").is_some() => {
+            Answer::refusal("ConditionalCheckFailedException", "The conditional request failed")
+        }
         DynamoFault::ExpiredIterator => Answer::refusal("ExpiredIteratorException", "Iterator expired."),
         DynamoFault::TrimmedData => {
             let text = "The operation attempted to read past the oldest stream record in a shard.";
@@ -220,6 +228,15 @@ fn instead(fault: Option<DynamoFault>, operation: DynamoOperation, request: &Jso
 
 fn internal_error() -> Answer {
     Answer::refusal("InternalServerError", "The request processing has failed because of an unknown error.")
+}
+
+/// Takes the condition out of the request, with the names and values in it.
+fn forget_condition(request: &mut Json) {
+    if let Some(request) = request.as_object_mut() {
+        for member in ["ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues"] {
+            request.remove(member);
+        }
+    }
 }
 
 /// Takes the second half of a batch out of the request; `None` if there is only one thing in it.

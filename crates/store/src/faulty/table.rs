@@ -139,7 +139,16 @@ impl TableStore for FaultyTable {
     }
 
     async fn put_if(&self, item: &Item, expected: Option<&Item>) -> Result<()> {
-        self.writing(Operation::PutIf, self.inner.put_if(item, expected)).await
+        let strike = self.faults.fate(Operation::PutIf);
+        let (inner, late_item, late_expected) = (Arc::clone(&self.inner), item.clone(), expected.cloned());
+        let late = async move {
+            let _ = inner.put_if(&late_item, late_expected.as_ref()).await;
+        };
+        self.struck(Operation::PutIf, strike, Some(Box::pin(late)), self.inner.put_if(item, expected)).await
+    }
+
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        self.reading(Operation::Probe, self.inner.probe_item(key)).await.map(|(kept, _)| kept)
     }
 
     fn changes(&self) -> Option<&dyn ChangeStream> {

@@ -153,6 +153,10 @@ impl TableStore for LimitedTable {
         self.limited(size, |()| false, self.inner.put_if(item, expected)).await
     }
 
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        self.plain(self.inner.probe_item(key)).await
+    }
+
     fn changes(&self) -> Option<&dyn ChangeStream> {
         self.inner.changes().map(|_| self as &dyn ChangeStream)
     }

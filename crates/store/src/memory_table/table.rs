@@ -15,6 +15,7 @@ use migrate_core::{
 
 use super::stream::Streams;
 use crate::{
+    both_ways::{OfTable, keeps_conditions},
     endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     object::Result,
@@ -43,6 +44,8 @@ struct Held {
     streams: Streams,
     has_streams: bool,
     unsupported: Vec<&'static str>,
+    /// Whether each condition holds, whatever it is; `None` if it is judged.
+    holds: Option<bool>,
     page_max: usize,
     answer_max: Option<usize>,
     /// Items that have the keys of others, in another spelling.
@@ -70,6 +73,7 @@ impl MemoryTable {
             streams: Streams::default(),
             has_streams: true,
             unsupported: Vec::new(),
+            holds: None,
             page_max: 1000,
             answer_max: None,
             twins: BTreeMap::new(),
@@ -104,6 +108,20 @@ impl MemoryTable {
     #[must_use]
     pub fn without(self, property: &'static str) -> Self {
         self.held().unsupported.push(property);
+        self
+    }
+
+    /// A place that takes every write, whatever its condition.
+    #[must_use]
+    pub fn ignoring_conditions(self) -> Self {
+        self.held().holds = Some(true);
+        self
+    }
+
+    /// A place that refuses every write under a condition.
+    #[must_use]
+    pub fn refusing_conditions(self) -> Self {
+        self.held().holds = Some(false);
         self
     }
 
@@ -367,6 +385,7 @@ impl TableStore for MemoryTable {
         // An estimate, and an old one: it says nothing of what was written since it was made.
         let (items, bytes) = (Some(held.counted.0), Some(held.counted.1));
         Ok(held.structure_now().map(|structure| Described {
+            arn: None,
             structure,
             state: held.state,
             items,
@@ -466,7 +485,7 @@ impl TableStore for MemoryTable {
     async fn put_if(&self, item: &Item, expected: Option<&Item>) -> Result<()> {
         let mut held = self.held();
         let checked = held.checked(&self.location, "write", &ItemWrite::Put(item.clone()))?;
-        if held.items.get(&checked.0.0) != expected {
+        if !held.holds.unwrap_or(held.items.get(&checked.0.0) == expected) {
             return Err(self.error(
                 ErrorKind::Precondition,
                 "write",
@@ -475,6 +494,10 @@ impl TableStore for MemoryTable {
         }
         held.apply(checked);
         Ok(())
+    }
+
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        keeps_conditions(&OfTable::at(self, key).await?).await
     }
 
     fn changes(&self) -> Option<&dyn ChangeStream> {

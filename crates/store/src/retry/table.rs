@@ -226,6 +226,10 @@ impl TableStore for RetryingTable {
         done
     }
 
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        repeat!(Attempts::new(&self.pacer), self.inner.probe_item(key))
+    }
+
     fn changes(&self) -> Option<&dyn ChangeStream> {
         self.inner.changes().map(|_| self as &dyn ChangeStream)
     }

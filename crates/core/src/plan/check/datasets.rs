@@ -364,7 +364,6 @@ fn unsupported(
         let at = spot.key("cutover");
         add(written.filter.is_some(), "where", &spot.key("where"), true);
         add(cutover.fence != Fence::None, "cutover.fence", &at.key("fence"), true);
-        add(cutover.route.starts_with("dynamodb://"), "cutover.route", &at.key("route"), true);
         add(cutover.canary.is_some(), "cutover.canary", &at.key("canary"), true);
         // Objects have no stream of changes that would tell how far behind a follower is.
         add(cutover.max_lag.is_some() && !is_table, "cutover.max_lag", &at.key("max_lag"), true);

@@ -27,6 +27,7 @@ use super::{
     sorted::Part,
 };
 use crate::{
+    both_ways::{OfTable, keeps_conditions},
     endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     file::{
@@ -288,8 +289,14 @@ impl TableStore for TableDirectory {
                         (structure, Some(plain.sorted.count), Some(plain.sorted.bytes))
                     }
                 };
-                let described =
-                    |structure| Described { structure, state: TableState::Active, items, bytes, stream: None };
+                let described = |structure| Described {
+                    structure,
+                    state: TableState::Active,
+                    items,
+                    bytes,
+                    stream: None,
+                    arn: None,
+                };
                 Ok(structure.map(described))
             });
             described.map(Option::flatten)
@@ -396,6 +403,10 @@ impl TableStore for TableDirectory {
             })
         })
         .await
+    }
+
+    async fn probe_item(&self, key: &ItemKey) -> Result<bool> {
+        keeps_conditions(&OfTable::at(self, key).await?).await
     }
 
     fn changes(&self) -> Option<&dyn ChangeStream> {

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 use super::failure::{garbled, unheld};
 use crate::failed::Failed;
 use migrate_core::table::{
-    Billing, Encryption, Index, KeyType, Projection, StreamView, Structure, TableClass, Throughput,
+    Billing, Encryption, Index, KeyType, Projection, REPLICAS, StreamView, Structure, TableClass, Throughput,
 };
 use migrate_store::table::{Described, TableState};
 
@@ -27,7 +27,7 @@ pub(super) fn described(table: TableDescription) -> Result<Described, Failed> {
         reported.insert("vector indexes".to_owned());
     }
     if table.replicas.as_ref().is_some_and(|all| !all.is_empty()) {
-        reported.insert("replicas of a global table".to_owned());
+        reported.insert(REPLICAS.to_owned());
     }
     let billing = billing(&table);
     let global_indexes = global_indexes(&table, billing, &mut reported)?;
@@ -56,6 +56,7 @@ pub(super) fn described(table: TableDescription) -> Result<Described, Failed> {
     };
     let unsigned = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok());
     Ok(Described {
+        arn: table.table_arn.clone(),
         state,
         items: unsigned(table.item_count),
         bytes: unsigned(table.table_size_bytes),
