@@ -95,33 +95,38 @@ fn moves_on(plan: &Plan, dataset: &Dataset, key: &Key) -> bool {
     })
 }
 
+/// The route by which an application finds the lead of a dataset; `None` if its lead does not move.
+fn route_of(cloud: &Cloud, dataset: &Dataset) -> Option<RouteStore> {
+    let what = Move::of(dataset)?;
+    let (route, name) = (&what.cutover.route, dataset.name.clone());
+    let (at, _) = route.folder_and_name();
+    if let Some(table) = cloud.table(&at) {
+        // It only reads, so it never probes.
+        return Some(RouteStore::in_table(table, route, name, String::new(), None));
+    }
+    Some(RouteStore::of(cloud.store(&at, Role::Look)?, route, name))
+}
+
 impl Writer {
     fn new(cloud: &Cloud, dataset: &Dataset, keys: Vec<Key>, seed: u64) -> Option<Self> {
         let objects = |at| cloud.store_to_write(at).map(Written::Objects);
         let old = objects(&dataset.source)?;
         let targets = dataset.targets.iter();
         let leads = targets.filter_map(|target| Some((target.at.site.clone(), objects(&target.at)?)));
-        let route = Move::of(dataset).and_then(|what| {
-            let (route, name) = (&what.cutover.route, dataset.name.clone());
-            let (at, _) = route.folder_and_name();
-            if let Some(table) = cloud.table(&at) {
-                // It only reads, so it never probes.
-                return Some(RouteStore::in_table(table, route, name, String::new(), None));
-            }
-            Some(RouteStore::of(cloud.store(&at, Role::Look)?, route, name))
-        });
-        Some(Self::at(dataset, old, leads.collect(), route, operations(keys, seed)))
+        Some(Self::at(dataset, old, leads.collect(), route_of(cloud, dataset), operations(keys, seed)))
     }
 
-    /// The writer of a table, whose lead does not move.
+    /// The writer of a table.
     fn of_table(cloud: &Cloud, dataset: &Dataset, sample: &SampleTable, seed: u64) -> Option<Self> {
         let (table, names) = (cloud.table(&dataset.source)?, sample.structure.key_names());
         let keyed = |item: &Item| Some((names.text(&names.key_of(item)?), item.clone()));
         let by_key: BTreeMap<_, _> =
             sample.items.iter().filter(|item| sample::is_written(item)).filter_map(keyed).collect();
         let operations = operations(by_key.keys().cloned().collect(), seed);
-        let old = Written::Table(Items { table, names, by_key });
-        Some(Self::at(dataset, old, BTreeMap::new(), None, operations))
+        let of = |table| Written::Table(Items { table, names: names.clone(), by_key: by_key.clone() });
+        let targets = dataset.targets.iter().map(|target| &target.at);
+        let leads = targets.filter_map(|at| Some((at.site.clone(), of(cloud.table(at)?)))).collect();
+        Some(Self::at(dataset, of(table), leads, route_of(cloud, dataset), operations))
     }
 
     fn at(

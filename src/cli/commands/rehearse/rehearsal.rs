@@ -21,9 +21,10 @@ use crate::cli::{
     session::{self, Session},
     term,
 };
-use migrate_core::{lifecycle::Goal, model::ByteCount};
+use migrate_core::{lifecycle::Goal, model::ByteCount, plan::Dataset};
 use migrate_engine::{
     self as engine, Clock, EngineError, Inspection, RunOptions, Shutdown, Sink, Sites,
+    standing::DatasetStanding,
     survey::{DatasetPreview, Preview, SurveyOptions},
 };
 use migrate_rehearsal::Cloud;
@@ -190,8 +191,8 @@ impl Rehearsal<'_> {
                     lead: one.lead.clone(),
                     epoch: one.epoch.0,
                     targets: one.targets.len(),
-                    records: one.records_total.unwrap_or(0),
-                    bytes: ByteCount(one.bytes_total.unwrap_or(0)),
+                    records: one.records_total.or_else(|| items(dataset?, one).filter(|_| one.table.is_some())),
+                    bytes: one.bytes_total.map(ByteCount),
                     passes: one.lifecycle.syncing.pass,
                     proof: proof(one),
                     late_writes: one.late_writes,
@@ -212,4 +213,11 @@ impl Rehearsal<'_> {
             term::answer(&summary.text(self.args.seed, self.args.scale, &self.session.plan.name.to_string()));
         }
     }
+}
+
+/// How many items of a table were compared, each once: the ledger does not count them one by one.
+fn items(dataset: &Dataset, standing: &DatasetStanding) -> Option<u64> {
+    let compared = standing.verification.as_ref()?.compared?;
+    let is_split = dataset.targets.iter().any(|target| target.filter.is_some());
+    Some(if is_split { compared } else { compared / standing.targets.len().max(1) as u64 })
 }

@@ -48,8 +48,10 @@ pub(super) struct Row {
     pub(super) lead: SiteName,
     pub(super) epoch: u64,
     pub(super) targets: usize,
-    pub(super) records: u64,
-    pub(super) bytes: ByteCount,
+    /// Objects, or the items of a table; `None` before they are known.
+    pub(super) records: Option<u64>,
+    /// Their bytes; `None` for a table, whose items are not counted one by one.
+    pub(super) bytes: Option<ByteCount>,
     pub(super) passes: u64,
     pub(super) proof: Option<String>,
     pub(super) late_writes: u64,
@@ -91,7 +93,9 @@ impl Summary {
             let moved =
                 if row.lead == row.from { row.lead.to_string() } else { format!("{} → {}", row.from, row.lead) };
             let mut cells = vec![format!("  {}", row.name), moved, row.epoch.to_string(), row.targets.to_string()];
-            cells.extend([row.records.to_string(), row.bytes.to_string(), row.passes.to_string()]);
+            let (records, bytes) = (row.records.map(|n| n.to_string()), row.bytes.map(|bytes| bytes.to_string()));
+            cells.extend([records, bytes].map(|known| known.unwrap_or_else(|| "-".to_owned())));
+            cells.push(row.passes.to_string());
             cells.push(row.proof.clone().unwrap_or_else(|| row.state.to_owned()));
             table.row(cells);
         }
