@@ -228,6 +228,8 @@ async fn what_is_written_at_the_old_lead_after_the_switch_is_told_and_stays() {
     });
     assert_eq!(late.unwrap(), [key("user-05")]);
 
+    // So do writes of what the new lead does not have.
+    places.put("src", "only here", "far too late");
     // Another one comes long after the switch, at a key that the new lead has changed, too.
     places.put("src", "user-07", "far too late");
     places.put("a", "user-07", "at the new lead");
@@ -235,7 +237,7 @@ async fn what_is_written_at_the_old_lead_after_the_switch_is_told_and_stays() {
     let again = places.rig(&text, directory.path(), Options::default());
     let outcome = again.try_run(Goal::CutOver).await.unwrap();
     let waits = outcome.datasets[0].waits_for.as_ref().unwrap().to_string();
-    assert!(waits.contains("2 records that were written at its old lead"), "{waits}");
+    assert!(waits.contains("3 records that were written at its old lead"), "{waits}");
     assert_eq!(places.value("src", "user-05").as_deref(), Some("too late"));
     assert_eq!(places.value("src", "user-07").as_deref(), Some("far too late"));
     assert_eq!(places.value("src", "user-08").as_deref(), Some("at the new lead"), "the others follow");
@@ -245,7 +247,7 @@ async fn what_is_written_at_the_old_lead_after_the_switch_is_told_and_stays() {
     places.put("a", "user-05", "too late");
     let settled = migrate::ledger::Record::LateSettled {
         dataset: name(),
-        keys: Some(vec![key("user-07")]),
+        keys: Some(vec![key("only here"), key("user-07")]),
         by: Some("ann".to_owned()),
         reason: None,
         at: migrate::model::Timestamp(1),
@@ -255,6 +257,9 @@ async fn what_is_written_at_the_old_lead_after_the_switch_is_told_and_stays() {
         // The run that finds them equal settles them at its end.
         again.try_run(Goal::CutOver).await.unwrap();
     }
+    assert_eq!(again.ledger.late_counts(&name()).await.unwrap().open, 0);
+    assert_eq!(places.value("src", "only here").as_deref(), Some("far too late"), "nobody deletes it");
+    places.delete("src", "only here");
     let outcome = again.try_run(Goal::CutOver).await.unwrap();
     assert!(outcome.datasets[0].reached, "{outcome:?}");
     assert_eq!(places.values("user-05"), [0; 3].map(|_| Some("too late".to_owned())));

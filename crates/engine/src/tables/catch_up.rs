@@ -142,8 +142,10 @@ impl TableWork {
             let item = item.as_ref().filter(|(to, _)| to.holds(follower.place)).map(|(_, item)| item);
             if is_old_lead {
                 // What somebody else has written there stays, and is owed once it is settled.
-                let Some(before) = before.get(&row.key) else { continue };
-                back.push((row.key.clone(), WrittenBack { after: item.map(digest), before: *before }));
+                let Some(held) = before.get(&row.key).filter(|held| item.is_some() || !held.is_settled) else {
+                    continue;
+                };
+                back.push((row.key.clone(), WrittenBack { after: item.map(digest), before: held.item }));
             }
             writes.push(match item {
                 Some(item) => ItemWrite::Put(item.clone()),

@@ -24,13 +24,22 @@ use migrate_core::{
     item::{Item, digest, item_size},
     model::{Key, PlaceIndex, Sha256, Token},
 };
-use migrate_ledger::{DirtyRow, Fact, Record, TableStep};
+use migrate_ledger::{DirtyRow, Fact, Late, Record, TableStep};
 
 /// Keys that are looked at together.
 const PAGE: usize = 1000;
 
-/// What the old lead holds of keys that it is to be given, by digest; `None` where it holds no item.
-pub(super) type Before = BTreeMap<Key, Option<Sha256>>;
+/// What the old lead holds of keys that it is to be given.
+pub(super) type Before = BTreeMap<Key, Held>;
+
+/// What the old lead holds of a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    /// The digest of the item; `None` if it holds none.
+    pub(super) item: Option<Sha256>,
+    /// Whether somebody else has written it, as an operator has settled. It may be written over, but is not deleted.
+    pub(super) is_settled: bool,
+}
 
 impl TableWork {
     /// The old lead, if it follows the new one and takes part.
@@ -157,9 +166,12 @@ impl TableWork {
         }
         let mut before = Before::new();
         for (key, held) in keys.into_iter().zip(held) {
+            let item = held.as_ref().map(digest);
             let late = self.journal.ledger.late_at(&self.sides.dataset.name, &key).await?;
-            if !late.is_some_and(|late| late.is_open) {
-                before.insert(key, held.as_ref().map(digest));
+            if late.as_ref().is_none_or(|late| !late.is_open) {
+                let is_shown =
+                    |late: Late| late.shown.map(|shown| shown.tag) == held.as_ref().map(|held| token(held).tag);
+                before.insert(key, Held { item, is_settled: late.is_some_and(is_shown) });
             }
         }
         Ok(Some(before))
