@@ -49,9 +49,9 @@ impl OnTable {
         let runtime = Runtime::new().unwrap();
         let (server, client) = runtime.block_on(async {
             let with_app = |config: &mut DynamoServerConfig| {
-                config.account_id = account.to_owned();
+                account.clone_into(&mut config.account_id);
                 *config = config.clone().with_user("app", "AKIDAPP", "app-secret");
-                config.account_id = ACCOUNT.to_owned();
+                ACCOUNT.clone_into(&mut config.account_id);
             };
             let server = server(with_app).await;
             let client = client_of(server.endpoint(), ID, SECRET).await;
@@ -249,6 +249,28 @@ fn a_route_needs_few_rights_and_each_that_is_missing_is_told() {
         assert!(refused.contains("give the site's identity the right"), "{action}: {refused}");
         rig.copied_nothing();
     }
+}
+
+#[test]
+fn a_second_state_directory_is_refused_takes_over_and_gives_up() {
+    let rig = OnTable::new();
+    rig.expect(0, &["run", "plan.toml", "--state", "one", "--until", "copied"]);
+    let driver = |rig: &OnTable| match rig.held()[0].get("driver") {
+        Some(Data::Map(driver)) => format!("{:?}", driver["state"]),
+        other => format!("{other:?}"),
+    };
+    assert!(driver(&rig).contains("/one"), "{}", driver(&rig));
+    for args in [&["run", "plan.toml", "--state", "two"][..], &["verify", "plan.toml", "--state", "two", "--repair"]] {
+        let refused = rig.expect(1, args);
+        assert!(refused.contains("drives dataset files") && refused.contains("--take-over files"), "{refused}");
+    }
+    rig.expect(0, &["run", "plan.toml", "--state", "two", "--take-over", "files", "--until", "copied"]);
+    assert!(driver(&rig).contains("/two"), "{}", driver(&rig));
+    rig.expect(1, &["run", "plan.toml", "--state", "one"]);
+    rig.expect(0, &["abort", "plan.toml", "--state", "two"]);
+    assert_eq!(driver(&rig), "None");
+    rig.expect(0, &["run", "plan.toml", "--state", "one", "--approve", "all"]);
+    assert_eq!(rig.lead(), ("there".to_owned(), "1".to_owned()));
 }
 
 #[test]

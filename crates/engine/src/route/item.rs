@@ -454,9 +454,9 @@ mod tests {
     /// A route that fails by these rules, over a table that does not.
     fn failing(table: &MemoryTable, rules: Vec<FaultRule>) -> (RouteStore, Arc<Faults>) {
         let faults = Arc::new(Faults::with_rules(1, rules));
-        let faulty = Arc::new(FaultyTable::new(Arc::new(table.clone()), faults.clone()));
+        let broken = Arc::new(FaultyTable::new(Arc::new(table.clone()), faults.clone()));
         let policy = RetryPolicy { pause: std::time::Duration::from_millis(1), ..RetryPolicy::default() };
-        (opened(Arc::new(RetryingTable::new(faulty, policy)), true), faults)
+        (opened(Arc::new(RetryingTable::new(broken, policy)), true), faults)
     }
 
     #[tokio::test]
