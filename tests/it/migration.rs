@@ -13,6 +13,7 @@ mod lifecycle;
 mod routed;
 pub(crate) mod s3;
 mod surveys;
+mod table_cutover;
 mod unknown;
 mod verifying;
 

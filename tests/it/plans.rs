@@ -100,11 +100,9 @@ fn the_example_of_the_language_checks() {
     assert_eq!(
         unsupported("accounts"),
         owned(&[
-            ("cutover", true),
             ("target.where", true),
             ("target.where", true),
             ("cutover.fence", true),
-            ("cutover.max_lag", true),
             ("cutover.hooks", true),
             ("policy.where", true),
         ])

@@ -11,7 +11,7 @@ use super::{
     failure::Failure,
     query::gather,
 };
-use migrate_core::model::{DatasetName, Key, Timestamp, Token};
+use migrate_core::model::{DatasetName, Key, PlaceIndex, Timestamp, Token};
 
 /// How many late writes a dataset has, by their outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,7 +68,8 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Settles those of `keys` that are open; without `keys`, all open ones.
+    /// Settles those of `keys` that are open; without `keys`, all open ones. What somebody has settled of a table, the old
+    /// lead owes: there is no listing that would show that it differs.
     pub(super) fn settle_late(
         &mut self,
         dataset: &DatasetName,
@@ -78,12 +79,23 @@ impl Apply<'_> {
         at: Timestamp,
     ) -> Result<(), Failure> {
         const SET: &str = "UPDATE late SET by = ?2, reason = ?3, at_ms = ?4 WHERE dataset = ?1 AND at_ms IS NULL";
+        const OWED: &str = "INSERT INTO dirty (dataset, key, place, mark, since_ms)
+            SELECT dataset, key, ?2, 1, ?3 FROM late WHERE dataset = ?1 AND at_ms IS NULL
+                AND EXISTS (SELECT 1 FROM segment WHERE segment.dataset = ?1 AND place = ?2)";
+        const NEWER: &str = "ON CONFLICT DO UPDATE SET mark = mark + 1";
         let dataset = self.known(dataset)?;
+        let source = PlaceIndex::SOURCE.0;
         let Some(keys) = keys else {
+            if by.is_some() {
+                self.run(&format!("{OWED} {NEWER}"), params![dataset, source, at.0])?;
+            }
             self.run(SET, params![dataset, by, reason, at.0])?;
             return Ok(());
         };
         for key in keys {
+            if by.is_some() {
+                self.run(&format!("{OWED} AND key = ?4 {NEWER}"), params![dataset, source, at.0, blob(key)])?;
+            }
             self.run(&format!("{SET} AND key = ?5"), params![dataset, by, reason, at.0, blob(key)])?;
         }
         Ok(())

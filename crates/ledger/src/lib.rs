@@ -57,7 +57,7 @@ pub use rows::{
     Counts, Held, HeldRow, Open, OpenRow, Pair, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
 pub use sqlite::{Ledger, Options};
-pub use table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, TableRecord, TableStep};
+pub use table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, TableRecord, TableStep, WrittenBack};
 pub use unknown::{LastDrive, Unknown};
 pub use verification::{PartFound, VerificationRecord, VerificationRow, VerificationStep, VerifiedShard};
 pub use writer::{CommitFate, CommitHook};

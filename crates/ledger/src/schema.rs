@@ -131,6 +131,10 @@ CREATE TABLE dirty (
     dataset INTEGER NOT NULL, key BLOB NOT NULL, place INTEGER NOT NULL, mark INTEGER NOT NULL,
     since_ms INTEGER NOT NULL, PRIMARY KEY (dataset, key, place)
 ) STRICT, WITHOUT ROWID;
+-- What the old lead was last given of a key after the lead had moved, and what it held before: digests of items, NULL for none.
+CREATE TABLE written_back (
+    dataset INTEGER NOT NULL, key BLOB NOT NULL, after BLOB, before BLOB, PRIMARY KEY (dataset, key)
+) STRICT, WITHOUT ROWID;
 -- A verification under way.
 CREATE TABLE verification (
     id INTEGER PRIMARY KEY AUTOINCREMENT, dataset INTEGER NOT NULL UNIQUE, binds TEXT NOT NULL,
@@ -206,7 +210,7 @@ const SMALL: [&str; 18] = [
     "verified_shard",
     "verified_count",
 ];
-const LARGE: [(&str, &str); 9] = [
+const LARGE: [(&str, &str); 10] = [
     ("record", "dataset {0}, key {0}"),
     ("waiting", "dataset {0}, place {0}, kind {0}, key {0}"),
     ("upload", "dataset {0}, place {0}, key {0}"),
@@ -215,6 +219,7 @@ const LARGE: [(&str, &str); 9] = [
     ("unclaimed", "dataset {0}, place {0}, key {0}, at_ms {0}"),
     ("late", "dataset {0}, key {0}"),
     ("dirty", "dataset {0}, key {0}, place {0}"),
+    ("written_back", "dataset {0}, key {0}"),
     ("verified_difference", "verification {0}, follower {0}, key {0}"),
 ];
 

@@ -31,7 +31,7 @@ use crate::{
     record::Record,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
     rows::{Counts, Held, HeldRow, Open, OpenRow, ShardRow, UnclaimedRow, UploadRow},
-    table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow},
+    table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, WrittenBack},
     verification::VerificationRow,
 };
 use migrate_core::{
@@ -392,9 +392,33 @@ impl Ledger {
         self.ask_of(dataset, table_rows::uncompared).await
     }
 
-    /// Those of these keys that some place owes.
-    pub async fn are_dirty(&self, dataset: &DatasetName, keys: Vec<Key>) -> Result<Vec<Key>, LedgerError> {
-        self.ask_of(dataset, move |connection, id| table_rows::are_dirty(connection, id, &keys)).await
+    /// Those of these keys that a place owes, in their order.
+    pub async fn are_dirty(
+        &self,
+        dataset: &DatasetName,
+        place: PlaceIndex,
+        keys: Vec<Key>,
+    ) -> Result<Vec<Key>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| table_rows::are_dirty(connection, id, place, &keys)).await
+    }
+
+    /// What the old lead of a table was last given of a key; `None` if it was given nothing.
+    pub async fn written_back(&self, dataset: &DatasetName, key: &Key) -> Result<Option<WrittenBack>, LedgerError> {
+        let key = key.clone();
+        self.ask_of(dataset, move |connection, id| table_rows::written_back(connection, id, &key)).await
+    }
+
+    /// The keys that a place owes, each with its mark, ascending by key: at most `limit` of those after a key.
+    pub async fn owed_keys(
+        &self,
+        dataset: &DatasetName,
+        place: PlaceIndex,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, u64)>, LedgerError> {
+        let after = after.cloned();
+        self.ask_of(dataset, move |connection, id| table_rows::owed_keys(connection, id, place, after.as_ref(), limit))
+            .await
     }
 
     /// What each place owes; a place that owes nothing is not listed.

@@ -1,7 +1,7 @@
 //! The copy of a table, as it is written and returned: how far each segment is, which stream is read and how far, and
 //! which keys have changed since.
 
-use migrate_core::model::{DatasetName, Key, PlaceIndex, Timestamp};
+use migrate_core::model::{DatasetName, Key, PlaceIndex, Sha256, Timestamp};
 
 /// One durable fact of the copy of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub enum TableStep {
         bytes: u64,
     },
     /// A stream of changes is read from its oldest record on. What was read of the streams of that place before is
-    /// forgotten. All places that were being filled by then are to be compared: nothing tells what had changed before.
+    /// forgotten.
     CaptureBegan {
         /// The place whose changes it shows.
         place: PlaceIndex,
@@ -55,6 +55,9 @@ pub enum TableStep {
         stream: String,
         /// Whether this migration has enabled it, so that it may disable it.
         ours: bool,
+        /// Whether the place leads. Then all places that were being filled by then are to be compared: nothing tells what
+        /// had changed before.
+        leads: bool,
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
@@ -102,6 +105,23 @@ pub enum TableStep {
         owed: Vec<PlaceIndex>,
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
+    },
+    /// The lead moves from a place that is wholly copied to another one. The old lead counts as filled, as the new one did.
+    LeadMoved {
+        /// The old lead.
+        from: PlaceIndex,
+        /// The new lead.
+        to: PlaceIndex,
+    },
+    /// All items of a place are to be compared, because changes were lost.
+    ToCompare {
+        /// The place.
+        place: PlaceIndex,
+    },
+    /// The old lead is about to be given what the new lead holds of these keys.
+    WritesBack {
+        /// The keys.
+        keys: Vec<(Key, WrittenBack)>,
     },
     /// A place holds what the lead held of these keys. A key that was marked again meanwhile stays marked, as owed since
     /// then.
@@ -156,6 +176,15 @@ pub struct StreamShardRow {
     pub sequence: Option<String>,
     /// Whether it has ended.
     pub ended: bool,
+}
+
+/// What the old lead was last given of a key, by the digest of the item; `None` where there is no item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrittenBack {
+    /// What it was to hold after that.
+    pub after: Option<Sha256>,
+    /// What it held before, as it does still if the write did not come to it.
+    pub before: Option<Sha256>,
 }
 
 /// A key that must be looked at again.

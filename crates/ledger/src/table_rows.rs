@@ -7,9 +7,9 @@ use super::{
     code::{KeyColumn, key as blob, number},
     failure::Failure,
     query::gather,
-    table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, TableRecord, TableStep},
+    table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, TableRecord, TableStep, WrittenBack},
 };
-use migrate_core::model::{Key, PlaceIndex, Timestamp};
+use migrate_core::model::{Key, PlaceIndex, Sha256, Timestamp};
 
 impl Apply<'_> {
     pub(super) fn table(&mut self, record: &TableRecord) -> Result<(), Failure> {
@@ -31,9 +31,19 @@ impl Apply<'_> {
             TableStep::SegmentMoved { place, segment, after, items, bytes } => {
                 self.move_segment(dataset, (*place, *segment), after.as_ref(), *items, *bytes)
             }
-            TableStep::CaptureBegan { place, stream, ours, at } => {
-                self.begin_capture(dataset, *place, stream, *ours, *at)
+            TableStep::CaptureBegan { place, stream, ours, leads, at } => {
+                self.begin_capture(dataset, *place, stream, *ours, *at)?;
+                if *leads { self.doubt_filled(dataset) } else { Ok(()) }
             }
+            TableStep::ToCompare { place } => {
+                self.run(
+                    "INSERT OR IGNORE INTO uncompared (dataset, place) VALUES (?1, ?2)",
+                    params![dataset, place.0],
+                )?;
+                Ok(())
+            }
+            TableStep::LeadMoved { from, to } => self.move_lead(dataset, *from, *to),
+            TableStep::WritesBack { keys } => self.write_back(dataset, keys),
             TableStep::CaptureGoesOn { place, at } => {
                 self.run(
                     "UPDATE capture SET at_ms = ?3 WHERE dataset = ?1 AND place = ?2",
@@ -94,6 +104,10 @@ impl Apply<'_> {
              stream = excluded.stream, at_ms = excluded.at_ms, broken = NULL",
             params![dataset, place.0, stream, ours, at.0],
         )?;
+        Ok(())
+    }
+
+    fn doubt_filled(&self, dataset: i64) -> Result<(), Failure> {
         self.run(
             "INSERT OR IGNORE INTO uncompared (dataset, place) SELECT DISTINCT dataset, place FROM segment
              WHERE dataset = ?1",
@@ -102,10 +116,38 @@ impl Apply<'_> {
         Ok(())
     }
 
+    /// The marks of the new lead stay: they are the keys that were written at the old one.
+    fn move_lead(&self, dataset: i64, from: PlaceIndex, to: PlaceIndex) -> Result<(), Failure> {
+        self.run("DELETE FROM segment WHERE dataset = ?1 AND place = ?2", params![dataset, from.0])?;
+        self.run("UPDATE segment SET place = ?2 WHERE dataset = ?1 AND place = ?3", params![dataset, from.0, to.0])?;
+        // Where a segment of one table goes on, in another one there may be any item.
+        self.run(
+            "UPDATE segment SET after_key = NULL, done = 0, items = 0, bytes = 0 WHERE dataset = ?1 AND place IN
+             (SELECT place FROM segment WHERE dataset = ?1 AND NOT done)",
+            [dataset],
+        )?;
+        self.run("DELETE FROM uncompared WHERE dataset = ?1 AND place = ?2", params![dataset, to.0])?;
+        self.run("DELETE FROM written_back WHERE dataset = ?1", [dataset])?;
+        Ok(())
+    }
+
+    fn write_back(&self, dataset: i64, keys: &[(Key, WrittenBack)]) -> Result<(), Failure> {
+        for (key, WrittenBack { after, before }) in keys {
+            let blobs = [after, before].map(|digest| digest.map(|digest| digest.0));
+            self.run(
+                "INSERT INTO written_back (dataset, key, after, before) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET after = excluded.after, before = excluded.before",
+                params![dataset, blob(key), blobs[0], blobs[1]],
+            )?;
+        }
+        Ok(())
+    }
+
     fn plan_bulk(&self, dataset: i64, segments: u32, places: &[PlaceIndex]) -> Result<(), Failure> {
         self.run("DELETE FROM segment WHERE dataset = ?1", [dataset])?;
         self.run("DELETE FROM dirty WHERE dataset = ?1", [dataset])?;
         self.run("DELETE FROM uncompared WHERE dataset = ?1", [dataset])?;
+        self.run("DELETE FROM written_back WHERE dataset = ?1", [dataset])?;
         for place in places {
             for segment in 0..segments {
                 self.run(
@@ -243,16 +285,50 @@ pub(super) fn dirty(
     Ok(dirty)
 }
 
-/// Which of these keys some place owes.
-pub(super) fn are_dirty(connection: &Connection, dataset: i64, keys: &[Key]) -> Result<Vec<Key>, Failure> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM dirty WHERE dataset = ?1 AND key = ?2 LIMIT 1")?;
+/// Which of these keys a place owes.
+pub(super) fn are_dirty(
+    connection: &Connection,
+    dataset: i64,
+    at: PlaceIndex,
+    keys: &[Key],
+) -> Result<Vec<Key>, Failure> {
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM dirty WHERE dataset = ?1 AND key = ?2 AND place = ?3")?;
     let mut dirty = Vec::new();
     for key in keys {
-        if statement.exists(params![dataset, blob(key)])? {
+        if statement.exists(params![dataset, blob(key), at.0])? {
             dirty.push(key.clone());
         }
     }
     Ok(dirty)
+}
+
+/// What the old lead was last given of this key; `None` if it was given nothing.
+pub(super) fn written_back(connection: &Connection, dataset: i64, key: &Key) -> Result<Option<WrittenBack>, Failure> {
+    let mut statement =
+        connection.prepare_cached("SELECT after, before FROM written_back WHERE dataset = ?1 AND key = ?2")?;
+    let found = statement.query_row(params![dataset, blob(key)], |row| {
+        let digest = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<[u8; 32]>>(column)?.map(Sha256));
+        Ok(WrittenBack { after: digest(0)?, before: digest(1)? })
+    });
+    Ok(found.optional()?)
+}
+
+/// The keys that a place owes, each with its mark, ascending by key: at most `limit` of those after a key.
+pub(super) fn owed_keys(
+    connection: &Connection,
+    dataset: i64,
+    at: PlaceIndex,
+    after: Option<&Key>,
+    limit: usize,
+) -> Result<Vec<(Key, u64)>, Failure> {
+    let bound = if after.is_some() { "AND key > ?3" } else { "AND ?3 IS NULL" };
+    let sql = format!("SELECT key, mark FROM dirty WHERE dataset = ?1 AND place = ?2 {bound} ORDER BY key LIMIT ?4");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(&sql)?;
+    gather(statement.query(params![dataset, at.0, after.map(blob), limit])?, |row| {
+        Ok((row.get::<_, KeyColumn>(0)?.0, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)))
+    })
 }
 
 /// What each place owes; a place that owes nothing is not listed.

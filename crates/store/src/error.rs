@@ -162,6 +162,11 @@ impl StoreError {
         self
     }
 
+    /// The location of the place that failed, as its store gives it.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
     /// What kind of failure it was.
     pub fn kind(&self) -> ErrorKind {
         self.kind

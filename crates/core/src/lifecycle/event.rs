@@ -25,9 +25,11 @@ pub enum StepName {
     Gate,
     /// Nothing is to be written at the old lead for some time.
     Quiet,
+    /// The stream of a table's old lead shows nothing more, and what it showed was brought over.
+    Drain,
     /// Both sides are compared in full.
     FinalVerify,
-    /// Both leads are listed once more.
+    /// Both leads are looked at once more.
     LastLook,
     /// The route shows the new lead.
     Switch,
@@ -37,13 +39,15 @@ pub enum StepName {
 
 impl StepName {
     /// All steps, in their order.
-    pub const ALL: [Self; 6] = [Self::Gate, Self::Quiet, Self::FinalVerify, Self::LastLook, Self::Switch, Self::Watch];
+    pub const ALL: [Self; 7] =
+        [Self::Gate, Self::Quiet, Self::Drain, Self::FinalVerify, Self::LastLook, Self::Switch, Self::Watch];
 
     /// The step's name, as in the documentation.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gate => "gate",
             Self::Quiet => "quiet",
+            Self::Drain => "drain",
             Self::FinalVerify => "final verify",
             Self::LastLook => "last look",
             Self::Switch => "switch",

@@ -27,7 +27,13 @@ pub trait Hand: Debug + Send + Sync {
     /// Applies an event to the dataset's lifecycle; returns once the event is on disk.
     async fn happened(&self, event: Transition) -> Result<(), Halt>;
 
-    /// Compares both sides in full, now.
+    /// Checks that the data lets its lead move, and begins what tells of changes at both leads.
+    async fn make_ready(&self) -> Result<(), Halt>;
+
+    /// Brings over what has changed at the old lead, until that shows nothing more; [`Halt::MovedOn`] if it does not end.
+    async fn drain(&self) -> Result<(), Halt>;
+
+    /// Compares both sides in full, now, and writes nothing.
     async fn verify(&self) -> Result<Verified, Halt>;
 
     /// Whether this driver, in the route, lets this ledger move the lead.
@@ -39,12 +45,15 @@ pub trait Hand: Debug + Send + Sync {
     /// Waits until the run is to drop its requests.
     async fn cancelled(&self);
 
-    /// Finds what was written at the old lead and at the new one since the final verification, by a listing of
-    /// each; [`Halt::Interrupted`] as soon as the run is to stop.
+    /// Finds what was written at the old lead and at the new one since the final verification, by a listing or the
+    /// stream of each; [`Halt::Interrupted`] as soon as the run is to stop.
     async fn changes(&self) -> Result<Changes, Halt>;
 
-    /// Finds and records what was written at the old lead since the final verification, by a listing of it;
-    /// [`Halt::Interrupted`] as soon as the run is to stop.
+    /// Gives the new lead what it may have only once it leads.
+    async fn complete_lead(&self) -> Result<(), Halt>;
+
+    /// Finds and records what was written at the old lead since the final verification, by a listing or the stream of
+    /// it; [`Halt::Interrupted`] as soon as the run is to stop.
     async fn late(&self) -> Result<Written, Halt>;
 
     /// Tells people of late writes.

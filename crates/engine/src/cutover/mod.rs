@@ -11,8 +11,9 @@
 //! |---|---|
 //! | gate | the route can be switched safely, still shows the lead that the plan moves, and names this ledger as the driver |
 //! | quiet | nothing by itself: it waits for the time in which the plan wants no write at the old lead, and until our own writes without an answer have come to rest |
+//! | drain | for a table: its stream shows nothing more, and all that it showed was brought over; after that, our own writes have come to rest |
 //! | final verify | both sides, compared in full after that time, are equal |
-//! | last look | the old lead and the new one still show the compared versions |
+//! | last look | the old lead and the new one still show the compared versions, or their streams no change |
 //! | switch | the route shows the new lead: compare-and-swap, epoch n to n + 1 |
 //! | watch | every client has read the route again; what was written at the old lead meanwhile is told |
 //!

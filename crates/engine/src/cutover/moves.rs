@@ -19,6 +19,8 @@ pub struct Move {
     pub followers: Vec<SiteName>,
     /// How thoroughly both sides are compared.
     pub level: Level,
+    /// Whether it is a table, which is followed by its stream of changes.
+    pub is_table: bool,
     /// Whether the plan accepts that there is nothing to compare.
     pub accept_empty: bool,
     /// The plan's settings of the cutover.
@@ -51,6 +53,7 @@ impl Move {
             to,
             followers,
             level: dataset.verify,
+            is_table: dataset.is_table(),
             accept_empty: dataset.accept_empty,
             cutover,
         })

@@ -15,10 +15,7 @@ use crate::{
     route::Shown,
     verify::witness::SwitchProof,
 };
-use migrate_core::{
-    lifecycle::{Goal, Lifecycle, Moving, StepName, Transition},
-    plan,
-};
+use migrate_core::lifecycle::{Goal, Lifecycle, Moving, StepName, Transition};
 
 /// One step of a cutover. Every method may be called again after a crash.
 #[async_trait]
@@ -61,16 +58,16 @@ pub struct Carried {
 }
 
 /// The steps of a dataset's cutover, in their order.
-pub fn steps(cutover: &plan::Cutover) -> Vec<Box<dyn Step>> {
-    let watch = Watch { max_age: cutover.route_max_age };
-    vec![
-        Box::new(Gate),
-        Box::new(Quiet { time: cutover.quiet }),
-        Box::new(FinalVerify),
-        Box::new(LastLook),
-        Box::new(Switch),
-        Box::new(watch),
-    ]
+pub fn steps(what: &Move) -> Vec<Box<dyn Step>> {
+    let mut steps: Vec<Box<dyn Step>> = vec![Box::new(Gate), Box::new(Quiet { time: what.cutover.quiet })];
+    if what.is_table {
+        steps.push(Box::new(Drain));
+    }
+    steps.push(Box::new(FinalVerify));
+    steps.push(Box::new(LastLook));
+    steps.push(Box::new(Switch));
+    steps.push(Box::new(Watch { max_age: what.cutover.route_max_age }));
+    steps
 }
 
 /// Checks that the route can be switched safely and shows the lead that the plan moves.
@@ -117,9 +114,10 @@ impl Step for Gate {
     }
 
     fn describe(&self, what: &Move) -> String {
+        let (route, from) = (&what.cutover.route, &what.from);
+        let more = if what.is_table { "; reads the streams of both leads from here on" } else { "" };
         format!(
-            "checks that all is proved, and that the route {} can be switched and shows that {} leads",
-            what.cutover.route, what.from
+            "checks that all is proved, and that the route {route} can be switched and shows that {from} leads{more}"
         )
     }
 
@@ -129,12 +127,13 @@ impl Step for Gate {
 
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
         carried.shown = Self::look(cut).await?;
-        Ok(())
+        cut.hand.make_ready().await
     }
 }
 
 /// Waits until each write of this migration at the dataset's places has come to rest, also those that got no answer:
-/// only what was verified after that is what stays there. Nothing is written for the dataset from the quiet step on.
+/// only what was verified after that is what stays there. Nothing is written for the dataset from the quiet step on, but
+/// for a table by its drain step.
 async fn come_to_rest(cut: Cut<'_>) -> Result<(), Halt> {
     while let Some(open) = cut.hand.open_writes(cut.what.cutover.settle).await? {
         cut.hand.wait(open.left, &open.to_string()).await?;
@@ -175,6 +174,30 @@ impl Step for Quiet {
     }
 }
 
+/// Brings over what a table's stream has shown during the quiet time, until it shows nothing more for a while. A stream
+/// has no end, so this is a necessary sign and no proof: that is the comparison.
+#[derive(Debug)]
+struct Drain;
+
+#[async_trait]
+impl Step for Drain {
+    fn name(&self) -> StepName {
+        StepName::Drain
+    }
+
+    fn describe(&self, what: &Move) -> String {
+        format!("brings over what the stream of {} still shows, until it shows nothing more", what.from)
+    }
+
+    async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
+        cut.hand.drain().await
+    }
+}
+
 /// Compares both sides in full, after the quiet time has passed: writes since the copy show as differences.
 #[derive(Debug)]
 struct FinalVerify;
@@ -203,7 +226,7 @@ impl Step for FinalVerify {
     }
 }
 
-/// Lists the old lead and the new one once more, right before the switch: the verification of a large dataset, or
+/// Looks at the old lead and the new one once more, right before the switch: the verification of a large dataset, or
 /// of the phase's other datasets, may have taken long.
 #[derive(Debug)]
 struct LastLook;
@@ -215,7 +238,12 @@ impl Step for LastLook {
     }
 
     fn describe(&self, what: &Move) -> String {
-        format!("lists {} and {} once more, which must still show what was compared", what.from, what.to)
+        let (looks, still) = if what.is_table {
+            ("reads the streams of", "show no change since they were compared")
+        } else {
+            ("lists", "still show what was compared")
+        };
+        format!("{looks} {} and {} once more, which must {still}", what.from, what.to)
     }
 
     async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
@@ -275,7 +303,7 @@ impl Step for Switch {
     }
 }
 
-/// Waits until every client has read the route again, then lists the old lead once more.
+/// Waits until every client has read the route again, then looks at the old lead once more.
 #[derive(Debug)]
 struct Watch {
     max_age: Duration,
@@ -310,6 +338,7 @@ impl Step for Watch {
         };
         let reason = format!("every client to have read {} again", cut.route.location());
         cut.hand.wait(max_age.saturating_sub(passed), &reason).await?;
+        cut.hand.complete_lead().await?;
         let late = cut.hand.late().await?;
         if late.count > 0 {
             cut.hand.tell_late(&late);

@@ -30,7 +30,7 @@ pub struct CheckedStep {
 /// Checks every step that is left of a cutover, and changes nothing.
 pub async fn dry_run(cut: Cut<'_>) -> Vec<CheckedStep> {
     let mut checked = Vec::new();
-    for step in steps(&cut.what.cutover) {
+    for step in steps(cut.what) {
         if !step.is_behind(&cut.hand.lifecycle()) {
             let describe = step.describe(cut.what);
             checked.push(CheckedStep { name: step.name().as_str(), describe, checked: step.check(cut).await });
@@ -43,7 +43,7 @@ pub async fn dry_run(cut: Cut<'_>) -> Vec<CheckedStep> {
 /// it. If one halts before the switch, or the run is to stop, all take back what they did; from the
 /// switch on, each goes on by itself. The results are in the order of `cuts`.
 pub async fn together(cuts: &[Cut<'_>]) -> Vec<Result<(), Halt>> {
-    let lists: Vec<_> = cuts.iter().map(|cut| steps(&cut.what.cutover)).collect();
+    let lists: Vec<_> = cuts.iter().map(|cut| steps(cut.what)).collect();
     let mut carried: Vec<_> = cuts.iter().map(|_| Carried::default()).collect();
     let mut ended = join_all(cuts.iter().map(|cut| begin(*cut))).await;
     let mut final_step_began = cuts.iter().any(|cut| cut.hand.lifecycle().moved_to().is_some());
@@ -118,7 +118,7 @@ async fn mark(cut: Cut<'_>, step: StepName, mark: Mark) -> Result<(), Halt> {
 /// ledger, the last one first. Does nothing if no move is open, or if its switch has happened: that stays.
 pub(crate) async fn take_back(cut: Cut<'_>, reason: &str) -> Result<(), Halt> {
     switch::settle(cut).await?;
-    let steps = steps(&cut.what.cutover);
+    let steps = steps(cut.what);
     while let Some(open) = cut.hand.lifecycle().moving.open() {
         let Some((name, _)) = open.steps.last() else {
             let (id, reason) = (open.id.clone(), reason.to_owned());

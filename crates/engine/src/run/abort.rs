@@ -24,7 +24,10 @@ use crate::{
     },
     error::EngineError,
     migration::Migration,
-    run::context::{Run, with_run},
+    run::{
+        context::{Run, with_run},
+        moved_data::MovedData,
+    },
     shutdown::cancellable,
     sites::opening::DatasetStores,
 };
@@ -118,15 +121,8 @@ impl Run<'_> {
             return self.abort_table(dataset, lifecycle, discard, end).await;
         }
         let stores = Arc::new(self.open(dataset).await?);
-        lifecycle = self.close_move(dataset, &stores, lifecycle).await?;
-        if let Some(moved) = lifecycle.moved_to() {
-            return Err(EngineError::LeadMoved {
-                dataset: dataset.name.clone(),
-                lead: moved.lead.clone(),
-                epoch: moved.epoch,
-                refused: "before the switch a dataset can be given up, and it is behind it",
-            });
-        }
+        lifecycle = self.close_move(dataset, MovedData::Objects(Arc::clone(&stores)), lifecycle).await?;
+        must_not_have_moved(dataset, &lifecycle)?;
         self.claim(dataset, stores.lease.as_ref()).await?;
         self.give_up(dataset, lifecycle).await?;
         let taken_back = self.take_back(dataset, &stores, discard, stops, end).await;
@@ -174,15 +170,25 @@ impl Run<'_> {
                     .to_owned(),
             });
         }
-        let stores = self.open_tables(dataset).await?;
+        let stores = Arc::new(self.open_tables(dataset).await?);
+        let lifecycle = if lifecycle.moving.is_at_rest() {
+            lifecycle
+        } else {
+            let data = MovedData::Table(self.table_work(dataset, &stores).await?);
+            self.close_move(dataset, data, lifecycle).await?
+        };
+        must_not_have_moved(dataset, &lifecycle)?;
         self.claim(dataset, stores.lease.as_ref()).await?;
         self.give_up(dataset, lifecycle).await?;
-        let capture = self.journal.ledger.capture(&dataset.name, stores.star.lead).await?;
-        if let Some(capture) = capture.filter(|capture| capture.ours)
-            && let Some(changes) = stores.lead().changes()
-            && !self.is_read_by_others(dataset, &capture.stream).await?
-        {
-            changes.disable(&capture.stream).await?;
+        // Also the one of a place to which the lead was to move.
+        for (place, _) in dataset.places() {
+            let capture = self.journal.ledger.capture(&dataset.name, place).await?;
+            if let Some(capture) = capture.filter(|capture| capture.ours)
+                && let Some(changes) = stores.at(place).changes()
+                && !self.is_read_by_others(dataset, &capture.stream).await?
+            {
+                changes.disable(&capture.stream).await?;
+            }
         }
         self.release(dataset, stores.lease.as_ref()).await?;
         end.done = true;
@@ -270,6 +276,19 @@ impl Run<'_> {
             Some(error) => Err(error.into()),
             None => Ok(true),
         }
+    }
+}
+
+/// Refuses to give up a dataset whose lead has moved.
+fn must_not_have_moved(dataset: &Dataset, lifecycle: &Lifecycle) -> Result<(), EngineError> {
+    match lifecycle.moved_to() {
+        None => Ok(()),
+        Some(moved) => Err(EngineError::LeadMoved {
+            dataset: dataset.name.clone(),
+            lead: moved.lead.clone(),
+            epoch: moved.epoch,
+            refused: "before the switch a dataset can be given up, and it is behind it",
+        }),
     }
 }
 

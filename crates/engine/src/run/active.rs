@@ -7,7 +7,7 @@ use crate::{
     copy::copier::{Copier, Follower},
     error::EngineError,
     lease::Lease,
-    run::{moved_on::Differs, worker::Worker},
+    run::{moved_data::MovedData, moved_on::Differs, worker::Worker},
     scribe::Board,
     sites::opening::DatasetStores,
     star::Star,
@@ -92,6 +92,14 @@ impl Active {
         match &mut self.data {
             Data::Objects(objects) => objects,
             Data::Table(_) => unreachable!("a table has no shards"),
+        }
+    }
+
+    /// The data whose lead a cutover moves.
+    pub(crate) fn moved_data(&self) -> MovedData {
+        match &self.data {
+            Data::Objects(objects) => MovedData::Objects(Arc::clone(&objects.stores)),
+            Data::Table(table) => MovedData::Table(Arc::clone(table)),
         }
     }
 

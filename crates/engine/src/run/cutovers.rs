@@ -3,8 +3,6 @@
 //! The steps are those of [`cutover`](crate::cutover). This module decides when they may begin,
 //! and what follows from their end.
 
-use std::sync::Arc;
-
 use crate::{
     asked::RunOutcome,
     clock::now,
@@ -15,13 +13,8 @@ use crate::{
         together::{take_back, together},
     },
     error::EngineError,
-    run::{
-        active::{Active, Data},
-        context::Run,
-        means::EngineHand,
-    },
+    run::{active::Active, context::Run, means::EngineHand, moved_data::MovedData},
     shutdown,
-    sites::opening::DatasetStores,
     waits::WaitsFor,
 };
 use migrate_core::{
@@ -91,9 +84,7 @@ impl Run<'_> {
     ) -> Result<Vec<usize>, EngineError> {
         let mut hands = Vec::new();
         for (place, active) in active.iter().enumerate().filter(|(_, active)| which(active)) {
-            // A run refuses the cutover of a table before it begins.
-            let Data::Objects(objects) = &active.data else { continue };
-            let hand = EngineHand::take(self, &active.plan, &objects.stores, active.lifecycle.clone());
+            let hand = EngineHand::take(self, &active.plan, active.moved_data(), active.lifecycle.clone());
             if let Some(hand) = shutdown::cancellable(&self.shutdown, hand).await? {
                 hands.push((place, hand));
             }
@@ -164,13 +155,13 @@ impl Run<'_> {
     pub(crate) async fn close_move(
         &self,
         dataset: &Dataset,
-        stores: &Arc<DatasetStores>,
+        data: MovedData,
         lifecycle: Lifecycle,
     ) -> Result<Lifecycle, EngineError> {
         if matches!(lifecycle.moving, Moving::AtRest | Moving::Watching { .. }) {
             return Ok(lifecycle);
         }
-        let Some(hand) = EngineHand::take(self, dataset, stores, lifecycle.clone()).await? else {
+        let Some(hand) = EngineHand::take(self, dataset, data, lifecycle.clone()).await? else {
             if lifecycle.moving.open().is_some() {
                 return self.forget_move(dataset, lifecycle).await;
             }

@@ -166,6 +166,14 @@ impl Hand for Looking {
         Self::refuse()
     }
 
+    async fn make_ready(&self) -> Result<(), Halt> {
+        Self::refuse()
+    }
+
+    async fn drain(&self) -> Result<(), Halt> {
+        Self::refuse()
+    }
+
     async fn verify(&self) -> Result<Verified, Halt> {
         Self::refuse()
     }
@@ -183,6 +191,10 @@ impl Hand for Looking {
     }
 
     async fn changes(&self) -> Result<Changes, Halt> {
+        Self::refuse()
+    }
+
+    async fn complete_lead(&self) -> Result<(), Halt> {
         Self::refuse()
     }
 

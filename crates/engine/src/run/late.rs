@@ -3,7 +3,9 @@
 //! A run compares each late write at both leads, and settles those that are equal by now: an operator carried them
 //! over by hand, or the application wrote the same at the new lead. All others stay open. A newer
 //! write at the new lead may or may not replace the late one, which only a person can tell; that
-//! decision is recorded with the person's name and the time. This module copies and deletes no object.
+//! decision is recorded with the person's name and the time. This module copies and deletes nothing.
+
+use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 
@@ -27,6 +29,9 @@ impl Run<'_> {
         let lead = lifecycle.moved_to().and_then(|moved| dataset.target_at(&moved.lead));
         let mut page = ledger.late_open(&dataset.name, None, PAGE).await?;
         let (Some(lead), false) = (lead, page.is_empty()) else { return Ok(()) };
+        if dataset.is_table() {
+            return self.settle_late_items(dataset, lead, page).await;
+        }
         let stores = self.open_some(dataset).await?;
         // What was not looked at stays open; an old lead that is out of reach stops nothing else.
         if stores.unopened.iter().any(|(place, _)| *place == PlaceIndex::SOURCE) {
@@ -55,6 +60,32 @@ impl Run<'_> {
             let name = dataset.name.clone();
             self.commit(vec![Record::LateSettled { dataset: name, keys, by: None, reason: None, at: now() }]).await?;
             page = ledger.late_open(&dataset.name, Some(&last), PAGE).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for the items of a table.
+    async fn settle_late_items(
+        &self,
+        dataset: &Dataset,
+        lead: PlaceIndex,
+        mut page: Vec<Key>,
+    ) -> Result<(), EngineError> {
+        let stores = Arc::new(self.open_tables(dataset).await?);
+        let table = self.table_work(dataset, &stores).await?;
+        while let Some(last) = page.last().cloned() {
+            // What was not looked at stays open; an old lead that is out of reach stops nothing else.
+            let alike = match table.held_alike((PlaceIndex::SOURCE, lead), &page).await {
+                Err(EngineError::Store(error)) if error.location() == stores.at(PlaceIndex::SOURCE).location() => break,
+                alike => Some(alike?),
+            };
+            if self.shutdown.is_draining() {
+                break;
+            }
+            let name = dataset.name.clone();
+            let settled = Record::LateSettled { dataset: name, keys: alike, by: None, reason: None, at: now() };
+            self.commit(vec![settled]).await?;
+            page = self.journal.ledger.late_open(&dataset.name, Some(&last), PAGE).await?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The engine as the steps of a cutover use it, for one dataset.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,17 +18,18 @@ use crate::{
     driver::Driver,
     error::EngineError,
     route::RouteStore,
-    run::{context::Run, moved_on, verification},
-    sites::opening::DatasetStores,
+    run::{context::Run, moved_data::MovedData, moved_on, verification},
+    tables::cutover::Leads,
     verify::{recorded, witness::Verified},
 };
 use migrate_core::{
     lifecycle::{Lifecycle, Transition},
     model::{DatasetName, Decided, Key, PlaceIndex, Timestamp},
-    plan::Dataset,
+    plan::{Dataset, policy},
     report::{EventKind, Proved, Redactor},
 };
-use migrate_ledger::Record;
+use migrate_ledger::{Record, TableStep};
+use migrate_store::{ErrorKind, table::TableStore as _};
 
 /// A proof as one line: what decided, and what was not compared.
 pub(crate) fn said(decided: Decided, blind_spots: &[String]) -> String {
@@ -44,13 +45,12 @@ pub(crate) fn said(decided: Decided, blind_spots: &[String]) -> String {
 pub(crate) struct EngineHand<'a> {
     run: &'a Run<'a>,
     dataset: Dataset,
-    stores: Arc<DatasetStores>,
+    data: MovedData,
     /// The move in the plan.
     pub(crate) what: Move,
     /// The dataset's route.
     pub(crate) route: RouteStore,
-    /// The place that leads before the switch, and the one that leads after it.
-    leads: (PlaceIndex, PlaceIndex),
+    leads: Leads,
     /// The id of this ledger, which the route must name as the driver.
     ledger: String,
     standing: Mutex<Moment>,
@@ -73,7 +73,7 @@ impl<'a> EngineHand<'a> {
     pub(crate) async fn take(
         run: &'a Run<'a>,
         dataset: &Dataset,
-        stores: &Arc<DatasetStores>,
+        data: MovedData,
         lifecycle: Lifecycle,
     ) -> Result<Option<Self>, EngineError> {
         let (Some(what), Some(cutover)) = (Move::of(dataset), &dataset.cutover) else { return Ok(None) };
@@ -83,10 +83,10 @@ impl<'a> EngineHand<'a> {
         Ok(Some(Self {
             run,
             dataset: dataset.clone(),
-            stores: Arc::clone(stores),
+            data,
             what,
             route,
-            leads: (PlaceIndex::SOURCE, to),
+            leads: Leads { old: PlaceIndex::SOURCE, new: to, follows_back: policy::stays(run.plan, dataset).is_none() },
             ledger,
             standing: Mutex::new(Moment { lifecycle, verified: None }),
         }))
@@ -120,9 +120,14 @@ impl Hand for EngineHand<'_> {
             return Err(Halt::Interrupted);
         }
         let (dataset, proved) = (self.dataset.name.clone(), Proved::by(&event));
-        self.run.commit(vec![Record::Happened { dataset: dataset.clone(), event, at: now() }]).await?;
+        let mut records = Vec::new();
+        if let (MovedData::Table(table), Transition::Switched { .. }) = (&self.data, &event) {
+            records.push(table.record(TableStep::LeadMoved { from: self.leads.old, to: self.leads.new }));
+        }
+        records.push(Record::Happened { dataset: dataset.clone(), event, at: now() });
+        self.run.commit(records).await?;
         drop(withdrawn);
-        if let Some(lease) = self.stores.lease.as_ref().filter(|_| moves) {
+        if let Some(lease) = self.data.lease().filter(|_| moves) {
             // From here on nothing is written for the dataset, and the route is to show another lead.
             lease.give_back();
         }
@@ -135,8 +140,25 @@ impl Hand for EngineHand<'_> {
         Ok(())
     }
 
+    async fn make_ready(&self) -> Result<(), Halt> {
+        match &self.data {
+            MovedData::Objects(_) => Ok(()),
+            MovedData::Table(table) => table.make_ready(self.leads, self.what.cutover.max_lag).await,
+        }
+    }
+
+    async fn drain(&self) -> Result<(), Halt> {
+        match &self.data {
+            MovedData::Objects(_) => Ok(()),
+            MovedData::Table(table) => table.drain(self.leads).await,
+        }
+    }
+
     async fn verify(&self) -> Result<Verified, Halt> {
-        let verification = verification::in_run(self.run, &self.dataset, &self.stores).await?;
+        let verification = match &self.data {
+            MovedData::Objects(stores) => verification::in_run(self.run, &self.dataset, stores).await?,
+            MovedData::Table(table) => table.final_verification(self.leads).await?,
+        };
         if verification.interrupted {
             return Err(Halt::Interrupted);
         }
@@ -146,7 +168,10 @@ impl Hand for EngineHand<'_> {
             self.tell("final verify", &said(verified.decided(), verified.blind_spots()));
             return Ok(verified);
         }
-        let differs = moved_on::judge(self.run, &self.dataset, &self.stores, &verification).await?;
+        let differs = match &self.data {
+            MovedData::Objects(stores) => moved_on::judge(self.run, &self.dataset, stores, &verification).await?,
+            MovedData::Table(table) => moved_on::judge_table(&verification, false, table.sides.redactor),
+        };
         let found = differs.waits_for();
         Err(if differs.lead_moved {
             Halt::MovedOn(format!("{found}, since it was verified"))
@@ -160,7 +185,7 @@ impl Hand for EngineHand<'_> {
     }
 
     fn stops(&self) -> bool {
-        self.stores.shutdown(&self.run.shutdown).is_draining()
+        self.data.shutdown(&self.run.shutdown).is_draining()
     }
 
     async fn cancelled(&self) {
@@ -168,11 +193,33 @@ impl Hand for EngineHand<'_> {
     }
 
     async fn changes(&self) -> Result<Changes, Halt> {
-        moved_on::between(self.run, &self.dataset, &self.stores, self.leads).await
+        let Leads { old, new, .. } = self.leads;
+        match &self.data {
+            MovedData::Objects(stores) => moved_on::between(self.run, &self.dataset, stores, (old, new)).await,
+            MovedData::Table(table) => table.changes(self.leads).await,
+        }
+    }
+
+    async fn complete_lead(&self) -> Result<(), Halt> {
+        let MovedData::Table(table) = &self.data else { return Ok(()) };
+        let Some(attribute) = table.expiry_to_set(self.leads).await? else { return Ok(()) };
+        let (of, at) = (self.run.tables_of(&self.dataset), self.dataset.location(self.leads.new));
+        match self.run.sites.new_lead(of, at).await?.set_ttl(Some(&attribute)).await {
+            Ok(()) => self.tell("watch", &format!("items of {at} expire by {attribute} from here on")),
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                table.sides.warn(format!("items of {at} do not expire: its server cannot do that"));
+            }
+            Err(error) => return Err(EngineError::from(error).into()),
+        }
+        Ok(())
     }
 
     async fn late(&self) -> Result<Written, Halt> {
-        moved_on::at_old_lead(self.run, &self.dataset, &self.stores, self.leads).await
+        let Leads { old, new, .. } = self.leads;
+        match &self.data {
+            MovedData::Objects(stores) => moved_on::at_old_lead(self.run, &self.dataset, stores, (old, new)).await,
+            MovedData::Table(table) => table.late(self.leads).await,
+        }
     }
 
     fn shown(&self, key: &Key) -> Key {
@@ -215,7 +262,7 @@ impl Hand for EngineHand<'_> {
             let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
             self.run.sink.tell(EventKind::Waiting { dataset, reason, seconds });
         }
-        match tokio::time::timeout(time, self.stores.shutdown(&self.run.shutdown).draining()).await {
+        match tokio::time::timeout(time, self.data.shutdown(&self.run.shutdown).draining()).await {
             Ok(()) => Err(Halt::Interrupted),
             Err(_elapsed) => Ok(()),
         }

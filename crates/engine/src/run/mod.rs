@@ -13,6 +13,7 @@ mod lanes;
 pub(crate) mod late;
 pub(crate) mod leftovers;
 mod means;
+pub(crate) mod moved_data;
 mod moved_on;
 mod phases;
 pub(crate) mod requests;

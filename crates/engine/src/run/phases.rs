@@ -21,13 +21,14 @@ use crate::{
         context::{Run, with_run},
         decide::{self, PhaseDue},
         lanes,
+        moved_data::MovedData,
         shards::PhaseWork,
         worker::Worker,
     },
     shutdown,
     sites::opening::DatasetStores,
     star::Star,
-    tables::{structure, work::TableWork},
+    tables::work::TableWork,
     waits::WaitsFor,
 };
 use migrate_core::{
@@ -243,6 +244,11 @@ impl Run<'_> {
     async fn leave_tables(&self, active: &[Active], outcome: &mut RunOutcome) {
         for active in active {
             let Data::Table(table) = &active.data else { continue };
+            let led_before = active.lifecycle.moved_to().is_some() && active.star().lead == PlaceIndex::SOURCE;
+            if led_before || matches!(active.lifecycle.moving, Moving::Watching { .. }) {
+                // It was given its form before the switch, and nothing more is written to it. The next run follows back.
+                continue;
+            }
             if !self.shutdown.is_draining()
                 && let Err(error) = table.sides.close().await
             {
@@ -296,7 +302,8 @@ impl Run<'_> {
         let stores = Arc::new(stores);
         self.begin(dataset).await?;
         let lifecycle = self.lifecycle(&dataset.name).await?;
-        let mut lifecycle = self.close_move(dataset, &stores, lifecycle).await?;
+        let data = MovedData::Objects(Arc::clone(&stores));
+        let mut lifecycle = self.close_move(dataset, data, lifecycle).await?;
         // Until every client has read the route again, nothing is written for the dataset.
         let step = lifecycle.first_step(follows).filter(|step| *step != Action::Watch);
         if step.is_some() {
@@ -374,16 +381,19 @@ impl Run<'_> {
     ) -> Result<Active, EngineError> {
         let stores = Arc::new(self.open_tables(dataset).await?);
         // A missing table must fail before the dataset is bound to it.
-        structure::of_lead(dataset, &**stores.lead()).await?;
-        self.begin(dataset).await?;
-        let step = lifecycle.first_step(follows);
-        self.claim(dataset, stores.lease.as_ref()).await?;
         let table = self.table_work(dataset, &stores).await?;
-        let mut lifecycle = self.lifecycle(&dataset.name).await?;
+        self.begin(dataset).await?;
+        let mut lifecycle = self.close_move(dataset, MovedData::Table(Arc::clone(&table)), lifecycle.clone()).await?;
+        // Until every client has read the route again, nothing is written for the dataset.
+        let step = lifecycle.first_step(follows).filter(|step| *step != Action::Watch);
+        if step.is_some() {
+            self.claim(dataset, stores.lease.as_ref()).await?;
+            self.fit_followers(&table.sides).await?;
+        }
         if let Some(Action::BeginPass(pass)) = step {
             lifecycle = self.begin_pass(dataset, &lifecycle, pass).await?;
         }
-        self.entered(dataset, lifecycle, Data::Table(Arc::new(table))).await
+        self.entered(dataset, lifecycle, Data::Table(table)).await
     }
 
     /// The targets that an earlier run left down, and why.

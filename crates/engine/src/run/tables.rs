@@ -34,34 +34,58 @@ use migrate_ledger::{Record, TableRecord, TableStep};
 use migrate_store::table::TableStore;
 
 impl Run<'_> {
+    /// The tables of a dataset, to be written.
+    pub(crate) fn tables_of<'d>(&'d self, dataset: &'d Dataset) -> TablesOf<'d> {
+        TablesOf { plan: self.plan, dataset, writes: Some((&self.journal, &self.shutdown)) }
+    }
+
     /// Opens the tables of a dataset, by the star of its ledger.
     pub(crate) async fn open_tables(&self, dataset: &Dataset) -> Result<DatasetStores<dyn TableStore>, EngineError> {
         let star = self.star_of(dataset, &self.lifecycle(&dataset.name).await?)?;
-        let writes = Some((&self.journal, &self.shutdown));
-        self.sites.open_tables(TablesOf { plan: self.plan, dataset, writes }, star).await
+        self.sites.open_tables(self.tables_of(dataset), star).await
     }
 
-    /// The work on a dataset's tables. Tables of followers that are missing are made, and those that are there are
-    /// checked.
+    /// The work on a dataset's tables.
     ///
     /// # Errors
     ///
-    /// If the lead's table cannot be read, or a follower's is not fit. A follower that cannot be reached is down, and
-    /// stops nothing else.
+    /// If the lead's table cannot be read.
     pub(crate) async fn table_work(
         &self,
         dataset: &Dataset,
         stores: &Arc<DatasetStores<dyn TableStore>>,
-    ) -> Result<TableWork, EngineError> {
-        let mut lead = structure::of_lead(dataset, &**stores.lead()).await?;
+    ) -> Result<Arc<TableWork>, EngineError> {
+        let lead = structure::of_lead(dataset, &**stores.lead()).await?;
+        let shutdown = stores.shutdown(&self.shutdown);
+        let sides = sides(dataset, stores, &lead, shutdown, &self.sink, Redactor::new(self.plan.redact_keys));
+        Ok(Arc::new(TableWork {
+            sides: Arc::new(sides),
+            journal: self.journal.clone(),
+            delete_permille: (!self.options.force).then_some(dataset.delete_share_permille),
+            segments_at_once: self.options.limits.shards.max(1),
+            tails: Mutex::default(),
+        }))
+    }
+
+    /// Makes the tables of followers that are missing, and checks those that are there.
+    ///
+    /// # Errors
+    ///
+    /// If a follower's table is not fit. A follower that cannot be reached is down, and stops nothing else.
+    pub(crate) async fn fit_followers(&self, sides: &Sides) -> Result<(), EngineError> {
+        let dataset = &sides.dataset;
+        let mut lead = structure::of_lead(dataset, sides.lead()).await?;
         if dataset.live {
             // Its stream is there for the copy, and is no part of what the followers are to have before they lead.
             lead.stream = None;
         }
-        let shutdown = stores.shutdown(&self.shutdown);
-        let sides = sides(dataset, stores, &lead, shutdown, &self.sink, Redactor::new(self.plan.redact_keys));
         for follower in &sides.followers {
             let fit = async {
+                if follower.place == PlaceIndex::SOURCE {
+                    // The old lead: it was there before this migration, and is as it was.
+                    structure::must_be_there(follower).await?;
+                    return Ok(Vec::new());
+                }
                 self.know_abilities(dataset, follower, &lead).await?;
                 if follower.store.describe().await?.is_none() {
                     // Before it is made anew: what the ledger says of it is true no longer.
@@ -76,13 +100,7 @@ impl Run<'_> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(TableWork {
-            sides: Arc::new(sides),
-            journal: self.journal.clone(),
-            delete_permille: (!self.options.force).then_some(dataset.delete_share_permille),
-            segments_at_once: self.options.limits.shards.max(1),
-            tail: Mutex::default(),
-        })
+        Ok(())
     }
 
     /// Finds out, if the keys hold numbers, whether a follower takes two spellings of one number for one key: from the
@@ -127,7 +145,8 @@ impl Run<'_> {
         let stores = Arc::new(self.open_tables(dataset).await?);
         self.claim(dataset, stores.lease.as_ref()).await?;
         self.begin(dataset).await?;
-        let work = Arc::new(self.table_work(dataset, &stores).await?);
+        let work = self.table_work(dataset, &stores).await?;
+        self.fit_followers(&work.sides).await?;
         let repaired = async {
             let first = work.verify().await?;
             if first.interrupted || first.verified.is_some() {
@@ -161,7 +180,7 @@ impl Inspection<'_> {
                 follower.close(error);
             }
         }
-        Proof { sides: &sides, ledger: ledger.map(|ledger| &**ledger), work: None, level }.verify().await
+        Proof { sides: &sides, ledger: ledger.map(|ledger| &**ledger), work: None, brings: false, level }.verify().await
     }
 }
 

@@ -68,6 +68,11 @@ impl Given {
         Self(Box::new(move |at, role| open(at, role).map(Opened::Store)))
     }
 
+    /// Takes places of any kind from a function; a place for which it returns `None` cannot be opened.
+    pub fn places(open: impl Fn(&Location, Role) -> Option<Opened> + Send + Sync + 'static) -> Self {
+        Self(Box::new(open))
+    }
+
     /// Takes tables from a function; a place for which it returns `None` cannot be opened.
     pub fn tables(open: impl Fn(&Location, Role) -> Option<Arc<dyn TableStore>> + Send + Sync + 'static) -> Self {
         Self(Box::new(move |at, role| open(at, role).map(Opened::Table)))

@@ -83,6 +83,13 @@ impl Sites {
         Ok(stores)
     }
 
+    /// A table that leads by now, to be given what it may have only then. No lease is asked: that was given back before the
+    /// switch.
+    pub(crate) async fn new_lead(&self, of: TablesOf<'_>, at: &Location) -> Result<RetryingTable, EngineError> {
+        let bare = self.bare_table(of, at, Role::Target, None).await?;
+        Ok(RetryingTable::new(bare, self.retry.clone()))
+    }
+
     /// The structure of the lead's table, or, if that is a directory that does not tell its keys, of the first table
     /// that does.
     async fn described(&self, of: TablesOf<'_>, lead: PlaceIndex) -> Result<Option<Structure>, EngineError> {

@@ -57,7 +57,9 @@ pub(super) async fn of_table(
 ) -> Result<(TableStanding, Option<u64>), EngineError> {
     let segments = ledger.segments(&dataset.name).await?;
     let capture = ledger.capture(&dataset.name, star.lead).await?;
-    let owed = ledger.owed(&dataset.name).await?;
+    let mut owed = ledger.owed(&dataset.name).await?;
+    // During a cutover and after it, marks of a lead tell what was written elsewhere.
+    owed.retain(|owed| star.find(owed.place).is_some());
     let followers = star.followers.iter().copied();
     let targets = followers.map(|place| of_target(dataset, place, &segments, &owed, now)).collect();
     let lag = lag_seconds(capture.as_ref(), &owed, now);

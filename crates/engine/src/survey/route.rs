@@ -20,7 +20,7 @@ impl Surveyor<'_> {
         if dataset.unsupported.iter().any(|key| key.cutover_only) {
             return Ok(());
         }
-        let steps = steps::steps(&what.cutover);
+        let steps = steps::steps(&what);
         let describe = |step: &dyn Step| format!("{}: {}", step.name().as_str(), step.describe(&what));
         let preview = seen.cutover.insert(CutoverPreview {
             from: what.from.clone(),

@@ -95,10 +95,11 @@ struct Known {
 }
 
 impl Known {
-    async fn of(ledger: Option<&Arc<Ledger>>, dataset: &Dataset, lead: PlaceIndex) -> Result<Self, EngineError> {
+    async fn of(ledger: Option<&Arc<Ledger>>, dataset: &Dataset, star: &Star) -> Result<Self, EngineError> {
         let Some(ledger) = ledger else { return Ok(Self::default()) };
-        let capture = ledger.capture(&dataset.name, lead).await?;
-        let owed = ledger.owed(&dataset.name).await?;
+        let capture = ledger.capture(&dataset.name, star.lead).await?;
+        let mut owed = ledger.owed(&dataset.name).await?;
+        owed.retain(|owed| star.find(owed.place).is_some());
         Ok(Self {
             segments: ledger.segments(&dataset.name).await?,
             stream: capture.map(|capture| match capture.broken {
@@ -121,7 +122,7 @@ impl Surveyor<'_> {
         let Inspection { plan, sites, .. } = self.inspection;
         let ledger = self.inspection.begun(dataset).await?;
         let stores = sites.open_tables(TablesOf { plan, dataset, writes: None }, star).await?;
-        let known = Known::of(ledger, dataset, stores.star.lead).await?;
+        let known = Known::of(ledger, dataset, &stores.star).await?;
         if stores.lead().describe().await?.is_none() && !self.fills(dataset).await?.is_empty() {
             // The datasets that come first make it.
             return Ok(());
@@ -183,6 +184,11 @@ impl Surveyor<'_> {
         let mut target = TableTargetPreview { target: store.location().to_owned(), ..TableTargetPreview::default() };
         let found = match store.describe().await {
             Ok(Some(found)) => found,
+            Ok(None) if place == PlaceIndex::SOURCE => {
+                let gone = format!("there is no table {} any more, and it is to follow the new lead", store.location());
+                seen.blocks.push(format!("{gone}: bring it back, or set follow_back = false"));
+                return (target, None);
+            }
             Ok(None) => {
                 target.creates = Some(shown(lead));
                 return (target, None);
@@ -194,6 +200,10 @@ impl Surveyor<'_> {
         };
         if let Err(why) = structure::is_usable(dataset, store, found.state) {
             seen.blocks.push(self.with_mend(&why));
+            return (target, Some(found.structure));
+        }
+        if place == PlaceIndex::SOURCE {
+            // The old lead was there before this migration, and is as it was.
             return (target, Some(found.structure));
         }
         let waived = structure::waived_at(dataset, place);

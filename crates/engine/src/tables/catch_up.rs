@@ -10,19 +10,21 @@ use crate::{
     error::EngineError,
     tables::{
         follower::{Follower, Unwritten, Wrote},
+        old_lead::Before,
+        reads::get_all,
         settled::Settled,
         work::TableWork,
     },
 };
 use migrate_core::{
-    item::{Item, ItemKey, item_size},
+    item::{Item, ItemKey, digest, item_size},
     model::{Key, Timestamp},
     routing::Destination,
 };
-use migrate_ledger::{DirtyRow, TableStep};
+use migrate_ledger::{DirtyRow, TableStep, WrittenBack};
 use migrate_store::{
     ErrorKind, StoreError,
-    table::{GET_MAX, Got, ItemWrite, TableStore},
+    table::{GET_MAX, ItemWrite},
 };
 
 /// Changed keys that are taken from the ledger at once, and handled at once in batches.
@@ -44,6 +46,9 @@ struct Changed {
 impl TableWork {
     /// Handles every key that is owed since `until` or longer, at the followers that take part.
     pub(crate) async fn catch_up(&self, until: Timestamp) -> Result<Settled, EngineError> {
+        if self.look_at_old_lead().await? == Settled::Stopped {
+            return Ok(Settled::Stopped);
+        }
         for _ in 0..SWEEPS_MAX {
             if self.sweep(until).await? == Settled::Stopped {
                 return Ok(Settled::Stopped);
@@ -86,7 +91,8 @@ impl TableWork {
             let page = self.journal.ledger.dirty(&self.sides.dataset.name, after.as_ref(), until, PAGE).await?;
             let Some(last) = page.last() else { return Ok(Settled::Done) };
             after = Some(last.key.clone());
-            let batches = page.chunks(GET_MAX).map(|batch| self.bring(batch.to_vec(), read));
+            let Some(before) = self.may_write_back(&page).await? else { return Ok(Settled::Stopped) };
+            let batches = page.chunks(GET_MAX).map(|batch| self.bring(batch.to_vec(), read, &before));
             let ended = futures::future::try_join_all(batches).await?;
             let ended = ended.into_iter().fold(Settled::Done, Settled::and);
             if ended == Settled::Stopped || self.sides.shutdown.is_draining() {
@@ -97,7 +103,7 @@ impl TableWork {
     }
 
     /// Reads these keys at the lead, whose marks were read at this time, and makes the followers that owe them hold the same.
-    async fn bring(&self, mut rows: Vec<DirtyRow>, read: Timestamp) -> Result<Settled, EngineError> {
+    async fn bring(&self, mut rows: Vec<DirtyRow>, read: Timestamp, before: &Before) -> Result<Settled, EngineError> {
         rows.retain(|row| {
             row.owed.iter().any(|(place, _)| self.sides.follower(*place).is_some_and(|one| !one.is_down()))
         });
@@ -115,7 +121,7 @@ impl TableWork {
         }
         let mut all = Settled::Done;
         for follower in self.sides.open() {
-            all = all.and(self.bring_to(follower, &changed, read).await?);
+            all = all.and(self.bring_to(follower, &changed, (read, before)).await?);
         }
         Ok(all)
     }
@@ -124,18 +130,28 @@ impl TableWork {
         &self,
         follower: &Follower,
         changed: &[Changed],
-        read: Timestamp,
+        (read, before): (Timestamp, &Before),
     ) -> Result<Settled, EngineError> {
         let mut handled: Vec<(Key, u64)> = Vec::new();
-        let mut writes = Vec::new();
+        let (mut writes, mut back) = (Vec::new(), Vec::new());
+        let is_old_lead = self.old_lead().is_some_and(|old| old.place == follower.place);
         for Changed { row, key, item } in changed {
             let Some((_, mark)) = row.owed.iter().find(|(place, _)| *place == follower.place) else { continue };
             handled.push((row.key.clone(), *mark));
             // What belongs elsewhere by now must not stay here.
+            let item = item.as_ref().filter(|(to, _)| to.holds(follower.place)).map(|(_, item)| item);
+            if is_old_lead {
+                // What somebody else has written there stays, and is owed once it is settled.
+                let Some(before) = before.get(&row.key) else { continue };
+                back.push((row.key.clone(), WrittenBack { after: item.map(digest), before: *before }));
+            }
             writes.push(match item {
-                Some((to, item)) if to.holds(follower.place) => ItemWrite::Put(item.clone()),
-                _ => ItemWrite::Delete(key.clone()),
+                Some(item) => ItemWrite::Put(item.clone()),
+                None => ItemWrite::Delete(key.clone()),
             });
+        }
+        if !back.is_empty() {
+            self.journal.commit(vec![self.record(TableStep::WritesBack { keys: back })]).await?;
         }
         match follower.write(writes, &self.sides.shutdown).await {
             Ok(Wrote { unsure, .. }) => {
@@ -148,44 +164,5 @@ impl TableWork {
             Err(Unwritten::Down) => Ok(Settled::Done),
             Err(Unwritten::Stopped) => Ok(Settled::Stopped),
         }
-    }
-}
-
-/// How long a store may leave keys unanswered until that is an error.
-const UNANSWERED_MAX: Duration = Duration::from_mins(5);
-
-/// What a store holds of each of these keys, by strong reads.
-pub(super) async fn get_all(store: &dyn TableStore, keys: &[ItemKey]) -> Result<Vec<Option<Item>>, EngineError> {
-    let mut items = Vec::with_capacity(keys.len());
-    for chunk in keys.chunks(GET_MAX) {
-        items.extend(get_chunk(store, chunk).await?);
-    }
-    Ok(items)
-}
-
-async fn get_chunk(store: &dyn TableStore, keys: &[ItemKey]) -> Result<Vec<Option<Item>>, EngineError> {
-    let mut items = vec![None; keys.len()];
-    let (mut asked, mut pause, mut waited) = (keys.to_vec(), Duration::from_millis(20), Duration::ZERO);
-    loop {
-        let Got { found, left, .. } = store.get(&asked).await?;
-        for (key, item) in found {
-            if let Some(position) = keys.iter().position(|asked| *asked == key) {
-                items[position] = Some(item);
-            }
-        }
-        if left.is_empty() {
-            return Ok(items);
-        }
-        if left.len() < asked.len() {
-            (pause, waited) = (Duration::from_millis(20), Duration::ZERO);
-        }
-        if waited > UNANSWERED_MAX {
-            let detail = "keys were left unanswered for five minutes";
-            return Err(StoreError::new(ErrorKind::Throttled, "read items", store.location(), detail).into());
-        }
-        tokio::time::sleep(pause).await;
-        waited += pause;
-        pause = (pause * 2).min(Duration::from_secs(5));
-        asked = left;
     }
 }

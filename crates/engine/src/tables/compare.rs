@@ -14,6 +14,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use crate::{
+    clock::now,
     error::EngineError,
     tables::{follower::Follower, sides::Sides},
 };
@@ -221,6 +222,13 @@ impl Sides {
         let seconds = at.to_string().split('.').next().and_then(|whole| whole.parse::<i64>().ok());
         let now_s = now.0 / 1000;
         seconds.is_some_and(|at| at < now_s && at > now_s - EXPIRY_AGE_MAX_S)
+    }
+
+    /// Whether two sides are equal on a key: they hold the same item, or none that has not expired.
+    pub(super) fn are_equal(&self, lead: Option<&Item>, held: Option<&Item>) -> bool {
+        let at = now();
+        let lasting = |item: &&Item| !self.is_expired(item, at);
+        lead.filter(lasting) == held.filter(lasting)
     }
 
     /// The keys in these buckets that a follower does not show as the lead does, ascending; `None` if the run is to

@@ -44,7 +44,9 @@ impl TableWork {
     /// Tells how many keys the followers owe, and since when.
     async fn tell_lag(&self) -> Result<(), EngineError> {
         let dataset = self.sides.dataset.name.clone();
-        let owed = self.journal.ledger.owed(&dataset).await?;
+        let mut owed = self.journal.ledger.owed(&dataset).await?;
+        // A mark of a lead tells what was written elsewhere.
+        owed.retain(|owed| self.sides.follower(owed.place).is_some());
         let since = owed.iter().map(|owed| owed.since).min();
         let lag_s = since.map_or(0, |since| u64::try_from(now().0 - since.0).unwrap_or(0) / 1000);
         self.sides.sink.tell(EventKind::Follows { dataset, owed: owed.iter().map(|owed| owed.keys).sum(), lag_s });

@@ -40,12 +40,16 @@
 #[cfg(test)]
 mod broken_off_tests;
 pub(crate) mod bulk;
+pub(crate) mod captures;
 pub(crate) mod catch_up;
 pub(crate) mod compare;
+pub(crate) mod cutover;
 pub(crate) mod follow;
 pub(crate) mod follower;
+pub(crate) mod old_lead;
 pub(crate) mod pass;
 pub(crate) mod proof;
+pub(crate) mod reads;
 pub(crate) mod settled;
 pub(crate) mod sides;
 pub(crate) mod structure;

@@ -1,6 +1,6 @@
 //! The pass over a table: captures, copies all items once, and brings what has changed since.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::{
     clock::now,
@@ -9,7 +9,7 @@ use crate::{
         compare::{Candidate, Compared},
         follower::Follower,
         settled::Settled,
-        tail::{CaughtUp, Stream, Tail},
+        tail::CaughtUp,
         work::TableWork,
     },
 };
@@ -19,7 +19,6 @@ use migrate_core::{
     report::DifferenceKind,
 };
 use migrate_ledger::TableStep;
-use migrate_store::{ErrorKind, table::ChangeStream};
 
 /// How often a pass compares all items because changes were lost meanwhile.
 const COMPARISONS_MAX: u32 = 3;
@@ -60,7 +59,7 @@ impl TableWork {
                 Some(tail) => match self.caught_up(tail).await? {
                     None => return Ok(false),
                     Some(CaughtUp::Yes) => return Ok(self.catch_up(now()).await? == Settled::Done),
-                    Some(CaughtUp::Broken(reason)) => self.tell_broken(&reason),
+                    Some(CaughtUp::Broken(reason)) => self.tell_broken(self.sides.stores.star.lead, &reason),
                 },
             }
             capture = self.capture().await?;
@@ -82,99 +81,11 @@ impl TableWork {
         Ok(marked == Settled::Done && self.catch_up(now()).await? == Settled::Done)
     }
 
-    /// Waits until all changes made before are known; `None` if the run is to stop.
-    pub(super) async fn caught_up(&self, tail: &Tail) -> Result<Option<CaughtUp>, EngineError> {
-        let caught_up = tokio::select! {
-            caught_up = tail.caught_up() => caught_up,
-            () = self.sides.shutdown.draining() => return Ok(None),
-        };
-        if caught_up.is_err() {
-            // It has ended, and its error is told once: the next pass begins another one.
-            self.forget_tail();
-        }
-        caught_up.map(Some)
-    }
-
-    fn forget_tail(&self) {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    fn tell_broken(&self, reason: &str) {
-        self.sides.warn(format!(
-            "changes of {} were lost, so all items are compared: {reason}",
-            self.sides.lead().location()
-        ));
-        self.forget_tail();
-    }
-
     /// Asks how many items are to be expected, for the display.
     async fn expect(&self) -> Result<(), EngineError> {
         let items = self.sides.lead().describe().await?.and_then(|described| described.items).unwrap_or(0);
         self.sides.counted.expected.store(items, std::sync::atomic::Ordering::Relaxed);
         Ok(())
-    }
-
-    /// What reads the stream of the lead, begun if nothing does; `None` if the plan asks for none, or there is none.
-    async fn capture(&self) -> Result<Option<Arc<Tail>>, EngineError> {
-        if !self.sides.dataset.live {
-            return Ok(None);
-        }
-        if let Some(tail) = self.tail() {
-            return Ok(Some(tail));
-        }
-        let Some(changes) = self.sides.lead().changes() else {
-            self.tell_no_stream();
-            return Ok(None);
-        };
-        let place = self.sides.stores.star.lead;
-        let known = self.journal.ledger.capture(&self.sides.dataset.name, place).await?;
-        let name = match known.filter(|known| known.broken.is_none()) {
-            Some(known) => known.stream,
-            None => match self.enabled(changes).await? {
-                Some(name) => name,
-                None => return Ok(None),
-            },
-        };
-        let stream = Stream {
-            dataset: self.sides.dataset.name.clone(),
-            names: self.sides.names.clone(),
-            store: Arc::clone(self.sides.stores.lead()),
-            place,
-            owed: self.sides.places(),
-            name,
-            journal: self.journal.clone(),
-        };
-        let tail = Arc::new(Tail::begin(stream));
-        *self.tail.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&tail));
-        Ok(Some(tail))
-    }
-
-    /// Enables the stream of the lead, or takes the one that is there; `None` if the server has none.
-    async fn enabled(&self, changes: &dyn ChangeStream) -> Result<Option<String>, EngineError> {
-        let place = self.sides.stores.star.lead;
-        let before = self.journal.ledger.capture(&self.sides.dataset.name, place).await?;
-        let (stream, ours) = match changes.enable().await {
-            // A stream that this migration enabled before stays its own.
-            Ok((stream, ours)) => {
-                let ours = ours || before.is_some_and(|before| before.ours && before.stream == stream);
-                (stream, ours)
-            }
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                self.tell_no_stream();
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let began = TableStep::CaptureBegan { place, stream: stream.clone(), ours, at: now() };
-        self.journal.commit(vec![self.record(began)]).await?;
-        Ok(Some(stream))
-    }
-
-    fn tell_no_stream(&self) {
-        self.sides.warn(format!(
-            "{} has no stream of changes: it is followed by comparing all items, again and again",
-            self.sides.lead().location()
-        ));
     }
 
     /// Compares all items of these places, as far as they take part, and marks what differs, so that it is looked at again.

@@ -11,9 +11,9 @@ use crate::{
     error::EngineError,
     seen::Seen,
     tables::{
-        catch_up::get_all,
         compare::{Candidate, Compared},
         follower::Follower,
+        reads::get_all,
         settled::Settled,
         sides::Sides,
         tail::CaughtUp,
@@ -41,8 +41,17 @@ const LOOKED_AT_ONCE: usize = 1000;
 impl TableWork {
     /// Compares all items at all followers, and brings over meanwhile what changes.
     pub(crate) async fn verify(&self) -> Result<Verification, EngineError> {
+        self.proof(true).verify().await
+    }
+
+    /// Compares all items at all followers, and writes nothing.
+    pub(super) async fn verify_only(&self) -> Result<Verification, EngineError> {
+        self.proof(false).verify().await
+    }
+
+    fn proof(&self, brings: bool) -> Proof<'_> {
         let ledger = Some(&*self.journal.ledger);
-        Proof { sides: &self.sides, ledger, work: Some(self), level: self.sides.dataset.verify }.verify().await
+        Proof { sides: &self.sides, ledger, work: Some(self), brings, level: self.sides.dataset.verify }
     }
 }
 
@@ -51,8 +60,10 @@ pub(crate) struct Proof<'a> {
     pub(crate) sides: &'a Arc<Sides>,
     /// Knows which keys some follower owes.
     pub(crate) ledger: Option<&'a Ledger>,
-    /// Brings over what changes; `None` if nothing is to be written.
+    /// Knows what changes; `None` if no stream is read.
     pub(crate) work: Option<&'a TableWork>,
+    /// Whether what changes is brought over meanwhile.
+    pub(crate) brings: bool,
     /// The level that was asked for. A table is compared in full at each.
     pub(crate) level: Level,
 }
@@ -175,9 +186,9 @@ impl Proof<'_> {
         };
         match work.caught_up(&tail).await? {
             None => Ok(Settled::Stopped),
-            Some(CaughtUp::Yes) => work.catch_up(now()).await,
-            // The comparison does not rest on the stream, and the next pass compares all items.
-            Some(CaughtUp::Broken(_)) => Ok(Settled::Done),
+            Some(CaughtUp::Yes) if self.brings => work.catch_up(now()).await,
+            // The comparison does not rest on the stream; if that lost changes, the next pass compares all items.
+            Some(CaughtUp::Yes | CaughtUp::Broken(_)) => Ok(Settled::Done),
         }
     }
 
@@ -215,13 +226,13 @@ impl Proof<'_> {
             let dirty = match self.ledger {
                 Some(ledger) => {
                     let keys = open.iter().map(|(key, _)| key.clone()).collect();
-                    ledger.are_dirty(&self.sides.dataset.name, keys).await?
+                    ledger.are_dirty(&self.sides.dataset.name, follower.place, keys).await?
                 }
                 None => Vec::new(),
             };
             let mut again = Vec::new();
             for (((key, before), lead), held) in open.into_iter().zip(lead).zip(held) {
-                if self.are_equal(lead.as_ref(), held.as_ref()) {
+                if self.sides.are_equal(lead.as_ref(), held.as_ref()) {
                     continue;
                 }
                 if before.as_ref() == Some(&lead) && dirty.binary_search(&key).is_err() {
@@ -234,13 +245,6 @@ impl Proof<'_> {
         }
         differs.extend(open.into_iter().map(|(key, _)| (key, DifferenceKind::Unstable)));
         Ok(Some(differs))
-    }
-
-    /// Whether two sides are equal on a key: they hold the same item, or none that has not expired.
-    fn are_equal(&self, lead: Option<&Item>, held: Option<&Item>) -> bool {
-        let at = now();
-        let lasting = |item: &&Item| !self.sides.is_expired(item, at);
-        lead.filter(lasting) == held.filter(lasting)
     }
 }
 

@@ -8,7 +8,7 @@
 //! *broken*: the ledger and the operator are told, and the next pass compares all items.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -44,6 +44,9 @@ const UNREAD_MAX: Duration = Duration::from_hours(20);
 /// the server's own clock, says the same.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html>
 const EMPTY_READS: usize = 3;
+
+/// Changed keys that are kept to be told.
+const CHANGED_MAX: usize = 1000;
 
 /// How much later, by its own clock, the server must have made such a record. It tells whole seconds, and its clock may
 /// be ahead of ours by a little more than the records show.
@@ -93,6 +96,8 @@ struct Seen {
     shards: BTreeMap<String, ShardSeen>,
     /// How far the server's clock is ahead of ours, in milliseconds, less the least time that a record took to be shown.
     ahead_ms: Option<i64>,
+    /// The first keys that have changed since that was last forgotten, at most [`CHANGED_MAX`].
+    changed: BTreeSet<Key>,
     /// Why the reading has ended.
     ended: Option<Ended>,
 }
@@ -193,6 +198,18 @@ impl Tail {
             }
             changed.await;
         }
+    }
+}
+
+impl Tail {
+    /// The first keys that have changed since [`forget_changed`](Self::forget_changed), ascending; at most 1,000.
+    pub(crate) fn changed(&self) -> Vec<Key> {
+        self.state.seen().changed.iter().cloned().collect()
+    }
+
+    /// Forgets which keys have changed so far.
+    pub(crate) fn forget_changed(&self) {
+        self.state.seen().changed.clear();
     }
 }
 
@@ -329,9 +346,11 @@ async fn read_shard(stream: &Stream, state: &State, row: StreamShardRow) -> Resu
         let is_empty = read.records.is_empty();
         let last = read.records.iter().filter_map(|change| change.at).max();
         let ahead = last.map(|last| last.0 - now().0);
+        let mut shown = Vec::new();
         if !is_empty || ended {
             sequence = read.records.last().map(|change| change.sequence.clone()).or(sequence);
             let keys = distinct(&stream.names, read.records);
+            shown = keys.iter().take(CHANGED_MAX).cloned().collect();
             let (place, owed, at) = (stream.place, stream.owed.clone(), now());
             let (shard, sequence) = (shard.clone(), sequence.clone());
             let step = TableStep::StreamRead { place, shard, sequence, ended, keys, owed, at };
@@ -339,6 +358,8 @@ async fn read_shard(stream: &Stream, state: &State, row: StreamShardRow) -> Resu
         }
         state.change(|seen| {
             seen.ahead_ms = seen.ahead_ms.max(ahead);
+            let room = CHANGED_MAX.saturating_sub(seen.changed.len());
+            seen.changed.extend(shown.into_iter().take(room));
             let shard = seen.shards.entry(shard.clone()).or_default();
             shard.ended = ended;
             shard.last = shard.last.max(last);
@@ -386,7 +407,8 @@ mod tests {
         let seen = |ahead_ms, last| {
             let shard = ShardSeen { last: Some(Timestamp(last)), ..ShardSeen::default() };
             let shards = BTreeMap::from([("s".to_owned(), shard)]);
-            let seen = Seen { listed: Some(began), shards, ahead_ms: Some(ahead_ms), ended: None };
+            let seen =
+                Seen { listed: Some(began), shards, ahead_ms: Some(ahead_ms), changed: BTreeSet::new(), ended: None };
             seen.is_caught_up(began, Timestamp(wall))
         };
         let hour = 60 * 60 * 1000;

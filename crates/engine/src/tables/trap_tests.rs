@@ -155,8 +155,13 @@ async fn a_comparison_that_is_due_outlives_the_process() {
         let record =
             |step| migrate_ledger::Record::Table(migrate_ledger::TableRecord { dataset: dataset.clone(), step });
         let broke = migrate_ledger::TableStep::CaptureBroke { place: lead, reason: "trimmed".to_owned() };
-        let began =
-            migrate_ledger::TableStep::CaptureBegan { place: lead, stream: known.stream, ours: true, at: now() };
+        let began = migrate_ledger::TableStep::CaptureBegan {
+            place: lead,
+            stream: known.stream,
+            ours: true,
+            leads: true,
+            at: now(),
+        };
         rig.ledger.append(vec![record(broke), record(began)]).await.unwrap();
         let shutdown = Shutdown::new();
         shutdown.drain();

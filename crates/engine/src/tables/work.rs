@@ -1,11 +1,15 @@
 //! [`TableWork`]: one table dataset while it is copied.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
     journal::Journal,
     tables::{sides::Sides, tail::Tail},
 };
+use migrate_core::model::PlaceIndex;
 use migrate_ledger::{Record, TableRecord, TableStep};
 
 /// One table dataset, with what its copy is made from.
@@ -16,14 +20,19 @@ pub(crate) struct TableWork {
     pub(crate) delete_permille: Option<u16>,
     /// Segments of a table that are worked on at once.
     pub(crate) segments_at_once: usize,
-    /// Reads the stream of the lead, from the first pass of the process on.
-    pub(crate) tail: Mutex<Option<Arc<Tail>>>,
+    /// What reads the streams of places, from the first need of it on.
+    pub(crate) tails: Mutex<BTreeMap<PlaceIndex, Arc<Tail>>>,
 }
 
 impl TableWork {
-    /// The task that reads the stream of the lead, if one is.
+    /// What reads the stream of the lead, if anything does.
     pub(crate) fn tail(&self) -> Option<Arc<Tail>> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.tail_of(self.sides.stores.star.lead)
+    }
+
+    /// What reads the stream of a place, if anything does.
+    pub(crate) fn tail_of(&self, place: PlaceIndex) -> Option<Arc<Tail>> {
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner).get(&place).cloned()
     }
 
     /// A record of the ledger about this table.

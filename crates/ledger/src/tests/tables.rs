@@ -23,7 +23,13 @@ fn moved(place: PlaceIndex, segment: u32, after: Option<&str>, items: u64) -> Re
 }
 
 fn began(stream: &str) -> Record {
-    record(TableStep::CaptureBegan { place: LEAD, stream: stream.to_owned(), ours: true, at: Timestamp(5) })
+    record(TableStep::CaptureBegan {
+        place: LEAD,
+        stream: stream.to_owned(),
+        ours: true,
+        leads: true,
+        at: Timestamp(5),
+    })
 }
 
 fn read(shard: &str, sequence: Option<&str>, keys: &[&str], at: i64) -> Record {
@@ -163,7 +169,7 @@ async fn keys_are_paged_in_their_order_and_only_those_that_are_old_enough() {
     let owed = bench.ledger.owed(&name("d")).await.unwrap();
     assert_eq!(owed, [A, B].map(|place| Owed { place, keys: 2500, since: Timestamp(5) }));
     let asked = ["00007", "nothing"].map(Key::from).to_vec();
-    assert_eq!(bench.ledger.are_dirty(&name("d"), asked).await.unwrap(), [Key::from("00007")]);
+    assert_eq!(bench.ledger.are_dirty(&name("d"), A, asked).await.unwrap(), [Key::from("00007")]);
 }
 
 fn dirtied(place: PlaceIndex, at: i64) -> Record {
@@ -172,7 +178,7 @@ fn dirtied(place: PlaceIndex, at: i64) -> Record {
 
 fn begun(stream: &str, ours: bool) -> Record {
     let (place, stream, at) = (LEAD, stream.to_owned(), Timestamp(1));
-    record(TableStep::CaptureBegan { place, stream, ours, at })
+    record(TableStep::CaptureBegan { place, stream, ours, leads: true, at })
 }
 
 /// A key that changes all the time would otherwise look as if nobody had ever handled it.
@@ -210,6 +216,35 @@ async fn what_was_filled_before_a_stream_is_read_is_due_for_comparison_until_it_
     assert_eq!(bench.ledger.owed(&name("d")).await.unwrap(), []);
 }
 
+/// What somebody has settled, the old lead owes, because no listing shows that it differs. What a look has found equal,
+/// nobody owes.
+#[tokio::test]
+async fn what_somebody_settles_of_a_table_the_old_lead_owes() {
+    let bench = Bench::begun().await;
+    let late = |key: &str| Record::at(&name("d"), LEAD, &Key::from(key), Fact::Late { shown: None });
+    let settled = |key: Option<&str>, by: Option<&str>| Record::LateSettled {
+        dataset: name("d"),
+        keys: key.map(|key| vec![Key::from(key)]),
+        by: by.map(str::to_owned),
+        reason: None,
+        at: Timestamp(7),
+    };
+    let owed = async |bench: &Bench| {
+        let rows = bench.ledger.dirty(&name("d"), None, Timestamp(9), 9).await.unwrap();
+        rows.into_iter().map(|row| (row.key.as_str().to_owned(), row.owed)).collect::<Vec<_>>()
+    };
+    bench.append(vec![late("objects"), settled(None, Some("ops"))]).await;
+    assert_eq!(owed(&bench).await, [], "what is no table is listed");
+    bench.append(vec![planned(1), record(TableStep::LeadMoved { from: LEAD, to: A })]).await;
+    bench.append(vec![late("a"), late("b"), late("c"), late("d"), dirtied(LEAD, 1)]).await;
+    bench.append(vec![settled(Some("a"), None), settled(Some("b"), Some("ops")), late("k")]).await;
+    assert_eq!(owed(&bench).await, [("b".to_owned(), vec![(LEAD, 1)]), ("k".to_owned(), vec![(LEAD, 1)])]);
+    bench.append(vec![settled(None, Some("ops"))]).await;
+    let all = ["b", "c", "d"].map(|key| (key.to_owned(), vec![(LEAD, 1)]));
+    assert_eq!(owed(&bench).await[..3], all);
+    assert_eq!(owed(&bench).await[3..], [("k".to_owned(), vec![(LEAD, 2)])], "a newer mark survives an older one");
+}
+
 #[tokio::test]
 async fn a_stream_of_ours_that_is_read_anew_stays_ours() {
     let bench = Bench::begun().await;
@@ -234,6 +269,8 @@ struct Model {
     shards: BTreeMap<String, StreamShardRow>,
     /// The mark, and since when it is owed.
     dirty: BTreeMap<(Key, PlaceIndex), (u64, Timestamp)>,
+    /// What the old lead was given, by digest.
+    written_back: BTreeMap<Key, WrittenBack>,
 }
 
 impl Model {
@@ -243,6 +280,7 @@ impl Model {
             TableStep::BulkPlanned { segments, places } => {
                 self.dirty.clear();
                 self.uncompared.clear();
+                self.written_back.clear();
                 let (done, items, bytes) = (false, 0, 0);
                 let row = |place, segment| SegmentRow { place, segment, after: None, done, items, bytes };
                 let all = places.iter().flat_map(|place| (0..segments).map(move |segment| (segment, *place)));
@@ -253,8 +291,10 @@ impl Model {
                 (row.done, row.after) = (after.is_none(), after);
                 (row.items, row.bytes) = (row.items + items, row.bytes + bytes);
             }
-            TableStep::CaptureBegan { place, stream, ours, at } => {
-                self.uncompared.extend(self.segments.values().map(|row| row.place));
+            TableStep::CaptureBegan { place, stream, ours, leads, at } => {
+                if leads {
+                    self.uncompared.extend(self.segments.values().map(|row| row.place));
+                }
                 let known = self.capture.take().is_some_and(|known| known.ours && known.stream == stream);
                 self.capture = Some(CaptureRow { place, stream, ours: ours || known, at, broken: None });
                 self.shards.clear();
@@ -277,6 +317,9 @@ impl Model {
                 self.mark(&keys, &owed, at);
             }
             TableStep::Dirtied { keys, owed, at } => self.mark(&keys, &owed, at),
+            TableStep::ToCompare { place } => _ = self.uncompared.insert(place),
+            TableStep::LeadMoved { from, to } => self.move_lead(from, to),
+            TableStep::WritesBack { keys } => self.written_back.extend(keys),
             TableStep::Handled { place, at, keys } => {
                 for (key, mark) in keys {
                     match self.dirty.get_mut(&(key.clone(), place)) {
@@ -288,6 +331,19 @@ impl Model {
             }
         }
         true
+    }
+
+    fn move_lead(&mut self, from: PlaceIndex, to: PlaceIndex) {
+        self.segments.retain(|_, row| row.place != from);
+        let rows = std::mem::take(&mut self.segments).into_values();
+        let moved = rows.map(|row| if row.place == to { SegmentRow { place: from, ..row } } else { row });
+        self.segments = moved.map(|row| ((row.segment, row.place), row)).collect();
+        let open: BTreeSet<_> = self.segments.values().filter(|row| !row.done).map(|row| row.place).collect();
+        for row in self.segments.values_mut().filter(|row| open.contains(&row.place)) {
+            (row.after, row.done, row.items, row.bytes) = (None, false, 0, 0);
+        }
+        self.uncompared.remove(&to);
+        self.written_back.clear();
     }
 
     fn mark(&mut self, keys: &[Key], owed: &[PlaceIndex], at: Timestamp) {
@@ -325,6 +381,22 @@ impl Model {
         let shards = ledger.stream_shards(&d, LEAD).await.unwrap();
         assert_eq!(shards, self.shards.values().cloned().collect::<Vec<_>>());
         assert_eq!(ledger.owed(&d).await.unwrap(), self.owed());
+        for place in [LEAD, A, B] {
+            let owed = ledger.owed_keys(&d, place, None, usize::MAX).await.unwrap();
+            let ours = self.dirty.iter().filter(|((_, at), _)| *at == place);
+            assert_eq!(owed, ours.map(|((key, _), (mark, _))| (key.clone(), *mark)).collect::<Vec<_>>());
+            if let Some((first, _)) = owed.first() {
+                let rest = ledger.owed_keys(&d, place, Some(first), 2).await.unwrap();
+                assert_eq!(rest, owed.iter().skip(1).take(2).cloned().collect::<Vec<_>>());
+            }
+        }
+        for key in self.dirty.keys().map(|(key, _)| key).chain(self.written_back.keys()) {
+            assert_eq!(ledger.written_back(&d, key).await.unwrap(), self.written_back.get(key).copied());
+            for place in [A, B] {
+                let is_dirty = !ledger.are_dirty(&d, place, vec![key.clone()]).await.unwrap().is_empty();
+                assert_eq!(is_dirty, self.dirty.contains_key(&(key.clone(), place)));
+            }
+        }
         for until in [2, 5, 9].map(Timestamp) {
             let (mut after, mut found) = (None, Vec::new());
             loop {
@@ -346,13 +418,18 @@ fn any_step() -> impl Strategy<Value = TableStep> {
     let place = || prop_oneof![Just(A), Just(B)];
     let at = || (0_i64..10).prop_map(Timestamp);
     let sequence = || proptest::option::of("[0-9]{1,2}");
+    let digest = || proptest::option::of((0_u8..3).prop_map(|byte| Sha256([byte; 32])));
+    let back = || (digest(), digest()).prop_map(|(after, before)| WrittenBack { after, before });
     prop_oneof![
         1 => (1_u32..4, places()).prop_map(|(segments, places)| TableStep::BulkPlanned { segments, places }),
         4 => (place(), 0_u32..4, proptest::option::weighted(0.7, key()), 0_u64..9).prop_map(
             |(place, segment, after, items)| TableStep::SegmentMoved { place, segment, after, items, bytes: 7 * items }
         ),
-        1 => ("[st]", any::<bool>(), at())
-            .prop_map(|(stream, ours, at)| TableStep::CaptureBegan { place: LEAD, stream, ours, at }),
+        1 => ("[st]", any::<bool>(), any::<bool>(), at())
+            .prop_map(|(stream, ours, leads, at)| TableStep::CaptureBegan { place: LEAD, stream, ours, leads, at }),
+        1 => place().prop_map(|to| TableStep::LeadMoved { from: LEAD, to }),
+        1 => place().prop_map(|place| TableStep::ToCompare { place }),
+        2 => proptest::collection::vec((key(), back()), 0..4).prop_map(|keys| TableStep::WritesBack { keys }),
         1 => Just(TableStep::CaptureBroke { place: LEAD, reason: "trimmed".to_owned() }),
         1 => place().prop_map(|place| TableStep::Compared { place }),
         1 => place().prop_map(|place| TableStep::BulkForgotten { place }),

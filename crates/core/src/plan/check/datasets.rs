@@ -84,6 +84,9 @@ fn check_dataset<'t>(
     }
     let cutover = written.cutover.as_ref();
     let cutover = cutover.and_then(|cutover| cutover::check(context, sites, &spot, cutover, source.as_ref()));
+    if is_table && written.cutover.is_some() {
+        check_stream(context, &spot, written, source.as_ref(), &targets);
+    }
     let unsupported = unsupported(context, &spot, &target_spots, written, source.as_ref(), &targets);
     let dataset = Dataset {
         name: name?,
@@ -302,6 +305,32 @@ fn check_limits(
     }
 }
 
+/// The lead of a table moves only between tables whose changes can be followed.
+fn check_stream(
+    context: &mut Context<'_>,
+    spot: &Spot<'_>,
+    written: &syntax::Dataset,
+    source: Option<&Location>,
+    targets: &[Target],
+) {
+    let leads_to = |target: &&Target| written.lead.as_ref().is_none_or(|lead| *lead == *target.at.site.as_str());
+    let target = targets.iter().find(leads_to).map(|target| &target.at);
+    if let Some(directory) = source.into_iter().chain(target).find(|at| at.scheme == Scheme::File) {
+        let message = format!("{directory} is a directory, which does not tell what changes in it");
+        let mend = "the lead of a table moves from one server to another: take the cutover out".to_owned();
+        context.report.at(&spot.key("cutover"), message, mend);
+    } else if written.live != Some(true) {
+        let message = "what is written to the table until its lead moves would not be known".to_owned();
+        context.lacks(
+            spot,
+            &["live"],
+            &spot.key("cutover"),
+            message,
+            "add live = true, so that its stream is followed",
+        );
+    }
+}
+
 /// Keys of a dataset that check but cannot be carried out yet, with their places.
 fn unsupported(
     context: &Context<'_>,
@@ -319,7 +348,6 @@ fn unsupported(
         }
     };
     let is_table = is_table(source, targets);
-    add(written.cutover.is_some() && is_table, "cutover", &spot.key("cutover"), true);
     // The globs are over keys of objects; which items belong to a table's dataset, its `where` says.
     add(!written.include.is_empty() && is_table, "include", &spot.key("include"), false);
     add(!written.exclude.is_empty() && is_table, "exclude", &spot.key("exclude"), false);
@@ -337,7 +365,8 @@ fn unsupported(
         add(written.filter.is_some(), "where", &spot.key("where"), true);
         add(cutover.fence != Fence::None, "cutover.fence", &at.key("fence"), true);
         add(cutover.canary.is_some(), "cutover.canary", &at.key("canary"), true);
-        add(cutover.max_lag.is_some(), "cutover.max_lag", &at.key("max_lag"), true);
+        // Objects have no stream of changes that would tell how far behind a follower is.
+        add(cutover.max_lag.is_some() && !is_table, "cutover.max_lag", &at.key("max_lag"), true);
         add(cutover.hooks.is_some(), "cutover.hooks", &at.key("hooks"), true);
         add(cutover.cdn.is_some(), "cutover.cdn", &at.key("cdn"), true);
         add(!cutover.probe.is_empty(), "cutover.probe", &at.key("probe"), true);

@@ -1,0 +1,109 @@
+//! Which streams of a table dataset are read: that of the lead, and during a cutover and after it those of both leads.
+//!
+//! The stream of the lead tells what the followers owe. That of a place to which the lead moves tells, before the switch,
+//! that nothing else writes there, and after it, what the old lead owes. That of the old lead tells, after the switch, what
+//! was still written there: the new lead *owes* these keys, and is not given them.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::{
+    clock::now,
+    error::EngineError,
+    tables::{
+        tail::{CaughtUp, Stream, Tail},
+        work::TableWork,
+    },
+};
+use migrate_core::model::PlaceIndex;
+use migrate_ledger::TableStep;
+use migrate_store::{ErrorKind, table::ChangeStream};
+
+impl TableWork {
+    /// What reads the stream of the lead, begun if nothing does; `None` if the plan asks for none, or there is none.
+    pub(super) async fn capture(&self) -> Result<Option<Arc<Tail>>, EngineError> {
+        if !self.sides.dataset.live {
+            return Ok(None);
+        }
+        let lead = self.sides.stores.star.lead;
+        let tail = self.capture_at(lead, self.sides.places()).await?;
+        if tail.is_none() {
+            self.sides.warn(format!(
+                "{} has no stream of changes: it is followed by comparing all items, again and again",
+                self.sides.lead().location()
+            ));
+        }
+        Ok(tail)
+    }
+
+    /// What reads the stream of a place, begun if nothing does; `None` if there is no stream. These places owe what it
+    /// shows.
+    pub(super) async fn capture_at(
+        &self,
+        place: PlaceIndex,
+        owed: Vec<PlaceIndex>,
+    ) -> Result<Option<Arc<Tail>>, EngineError> {
+        if let Some(tail) = self.tail_of(place) {
+            return Ok(Some(tail));
+        }
+        let store = self.sides.stores.at(place);
+        let Some(changes) = store.changes() else { return Ok(None) };
+        let known = self.journal.ledger.capture(&self.sides.dataset.name, place).await?;
+        let name = match known.filter(|known| known.broken.is_none()) {
+            Some(known) => known.stream,
+            None => match self.enabled(place, changes).await? {
+                Some(name) => name,
+                None => return Ok(None),
+            },
+        };
+        let stream = Stream {
+            dataset: self.sides.dataset.name.clone(),
+            names: self.sides.names.clone(),
+            store: Arc::clone(store),
+            place,
+            owed,
+            name,
+            journal: self.journal.clone(),
+        };
+        let tail = Arc::new(Tail::begin(stream));
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner).insert(place, Arc::clone(&tail));
+        Ok(Some(tail))
+    }
+
+    /// Enables the stream of a place, or takes the one that is there; `None` if the server has none.
+    async fn enabled(&self, place: PlaceIndex, changes: &dyn ChangeStream) -> Result<Option<String>, EngineError> {
+        let before = self.journal.ledger.capture(&self.sides.dataset.name, place).await?;
+        let (stream, ours) = match changes.enable().await {
+            // A stream that this migration enabled before stays its own.
+            Ok((stream, ours)) => {
+                let ours = ours || before.is_some_and(|before| before.ours && before.stream == stream);
+                (stream, ours)
+            }
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let leads = place == self.sides.stores.star.lead;
+        let began = TableStep::CaptureBegan { place, stream: stream.clone(), ours, leads, at: now() };
+        self.journal.commit(vec![self.record(began)]).await?;
+        Ok(Some(stream))
+    }
+
+    /// Waits until all changes made before are known; `None` if the run is to stop. What reads a stream that lost changes,
+    /// or failed, is forgotten: the next one who needs it begins anew.
+    pub(super) async fn caught_up(&self, tail: &Arc<Tail>) -> Result<Option<CaughtUp>, EngineError> {
+        let caught_up = tokio::select! {
+            caught_up = tail.caught_up() => caught_up,
+            () = self.sides.shutdown.draining() => return Ok(None),
+        };
+        if !matches!(caught_up, Ok(CaughtUp::Yes)) {
+            let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+            tails.retain(|_, known| !Arc::ptr_eq(known, tail));
+        }
+        caught_up.map(Some)
+    }
+
+    /// Tells that changes of a place were lost.
+    pub(super) fn tell_broken(&self, place: PlaceIndex, reason: &str) {
+        let at = self.sides.stores.at(place).location();
+        self.sides.warn(format!("changes of {at} were lost, so all items are compared: {reason}"));
+    }
+}

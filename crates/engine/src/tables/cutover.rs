@@ -1,0 +1,255 @@
+//! A table as the steps of a cutover see it.
+//!
+//! # Who may have changed it
+//!
+//! The stream of the old lead tells what changed there: until the switch the new lead *owes* these keys. The *drain* brings
+//! over what it shows until it shows nothing more; from there on we write nothing. Then both sides are compared in full,
+//! and the *last look* asks the streams: a key that the new lead owes was written at the old lead since; a key that the
+//! new lead's own stream shows was written there by somebody else. After the switch a key that the new lead owes is a
+//! late write ([`old_lead`](super::old_lead)).
+//!
+//! # The way back
+//!
+//! The stream of the new lead is read from before the final verification on, so that nothing that an application writes
+//! there after the switch is missed: the old lead owes it.
+
+use std::time::Duration;
+
+use rand::{RngCore as _, SeedableRng as _};
+use tokio::time::Instant;
+
+use crate::{
+    clock::now,
+    cutover::{
+        halt::Halt,
+        hand::{Changes, Written},
+    },
+    error::EngineError,
+    tables::{follower::Follower, settled::Settled, structure::waived_at, tail::CaughtUp, work::TableWork},
+    verify::witness::Verification,
+};
+use migrate_core::{
+    item::{Item, ItemKey, Value},
+    lifecycle::LATE_KEYS_MAX,
+    model::PlaceIndex,
+    plan::Property,
+    table::KeyType,
+};
+use migrate_store::{ErrorKind, StoreError, table::ItemWrite};
+
+/// How often the changes of the old lead are brought over until there are none; each time takes a second or more.
+const ROUNDS_MAX: u32 = 20;
+/// How often the lag is measured until it is small enough.
+const LAG_ROUNDS_MAX: u32 = 5;
+
+/// Between which places a lead moves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leads {
+    /// The place that leads before the switch.
+    pub(crate) old: PlaceIndex,
+    /// The place that leads after it.
+    pub(crate) new: PlaceIndex,
+    /// Whether the old lead follows the new one then.
+    pub(crate) follows_back: bool,
+}
+
+impl TableWork {
+    /// Begins to read the streams of both leads, and checks that the old one can follow back, if it is to.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt::Refused`] if one of them has no stream, or the old lead takes no write of ours; [`Halt::MovedOn`] if the new
+    /// lead lags behind by more than the plan allows.
+    pub(crate) async fn make_ready(&self, leads: Leads, max_lag: Option<Duration>) -> Result<(), Halt> {
+        self.read_both(leads).await?;
+        if leads.follows_back {
+            self.try_way_back(leads.old).await?;
+        }
+        let Some(max_lag) = max_lag else { return Ok(()) };
+        let mut lag = Duration::ZERO;
+        for _ in 0..LAG_ROUNDS_MAX {
+            let began = Instant::now();
+            self.read_up_to_now(leads.old).await?;
+            stopped(self.catch_up(now()).await?)?;
+            lag = began.elapsed();
+            if lag <= max_lag {
+                return Ok(());
+            }
+        }
+        let (lag, most) = (lag.as_secs_f64(), max_lag.as_secs_f64());
+        Err(Halt::MovedOn(format!("what changes is brought over {lag:.1} s later, and max_lag is {most} s")))
+    }
+
+    /// Begins to read the streams of both leads, if nothing does.
+    async fn read_both(&self, Leads { old, new, follows_back }: Leads) -> Result<(), Halt> {
+        let lead = self.sides.stores.star.lead;
+        let others = self.sides.places().into_iter().filter(|place| *place != old && *place != new);
+        let (mut owed_by_old, mut owed_by_new) = (vec![new], Vec::new());
+        if lead == old {
+            owed_by_old.extend(others.clone());
+        }
+        owed_by_new.extend(others);
+        owed_by_new.extend(follows_back.then_some(old));
+        for (place, owed) in [(old, owed_by_old), (new, owed_by_new)] {
+            if self.capture_at(place, owed).await?.is_none() {
+                return Err(Halt::Refused(format!(
+                    "{} has no stream of changes, so nobody could tell what is written there while the lead moves: the lead \
+                     of a table moves only between tables that have one",
+                    self.sides.stores.at(place).location()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all changes that were made at a place before are in the ledger.
+    async fn read_up_to_now(&self, place: PlaceIndex) -> Result<(), Halt> {
+        let lost = || Halt::MovedOn(format!("changes of {} were lost", self.sides.stores.at(place).location()));
+        let tail = self.tail_of(place).ok_or_else(lost)?;
+        match self.caught_up(&tail).await? {
+            None => Err(Halt::Interrupted),
+            Some(CaughtUp::Yes) => Ok(self.journal.commit(Vec::new()).await.map_err(EngineError::from)?),
+            Some(CaughtUp::Broken(reason)) => {
+                self.tell_broken(place, &reason);
+                Err(lost())
+            }
+        }
+    }
+
+    /// Deletes an item that the old lead does not have: that changes nothing, and shows whether it takes our writes.
+    async fn try_way_back(&self, old: PlaceIndex) -> Result<(), Halt> {
+        let store = self.sides.stores.at(old);
+        let Some(key) = self.unlikely_key(old).await? else { return Ok(()) };
+        match store.write(&[ItemWrite::Delete(key)]).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Forbidden => Err(Halt::Refused(format!(
+                "{} takes no write of ours, so it could not follow the new lead: let it, or set follow_back = false",
+                store.location()
+            ))),
+            Err(error) => Err(EngineError::from(error).into()),
+        }
+    }
+
+    /// A key of random text or bytes that a place does not hold; `None` if it does hold it.
+    async fn unlikely_key(&self, place: PlaceIndex) -> Result<Option<ItemKey>, EngineError> {
+        let store = self.sides.stores.at(place);
+        let Some(described) = store.describe().await? else {
+            let detail = "there is no such table";
+            return Err(StoreError::new(ErrorKind::NoContainer, "describe", store.location(), detail).into());
+        };
+        let structure = described.structure;
+        let mut item = Item::new();
+        for name in [Some(&structure.partition_key), structure.sort_key.as_ref()].into_iter().flatten() {
+            let number = rand::rngs::StdRng::from_os_rng().next_u64();
+            let value = match structure.key_types.get(name) {
+                Some(KeyType::Number) => match format!("-{number}").parse() {
+                    Ok(number) => Value::Number(number),
+                    Err(_) => return Ok(None),
+                },
+                Some(KeyType::Binary) => Value::Binary(number.to_be_bytes().to_vec().into()),
+                _ => Value::Text(format!("migrate-probe-{number:016x}")),
+            };
+            item.insert(name.clone(), value);
+        }
+        let Some(key) = self.sides.names.key_of(&item) else { return Ok(None) };
+        let held = store.get(std::slice::from_ref(&key)).await?;
+        Ok((held.found.is_empty() && held.left.is_empty()).then_some(key))
+    }
+
+    /// Brings over what the old lead's stream shows, until it shows nothing more.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt::MovedOn`] if it goes on showing changes.
+    pub(crate) async fn drain(&self, Leads { old, new, .. }: Leads) -> Result<(), Halt> {
+        for _ in 0..ROUNDS_MAX {
+            self.read_up_to_now(old).await?;
+            if self.owes(new).await? == 0 {
+                return Ok(());
+            }
+            stopped(self.catch_up(now()).await?)?;
+            if let Some(error) = self.sides.follower(new).and_then(Follower::take_error) {
+                return Err(error.into());
+            }
+        }
+        Err(Halt::MovedOn("it is written to without a pause".to_owned()))
+    }
+
+    /// Compares both sides in full, and writes nothing. What changes from here on, the last look finds.
+    pub(crate) async fn final_verification(&self, leads: Leads) -> Result<Verification, Halt> {
+        let Leads { old, new, .. } = leads;
+        self.read_both(leads).await?;
+        self.read_up_to_now(new).await?;
+        if let Some(tail) = self.tail_of(new) {
+            tail.forget_changed();
+        }
+        self.unchanged(old, new).await?;
+        let verification = self.verify_only().await?;
+        if verification.verified.is_none() && !verification.interrupted {
+            self.unchanged(old, new).await?;
+        }
+        Ok(verification)
+    }
+
+    /// Fails if the old lead was written to since the drain.
+    async fn unchanged(&self, old: PlaceIndex, new: PlaceIndex) -> Result<(), Halt> {
+        self.read_up_to_now(old).await?;
+        match self.owes(new).await? {
+            0 => Ok(()),
+            keys => Err(Halt::MovedOn(format!("{keys} items have changed since they were copied"))),
+        }
+    }
+
+    /// What was written at both leads since the final verification.
+    pub(crate) async fn changes(&self, Leads { old, new, .. }: Leads) -> Result<Changes, Halt> {
+        self.read_up_to_now(old).await?;
+        self.read_up_to_now(new).await?;
+        let first = self.journal.ledger.owed_keys(&self.sides.dataset.name, new, None, LATE_KEYS_MAX).await;
+        let keys = first.map_err(EngineError::from)?.into_iter().map(|(key, _)| key).collect();
+        let old = Written { count: self.owes(new).await?, keys };
+        let mut written = Written::default();
+        for key in self.tail_of(new).iter().flat_map(|tail| tail.changed()) {
+            written.add(key);
+        }
+        Ok(Changes { old, new: written })
+    }
+
+    /// Finds and records what was written at the old lead since the final verification.
+    pub(crate) async fn late(&self, leads: Leads) -> Result<Written, Halt> {
+        let Leads { old, new, .. } = leads;
+        self.read_both(leads).await?;
+        // What the new lead has got since then is no late write.
+        self.read_up_to_now(new).await?;
+        stopped(self.find_late_writes((old, new)).await?)?;
+        let (ledger, dataset) = (&self.journal.ledger, &self.sides.dataset.name);
+        let open = async { Ok::<_, EngineError>(ledger.late_counts(dataset).await?.open) };
+        let keys = async { Ok::<_, EngineError>(ledger.late_open(dataset, None, LATE_KEYS_MAX).await?) };
+        let (count, keys) = futures::try_join!(open, keys)?;
+        Ok(Written { count, keys })
+    }
+
+    /// The attribute by which items of the old lead expire, if the new lead is to have it, too, and does not yet.
+    pub(crate) async fn expiry_to_set(&self, Leads { old, new, .. }: Leads) -> Result<Option<String>, EngineError> {
+        let waived = waived_at(&self.sides.dataset, new);
+        if waived.iter().any(|waived| matches!(waived, Property::Ttl | Property::Properties)) {
+            return Ok(None);
+        }
+        let ttl = async |place: PlaceIndex| {
+            let described = self.sides.stores.at(place).describe().await?;
+            Ok::<_, EngineError>(described.and_then(|described| described.structure.ttl))
+        };
+        let (ours, theirs) = (ttl(old).await?, ttl(new).await?);
+        Ok(ours.filter(|_| theirs.is_none()))
+    }
+
+    /// How many keys a place owes.
+    async fn owes(&self, place: PlaceIndex) -> Result<u64, EngineError> {
+        let owed = self.journal.ledger.owed(&self.sides.dataset.name).await?;
+        Ok(owed.iter().find(|owed| owed.place == place).map_or(0, |owed| owed.keys))
+    }
+}
+
+/// Halts if a part of the work ended because the run is to stop.
+fn stopped(settled: Settled) -> Result<(), Halt> {
+    if settled == Settled::Stopped { Err(Halt::Interrupted) } else { Ok(()) }
+}

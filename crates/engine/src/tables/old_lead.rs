@@ -1,0 +1,184 @@
+//! The old lead of a table, while it follows the new one.
+//!
+//! What an application still writes there must not be lost under what we bring there. So its stream is read, too. A key
+//! that it shows was written by us, or by somebody else; which of the two, the ledger tells: it knows what we brought
+//! last, and what was there before. A key that somebody else has written, and that the new lead does not hold alike, is a
+//! *late write*: it is told, stays as it is, and is not written over until it is settled.
+//!
+//! Before a page of keys is brought there, the old lead is read, then its stream up to that moment. Only a write in the
+//! moment between that and ours is not seen.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    clock::now,
+    error::EngineError,
+    tables::{
+        compare::Candidate, follower::Follower, reads::get_all, settled::Settled, tail::CaughtUp, work::TableWork,
+    },
+};
+use migrate_core::{
+    item::{Item, digest, item_size},
+    model::{Key, PlaceIndex, Sha256, Token},
+};
+use migrate_ledger::{DirtyRow, Fact, Record, TableStep};
+
+/// Keys that are looked at together.
+const PAGE: usize = 1000;
+
+/// What the old lead holds of keys that it is to be given, by digest; `None` where it holds no item.
+pub(super) type Before = BTreeMap<Key, Option<Sha256>>;
+
+impl TableWork {
+    /// The old lead, if it follows the new one and takes part.
+    pub(super) fn old_lead(&self) -> Option<&Follower> {
+        let has_moved = self.sides.stores.star.lead != PlaceIndex::SOURCE;
+        self.sides.follower(PlaceIndex::SOURCE).filter(|follower| has_moved && !follower.is_down())
+    }
+
+    /// Finds and records what others have written at the old lead since it was last looked at. An old lead that cannot be
+    /// read is down.
+    pub(super) async fn look_at_old_lead(&self) -> Result<Settled, EngineError> {
+        let Some(old) = self.old_lead() else { return Ok(Settled::Done) };
+        match self.find_late_writes((old.place, self.sides.stores.star.lead)).await {
+            Err(EngineError::Store(error)) if error.location() == old.store.location() => {
+                old.close(error);
+                Ok(Settled::Done)
+            }
+            found => found,
+        }
+    }
+
+    /// Finds and records what others have written at the old lead of two since it was last looked at.
+    pub(super) async fn find_late_writes(&self, (old, new): (PlaceIndex, PlaceIndex)) -> Result<Settled, EngineError> {
+        let Some(tail) = self.capture_at(old, vec![new]).await? else { return Ok(Settled::Done) };
+        match self.caught_up(&tail).await? {
+            None => return Ok(Settled::Stopped),
+            Some(CaughtUp::Yes) => {}
+            Some(CaughtUp::Broken(reason)) => {
+                self.tell_broken(old, &reason);
+                self.journal.commit(vec![self.record(TableStep::ToCompare { place: new })]).await?;
+                // What it shows from here on is added to what the comparison finds.
+                self.capture_at(old, vec![new]).await?;
+            }
+        }
+        if self.journal.ledger.uncompared(&self.sides.dataset.name).await?.contains(&new)
+            && self.doubt_all(new).await? == Settled::Stopped
+        {
+            return Ok(Settled::Stopped);
+        }
+        self.journal.commit(Vec::new()).await?;
+        let (dataset, mut after) = (&self.sides.dataset.name, None);
+        loop {
+            let page = self.journal.ledger.owed_keys(dataset, new, after.as_ref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(Settled::Done) };
+            after = Some(last.clone());
+            self.judge((old, new), page).await?;
+        }
+    }
+
+    /// Records which of these keys, which the old lead's stream has shown, are late writes.
+    async fn judge(&self, (old, new): (PlaceIndex, PlaceIndex), page: Vec<(Key, u64)>) -> Result<(), EngineError> {
+        let read = now();
+        let texts: Vec<_> = page.iter().map(|(key, _)| key.clone()).collect();
+        let (ours, theirs) = futures::try_join!(self.held_at(old, &texts), self.held_at(new, &texts))?;
+        let mut records = Vec::new();
+        for ((key, ours), theirs) in texts.iter().zip(ours).zip(theirs) {
+            if !self.sides.are_equal(theirs.as_ref(), ours.as_ref()) && !self.is_our_own(key, ours.as_ref()).await? {
+                let fact = Fact::Late { shown: ours.as_ref().map(token) };
+                records.push(Record::at(&self.sides.dataset.name, old, key, fact));
+            }
+        }
+        records.push(self.record(TableStep::Handled { place: new, at: read, keys: page }));
+        self.journal.commit(records).await?;
+        Ok(())
+    }
+
+    /// What a place holds of these keys, by strong reads.
+    async fn held_at(&self, place: PlaceIndex, texts: &[Key]) -> Result<Vec<Option<Item>>, EngineError> {
+        let keys = texts.iter().map(|key| self.sides.read_key(key)).collect::<Result<Vec<_>, _>>()?;
+        get_all(&**self.sides.stores.at(place), &keys).await
+    }
+
+    /// Whether the old lead holds of a key what we brought there last, or what was there before.
+    async fn is_our_own(&self, key: &Key, held: Option<&Item>) -> Result<bool, EngineError> {
+        let held = held.map(digest);
+        let known = self.journal.ledger.written_back(&self.sides.dataset.name, key).await?;
+        Ok(known.is_some_and(|known| known.after == held || known.before == held))
+    }
+
+    /// Compares all items of both leads, and takes every key that differs for one that was written at the old lead, but not
+    /// those that are known to have changed at the new one.
+    async fn doubt_all(&self, new: PlaceIndex) -> Result<Settled, EngineError> {
+        let at = now();
+        let (dataset, source) = (&self.sides.dataset.name, PlaceIndex::SOURCE);
+        let follower = if self.sides.stores.star.lead == source { new } else { source };
+        let Some(follower) = self.sides.follower(follower) else { return Ok(Settled::Done) };
+        let Some(compared) = Arc::clone(&self.sides).fold(at).await? else { return Ok(Settled::Stopped) };
+        for group in compared.groups(follower.place) {
+            let Some(found) = self.sides.candidates(&compared, &group, follower, at).await? else {
+                return Ok(Settled::Stopped);
+            };
+            let keys: Vec<_> = found.into_iter().map(|Candidate { key, .. }| key).collect();
+            let known: BTreeSet<_> =
+                self.journal.ledger.are_dirty(dataset, source, keys.clone()).await?.into_iter().collect();
+            let keys = keys.into_iter().filter(|key| !known.contains(key)).collect();
+            let step = TableStep::Dirtied { keys, owed: vec![new], at };
+            self.journal.commit(vec![self.record(step)]).await?;
+        }
+        if !follower.is_down() {
+            self.journal.commit(vec![self.record(TableStep::Compared { place: new })]).await?;
+        }
+        Ok(Settled::Done)
+    }
+
+    /// What the old lead holds of those of these keys that it owes and may be given; `None` if the run is to stop. Keys that
+    /// are not among them were written by somebody else.
+    pub(super) async fn may_write_back(&self, rows: &[DirtyRow]) -> Result<Option<Before>, EngineError> {
+        let Some(old) = self.old_lead() else { return Ok(Some(Before::new())) };
+        let owes = |row: &&DirtyRow| row.owed.iter().any(|(place, _)| *place == old.place);
+        let keys: Vec<_> = rows.iter().filter(owes).map(|row| row.key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(Some(Before::new()));
+        }
+        let held = match self.held_at(old.place, &keys).await {
+            Err(EngineError::Store(error)) => {
+                old.close(error);
+                return Ok(Some(Before::new()));
+            }
+            held => held?,
+        };
+        // In this order: a write before this moment that the read has shown is known as one by now.
+        if self.look_at_old_lead().await? == Settled::Stopped {
+            return Ok(None);
+        }
+        let mut before = Before::new();
+        for (key, held) in keys.into_iter().zip(held) {
+            let late = self.journal.ledger.late_at(&self.sides.dataset.name, &key).await?;
+            if !late.is_some_and(|late| late.is_open) {
+                before.insert(key, held.as_ref().map(digest));
+            }
+        }
+        Ok(Some(before))
+    }
+
+    /// Which of these keys both leads hold alike.
+    pub(crate) async fn held_alike(
+        &self,
+        (old, new): (PlaceIndex, PlaceIndex),
+        texts: &[Key],
+    ) -> Result<Vec<Key>, EngineError> {
+        let (ours, theirs) = futures::try_join!(self.held_at(old, texts), self.held_at(new, texts))?;
+        let alike = texts.iter().zip(ours).zip(theirs);
+        let alike = alike.filter(|((_, ours), theirs)| self.sides.are_equal(theirs.as_ref(), ours.as_ref()));
+        Ok(alike.map(|((key, _), _)| key.clone()).collect())
+    }
+}
+
+/// An item as a version: its size and its digest.
+fn token(item: &Item) -> Token {
+    Token { size: item_size(item) as u64, tag: digest(item).to_string().into(), modified_s: None }
+}
