@@ -1,4 +1,4 @@
-//! Routes in directories, switched by several processes at once.
+//! Routes in directories and in tables, switched by several processes at once.
 
 use std::{
     path::Path,
@@ -10,26 +10,49 @@ use migrate::{
     cutover::{RouteDocument, RouteStore},
     model::{DatasetName, Epoch, SiteName},
     plan::{Route, Scheme},
-    store::{ObjectStore, file::FileStore},
+    store::{ObjectStore, file::FileStore, table::TableStore as _},
+};
+use migrate_core::{
+    item::Value,
+    table::{KeyType, Structure},
 };
 use tempfile::tempdir;
 
-use crate::running::Running;
+use crate::{
+    dynamodb::{ID, SECRET, client_of, items, server},
+    running::Running,
+};
 
-/// The environment variable of a switching process: the folder of the route.
+/// The environment variables of a switching process: the folder of the route, or the endpoint of its table.
 const RACER: &str = "MIGRATE_TEST_RACER";
+const RACER_AT: &str = "MIGRATE_TEST_RACER_AT";
 const EPOCHS: u64 = 40;
 const RACERS: usize = 3;
 
-/// Moves the lead again and again, and prints each epoch that it wins.
-#[expect(clippy::print_stdout, reason = "the process that began this one reads what it has won")]
-async fn race(folder: &Path) {
-    let site = SiteName::new("control").unwrap();
-    let route =
-        Route { scheme: Scheme::File, site: site.clone(), container: "routes/shop.json".into(), key: String::new() };
+/// The route in a folder.
+async fn in_folder(folder: &Path) -> RouteStore {
+    let (site, container) = (SiteName::new("control").unwrap(), "routes/shop.json".into());
+    let route = Route { scheme: Scheme::File, site, container, key: String::new() };
     let store = FileStore::open(folder.to_owned(), "file://control/routes".into()).unwrap();
     assert!(store.probe().await.unwrap().put_if_absent);
-    let route = RouteStore::of(Arc::new(store), &route, DatasetName::new("shop").unwrap());
+    RouteStore::of(Arc::new(store), &route, DatasetName::new("shop").unwrap())
+}
+
+/// The route in the table of a server.
+async fn in_table(endpoint: &str) -> RouteStore {
+    let (site, container) = (SiteName::new("control").unwrap(), "routes".into());
+    let route = Route { scheme: Scheme::DynamoDb, site, container, key: String::new() };
+    let table = Arc::new(client_of(endpoint.to_owned(), ID, SECRET).await.table("routes"));
+    let scratch = format!(".migrate-probe-{}", std::process::id());
+    let route = RouteStore::in_table(table, &route, DatasetName::new("shop").unwrap(), scratch, None);
+    route.prove().await.unwrap();
+    route
+}
+
+/// Moves the lead again and again, and prints each epoch that it wins.
+#[expect(clippy::print_stdout, reason = "the process that began this one reads what it has won")]
+async fn race(route: &RouteStore) {
+    let site = SiteName::new("control").unwrap();
     loop {
         let shown = route.read().await.unwrap();
         let epoch = shown.as_ref().map_or(0, |shown| shown.document.epoch.0) + 1;
@@ -52,17 +75,29 @@ async fn race(folder: &Path) {
     }
 }
 
-#[test]
-fn of_several_processes_one_wins_each_epoch() {
-    if let Some(folder) = std::env::var_os(RACER) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        return runtime.block_on(race(Path::new(&folder)));
+/// Races, if this process is a racer.
+fn is_racer() -> bool {
+    let (folder, endpoint) = (std::env::var_os(RACER), std::env::var(RACER_AT));
+    if folder.is_none() && endpoint.is_err() {
+        return false;
     }
-    let folder = tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let route = match folder {
+            Some(folder) => in_folder(Path::new(&folder)).await,
+            None => in_table(&endpoint.unwrap()).await,
+        };
+        race(&route).await;
+    });
+    true
+}
+
+/// Lets processes race, each of which runs this test, and returns who has won which epoch.
+fn raced(test: &str, variable: &str, value: &std::ffi::OsStr) -> Vec<(u64, String)> {
     let racer = || {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["routes::of_several_processes_one_wins_each_epoch", "--exact", "--nocapture"]);
-        Running::start(command.env(RACER, folder.path()).stdout(Stdio::piped()))
+        command.args([test, "--exact", "--nocapture"]);
+        Running::start(command.env(variable, value).stdout(Stdio::piped()))
     };
     let racers: Vec<_> = (0..RACERS).map(|_| racer()).collect();
     let mut won = Vec::new();
@@ -79,6 +114,16 @@ fn of_several_processes_one_wins_each_epoch() {
     won.sort();
     let epochs: Vec<u64> = won.iter().map(|(epoch, _)| *epoch).collect();
     assert_eq!(epochs, (1..=EPOCHS).collect::<Vec<_>>(), "each epoch was won once");
+    won
+}
+
+#[test]
+fn of_several_processes_one_wins_each_epoch() {
+    if is_racer() {
+        return;
+    }
+    let folder = tempdir().unwrap();
+    let won = raced("routes::of_several_processes_one_wins_each_epoch", RACER, folder.path().as_os_str());
     for (epoch, by) in won {
         let text = std::fs::read_to_string(folder.path().join(format!("shop.json.{epoch:012}"))).unwrap();
         let document: RouteDocument = serde_json::from_str(&text).unwrap();
@@ -86,4 +131,24 @@ fn of_several_processes_one_wins_each_epoch() {
     }
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left as u64, EPOCHS, "nothing is left over");
+}
+
+#[test]
+fn of_several_processes_one_wins_each_epoch_in_a_table() {
+    if is_racer() {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(server(|_| {}));
+    let table = runtime.block_on(async {
+        let table = client_of(server.endpoint(), ID, SECRET).await.table("routes");
+        table.create(&Structure::plain(("pk", KeyType::Text), None)).await.unwrap();
+        table
+    });
+    let endpoint = server.endpoint();
+    let won = raced("routes::of_several_processes_one_wins_each_epoch_in_a_table", RACER_AT, endpoint.as_ref());
+    let held = runtime.block_on(items(&table));
+    assert_eq!(held.len(), 1, "nothing is left over: {held:?}");
+    let item = held.into_values().next().unwrap();
+    assert_eq!(item["attempt"], Value::Text(won.last().unwrap().1.clone()), "what is shown is what has won");
 }

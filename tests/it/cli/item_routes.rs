@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use migrate::{
     aws::dynamodb::{DynamoClient, DynamoTable},
-    local_cloud::{DynamoFault, DynamoFaultRule, DynamoFaults, DynamoOperation, DynamoServer, When},
+    local_cloud::{
+        DynamoFault, DynamoFaultRule, DynamoFaults, DynamoOperation, DynamoServer, DynamoServerConfig, When,
+    },
     store::table::TableStore as _,
 };
 use migrate_core::{
@@ -15,6 +17,9 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::dynamodb::{ID, SECRET, client_of, items, server};
+
+/// The account that owns the table.
+const ACCOUNT: &str = "111122223333";
 
 const RUN: [&str; 4] = ["run", "plan.toml", "--approve", "all"];
 
@@ -36,9 +41,19 @@ impl OnTable {
     }
 
     fn without_table() -> Self {
+        Self::as_user_of(ACCOUNT)
+    }
+
+    /// The tool runs as a user of this account.
+    fn as_user_of(account: &str) -> Self {
         let runtime = Runtime::new().unwrap();
         let (server, client) = runtime.block_on(async {
-            let server = server(|config| *config = config.clone().with_user("app", "AKIDAPP", "app-secret")).await;
+            let with_app = |config: &mut DynamoServerConfig| {
+                account.clone_into(&mut config.account_id);
+                *config = config.clone().with_user("app", "AKIDAPP", "app-secret");
+                ACCOUNT.clone_into(&mut config.account_id);
+            };
+            let server = server(with_app).await;
             let client = client_of(server.endpoint(), ID, SECRET).await;
             (server, client)
         });
@@ -60,11 +75,12 @@ impl OnTable {
         self.runtime.block_on(self.table().create(structure)).unwrap();
     }
 
-    /// Forbids the user that runs the tool these actions at the table.
-    fn deny(&self, actions: &[&str]) {
+    /// Forbids or allows the user that runs the tool these actions at the table.
+    fn rule(&self, effect: &str, account: &str, actions: &[&str]) {
         let arn = DynamoServer::table_arn("routes");
+        let actions: Vec<_> = actions.iter().map(|action| format!("dynamodb:{action}")).collect();
         let policy = serde_json::json!({ "Version": "2012-10-17", "Statement": [{
-            "Effect": "Deny", "Principal": { "AWS": "arn:aws:iam::111122223333:user/app" },
+            "Effect": effect, "Principal": { "AWS": format!("arn:aws:iam::{account}:user/app") },
             "Action": actions, "Resource": arn,
         }]});
         self.server.set_policy(&arn, Some(&policy.to_string())).unwrap();
@@ -206,30 +222,55 @@ fn a_server_that_ignores_conditions_or_refuses_all_moves_no_lead() {
     }
 }
 
-/// An identity that may only read and write the table can hold routes there, and one that may not is told so.
+/// These are the rights that the documents name; a user of another account has no others.
 #[test]
-fn a_route_needs_no_right_to_make_tables() {
-    let rig = OnTable::new();
-    rig.deny(&[
-        "dynamodb:CreateTable",
-        "dynamodb:DeleteTable",
-        "dynamodb:UpdateTable",
-        "dynamodb:UpdateTimeToLive",
-        "dynamodb:Scan",
-        "dynamodb:Query",
-        "dynamodb:UpdateItem",
-        "dynamodb:GetResourcePolicy",
-    ]);
+fn a_route_needs_few_rights_and_each_that_is_missing_is_told() {
+    let needed = [
+        "PutItem",
+        "BatchGetItem",
+        "BatchWriteItem",
+        "DescribeTable",
+        "DescribeTimeToLive",
+        "DescribeContinuousBackups",
+        "ListTagsOfResource",
+    ];
+    let other = "999988887777";
+    let rig = OnTable::as_user_of(other);
+    rig.make(&Structure::plain(("dataset", KeyType::Text), None));
+    rig.rule("Allow", other, &needed);
+    rig.expect(0, &["plan", "plan.toml"]);
     rig.expect(0, &RUN);
     rig.is_cut_over();
-    for action in ["dynamodb:PutItem", "dynamodb:BatchGetItem", "dynamodb:DescribeTable"] {
-        let rig = OnTable::new();
-        rig.deny(&[action]);
+    let rig = OnTable::new();
+    for action in needed {
+        rig.rule("Deny", ACCOUNT, &[action]);
         let refused = rig.expect(3, &RUN);
         assert!(refused.contains("dynamodb://control/routes"), "{action}: {refused}");
         assert!(refused.contains("give the site's identity the right"), "{action}: {refused}");
         rig.copied_nothing();
     }
+}
+
+#[test]
+fn a_second_state_directory_is_refused_takes_over_and_gives_up() {
+    let rig = OnTable::new();
+    rig.expect(0, &["run", "plan.toml", "--state", "one", "--until", "copied"]);
+    let driver = |rig: &OnTable| match rig.held()[0].get("driver") {
+        Some(Data::Map(driver)) => format!("{:?}", driver["state"]),
+        other => format!("{other:?}"),
+    };
+    assert!(driver(&rig).contains("/one"), "{}", driver(&rig));
+    for args in [&["run", "plan.toml", "--state", "two"][..], &["verify", "plan.toml", "--state", "two", "--repair"]] {
+        let refused = rig.expect(1, args);
+        assert!(refused.contains("drives dataset files") && refused.contains("--take-over files"), "{refused}");
+    }
+    rig.expect(0, &["run", "plan.toml", "--state", "two", "--take-over", "files", "--until", "copied"]);
+    assert!(driver(&rig).contains("/two"), "{}", driver(&rig));
+    rig.expect(1, &["run", "plan.toml", "--state", "one"]);
+    rig.expect(0, &["abort", "plan.toml", "--state", "two"]);
+    assert_eq!(driver(&rig), "None");
+    rig.expect(0, &["run", "plan.toml", "--state", "one", "--approve", "all"]);
+    assert_eq!(rig.lead(), ("there".to_owned(), "1".to_owned()));
 }
 
 #[test]

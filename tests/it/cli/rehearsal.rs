@@ -101,6 +101,24 @@ fn a_live_dataset_whose_lead_stays_is_rehearsed_to_its_end() {
     assert_eq!(promise["broken"], Value::Array(Vec::new()));
 }
 
+/// The table of the routes is made as buckets are, and what differs between two routes that say the same does not count.
+#[test]
+fn a_route_in_a_table_is_rehearsed_and_a_seed_ends_alike() {
+    let bench = Bench::new(&[]);
+    let site = "[sites.control]\ndynamodb = { endpoint = \"https://ddb.example.com\", region = \"r\" }\n\
+                credentials = { profile = \"real\" }";
+    let route = super::CUTOVER.replace("file://there/routes/files.json", "dynamodb://control/routes");
+    bench.plan_with("", site, &format!("live = true\n{route}"));
+    let args = ["rehearse", "plan.toml", "--scale", "0.05", "--seed", "7", "--json"];
+    let [first, second] = [(), ()].map(|()| ended(&bench.expect(0, &args)));
+    let row = &first["datasets"][0];
+    assert_eq!((&row["state"], &row["lead"], &row["epoch"]), (&"cut_over".into(), &"there".into(), &1.into()), "{row}");
+    let promise = &first["promises"][0];
+    assert_eq!((&promise["written_at_old_lead"], &promise["written_at_new_lead"]), (&40.into(), &20.into()));
+    assert_eq!(promise["broken"], Value::Array(Vec::new()));
+    assert_eq!(first["end_state"], second["end_state"]);
+}
+
 /// Counts connections: a rehearsal must make none here.
 struct Tripwire {
     address: String,

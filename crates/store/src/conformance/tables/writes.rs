@@ -101,4 +101,6 @@ pub(super) async fn conditions(suite: &Suite<'_>) {
     table.expect([full("1")]).await;
     put(&full("2"), Some(&full("1.0"))).await.expect("it is as expected");
     table.expect([full("2")]).await;
+    assert!(table.store.probe_item(&key("scratch", 1)).await.expect("it is asked"), "a probe sees the same");
+    table.expect([full("2")]).await;
 }
