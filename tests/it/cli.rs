@@ -15,6 +15,7 @@ mod places;
 mod proofs;
 mod rehearsal;
 mod resumed;
+mod table_cutovers;
 mod tables;
 mod uploads;
 

@@ -33,18 +33,18 @@ const KEYS: [(&str, &str); 4] = [
 ];
 
 /// A plan that moves the table `users` of one server to two others.
-struct Servers {
+pub(super) struct Servers {
     bench: Bench,
-    here: DynamoServer,
-    there: DynamoServer,
-    other: DynamoServer,
+    pub(super) here: DynamoServer,
+    pub(super) there: DynamoServer,
+    pub(super) other: DynamoServer,
 }
 
-fn structure() -> Structure {
+pub(super) fn structure() -> Structure {
     Structure::plain(("id", KeyType::Text), Some(("n", KeyType::Number)))
 }
 
-fn user(n: u32, value: &str) -> Item {
+pub(super) fn user(n: u32, value: &str) -> Item {
     Item::from([
         ("id".to_owned(), Data::Text(format!("user-{n:05}"))),
         ("n".to_owned(), Data::Number(n.to_string().parse().unwrap())),
@@ -53,27 +53,27 @@ fn user(n: u32, value: &str) -> Item {
     ])
 }
 
-async fn table(server: &DynamoServer) -> DynamoTable {
+pub(super) async fn table(server: &DynamoServer) -> DynamoTable {
     client_of(server.endpoint(), ID, SECRET).await.table("users")
 }
 
-async fn write(table: &DynamoTable, writes: &[ItemWrite]) {
+pub(super) async fn write(table: &DynamoTable, writes: &[ItemWrite]) {
     for batch in writes.chunks(25) {
         assert!(table.write(batch).await.unwrap().left.is_empty());
     }
 }
 
-async fn fill(table: &DynamoTable, range: std::ops::Range<u32>, value: &str) {
+pub(super) async fn fill(table: &DynamoTable, range: std::ops::Range<u32>, value: &str) {
     write(table, &range.map(|n| ItemWrite::Put(user(n, value))).collect::<Vec<_>>()).await;
 }
 
-async fn held(server: &DynamoServer) -> BTreeMap<String, Item> {
+pub(super) async fn held(server: &DynamoServer) -> BTreeMap<String, Item> {
     items(&table(server).await).await
 }
 
 impl Servers {
     /// With this many users at the source, to one target.
-    async fn start(users: u32) -> Self {
+    pub(super) async fn start(users: u32) -> Self {
         let with_app = |config: &mut migrate::local_cloud::DynamoServerConfig| {
             *config = config.clone().with_user("app", "AKIDAPP", "app-secret");
         };
@@ -88,7 +88,7 @@ impl Servers {
     }
 
     /// Writes the plan: who reads the source, more for the dataset, and its targets.
-    fn plan(&self, who: &str, dataset: &str, targets: &str) {
+    pub(super) fn plan(&self, who: &str, dataset: &str, targets: &str) {
         let site = |name: &str, server: &DynamoServer, who: &str| {
             format!(
                 "[sites.{name}]\ncredentials = {{ env = \"{who}\" }}\ndynamodb = {{ endpoint = \"{}\" }}\n",
@@ -112,13 +112,13 @@ impl Servers {
         self.plan("LOCAL", dataset, targets);
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.bench.command(args);
         command.envs(KEYS);
         command
     }
 
-    fn expect(&self, code: i32, args: &[&str]) -> Ran {
+    pub(super) fn expect(&self, code: i32, args: &[&str]) -> Ran {
         let Output { status, stdout, stderr } = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let ran = Ran { code: status.code().expect("it exits"), out: text(stdout), err: text(stderr) };
@@ -152,7 +152,7 @@ impl Servers {
         assert_eq!(held(&self.other).await, others);
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         for server in [self.here, self.there, self.other] {
             server.stop().await;
         }
@@ -244,7 +244,7 @@ async fn a_target_with_items_of_its_own_is_refused_and_keeps_them() {
 }
 
 /// A policy under which the user of the tests may do all but this.
-fn all_but(action: &str, arn: &str) -> String {
+pub(super) fn all_but(action: &str, arn: &str) -> String {
     format!(
         r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Deny", "Action": "{action}", "Resource": "{arn}",
             "Principal": {{"AWS": "arn:aws:iam::111122223333:user/app"}}}}]}}"#

@@ -122,9 +122,11 @@ impl TableWork {
         let Some(key) = self.unlikely_key(old).await? else { return Ok(()) };
         match store.write(&[ItemWrite::Delete(key)]).await {
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::Forbidden => Err(Halt::Refused(format!(
-                "{} takes no write of ours, so it could not follow the new lead: let it, or set follow_back = false",
-                store.location()
+            Err(error) if error.kind() == ErrorKind::Denied => Err(Halt::Refused(format!(
+                "{} takes no write of ours, so it could not follow the new lead: give the site's identity the right to \
+                 write there, or set follow_back = false ({})",
+                store.location(),
+                error.detail()
             ))),
             Err(error) => Err(EngineError::from(error).into()),
         }
