@@ -8,6 +8,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use crate::{
     clock::now,
     error::EngineError,
+    shutdown::Shutdown,
     tables::{
         follower::{Follower, Unwritten, Wrote},
         settled::Settled,
@@ -22,7 +23,7 @@ use migrate_core::{
 use migrate_ledger::{DirtyRow, TableStep};
 use migrate_store::{
     ErrorKind, StoreError,
-    table::{GET_MAX, Got, ItemWrite, TableStore},
+    table::{GET_MAX, ItemWrite, TableStore},
 };
 
 /// Changed keys that are taken from the ledger at once, and handled at once in batches.
@@ -105,7 +106,9 @@ impl TableWork {
             return Ok(Settled::Done);
         }
         let keys = rows.iter().map(|row| self.sides.read_key(&row.key)).collect::<Result<Vec<_>, _>>()?;
-        let items = get_all(self.sides.lead(), &keys).await?;
+        let Some(items) = get_all(self.sides.lead(), &keys, &self.sides.shutdown).await? else {
+            return Ok(Settled::Stopped);
+        };
         let bytes = items.iter().flatten().map(|item| item_size(item) as u64).sum();
         self.sides.counted.read.fetch_add(bytes, Relaxed);
         let mut changed = Vec::new();
@@ -151,41 +154,20 @@ impl TableWork {
     }
 }
 
-/// How long a store may leave keys unanswered until that is an error.
-const UNANSWERED_MAX: Duration = Duration::from_mins(5);
-
-/// What a store holds of each of these keys, by strong reads.
-pub(super) async fn get_all(store: &dyn TableStore, keys: &[ItemKey]) -> Result<Vec<Option<Item>>, EngineError> {
+/// What a store holds of each of these keys, by strong reads; `None` if the run is to stop.
+pub(super) async fn get_all(
+    store: &dyn TableStore,
+    keys: &[ItemKey],
+    shutdown: &Shutdown,
+) -> Result<Option<Vec<Option<Item>>>, EngineError> {
     let mut items = Vec::with_capacity(keys.len());
     for chunk in keys.chunks(GET_MAX) {
-        items.extend(get_chunk(store, chunk).await?);
+        // A server that answers nothing is asked for minutes: a run that is to stop does not wait for that.
+        tokio::select! {
+            biased;
+            () = shutdown.draining() => return Ok(None),
+            got = store.get(chunk) => items.extend(got?.whole(chunk, store.location())?),
+        }
     }
-    Ok(items)
-}
-
-async fn get_chunk(store: &dyn TableStore, keys: &[ItemKey]) -> Result<Vec<Option<Item>>, EngineError> {
-    let mut items = vec![None; keys.len()];
-    let (mut asked, mut pause, mut waited) = (keys.to_vec(), Duration::from_millis(20), Duration::ZERO);
-    loop {
-        let Got { found, left, .. } = store.get(&asked).await?;
-        for (key, item) in found {
-            if let Some(position) = keys.iter().position(|asked| *asked == key) {
-                items[position] = Some(item);
-            }
-        }
-        if left.is_empty() {
-            return Ok(items);
-        }
-        if left.len() < asked.len() {
-            (pause, waited) = (Duration::from_millis(20), Duration::ZERO);
-        }
-        if waited > UNANSWERED_MAX {
-            let detail = "keys were left unanswered for five minutes";
-            return Err(StoreError::new(ErrorKind::Throttled, "read items", store.location(), detail).into());
-        }
-        tokio::time::sleep(pause).await;
-        waited += pause;
-        pause = (pause * 2).min(Duration::from_secs(5));
-        asked = left;
-    }
+    Ok(Some(items))
 }

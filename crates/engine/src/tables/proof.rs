@@ -197,7 +197,8 @@ impl Proof<'_> {
                 return Ok(None);
             }
             let keys = open.iter().map(|(key, _)| self.sides.read_key(key)).collect::<Result<Vec<_>, _>>()?;
-            let mut lead = get_all(self.sides.lead(), &keys).await?;
+            let shutdown = &self.sides.shutdown;
+            let Some(mut lead) = get_all(self.sides.lead(), &keys, shutdown).await? else { return Ok(None) };
             for item in &mut lead {
                 let elsewhere =
                     |item: &Item| Ok::<_, EngineError>(!self.sides.destination(item)?.holds(follower.place));
@@ -205,8 +206,9 @@ impl Proof<'_> {
                     *item = None;
                 }
             }
-            let held = match get_all(&*follower.store, &keys).await {
-                Ok(held) => held,
+            let held = match get_all(&*follower.store, &keys, shutdown).await {
+                Ok(Some(held)) => held,
+                Ok(None) => return Ok(None),
                 Err(error) => {
                     follower.close(error);
                     return Ok(Some(Vec::new()));

@@ -195,13 +195,22 @@ impl Rig {
 
     /// The same migration, with one of its tables failing as these faults say.
     pub(crate) fn failing(&mut self, at: &str, faults: Arc<Faults>) {
+        self.failing_by(at, faults, quick());
+    }
+
+    /// The same with the pauses of a real run, for tests whose clock is paused.
+    pub(crate) fn failing_slowly(&mut self, at: &str, faults: Arc<Faults>) {
+        self.failing_by(at, faults, RetryPolicy::default());
+    }
+
+    fn failing_by(&mut self, at: &str, faults: Arc<Faults>, policy: RetryPolicy) {
         let (tables, at) = (self.tables.clone(), at.to_owned());
         let given = Given::tables(move |location, _| {
             let site = location.site.as_str();
             let table = Arc::new(tables.get(site)?.clone()) as Arc<dyn TableStore>;
             Some(if site == at { Arc::new(FaultyTable::new(table, Arc::clone(&faults))) } else { table })
         });
-        self.sites = Sites::new(Arc::new(given), quick());
+        self.sites = Sites::new(Arc::new(given), policy);
     }
 
     /// The same migration, with a table that cannot be reached.
