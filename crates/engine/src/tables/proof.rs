@@ -110,10 +110,9 @@ impl Proof<'_> {
     ) -> Result<Option<Found>, EngineError> {
         let mut differs: BTreeMap<Key, DifferenceKind> = BTreeMap::new();
         let mut omitted: u64 = 0;
-        for group in compared.groups(follower.place) {
-            let Some(candidates) = self.sides.candidates(compared, &group, follower, began).await? else {
-                return Ok(None);
-            };
+        let Some(groups) = self.sides.groups(compared, follower, began).await? else { return Ok(None) };
+        for group in groups {
+            let Some(candidates) = self.sides.candidates(&group, follower, began).await? else { return Ok(None) };
             for some in candidates.chunks(LOOKED_AT_ONCE) {
                 let Some(settled) = self.settle(some, follower).await? else { return Ok(None) };
                 for (key, kind) in settled {

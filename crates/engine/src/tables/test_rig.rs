@@ -13,14 +13,19 @@ use crate::{
     migration::Migration,
     shutdown::Shutdown,
     sink::Sink,
-    sites::{connect::Given, opening::Sites},
+    sites::{connect::Given, opening::Sites, tables::TablesOf},
+    star::Star,
+    tables::{
+        follower::Follower,
+        sides::{Counted, Sides},
+    },
 };
 use migrate_core::{
     item::{Item, Value},
     lifecycle::{Goal, State},
-    model::DatasetName,
+    model::{DatasetName, PlaceIndex},
     plan::{self, Plan},
-    report::EventKind,
+    report::{EventKind, Redactor},
     table::{KeyType, Structure},
 };
 use migrate_ledger::Ledger;
@@ -158,6 +163,28 @@ impl Rig {
 
     pub(crate) async fn run(&self) -> RunOutcome {
         self.run_with(false, Shutdown::new()).await
+    }
+
+    /// The tables, opened to be looked at.
+    pub(crate) async fn sides(&self) -> Arc<Sides> {
+        let dataset = &self.plan.phases[0].datasets[0];
+        let of = TablesOf { plan: &self.plan, dataset, writes: None };
+        let star = Star::new(PlaceIndex::SOURCE, self.tables.len());
+        let stores = Arc::new(self.sites.open_tables(of, star).await.unwrap());
+        let follower = |place: &PlaceIndex| {
+            Follower::new(*place, dataset.location(*place).to_string(), Arc::clone(stores.at(*place)))
+        };
+        Arc::new(Sides {
+            dataset: dataset.clone(),
+            names: structure().key_names(),
+            ttl: None,
+            followers: stores.star.followers.iter().map(follower).collect(),
+            stores,
+            shutdown: Shutdown::new(),
+            sink: Sink::none(),
+            redactor: Redactor::new(false),
+            counted: Counted::default(),
+        })
     }
 
     /// Runs, and expects that nothing can begin.
