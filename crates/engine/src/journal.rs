@@ -46,6 +46,11 @@ impl Journal {
         Self { writes: Arc::new(writes), ..self }
     }
 
+    /// Waits until the run is to take no new work.
+    pub(crate) async fn draining(&self) {
+        self.shutdown.draining().await;
+    }
+
     /// Queues records, which are written soon and in order. The queue is bounded, so this waits
     /// while the ledger is behind.
     pub(crate) async fn note(&self, records: Vec<Record>) -> Result<(), NotWritten> {

@@ -43,8 +43,8 @@ pub struct Waiting {
     pub failure: String,
     /// Number of the next attempt, from 2.
     pub attempt: u32,
-    /// Number of the last attempt.
-    pub attempts_max: u32,
+    /// Number of the last attempt; `None` if a store that takes nothing is asked until the patience ends.
+    pub attempts_max: Option<u32>,
 }
 
 /// Keeps a request among the waiting ones for as long as it lives.

@@ -9,7 +9,11 @@ use migrate_core::{
     table::{Structure, TableAbilities},
 };
 
-use crate::{endpoint::EndpointId, object::Result};
+use crate::{
+    endpoint::EndpointId,
+    error::{ErrorKind, StoreError},
+    object::Result,
+};
 
 /// A place that holds one table.
 ///
@@ -142,10 +146,30 @@ pub struct Got {
     pub found: Vec<(ItemKey, Item)>,
     /// The keys that no item has.
     pub absent: Vec<ItemKey>,
-    /// The keys that were not answered: ask again.
+    /// The keys that were not answered: ask again. A [`RetryingTable`](crate::retry::RetryingTable) leaves none over.
     pub left: Vec<ItemKey>,
     /// The capacity that it took, in read units, if the server says so.
     pub consumed: Option<f64>,
+}
+
+impl Got {
+    /// What there is under each of these keys, which were asked for at `location`, in their order.
+    ///
+    /// # Errors
+    ///
+    /// If a key was not answered: [`ErrorKind::Throttled`]. That an item is not there only
+    /// an answer says.
+    pub fn whole(self, keys: &[ItemKey], location: &str) -> Result<Vec<Option<Item>>> {
+        let Self { mut found, absent, .. } = self;
+        let of = |key: &ItemKey| {
+            if let Some(at) = found.iter().position(|(of, _)| of == key) {
+                return Ok(Some(found.swap_remove(at).1));
+            }
+            let unanswered = || StoreError::new(ErrorKind::Throttled, "read items", location, "a key was not answered");
+            absent.contains(key).then_some(None).ok_or_else(unanswered)
+        };
+        keys.iter().map(of).collect()
+    }
 }
 
 /// One change of a table.
@@ -160,10 +184,27 @@ pub enum ItemWrite {
 /// The answer to a write.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Written {
-    /// The positions of the writes that were certainly not carried out: send them again, later.
+    /// The positions of the writes that were certainly not carried out: send them again, later. A
+    /// [`RetryingTable`](crate::retry::RetryingTable) leaves none over.
     pub left: Vec<usize>,
     /// The capacity that it took, in write units, if the server says so.
     pub consumed: Option<f64>,
+}
+
+impl Written {
+    /// That all writes at `location` were carried out.
+    ///
+    /// # Errors
+    ///
+    /// If some were left over: [`ErrorKind::Throttled`], with an unknown outcome, because
+    /// the others were carried out.
+    pub fn whole(self, location: &str) -> Result<()> {
+        if self.left.is_empty() {
+            return Ok(());
+        }
+        let detail = "a part of the batch was left over";
+        Err(StoreError::new(ErrorKind::Throttled, "write items", location, detail).with_unknown_outcome())
+    }
 }
 
 /// The changes of a table, as keys. A stream has shards; a shard ends, and may have children.

@@ -1,6 +1,7 @@
 //! [`Buckets`]: a digest of all items of a table that is a few thousand numbers, and by which two tables are compared.
 //!
-//! The bucket of an item is the first bits of the digest of its key. A bucket holds how many items were added to it,
+//! The bucket of an item is the first bits of the digest of its key. Which keys are folded at all, and into how many
+//! buckets, a [`Grain`] says: all of them, or, for a closer look, those of some buckets, in finer ones. A bucket holds how many items were added to it,
 //! and the sum of their digests, as numbers of 256 bits, the most significant byte first, modulo 2^256.
 //!
 //! - **The order does not matter**, so stores that scan in different orders compare, and parts that were folded apart
@@ -12,6 +13,8 @@
 //! Equal buckets hold equal items, as far as nobody can find other items whose digests have the same sum. That is
 //! proof against accidents of every kind. It is none against somebody who chooses what the items hold in order to
 //! deceive: sums of many digests can be forged.
+
+use std::sync::Arc;
 
 use crate::model::Sha256;
 
@@ -96,30 +99,75 @@ fn limbs(Sha256(digest): Sha256) -> [u64; 4] {
     [limb(24), limb(16), limb(8), limb(0)]
 }
 
+/// Which keys are folded, and which bucket each is in: by the first bits of its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grain {
+    /// The first bits of the keys that are folded, ascending, as numbers of so many bits.
+    open: Vec<u64>,
+    bits: u8,
+    /// How many bits after them number the bucket, among those of the same first bits.
+    more: u8,
+}
+
+impl Grain {
+    /// All keys, in 2^`bits` buckets; more than [`BUCKET_BITS_MAX`] bits are as many.
+    pub fn whole(bits: u8) -> Self {
+        Self { open: vec![0], bits: 0, more: bits.min(BUCKET_BITS_MAX) }
+    }
+
+    /// The keys of these buckets alone, in finer ones: no more than 2^`bits` of them in all, if they are no more now.
+    #[must_use]
+    pub fn finer(&self, numbers: &[usize], bits: u8) -> Self {
+        let mut open: Vec<_> = numbers.iter().map(|number| self.prefix(*number)).collect();
+        open.sort_unstable();
+        open.dedup();
+        let known = self.bits + self.more;
+        let each = (1_usize << bits.min(BUCKET_BITS_MAX)) / open.len().max(1);
+        let more = each.checked_ilog2().and_then(|bits| u8::try_from(bits).ok()).unwrap_or(0);
+        Self { open, bits: known, more: more.min(64 - known) }
+    }
+
+    /// How many buckets there are.
+    pub fn buckets(&self) -> usize {
+        self.open.len() << self.more
+    }
+
+    /// The number of the bucket that holds the items with this key; `None` if they are not folded.
+    pub fn number(&self, key: Sha256) -> Option<usize> {
+        let first = u64::from_be_bytes(std::array::from_fn(|byte| key.0[byte]));
+        let at = self.open.binary_search(&leading(first, self.bits)).ok()?;
+        let next = leading(first.checked_shl(self.bits.into()).unwrap_or(0), self.more);
+        Some((at << self.more) | usize::try_from(next).ok()?)
+    }
+
+    /// The first bits of the keys in a bucket.
+    fn prefix(&self, number: usize) -> u64 {
+        let within = number & ((1 << self.more) - 1);
+        (self.open[number >> self.more] << self.more) | within as u64
+    }
+}
+
+/// The first bits of a number, as a number.
+fn leading(number: u64, bits: u8) -> u64 {
+    number.checked_shr(64 - u32::from(bits)).unwrap_or(0)
+}
+
 /// The buckets of a table, or of a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buckets {
-    bits: u8,
+    grain: Arc<Grain>,
     all: Vec<Bucket>,
 }
 
 impl Buckets {
-    /// Empty buckets, 2^`bits` of them; more than [`BUCKET_BITS_MAX`] bits are as many.
-    pub fn new(bits: u8) -> Self {
-        let bits = bits.min(BUCKET_BITS_MAX);
-        Self { bits, all: vec![Bucket::default(); 1 << bits] }
+    /// Empty buckets.
+    pub fn new(grain: Arc<Grain>) -> Self {
+        Self { all: vec![Bucket::default(); grain.buckets()], grain }
     }
 
-    /// How many bits of a key's digest number its bucket.
-    pub fn bits(&self) -> u8 {
-        self.bits
-    }
-
-    /// The number of the bucket that holds the items with this key.
-    pub fn number(&self, key: Sha256) -> usize {
-        let Sha256([a, b, c, d, ..]) = key;
-        let first = u32::from_be_bytes([a, b, c, d]);
-        first.checked_shr(32 - u32::from(self.bits)).unwrap_or(0) as usize
+    /// Which keys are folded, and where.
+    pub fn grain(&self) -> &Arc<Grain> {
+        &self.grain
     }
 
     /// All buckets, by number.
@@ -127,27 +175,22 @@ impl Buckets {
         &self.all
     }
 
-    /// Replaces one bucket; a number beyond the last one is ignored.
-    pub fn set(&mut self, number: usize, bucket: Bucket) {
-        if let Some(place) = self.all.get_mut(number) {
-            *place = bucket;
-        }
-    }
-
-    /// Adds an item, by the digest of its key and its own.
+    /// Adds an item, by the digest of its key and its own, if such keys are folded.
     pub fn add(&mut self, key: Sha256, item: Sha256) {
-        let number = self.number(key);
-        self.all[number].add(item);
+        if let Some(number) = self.grain.number(key) {
+            self.all[number].add(item);
+        }
     }
 
     /// Takes an item away that was or will be added.
     pub fn subtract(&mut self, key: Sha256, item: Sha256) {
-        let number = self.number(key);
-        self.all[number].subtract(item);
+        if let Some(number) = self.grain.number(key) {
+            self.all[number].subtract(item);
+        }
     }
 
-    /// Adds all items of other buckets. Fails, and changes nothing, if they have other bits.
-    pub fn merge(&mut self, other: &Self) -> Result<(), OtherBits> {
+    /// Adds all items of other buckets. Fails, and changes nothing, if they have another grain.
+    pub fn merge(&mut self, other: &Self) -> Result<(), OtherGrain> {
         self.must_match(other)?;
         for (bucket, other) in self.all.iter_mut().zip(&other.all) {
             bucket.merge(other);
@@ -160,26 +203,21 @@ impl Buckets {
         self.all.iter().fold(0, |sum, bucket| sum.wrapping_add(bucket.count))
     }
 
-    /// The numbers of the buckets that differ, ascending. Fails if the bits differ.
-    pub fn differing(&self, other: &Self) -> Result<Vec<usize>, OtherBits> {
+    /// The numbers of the buckets that differ, ascending. Fails if the grain differs.
+    pub fn differing(&self, other: &Self) -> Result<Vec<usize>, OtherGrain> {
         self.must_match(other)?;
         Ok((0..self.all.len()).filter(|number| self.all[*number] != other.all[*number]).collect())
     }
 
-    fn must_match(&self, other: &Self) -> Result<(), OtherBits> {
-        if self.bits == other.bits { Ok(()) } else { Err(OtherBits { ours: self.bits, theirs: other.bits }) }
+    fn must_match(&self, other: &Self) -> Result<(), OtherGrain> {
+        if self.grain == other.grain { Ok(()) } else { Err(OtherGrain) }
     }
 }
 
-/// Buckets with different bits can be neither merged nor compared.
+/// Buckets into which keys fall differently can be neither merged nor compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("buckets of {ours} bits do not fit to buckets of {theirs} bits")]
-pub struct OtherBits {
-    /// The bits of the one.
-    pub ours: u8,
-    /// The bits of the other.
-    pub theirs: u8,
-}
+#[error("buckets of one grain do not fit to buckets of another one")]
+pub struct OtherGrain;
 
 #[cfg(test)]
 mod tests {
@@ -207,7 +245,7 @@ mod tests {
     }
 
     fn folded(bits: u8, items: &[(Sha256, Sha256)]) -> Buckets {
-        let mut buckets = Buckets::new(bits);
+        let mut buckets = Buckets::new(Grain::whole(bits).into());
         for (key, item) in items {
             buckets.add(*key, *item);
         }
@@ -230,7 +268,7 @@ mod tests {
 
         #[test]
         fn what_was_added_is_taken_away_in_any_order(items in any_items(), more in any_items(), bits in 0_u8..9) {
-            let mut buckets = Buckets::new(bits);
+            let mut buckets = Buckets::new(Grain::whole(bits).into());
             // Also before it is added: parts may be merged in any order.
             for (key, item) in &more {
                 buckets.subtract(*key, *item);
@@ -248,7 +286,31 @@ mod tests {
             // The same item twice does not cancel itself.
             for _ in 0..2 {
                 other.add(key, item);
-                prop_assert_eq!(one.differing(&other).unwrap(), vec![one.number(key)]);
+                prop_assert_eq!(one.differing(&other).unwrap(), vec![one.grain().number(key).unwrap()]);
+            }
+        }
+
+        /// However often it is refined, it folds the keys of the buckets that were chosen, and no others, each in the bucket
+        /// of its next bits, and has no more buckets than it may.
+        #[test]
+        fn finer_buckets_hold_what_the_chosen_ones_held(
+            keys in vec(any_digest(), 1..40),
+            bits in 0_u8..7,
+            finer in vec((any::<u64>(), 0_u8..9), 0..30),
+        ) {
+            let mut grain = Grain::whole(bits);
+            for (chosen, bits) in finer {
+                let is_chosen = |number: usize| (chosen >> (number % 64)) & 1 == 1;
+                let numbers: Vec<_> = (0..grain.buckets()).filter(|number| is_chosen(*number)).collect();
+                let next = grain.finer(&numbers, bits);
+                prop_assert!(next.buckets() <= (1 << bits).max(numbers.len()), "{} of {bits}", next.buckets());
+                for key in &keys {
+                    let before = grain.number(*key).filter(|number| is_chosen(*number));
+                    prop_assert_eq!(next.number(*key).is_some(), before.is_some());
+                    // Buckets keep their order, and split.
+                    prop_assert_eq!(next.number(*key).map(|number| numbers[number >> next.more]), before);
+                }
+                grain = next;
             }
         }
 
@@ -280,9 +342,10 @@ mod tests {
         (key[0], key[1], key[2]) = (0b1010_0000, 0xff, 0xf0);
         let key = Sha256(key);
         for (bits, number) in [(0, 0), (1, 1), (3, 5), (8, 0xa0), (16, 0xa0ff), (20, 0xa_0fff), (99, 0xa_0fff)] {
-            assert_eq!(Buckets::new(bits).number(key), number, "{bits} bits");
+            assert_eq!(Grain::whole(bits).number(key), Some(number), "{bits} bits");
         }
-        assert_eq!(Buckets::new(3).merge(&Buckets::new(4)), Err(OtherBits { ours: 3, theirs: 4 }));
-        assert!(Buckets::new(3).differing(&Buckets::new(4)).is_err());
+        let of = |bits| Buckets::new(Grain::whole(bits).into());
+        assert_eq!(of(3).merge(&of(4)), Err(OtherGrain));
+        assert!(of(3).differing(&of(4)).is_err());
     }
 }

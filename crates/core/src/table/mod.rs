@@ -6,7 +6,7 @@ mod compare;
 mod structure;
 
 pub use abilities::TableAbilities;
-pub use buckets::{BUCKET_BITS_MAX, Bucket, Buckets, OtherBits};
+pub use buckets::{BUCKET_BITS_MAX, Bucket, Buckets, Grain, OtherGrain};
 pub use compare::{Difference, Moment, Weight, differences};
 pub use structure::{
     Billing, Encryption, Index, KeyType, Projection, REPLICAS, StreamView, Structure, TableClass, Throughput,

@@ -41,4 +41,8 @@ impl TrackWrites for Noted {
         self.journal.writes.may_still_act(&self.dataset, false);
         self.journal.writes.ended();
     }
+
+    async fn stops(&self) {
+        self.journal.draining().await;
+    }
 }

@@ -151,7 +151,8 @@ impl<S: ?Sized> DatasetStores<S> {
         let failing = failing.map(|waiting| {
             let Waiting { key, failure, attempt, attempts_max } = waiting;
             let failure = key.map_or(failure.clone(), |key| redactor.text(&failure, &key));
-            format!("attempt {attempt} of {attempts_max}: {failure}")
+            let of = attempts_max.map_or_else(String::new, |attempts_max| format!(" of {attempts_max}"));
+            format!("attempt {attempt}{of}: {failure}")
         });
         failing.or_else(|| self.limits.iter().find_map(|limits| limits.reason()))
     }

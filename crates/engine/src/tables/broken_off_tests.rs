@@ -130,22 +130,53 @@ async fn a_crash_at_any_write_loses_nothing() {
     }
 }
 
-/// A target that takes nothing holds nobody up who wants to stop.
+/// A place that takes or answers nothing holds nobody up who wants to stop: a target, or the source while changed keys are
+/// read.
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_to_stop_does_not_wait_for_a_target_that_takes_nothing() {
-    let mut rig = Rig::new(&["a"], "");
+async fn a_run_that_is_to_stop_does_not_wait_for_a_place_that_takes_nothing() {
+    for (at, operation) in [("a", Operation::Write), ("src", Operation::Get), ("a", Operation::Get)] {
+        let mut rig = Rig::new(&["a"], "live = true");
+        rig.fill(0..10);
+        if operation == Operation::Get {
+            rig.proves(10).await;
+            // The change goes to the target, or it differs: both are looked at.
+            rig.table(if at == "src" { "src" } else { "a" }).apply(&put(3, "changed")).unwrap();
+        }
+        let rule = FaultRule::new(Fault::LeftOver, When::Every(1)).on([operation]);
+        let faults = Arc::new(Faults::with_rules(1, vec![rule]));
+        rig.failing_slowly(at, Arc::clone(&faults));
+        let shutdown = Shutdown::new();
+        let stop = shutdown.clone();
+        let striking = Arc::clone(&faults);
+        tokio::spawn(async move {
+            while striking.struck().values().all(|struck| *struck < 4) {
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+            stop.drain();
+        });
+        let outcome = rig.run_with(false, shutdown).await;
+        assert!(outcome.interrupted && outcome.stopped.is_none(), "{at} {operation:?}: {outcome:?}");
+        assert!(!matches!(outcome.datasets[0].waits_for, Some(WaitsFor::Failure(_))), "{outcome:?}");
+        let told = format!("{outcome:?}");
+        assert!(!told.contains("for five minutes"), "{at} {operation:?}: {told}");
+        rig.whole();
+        if at == "src" || operation == Operation::Write {
+            rig.proves(10).await;
+        }
+    }
+}
+
+/// A target that takes nothing is down after five minutes, and the others go on.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_takes_nothing_for_five_minutes_is_down() {
+    let mut rig = Rig::new(&["a", "b"], "live = true");
     rig.fill(0..10);
     let rule = FaultRule::new(Fault::LeftOver, When::Every(1)).on([Operation::Write]);
-    rig.failing("a", Arc::new(Faults::with_rules(1, vec![rule])));
-    let shutdown = Shutdown::new();
-    let stop = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-        stop.drain();
-    });
-    let outcome = rig.run_with(false, shutdown).await;
-    assert!(outcome.interrupted && outcome.stopped.is_none(), "{outcome:?}");
-    assert!(!matches!(outcome.datasets[0].waits_for, Some(WaitsFor::Failure(_))), "{outcome:?}");
+    rig.failing_slowly("a", Arc::new(Faults::with_rules(1, vec![rule])));
+    let outcome = rig.run().await;
+    assert!(!outcome.datasets[0].reached && !outcome.interrupted, "{outcome:?}");
+    assert!(format!("{outcome:?}").contains("for five minutes"), "{outcome:?}");
+    rig.is_equal("b");
     rig.whole();
-    rig.proves(10).await;
+    rig.proves(20).await;
 }

@@ -111,7 +111,9 @@ impl TableWork {
             return Ok(Settled::Done);
         }
         let keys = rows.iter().map(|row| self.sides.read_key(&row.key)).collect::<Result<Vec<_>, _>>()?;
-        let items = get_all(self.sides.lead(), &keys).await?;
+        let Some(items) = get_all(self.sides.lead(), &keys, &self.sides.shutdown).await? else {
+            return Ok(Settled::Stopped);
+        };
         let bytes = items.iter().flatten().map(|item| item_size(item) as u64).sum();
         self.sides.counted.read.fetch_add(bytes, Relaxed);
         let mut changed = Vec::new();

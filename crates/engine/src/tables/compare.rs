@@ -1,14 +1,27 @@
 //! Compares two tables: by bucket digests first, and key by key in the buckets that differ.
 //!
-//! Both sides are scanned once and folded. If no bucket differs, that is all. Otherwise both are scanned once more, and
-//! of the buckets that differ only, the digests of the lead's items are kept, a bounded number at a time.
+//! Both sides are scanned once and folded into 65,536 buckets. If no bucket differs, that is all. Otherwise both are
+//! scanned once more, and of the buckets that differ only, the keys are held and compared.
+//!
+//! # What is held at once
+//!
+//! The number of buckets is fixed, because no server says reliably how many items it holds. So a bucket of a large table
+//! holds very many, and those that differ may hold more than may be held. Then both sides are folded again: only the
+//! keys of the buckets that differ, in up to 262,144 finer buckets. That is repeated while it at least halves what must
+//! be looked at. A few differences among a billion items take one such fold, and thousands of them a few, because what is
+//! looked at then depends on how many items differ and no longer on how many there are. It is not tried if the numbers of
+//! items alone tell that most of them differ.
+//!
+//! What is left is taken in groups that may be held, each by a scan of both sides; a bucket that may not be held is split. So a comparison takes two scans of each
+//! side, a few more for a large table, and two for each further 100,000 items that differ. At most are held: the finer
+//! buckets (10 MB for each side), or the keys and digests of a group.
 //!
 //! An item that has expired, by the attribute that says when, is skipped on both sides: the server deletes it when it
 //! likes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::task::JoinSet;
@@ -22,16 +35,25 @@ use migrate_core::{
     item::{Item, Value, digest, key_digest},
     model::{Key, PlaceIndex, Sha256, Timestamp},
     report::DifferenceKind,
-    table::{BUCKET_BITS_MAX, Buckets},
+    table::{Buckets, Grain},
 };
 use migrate_store::table::{Scanned, Segment, TableStore};
 
-/// The segments in which a table is folded.
-const FOLD_SEGMENTS: u32 = 16;
-/// The least bits of a bucket's number, and the most that are used: 65,536 buckets are 2.6 MB for each side.
-const BITS: (u8, u8) = (8, 16);
-/// Items of buckets that differ whose digests are held at once.
-const HELD_MAX: u64 = 100_000;
+/// The segments in which a table is scanned.
+const SEGMENTS: u32 = 16;
+
+/// What may be held at once.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// The buckets of the first fold of a side, as bits of their number.
+    bits: u8,
+    /// Those of a finer one.
+    finer_bits: u8,
+    /// The items that are compared one by one.
+    held: u64,
+}
+
+const BOUNDS: Bounds = Bounds { bits: 16, finer_bits: 18, held: 100_000 };
 
 /// What is no number of seconds of the last five years never expires.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html>
@@ -47,83 +69,121 @@ pub(super) struct Candidate {
 }
 
 /// The items that belong at these places, or all that one place holds, folded.
+#[derive(Default)]
 struct Folded {
     buckets: Vec<Buckets>,
     expired: u64,
-}
-
-impl Folded {
-    fn empty(sides: usize, bits: u8) -> Self {
-        Self { buckets: (0..sides).map(|_| Buckets::new(bits)).collect(), expired: 0 }
-    }
 }
 
 /// What a fold of both sides has found.
 pub(super) struct Compared {
     /// Items on both sides that had expired.
     pub(super) expired: u64,
+    bounds: Bounds,
     /// The followers that could be scanned.
     sides: BTreeMap<PlaceIndex, Side>,
 }
 
 /// A follower, folded.
 struct Side {
-    /// What belongs there.
-    lead: Buckets,
-    /// What it holds.
-    buckets: Buckets,
-    /// The numbers of its buckets that differ from the lead's.
-    differing: Vec<usize>,
+    /// How many items belong there.
+    belong: u64,
+    /// How many it holds.
+    held: u64,
+    differing: Differing,
+}
+
+/// The buckets of a follower that differ from the lead's.
+#[derive(Clone)]
+struct Differing {
+    grain: Arc<Grain>,
+    /// The number of each, and how many items it holds, on the side that holds more.
+    buckets: Vec<(usize, u64)>,
+    /// How many items differ at least: those that one side holds more of.
+    apart: u64,
+}
+
+impl Differing {
+    fn of(lead: &Buckets, held: &Buckets) -> Self {
+        let numbers = lead.differing(held).expect("both were folded alike");
+        let (mut buckets, mut apart) = (Vec::new(), 0);
+        for number in numbers {
+            let (lead, held) = (lead.all()[number].count, held.all()[number].count);
+            buckets.push((number, lead.max(held)));
+            apart += lead.abs_diff(held);
+        }
+        Self { grain: Arc::clone(lead.grain()), buckets, apart }
+    }
+
+    fn items(&self) -> u64 {
+        self.buckets.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Finer buckets, if they may show that fewer items must be looked at.
+    fn finer(&self, bounds: Bounds) -> Option<Grain> {
+        let items = self.items();
+        let numbers: Vec<_> = self.buckets.iter().map(|(number, _)| *number).collect();
+        let finer = || self.grain.finer(&numbers, bounds.finer_bits);
+        let may_help = items > bounds.held && self.apart < items / 2;
+        may_help.then(finer).filter(|finer| finer.buckets() > numbers.len())
+    }
+
+    /// The keys of the buckets, in groups of which few enough are held at once. A bucket that holds more is split: digests
+    /// of keys are spread evenly.
+    fn groups(&self, bounds: Bounds) -> Vec<Grain> {
+        let (mut groups, mut held): (Vec<Vec<usize>>, u64) = (Vec::new(), 0);
+        let mut split = Vec::new();
+        for (number, count) in &self.buckets {
+            let times = count / bounds.held.max(1);
+            if times > 0 {
+                let bits = u8::try_from(times.ilog2() + 1).unwrap_or(u8::MAX);
+                let parts = self.grain.finer(&[*number], bits);
+                split.extend((0..parts.buckets()).map(|part| parts.finer(&[part], 0)));
+            } else if let Some(group) = groups.last_mut().filter(|_| held + count <= bounds.held) {
+                group.push(*number);
+                held += count;
+            } else {
+                groups.push(vec![*number]);
+                held = *count;
+            }
+        }
+        split.extend(groups.iter().map(|numbers| self.grain.finer(numbers, 0)));
+        split
+    }
 }
 
 impl Compared {
     /// How many items a follower holds; `None` if it could not be scanned.
     pub(super) fn held(&self, place: PlaceIndex) -> Option<u64> {
-        self.sides.get(&place).map(|side| side.buckets.count())
+        self.sides.get(&place).map(|side| side.held)
     }
 
     /// How many items belong at a follower; 0 if it could not be scanned.
     pub(super) fn belong(&self, place: PlaceIndex) -> u64 {
-        self.sides.get(&place).map_or(0, |side| side.lead.count())
-    }
-
-    /// The buckets of a follower that differ, in groups of which few enough items are held at once.
-    pub(super) fn groups(&self, place: PlaceIndex) -> Vec<Vec<usize>> {
-        let (mut groups, mut held): (Vec<Vec<usize>>, u64) = (Vec::new(), 0);
-        let Some(side) = self.sides.get(&place) else { return groups };
-        for number in &side.differing {
-            let count = side.lead.all()[*number].count.max(side.buckets.all()[*number].count);
-            if let Some(group) = groups.last_mut().filter(|_| held + count <= HELD_MAX) {
-                group.push(*number);
-                held += count;
-            } else {
-                groups.push(vec![*number]);
-                held = count;
-            }
-        }
-        groups
+        self.sides.get(&place).map_or(0, |side| side.belong)
     }
 }
 
 impl Sides {
     /// Folds the lead and all followers that take part. A follower that fails is down.
     pub(super) async fn fold(self: &Arc<Self>, now: Timestamp) -> Result<Option<Compared>, EngineError> {
-        let items = self.lead().describe().await?.and_then(|described| described.items).unwrap_or(0);
-        // About sixteen items a bucket.
-        let bits = u8::try_from((items / 16).max(1).ilog2()).unwrap_or(BUCKET_BITS_MAX).clamp(BITS.0, BITS.1);
+        self.fold_within(BOUNDS, now).await
+    }
+
+    async fn fold_within(self: &Arc<Self>, bounds: Bounds, now: Timestamp) -> Result<Option<Compared>, EngineError> {
+        let grain = Arc::new(Grain::whole(bounds.bits));
         let places: Vec<_> = self.open().map(|follower| follower.place).collect();
-        let lead = self.fold_one(Arc::clone(self.stores.lead()), Some(places.clone().into()), bits, now);
-        let followers = self.open().map(|follower| self.fold_one(Arc::clone(&follower.store), None, bits, now));
+        let lead = self.fold_one(Arc::clone(self.stores.lead()), Some(places.clone().into()), &grain, now);
+        let followers = self.open().map(|follower| self.fold_one(Arc::clone(&follower.store), None, &grain, now));
         let (lead, followers) = futures::join!(lead, futures::future::join_all(followers));
         let Some(lead) = lead? else { return Ok(None) };
         let (mut sides, mut expired) = (BTreeMap::new(), lead.expired);
         for ((place, lead), folded) in places.into_iter().zip(lead.buckets).zip(followers) {
             match folded {
-                Ok(Some(Folded { mut buckets, expired: more })) => {
+                Ok(Some(Folded { buckets, expired: more })) => {
                     expired += more;
-                    let buckets = buckets.pop().expect("a follower is one side");
-                    let differing = lead.differing(&buckets).expect("both have as many buckets");
-                    sides.insert(place, Side { lead, buckets, differing });
+                    let differing = Differing::of(&lead, &buckets[0]);
+                    sides.insert(place, Side { belong: lead.count(), held: buckets[0].count(), differing });
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
@@ -133,52 +193,101 @@ impl Sides {
                 }
             }
         }
-        Ok(Some(Compared { expired, sides }))
+        Ok(Some(Compared { expired, bounds, sides }))
     }
 
-    /// Folds all items of a store, for the lead by the places where they belong; `None` if the run is to stop.
+    /// The keys that a follower may not show as the lead does, in groups that are held at once; `None` if the run is to
+    /// stop. A follower that fails is down.
+    pub(super) async fn groups(
+        self: &Arc<Self>,
+        compared: &Compared,
+        follower: &Follower,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Grain>>, EngineError> {
+        let Some(side) = compared.sides.get(&follower.place) else { return Ok(Some(Vec::new())) };
+        let mut differing = side.differing.clone();
+        while let Some(grain) = differing.finer(compared.bounds).map(Arc::new) {
+            let lead = self.fold_one(Arc::clone(self.stores.lead()), Some([follower.place].into()), &grain, now);
+            let held = self.fold_one(Arc::clone(&follower.store), None, &grain, now);
+            let (lead, held) = futures::join!(lead, held);
+            let held = match held {
+                Ok(held) => held,
+                Err(error) => {
+                    follower.close(error);
+                    return Ok(Some(Vec::new()));
+                }
+            };
+            let Some((lead, held)) = lead?.zip(held) else { return Ok(None) };
+            let before = std::mem::replace(&mut differing, Differing::of(&lead.buckets[0], &held.buckets[0]));
+            if differing.items() > before.items() / 2 {
+                break;
+            }
+        }
+        Ok(Some(differing.groups(compared.bounds)))
+    }
+
+    /// Folds the items of a store, for the lead by the places where they belong; `None` if the run is to stop.
     async fn fold_one(
         self: &Arc<Self>,
         store: Arc<dyn TableStore>,
         belong_at: Option<Arc<[PlaceIndex]>>,
-        bits: u8,
+        grain: &Arc<Grain>,
         now: Timestamp,
     ) -> Result<Option<Folded>, EngineError> {
-        let mut tasks = JoinSet::new();
         let places = belong_at.as_ref().map_or(1, |places| places.len());
-        for index in 0..FOLD_SEGMENTS {
+        let buckets = (0..places).map(|_| Buckets::new(Arc::clone(grain))).collect();
+        let folded = Arc::new(Mutex::new(Folded { buckets, expired: 0 }));
+        let mut tasks = JoinSet::new();
+        for index in 0..SEGMENTS {
             let (sides, store, belong_at) = (Arc::clone(self), Arc::clone(&store), belong_at.clone());
+            let folded = Arc::clone(&folded);
             tasks.spawn(async move {
-                let mut folded = Folded::empty(places, bits);
-                let whole = sides.scan_all(&*store, Segment { index, of: FOLD_SEGMENTS }, |sides, item| {
-                    if sides.is_expired(&item, now) {
-                        folded.expired += 1;
-                        return Ok(());
-                    }
-                    let key = key_digest(&sides.names, &sides.key_of(&*store, &item)?);
-                    let item_digest = digest(&item);
-                    match &belong_at {
-                        None => folded.buckets[0].add(key, item_digest),
-                        Some(places) => {
-                            let to = sides.destination(&item)?;
-                            let here = folded.buckets.iter_mut().zip(&**places).filter(|(_, place)| to.holds(**place));
-                            here.for_each(|(buckets, _)| buckets.add(key, item_digest));
-                        }
-                    }
-                    Ok(())
-                });
-                Ok::<_, EngineError>(whole.await?.then_some(folded))
+                let take =
+                    |sides: &Self, item: Item| sides.fold_item(&*store, &item, belong_at.as_deref(), now, &folded);
+                sides.scan_all(&*store, Segment { index, of: SEGMENTS }, take).await
             });
         }
-        let mut all = Folded::empty(places, bits);
-        while let Some(part) = tasks.join_next().await {
-            let Some(part) = part?? else { return Ok(None) };
-            for (all, part) in all.buckets.iter_mut().zip(&part.buckets) {
-                all.merge(part).expect("all have as many buckets");
+        while let Some(whole) = tasks.join_next().await {
+            if !whole?? {
+                return Ok(None);
             }
-            all.expired += part.expired;
         }
-        Ok(Some(all))
+        let mut folded = folded.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Some(std::mem::take(&mut *folded)))
+    }
+
+    fn fold_item(
+        &self,
+        store: &dyn TableStore,
+        item: &Item,
+        belong_at: Option<&[PlaceIndex]>,
+        now: Timestamp,
+        folded: &Mutex<Folded>,
+    ) -> Result<(), EngineError> {
+        let lock = || folded.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_expired(item, now) {
+            lock().expired += 1;
+            return Ok(());
+        }
+        let key = key_digest(&self.names, &self.key_of(store, item)?);
+        let to = belong_at.map(|places| Ok::<_, EngineError>((places, self.destination(item)?))).transpose()?;
+        let item = digest(item);
+        for (at, buckets) in lock().buckets.iter_mut().enumerate() {
+            if to.as_ref().is_none_or(|(places, to)| to.holds(places[at])) {
+                buckets.add(key, item);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands all items of a store to `take`; `false` if the run is to stop.
+    async fn scan_store(
+        &self,
+        store: &dyn TableStore,
+        take: impl Fn(&Self, Item) -> Result<(), EngineError>,
+    ) -> Result<bool, EngineError> {
+        let segments = (0..SEGMENTS).map(|index| self.scan_all(store, Segment { index, of: SEGMENTS }, &take));
+        Ok(futures::future::try_join_all(segments).await?.into_iter().all(|whole| whole))
     }
 
     /// Hands all items of a segment to `take`; `false` if the run is to stop.
@@ -186,7 +295,7 @@ impl Sides {
         &self,
         store: &dyn TableStore,
         segment: Segment,
-        mut take: impl FnMut(&Self, Item) -> Result<(), EngineError>,
+        take: impl Fn(&Self, Item) -> Result<(), EngineError>,
     ) -> Result<bool, EngineError> {
         let mut after = None;
         while !self.shutdown.is_draining() {
@@ -231,55 +340,37 @@ impl Sides {
         lead.filter(lasting) == held.filter(lasting)
     }
 
-    /// The keys in these buckets that a follower does not show as the lead does, ascending; `None` if the run is to
-    /// stop.
+    /// The key of an item, if such keys are looked at.
+    fn open_key(
+        &self,
+        store: &dyn TableStore,
+        item: &Item,
+        group: &Grain,
+        now: Timestamp,
+    ) -> Result<Option<Key>, EngineError> {
+        let key = self.key_of(store, item)?;
+        let is_open = group.number(key_digest(&self.names, &key)).is_some() && !self.is_expired(item, now);
+        Ok(is_open.then(|| self.names.text(&key)))
+    }
+
+    /// The keys of a group that a follower does not show as the lead does, ascending; `None` if the run is to stop. A
+    /// follower that fails is down.
     pub(super) async fn candidates(
         &self,
-        compared: &Compared,
-        group: &[usize],
+        group: &Grain,
         follower: &Follower,
         now: Timestamp,
     ) -> Result<Option<Vec<Candidate>>, EngineError> {
-        let Some(Side { lead: numbers, .. }) = compared.sides.get(&follower.place) else { return Ok(Some(Vec::new())) };
-        let whole = Segment { index: 0, of: 1 };
-        let counts = |number: &usize| group.binary_search(number).is_ok();
-        let (mut held, mut elsewhere): (BTreeMap<Key, Sha256>, BTreeSet<Key>) = Default::default();
+        let held: Mutex<BTreeMap<Key, Sha256>> = Mutex::default();
         let take = |sides: &Self, item: Item| {
-            let key = sides.key_of(sides.lead(), &item)?;
-            let is_open = counts(&numbers.number(key_digest(&sides.names, &key))) && !sides.is_expired(&item, now);
-            if !is_open {
-                return Ok(());
+            let Some(key) = sides.open_key(&*follower.store, &item, group, now)? else { return Ok(()) };
+            let digest = digest(&item);
+            match held.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), digest) {
+                Some(_) => Err(sides.twice(&*follower.store, &key)),
+                None => Ok(()),
             }
-            let key = sides.names.text(&key);
-            if !sides.destination(&item)?.holds(follower.place) {
-                elsewhere.insert(key);
-            } else if held.insert(key.clone(), digest(&item)).is_some() {
-                return Err(sides.twice(sides.lead(), &key));
-            }
-            Ok(())
         };
-        if !self.scan_all(self.lead(), whole, take).await? {
-            return Ok(None);
-        }
-        let (mut found, mut shown) = (Vec::new(), BTreeSet::new());
-        let take = |sides: &Self, item: Item| {
-            let key = sides.key_of(&*follower.store, &item)?;
-            if counts(&numbers.number(key_digest(&sides.names, &key))) && !sides.is_expired(&item, now) {
-                let key = sides.names.text(&key);
-                if !shown.insert(key.clone()) {
-                    return Err(sides.twice(&*follower.store, &key));
-                }
-                let kind = match held.remove(&key) {
-                    Some(lead) if lead == digest(&item) => return Ok(()),
-                    Some(_) => DifferenceKind::Different,
-                    None => DifferenceKind::Extra,
-                };
-                let is_misplaced = elsewhere.contains(&key);
-                found.push(Candidate { key, kind, is_misplaced });
-            }
-            Ok(())
-        };
-        match self.scan_all(&*follower.store, whole, take).await {
+        match self.scan_store(&*follower.store, take).await {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(EngineError::Store(error)) => {
@@ -288,9 +379,171 @@ impl Sides {
             }
             Err(error) => return Err(error),
         }
-        let missing = |key| Candidate { key, kind: DifferenceKind::Missing, is_misplaced: false };
-        found.extend(held.into_keys().map(missing));
+        let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let looked = Mutex::new(Looked { held, ..Looked::default() });
+        let take = |sides: &Self, item: Item| {
+            let Some(key) = sides.open_key(sides.lead(), &item, group, now)? else { return Ok(()) };
+            let (digest, belongs) = (digest(&item), sides.destination(&item)?.holds(follower.place));
+            let is_first = looked.lock().unwrap_or_else(PoisonError::into_inner).at_lead(&key, digest, belongs);
+            if is_first { Ok(()) } else { Err(sides.twice(sides.lead(), &key)) }
+        };
+        if !self.scan_store(self.lead(), take).await? {
+            return Ok(None);
+        }
+        let Looked { held, mut found, .. } = looked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let extra = |key| Candidate { key, kind: DifferenceKind::Extra, is_misplaced: false };
+        found.extend(held.into_keys().map(extra));
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(Some(found))
+    }
+}
+
+/// The keys of a group, while the lead is scanned. Only what belongs at the follower, or is there, is held.
+#[derive(Default)]
+struct Looked {
+    /// What the follower holds, and the lead has not shown.
+    held: BTreeMap<Key, Sha256>,
+    /// What the lead has shown.
+    shown: BTreeSet<Key>,
+    found: Vec<Candidate>,
+}
+
+impl Looked {
+    /// Compares an item of the lead; `false` if the lead has shown its key before.
+    fn at_lead(&mut self, key: &Key, digest: Sha256, belongs: bool) -> bool {
+        let held = self.held.remove(key);
+        if belongs && !self.shown.insert(key.clone()) {
+            return false;
+        }
+        let kind = match (belongs, held) {
+            (true, Some(held)) if held == digest => return true,
+            (true, Some(_)) => DifferenceKind::Different,
+            (true, None) => DifferenceKind::Missing,
+            (false, Some(_)) => DifferenceKind::Extra,
+            (false, None) => return true,
+        };
+        self.found.push(Candidate { key: key.clone(), kind, is_misplaced: !belongs });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, option, prelude::*};
+
+    use super::*;
+    use crate::tables::test_rig::{Rig, delete, item, put, structure};
+
+    const NOW: Timestamp = Timestamp(0);
+
+    fn key(id: u32) -> Key {
+        let names = structure().key_names();
+        names.text(&names.key_of(&item(id, "")).unwrap())
+    }
+
+    /// What each follower does not show as the lead does, and how many items were read at each place, the lead's first.
+    async fn found(rig: &Rig, bounds: Bounds) -> (Vec<Vec<Candidate>>, Vec<u64>) {
+        let sides = rig.sides().await;
+        let compared = sides.fold_within(bounds, NOW).await.unwrap().unwrap();
+        let mut all = Vec::new();
+        for follower in &sides.followers {
+            let mut candidates = Vec::new();
+            for group in sides.groups(&compared, follower, NOW).await.unwrap().unwrap() {
+                let some = sides.candidates(&group, follower, NOW).await.unwrap().unwrap();
+                // Each bucket of a group by the side that holds more of it, so at most twice as many differ.
+                assert!(some.len() as u64 <= 8 * bounds.held + 40, "{} of {bounds:?}", some.len());
+                candidates.extend(some);
+            }
+            candidates.sort_by(|a, b| a.key.cmp(&b.key));
+            all.push(candidates);
+        }
+        (all, sides.stores.meters.iter().map(|meter| meter.items().read).collect())
+    }
+
+    /// Whether an item belongs at the first follower, and its version.
+    type State = Option<(bool, u8)>;
+
+    fn value((is_first, version): (bool, u8)) -> String {
+        format!("{}{version}", if is_first { "a" } else { "b" })
+    }
+
+    /// An item as the lead and both followers hold it.
+    fn any_row() -> impl Strategy<Value = [State; 3]> {
+        let any_state = || option::of((any::<bool>(), 0_u8..2));
+        let equal = any_state().prop_map(|state| {
+            let at = |is_first| state.filter(|(first, _)| *first == is_first);
+            [state, at(true), at(false)]
+        });
+        let other = (any_state(), any_state(), any_state()).prop_map(|(lead, a, b)| [lead, a, b]);
+        prop_oneof![9 => equal, 1 => other]
+    }
+
+    /// What a follower is to be found not to show.
+    fn expected(rows: &[[State; 3]], at: usize) -> Vec<Candidate> {
+        let of = |(id, row): (usize, &[State; 3])| {
+            let lead = row[0].filter(|(is_first, _)| *is_first == (at == 1));
+            let kind = match (lead, row[at]) {
+                (lead, held) if lead == held => return None,
+                (Some(_), Some(_)) => DifferenceKind::Different,
+                (Some(_), None) => DifferenceKind::Missing,
+                (None, _) => DifferenceKind::Extra,
+            };
+            let is_misplaced = kind == DifferenceKind::Extra && row[0].is_some();
+            Some(Candidate { key: key(u32::try_from(id).unwrap()), kind, is_misplaced })
+        };
+        rows.iter().enumerate().filter_map(of).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn every_key_that_differs_is_found_and_no_other_however_little_may_be_held(
+            rows in vec(any_row(), 0..250),
+            (bits, finer_bits, held) in (0_u8..7, 0_u8..10, 1_u64..40),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (found, _) = runtime.block_on(async {
+                let rig = Rig::new(&["a item.value.startsWith(\"a\")", "b otherwise"], "");
+                for site in ["a", "b"] {
+                    rig.table(site).create(&structure()).await.unwrap();
+                }
+                for (id, row) in (0..).zip(&rows) {
+                    for (site, state) in ["src", "a", "b"].into_iter().zip(row) {
+                        if let Some(state) = state {
+                            rig.table(site).apply(&put(id, &value(*state))).unwrap();
+                        }
+                    }
+                }
+                found(&rig, Bounds { bits, finer_bits, held }).await
+            });
+            prop_assert_eq!(&found[0], &expected(&rows, 1));
+            prop_assert_eq!(&found[1], &expected(&rows, 2));
+        }
+    }
+
+    /// Two scans of each side if little differs, a few more if what differs is in buckets that hold too much, and no more
+    /// than that needs if very much differs.
+    #[tokio::test]
+    async fn a_table_is_scanned_a_few_times_however_many_items_there_are() {
+        const N: u32 = 2000;
+        let bounds = Bounds { bits: 3, finer_bits: 8, held: 100 };
+        let rig = Rig::new(&["a"], "");
+        rig.table("a").create(&structure()).await.unwrap();
+        rig.fill(0..N);
+        (0..N).for_each(|id| rig.table("a").apply(&put(id, "first")).unwrap());
+        let scans = |read: &[u64]| read.iter().map(|read| read.div_ceil(N.into())).collect::<Vec<_>>();
+        let (all, read) = found(&rig, bounds).await;
+        assert_eq!((all[0].len(), scans(&read)), (0, vec![1, 1]));
+        (0..3).for_each(|id| rig.table("a").apply(&put(id * 7, "other")).unwrap());
+        let (all, read) = found(&rig, Bounds { bits: 16, ..bounds }).await;
+        assert_eq!((all[0].len(), scans(&read)), (3, vec![2, 2]), "what differs is held at once");
+        // Three buckets of 250 items each, at least; the finer ones hold eight.
+        let (all, read) = found(&rig, bounds).await;
+        assert_eq!((all[0].len(), scans(&read)), (3, vec![3, 3]), "once more, in finer buckets");
+        // Nothing is refined, and buckets that hold too much are split: 4 for each of 8.
+        (0..N).for_each(|id| rig.table("a").apply(&delete(id)).unwrap());
+        let (all, read) = found(&rig, bounds).await;
+        assert_eq!((all[0].len(), scans(&read)), (N as usize, vec![1 + 32, 0]));
     }
 }

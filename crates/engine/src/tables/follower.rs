@@ -1,14 +1,9 @@
 //! [`Follower`]: a table that is made equal to the lead's.
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU32, Ordering::Relaxed},
 };
-
-use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 
 use crate::{error::EngineError, shutdown::Shutdown};
 use migrate_core::{
@@ -18,18 +13,13 @@ use migrate_core::{
     shard::Tally,
 };
 use migrate_store::{
-    ErrorKind, StoreError,
+    ErrorKind,
     table::{ItemWrite, TableStore, WRITE_MAX},
 };
 
 /// The most bytes of one batch.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
 const BATCH_BYTES_MAX: usize = 15 << 20;
-/// The pause after a batch of which nothing was taken, and the longest one.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
-/// How long a follower may take nothing at all until it is down.
-const NOTHING_TAKEN_MAX: Duration = Duration::from_mins(5);
-
 /// Batches in a row whose answer is lost until the follower is down.
 const UNSURE_MAX: u32 = 100;
 
@@ -105,8 +95,8 @@ impl Follower {
 
     /// Carries out writes, no two of them of one key.
     ///
-    /// A server that takes a part of a batch is asked again for the rest, after a pause. A batch whose answer was lost
-    /// is not sent again. Any other error that the retries below have not got over takes the follower out.
+    /// A batch whose answer was lost is not sent again. Any other error that the retries below have not got over takes the
+    /// follower out.
     pub(crate) async fn write(&self, writes: Vec<ItemWrite>, shutdown: &Shutdown) -> Result<Wrote, Unwritten> {
         let (mut put, mut unsure) = (Tally::default(), Vec::new());
         for batch in batches(writes) {
@@ -124,45 +114,20 @@ impl Follower {
     }
 
     /// Carries out one batch; returns those of it whose outcome is not known.
-    async fn batch(&self, mut batch: Vec<ItemWrite>, shutdown: &Shutdown) -> Result<Vec<ItemWrite>, Unwritten> {
-        let (mut pause, mut nothing_taken) = (PAUSE.0, Duration::ZERO);
-        loop {
-            let left = match self.store.write(&batch).await {
-                Ok(written) => {
-                    self.unsure.store(0, Relaxed);
-                    written.left
-                }
-                Err(error) if error.outcome_unknown() && self.unsure.fetch_add(1, Relaxed) < UNSURE_MAX => {
-                    return Ok(batch);
-                }
-                Err(error) => {
-                    self.close(error);
-                    return Err(Unwritten::Down);
-                }
-            };
-            if left.is_empty() {
-                return Ok(Vec::new());
+    async fn batch(&self, batch: Vec<ItemWrite>, shutdown: &Shutdown) -> Result<Vec<ItemWrite>, Unwritten> {
+        let written = self.store.write(&batch).await.and_then(|written| written.whole(self.store.location()));
+        match written {
+            Ok(()) => {
+                self.unsure.store(0, Relaxed);
+                Ok(Vec::new())
             }
-            let taken = left.len() < batch.len();
-            let mut position = 0;
-            batch.retain(|_| {
-                position += 1;
-                left.contains(&(position - 1))
-            });
-            if taken {
-                (pause, nothing_taken) = (PAUSE.0, Duration::ZERO);
+            // The wait for a server that takes nothing was ended.
+            Err(error) if error.kind() == ErrorKind::Throttled && shutdown.is_draining() => Err(Unwritten::Stopped),
+            Err(error) if error.outcome_unknown() && self.unsure.fetch_add(1, Relaxed) < UNSURE_MAX => Ok(batch),
+            Err(error) => {
+                self.close(error);
+                Err(Unwritten::Down)
             }
-            let wait = SmallRng::from_os_rng().random_range(pause / 2..=pause);
-            nothing_taken += wait;
-            if nothing_taken > NOTHING_TAKEN_MAX {
-                let detail = "it has taken nothing for five minutes";
-                self.close(StoreError::new(ErrorKind::Throttled, "write items", self.store.location(), detail));
-                return Err(Unwritten::Down);
-            }
-            if tokio::time::timeout(wait, shutdown.draining()).await.is_ok() {
-                return Err(Unwritten::Stopped);
-            }
-            pause = (pause * 2).min(PAUSE.1);
         }
     }
 }

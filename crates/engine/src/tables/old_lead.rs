@@ -85,15 +85,17 @@ impl TableWork {
             let page = self.journal.ledger.owed_keys(dataset, new, after.as_ref(), PAGE).await?;
             let Some((last, _)) = page.last() else { return Ok(Settled::Done) };
             after = Some(last.clone());
-            self.judge((old, new), page).await?;
+            if self.judge((old, new), page).await? == Settled::Stopped {
+                return Ok(Settled::Stopped);
+            }
         }
     }
 
     /// Records which of these keys, which the old lead's stream has shown, are late writes.
-    async fn judge(&self, (old, new): (PlaceIndex, PlaceIndex), page: Vec<(Key, u64)>) -> Result<(), EngineError> {
+    async fn judge(&self, (old, new): (PlaceIndex, PlaceIndex), page: Vec<(Key, u64)>) -> Result<Settled, EngineError> {
         let read = now();
         let texts: Vec<_> = page.iter().map(|(key, _)| key.clone()).collect();
-        let (ours, theirs) = futures::try_join!(self.held_at(old, &texts), self.held_at(new, &texts))?;
+        let Some((ours, theirs)) = self.held_at_both((old, new), &texts).await? else { return Ok(Settled::Stopped) };
         let mut records = Vec::new();
         for ((key, ours), theirs) in texts.iter().zip(ours).zip(theirs) {
             if !self.sides.are_equal(theirs.as_ref(), ours.as_ref()) && !self.is_our_own(key, ours.as_ref()).await? {
@@ -103,13 +105,23 @@ impl TableWork {
         }
         records.push(self.record(TableStep::Handled { place: new, at: read, keys: page }));
         self.journal.commit(records).await?;
-        Ok(())
+        Ok(Settled::Done)
     }
 
-    /// What a place holds of these keys, by strong reads.
-    async fn held_at(&self, place: PlaceIndex, texts: &[Key]) -> Result<Vec<Option<Item>>, EngineError> {
+    /// What a place holds of these keys, by strong reads; `None` if the run is to stop.
+    async fn held_at(&self, place: PlaceIndex, texts: &[Key]) -> Result<Option<Vec<Option<Item>>>, EngineError> {
         let keys = texts.iter().map(|key| self.sides.read_key(key)).collect::<Result<Vec<_>, _>>()?;
-        get_all(&**self.sides.stores.at(place), &keys).await
+        get_all(&**self.sides.stores.at(place), &keys, &self.sides.shutdown).await
+    }
+
+    /// What both leads hold of these keys; `None` if the run is to stop.
+    async fn held_at_both(
+        &self,
+        (old, new): (PlaceIndex, PlaceIndex),
+        texts: &[Key],
+    ) -> Result<Option<(Vec<Option<Item>>, Vec<Option<Item>>)>, EngineError> {
+        let (ours, theirs) = futures::try_join!(self.held_at(old, texts), self.held_at(new, texts))?;
+        Ok(ours.zip(theirs))
     }
 
     /// Whether the old lead holds of a key what we brought there last, or what was there before.
@@ -127,8 +139,9 @@ impl TableWork {
         let follower = if self.sides.stores.star.lead == source { new } else { source };
         let Some(follower) = self.sides.follower(follower) else { return Ok(Settled::Done) };
         let Some(compared) = Arc::clone(&self.sides).fold(at).await? else { return Ok(Settled::Stopped) };
-        for group in compared.groups(follower.place) {
-            let Some(found) = self.sides.candidates(&compared, &group, follower, at).await? else {
+        let Some(groups) = self.sides.groups(&compared, follower, at).await? else { return Ok(Settled::Stopped) };
+        for group in groups {
+            let Some(found) = self.sides.candidates(&group, follower, at).await? else {
                 return Ok(Settled::Stopped);
             };
             let keys: Vec<_> = found.into_iter().map(|Candidate { key, .. }| key).collect();
@@ -160,6 +173,7 @@ impl TableWork {
             }
             held => held?,
         };
+        let Some(held) = held else { return Ok(None) };
         // In this order: a write before this moment that the read has shown is known as one by now.
         if self.look_at_old_lead().await? == Settled::Stopped {
             return Ok(None);
@@ -177,13 +191,13 @@ impl TableWork {
         Ok(Some(before))
     }
 
-    /// Which of these keys both leads hold alike.
+    /// Which of these keys both leads hold alike; none if the run is to stop.
     pub(crate) async fn held_alike(
         &self,
         (old, new): (PlaceIndex, PlaceIndex),
         texts: &[Key],
     ) -> Result<Vec<Key>, EngineError> {
-        let (ours, theirs) = futures::try_join!(self.held_at(old, texts), self.held_at(new, texts))?;
+        let Some((ours, theirs)) = self.held_at_both((old, new), texts).await? else { return Ok(Vec::new()) };
         let alike = texts.iter().zip(ours).zip(theirs);
         let alike = alike.filter(|((_, ours), theirs)| self.sides.are_equal(theirs.as_ref(), ours.as_ref()));
         Ok(alike.map(|((key, _), _)| key.clone()).collect())

@@ -108,14 +108,19 @@ impl TableWork {
         Ok(Settled::Done)
     }
 
-    async fn mark_at(&self, compared: &Compared, follower: &Follower, now: Timestamp) -> Result<Settled, EngineError> {
+    async fn mark_at(
+        self: &Arc<Self>,
+        compared: &Compared,
+        follower: &Follower,
+        now: Timestamp,
+    ) -> Result<Settled, EngineError> {
         let held = compared.held(follower.place).unwrap_or(0);
-        let groups = compared.groups(follower.place);
+        let Some(groups) = self.sides.groups(compared, follower, now).await? else { return Ok(Settled::Stopped) };
         // What is marked is deleted without a further question. So all deletions are counted before the first mark.
         for marks in [false, true].into_iter().skip(usize::from(groups.len() < 2)) {
             let mut doomed = 0;
             for group in &groups {
-                let Some(found) = self.sides.candidates(compared, group, follower, now).await? else {
+                let Some(found) = self.sides.candidates(group, follower, now).await? else {
                     return Ok(Settled::Stopped);
                 };
                 let is_extra = |one: &&Candidate| one.kind == DifferenceKind::Extra;

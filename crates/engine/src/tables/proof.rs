@@ -121,10 +121,9 @@ impl Proof<'_> {
     ) -> Result<Option<Found>, EngineError> {
         let mut differs: BTreeMap<Key, DifferenceKind> = BTreeMap::new();
         let mut omitted: u64 = 0;
-        for group in compared.groups(follower.place) {
-            let Some(candidates) = self.sides.candidates(compared, &group, follower, began).await? else {
-                return Ok(None);
-            };
+        let Some(groups) = self.sides.groups(compared, follower, began).await? else { return Ok(None) };
+        for group in groups {
+            let Some(candidates) = self.sides.candidates(&group, follower, began).await? else { return Ok(None) };
             for some in candidates.chunks(LOOKED_AT_ONCE) {
                 let Some(settled) = self.settle(some, follower).await? else { return Ok(None) };
                 for (key, kind) in settled {
@@ -208,7 +207,8 @@ impl Proof<'_> {
                 return Ok(None);
             }
             let keys = open.iter().map(|(key, _)| self.sides.read_key(key)).collect::<Result<Vec<_>, _>>()?;
-            let mut lead = get_all(self.sides.lead(), &keys).await?;
+            let shutdown = &self.sides.shutdown;
+            let Some(mut lead) = get_all(self.sides.lead(), &keys, shutdown).await? else { return Ok(None) };
             for item in &mut lead {
                 let elsewhere =
                     |item: &Item| Ok::<_, EngineError>(!self.sides.destination(item)?.holds(follower.place));
@@ -216,8 +216,9 @@ impl Proof<'_> {
                     *item = None;
                 }
             }
-            let held = match get_all(&*follower.store, &keys).await {
-                Ok(held) => held,
+            let held = match get_all(&*follower.store, &keys, shutdown).await {
+                Ok(Some(held)) => held,
+                Ok(None) => return Ok(None),
                 Err(error) => {
                     follower.close(error);
                     return Ok(Some(Vec::new()));

@@ -13,14 +13,19 @@ use crate::{
     migration::Migration,
     shutdown::Shutdown,
     sink::Sink,
-    sites::{connect::Given, opening::Sites},
+    sites::{connect::Given, opening::Sites, tables::TablesOf},
+    star::Star,
+    tables::{
+        follower::Follower,
+        sides::{Counted, Sides},
+    },
 };
 use migrate_core::{
     item::{Item, Value},
     lifecycle::{Goal, State},
-    model::DatasetName,
+    model::{DatasetName, PlaceIndex},
     plan::{self, Plan},
-    report::EventKind,
+    report::{EventKind, Redactor},
     table::{KeyType, Structure},
 };
 use migrate_ledger::Ledger;
@@ -160,6 +165,28 @@ impl Rig {
         self.run_with(false, Shutdown::new()).await
     }
 
+    /// The tables, opened to be looked at.
+    pub(crate) async fn sides(&self) -> Arc<Sides> {
+        let dataset = &self.plan.phases[0].datasets[0];
+        let of = TablesOf { plan: &self.plan, dataset, writes: None };
+        let star = Star::new(PlaceIndex::SOURCE, self.tables.len());
+        let stores = Arc::new(self.sites.open_tables(of, star).await.unwrap());
+        let follower = |place: &PlaceIndex| {
+            Follower::new(*place, dataset.location(*place).to_string(), Arc::clone(stores.at(*place)))
+        };
+        Arc::new(Sides {
+            dataset: dataset.clone(),
+            names: structure().key_names(),
+            ttl: None,
+            followers: stores.star.followers.iter().map(follower).collect(),
+            stores,
+            shutdown: Shutdown::new(),
+            sink: Sink::none(),
+            redactor: Redactor::new(false),
+            counted: Counted::default(),
+        })
+    }
+
     /// Runs, and expects that nothing can begin.
     pub(crate) async fn refused(&self) -> String {
         let migration = Migration {
@@ -195,13 +222,22 @@ impl Rig {
 
     /// The same migration, with one of its tables failing as these faults say.
     pub(crate) fn failing(&mut self, at: &str, faults: Arc<Faults>) {
+        self.failing_by(at, faults, quick());
+    }
+
+    /// The same with the pauses of a real run, for tests whose clock is paused.
+    pub(crate) fn failing_slowly(&mut self, at: &str, faults: Arc<Faults>) {
+        self.failing_by(at, faults, RetryPolicy::default());
+    }
+
+    fn failing_by(&mut self, at: &str, faults: Arc<Faults>, policy: RetryPolicy) {
         let (tables, at) = (self.tables.clone(), at.to_owned());
         let given = Given::tables(move |location, _| {
             let site = location.site.as_str();
             let table = Arc::new(tables.get(site)?.clone()) as Arc<dyn TableStore>;
             Some(if site == at { Arc::new(FaultyTable::new(table, Arc::clone(&faults))) } else { table })
         });
-        self.sites = Sites::new(Arc::new(given), quick());
+        self.sites = Sites::new(Arc::new(given), policy);
     }
 
     /// The same migration, with a table that cannot be reached.

@@ -38,7 +38,7 @@ impl<'a> Attempts<'a> {
 }
 
 /// Logs the error as a value, not as text, so that a log which hides keys knows the key in it.
-fn log_failure(error: &(dyn Error + 'static), attempt: u32, pause: Duration) {
+pub(super) fn log_failure(error: &(dyn Error + 'static), attempt: u32, pause: Duration) {
     let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(error, attempt, pause_ms, "trying again");
 }

@@ -2,7 +2,8 @@
 //!
 //! It repeats every operation that fails for a passing reason
 //! ([`ErrorKind::retry`](crate::ErrorKind::retry)), with full-jitter exponential pauses, a bounded number of times.
-//! No layer below retries, or attempts would multiply.
+//! No layer below retries, or attempts would multiply. A table that throttles, or leaves batches over, is asked for as long
+//! as it takes something, and five minutes more; a run that is to stop ends that wait.
 //!
 //! # Writes whose answer was lost
 //!
@@ -20,6 +21,7 @@
 //! A cancelled call leaves no state behind: a listing goes on at the same place.
 
 mod attempts;
+mod patience;
 mod policy;
 mod settle;
 mod store;

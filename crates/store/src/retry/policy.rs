@@ -105,24 +105,44 @@ impl Pacer {
         if let Some(meter) = &self.policy.meter {
             meter.count_retry();
         }
-        let longest = first.saturating_mul(1 << (attempts - 1).min(16)).min(self.policy.pause_max);
+        Some(self.jittered(first, attempts))
+    }
+
+    /// The pause before a store that took nothing is asked again, after so many times: there is always a next one.
+    pub(super) fn pause_throttled(&self, times: u32) -> Duration {
+        if let Some(meter) = &self.policy.meter {
+            meter.count_retry();
+        }
+        self.jittered(self.policy.pause_throttled, times)
+    }
+
+    fn jittered(&self, first: Duration, attempts: u32) -> Duration {
+        let longest = first.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(self.policy.pause_max);
         // Full jitter: workers that failed together do not come back together.
         // https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         let share = self.random.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
-        Some(longest.mul_f64(share))
+        longest.mul_f64(share)
     }
 
     /// Shows on a display that a request waits, once it is more than a hiccup. A missing answer is more than that
     /// from the first time on.
     pub(super) fn waits(&self, error: &StoreError, attempts: u32) -> Option<Paused<'_>> {
+        self.shown(error, attempts, Some(self.policy.attempts_max))
+    }
+
+    /// The same of a request that is repeated for as long as the patience lasts.
+    pub(super) fn waits_patiently(&self, error: &StoreError, attempts: u32) -> Option<Paused<'_>> {
+        self.shown(error, attempts, None)
+    }
+
+    fn shown(&self, error: &StoreError, attempts: u32, attempts_max: Option<u32>) -> Option<Paused<'_>> {
         let meter = self
             .policy
             .meter
             .as_ref()
             .filter(|_| attempts >= ATTEMPTS_UNSHOWN || error.kind() == ErrorKind::TimedOut)?;
         let (key, failure) = (error.key().cloned(), error.to_string());
-        let (attempt, attempts_max) = (attempts + 1, self.policy.attempts_max);
-        Some(meter.pause(Waiting { key, failure, attempt, attempts_max }))
+        Some(meter.pause(Waiting { key, failure, attempt: attempts + 1, attempts_max }))
     }
 
     pub(super) fn succeeded(&self) {

@@ -6,13 +6,16 @@
 //! batch, and the caller keeps these keys dirty: their next turn reads what the items are by then.
 //!
 //! What certainly did not happen is repeated: throttled requests, connections that never came about, and what a
-//! server left over of a batch. Nothing else can write those keys meanwhile, because the call has not returned. What is
-//! still left over after the last attempt is returned as left over.
+//! server left over of a batch. Nothing else can write those keys meanwhile, because the call has not returned.
+//!
+//! A `get` and a `write` of this table leave nothing over: they end with all of the batch, or fail. While the server takes
+//! something they go on; if it takes nothing at all for five minutes, or its tracker says that it is no longer to be
+//! waited for, they fail as throttled.
 
 // The lint asks for an explicit decision about every method that the traits gain.
 #![deny(clippy::missing_trait_methods)]
 
-use std::sync::Arc;
+use std::{future, sync::Arc};
 
 use async_trait::async_trait;
 use migrate_core::{
@@ -23,6 +26,7 @@ use migrate_core::{
 
 use super::{
     attempts::{Attempts, repeat},
+    patience::Patience,
     policy::{Pacer, RetryPolicy},
     track::{TrackWrites, Tracked},
 };
@@ -80,38 +84,41 @@ impl RetryingTable {
     }
 
     async fn write_attempts(&self, writes: &[ItemWrite]) -> Result<Written> {
-        let mut attempts = Attempts::new(&self.pacer);
+        let mut patience = Patience::new(&self.pacer, "write", self.location());
         let (mut open, mut consumed): (Vec<usize>, Option<f64>) = ((0..writes.len()).collect(), None);
         loop {
             let batch: Vec<_> = open.iter().map(|at| writes[*at].clone()).collect();
-            match self.inner.write(&batch).await {
+            let paused = match self.inner.write(&batch).await {
                 Ok(written) => {
                     self.pacer.succeeded();
                     consumed = sum(consumed, written.consumed);
-                    open = written.left.into_iter().map(|at| open[at]).collect();
-                    if open.is_empty() || !self.left_over(&mut attempts).await {
-                        return Ok(Written { left: open, consumed });
+                    if written.left.len() < open.len() {
+                        patience.begin_anew();
                     }
+                    open = written.left.into_iter().map(|at| open[at]).collect();
+                    if open.is_empty() {
+                        return Ok(Written { left: Vec::new(), consumed });
+                    }
+                    patience.left_over(self.stops()).await
                 }
                 Err(error) if error.outcome_unknown() => return Err(error),
-                Err(error) => {
-                    let nothing_done = open.len() == writes.len();
-                    match attempts.failed(error).await {
-                        Ok(()) => {}
-                        Err(error) if nothing_done => return Err(error),
-                        // A part was carried out: whoever is told of a failure must look at all of it.
-                        Err(error) => return Err(error.with_unknown_outcome()),
-                    }
-                }
+                Err(error) => patience.failed(error, self.stops()).await,
+            };
+            match paused {
+                Ok(()) => {}
+                Err(error) if open.len() == writes.len() => return Err(error),
+                // A part was carried out: whoever is told of a failure must look at all of it.
+                Err(error) => return Err(error.with_unknown_outcome()),
             }
         }
     }
 
-    /// Pauses before what was left over is asked for again; `false` if the attempts are used up.
-    async fn left_over(&self, attempts: &mut Attempts<'_>) -> bool {
-        let detail = "the server left a part of the batch over";
-        let error = StoreError::new(ErrorKind::Throttled, "write", self.location(), detail);
-        attempts.failed(error).await.is_ok()
+    /// Waits until a server that takes no write is no longer to be waited for.
+    async fn stops(&self) {
+        match &self.tracker {
+            Some((tracker, _)) => tracker.stops().await,
+            None => future::pending().await,
+        }
     }
 
     /// Repeats an attempt that changes the table, unless its outcome is unknown.
@@ -190,8 +197,9 @@ impl TableStore for RetryingTable {
         repeat!(Attempts::new(&self.pacer), self.inner.scan(segment, after, strong))
     }
 
+    /// Whoever no longer wants the answer drops the call.
     async fn get(&self, keys: &[ItemKey]) -> Result<Got> {
-        let mut attempts = Attempts::new(&self.pacer);
+        let mut patience = Patience::new(&self.pacer, "read items", self.location());
         let (mut all, mut open) = (Got::default(), keys.to_vec());
         loop {
             match self.inner.get(&open).await {
@@ -200,12 +208,16 @@ impl TableStore for RetryingTable {
                     all.found.extend(got.found);
                     all.absent.extend(got.absent);
                     all.consumed = sum(all.consumed, got.consumed);
-                    open = got.left;
-                    if open.is_empty() || !self.left_over(&mut attempts).await {
-                        return Ok(Got { left: open, ..all });
+                    if got.left.len() < open.len() {
+                        patience.begin_anew();
                     }
+                    open = got.left;
+                    if open.is_empty() {
+                        return Ok(all);
+                    }
+                    patience.left_over(future::pending()).await?;
                 }
-                Err(error) => attempts.failed(error).await?,
+                Err(error) => patience.failed(error, future::pending()).await?,
             }
         }
     }
@@ -291,6 +303,7 @@ mod tests {
     struct Told {
         words: Mutex<Vec<String>>,
         closed: AtomicBool,
+        stops: tokio::sync::Notify,
     }
 
     impl Told {
@@ -317,6 +330,9 @@ mod tests {
         }
         fn dropped(&self) {
             self.say("dropped");
+        }
+        async fn stops(&self) {
+            self.stops.notified().await;
         }
     }
 
@@ -389,13 +405,79 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_left_over_in_the_end_is_returned_as_left_over() {
+    async fn a_table_that_takes_nothing_for_five_minutes_is_an_error() {
         let stage = stage(vec![rule(Fault::LeftOver, When::Every(1), Operation::Write)]);
         let ids: Vec<_> = (0..20).map(|id| id.to_string()).collect();
-        let written = stage.store.write(&puts(&ids.iter().map(String::as_str).collect::<Vec<_>>())).await.unwrap();
-        // 20, 10, 5, 3, 2, 1, and the last one never.
-        assert_eq!(written.left, [19]);
-        assert_eq!((stage.table.snapshot().len(), stage.told.take().as_str()), (19, "begins ended"));
+        let began = tokio::time::Instant::now();
+        // 20, 10, 5, 3, 2, 1, and the last one never: whoever is told must look at all.
+        let failed = stage.store.write(&puts(&ids.iter().map(String::as_str).collect::<Vec<_>>())).await.unwrap_err();
+        assert_eq!((failed.kind(), failed.outcome_unknown()), (ErrorKind::Throttled, true));
+        assert!(failed.to_string().contains("for five minutes"), "{failed}");
+        assert_eq!((stage.table.snapshot().len(), stage.told.take().matches("id").count()), (19, 20));
+        let waited = began.elapsed();
+        assert!(waited >= Duration::from_mins(5) && waited < Duration::from_mins(8), "{waited:?}");
+        // Nothing of it was taken, so nothing is unknown.
+        let failed = stage.store.write(&puts(&["a"])).await.unwrap_err();
+        assert_eq!((failed.kind(), failed.outcome_unknown()), (ErrorKind::Throttled, false));
+        assert_eq!(stage.told.take(), "begins ended");
+        // Of two keys one is answered, the other one never; or the server refuses all.
+        for fault in [Fault::LeftOver, Fault::SlowDown] {
+            stage.faults.set_rules(1, vec![rule(fault, When::Every(1), Operation::Get)]);
+            let began = tokio::time::Instant::now();
+            let failed = stage.store.get(&["a", "b"].map(key)).await.unwrap_err();
+            assert!(
+                failed.kind() == ErrorKind::Throttled && failed.to_string().contains("for five minutes"),
+                "{failed}"
+            );
+            assert!(began.elapsed() >= Duration::from_mins(5));
+        }
+    }
+
+    /// Each part that is taken begins the patience anew, however long all of it takes.
+    #[tokio::test(start_paused = true)]
+    async fn a_table_that_takes_a_little_is_waited_for() {
+        let stage = stage(Vec::new());
+        stage.table.answer_at_most(Some(1));
+        let minute = Duration::from_mins(1);
+        let policy =
+            RetryPolicy { pause_throttled: minute, pause_max: minute, seed: Some(1), ..RetryPolicy::default() };
+        let store = RetryingTable::new(Arc::new(stage.table.clone()), policy);
+        let ids: Vec<_> = (0..20).map(|id| id.to_string()).collect();
+        let began = tokio::time::Instant::now();
+        let puts = puts(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(store.write(&puts).await.unwrap().left, Vec::<usize>::new());
+        assert!(began.elapsed() > Duration::from_mins(6), "{:?}", began.elapsed());
+        let keys: Vec<_> = ids.iter().map(|id| key(id)).collect();
+        let got = store.get(&keys).await.unwrap();
+        assert!(got.whole(&keys, "memory").unwrap().iter().all(Option::is_some));
+        assert!(began.elapsed() > Duration::from_mins(12), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_a_table_that_takes_nothing_ends_if_it_is_to_stop() {
+        let stage = stage(vec![rule(Fault::LeftOver, When::Every(1), Operation::Write)]);
+        let stop = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            stage.told.stops.notify_one();
+        };
+        let writes = puts(&["a"]);
+        let began = tokio::time::Instant::now();
+        let (failed, ()) = tokio::join!(stage.store.write(&writes), stop);
+        let failed = failed.unwrap_err();
+        assert_eq!((failed.kind(), failed.outcome_unknown()), (ErrorKind::Throttled, false));
+        assert_eq!((stage.told.take().as_str(), began.elapsed()), ("begins ended", Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn what_was_not_answered_is_neither_there_nor_absent() {
+        let keys = ["a", "b", "c"].map(key);
+        let found = structure().key_names().attributes(&keys[2]);
+        let got = Got { found: vec![(key("c"), found.clone())], absent: vec![key("a")], ..Got::default() };
+        assert_eq!(got.clone().whole(&[key("c"), key("a")], "memory").unwrap(), [Some(found), None]);
+        assert_eq!(got.whole(&keys, "memory").unwrap_err().kind(), ErrorKind::Throttled);
+        assert!(Written::default().whole("memory").is_ok());
+        let left = Written { left: vec![1], consumed: None }.whole("memory").unwrap_err();
+        assert_eq!((left.kind(), left.outcome_unknown()), (ErrorKind::Throttled, true));
     }
 
     #[tokio::test(start_paused = true)]

@@ -422,7 +422,7 @@ async fn a_display_can_see_what_is_tried_again_and_again() {
         while attempts.last() != Some(&8) {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let Some(waiting) = meter.waiting() else { continue };
-            assert_eq!((waiting.key, waiting.attempts_max), (Some("k".into()), 8));
+            assert_eq!((waiting.key, waiting.attempts_max), (Some("k".into()), Some(8)));
             assert!(waiting.failure.contains("failed to look at k at memory"), "{}", waiting.failure);
             attempts.push(waiting.attempt);
             attempts.dedup();

@@ -27,6 +27,11 @@ pub trait TrackWrites: Debug + Send + Sync {
 
     /// A write was dropped before its end, in place of [`ended`](Self::ended): a request of it may still act.
     fn dropped(&self);
+
+    /// Waits until a store that takes nothing is no longer to be waited for.
+    async fn stops(&self) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// One write under way.
