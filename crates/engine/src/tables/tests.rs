@@ -179,6 +179,43 @@ async fn a_run_that_follows_brings_changes_over_until_it_is_stopped() {
     assert!(outcome.interrupted && outcome.stopped.is_none() && outcome.datasets[0].reached, "{outcome:?}");
 }
 
+/// While one process reads the stream: reads without records, iterators that expire, and shards that end and have children.
+#[tokio::test]
+async fn a_stream_that_is_read_for_long_loses_nothing() {
+    let rig = Rig::new(&["a"], "live = true");
+    rig.fill(0..50);
+    let (sink, mut told) = Sink::new(Clock::start());
+    let shutdown = Shutdown::new();
+    let migration = Migration {
+        plan: &rig.plan,
+        sites: &rig.sites,
+        ledger: Arc::clone(&rig.ledger),
+        sink,
+        shutdown: shutdown.clone(),
+    };
+    let options = RunOptions { follow: true, ..Rig::options(false) };
+    let meanwhile = async {
+        while !matches!(told.recv().await.unwrap().kind, EventKind::Follows { .. }) {}
+        let source = rig.table("src");
+        for round in 0..3 {
+            source.read_nothing(5);
+            source.apply(&put(round, "changed")).unwrap();
+            source.expire_iterators();
+            source.apply(&put(round + 100, "new")).unwrap();
+            source.split_shards();
+            source.apply(&put(round + 10, "after the split")).unwrap();
+            while rig.table("a").snapshot() != source.snapshot() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        }
+        shutdown.drain();
+    };
+    let ended = futures::future::join(migration.run(&options), meanwhile);
+    let (outcome, ()) = tokio::time::timeout(std::time::Duration::from_mins(1), ended).await.expect("changes are lost");
+    let outcome = outcome.unwrap();
+    assert!(outcome.interrupted && outcome.stopped.is_none() && outcome.datasets[0].reached, "{outcome:?}");
+}
+
 /// What was copied before the stream was read may have changed before it was read, too.
 #[tokio::test]
 async fn a_copy_that_was_begun_without_a_stream_is_compared_once_it_has_one() {
