@@ -64,6 +64,7 @@ async fn race(route: &RouteStore) {
             epoch: Epoch(epoch),
             attempt: format!("{} {epoch}", std::process::id()),
             lead: site.clone(),
+            partitions: Vec::new(),
             followers: Vec::new(),
             max_age_s: 0,
             since: "2026-01-01T00:00:00Z".into(),

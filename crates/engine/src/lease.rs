@@ -314,6 +314,7 @@ mod tests {
             epoch: Epoch(epoch),
             attempt: "a".into(),
             lead: SiteName::new(lead).unwrap(),
+            partitions: Vec::new(),
             followers: Vec::new(),
             max_age_s: 30,
             since: "2026-01-01T00:00:00Z".into(),

@@ -50,6 +50,10 @@ impl Star {
                 refused: "the plan has no target at that site; put the plan back",
             })?,
         };
+        if lead != PlaceIndex::SOURCE && dataset.is_partitioned() {
+            // Each target leads its own part, and the source holds the whole.
+            return Ok(Self { lead, followers: Arc::new([PlaceIndex::SOURCE]) });
+        }
         Ok(Self::new(lead, 1 + dataset.targets.len()))
     }
 

@@ -110,8 +110,8 @@ pub enum TableStep {
     LeadMoved {
         /// The old lead.
         from: PlaceIndex,
-        /// The new lead.
-        to: PlaceIndex,
+        /// The new lead; several if each of them leads its own part.
+        to: Vec<PlaceIndex>,
     },
     /// All items of a place are to be compared, because changes were lost.
     ToCompare {

@@ -42,7 +42,7 @@ impl Apply<'_> {
                 )?;
                 Ok(())
             }
-            TableStep::LeadMoved { from, to } => self.move_lead(dataset, *from, *to),
+            TableStep::LeadMoved { from, to } => self.move_lead(dataset, *from, to),
             TableStep::WritesBack { keys } => self.write_back(dataset, keys),
             TableStep::CaptureGoesOn { place, at } => {
                 self.run(
@@ -117,16 +117,24 @@ impl Apply<'_> {
     }
 
     /// The marks of the new lead stay: they are the keys that were written at the old one.
-    fn move_lead(&self, dataset: i64, from: PlaceIndex, to: PlaceIndex) -> Result<(), Failure> {
-        self.run("DELETE FROM segment WHERE dataset = ?1 AND place = ?2", params![dataset, from.0])?;
-        self.run("UPDATE segment SET place = ?2 WHERE dataset = ?1 AND place = ?3", params![dataset, from.0, to.0])?;
+    fn move_lead(&self, dataset: i64, from: PlaceIndex, to: &[PlaceIndex]) -> Result<(), Failure> {
+        for (number, to) in to.iter().enumerate() {
+            // The old lead is as far as each of the new ones was.
+            if number == 0 {
+                self.run("DELETE FROM segment WHERE dataset = ?1 AND place = ?2", params![dataset, from.0])?;
+                let sql = "UPDATE segment SET place = ?2 WHERE dataset = ?1 AND place = ?3";
+                self.run(sql, params![dataset, from.0, to.0])?;
+            } else {
+                self.run("DELETE FROM segment WHERE dataset = ?1 AND place = ?2", params![dataset, to.0])?;
+            }
+            self.run("DELETE FROM uncompared WHERE dataset = ?1 AND place = ?2", params![dataset, to.0])?;
+        }
         // Where a segment of one table goes on, in another one there may be any item.
         self.run(
             "UPDATE segment SET after_key = NULL, done = 0, items = 0, bytes = 0 WHERE dataset = ?1 AND place IN
              (SELECT place FROM segment WHERE dataset = ?1 AND NOT done)",
             [dataset],
         )?;
-        self.run("DELETE FROM uncompared WHERE dataset = ?1 AND place = ?2", params![dataset, to.0])?;
         self.run("DELETE FROM written_back WHERE dataset = ?1", [dataset])?;
         Ok(())
     }

@@ -20,8 +20,9 @@ use super::{
 };
 use migrate_core::{
     item::Item,
-    model::{DatasetName, Key, SiteName},
+    model::{DatasetName, Key, PlaceIndex, SiteName},
     plan::{Dataset, Plan},
+    routing::Routing,
 };
 use migrate_engine::{
     cutover::{Move, RouteError, RouteStore},
@@ -49,6 +50,8 @@ pub struct Writer {
     old: Written,
     /// A store at each site that may lead.
     leads: BTreeMap<SiteName, Written>,
+    /// If each site leads its own part of the records: which.
+    parts: Option<Parts>,
     from: SiteName,
     route: Option<RouteStore>,
     operations: Vec<(Key, Operation)>,
@@ -56,6 +59,13 @@ pub struct Writer {
     acknowledged: watch::Sender<usize>,
     /// Tells it to write the rest at the old lead.
     closing: watch::Sender<bool>,
+}
+
+/// Which site leads which part of a table.
+#[derive(Debug)]
+struct Parts {
+    routing: Routing,
+    sites: BTreeMap<PlaceIndex, SiteName>,
 }
 
 /// The result of a writer.
@@ -126,7 +136,9 @@ impl Writer {
         let of = |table| Written::Table(Items { table, names: names.clone(), by_key: by_key.clone() });
         let targets = dataset.targets.iter().map(|target| &target.at);
         let leads = targets.filter_map(|at| Some((at.site.clone(), of(cloud.table(at)?)))).collect();
-        Some(Self::at(dataset, of(table), leads, route_of(cloud, dataset), operations))
+        let sites = dataset.numbered_targets().map(|(place, target)| (place, target.at.site.clone())).collect();
+        let parts = dataset.is_partitioned().then(|| Parts { routing: Routing::new(cloud.plan(), dataset), sites });
+        Some(Self { parts, ..Self::at(dataset, of(table), leads, route_of(cloud, dataset), operations) })
     }
 
     fn at(
@@ -140,6 +152,7 @@ impl Writer {
             dataset: dataset.name.clone(),
             old,
             leads,
+            parts: None,
             from: dataset.source.site.clone(),
             route,
             operations,
@@ -174,7 +187,14 @@ impl Writer {
         self.apply(&self.old, late).await?;
         if let Some(route) = &self.route {
             let lead = self.moved(route).await?;
-            self.apply(self.leads.get(&lead).ok_or(WriterError::NoSuchLead(lead))?, after).await?;
+            for (key, operation) in after {
+                for (site, operation) in self.where_to(&lead, key, operation) {
+                    let at = self.leads.get(&site).ok_or(WriterError::NoSuchLead(site))?;
+                    at.apply(key, &operation).await?;
+                }
+                self.acknowledged.send_modify(|done| *done += 1);
+                tokio::time::sleep(PAUSE).await;
+            }
         }
         Ok(())
     }
@@ -202,6 +222,27 @@ impl Writer {
         Ok(())
     }
 
+    /// What an operation is at each site, the last one where the record belongs: an application that moves a record to
+    /// another part deletes it where it was.
+    fn where_to(&self, lead: &SiteName, key: &Key, operation: &Operation) -> Vec<(SiteName, Operation)> {
+        let Some(Parts { routing, sites }) = &self.parts else { return vec![(lead.clone(), operation.clone())] };
+        let item = self.old.item(key, operation);
+        let belongs = |place: PlaceIndex| {
+            let to = item.as_ref().and_then(|item| routing.route(item).ok());
+            to.is_some_and(|to| to.holds(place))
+        };
+        let (mut there, mut elsewhere) = (Vec::new(), Vec::new());
+        for (place, site) in sites {
+            if belongs(*place) {
+                there.push((site.clone(), operation.clone()));
+            } else {
+                elsewhere.push((site.clone(), Operation::Delete));
+            }
+        }
+        elsewhere.append(&mut there);
+        elsewhere
+    }
+
     async fn moved(&self, route: &RouteStore) -> Result<SiteName, WriterError> {
         loop {
             match route.read().await? {
@@ -219,11 +260,19 @@ impl Writer {
             None => None,
         };
         let lead = shown.map_or_else(|| self.from.clone(), |shown| shown.document.lead);
-        let store = if lead == self.from { &self.old } else { &self.leads[&lead] };
         let last: BTreeMap<_, _> = self.operations[..done].iter().map(|(key, operation)| (key, operation)).collect();
         let mut broken = Vec::new();
         for (key, operation) in last {
-            if !store.holds(key, operation).await? {
+            let is_held = if lead == self.from {
+                self.old.holds(key, operation).await?
+            } else {
+                let mut is_held = true;
+                for (site, operation) in self.where_to(&lead, key, operation) {
+                    is_held &= self.leads[&site].holds(key, &operation).await?;
+                }
+                is_held
+            };
+            if !is_held {
                 broken.push(key.clone());
             }
         }

@@ -39,6 +39,14 @@ pub(super) struct Items {
 }
 
 impl Written {
+    /// The item that an operation leaves in a table; `None` if it deletes it, and for objects.
+    pub(super) fn item(&self, key: &Key, operation: &Operation) -> Option<Item> {
+        match self {
+            Self::Objects(_) => None,
+            Self::Table(table) => table.item(key, operation),
+        }
+    }
+
     /// Carries out an operation, until it is acknowledged.
     pub(super) async fn apply(&self, key: &Key, operation: &Operation) -> Result<(), StoreError> {
         match (self, operation) {

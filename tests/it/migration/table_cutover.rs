@@ -343,3 +343,87 @@ async fn cut_off_at(commit: u64) -> Option<String> {
     assert_eq!(again.ledger.late_counts(&name()).await.unwrap().open, 0, "{commit}");
     (!is_whole).then_some(lead)
 }
+
+/// The plan in which each target leads its own part: `a` those whose value begins with "a", `b` the others.
+fn parted(more: &str) -> String {
+    let targets = "[[phase.dataset.target]]\nat = \"dynamodb://a/users\"\nwhere = 'item.value.startsWith(\"a\")'\n\
+                   [[phase.dataset.target]]\nat = \"dynamodb://b/users\"\nwhere = \"otherwise\"\n";
+    let whole = "targets = [\"dynamodb://a/users\", \"dynamodb://b/users\"]\nlead = \"a\"\n";
+    plan("", more)
+        .replace(whole, "")
+        .replace("\n[phase.dataset.cutover]", &format!("\n{targets}[phase.dataset.cutover]"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_part_of_a_table_is_led_by_its_own_target_and_the_old_lead_follows_both() {
+    let (places, directory) = (Places::filled(), tempdir().unwrap());
+    for n in 50..70 {
+        places.put("src", &format!("user-{n}"), "a first");
+    }
+    let rig = places.rig(&parted(""), directory.path(), Options::default());
+    // A record changes sides while the lead moves.
+    let write = once(&rig, "drain", || {
+        places.put("src", "user-50", "moved to the others");
+        places.put("src", "user-00", "a moved");
+        places.delete("src", "user-51");
+    });
+    let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), write);
+    assert_eq!(cut_over(&outcome.unwrap()), 0);
+    let route = places.route().unwrap();
+    let parts: Vec<_> = route.partitions.iter().map(|part| (part.filter.as_str(), part.lead.as_str())).collect();
+    assert_eq!(parts, [("item.value.startsWith(\"a\")", "a"), ("otherwise", "b")]);
+    assert_eq!((route.epoch, route.lead.as_str()), (Epoch(1), "b"), "the rest stands for all");
+    assert_eq!(route.followers.iter().map(migrate::model::SiteName::as_str).collect::<Vec<_>>(), ["src"]);
+    let held = |id| ["a", "b"].map(|site| places.value(site, id));
+    assert_eq!(held("user-50"), [None, Some("moved to the others".to_owned())]);
+    assert_eq!(held("user-00"), [Some("a moved".to_owned()), None]);
+    assert_eq!(held("user-51"), [None, None]);
+    for site in ["a", "b"] {
+        let ttl = places.tables[site].describe().await.unwrap().unwrap().structure.ttl;
+        assert_eq!(ttl.as_deref(), Some("expires"), "{site}");
+    }
+
+    // The application writes each at its lead, moves one, and deletes one; somebody still writes at the old lead.
+    places.put("a", "user-52", "a second");
+    places.put("b", "user-01", "second");
+    places.delete("a", "user-53");
+    places.delete("b", "user-02");
+    places.put("a", "user-02", "a came over");
+    places.put("src", "user-03", "too late");
+    let again = places.rig(&parted(""), directory.path(), Options::default());
+    let outcome = again.try_run(Goal::CutOver).await.unwrap();
+    let waits = outcome.datasets[0].waits_for.as_ref().unwrap().to_string();
+    assert!(waits.contains("1 record that was written at its old lead"), "{waits}");
+    let old = |id| places.value("src", id);
+    assert_eq!(old("user-52").as_deref(), Some("a second"));
+    assert_eq!(old("user-01").as_deref(), Some("second"));
+    assert_eq!(old("user-02").as_deref(), Some("a came over"));
+    assert_eq!((old("user-53"), old("user-03").as_deref()), (None, Some("too late")));
+    // It is carried over by hand.
+    places.put("b", "user-03", "too late");
+    again.try_run(Goal::CutOver).await.unwrap();
+    let outcome = again.try_run(Goal::CutOver).await.unwrap();
+    assert!(outcome.datasets[0].reached && outcome.stopped.is_none(), "{outcome:?}");
+    assert!(again.verify(Level::Bytes).await.verified.is_some(), "the parts are together what the old lead holds");
+
+    // A key that two leads hold is nobody's to decide.
+    places.put("a", "user-04", "a twin");
+    let outcome = again.try_run(Goal::CutOver).await.unwrap();
+    let stopped = outcome.stopped.expect("it is refused").to_string();
+    assert!(stopped.contains("two"), "{stopped}");
+    assert_eq!(old("user-04").as_deref(), Some("first"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_of_somebody_else_at_any_part_stops_the_move_of_all() {
+    for site in ["a", "b"] {
+        let (places, directory) = (Places::filled(), tempdir().unwrap());
+        places.put("src", "user-90", "a first");
+        let rig = places.rig(&parted(""), directory.path(), Options::default());
+        let write = once(&rig, "last look", || places.put(site, "user-91", "somebody else's"));
+        let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), write);
+        let stopped = outcome.unwrap().stopped.expect("it is refused");
+        assert!(stopped.to_string().contains("something else writes there"), "{stopped}");
+        assert_eq!(places.lead(), "src", "{site}");
+    }
+}

@@ -85,6 +85,27 @@ impl Dataset {
         self.places().any(|(_, at)| at.scheme == Scheme::DynamoDb)
     }
 
+    /// Whether each record goes to one of the targets, by their `where`.
+    pub fn is_partitioned(&self) -> bool {
+        self.targets.iter().any(|target| target.filter.is_some())
+    }
+
+    /// The places that lead once the lead has moved: each partition leads its own records; otherwise one target leads all.
+    pub fn new_leads(&self) -> Vec<PlaceIndex> {
+        if self.is_partitioned() {
+            return self.numbered_targets().map(|(place, _)| place).collect();
+        }
+        self.first_lead().and_then(|site| self.target_at(site)).into_iter().collect()
+    }
+
+    /// The site that stands for those that lead once the lead has moved: that of the target that the plan names, or that
+    /// takes the rest of the records, or else of the first one.
+    pub fn first_lead(&self) -> Option<&SiteName> {
+        let rest = || self.targets.iter().find(|target| target.filter == Some(Filter::Otherwise));
+        let target = || rest().or(self.targets.first()).map(|target| &target.at.site);
+        self.lead.as_ref().or_else(target)
+    }
+
     /// The first target at a site.
     pub fn target_at(&self, site: &SiteName) -> Option<PlaceIndex> {
         self.numbered_targets().find(|(_, target)| target.at.site == *site).map(|(place, _)| place)

@@ -1,5 +1,6 @@
 //! The move of a dataset's lead in the plan.
 
+use crate::route::Partition;
 use migrate_core::{
     lifecycle::{Lifecycle, Stage},
     model::{DatasetName, SiteName},
@@ -13,8 +14,10 @@ pub struct Move {
     pub dataset: DatasetName,
     /// The site that leads before the switch.
     pub from: SiteName,
-    /// The site that leads after the switch.
+    /// The site that leads after the switch; if the records are split, one of those that do.
     pub to: SiteName,
+    /// If the records are split: which site leads which of them after the switch.
+    pub partitions: Vec<Partition>,
     /// The other sites that hold the dataset, the old lead first.
     pub followers: Vec<SiteName>,
     /// How thoroughly both sides are compared.
@@ -44,13 +47,19 @@ impl Move {
         let cutover = dataset.cutover.clone()?;
         let sites = || dataset.targets.iter().map(|target| &target.at.site);
         // The plan's check ensures that the plan names the lead if there is a choice.
-        let to = dataset.lead.as_ref().or(sites().next())?.clone();
-        let others = sites().filter(|site| **site != to).cloned();
+        let to = dataset.first_lead()?.clone();
+        let partition = |target: &plan::Target| {
+            let filter = target.filter.as_ref()?.as_str().to_owned();
+            Some(Partition { filter, lead: target.at.site.clone() })
+        };
+        let partitions: Vec<_> = dataset.targets.iter().filter_map(partition).collect();
+        let others = sites().filter(|site| **site != to && partitions.is_empty()).cloned();
         let followers = std::iter::once(dataset.source.site.clone()).chain(others).collect();
         Some(Self {
             dataset: dataset.name.clone(),
             from: dataset.source.site.clone(),
             to,
+            partitions,
             followers,
             level: dataset.verify,
             is_table: dataset.is_table(),
@@ -61,6 +70,29 @@ impl Move {
 
     /// The sites that hold the dataset before the switch, beside the lead.
     pub(crate) fn followers_before(&self) -> Vec<SiteName> {
-        self.followers.iter().chain([&self.to]).filter(|site| **site != self.from).cloned().collect()
+        let partitions = self.partitions.iter().map(|partition| &partition.lead);
+        let all = self.followers.iter().chain([&self.to]).chain(partitions).filter(|site| **site != self.from);
+        let mut followers: Vec<SiteName> = Vec::new();
+        for site in all {
+            if !followers.contains(site) {
+                followers.push(site.clone());
+            }
+        }
+        followers
+    }
+
+    /// Who leads after the switch, as a phrase: "oregon leads", or "oregon and singapore lead, each its part".
+    pub(crate) fn lead_to(&self) -> String {
+        match &self.partitions[..] {
+            [] => format!("{} leads", self.to),
+            _ => format!("{} lead, each its part", self.new_leads()),
+        }
+    }
+
+    /// The sites that lead after the switch.
+    pub fn new_leads(&self) -> String {
+        let mut sites: Vec<_> = self.partitions.iter().map(|partition| partition.lead.to_string()).collect();
+        sites.dedup();
+        if sites.is_empty() { self.to.to_string() } else { sites.join(" and ") }
     }
 }

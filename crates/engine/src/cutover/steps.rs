@@ -243,7 +243,7 @@ impl Step for LastLook {
         } else {
             ("lists", "still show what was compared")
         };
-        format!("{looks} {} and {} once more, which must {still}", what.from, what.to)
+        format!("{looks} {} and {} once more, which must {still}", what.from, what.new_leads())
     }
 
     async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {
@@ -260,7 +260,7 @@ impl Step for LastLook {
                 "{} records at {} are not what was compared, the first is {}: something else writes there, or it \
                  lost them; look at them, then run again",
                 new.count,
-                cut.what.to,
+                cut.what.new_leads(),
                 cut.hand.shown(key)
             )));
         }
@@ -279,7 +279,7 @@ impl Step for Switch {
     }
 
     fn describe(&self, what: &Move) -> String {
-        format!("makes the route show that {} leads: from here on there is no way but forward", what.to)
+        format!("makes the route show that {}: from here on there is no way but forward", what.lead_to())
     }
 
     async fn check(&self, _cut: Cut<'_>) -> Result<(), Halt> {

@@ -29,7 +29,8 @@ pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Sho
     let lead = Lead { epoch, lead: cut.what.to.clone() };
     let attempt = cut.hand.attempt();
     // The claim ends with the switch: from here on nothing is written for the dataset.
-    let to = document(cut, lead.clone(), &cut.what.followers, &attempt, None);
+    let mut to = document(cut, lead.clone(), &cut.what.followers, &attempt, None);
+    to.partitions.clone_from(&cut.what.partitions);
     // Clients obey the maximum age in the document that they have read.
     let max_age_s = shown.map_or(0, |shown| shown.document.max_age_s).max(to.max_age_s);
     let route = cut.route.place().to_owned();
@@ -38,7 +39,7 @@ pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Sho
         .await?;
     match cut.route.swap(shown, &to).await {
         Ok(Swapped::Done) => {
-            cut.hand.tell("switch", &format!("{} leads since epoch {epoch}", lead.lead));
+            cut.hand.tell("switch", &format!("{} since epoch {epoch}", cut.what.lead_to()));
             cut.hand.happened(Transition::Switched { lead }).await
         }
         Ok(Swapped::Lost(now)) => {
@@ -85,6 +86,9 @@ pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
     };
     let driver = shown.as_ref().and_then(|shown| shown.document.driver.clone());
     let mut seal = document(cut, old, &followers, &cut.hand.attempt(), driver);
+    if let Some(shown) = &shown {
+        seal.partitions.clone_from(&shown.document.partitions);
+    }
     seal.max_age_s = shown.as_ref().map_or(0, |shown| shown.document.max_age_s).max(seal.max_age_s);
     match cut.route.swap(shown.as_ref(), &seal).await? {
         Swapped::Lost(Some(now)) if now.document.attempt == attempt => {
@@ -117,6 +121,7 @@ fn document(cut: Cut<'_>, lead: Lead, followers: &[SiteName], attempt: &str, dri
         epoch: lead.epoch,
         attempt: attempt.to_owned(),
         lead: lead.lead,
+        partitions: Vec::new(),
         followers: followers.to_vec(),
         max_age_s: cut.what.cutover.route_max_age.as_secs(),
         since: RouteDocument::moment(cut.hand.now()),

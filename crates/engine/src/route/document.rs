@@ -14,8 +14,11 @@ pub struct RouteDocument {
     pub epoch: Epoch,
     /// The name of the attempt that wrote it.
     pub attempt: String,
-    /// The site to which applications write.
+    /// The site to which applications write; if there are [`partitions`](Self::partitions), those tell.
     pub lead: SiteName,
+    /// If the records are split: which site leads which of them. Each record belongs to exactly one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<Partition>,
     /// The sites that were equal to the lead when the document was written.
     pub followers: Vec<SiteName>,
     /// Seconds after which a client must read the route again before it writes.
@@ -25,6 +28,16 @@ pub struct RouteDocument {
     /// The migration that may write at the dataset's places; `None` if none has claimed them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<Driver>,
+}
+
+/// A part of the records, with the site that leads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// The CEL expression that is true for its records; `otherwise` for those that belong to no other partition.
+    #[serde(rename = "where")]
+    pub filter: String,
+    /// The site to which applications write them.
+    pub lead: SiteName,
 }
 
 impl RouteDocument {

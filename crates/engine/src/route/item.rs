@@ -42,7 +42,7 @@ use migrate_store::{
 
 /// The attribute that names the dataset, and the others of a document.
 const DATASET: &str = "dataset";
-const OTHERS: [&str; 7] = ["epoch", "attempt", "lead", "followers", "max_age_s", "since", "driver"];
+const OTHERS: [&str; 8] = ["epoch", "attempt", "lead", "partitions", "followers", "max_age_s", "since", "driver"];
 /// The name of what a probe finds.
 pub(super) const CONDITIONS: &str = "conditions";
 /// How often one swap is sent if its answers are lost.
@@ -283,6 +283,7 @@ mod tests {
             epoch: Epoch(epoch),
             attempt: attempt.into(),
             lead: SiteName::new(lead).unwrap(),
+            partitions: Vec::new(),
             followers: vec![SiteName::new("beijing").unwrap()],
             max_age_s: 30,
             since: "2026-01-01T00:00:00Z".into(),

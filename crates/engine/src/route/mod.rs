@@ -28,7 +28,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use document::RouteDocument;
+pub use document::{Partition, RouteDocument};
 pub use error::RouteError;
 pub use series::number_in_series;
 pub(crate) use shown::differs;

@@ -24,6 +24,7 @@ fn document(epoch: u64, lead: &str, attempt: &str) -> RouteDocument {
         epoch: Epoch(epoch),
         attempt: attempt.into(),
         lead: SiteName::new(lead).unwrap(),
+        partitions: Vec::new(),
         followers: vec![SiteName::new("beijing").unwrap()],
         max_age_s: 30,
         since: "2026-01-01T00:00:00Z".into(),

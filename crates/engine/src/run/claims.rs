@@ -155,6 +155,7 @@ impl Run<'_> {
                 epoch: Epoch(0),
                 attempt,
                 lead: what.from.clone(),
+                partitions: Vec::new(),
                 followers: what.followers_before(),
                 max_age_s: plan_s,
                 since: at,

@@ -30,7 +30,7 @@ impl Run<'_> {
         let mut page = ledger.late_open(&dataset.name, None, PAGE).await?;
         let (Some(lead), false) = (lead, page.is_empty()) else { return Ok(()) };
         if dataset.is_table() {
-            return self.settle_late_items(dataset, lead, page).await;
+            return self.settle_late_items(dataset, page).await;
         }
         let stores = self.open_some(dataset).await?;
         // What was not looked at stays open; an old lead that is out of reach stops nothing else.
@@ -65,17 +65,12 @@ impl Run<'_> {
     }
 
     /// The same for the items of a table.
-    async fn settle_late_items(
-        &self,
-        dataset: &Dataset,
-        lead: PlaceIndex,
-        mut page: Vec<Key>,
-    ) -> Result<(), EngineError> {
+    async fn settle_late_items(&self, dataset: &Dataset, mut page: Vec<Key>) -> Result<(), EngineError> {
         let stores = Arc::new(self.open_tables(dataset).await?);
         let table = self.table_work(dataset, &stores).await?;
         while let Some(last) = page.last().cloned() {
             // What was not looked at stays open; an old lead that is out of reach stops nothing else.
-            let alike = match table.held_alike((PlaceIndex::SOURCE, lead), &page).await {
+            let alike = match table.held_alike((PlaceIndex::SOURCE, &table.sides.leads), &page).await {
                 Err(EngineError::Store(error)) if error.location() == stores.at(PlaceIndex::SOURCE).location() => break,
                 alike => Some(alike?),
             };

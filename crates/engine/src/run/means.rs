@@ -78,7 +78,6 @@ impl<'a> EngineHand<'a> {
     ) -> Result<Option<Self>, EngineError> {
         let (Some(what), Some(cutover)) = (Move::of(dataset), &dataset.cutover) else { return Ok(None) };
         let route = run.open_route(dataset, &cutover.route).await?;
-        let to = dataset.target_at(&what.to).expect("the lead is the site of a target");
         let ledger = run.journal.ledger.id().await?;
         Ok(Some(Self {
             run,
@@ -86,7 +85,11 @@ impl<'a> EngineHand<'a> {
             data,
             what,
             route,
-            leads: Leads { old: PlaceIndex::SOURCE, new: to, follows_back: policy::stays(run.plan, dataset).is_none() },
+            leads: Leads {
+                old: PlaceIndex::SOURCE,
+                new: dataset.new_leads(),
+                follows_back: policy::stays(run.plan, dataset).is_none(),
+            },
             ledger,
             standing: Mutex::new(Moment { lifecycle, verified: None }),
         }))
@@ -94,6 +97,11 @@ impl<'a> EngineHand<'a> {
 
     fn standing(&self) -> MutexGuard<'_, Moment> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The two places between which the lead of objects moves: the plan has no parts of these that move by themselves.
+    fn two(&self) -> (PlaceIndex, PlaceIndex) {
+        (self.leads.old, self.leads.new[0])
     }
 
     /// The proof of the last verification, if it was clean.
@@ -122,7 +130,7 @@ impl Hand for EngineHand<'_> {
         let (dataset, proved) = (self.dataset.name.clone(), Proved::by(&event));
         let mut records = Vec::new();
         if let (MovedData::Table(table), Transition::Switched { .. }) = (&self.data, &event) {
-            records.push(table.record(TableStep::LeadMoved { from: self.leads.old, to: self.leads.new }));
+            records.push(table.record(TableStep::LeadMoved { from: self.leads.old, to: self.leads.new.clone() }));
         }
         records.push(Record::Happened { dataset: dataset.clone(), event, at: now() });
         self.run.commit(records).await?;
@@ -143,21 +151,21 @@ impl Hand for EngineHand<'_> {
     async fn make_ready(&self) -> Result<(), Halt> {
         match &self.data {
             MovedData::Objects(_) => Ok(()),
-            MovedData::Table(table) => table.make_ready(self.leads, self.what.cutover.max_lag).await,
+            MovedData::Table(table) => table.make_ready(&self.leads, self.what.cutover.max_lag).await,
         }
     }
 
     async fn drain(&self) -> Result<(), Halt> {
         match &self.data {
             MovedData::Objects(_) => Ok(()),
-            MovedData::Table(table) => table.drain(self.leads).await,
+            MovedData::Table(table) => table.drain(&self.leads).await,
         }
     }
 
     async fn verify(&self) -> Result<Verified, Halt> {
         let verification = match &self.data {
             MovedData::Objects(stores) => verification::in_run(self.run, &self.dataset, stores).await?,
-            MovedData::Table(table) => table.final_verification(self.leads).await?,
+            MovedData::Table(table) => table.final_verification(&self.leads).await?,
         };
         if verification.interrupted {
             return Err(Halt::Interrupted);
@@ -193,32 +201,32 @@ impl Hand for EngineHand<'_> {
     }
 
     async fn changes(&self) -> Result<Changes, Halt> {
-        let Leads { old, new, .. } = self.leads;
         match &self.data {
-            MovedData::Objects(stores) => moved_on::between(self.run, &self.dataset, stores, (old, new)).await,
-            MovedData::Table(table) => table.changes(self.leads).await,
+            MovedData::Objects(stores) => moved_on::between(self.run, &self.dataset, stores, self.two()).await,
+            MovedData::Table(table) => table.changes(&self.leads).await,
         }
     }
 
     async fn complete_lead(&self) -> Result<(), Halt> {
         let MovedData::Table(table) = &self.data else { return Ok(()) };
-        let Some(attribute) = table.expiry_to_set(self.leads).await? else { return Ok(()) };
-        let (of, at) = (self.run.tables_of(&self.dataset), self.dataset.location(self.leads.new));
-        match self.run.sites.new_lead(of, at).await?.set_ttl(Some(&attribute)).await {
-            Ok(()) => self.tell("watch", &format!("items of {at} expire by {attribute} from here on")),
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                table.sides.warn(format!("items of {at} do not expire: its server cannot do that"));
+        for new in &self.leads.new {
+            let Some(attribute) = table.expiry_to_set(self.leads.old, *new).await? else { continue };
+            let (of, at) = (self.run.tables_of(&self.dataset), self.dataset.location(*new));
+            match self.run.sites.new_lead(of, at).await?.set_ttl(Some(&attribute)).await {
+                Ok(()) => self.tell("watch", &format!("items of {at} expire by {attribute} from here on")),
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    table.sides.warn(format!("items of {at} do not expire: its server cannot do that"));
+                }
+                Err(error) => return Err(EngineError::from(error).into()),
             }
-            Err(error) => return Err(EngineError::from(error).into()),
         }
         Ok(())
     }
 
     async fn late(&self) -> Result<Written, Halt> {
-        let Leads { old, new, .. } = self.leads;
         match &self.data {
-            MovedData::Objects(stores) => moved_on::at_old_lead(self.run, &self.dataset, stores, (old, new)).await,
-            MovedData::Table(table) => table.late(self.leads).await,
+            MovedData::Objects(stores) => moved_on::at_old_lead(self.run, &self.dataset, stores, self.two()).await,
+            MovedData::Table(table) => table.late(&self.leads).await,
         }
     }
 

@@ -254,7 +254,7 @@ impl Run<'_> {
             {
                 outcome.stopped.get_or_insert(error);
             }
-            if table.tail().is_some() {
+            if !table.tails_of_leads().is_empty() {
                 self.following.lock().await.push(Arc::clone(table));
             }
         }

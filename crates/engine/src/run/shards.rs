@@ -335,7 +335,7 @@ impl<'a> PhaseWork<'a> {
                     moved_on::judge(self.run, &active.plan, &objects.stores, &verification).await?
                 }
                 Data::Table(table) => {
-                    moved_on::judge_table(&verification, table.tail().is_none(), table.sides.redactor)
+                    moved_on::judge_table(&verification, table.tails_of_leads().is_empty(), table.sides.redactor)
                 }
             };
             // What somebody has written at the old lead is different there until it is settled.

@@ -7,21 +7,13 @@ use crate::{
     error::EngineError,
     migration::Inspection,
     run::context::Run,
-    shutdown::Shutdown,
-    sink::Sink,
     sites::{
         opening::DatasetStores,
         probed::{known, probe_name},
         tables::TablesOf,
     },
     star::Star,
-    tables::{
-        follower::Follower,
-        proof::Proof,
-        sides::{Counted, Sides},
-        structure,
-        work::TableWork,
-    },
+    tables::{follower::Follower, proof::Proof, sides::Sides, structure, work::TableWork},
     verify::{found::Found, witness::Verification},
 };
 use migrate_core::{
@@ -57,7 +49,7 @@ impl Run<'_> {
     ) -> Result<Arc<TableWork>, EngineError> {
         let lead = structure::of_lead(dataset, &**stores.lead()).await?;
         let shutdown = stores.shutdown(&self.shutdown);
-        let sides = sides(dataset, stores, &lead, shutdown, &self.sink, Redactor::new(self.plan.redact_keys));
+        let sides = Sides::of(dataset, stores, &lead, shutdown, &self.sink, Redactor::new(self.plan.redact_keys));
         Ok(Arc::new(TableWork {
             sides: Arc::new(sides),
             journal: self.journal.clone(),
@@ -174,7 +166,7 @@ impl Inspection<'_> {
         let stores = Arc::new(self.sites.open_tables(of, star).await?);
         let lead = structure::of_lead(dataset, &**stores.lead()).await?;
         let redactor = Redactor::new(self.plan.redact_keys);
-        let sides = Arc::new(sides(dataset, &stores, &lead, self.shutdown.clone(), &self.sink, redactor));
+        let sides = Arc::new(Sides::of(dataset, &stores, &lead, self.shutdown.clone(), &self.sink, redactor));
         for follower in &sides.followers {
             if let Err(error) = structure::must_be_there(follower).await {
                 follower.close(error);
@@ -188,28 +180,4 @@ impl Inspection<'_> {
 fn mendable(found: &Found, extra: Extra) -> u64 {
     let extras = if extra == Extra::Delete { found.counts.extra } else { 0 };
     found.counts.missing + found.counts.different + extras
-}
-
-/// The tables of a dataset, as they were opened.
-fn sides(
-    dataset: &Dataset,
-    stores: &Arc<DatasetStores<dyn TableStore>>,
-    lead: &Structure,
-    shutdown: Shutdown,
-    sink: &Sink,
-    redactor: Redactor,
-) -> Sides {
-    let follower =
-        |place: &PlaceIndex| Follower::new(*place, dataset.location(*place).to_string(), Arc::clone(stores.at(*place)));
-    Sides {
-        dataset: dataset.clone(),
-        stores: Arc::clone(stores),
-        names: lead.key_names(),
-        ttl: lead.ttl.clone(),
-        followers: stores.star.followers.iter().map(follower).collect(),
-        shutdown,
-        sink: sink.clone(),
-        redactor,
-        counted: Counted::default(),
-    }
 }

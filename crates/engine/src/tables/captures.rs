@@ -19,20 +19,24 @@ use migrate_ledger::TableStep;
 use migrate_store::{ErrorKind, table::ChangeStream};
 
 impl TableWork {
-    /// What reads the stream of the lead, begun if nothing does; `None` if the plan asks for none, or there is none.
-    pub(super) async fn capture(&self) -> Result<Option<Arc<Tail>>, EngineError> {
+    /// What reads the streams of those that lead, begun if nothing does; `None` if the plan asks for none, or one of them
+    /// has none.
+    pub(super) async fn capture(&self) -> Result<Option<Vec<Arc<Tail>>>, EngineError> {
         if !self.sides.dataset.live {
             return Ok(None);
         }
-        let lead = self.sides.stores.star.lead;
-        let tail = self.capture_at(lead, self.sides.places()).await?;
-        if tail.is_none() {
-            self.sides.warn(format!(
-                "{} has no stream of changes: it is followed by comparing all items, again and again",
-                self.sides.lead().location()
-            ));
+        let mut tails = Vec::new();
+        for lead in &*self.sides.leads {
+            let Some(tail) = self.capture_at(*lead, self.sides.places()).await? else {
+                self.sides.warn(format!(
+                    "{} has no stream of changes: it is followed by comparing all items, again and again",
+                    self.sides.stores.at(*lead).location()
+                ));
+                return Ok(None);
+            };
+            tails.push(tail);
         }
-        Ok(tail)
+        Ok(Some(tails))
     }
 
     /// What reads the stream of a place, begun if nothing does; `None` if there is no stream. These places owe what it
@@ -81,7 +85,7 @@ impl TableWork {
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let leads = place == self.sides.stores.star.lead;
+        let leads = self.sides.leads.contains(&place);
         let began = TableStep::CaptureBegan { place, stream: stream.clone(), ours, leads, at: now() };
         self.journal.commit(vec![self.record(began)]).await?;
         Ok(Some(stream))
@@ -99,6 +103,17 @@ impl TableWork {
             tails.retain(|_, known| !Arc::ptr_eq(known, tail));
         }
         caught_up.map(Some)
+    }
+
+    /// The same for several places; the first that lost changes counts.
+    pub(super) async fn all_caught_up(&self, tails: &[Arc<Tail>]) -> Result<Option<CaughtUp>, EngineError> {
+        for caught_up in futures::future::join_all(tails.iter().map(|tail| self.caught_up(tail))).await {
+            match caught_up? {
+                Some(CaughtUp::Yes) => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Some(CaughtUp::Yes))
     }
 
     /// Tells that changes of a place were lost.

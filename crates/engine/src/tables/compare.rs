@@ -173,7 +173,7 @@ impl Sides {
     async fn fold_within(self: &Arc<Self>, bounds: Bounds, now: Timestamp) -> Result<Option<Compared>, EngineError> {
         let grain = Arc::new(Grain::whole(bounds.bits));
         let places: Vec<_> = self.open().map(|follower| follower.place).collect();
-        let lead = self.fold_one(Arc::clone(self.stores.lead()), Some(places.clone().into()), &grain, now);
+        let lead = self.fold_one(Arc::clone(&self.led), Some(places.clone().into()), &grain, now);
         let followers = self.open().map(|follower| self.fold_one(Arc::clone(&follower.store), None, &grain, now));
         let (lead, followers) = futures::join!(lead, futures::future::join_all(followers));
         let Some(lead) = lead? else { return Ok(None) };
@@ -207,7 +207,7 @@ impl Sides {
         let Some(side) = compared.sides.get(&follower.place) else { return Ok(Some(Vec::new())) };
         let mut differing = side.differing.clone();
         while let Some(grain) = differing.finer(compared.bounds).map(Arc::new) {
-            let lead = self.fold_one(Arc::clone(self.stores.lead()), Some([follower.place].into()), &grain, now);
+            let lead = self.fold_one(Arc::clone(&self.led), Some([follower.place].into()), &grain, now);
             let held = self.fold_one(Arc::clone(&follower.store), None, &grain, now);
             let (lead, held) = futures::join!(lead, held);
             let held = match held {

@@ -13,7 +13,7 @@
 //! The stream of the new lead is read from before the final verification on, so that nothing that an application writes
 //! there after the switch is missed: the old lead owes it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rand::{RngCore as _, SeedableRng as _};
 use tokio::time::Instant;
@@ -43,12 +43,12 @@ const ROUNDS_MAX: u32 = 20;
 const LAG_ROUNDS_MAX: u32 = 5;
 
 /// Between which places a lead moves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Leads {
     /// The place that leads before the switch.
     pub(crate) old: PlaceIndex,
-    /// The place that leads after it.
-    pub(crate) new: PlaceIndex,
+    /// The places that lead after it; several if each leads its own part.
+    pub(crate) new: Vec<PlaceIndex>,
     /// Whether the old lead follows the new one then.
     pub(crate) follows_back: bool,
 }
@@ -60,7 +60,7 @@ impl TableWork {
     ///
     /// [`Halt::Refused`] if one of them has no stream, or the old lead takes no write of ours; [`Halt::MovedOn`] if the new
     /// lead lags behind by more than the plan allows.
-    pub(crate) async fn make_ready(&self, leads: Leads, max_lag: Option<Duration>) -> Result<(), Halt> {
+    pub(crate) async fn make_ready(&self, leads: &Leads, max_lag: Option<Duration>) -> Result<(), Halt> {
         self.read_both(leads).await?;
         if leads.follows_back {
             self.try_way_back(leads.old).await?;
@@ -81,16 +81,14 @@ impl TableWork {
     }
 
     /// Begins to read the streams of both leads, if nothing does.
-    async fn read_both(&self, Leads { old, new, follows_back }: Leads) -> Result<(), Halt> {
-        let lead = self.sides.stores.star.lead;
-        let others = self.sides.places().into_iter().filter(|place| *place != old && *place != new);
-        let (mut owed_by_old, mut owed_by_new) = (vec![new], Vec::new());
-        if lead == old {
-            owed_by_old.extend(others.clone());
-        }
-        owed_by_new.extend(others);
-        owed_by_new.extend(follows_back.then_some(old));
-        for (place, owed) in [(old, owed_by_old), (new, owed_by_new)] {
+    async fn read_both(&self, Leads { old, new, follows_back }: &Leads) -> Result<(), Halt> {
+        let mut others = self.sides.places();
+        others.retain(|place| place != old && !new.contains(place));
+        // Once the lead has moved, one of the new ones stands for all.
+        let owed_by_old = if self.sides.leads.contains(old) { [&new[..], &others].concat() } else { vec![new[0]] };
+        let owed_by_new = [&others[..], follows_back.then_some(*old).as_slice()].concat();
+        let streams = std::iter::once((*old, owed_by_old)).chain(new.iter().map(|new| (*new, owed_by_new.clone())));
+        for (place, owed) in streams {
             if self.capture_at(place, owed).await?.is_none() {
                 return Err(Halt::Refused(format!(
                     "{} has no stream of changes, so nobody could tell what is written there while the lead moves: the lead \
@@ -163,14 +161,15 @@ impl TableWork {
     /// # Errors
     ///
     /// [`Halt::MovedOn`] if it goes on showing changes.
-    pub(crate) async fn drain(&self, Leads { old, new, .. }: Leads) -> Result<(), Halt> {
+    pub(crate) async fn drain(&self, Leads { old, new, .. }: &Leads) -> Result<(), Halt> {
         for _ in 0..ROUNDS_MAX {
-            self.read_up_to_now(old).await?;
-            if self.owes(new).await? == 0 {
+            self.read_up_to_now(*old).await?;
+            if self.owed_by(new).await? == 0 {
                 return Ok(());
             }
             stopped(self.catch_up(now()).await?)?;
-            if let Some(error) = self.sides.follower(new).and_then(Follower::take_error) {
+            let mut followers = new.iter().filter_map(|new| self.sides.follower(*new));
+            if let Some(error) = followers.find_map(Follower::take_error) {
                 return Err(error.into());
             }
         }
@@ -178,51 +177,55 @@ impl TableWork {
     }
 
     /// Compares both sides in full, and writes nothing. What changes from here on, the last look finds.
-    pub(crate) async fn final_verification(&self, leads: Leads) -> Result<Verification, Halt> {
+    pub(crate) async fn final_verification(&self, leads: &Leads) -> Result<Verification, Halt> {
         let Leads { old, new, .. } = leads;
         self.read_both(leads).await?;
-        self.read_up_to_now(new).await?;
-        if let Some(tail) = self.tail_of(new) {
-            tail.forget_changed();
+        for new in new {
+            self.read_up_to_now(*new).await?;
+            if let Some(tail) = self.tail_of(*new) {
+                tail.forget_changed();
+            }
         }
-        self.unchanged(old, new).await?;
+        self.unchanged(*old, new).await?;
         let verification = self.verify_only().await?;
         if verification.verified.is_none() && !verification.interrupted {
-            self.unchanged(old, new).await?;
+            self.unchanged(*old, new).await?;
         }
         Ok(verification)
     }
 
     /// Fails if the old lead was written to since the drain.
-    async fn unchanged(&self, old: PlaceIndex, new: PlaceIndex) -> Result<(), Halt> {
+    async fn unchanged(&self, old: PlaceIndex, new: &[PlaceIndex]) -> Result<(), Halt> {
         self.read_up_to_now(old).await?;
-        match self.owes(new).await? {
+        match self.owed_by(new).await? {
             0 => Ok(()),
             keys => Err(Halt::MovedOn(format!("{keys} items have changed since they were copied"))),
         }
     }
 
     /// What was written at both leads since the final verification.
-    pub(crate) async fn changes(&self, Leads { old, new, .. }: Leads) -> Result<Changes, Halt> {
-        self.read_up_to_now(old).await?;
-        self.read_up_to_now(new).await?;
-        let first = self.journal.ledger.owed_keys(&self.sides.dataset.name, new, None, LATE_KEYS_MAX).await;
-        let keys = first.map_err(EngineError::from)?.into_iter().map(|(key, _)| key).collect();
-        let old = Written { count: self.owes(new).await?, keys };
-        let mut written = Written::default();
-        for key in self.tail_of(new).iter().flat_map(|tail| tail.changed()) {
-            written.add(key);
+    pub(crate) async fn changes(&self, Leads { old, new, .. }: &Leads) -> Result<Changes, Halt> {
+        self.read_up_to_now(*old).await?;
+        let (mut keys, mut written) = (BTreeSet::new(), Written::default());
+        for new in new {
+            self.read_up_to_now(*new).await?;
+            let first = self.journal.ledger.owed_keys(&self.sides.dataset.name, *new, None, LATE_KEYS_MAX).await;
+            keys.extend(first.map_err(EngineError::from)?.into_iter().map(|(key, _)| key));
+            self.tail_of(*new).iter().flat_map(|tail| tail.changed()).for_each(|key| written.add(key));
         }
+        let old = Written { count: self.owed_by(new).await?, keys: keys.into_iter().take(LATE_KEYS_MAX).collect() };
         Ok(Changes { old, new: written })
     }
 
     /// Finds and records what was written at the old lead since the final verification.
-    pub(crate) async fn late(&self, leads: Leads) -> Result<Written, Halt> {
+    pub(crate) async fn late(&self, leads: &Leads) -> Result<Written, Halt> {
         let Leads { old, new, .. } = leads;
         self.read_both(leads).await?;
-        // What the new lead has got since then is no late write.
-        self.read_up_to_now(new).await?;
-        stopped(self.find_late_writes((old, new)).await?)?;
+        // What a new lead has got since then is no late write.
+        for new in new {
+            self.read_up_to_now(*new).await?;
+        }
+        stopped(self.find_late_writes(*old, new).await?)?;
         let (ledger, dataset) = (&self.journal.ledger, &self.sides.dataset.name);
         let open = async { Ok::<_, EngineError>(ledger.late_counts(dataset).await?.open) };
         let keys = async { Ok::<_, EngineError>(ledger.late_open(dataset, None, LATE_KEYS_MAX).await?) };
@@ -230,8 +233,8 @@ impl TableWork {
         Ok(Written { count, keys })
     }
 
-    /// The attribute by which items of the old lead expire, if the new lead is to have it, too, and does not yet.
-    pub(crate) async fn expiry_to_set(&self, Leads { old, new, .. }: Leads) -> Result<Option<String>, EngineError> {
+    /// The attribute by which items of the old lead expire, if a new lead is to have it, too, and does not yet.
+    pub(crate) async fn expiry_to_set(&self, old: PlaceIndex, new: PlaceIndex) -> Result<Option<String>, EngineError> {
         let waived = waived_at(&self.sides.dataset, new);
         if waived.iter().any(|waived| matches!(waived, Property::Ttl | Property::Properties)) {
             return Ok(None);
@@ -244,10 +247,10 @@ impl TableWork {
         Ok(ours.filter(|_| theirs.is_none()))
     }
 
-    /// How many keys a place owes.
-    async fn owes(&self, place: PlaceIndex) -> Result<u64, EngineError> {
+    /// The most keys that one of these places owes: each owes all that their lead has shown.
+    async fn owed_by(&self, places: &[PlaceIndex]) -> Result<u64, EngineError> {
         let owed = self.journal.ledger.owed(&self.sides.dataset.name).await?;
-        Ok(owed.iter().find(|owed| owed.place == place).map_or(0, |owed| owed.keys))
+        Ok(owed.iter().filter(|owed| places.contains(&owed.place)).map(|owed| owed.keys).max().unwrap_or(0))
     }
 }
 

@@ -22,8 +22,12 @@ impl TableWork {
     /// If the stream cannot be read, or a follower is down.
     pub(crate) async fn follow(self: &Arc<Self>) -> Result<(), EngineError> {
         let mut told: Option<Instant> = None;
-        while let Some(tail) = self.tail() {
-            match self.caught_up(&tail).await? {
+        loop {
+            let tails = self.tails_of_leads();
+            if tails.is_empty() {
+                return Ok(());
+            }
+            match self.all_caught_up(&tails).await? {
                 None => return Ok(()),
                 Some(CaughtUp::Yes) if self.catch_up(now()).await? == Settled::Stopped => return Ok(()),
                 Some(CaughtUp::Yes) => {}
@@ -38,7 +42,6 @@ impl TableWork {
                 self.tell_lag().await?;
             }
         }
-        Ok(())
     }
 
     /// Tells how many keys the followers owe, and since when.

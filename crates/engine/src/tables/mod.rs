@@ -60,4 +60,5 @@ pub(crate) mod test_rig;
 mod tests;
 #[cfg(test)]
 mod trap_tests;
+pub(crate) mod union;
 pub(crate) mod work;

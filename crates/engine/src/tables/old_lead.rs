@@ -8,21 +8,23 @@
 //! Before a page of keys is brought there, the old lead is read, then its stream up to that moment. Only a write in the
 //! moment between that and ours is not seen.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     clock::now,
     error::EngineError,
     tables::{
-        compare::Candidate, follower::Follower, reads::get_all, settled::Settled, tail::CaughtUp, work::TableWork,
+        compare::{Candidate, Compared},
+        follower::Follower,
+        reads::get_all,
+        settled::Settled,
+        tail::CaughtUp,
+        work::TableWork,
     },
 };
 use migrate_core::{
     item::{Item, digest, item_size},
-    model::{Key, PlaceIndex, Sha256, Token},
+    model::{Key, PlaceIndex, Sha256, Timestamp, Token},
 };
 use migrate_ledger::{DirtyRow, Fact, Late, Record, TableStep};
 
@@ -52,7 +54,7 @@ impl TableWork {
     /// read is down.
     pub(super) async fn look_at_old_lead(&self) -> Result<Settled, EngineError> {
         let Some(old) = self.old_lead() else { return Ok(Settled::Done) };
-        match self.find_late_writes((old.place, self.sides.stores.star.lead)).await {
+        match self.find_late_writes(old.place, &self.sides.leads).await {
             Err(EngineError::Store(error)) if error.location() == old.store.location() => {
                 old.close(error);
                 Ok(Settled::Done)
@@ -61,38 +63,48 @@ impl TableWork {
         }
     }
 
-    /// Finds and records what others have written at the old lead of two since it was last looked at.
-    pub(super) async fn find_late_writes(&self, (old, new): (PlaceIndex, PlaceIndex)) -> Result<Settled, EngineError> {
-        let Some(tail) = self.capture_at(old, vec![new]).await? else { return Ok(Settled::Done) };
+    /// Finds and records what others have written at the old lead since it was last looked at.
+    pub(super) async fn find_late_writes(&self, old: PlaceIndex, new: &[PlaceIndex]) -> Result<Settled, EngineError> {
+        // One of the new leads stands for all.
+        let stands = new[0];
+        let Some(tail) = self.capture_at(old, vec![stands]).await? else { return Ok(Settled::Done) };
         match self.caught_up(&tail).await? {
             None => return Ok(Settled::Stopped),
             Some(CaughtUp::Yes) => {}
             Some(CaughtUp::Broken(reason)) => {
                 self.tell_broken(old, &reason);
-                self.journal.commit(vec![self.record(TableStep::ToCompare { place: new })]).await?;
+                self.journal.commit(vec![self.record(TableStep::ToCompare { place: stands })]).await?;
                 // What it shows from here on is added to what the comparison finds.
-                self.capture_at(old, vec![new]).await?;
+                self.capture_at(old, vec![stands]).await?;
             }
         }
-        if self.journal.ledger.uncompared(&self.sides.dataset.name).await?.contains(&new)
+        if self.journal.ledger.uncompared(&self.sides.dataset.name).await?.contains(&stands)
             && self.doubt_all(new).await? == Settled::Stopped
         {
             return Ok(Settled::Stopped);
         }
         self.journal.commit(Vec::new()).await?;
-        let (dataset, mut after) = (&self.sides.dataset.name, None);
-        loop {
-            let page = self.journal.ledger.owed_keys(dataset, new, after.as_ref(), PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(Settled::Done) };
-            after = Some(last.clone());
-            if self.judge((old, new), page).await? == Settled::Stopped {
-                return Ok(Settled::Stopped);
+        for owes in new {
+            let mut after = None;
+            loop {
+                let page = self.journal.ledger.owed_keys(&self.sides.dataset.name, *owes, after.as_ref(), PAGE).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                if self.judge((old, new), *owes, page).await? == Settled::Stopped {
+                    return Ok(Settled::Stopped);
+                }
             }
         }
+        Ok(Settled::Done)
     }
 
     /// Records which of these keys, which the old lead's stream has shown, are late writes.
-    async fn judge(&self, (old, new): (PlaceIndex, PlaceIndex), page: Vec<(Key, u64)>) -> Result<Settled, EngineError> {
+    async fn judge(
+        &self,
+        (old, new): (PlaceIndex, &[PlaceIndex]),
+        owes: PlaceIndex,
+        page: Vec<(Key, u64)>,
+    ) -> Result<Settled, EngineError> {
         let read = now();
         let texts: Vec<_> = page.iter().map(|(key, _)| key.clone()).collect();
         let Some((ours, theirs)) = self.held_at_both((old, new), &texts).await? else { return Ok(Settled::Stopped) };
@@ -103,7 +115,7 @@ impl TableWork {
                 records.push(Record::at(&self.sides.dataset.name, old, key, fact));
             }
         }
-        records.push(self.record(TableStep::Handled { place: new, at: read, keys: page }));
+        records.push(self.record(TableStep::Handled { place: owes, at: read, keys: page }));
         self.journal.commit(records).await?;
         Ok(Settled::Done)
     }
@@ -114,14 +126,17 @@ impl TableWork {
         get_all(&**self.sides.stores.at(place), &keys, &self.sides.shutdown).await
     }
 
-    /// What both leads hold of these keys; `None` if the run is to stop.
+    /// What the old lead, and the new ones together, hold of these keys; `None` if the run is to stop.
     async fn held_at_both(
         &self,
-        (old, new): (PlaceIndex, PlaceIndex),
+        (old, new): (PlaceIndex, &[PlaceIndex]),
         texts: &[Key],
     ) -> Result<Option<(Vec<Option<Item>>, Vec<Option<Item>>)>, EngineError> {
-        let (ours, theirs) = futures::try_join!(self.held_at(old, texts), self.held_at(new, texts))?;
-        Ok(ours.zip(theirs))
+        let theirs = futures::future::try_join_all(new.iter().map(|new| self.held_at(*new, texts)));
+        let (ours, theirs) = futures::try_join!(self.held_at(old, texts), theirs)?;
+        let Some((ours, theirs)) = ours.zip(theirs.into_iter().collect::<Option<Vec<_>>>()) else { return Ok(None) };
+        let together = |at: usize| theirs.iter().find_map(|held| held[at].clone());
+        Ok(Some((ours, (0..texts.len()).map(together).collect())))
     }
 
     /// Whether the old lead holds of a key what we brought there last, or what was there before.
@@ -133,26 +148,42 @@ impl TableWork {
 
     /// Compares all items of both leads, and takes every key that differs for one that was written at the old lead, but not
     /// those that are known to have changed at the new one.
-    async fn doubt_all(&self, new: PlaceIndex) -> Result<Settled, EngineError> {
+    async fn doubt_all(&self, new: &[PlaceIndex]) -> Result<Settled, EngineError> {
         let at = now();
-        let (dataset, source) = (&self.sides.dataset.name, PlaceIndex::SOURCE);
-        let follower = if self.sides.stores.star.lead == source { new } else { source };
-        let Some(follower) = self.sides.follower(follower) else { return Ok(Settled::Done) };
-        let Some(compared) = Arc::clone(&self.sides).fold(at).await? else { return Ok(Settled::Stopped) };
-        let Some(groups) = self.sides.groups(&compared, follower, at).await? else { return Ok(Settled::Stopped) };
+        let (stands, source) = (new[0], PlaceIndex::SOURCE);
+        let followers = if self.sides.leads.contains(&source) { new } else { &[source] };
+        let Some(compared) = self.sides.fold(at).await? else { return Ok(Settled::Stopped) };
+        for follower in followers.iter().filter_map(|place| self.sides.follower(*place)) {
+            if self.doubt(&compared, follower, (stands, at)).await? == Settled::Stopped {
+                return Ok(Settled::Stopped);
+            }
+            if follower.is_down() {
+                return Ok(Settled::Done);
+            }
+        }
+        self.journal.commit(vec![self.record(TableStep::Compared { place: stands })]).await?;
+        Ok(Settled::Done)
+    }
+
+    /// Takes what differs at a follower for what was written at the old lead.
+    async fn doubt(
+        &self,
+        compared: &Compared,
+        follower: &Follower,
+        (stands, at): (PlaceIndex, Timestamp),
+    ) -> Result<Settled, EngineError> {
+        let dataset = &self.sides.dataset.name;
+        let Some(groups) = self.sides.groups(compared, follower, at).await? else { return Ok(Settled::Stopped) };
         for group in groups {
             let Some(found) = self.sides.candidates(&group, follower, at).await? else {
                 return Ok(Settled::Stopped);
             };
             let keys: Vec<_> = found.into_iter().map(|Candidate { key, .. }| key).collect();
             let known: BTreeSet<_> =
-                self.journal.ledger.are_dirty(dataset, source, keys.clone()).await?.into_iter().collect();
+                self.journal.ledger.are_dirty(dataset, PlaceIndex::SOURCE, keys.clone()).await?.into_iter().collect();
             let keys = keys.into_iter().filter(|key| !known.contains(key)).collect();
-            let step = TableStep::Dirtied { keys, owed: vec![new], at };
+            let step = TableStep::Dirtied { keys, owed: vec![stands], at };
             self.journal.commit(vec![self.record(step)]).await?;
-        }
-        if !follower.is_down() {
-            self.journal.commit(vec![self.record(TableStep::Compared { place: new })]).await?;
         }
         Ok(Settled::Done)
     }
@@ -194,7 +225,7 @@ impl TableWork {
     /// Which of these keys both leads hold alike; none if the run is to stop.
     pub(crate) async fn held_alike(
         &self,
-        (old, new): (PlaceIndex, PlaceIndex),
+        (old, new): (PlaceIndex, &[PlaceIndex]),
         texts: &[Key],
     ) -> Result<Vec<Key>, EngineError> {
         let Some((ours, theirs)) = self.held_at_both((old, new), texts).await? else { return Ok(Vec::new()) };

@@ -56,7 +56,7 @@ impl TableWork {
             }
             match &capture {
                 None => return Ok(self.catch_up(now()).await? == Settled::Done),
-                Some(tail) => match self.caught_up(tail).await? {
+                Some(tails) => match self.all_caught_up(tails).await? {
                     None => return Ok(false),
                     Some(CaughtUp::Yes) => return Ok(self.catch_up(now()).await? == Settled::Done),
                     Some(CaughtUp::Broken(reason)) => self.tell_broken(self.sides.stores.star.lead, &reason),

@@ -180,10 +180,9 @@ impl Proof<'_> {
 
     /// Brings over what has changed, if the stream of the lead is read.
     async fn bring_changes(&self) -> Result<Settled, EngineError> {
-        let Some((work, tail)) = self.work.and_then(|work| Some((work, work.tail()?))) else {
-            return Ok(Settled::Done);
-        };
-        match work.caught_up(&tail).await? {
+        let tails = self.work.map(TableWork::tails_of_leads).unwrap_or_default();
+        let Some(work) = self.work.filter(|_| !tails.is_empty()) else { return Ok(Settled::Done) };
+        match work.all_caught_up(&tails).await? {
             None => Ok(Settled::Stopped),
             Some(CaughtUp::Yes) if self.brings => work.catch_up(now()).await,
             // The comparison does not rest on the stream; if that lost changes, the next pass compares all items.

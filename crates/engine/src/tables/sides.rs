@@ -6,7 +6,11 @@ use std::sync::{
 };
 
 use crate::{
-    error::EngineError, shutdown::Shutdown, sink::Sink, sites::opening::DatasetStores, tables::follower::Follower,
+    error::EngineError,
+    shutdown::Shutdown,
+    sink::Sink,
+    sites::opening::DatasetStores,
+    tables::{follower::Follower, union::UnionTable},
 };
 use migrate_core::{
     item::{Item, ItemKey, KeyNames},
@@ -14,6 +18,7 @@ use migrate_core::{
     plan::Dataset,
     report::{EventKind, Redactor, TargetProgress},
     routing::Destination,
+    table::Structure,
 };
 use migrate_store::{
     ErrorKind, StoreError,
@@ -24,6 +29,10 @@ use migrate_store::{
 pub(crate) struct Sides {
     pub(crate) dataset: Dataset,
     pub(crate) stores: Arc<DatasetStores<dyn TableStore>>,
+    /// The places that lead; several if each leads its own part.
+    pub(crate) leads: Arc<[PlaceIndex]>,
+    /// What they hold together.
+    pub(crate) led: Arc<dyn TableStore>,
     /// The names of the key attributes, at the lead.
     pub(crate) names: KeyNames,
     /// The attribute by which items of the lead expire, if they do.
@@ -47,9 +56,43 @@ pub(crate) struct Counted {
 }
 
 impl Sides {
+    /// The tables of a dataset, as they were opened.
+    pub(crate) fn of(
+        dataset: &Dataset,
+        stores: &Arc<DatasetStores<dyn TableStore>>,
+        structure: &Structure,
+        shutdown: Shutdown,
+        sink: &Sink,
+        redactor: Redactor,
+    ) -> Self {
+        let follower = |place: &PlaceIndex| {
+            Follower::new(*place, dataset.location(*place).to_string(), Arc::clone(stores.at(*place)))
+        };
+        let lead = stores.star.lead;
+        let leads =
+            if lead == PlaceIndex::SOURCE || !dataset.is_partitioned() { vec![lead] } else { dataset.new_leads() };
+        let together: Arc<dyn TableStore> = match &leads[..] {
+            [_] => Arc::clone(stores.lead()),
+            _ => Arc::new(UnionTable::new(leads.iter().map(|place| Arc::clone(stores.at(*place))).collect())),
+        };
+        Self {
+            dataset: dataset.clone(),
+            stores: Arc::clone(stores),
+            leads: leads.into(),
+            led: together,
+            names: structure.key_names(),
+            ttl: structure.ttl.clone(),
+            followers: stores.star.followers.iter().map(follower).collect(),
+            shutdown,
+            sink: sink.clone(),
+            redactor,
+            counted: Counted::default(),
+        }
+    }
+
     /// The store of the lead.
     pub(crate) fn lead(&self) -> &dyn TableStore {
-        &**self.stores.lead()
+        &*self.led
     }
 
     /// The followers that take part.
@@ -90,6 +133,10 @@ impl Sides {
     ///
     /// If an expression fails on it, or it matches no target or two: that ends the dataset, with the item's key.
     pub(crate) fn destination(&self, item: &Item) -> Result<Destination, EngineError> {
+        if self.leads.len() > 1 {
+            // Each leads its own part, and the old lead holds the whole.
+            return Ok(Destination::Everywhere);
+        }
         self.stores.routing.route(item).map_err(|misrouted| {
             let key = self.names.key_of(item).map(|key| self.redactor.key(&self.names.text(&key)));
             let key = key.map_or_else(String::new, |key| key.to_string());

@@ -15,10 +15,7 @@ use crate::{
     sink::Sink,
     sites::{connect::Given, opening::Sites, tables::TablesOf},
     star::Star,
-    tables::{
-        follower::Follower,
-        sides::{Counted, Sides},
-    },
+    tables::sides::Sides,
 };
 use migrate_core::{
     item::{Item, Value},
@@ -171,20 +168,7 @@ impl Rig {
         let of = TablesOf { plan: &self.plan, dataset, writes: None };
         let star = Star::new(PlaceIndex::SOURCE, self.tables.len());
         let stores = Arc::new(self.sites.open_tables(of, star).await.unwrap());
-        let follower = |place: &PlaceIndex| {
-            Follower::new(*place, dataset.location(*place).to_string(), Arc::clone(stores.at(*place)))
-        };
-        Arc::new(Sides {
-            dataset: dataset.clone(),
-            names: structure().key_names(),
-            ttl: None,
-            followers: stores.star.followers.iter().map(follower).collect(),
-            stores,
-            shutdown: Shutdown::new(),
-            sink: Sink::none(),
-            redactor: Redactor::new(false),
-            counted: Counted::default(),
-        })
+        Arc::new(Sides::of(dataset, &stores, &structure(), Shutdown::new(), &Sink::none(), Redactor::new(false)))
     }
 
     /// Runs, and expects that nothing can begin.

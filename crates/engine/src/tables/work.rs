@@ -25,9 +25,10 @@ pub(crate) struct TableWork {
 }
 
 impl TableWork {
-    /// What reads the stream of the lead, if anything does.
-    pub(crate) fn tail(&self) -> Option<Arc<Tail>> {
-        self.tail_of(self.sides.stores.star.lead)
+    /// What reads the streams of those that lead; none if one of these is not read.
+    pub(crate) fn tails_of_leads(&self) -> Vec<Arc<Tail>> {
+        let tails: Option<Vec<_>> = self.sides.leads.iter().map(|place| self.tail_of(*place)).collect();
+        tails.unwrap_or_default()
     }
 
     /// What reads the stream of a place, if anything does.

@@ -235,7 +235,7 @@ async fn what_somebody_settles_of_a_table_the_old_lead_owes() {
     };
     bench.append(vec![late("objects"), settled(None, Some("ops"))]).await;
     assert_eq!(owed(&bench).await, [], "what is no table is listed");
-    bench.append(vec![planned(1), record(TableStep::LeadMoved { from: LEAD, to: A })]).await;
+    bench.append(vec![planned(1), record(TableStep::LeadMoved { from: LEAD, to: vec![A] })]).await;
     bench.append(vec![late("a"), late("b"), late("c"), late("d"), dirtied(LEAD, 1)]).await;
     bench.append(vec![settled(Some("a"), None), settled(Some("b"), Some("ops")), late("k")]).await;
     assert_eq!(owed(&bench).await, [("b".to_owned(), vec![(LEAD, 1)]), ("k".to_owned(), vec![(LEAD, 1)])]);
@@ -318,7 +318,7 @@ impl Model {
             }
             TableStep::Dirtied { keys, owed, at } => self.mark(&keys, &owed, at),
             TableStep::ToCompare { place } => _ = self.uncompared.insert(place),
-            TableStep::LeadMoved { from, to } => self.move_lead(from, to),
+            TableStep::LeadMoved { from, to } => self.move_lead(from, &to),
             TableStep::WritesBack { keys } => self.written_back.extend(keys),
             TableStep::Handled { place, at, keys } => {
                 for (key, mark) in keys {
@@ -333,16 +333,16 @@ impl Model {
         true
     }
 
-    fn move_lead(&mut self, from: PlaceIndex, to: PlaceIndex) {
-        self.segments.retain(|_, row| row.place != from);
+    fn move_lead(&mut self, from: PlaceIndex, to: &[PlaceIndex]) {
+        self.segments.retain(|_, row| row.place != from && !to[1..].contains(&row.place));
         let rows = std::mem::take(&mut self.segments).into_values();
-        let moved = rows.map(|row| if row.place == to { SegmentRow { place: from, ..row } } else { row });
+        let moved = rows.map(|row| if row.place == to[0] { SegmentRow { place: from, ..row } } else { row });
         self.segments = moved.map(|row| ((row.segment, row.place), row)).collect();
         let open: BTreeSet<_> = self.segments.values().filter(|row| !row.done).map(|row| row.place).collect();
         for row in self.segments.values_mut().filter(|row| open.contains(&row.place)) {
             (row.after, row.done, row.items, row.bytes) = (None, false, 0, 0);
         }
-        self.uncompared.remove(&to);
+        self.uncompared.retain(|place| !to.contains(place));
         self.written_back.clear();
     }
 
@@ -427,7 +427,7 @@ fn any_step() -> impl Strategy<Value = TableStep> {
         ),
         1 => ("[st]", any::<bool>(), any::<bool>(), at())
             .prop_map(|(stream, ours, leads, at)| TableStep::CaptureBegan { place: LEAD, stream, ours, leads, at }),
-        1 => place().prop_map(|to| TableStep::LeadMoved { from: LEAD, to }),
+        1 => places().prop_map(|to| TableStep::LeadMoved { from: LEAD, to }),
         1 => place().prop_map(|place| TableStep::ToCompare { place }),
         2 => proptest::collection::vec((key(), back()), 0..4).prop_map(|keys| TableStep::WritesBack { keys }),
         1 => Just(TableStep::CaptureBroke { place: LEAD, reason: "trimmed".to_owned() }),

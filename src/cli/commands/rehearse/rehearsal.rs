@@ -24,6 +24,7 @@ use crate::cli::{
 use migrate_core::{lifecycle::Goal, model::ByteCount, plan::Dataset};
 use migrate_engine::{
     self as engine, Clock, EngineError, Inspection, RunOptions, Shutdown, Sink, Sites,
+    cutover::Move,
     standing::DatasetStanding,
     survey::{DatasetPreview, Preview, SurveyOptions},
 };
@@ -188,7 +189,7 @@ impl Rehearsal<'_> {
                     name: one.name.clone(),
                     state: one.state,
                     from,
-                    lead: one.lead.clone(),
+                    lead: leads(dataset, one),
                     epoch: one.epoch.0,
                     targets: one.targets.len(),
                     records: one.records_total.or_else(|| items(dataset?, one).filter(|_| one.table.is_some())),
@@ -213,6 +214,12 @@ impl Rehearsal<'_> {
             term::answer(&summary.text(self.args.seed, self.args.scale, &self.session.plan.name.to_string()));
         }
     }
+}
+
+/// Who leads a dataset: a site, or the sites of its parts.
+fn leads(dataset: Option<&Dataset>, standing: &DatasetStanding) -> String {
+    let what = dataset.filter(|dataset| standing.lead != dataset.source.site).and_then(Move::of);
+    what.map_or_else(|| standing.lead.to_string(), |what| what.new_leads())
 }
 
 /// How many items of a table were compared, each once: the ledger does not count them one by one.

@@ -45,7 +45,8 @@ pub(super) struct Row {
     pub(super) name: DatasetName,
     pub(super) state: &'static str,
     pub(super) from: SiteName,
-    pub(super) lead: SiteName,
+    /// The site that leads, or the sites of its parts.
+    pub(super) lead: String,
     pub(super) epoch: u64,
     pub(super) targets: usize,
     /// Objects, or the items of a table; `None` before they are known.
@@ -91,7 +92,7 @@ impl Summary {
                 table.row([vec![phase.to_owned()], vec![String::new(); 7]].concat());
             }
             let moved =
-                if row.lead == row.from { row.lead.to_string() } else { format!("{} → {}", row.from, row.lead) };
+                if row.lead == row.from.as_str() { row.lead.clone() } else { format!("{} → {}", row.from, row.lead) };
             let mut cells = vec![format!("  {}", row.name), moved, row.epoch.to_string(), row.targets.to_string()];
             let (records, bytes) = (row.records.map(|n| n.to_string()), row.bytes.map(|bytes| bytes.to_string()));
             cells.extend([records, bytes].map(|known| known.unwrap_or_else(|| "-".to_owned())));

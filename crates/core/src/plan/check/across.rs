@@ -215,8 +215,9 @@ fn check_residency(
             };
             context.report.at(at, mend.0, mend.1);
         }
-        // The engine moves no lead of a dataset that is routed.
-        for (index, policy) in policies.iter().enumerate().filter(|_| dataset.cutover.is_some()) {
+        // The engine moves no lead of objects that are routed.
+        let is_refused = dataset.cutover.is_some() && !dataset.is_table();
+        for (index, policy) in policies.iter().enumerate().filter(|_| is_refused) {
             let mut sites = dataset.targets.iter().map(|target| sites.get(&target.at.site));
             if sites.any(|site| policy::judges_records(policy, dataset, site)) {
                 let at = context.root.key("policy").index(index).key("where");

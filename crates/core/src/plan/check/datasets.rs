@@ -313,9 +313,9 @@ fn check_stream(
     source: Option<&Location>,
     targets: &[Target],
 ) {
-    let leads_to = |target: &&Target| written.lead.as_ref().is_none_or(|lead| *lead == *target.at.site.as_str());
-    let target = targets.iter().find(leads_to).map(|target| &target.at);
-    if let Some(directory) = source.into_iter().chain(target).find(|at| at.scheme == Scheme::File) {
+    let leads = |target: &&Target| written.lead.as_ref().is_none_or(|lead| *lead == *target.at.site.as_str());
+    let leads = targets.iter().filter(leads).map(|target| &target.at);
+    if let Some(directory) = source.into_iter().chain(leads).find(|at| at.scheme == Scheme::File) {
         let message = format!("{directory} is a directory, which does not tell what changes in it");
         let mend = "the lead of a table moves from one server to another: take the cutover out".to_owned();
         context.report.at(&spot.key("cutover"), message, mend);
@@ -355,7 +355,9 @@ fn unsupported(
     add(written.versions == Some(Versions::All), "versions", &spot.key("versions"), false);
     add(written.restore.is_some(), "restore", &spot.key("restore"), false);
     for (target, at) in targets.iter().zip(target_spots) {
-        add(target.filter.is_some() && written.cutover.is_some(), "target.where", &at.key("where"), true);
+        // A lead for each partition needs the streams of all of them, which objects do not have.
+        let splits_objects = target.filter.is_some() && !is_table;
+        add(splits_objects && written.cutover.is_some(), "target.where", &at.key("where"), true);
         add(target.kms_key.is_some(), "target.encryption", &at.key("encryption"), false);
         add(target.storage_class.is_some(), "target.storage_class", &at.key("storage_class"), false);
     }
