@@ -81,9 +81,14 @@ impl TableWork {
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let leads = place == self.sides.stores.star.lead;
-        let began = TableStep::CaptureBegan { place, stream: stream.clone(), ours, leads, at: now() };
-        self.journal.commit(vec![self.record(began)]).await?;
+        let lead = self.sides.stores.star.lead;
+        let began = TableStep::CaptureBegan { place, stream: stream.clone(), ours, leads: place == lead, at: now() };
+        let mut records = vec![self.record(began)];
+        if place == PlaceIndex::SOURCE && place != lead {
+            // The old lead: what was written there before, nothing tells, also if the process that lost it said nothing.
+            records.push(self.record(TableStep::ToCompare { place: lead }));
+        }
+        self.journal.commit(records).await?;
         Ok(Some(stream))
     }
 

@@ -8,10 +8,7 @@
 //! Before a page of keys is brought there, the old lead is read, then its stream up to that moment. Only a write in the
 //! moment between that and ours is not seen.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     clock::now,
@@ -131,29 +128,26 @@ impl TableWork {
         Ok(known.is_some_and(|known| known.after == held || known.before == held))
     }
 
-    /// Compares all items of both leads, and takes every key that differs for one that was written at the old lead, but not
-    /// those that are known to have changed at the new one.
+    /// Compares all items of both leads, and takes every key that differs for one that was written at the old lead: also one
+    /// that has changed at the new one, because that does not tell who wrote at the old one.
     async fn doubt_all(&self, new: PlaceIndex) -> Result<Settled, EngineError> {
-        let at = now();
-        let (dataset, source) = (&self.sides.dataset.name, PlaceIndex::SOURCE);
-        let follower = if self.sides.stores.star.lead == source { new } else { source };
-        let Some(follower) = self.sides.follower(follower) else { return Ok(Settled::Done) };
-        let Some(compared) = Arc::clone(&self.sides).fold(at).await? else { return Ok(Settled::Stopped) };
-        let Some(groups) = self.sides.groups(&compared, follower, at).await? else { return Ok(Settled::Stopped) };
+        let (at, source) = (now(), PlaceIndex::SOURCE);
+        // Of the two, the one that the stores do not take for the lead; also if the old lead does not follow.
+        let other = if self.sides.stores.star.lead == source { new } else { source };
+        let sides = Arc::new(self.sides.with_only(other));
+        let [follower] = &*sides.followers else { return Ok(Settled::Done) };
+        let Some(compared) = sides.fold(at).await? else { return Ok(Settled::Stopped) };
+        let Some(groups) = sides.groups(&compared, follower, at).await? else { return Ok(Settled::Stopped) };
         for group in groups {
-            let Some(found) = self.sides.candidates(&group, follower, at).await? else {
-                return Ok(Settled::Stopped);
-            };
-            let keys: Vec<_> = found.into_iter().map(|Candidate { key, .. }| key).collect();
-            let known: BTreeSet<_> =
-                self.journal.ledger.are_dirty(dataset, source, keys.clone()).await?.into_iter().collect();
-            let keys = keys.into_iter().filter(|key| !known.contains(key)).collect();
+            let Some(found) = sides.candidates(&group, follower, at).await? else { return Ok(Settled::Stopped) };
+            let keys = found.into_iter().map(|Candidate { key, .. }| key).collect();
             let step = TableStep::Dirtied { keys, owed: vec![new], at };
             self.journal.commit(vec![self.record(step)]).await?;
         }
-        if !follower.is_down() {
-            self.journal.commit(vec![self.record(TableStep::Compared { place: new })]).await?;
+        if let Some(error) = follower.take_error() {
+            return Err(error);
         }
+        self.journal.commit(vec![self.record(TableStep::Compared { place: new })]).await?;
         Ok(Settled::Done)
     }
 
