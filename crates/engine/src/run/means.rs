@@ -121,8 +121,10 @@ impl Hand for EngineHand<'_> {
         }
         let (dataset, proved) = (self.dataset.name.clone(), Proved::by(&event));
         let mut records = Vec::new();
-        if let (MovedData::Table(table), Transition::Switched { .. }) = (&self.data, &event) {
-            records.push(table.record(TableStep::LeadMoved { from: self.leads.old, to: self.leads.new }));
+        if let (MovedData::Table(table), Transition::Switched { lead }) = (&self.data, &event) {
+            // By the move that was begun: the plan may name another lead by now.
+            let to = self.dataset.target_at(&lead.lead).unwrap_or(self.leads.new);
+            records.push(table.record(TableStep::LeadMoved { from: self.leads.old, to }));
         }
         records.push(Record::Happened { dataset: dataset.clone(), event, at: now() });
         self.run.commit(records).await?;

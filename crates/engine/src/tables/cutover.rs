@@ -220,8 +220,16 @@ impl TableWork {
     pub(crate) async fn late(&self, leads: Leads) -> Result<Written, Halt> {
         let Leads { old, new, .. } = leads;
         self.read_both(leads).await?;
-        // What the new lead has got since then is no late write.
-        self.read_up_to_now(new).await?;
+        // What the new lead has got since then is no late write. If its stream lost changes, the ledger says so, and the
+        // next run compares all items at those who follow it.
+        match self.tail_of(new) {
+            None => {}
+            Some(tail) => match self.caught_up(&tail).await? {
+                None => return Err(Halt::Interrupted),
+                Some(CaughtUp::Yes) => {}
+                Some(CaughtUp::Broken(reason)) => self.tell_broken(new, &reason),
+            },
+        }
         stopped(self.find_late_writes((old, new)).await?)?;
         let (ledger, dataset) = (&self.journal.ledger, &self.sides.dataset.name);
         let open = async { Ok::<_, EngineError>(ledger.late_counts(dataset).await?.open) };
