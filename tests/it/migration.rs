@@ -222,6 +222,13 @@ impl Rig {
         self.migration(Sink::none(), Shutdown::new()).repair(&options).await
     }
 
+    /// Gives one dataset up, and deletes nothing.
+    pub(crate) async fn abort(&self, dataset: &str) -> engine::Aborted {
+        let options = AbortOptions { datasets: vec![DatasetName::new(dataset).unwrap()], discard: false };
+        let migration = self.migration(Sink::none(), self.shutdown.clone());
+        migration.abort(&options, self.limits).await.unwrap().remove(0)
+    }
+
     pub(crate) async fn discard(&self) -> Vec<engine::Aborted> {
         let options = AbortOptions { datasets: Vec::new(), discard: true };
         let ends = self.migration(Sink::none(), Shutdown::new()).abort(&options, self.limits).await;

@@ -8,6 +8,7 @@ use migrate::{
     lifecycle::{Goal, State},
     model::PlaceIndex,
     plan::Level,
+    store::table::TableStore as _,
 };
 use tempfile::tempdir;
 
@@ -176,4 +177,29 @@ async fn a_switch_that_had_happened_is_recorded_as_it_was_whatever_the_plan_says
         assert!(matches!(outcome.datasets[0].state, State::CutOver { .. } | State::Verified { .. }), "{outcome:?}");
     }
     assert_eq!(places.values("user-08"), [0; 3].map(|_| Some("second".to_owned())));
+}
+
+/// Whichever of them enabled it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_two_datasets_read_is_disabled_when_both_are_given_up() {
+    let (places, directory) = (Places::filled(), tempdir().unwrap());
+    let (sites, _) =
+        plan("", "").split_once("[[phase]]").map(|(sites, rest)| (sites.to_owned(), rest.to_owned())).unwrap();
+    let dataset = |name: &str, site: &str| {
+        format!(
+            "[[phase.dataset]]\nname = \"{name}\"\nlive = true\nsource = \"dynamodb://src/users\"\n\
+             targets = [\"dynamodb://{site}/users\"]\n"
+        )
+    };
+    let text = format!("{sites}[[phase]]\nname = \"only\"\n{}{}", dataset("one", "a"), dataset("two", "b"));
+    let rig = places.rig(&text, directory.path(), Options::default());
+    rig.run().await;
+    let stream = async || places.tables["src"].describe().await.unwrap().unwrap().stream;
+    assert!(stream().await.is_some());
+    for dataset in ["one", "two"] {
+        assert!(stream().await.is_some(), "{dataset} reads it still");
+        let given_up = rig.abort(dataset).await;
+        assert!(given_up.done, "{given_up:?}");
+    }
+    assert_eq!(stream().await, None);
 }
