@@ -14,6 +14,7 @@ mod routed;
 pub(crate) mod s3;
 mod surveys;
 mod table_cutover;
+mod table_old_lead;
 mod unknown;
 mod verifying;
 
@@ -219,6 +220,13 @@ impl Rig {
         let datasets = datasets.iter().map(|name| DatasetName::new(name).unwrap()).collect();
         let options = VerifyOptions { datasets, ..self.verify_options(level) };
         self.migration(Sink::none(), Shutdown::new()).repair(&options).await
+    }
+
+    /// Gives one dataset up, and deletes nothing.
+    pub(crate) async fn abort(&self, dataset: &str) -> engine::Aborted {
+        let options = AbortOptions { datasets: vec![DatasetName::new(dataset).unwrap()], discard: false };
+        let migration = self.migration(Sink::none(), self.shutdown.clone());
+        migration.abort(&options, self.limits).await.unwrap().remove(0)
     }
 
     pub(crate) async fn discard(&self) -> Vec<engine::Aborted> {

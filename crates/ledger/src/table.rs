@@ -124,7 +124,7 @@ pub enum TableStep {
         keys: Vec<(Key, WrittenBack)>,
     },
     /// A place holds what the lead held of these keys. A key that was marked again meanwhile stays marked, as owed since
-    /// then.
+    /// then. If it is the old lead, what that held of them before is forgotten.
     Handled {
         /// The place.
         place: PlaceIndex,

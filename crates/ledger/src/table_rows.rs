@@ -84,6 +84,13 @@ impl Apply<'_> {
                  WHERE dataset = ?1 AND key = ?2 AND place = ?3 AND mark > ?4",
                 params![dataset, key, place.0, mark, at.0],
             )?;
+            if place == PlaceIndex::SOURCE {
+                // The write came there, so what was there before is there again only if somebody else has put it there.
+                self.run(
+                    "UPDATE written_back SET before = after WHERE dataset = ?1 AND key = ?2",
+                    params![dataset, key],
+                )?;
+            }
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ use tempfile::tempdir;
 use super::{Rig, Stores, quick};
 
 /// `users` goes from `src` to `a` and `b`, and `a` leads it then. Its route is at the site `control`.
-fn plan(more: &str, cutover: &str) -> String {
+pub(super) fn plan(more: &str, cutover: &str) -> String {
     let site = |name: &str| {
         format!(
             "[sites.{name}]\ns3 = {{ endpoint = \"https://{name}.example.com\", path_style = true }}\n\
@@ -52,26 +52,26 @@ fn plan(more: &str, cutover: &str) -> String {
 const COMMITS: u64 = 64;
 
 /// The tables of three sites, and the routes at a fourth.
-struct Places {
-    tables: BTreeMap<String, MemoryTable>,
-    control: Arc<MemoryStore>,
+pub(super) struct Places {
+    pub(super) tables: BTreeMap<String, MemoryTable>,
+    pub(super) control: Arc<MemoryStore>,
 }
 
 fn structure() -> Structure {
     Structure { ttl: Some("expires".to_owned()), ..Structure::plain(("id", KeyType::Text), None) }
 }
 
-fn item(id: &str, value: &str) -> Item {
+pub(super) fn item(id: &str, value: &str) -> Item {
     Item::from([("id".to_owned(), Value::Text(id.to_owned())), ("value".to_owned(), Value::Text(value.to_owned()))])
 }
 
-fn key(id: &str) -> Key {
+pub(super) fn key(id: &str) -> Key {
     let names = structure().key_names();
     names.text(&names.key_of(&item(id, "")).unwrap())
 }
 
 impl Places {
-    fn filled() -> Self {
+    pub(super) fn filled() -> Self {
         let table = |site: &str| MemoryTable::new(&format!("dynamodb://{site}/users"));
         let mut tables: BTreeMap<_, _> = ["a", "b"].map(|site| (site.to_owned(), table(site))).into();
         tables.insert("src".to_owned(), MemoryTable::with("dynamodb://src/users", structure()));
@@ -82,17 +82,17 @@ impl Places {
         places
     }
 
-    fn put(&self, site: &str, id: &str, value: &str) {
+    pub(super) fn put(&self, site: &str, id: &str, value: &str) {
         self.tables[site].apply(&ItemWrite::Put(item(id, value))).unwrap();
     }
 
-    fn delete(&self, site: &str, id: &str) {
+    pub(super) fn delete(&self, site: &str, id: &str) {
         let names = structure().key_names();
         self.tables[site].apply(&ItemWrite::Delete(names.key_of(&item(id, "")).unwrap())).unwrap();
     }
 
     /// What a site holds of an id.
-    fn value(&self, site: &str, id: &str) -> Option<String> {
+    pub(super) fn value(&self, site: &str, id: &str) -> Option<String> {
         let found = self.tables[site].snapshot().into_values().find(|found| found["id"] == Value::Text(id.to_owned()));
         found.map(|found| match &found["value"] {
             Value::Text(value) => value.clone(),
@@ -100,11 +100,11 @@ impl Places {
         })
     }
 
-    fn values(&self, id: &str) -> [Option<String>; 3] {
+    pub(super) fn values(&self, id: &str) -> [Option<String>; 3] {
         ["src", "a", "b"].map(|site| self.value(site, id))
     }
 
-    fn rig(&self, text: &str, directory: &Path, options: Options) -> Rig {
+    pub(super) fn rig(&self, text: &str, directory: &Path, options: Options) -> Rig {
         let mut rig = Rig::with_ledger(text, Stores::new(), directory, options);
         let (tables, control) = (self.tables.clone(), Arc::clone(&self.control));
         let open = move |at: &Location, _| match at.site.as_str() {
@@ -115,22 +115,22 @@ impl Places {
         rig
     }
 
-    fn route(&self) -> Option<RouteDocument> {
+    pub(super) fn route(&self) -> Option<RouteDocument> {
         let snapshot = self.control.snapshot();
         Some(serde_json::from_slice(&snapshot.get(&Key::from("users.json"))?.bytes).unwrap())
     }
 
-    fn lead(&self) -> String {
+    pub(super) fn lead(&self) -> String {
         self.route().map_or("src".to_owned(), |route| route.lead.to_string())
     }
 }
 
-fn name() -> DatasetName {
+pub(super) fn name() -> DatasetName {
     DatasetName::new("users").unwrap()
 }
 
 /// Does something as soon as a step begins.
-async fn once(rig: &Rig, step: &str, act: impl FnOnce()) {
+pub(super) async fn once(rig: &Rig, step: &str, act: impl FnOnce()) {
     let began = Instant::now();
     loop {
         let is_step = |event: &EventKind| matches!(event, EventKind::CutoverStep { step: told, .. } if *told == step);
@@ -142,7 +142,7 @@ async fn once(rig: &Rig, step: &str, act: impl FnOnce()) {
     }
 }
 
-fn cut_over(outcome: &RunOutcome) -> u64 {
+pub(super) fn cut_over(outcome: &RunOutcome) -> u64 {
     assert!(outcome.stopped.is_none(), "{outcome:?}");
     match &outcome.datasets[0].state {
         State::CutOver { late, .. } => *late,

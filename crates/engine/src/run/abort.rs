@@ -37,7 +37,7 @@ use migrate_core::{
     plan::Dataset,
     report::{EventKind, Redactor},
 };
-use migrate_ledger::{Fact, Held, Record};
+use migrate_ledger::{CaptureRow, Fact, Held, Record};
 use migrate_store::{Condition, ErrorKind, StoreError, must_be_gone};
 
 /// Pairs read from the ledger at once, and objects deleted at once.
@@ -183,9 +183,9 @@ impl Run<'_> {
         // Also the one of a place to which the lead was to move.
         for (place, _) in dataset.places() {
             let capture = self.journal.ledger.capture(&dataset.name, place).await?;
-            if let Some(capture) = capture.filter(|capture| capture.ours)
+            if let Some(capture) = capture
                 && let Some(changes) = stores.at(place).changes()
-                && !self.is_read_by_others(dataset, &capture.stream).await?
+                && self.is_to_be_disabled(dataset, &capture).await?
             {
                 changes.disable(&capture.stream).await?;
             }
@@ -195,17 +195,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether another dataset reads this stream.
-    async fn is_read_by_others(&self, dataset: &Dataset, stream: &str) -> Result<bool, EngineError> {
+    /// Whether this migration has enabled a stream, for this dataset or another one, and none that is not given up reads it.
+    async fn is_to_be_disabled(&self, dataset: &Dataset, known: &CaptureRow) -> Result<bool, EngineError> {
+        let mut ours = known.ours;
         for other in self.plan.datasets().filter(|other| other.is_table() && other.name != dataset.name) {
             for (place, _) in other.places() {
                 let capture = self.journal.ledger.capture(&other.name, place).await?;
-                if capture.is_some_and(|capture| capture.stream == stream) {
-                    return Ok(true);
+                let Some(capture) = capture.filter(|capture| capture.stream == known.stream) else { continue };
+                if self.lifecycle(&other.name).await?.syncing.stage != Stage::GivenUp {
+                    return Ok(false);
                 }
+                ours |= capture.ours;
             }
         }
-        Ok(false)
+        Ok(ours)
     }
 
     /// Takes back what was added for a dataset; `false` if it was stopped before its end.

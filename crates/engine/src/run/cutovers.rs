@@ -173,7 +173,12 @@ impl Run<'_> {
             });
         };
         match take_back(cut(&hand), "the run that began it was cut off").await {
-            Ok(()) => Ok(cut(&hand).hand.lifecycle()),
+            Ok(()) => {
+                let lifecycle = cut(&hand).hand.lifecycle();
+                // Its switch may have happened, and the plan may have been changed since.
+                lifecycle.moved_to().map_or(Ok(()), |moved| self.leads_as_planned(dataset, moved))?;
+                Ok(lifecycle)
+            }
             Err(halt) => Err(error(halt, &dataset.name).unwrap_or(EngineError::Cancelled)),
         }
     }

@@ -129,8 +129,13 @@ impl Hand for EngineHand<'_> {
         }
         let (dataset, proved) = (self.dataset.name.clone(), Proved::by(&event));
         let mut records = Vec::new();
-        if let (MovedData::Table(table), Transition::Switched { .. }) = (&self.data, &event) {
-            records.push(table.record(TableStep::LeadMoved { from: self.leads.old, to: self.leads.new.clone() }));
+        if let (MovedData::Table(table), Transition::Switched { lead }) = (&self.data, &event) {
+            let mut to = self.leads.new.clone();
+            if !self.dataset.is_partitioned() {
+                // By the move that was begun: the plan may name another lead by now.
+                to = self.dataset.target_at(&lead.lead).map_or(to, |place| vec![place]);
+            }
+            records.push(table.record(TableStep::LeadMoved { from: self.leads.old, to }));
         }
         records.push(Record::Happened { dataset: dataset.clone(), event, at: now() });
         self.run.commit(records).await?;

@@ -244,9 +244,9 @@ impl Run<'_> {
     async fn leave_tables(&self, active: &[Active], outcome: &mut RunOutcome) {
         for active in active {
             let Data::Table(table) = &active.data else { continue };
-            let led_before = active.lifecycle.moved_to().is_some() && active.star().lead == PlaceIndex::SOURCE;
-            if led_before || matches!(active.lifecycle.moving, Moving::Watching { .. }) {
-                // It was given its form before the switch, and nothing more is written to it. The next run follows back.
+            if active.lifecycle.moved_to().is_some() && active.lifecycle.syncing.stage == Stage::Unseen {
+                // It was given its form before the switch, and this run has written nothing since, nor claimed it to write.
+                // The next run follows back.
                 continue;
             }
             if !self.shutdown.is_draining()

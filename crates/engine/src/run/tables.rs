@@ -144,11 +144,14 @@ impl Run<'_> {
             if first.interrupted || first.verified.is_some() {
                 return Ok((first, 0));
             }
-            let mended = first.targets.iter().map(|found| mendable(found, dataset.extra)).sum();
             if !work.mend().await? {
                 return Ok((Verification { interrupted: true, verified: None, ..first }, 0));
             }
-            Ok((work.verify().await?, mended))
+            let second = work.verify().await?;
+            // What stays as it was, as a late write that is open does, was not mended.
+            let left = |one: &Verification| one.targets.iter().map(|found| mendable(found, dataset.extra)).sum::<u64>();
+            let mended = left(&first).saturating_sub(left(&second));
+            Ok((second, mended))
         };
         let repaired = repaired.await;
         work.sides.close().await?;

@@ -87,7 +87,12 @@ impl TableWork {
         };
         let leads = self.sides.leads.contains(&place);
         let began = TableStep::CaptureBegan { place, stream: stream.clone(), ours, leads, at: now() };
-        self.journal.commit(vec![self.record(began)]).await?;
+        let mut records = vec![self.record(began)];
+        if place == PlaceIndex::SOURCE && !leads {
+            // The old lead: what was written there before, nothing tells, also if the process that lost it said nothing.
+            records.push(self.record(TableStep::ToCompare { place: self.sides.leads[0] }));
+        }
+        self.journal.commit(records).await?;
         Ok(Some(stream))
     }
 

@@ -221,9 +221,15 @@ impl TableWork {
     pub(crate) async fn late(&self, leads: &Leads) -> Result<Written, Halt> {
         let Leads { old, new, .. } = leads;
         self.read_both(leads).await?;
-        // What a new lead has got since then is no late write.
+        // What a new lead has got since then is no late write. If its stream lost changes, the ledger says so, and the
+        // next run compares all items at those who follow it.
         for new in new {
-            self.read_up_to_now(*new).await?;
+            let Some(tail) = self.tail_of(*new) else { continue };
+            match self.caught_up(&tail).await? {
+                None => return Err(Halt::Interrupted),
+                Some(CaughtUp::Yes) => {}
+                Some(CaughtUp::Broken(reason)) => self.tell_broken(*new, &reason),
+            }
         }
         stopped(self.find_late_writes(*old, new).await?)?;
         let (ledger, dataset) = (&self.journal.ledger, &self.sides.dataset.name);

@@ -8,23 +8,18 @@
 //! Before a page of keys is brought there, the old lead is read, then its stream up to that moment. Only a write in the
 //! moment between that and ours is not seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     clock::now,
     error::EngineError,
     tables::{
-        compare::{Candidate, Compared},
-        follower::Follower,
-        reads::get_all,
-        settled::Settled,
-        tail::CaughtUp,
-        work::TableWork,
+        compare::Candidate, follower::Follower, reads::get_all, settled::Settled, tail::CaughtUp, work::TableWork,
     },
 };
 use migrate_core::{
     item::{Item, digest, item_size},
-    model::{Key, PlaceIndex, Sha256, Timestamp, Token},
+    model::{Key, PlaceIndex, Sha256, Token},
 };
 use migrate_ledger::{DirtyRow, Fact, Late, Record, TableStep};
 
@@ -146,46 +141,35 @@ impl TableWork {
         Ok(known.is_some_and(|known| known.after == held || known.before == held))
     }
 
-    /// Compares all items of both leads, and takes every key that differs for one that was written at the old lead, but not
-    /// those that are known to have changed at the new one.
+    /// Compares all items of the old lead and the new ones, and takes every key that differs for one that was written at the
+    /// old lead: also one that has changed at a new one, because that does not tell who wrote at the old one.
     async fn doubt_all(&self, new: &[PlaceIndex]) -> Result<Settled, EngineError> {
-        let at = now();
         let (stands, source) = (new[0], PlaceIndex::SOURCE);
-        let followers = if self.sides.leads.contains(&source) { new } else { &[source] };
-        let Some(compared) = self.sides.fold(at).await? else { return Ok(Settled::Stopped) };
-        for follower in followers.iter().filter_map(|place| self.sides.follower(*place)) {
-            if self.doubt(&compared, follower, (stands, at)).await? == Settled::Stopped {
+        // Those that the stores do not take for leads; also if the old lead does not follow.
+        let others = if self.sides.leads.contains(&source) { new } else { &[source] };
+        for other in others {
+            if self.doubt(*other, stands).await? == Settled::Stopped {
                 return Ok(Settled::Stopped);
-            }
-            if follower.is_down() {
-                return Ok(Settled::Done);
             }
         }
         self.journal.commit(vec![self.record(TableStep::Compared { place: stands })]).await?;
         Ok(Settled::Done)
     }
 
-    /// Takes what differs at a follower for what was written at the old lead.
-    async fn doubt(
-        &self,
-        compared: &Compared,
-        follower: &Follower,
-        (stands, at): (PlaceIndex, Timestamp),
-    ) -> Result<Settled, EngineError> {
-        let dataset = &self.sides.dataset.name;
-        let Some(groups) = self.sides.groups(compared, follower, at).await? else { return Ok(Settled::Stopped) };
+    /// Takes what differs between what leads by the stores and another place for what was written at the old lead.
+    async fn doubt(&self, other: PlaceIndex, stands: PlaceIndex) -> Result<Settled, EngineError> {
+        let at = now();
+        let sides = Arc::new(self.sides.with_only(other));
+        let [follower] = &*sides.followers else { return Ok(Settled::Done) };
+        let Some(compared) = sides.fold(at).await? else { return Ok(Settled::Stopped) };
+        let Some(groups) = sides.groups(&compared, follower, at).await? else { return Ok(Settled::Stopped) };
         for group in groups {
-            let Some(found) = self.sides.candidates(&group, follower, at).await? else {
-                return Ok(Settled::Stopped);
-            };
-            let keys: Vec<_> = found.into_iter().map(|Candidate { key, .. }| key).collect();
-            let known: BTreeSet<_> =
-                self.journal.ledger.are_dirty(dataset, PlaceIndex::SOURCE, keys.clone()).await?.into_iter().collect();
-            let keys = keys.into_iter().filter(|key| !known.contains(key)).collect();
+            let Some(found) = sides.candidates(&group, follower, at).await? else { return Ok(Settled::Stopped) };
+            let keys = found.into_iter().map(|Candidate { key, .. }| key).collect();
             let step = TableStep::Dirtied { keys, owed: vec![stands], at };
             self.journal.commit(vec![self.record(step)]).await?;
         }
-        Ok(Settled::Done)
+        follower.take_error().map_or(Ok(Settled::Done), Err)
     }
 
     /// What the old lead holds of those of these keys that it owes and may be given; `None` if the run is to stop. Keys that

@@ -119,6 +119,24 @@ impl Sides {
         self.followers.iter().find(|follower| follower.place == place)
     }
 
+    /// The lead and one other place, which need not be a follower.
+    pub(crate) fn with_only(&self, place: PlaceIndex) -> Self {
+        let store = Arc::clone(self.stores.at(place));
+        Self {
+            dataset: self.dataset.clone(),
+            stores: Arc::clone(&self.stores),
+            leads: Arc::clone(&self.leads),
+            led: Arc::clone(&self.led),
+            names: self.names.clone(),
+            ttl: self.ttl.clone(),
+            followers: vec![Follower::new(place, self.dataset.location(place).to_string(), store)],
+            shutdown: self.shutdown.clone(),
+            sink: self.sink.clone(),
+            redactor: self.redactor,
+            counted: Counted::default(),
+        }
+    }
+
     /// The key of an item that a store has shown.
     pub(crate) fn key_of(&self, at: &dyn TableStore, item: &Item) -> Result<ItemKey, EngineError> {
         self.names.key_of(item).ok_or_else(|| {

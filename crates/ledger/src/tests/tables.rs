@@ -322,6 +322,9 @@ impl Model {
             TableStep::WritesBack { keys } => self.written_back.extend(keys),
             TableStep::Handled { place, at, keys } => {
                 for (key, mark) in keys {
+                    if let Some(known) = self.written_back.get_mut(&key).filter(|_| place == LEAD) {
+                        known.before = known.after;
+                    }
                     match self.dirty.get_mut(&(key.clone(), place)) {
                         Some((now, _)) if *now == mark => _ = self.dirty.remove(&(key, place)),
                         Some((now, since)) if *now > mark => *since = at.max(*since),
