@@ -302,17 +302,17 @@ async fn a_lead_does_not_move_to_a_table_without_a_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_commit_leaves_one_lead_and_loses_no_write() {
     // Most of the time is waits for streams, so many go on at once.
-    let runs = (1..=COMMITS).map(|commit| tokio::spawn(cut_off_at(commit)));
+    let runs = (1..=COMMITS).map(|commit| tokio::spawn(cut_off_at(commit, commit % 3 == 0)));
     let runs: Vec<_> = stream::iter(runs).buffer_unordered(16).collect().await;
     let leads: Vec<_> = runs.into_iter().map(Result::unwrap).collect();
     let count = |wanted: &str| leads.iter().filter(|lead| lead.as_deref() == Some(wanted)).count();
-    let (before, after) = (count("src"), count("a"));
+    let (before, after) = (count("src"), count("a") + count("b"));
     assert!(before > 15 && after > 2, "it was cut off before and after the switch: {before} and {after} times");
     assert!(leads.contains(&None), "and once not at all");
 }
 
 /// Cuts a run off at a commit, and carries it to its end; returns which site led in between if it was cut off.
-async fn cut_off_at(commit: u64) -> Option<String> {
+async fn cut_off_at(commit: u64, is_split: bool) -> Option<String> {
     let (places, directory) = (Places::filled(), tempdir().unwrap());
     let fate = move |number: u64| match number.cmp(&commit) {
         Ordering::Less => CommitFate::Go,
@@ -321,7 +321,7 @@ async fn cut_off_at(commit: u64) -> Option<String> {
         _ => CommitFate::FailBefore,
     };
     let options = Options { on_commit: Some(Arc::new(fate)), ..Options::default() };
-    let text = plan("", "");
+    let text = if is_split { parted("") } else { plan("", "") };
     let rig = places.rig(&text, directory.path(), options);
     let crashed = rig.try_run(Goal::CutOver).await;
     let is_whole = crashed.is_ok_and(|outcome| outcome.stopped.is_none() && outcome.datasets[0].reached);
@@ -330,16 +330,25 @@ async fn cut_off_at(commit: u64) -> Option<String> {
     let lead = places.lead();
     places.put(&lead, "user-10", "between");
     places.delete(&lead, "user-11");
+    if is_split && lead != "src" {
+        places.delete("b", "user-12");
+        places.put("a", "user-12", "a between");
+    }
     let again = places.rig(&text, directory.path(), Options::default());
     let mut outcome = again.try_run(Goal::CutOver).await.unwrap_or_else(|error| panic!("{commit}: {error}"));
-    if lead == "a" {
+    if lead != "src" {
         // It was behind the switch already: if this run was to watch, the next one follows back.
         outcome = again.try_run(Goal::CutOver).await.unwrap_or_else(|error| panic!("{commit}: {error}"));
     }
     assert!(outcome.datasets[0].reached && outcome.stopped.is_none(), "{commit}: {outcome:?}");
     assert_eq!(places.route().unwrap().epoch, Epoch(1), "{commit}");
-    assert_eq!(places.values("user-10"), [0; 3].map(|_| Some("between".to_owned())), "{commit}");
+    let between = Some("between".to_owned());
+    let at_a = between.clone().filter(|_| !is_split);
+    assert_eq!(places.values("user-10"), [between.clone(), at_a, between], "{commit}");
     assert_eq!(places.values("user-11"), [None, None, None], "{commit}");
+    if is_split && lead != "src" {
+        assert_eq!(places.value("src", "user-12").as_deref(), Some("a between"), "{commit}: it follows both");
+    }
     assert_eq!(again.ledger.late_counts(&name()).await.unwrap().open, 0, "{commit}");
     (!is_whole).then_some(lead)
 }
