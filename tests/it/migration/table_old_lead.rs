@@ -39,7 +39,7 @@ async fn killed_after_switch(places: &Places, text: &str, directory: &Path, fate
     let control = Arc::clone(&places.control);
     let moved = move |_| {
         let routes = control.snapshot();
-        let leads = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(" ", "").contains("\"lead\":\"a\"");
+        let leads = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(' ', "").contains("\"lead\":\"a\"");
         let moved = routes.values().any(|route| leads(&route.bytes));
         if moved { fate } else { CommitFate::Go }
     };
