@@ -15,6 +15,7 @@ pub(crate) mod s3;
 mod surveys;
 mod table_cutover;
 mod table_old_lead;
+mod table_troubles;
 mod unknown;
 mod verifying;
 
