@@ -397,3 +397,36 @@ async fn an_export_that_is_damaged_is_refused_by_file_and_line_and_goes_on_once_
         servers.stop().await;
     }
 }
+
+/// Another form of a number is no change. Another number, a smaller set and a further item are named, and only these are
+/// mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_unnoticed_is_named_with_its_key_and_only_that_is_mended() {
+    let servers = Servers::start(0).await;
+    plan_of_directories(&servers);
+    let mut all = lines(300);
+    let write = |all: &[String]| servers.bench.write("export/data/users.json", &(all.join("\n") + "\n"));
+    write(&all);
+    servers.prove();
+    all[4] = all[4].replace("\"-1.5\"", "\"-1.50\"").replace("\"1000\"", "\"1E3\"");
+    write(&all);
+    let verify = ["verify", "plan.toml", "--dataset", "import"];
+    servers.expect(0, &verify);
+
+    all[6] = all[6].replace("\"-1.5\"", "\"-1.51\"");
+    all[8] = all[8].replace(",\"b\"]", "]");
+    all.push(lines(301).remove(300));
+    write(&all);
+    let found = servers.expect(1, &verify);
+    let said = format!("{}{}", found.out, found.err);
+    let named: std::collections::BTreeSet<_> =
+        said.match_indices("user-").map(|(at, _)| &said[at..at + "user-00000".len()]).collect();
+    assert_eq!(named, ["user-00007", "user-00009", "user-00301"].into(), "{said}");
+    let before = held(&servers.there).await;
+    servers.expect(0, &[&verify[..], &["--repair"]].concat());
+    let after = held(&servers.there).await;
+    let mended: Vec<_> = after.keys().filter(|key| before.get(*key) != after.get(*key)).collect();
+    assert_eq!((mended.len(), after.len()), (3, 301), "{mended:?}");
+    servers.expect(0, &verify);
+    servers.stop().await;
+}
