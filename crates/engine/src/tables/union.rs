@@ -3,7 +3,7 @@
 // The lint asks for an explicit decision about every method that the trait gains.
 #![deny(clippy::missing_trait_methods)]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -15,6 +15,10 @@ use migrate_store::{
     EndpointId, ErrorKind, Result, StoreError,
     table::{ChangeStream, Described, Got, ItemWrite, Scanned, Segment, TableStore, Written},
 };
+
+/// How often, and how soon again, a key is looked at that two of the tables hold.
+const LOOKS_MAX: u32 = 10;
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// Several tables of one key schema, as one that is only read. A key that two of them hold is an error.
 #[derive(Debug)]
@@ -32,6 +36,27 @@ impl UnionTable {
         assert!(!parts.is_empty(), "a union is of some tables");
         let locations: Vec<_> = parts.iter().map(|part| part.location().to_owned()).collect();
         Self { parts, location: locations.join(" and ") }
+    }
+
+    async fn get_once(&self, keys: &[ItemKey]) -> Result<Got> {
+        let answers = futures::future::try_join_all(self.parts.iter().map(|part| part.get(keys))).await?;
+        let (mut found, mut left, mut consumed): (Vec<(ItemKey, Item)>, Vec<ItemKey>, f64) = Default::default();
+        // A key is absent if it is at none of them.
+        let is_absent = |key: &&ItemKey| answers.iter().all(|got| got.absent.contains(key));
+        let absent = keys.iter().filter(is_absent).cloned().collect();
+        for got in answers {
+            for (key, item) in got.found {
+                if found.iter().any(|(known, _)| *known == key) {
+                    let detail =
+                        "two of the tables hold an item with the same key: delete the one that is out of place";
+                    return Err(StoreError::new(ErrorKind::Conflict, "read items", &self.location, detail));
+                }
+                found.push((key, item));
+            }
+            left.extend(got.left);
+            consumed += got.consumed.unwrap_or(0.0);
+        }
+        Ok(Got { found, absent, left, consumed: Some(consumed) })
     }
 
     fn refused<T>(&self, operation: &'static str) -> Result<T> {
@@ -96,25 +121,16 @@ impl TableStore for UnionTable {
         self.parts[part as usize].scan(Segment { index: segment.index / parts, of }, after, strong).await
     }
 
+    /// An application that moves an item to another part may put it there before it deletes it here, so a key that two of
+    /// them hold is looked at again for a while.
     async fn get(&self, keys: &[ItemKey]) -> Result<Got> {
-        let answers = futures::future::try_join_all(self.parts.iter().map(|part| part.get(keys))).await?;
-        let (mut found, mut left, mut consumed): (Vec<(ItemKey, Item)>, Vec<ItemKey>, f64) = Default::default();
-        // A key is absent if it is at none of them.
-        let is_absent = |key: &&ItemKey| answers.iter().all(|got| got.absent.contains(key));
-        let absent = keys.iter().filter(is_absent).cloned().collect();
-        for got in answers {
-            for (key, item) in got.found {
-                if found.iter().any(|(known, _)| *known == key) {
-                    let detail =
-                        "two of the tables hold an item with the same key: delete the one that is out of place";
-                    return Err(StoreError::new(ErrorKind::Conflict, "read items", &self.location, detail));
-                }
-                found.push((key, item));
+        for _ in 1..LOOKS_MAX {
+            match self.get_once(keys).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => tokio::time::sleep(LOOK_EVERY).await,
+                got => return got,
             }
-            left.extend(got.left);
-            consumed += got.consumed.unwrap_or(0.0);
         }
-        Ok(Got { found, absent, left, consumed: Some(consumed) })
+        self.get_once(keys).await
     }
 
     async fn write(&self, _writes: &[ItemWrite]) -> Result<Written> {
@@ -193,7 +209,7 @@ mod tests {
         assert!(union(&tables).scan(Segment { index: 0, of: 1 }, None, true).await.is_err(), "it would show a part");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_key_is_found_wherever_it_is_and_in_two_places_nowhere() {
         let tables = tables();
         let names = Structure::plain(("id", KeyType::Text), None).key_names();
@@ -203,5 +219,13 @@ mod tests {
         tables[0].apply(&ItemWrite::Put(item(5))).unwrap();
         let error = union(&tables).get(&keys).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
+        // It is deleted where it was a moment later.
+        let gone = async {
+            tokio::time::sleep(LOOK_EVERY * 3).await;
+            tables[2].apply(&ItemWrite::Delete(keys[0].clone())).unwrap();
+        };
+        let both = union(&tables);
+        let (got, ()) = tokio::join!(both.get(&keys), gone);
+        assert_eq!(got.unwrap().found.len(), 3);
     }
 }
