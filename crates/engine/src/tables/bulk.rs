@@ -19,7 +19,6 @@ use crate::{
 use migrate_core::{
     item::{Item, ItemKey, item_size},
     model::{Key, PlaceIndex},
-    routing::Destination,
 };
 use migrate_ledger::{SegmentRow, TableStep};
 use migrate_store::table::{ItemWrite, Scanned, Segment};
@@ -196,9 +195,18 @@ impl TableWork {
         next: Option<&ItemKey>,
     ) -> Result<Settled, EngineError> {
         let after = next.map(|key| self.sides.names.text(key));
-        let routed = items.into_iter().map(|item| Ok((self.sides.destination(&item)?, item)));
-        let items = routed.collect::<Result<Vec<_>, EngineError>>()?;
-        let written = open.iter().map(|follower| self.page_at(follower, segment, &items, after.clone()));
+        let mut writes: Vec<Vec<ItemWrite>> = open.iter().map(|_| Vec::with_capacity(items.len())).collect();
+        for item in items {
+            let destination = self.sides.destination(&item)?;
+            let mut takers = writes.iter_mut().zip(open).filter(|(_, follower)| destination.holds(follower.place));
+            // Only the second follower that takes an item, and those after it, need a copy.
+            if let Some((first, _)) = takers.next() {
+                takers.for_each(|(other, _)| other.push(ItemWrite::Put(item.clone())));
+                first.push(ItemWrite::Put(item));
+            }
+        }
+        let pages = open.iter().zip(writes);
+        let written = pages.map(|(follower, writes)| self.page_at(follower, segment, writes, after.clone()));
         let ended = futures::future::join_all(written).await;
         ended.into_iter().try_fold(Settled::Done, |all, one| Ok(all.and(one?)))
     }
@@ -207,11 +215,9 @@ impl TableWork {
         &self,
         follower: &Follower,
         segment: Segment,
-        items: &[(Destination, Item)],
+        writes: Vec<ItemWrite>,
         after: Option<Key>,
     ) -> Result<Settled, EngineError> {
-        let belongs = items.iter().filter(|(destination, _)| destination.holds(follower.place));
-        let writes: Vec<_> = belongs.map(|(_, item)| ItemWrite::Put(item.clone())).collect();
         let items = writes.len() as u64;
         match follower.write(writes, &self.sides.shutdown).await {
             Ok(Wrote { bytes, unsure }) => {

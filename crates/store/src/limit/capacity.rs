@@ -83,6 +83,11 @@ impl CapacityLimits {
         Some(format!("{}: {what} capacity limit {}/s", self.name, units.unwrap_or_default()))
     }
 
+    /// Whether there is a limit, for which requests must be measured.
+    pub(super) fn counts(&self, side: Side) -> bool {
+        self.rates[side as usize].bucket().rate().is_some()
+    }
+
     /// Waits until nothing is owed, and takes what is known of a request.
     pub(super) async fn admit(&self, side: Side, units: f64) {
         let count = &self.waiting[side as usize];

@@ -142,6 +142,11 @@ impl SiteLimits {
         }
     }
 
+    /// Whether the bandwidth is limited, for which bodies must be measured.
+    pub(super) fn counts_bytes(&self) -> bool {
+        self.bandwidth.bucket().rate().is_some()
+    }
+
     /// Charges a body of previously unknown size.
     pub(super) fn charge(&self, bytes: u64) {
         self.bandwidth.bucket().charge(as_units(bytes), Instant::now());

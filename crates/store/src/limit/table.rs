@@ -70,7 +70,8 @@ impl LimitedTable {
 
     /// Charges what was read: what the server says, or what the items must have taken.
     fn charge_read<'a>(&self, items: impl Iterator<Item = &'a Item>, consumed: Option<f64>) {
-        let bytes: usize = items.map(item_size).sum();
+        let is_needed = self.limits.counts_bytes() || (consumed.is_none() && self.capacity.counts(Side::Read));
+        let bytes: usize = if is_needed { items.map(item_size).sum() } else { 0 };
         self.limits.charge(bytes as u64);
         self.capacity.charge(Side::Read, consumed.unwrap_or(as_units(read_units(bytes))));
     }
@@ -135,9 +136,12 @@ impl TableStore for LimitedTable {
 
     async fn write(&self, writes: &[ItemWrite]) -> Result<Written> {
         let (mut bytes, mut units) = (0, 0);
-        for size in writes.iter().map(size_of) {
-            bytes += size;
-            units += write_units(size);
+        // A table has two of these around it, mostly without a limit: measuring each item for them is a waste.
+        if self.limits.counts_bytes() || self.capacity.counts(Side::Write) {
+            for size in writes.iter().map(size_of) {
+                bytes += size;
+                units += write_units(size);
+            }
         }
         let units = as_units(units);
         self.capacity.admit(Side::Write, units).await;

@@ -15,7 +15,7 @@
 // The lint asks for an explicit decision about every method that the traits gain.
 #![deny(clippy::missing_trait_methods)]
 
-use std::{future, sync::Arc};
+use std::{borrow::Cow, future, sync::Arc};
 
 use async_trait::async_trait;
 use migrate_core::{
@@ -87,7 +87,11 @@ impl RetryingTable {
         let mut patience = Patience::new(&self.pacer, "write", self.location());
         let (mut open, mut consumed): (Vec<usize>, Option<f64>) = ((0..writes.len()).collect(), None);
         loop {
-            let batch: Vec<_> = open.iter().map(|at| writes[*at].clone()).collect();
+            let batch: Cow<'_, [ItemWrite]> = if open.len() == writes.len() {
+                Cow::Borrowed(writes)
+            } else {
+                open.iter().map(|at| writes[*at].clone()).collect()
+            };
             let paused = match self.inner.write(&batch).await {
                 Ok(written) => {
                     self.pacer.succeeded();
