@@ -50,6 +50,8 @@ pub(crate) struct Refused {
     /// Empty if the answer has none.
     pub(crate) code: String,
     pub(crate) message: Option<String>,
+    /// What is at its limit, for people, if the server names it.
+    pub(crate) at_limit: Option<String>,
     /// `x-amz-bucket-region`, which S3 sends
     pub(crate) region: Option<String>,
     /// It has no body.

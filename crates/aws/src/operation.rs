@@ -75,7 +75,10 @@ impl Operation<'_> {
     /// The meaning of a whole answer that is no success.
     fn refused(&self, refused: &Refused) -> StoreError {
         let (kind, detail) = (self.dialect.refused)(refused);
-        let answer = self.error(kind, detail);
+        let mut answer = self.error(kind, detail);
+        if let Some(what) = &refused.at_limit {
+            answer = answer.at_limit_of(&**what);
+        }
         // A 200 without success is an error inside, or an answer that cannot be read.
         if refused.status >= 500 || refused.status == 200 { self.maybe_done(answer) } else { answer }
     }

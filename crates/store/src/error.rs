@@ -116,6 +116,7 @@ pub struct StoreError {
     key: Option<Key>,
     detail: Box<str>,
     outcome_unknown: bool,
+    at_limit: Option<Box<str>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -130,6 +131,7 @@ impl StoreError {
             key: None,
             detail: detail.into(),
             outcome_unknown: false,
+            at_limit: None,
             source: None,
         }
     }
@@ -145,6 +147,13 @@ impl StoreError {
     #[must_use]
     pub fn with_unknown_outcome(mut self) -> Self {
         self.outcome_unknown = true;
+        self
+    }
+
+    /// Names what is at its limit, for people: "the index by-date of the table orders".
+    #[must_use]
+    pub fn at_limit_of(mut self, what: impl Into<Box<str>>) -> Self {
+        self.at_limit = Some(what.into());
         self
     }
 
@@ -180,6 +189,11 @@ impl StoreError {
     /// The phrase about the cause.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// What is at its limit, if the store asks for fewer requests and names it.
+    pub fn at_limit(&self) -> Option<&str> {
+        self.at_limit.as_deref()
     }
 
     /// Whether the write may have happened although its answer was lost.

@@ -39,7 +39,7 @@ use migrate_core::{
 pub struct Waiting {
     /// Key of the record, if the request is about one.
     pub key: Option<Key>,
-    /// The text of the error; it may contain the key.
+    /// What failed, for people; it may contain the key.
     pub failure: String,
     /// Number of the next attempt, from 2.
     pub attempt: u32,

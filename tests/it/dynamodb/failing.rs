@@ -7,9 +7,14 @@ use migrate::{
     store::{
         ErrorKind,
         conformance::tables::{Suite, conforms},
+        limit::{Capacity, CapacityLimits, LimitedTable, Quota, SiteLimits},
+        meter::Meter,
+        retry::{RetryPolicy, RetryingTable},
         table::{ItemWrite, TableStore as _},
     },
 };
+
+use jiff::Timestamp;
 
 use super::{WHOLE, client_of, ids, item, key, puts, server, table};
 
@@ -99,6 +104,107 @@ async fn a_refusal_for_load_names_what_is_at_its_limit() {
     let error = table.write(&puts(0..1)).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("TableWriteProvisionedThroughputExceeded of table/data"), "{text}");
+    assert_eq!(error.at_limit(), Some("the table data"));
+    next(&server, DynamoFault::ThrottleIndex("by-date"), DynamoOperation::BatchWriteItem);
+    let error = table.write(&puts(0..1)).await.unwrap_err();
+    assert_eq!(error.at_limit(), Some("the index by-date of the table data"));
+    next(&server, DynamoFault::InternalError, DynamoOperation::BatchWriteItem);
+    assert_eq!(table.write(&puts(0..1)).await.unwrap_err().at_limit(), None);
+    server.stop().await;
+}
+
+/// A person is told for what the requests wait: while they do, and as long as fewer are sent.
+#[tokio::test]
+async fn an_index_at_its_limit_is_told_as_what_is_waited_for() {
+    let server = server(|_| {}).await;
+    let table = table(&server).await;
+    let throttle = DynamoFaultRule::new(DynamoFault::ThrottleIndex("by-date"), When::Every(1));
+    server.set_faults(DynamoFaults::one(1, throttle.on([DynamoOperation::BatchWriteItem])));
+    let site = SiteLimits::new("oregon", Quota { concurrency_max: 2, ..Quota::default() }, Arc::new(Timestamp::now));
+    let limited = LimitedTable::new(table.clone(), Arc::clone(&site), CapacityLimits::new("data", Capacity::default()));
+    let meter = Arc::new(Meter::default());
+    let pause = Duration::from_millis(10);
+    let policy = RetryPolicy {
+        pause_throttled: pause,
+        pause_max: pause,
+        meter: Some(Arc::clone(&meter)),
+        ..RetryPolicy::default()
+    };
+    let retrying = Arc::new(RetryingTable::new(Arc::new(limited), policy));
+    let write = |ids| {
+        let retrying = Arc::clone(&retrying);
+        tokio::spawn(async move { retrying.write(&puts(ids)).await })
+    };
+    let writes = [write(0..5), write(5..10), write(10..15)];
+    let because = "asked for fewer requests because of the index by-date of the table data";
+    let (mut paused, mut narrowed) = (None, None);
+    while paused.is_none() || narrowed.is_none() {
+        paused = paused.or_else(|| meter.waiting().map(|waiting| waiting.failure));
+        narrowed = narrowed.or_else(|| site.reason());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(paused.unwrap(), format!("dynamodb://test/data {because}"));
+    assert_eq!(narrowed.unwrap(), format!("oregon {because}"));
+    server.set_faults(DynamoFaults::default());
+    for write in writes {
+        assert!(write.await.unwrap().unwrap().left.is_empty());
+    }
+    assert_eq!((site.reason(), ids(&table).await.len()), (None, 15));
+    server.stop().await;
+}
+
+/// Not every server refuses such a batch, and of two writes under one key nobody could tell which came last.
+#[tokio::test]
+async fn a_batch_with_one_key_twice_is_not_sent() {
+    let server = server(|_| {}).await;
+    let table = table(&server).await;
+    for twice in [
+        [ItemWrite::Put(item("1", "x")), ItemWrite::Put(item("1", "y"))],
+        [ItemWrite::Delete(key("1")), ItemWrite::Put(item("1", "y"))],
+    ] {
+        let refused = table.write(&twice).await.unwrap_err();
+        assert!(
+            !refused.outcome_unknown() && refused.to_string().contains("one key is in the batch twice"),
+            "{refused}"
+        );
+    }
+    let refused = table.get(&[key("1"), key("2"), key("1")]).await.unwrap_err();
+    assert!(refused.to_string().contains("one key is in the batch twice"), "{refused}");
+    let stats = server.stats();
+    assert_eq!((stats.of(DynamoOperation::BatchWriteItem), stats.of(DynamoOperation::BatchGetItem)), (0, 0));
+    server.stop().await;
+}
+
+/// Writes that are too long in JSON for one request: six bytes for each of their text.
+fn in_two_requests() -> Vec<ItemWrite> {
+    let of = |id: u32| ItemWrite::Put(item(&id.to_string(), &"\u{1}".repeat(390 << 10)));
+    (0..9).map(of).collect()
+}
+
+#[tokio::test]
+async fn what_the_second_request_of_a_batch_leaves_is_named_by_its_place_in_the_batch() {
+    let server = server(|_| {}).await;
+    let table = table(&server).await;
+    let second = DynamoFaultRule::new(DynamoFault::Unprocessed, When::Only(2)).on([DynamoOperation::BatchWriteItem]);
+    server.set_faults(DynamoFaults::one(1, second));
+    let writes = in_two_requests();
+    let left = table.write(&writes).await.unwrap().left;
+    assert_eq!(server.stats().of(DynamoOperation::BatchWriteItem), 2);
+    let shown = ids(&table).await;
+    let missing: Vec<_> = (0..writes.len()).filter(|at| !shown.contains(&at.to_string())).collect();
+    assert!(!left.is_empty() && left == missing, "{left:?}, and {missing:?} are not there");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_whose_second_request_is_refused_may_have_happened() {
+    let server = server(|_| {}).await;
+    let table = table(&server).await;
+    let second = DynamoFaultRule::new(DynamoFault::Throttle, When::Only(2)).on([DynamoOperation::BatchWriteItem]);
+    server.set_faults(DynamoFaults::one(1, second));
+    let error = table.write(&in_two_requests()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome_unknown()), (ErrorKind::Throttled, true), "{error}");
+    assert!(!ids(&table).await.is_empty());
     server.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! Tables as a whole: everything that was asked for is made, and is described as it was asked for.
 
 use migrate::{
-    local_cloud::{DynamoOperation, DynamoServer},
+    local_cloud::{DynamoFault, DynamoFaultRule, DynamoFaults, DynamoOperation, DynamoServer, When},
     store::{
         ErrorKind,
         table::{ItemWrite, TableState, TableStore as _},
@@ -117,6 +117,33 @@ async fn a_probe_finds_all_abilities_and_leaves_nothing() {
     let missing = table.write(&[ItemWrite::Put(item("a", "x"))]).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NoContainer, "{missing}");
     server.stop().await;
+}
+
+/// Servers that refuse what `DynamoDB` takes, or hold something else.
+#[tokio::test]
+async fn a_probe_finds_what_a_server_does_not_hold_as_it_was_sent() {
+    let all = TableAbilities {
+        strong_reads: true,
+        conditions: true,
+        numeric_keys: true,
+        empty_values: true,
+        streams: true,
+        ttl: true,
+    };
+    let no_empty_values = TableAbilities { empty_values: false, ..all };
+    for (from, to, expected) in [
+        (r#"{"S":""}"#, r#"{"NULL":true}"#, no_empty_values),
+        (r#"{"S":""}"#, r#"{"S":1}"#, no_empty_values),
+        (r#"{"B":""}"#, r#"{"B":"AA=="}"#, no_empty_values),
+        (r#"{"N":"1e3"}"#, r#"{"N":"a thousand"}"#, TableAbilities { numeric_keys: false, ..all }),
+    ] {
+        let server = server(|_| {}).await;
+        let bent = DynamoFaultRule::new(DynamoFault::Bent { from, to }, When::Every(1));
+        server.set_faults(DynamoFaults::one(1, bent.on([DynamoOperation::PutItem, DynamoOperation::BatchWriteItem])));
+        let table = client_of(server.endpoint(), ID, SECRET).await.table("data").probing_for("a migration");
+        assert_eq!(table.probe().await.unwrap(), expected, "{to} for {from}");
+        server.stop().await;
+    }
 }
 
 /// No condition of an expression can speak of an attribute that nobody names.

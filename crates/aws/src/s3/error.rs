@@ -21,7 +21,7 @@ const ARCHIVED: &str = "; it is in cold storage: restore it, then run again";
 pub(super) static S3: Dialect = Dialect { foreign: FOREIGN, refused, status: |status| kind_of(status, "") };
 
 fn refused(refused: &Refused) -> (ErrorKind, String) {
-    let Refused { status, code, message, region, is_bare } = refused;
+    let Refused { status, code, message, region, is_bare, .. } = refused;
     let (status, message, region) = (*status, message.as_deref(), region.as_deref());
     let kind = if elsewhere(status, code, message, region) { ErrorKind::WrongRegion } else { kind_of(status, code) };
     let mut detail = describe(status, code, message, region);
@@ -132,7 +132,7 @@ mod tests {
 
     fn failed(status: u16, code: &str, is_bare: bool, region: Option<&str>) -> StoreError {
         let (code, region) = (code.to_owned(), region.map(ToOwned::to_owned));
-        LOOK.failed(Failed::Refused(Refused { status, code, region, is_bare, message: None }))
+        LOOK.failed(Failed::Refused(Refused { status, code, region, is_bare, ..Refused::default() }))
     }
 
     #[test]

@@ -22,6 +22,7 @@ where
                 status: raw.status().as_u16(),
                 is_bare: code.is_empty() && raw.body().bytes().is_some_and(<[u8]>::is_empty),
                 code,
+                at_limit: None,
                 message: meta.message().map(ToOwned::to_owned),
                 region: raw.headers().get("x-amz-bucket-region").map(ToOwned::to_owned),
             })

@@ -15,11 +15,12 @@ use migrate_core::{
     item::{Item, Value},
     lifecycle::State,
     report::EventKind,
-    table::Structure,
+    table::{KeyType, Structure},
 };
 use migrate_store::{
     faulty::{Fault, FaultRule, Faults, Operation, When},
-    table::ItemWrite,
+    memory_table::MemoryTable,
+    table::{ItemWrite, TableStore as _},
 };
 
 /// Strikes every second call of these operations.
@@ -191,6 +192,27 @@ async fn a_follower_that_was_down_during_a_comparison_is_compared_later() {
     rig.is_equal("b");
 }
 
+/// The same if it falls later: once the buckets that differ are known, and before the keys in them are.
+#[tokio::test]
+async fn a_follower_that_falls_while_the_keys_are_compared_is_compared_later() {
+    let mut rig = Rig::new(&["a", "b"], "live = true");
+    rig.fill(0..100);
+    rig.proves(200).await;
+    rig.table("src").apply(&put(1, "seen")).unwrap();
+    rig.proves(200).await;
+    rig.table("src").apply(&put(5, "lost")).unwrap();
+    rig.table("src").trim();
+    // The first scan reads each segment once; the next one fails at each attempt.
+    let fails = |scan| FaultRule::new(Fault::Unreachable, When::Only(scan)).on([Operation::Scan]);
+    let faults = Arc::new(Faults::with_rules(1, (17..1000).map(fails).collect()));
+    rig.strike("b", &faults);
+    let outcome = rig.run().await;
+    assert!(!outcome.datasets[0].reached && faults.struck()["unreachable"] > 0, "{outcome:?}");
+    faults.set_rules(1, Vec::new());
+    rig.proves(200).await;
+    rig.is_equal("b");
+}
+
 fn expiring() -> Structure {
     Structure { ttl: Some("until".to_owned()), ..structure() }
 }
@@ -232,6 +254,25 @@ async fn an_item_whose_time_is_over_is_no_difference() {
     rig.table("a").apply(&delete(20)).unwrap();
     let outcome = rig.run().await;
     assert!(outcome.datasets[0].reached, "{outcome:?}");
+}
+
+/// A target that would hold an item twice is refused before it is made, by its probe and then by the ledger. If no number
+/// is in the keys, it can do no harm.
+#[tokio::test]
+async fn a_target_that_takes_two_spellings_of_a_number_for_two_keys_is_refused_before_it_is_written() {
+    let spelling = || MemoryTable::new("dynamodb://a/users").spelling_keys();
+    let mut rig = Rig::new(&["a"], "");
+    rig.fill(0..20);
+    rig.replace("a", spelling());
+    for _ in 0..2 {
+        let refused = rig.refused().await;
+        assert!(refused.contains("a/users takes two spellings of one number"), "{refused}");
+        assert!(rig.table("a").describe().await.unwrap().is_none(), "nothing is made there");
+    }
+    let mut rig = Rig::with(Structure::plain(("id", KeyType::Text), None), &["a"], "");
+    rig.fill(0..20);
+    rig.replace("a", spelling());
+    rig.proves(20).await;
 }
 
 /// A server that takes `1e3` and `1000` for two keys holds two items where one can be read or written. That is neither

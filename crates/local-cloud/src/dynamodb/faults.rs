@@ -10,6 +10,8 @@ use migrate_fault as fault;
 pub enum DynamoFault {
     /// 400 `ProvisionedThroughputExceededException`, which names the table; nothing was done.
     Throttle,
+    /// The same, which names this global index of the table: it takes no more writes, so the table takes none for it.
+    ThrottleIndex(&'static str),
     /// A batch is carried out in half: the rest of it is left, in a success.
     Unprocessed,
     /// 500 `InternalServerError`; nothing was done.
@@ -26,6 +28,14 @@ pub enum DynamoFault {
     DelayBefore(Duration),
     /// A put is carried out whatever its condition says, as by a server that does not know conditions.
     ConditionIgnored,
+    /// Each of these texts in a request is replaced before it is carried out, as by a server that holds something else than
+    /// it was sent, or that refuses it.
+    Bent {
+        /// A text, as it is in JSON without spaces.
+        from: &'static str,
+        /// What takes its place.
+        to: &'static str,
+    },
     /// A put under a condition is refused, although the condition may hold.
     ConditionRefused,
     /// The answer is cut in half, and its framing is whole, as from a proxy.
@@ -47,6 +57,7 @@ impl DynamoFault {
     pub fn name(self) -> &'static str {
         match self {
             Self::Throttle => "throttle",
+            Self::ThrottleIndex(_) => "throttled index",
             Self::Unprocessed => "unprocessed",
             Self::InternalError => "internal error",
             Self::InternalErrorAfter => "internal error after",
@@ -55,6 +66,7 @@ impl DynamoFault {
             Self::Delay(_) => "delay",
             Self::DelayBefore(_) => "delay before",
             Self::ConditionIgnored => "condition ignored",
+            Self::Bent { .. } => "bent",
             Self::ConditionRefused => "condition refused",
             Self::CutAnswer => "cut answer",
             Self::EmptyAnswer => "empty answer",

@@ -124,6 +124,10 @@ impl Front {
         match fault {
             Some(DynamoFault::DelayBefore(delay)) => tokio::time::sleep(delay).await,
             Some(DynamoFault::ConditionIgnored) => forget_condition(&mut request),
+            Some(DynamoFault::Bent { from, to }) => {
+                let bent = request.to_string().replace(from, to);
+                request = serde_json::from_str(&bent).unwrap_or_default();
+            }
             _ => {}
         }
         let left = (fault == Some(DynamoFault::Unprocessed)).then(|| take_half(operation, &mut request)).flatten();
@@ -199,16 +203,9 @@ fn of_own_table(operation: DynamoOperation, request: &Json) -> Option<String> {
 /// The answer in place of carrying the request out.
 fn instead(fault: Option<DynamoFault>, operation: DynamoOperation, request: &Json) -> Option<Answer> {
     Some(match fault? {
-        DynamoFault::Throttle => {
-            let text = "The level of configured provisioned throughput for the table was exceeded.";
-            let arn = needed(operation, request).pop().map(|(_, arn)| arn).unwrap_or_default();
-            let reason = json!({ "reason": "TableWriteProvisionedThroughputExceeded", "resource": arn });
-            let body = json!({
-                "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-                "message": text,
-                "ThrottlingReasons": [reason],
-            });
-            Answer { status: 400, body: body.to_string().into() }
+        DynamoFault::Throttle => throttled("Table", &resource(operation, request)),
+        DynamoFault::ThrottleIndex(name) => {
+            throttled("Index", &format!("{}/index/{name}", resource(operation, request)))
         }
         DynamoFault::InternalError => internal_error(),
         DynamoFault::ExpiredToken => {
@@ -224,6 +221,23 @@ fn instead(fault: Option<DynamoFault>, operation: DynamoOperation, request: &Jso
         }
         _ => return None,
     })
+}
+
+/// The ARN of what a request is about.
+fn resource(operation: DynamoOperation, request: &Json) -> String {
+    needed(operation, request).pop().map(|(_, arn)| arn).unwrap_or_default()
+}
+
+/// A refusal for load, which names what is at its limit.
+fn throttled(kind: &str, arn: &str) -> Answer {
+    let level = "The level of configured provisioned throughput for";
+    let reason = json!({ "reason": format!("{kind}WriteProvisionedThroughputExceeded"), "resource": arn });
+    let body = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+        "message": format!("{level} the {} was exceeded.", kind.to_lowercase()),
+        "ThrottlingReasons": [reason],
+    });
+    Answer { status: 400, body: body.to_string().into() }
 }
 
 fn internal_error() -> Answer {

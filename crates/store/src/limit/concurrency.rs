@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, StoreError};
 use migrate_core::model::Key;
 
 /// How many refused things are remembered; beyond it all are forgotten.
@@ -19,6 +19,26 @@ const REFUSED_MAX: usize = 1024;
 
 /// The subject of a request: an object, or one of its parts, by number.
 pub(super) type About<'a> = Option<(&'a Key, u32)>;
+
+/// Why a request was not served.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unserved<'a> {
+    kind: ErrorKind,
+    /// What is at its limit, if the store tells it.
+    at_limit: Option<&'a str>,
+}
+
+impl From<ErrorKind> for Unserved<'_> {
+    fn from(kind: ErrorKind) -> Self {
+        Self { kind, at_limit: None }
+    }
+}
+
+impl<'a> From<&'a StoreError> for Unserved<'a> {
+    fn from(error: &'a StoreError) -> Self {
+        Self { kind: error.kind(), at_limit: error.at_limit() }
+    }
+}
 
 /// The gate of an endpoint.
 #[derive(Debug)]
@@ -37,6 +57,9 @@ struct State {
     /// Counts halvings: a request from before the last one says nothing about the state after it.
     epoch: u64,
     successes: usize,
+    /// What was last told to be at its limit, since the gate was wide open. Most answers to a batch do not tell it, so
+    /// one that does holds until then.
+    at_limit: Option<Box<str>>,
     /// Requests served so far.
     served: u64,
     /// Refused things that were not served since, with `served` at that time.
@@ -74,7 +97,8 @@ impl Concurrency {
     pub(super) fn new(max: usize) -> Self {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
         let (surplus, epoch, successes, served) = (0, 0, 0, 0);
-        let state = State { max, current: max, surplus, epoch, successes, served, refused: HashMap::new() };
+        let (at_limit, refused) = (None, HashMap::new());
+        let state = State { max, current: max, surplus, epoch, successes, at_limit, served, refused };
         Self { permits: Semaphore::new(max), state: Mutex::new(state) }
     }
 
@@ -109,6 +133,12 @@ impl Concurrency {
         state.current < state.max
     }
 
+    /// What the store has told to be at its limit, while it is narrowed.
+    pub(super) fn at_limit(&self) -> Option<Box<str>> {
+        let state = self.state();
+        state.at_limit.clone().filter(|_| state.current < state.max)
+    }
+
     #[cfg(test)]
     pub(super) fn current(&self) -> usize {
         self.state().current
@@ -127,8 +157,11 @@ impl Concurrency {
         state.current = target;
     }
 
-    fn throttled(&self, epoch: u64, about: About<'_>) {
+    fn throttled(&self, epoch: u64, about: About<'_>, at_limit: Option<&str>) {
         let mut state = self.state();
+        if let Some(what) = at_limit {
+            state.at_limit = Some(what.into());
+        }
         if state.is_overload(about) && epoch == state.epoch {
             state.epoch += 1;
             state.successes = 0;
@@ -148,6 +181,9 @@ impl Concurrency {
             state.successes = 0;
             let wider = state.current + 1;
             self.resize(&mut state, wider);
+            if state.current == state.max {
+                state.at_limit = None;
+            }
         }
     }
 
@@ -158,9 +194,11 @@ impl Concurrency {
 
 impl Slot<'_> {
     /// Ends the request: what its outcome was decides how many may run from now on.
-    pub(crate) fn settle(self, about: About<'_>, failure: Option<ErrorKind>) {
+    pub(crate) fn settle(self, about: About<'_>, failure: Option<Unserved<'_>>) {
         match failure {
-            Some(ErrorKind::Throttled) => self.gate.throttled(self.epoch, about),
+            Some(Unserved { kind: ErrorKind::Throttled, at_limit }) => {
+                self.gate.throttled(self.epoch, about, at_limit);
+            }
             None => self.gate.succeeded(about),
             // Other failures say nothing about how much the store bears.
             Some(_) => {}
@@ -189,10 +227,10 @@ mod tests {
         let gate = Concurrency::new(16);
         let slots: Vec<_> = (0..16).map(|_| gate.try_enter().unwrap()).collect();
         for slot in slots {
-            slot.settle(None, Some(ErrorKind::Throttled));
+            slot.settle(None, Some(ErrorKind::Throttled.into()));
         }
         assert_eq!(gate.current(), 8, "sixteen refusals of one round trip halve once");
-        gate.enter().await.settle(None, Some(ErrorKind::Throttled));
+        gate.enter().await.settle(None, Some(ErrorKind::Throttled.into()));
         assert_eq!(gate.current(), 4, "a refusal after it halves again");
         for _ in 0..4 {
             gate.enter().await.settle(None, None);
@@ -204,16 +242,33 @@ mod tests {
         }
         assert_eq!(gate.current(), 16);
         for _ in 0..10 {
-            gate.enter().await.settle(None, Some(ErrorKind::Throttled));
+            gate.enter().await.settle(None, Some(ErrorKind::Throttled.into()));
         }
         assert_eq!(gate.current(), 1, "one may always run");
+    }
+
+    #[tokio::test]
+    async fn what_is_at_its_limit_is_known_until_the_gate_is_wide_open() {
+        let gate = Concurrency::new(4);
+        let error = StoreError::new(ErrorKind::Throttled, "write", "orders", "slow").at_limit_of("the index by-date");
+        gate.enter().await.settle(None, Some((&error).into()));
+        gate.enter().await.settle(None, Some(ErrorKind::Throttled.into()));
+        assert_eq!(gate.at_limit().as_deref(), Some("the index by-date"), "the second one tells nothing else");
+        while gate.is_narrowed() {
+            assert!(gate.at_limit().is_some());
+            gate.enter().await.settle(None, None);
+        }
+        assert_eq!(gate.at_limit(), None);
+        gate.enter().await.settle(None, Some(ErrorKind::Throttled.into()));
+        assert_eq!(gate.at_limit(), None, "what was told is over");
     }
 
     #[tokio::test]
     async fn what_is_refused_for_ever_does_not_slow_the_others() {
         let gate = Concurrency::new(16);
         let (held, other) = (Key::from("held"), Key::from("other"));
-        let refuse = async |key: &Key, part| gate.enter().await.settle(Some((key, part)), Some(ErrorKind::Throttled));
+        let refuse =
+            async |key: &Key, part| gate.enter().await.settle(Some((key, part)), Some(ErrorKind::Throttled.into()));
         refuse(&held, 0).await;
         assert_eq!(gate.current(), 8, "nobody can know yet");
         refuse(&held, 0).await;
@@ -236,7 +291,7 @@ mod tests {
     async fn permits_neither_leak_nor_multiply() {
         let gate = Concurrency::new(8);
         let slots: Vec<_> = (0..8).map(|_| gate.try_enter().unwrap()).collect();
-        gate.throttled(0, None);
+        gate.throttled(0, None, None);
         gate.set_max(2);
         gate.set_max(6);
         drop(slots);
@@ -248,7 +303,7 @@ mod tests {
     #[tokio::test]
     async fn other_failures_change_nothing() {
         let gate = Concurrency::new(4);
-        gate.enter().await.settle(None, Some(ErrorKind::Unavailable));
+        gate.enter().await.settle(None, Some(ErrorKind::Unavailable.into()));
         drop(gate.enter().await);
         assert_eq!(gate.current(), 4);
     }

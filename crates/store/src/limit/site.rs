@@ -127,7 +127,10 @@ impl SiteLimits {
                 format!("{name}: request limit {}/s", limits.requests_per_second.unwrap_or_default())
             }
             Wait::Bandwidth => format!("{name}: bandwidth limit {}", rate_text(limits.bandwidth.unwrap_or_default())),
-            Wait::Slot if self.gate.is_narrowed() => format!("{name} asked for fewer requests"),
+            Wait::Slot if self.gate.is_narrowed() => match self.gate.at_limit() {
+                Some(what) => format!("{name} asked for fewer requests because of {what}"),
+                None => format!("{name} asked for fewer requests"),
+            },
             // A busy site uses all its slots. The operator set no such limit.
             Wait::Slot => return None,
         })
@@ -220,7 +223,7 @@ fn rate_text(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::error::{ErrorKind, StoreError};
 
     #[test]
     fn rates_are_shown_as_links_are_sold() {
@@ -236,14 +239,23 @@ mod tests {
             Quota { concurrency_max: 2, ..Quota::default() },
             Arc::new(jiff::Timestamp::now),
         );
-        limits.slot().await.settle(None, Some(ErrorKind::Throttled));
-        let _held = limits.slot().await;
-        let waiting = async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            limits.reason()
+        limits.slot().await.settle(None, Some(ErrorKind::Throttled.into()));
+        let reason = async || {
+            let _held = limits.slot().await;
+            let waiting = async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                limits.reason()
+            };
+            tokio::join!(waiting, tokio::time::timeout(Duration::from_secs(2), limits.slot())).0
         };
-        let (reason, _) = tokio::join!(waiting, tokio::time::timeout(Duration::from_secs(2), limits.slot()));
-        assert_eq!(reason.unwrap(), "california asked for fewer requests");
+        assert_eq!(reason().await.unwrap(), "california asked for fewer requests");
+        let named = StoreError::new(ErrorKind::Throttled, "write", "orders", "slow");
+        let named = named.at_limit_of("the index by-date of the table orders");
+        limits.slot().await.settle(None, Some((&named).into()));
+        assert_eq!(
+            reason().await.unwrap(),
+            "california asked for fewer requests because of the index by-date of the table orders"
+        );
         assert_eq!(limits.reason(), None);
     }
 }

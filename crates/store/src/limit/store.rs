@@ -42,7 +42,7 @@ async fn limited<T>(
     limits.admit(bytes).await;
     let slot = limits.slot().await;
     let outcome = act.await;
-    slot.settle(about, outcome.as_ref().err().map(crate::error::StoreError::kind));
+    slot.settle(about, outcome.as_ref().err().map(Into::into));
     outcome
 }
 

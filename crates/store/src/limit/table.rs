@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     endpoint::EndpointId,
-    error::{ErrorKind, StoreError},
+    error::ErrorKind,
     meter::no_stream,
     object::Result,
     table::{
@@ -57,8 +57,9 @@ impl LimitedTable {
         let slot = self.limits.slot().await;
         let outcome = act.await;
         let failure = match &outcome {
-            Ok(answer) => asks_for_less(answer).then_some(ErrorKind::Throttled),
-            Err(error) => Some(StoreError::kind(error)),
+            // It does not say which table or index is at its limit.
+            Ok(answer) => asks_for_less(answer).then_some(ErrorKind::Throttled.into()),
+            Err(error) => Some(error.into()),
         };
         slot.settle(None, failure);
         outcome
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_server_leaves_over_narrows_the_requests() {
+    async fn what_a_server_leaves_over_of_writes_and_reads_narrows_the_requests() {
         let (table, site, _, store) = limited(Capacity::default());
         table.answer_at_most(Some(1));
         let writes = [ItemWrite::Put(item(1, 1)), ItemWrite::Put(item(2, 1))];
@@ -256,5 +257,10 @@ mod tests {
         let held = [site.slot().await, site.slot().await];
         assert!(tokio::time::timeout(Duration::from_secs(1), site.slot()).await.is_err(), "four became two");
         drop(held);
+        let names = Structure::plain(("id", KeyType::Text), None).key_names();
+        let keys = [1, 2].map(|id| names.key_of(&item(id, 1)).unwrap());
+        assert_eq!(store.get(&keys).await.unwrap().left.len(), 1);
+        let _held = site.slot().await;
+        assert!(tokio::time::timeout(Duration::from_secs(1), site.slot()).await.is_err(), "two became one");
     }
 }

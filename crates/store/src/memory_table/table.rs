@@ -48,6 +48,8 @@ struct Held {
     holds: Option<bool>,
     page_max: usize,
     answer_max: Option<usize>,
+    /// Whether two spellings of one number are said to be one key.
+    numeric_keys: bool,
     /// Items that have the keys of others, in another spelling.
     twins: BTreeMap<[u8; 32], Item>,
     /// Items and their bytes, as they were last counted.
@@ -76,6 +78,7 @@ impl MemoryTable {
             holds: None,
             page_max: 1000,
             answer_max: None,
+            numeric_keys: true,
             twins: BTreeMap::new(),
             counted: (0, 0),
             now: Timestamp(0),
@@ -122,6 +125,13 @@ impl MemoryTable {
     #[must_use]
     pub fn refusing_conditions(self) -> Self {
         self.held().holds = Some(false);
+        self
+    }
+
+    /// A place that takes two spellings of one number for two keys, as its probe shows.
+    #[must_use]
+    pub fn spelling_keys(self) -> Self {
+        self.held().numeric_keys = false;
         self
     }
 
@@ -363,13 +373,13 @@ impl TableStore for MemoryTable {
     }
 
     fn abilities(&self) -> TableAbilities {
-        let streams = self.held().has_streams;
+        let held = self.held();
         TableAbilities {
             strong_reads: true,
             conditions: true,
-            numeric_keys: true,
+            numeric_keys: held.numeric_keys,
             empty_values: true,
-            streams,
+            streams: held.has_streams,
             ttl: true,
         }
     }

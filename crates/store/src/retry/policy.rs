@@ -141,7 +141,10 @@ impl Pacer {
             .meter
             .as_ref()
             .filter(|_| attempts >= ATTEMPTS_UNSHOWN || error.kind() == ErrorKind::TimedOut)?;
-        let (key, failure) = (error.key().cloned(), error.to_string());
+        let (key, mut failure) = (error.key().cloned(), error.to_string());
+        if let Some(what) = error.at_limit() {
+            failure = format!("{} asked for fewer requests because of {what}", error.location());
+        }
         Some(meter.pause(Waiting { key, failure, attempt: attempts + 1, attempts_max }))
     }
 

@@ -1,6 +1,6 @@
 //! The SDK's errors as plain ones, with what `DynamoDB` adds to a refusal for load.
 
-use std::error::Error;
+use std::{collections::BTreeSet, error::Error, fmt};
 
 use aws_sdk_dynamodb::{
     config::http::HttpResponse,
@@ -20,28 +20,62 @@ pub(super) fn told<E>(error: SdkError<E, HttpResponse>) -> Failed
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    let reasons = error.raw_response().and_then(|raw| reasons(raw.body().bytes()?));
+    let reasons = error.raw_response().and_then(|raw| reasons(raw.body().bytes()?)).unwrap_or_default();
     let mut failed = failure::told(error);
-    if let (Failed::Refused(Refused { message, .. }), Some(reasons)) = (&mut failed, reasons) {
+    if let (Failed::Refused(Refused { message, at_limit, .. }), false) = (&mut failed, reasons.is_empty()) {
         let said = message.take().unwrap_or_default();
-        *message = Some(format!("{said} ({reasons})"));
+        let texts: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+        *message = Some(format!("{said} ({})", texts.join(", ")));
+        let what: BTreeSet<_> = reasons.iter().filter_map(Reason::at_limit).collect();
+        *at_limit = (!what.is_empty()).then(|| what.into_iter().collect::<Vec<_>>().join(", "));
     }
     failed
 }
 
-/// `IndexWriteProvisionedThroughputExceeded of table/orders/index/by-date`, for each reason.
-fn reasons(body: &[u8]) -> Option<String> {
+/// One reason of a refusal for load.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ThrottlingReason.html>
+#[derive(Debug)]
+struct Reason {
+    /// `IndexWriteProvisionedThroughputExceeded`, for example.
+    reason: String,
+    /// `table/orders/index/by-date`, for example: the end of the ARN.
+    resource: Option<String>,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.resource {
+            Some(resource) => write!(f, "{} of {resource}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+impl Reason {
+    /// What is at its limit, for people; `None` if it is not named.
+    fn at_limit(&self) -> Option<String> {
+        let named = self.resource.as_deref()?.strip_prefix("table/")?;
+        let whole = match named.split_once("/index/") {
+            Some((table, index)) => format!("the index {index} of the table {table}"),
+            None => format!("the table {named}"),
+        };
+        // More capacity does not help a key that is written too often.
+        let is_part = self.reason.ends_with("KeyRangeThroughputExceeded");
+        Some(if is_part { format!("a range of keys of {whole}") } else { whole })
+    }
+}
+
+/// Why a request was refused, as far as its answer tells.
+fn reasons(body: &[u8]) -> Option<Vec<Reason>> {
     // Most errors have none: they are not parsed again.
     body.windows(REASONS.len()).position(|window| window == REASONS.as_bytes())?;
     let answer: Json = serde_json::from_slice(body).ok()?;
     let reasons = answer.get(REASONS)?.as_array()?.iter().filter_map(|reason| {
         let text = |name: &str| reason.get(name).and_then(Json::as_str);
-        let reason = text("reason")?;
         let resource = text("resource").map(|arn| arn.rsplit_once(':').map_or(arn, |(_, resource)| resource));
-        Some(resource.map_or_else(|| reason.to_owned(), |resource| format!("{reason} of {resource}")))
+        Some(Reason { reason: text("reason")?.to_owned(), resource: resource.map(ToOwned::to_owned) })
     });
-    let reasons: Vec<_> = reasons.collect();
-    (!reasons.is_empty()).then(|| reasons.join(", "))
+    Some(reasons.collect())
 }
 
 const REASONS: &str = "ThrottlingReasons";
@@ -63,9 +97,20 @@ mod tests {
     #[test]
     fn an_index_at_its_limit_is_named() {
         let body = br#"{"__type":"x#ThrottlingException","message":"slow","ThrottlingReasons":[{"reason":
-            "IndexWriteProvisionedThroughputExceeded","resource":"arn:aws:dynamodb:r:1:table/t/index/i"},{"reason":"A"}]}"#;
-        assert_eq!(reasons(body).unwrap(), "IndexWriteProvisionedThroughputExceeded of table/t/index/i, A");
-        assert_eq!(reasons(b"{}"), None);
-        assert_eq!(reasons(b"{\"ThrottlingReasons\":"), None);
+            "IndexWriteProvisionedThroughputExceeded","resource":"arn:aws:dynamodb:r:1:table/t/index/i"},{"reason":
+            "TableWriteKeyRangeThroughputExceeded","resource":"arn:aws:dynamodb:r:1:table/t"},{"reason":"A"}]}"#;
+        let found = reasons(body).unwrap();
+        let texts: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let told = [
+            "IndexWriteProvisionedThroughputExceeded of table/t/index/i",
+            "TableWriteKeyRangeThroughputExceeded of table/t",
+            "A",
+        ];
+        assert_eq!(texts, told);
+        let named: Vec<_> = found.iter().map(Reason::at_limit).collect();
+        let index = "the index i of the table t".to_owned();
+        assert_eq!(named, [Some(index), Some("a range of keys of the table t".to_owned()), None]);
+        assert!(reasons(b"{}").is_none());
+        assert!(reasons(b"{\"ThrottlingReasons\":").is_none());
     }
 }
