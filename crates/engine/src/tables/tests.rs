@@ -216,6 +216,49 @@ async fn a_stream_that_is_read_for_long_loses_nothing() {
     assert!(outcome.interrupted && outcome.stopped.is_none() && outcome.datasets[0].reached, "{outcome:?}");
 }
 
+/// What is lost while one process reads the stream, it finds out itself: all items are compared.
+#[tokio::test]
+async fn a_stream_that_loses_changes_while_it_is_read_has_not_ended() {
+    let rig = Rig::new(&["a"], "live = true");
+    rig.fill(0..50);
+    let (sink, mut told) = Sink::new(Clock::start());
+    let shutdown = Shutdown::new();
+    let migration = Migration {
+        plan: &rig.plan,
+        sites: &rig.sites,
+        ledger: Arc::clone(&rig.ledger),
+        sink,
+        shutdown: shutdown.clone(),
+    };
+    let options = RunOptions { follow: true, ..Rig::options(false) };
+    let meanwhile = async {
+        while !matches!(told.recv().await.unwrap().kind, EventKind::Follows { .. }) {}
+        let source = rig.table("src");
+        source.apply(&put(5, "lost")).unwrap();
+        source.trim();
+        while rig.table("a").snapshot() != source.snapshot() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        shutdown.drain();
+    };
+    let ended = futures::future::join(migration.run(&options), meanwhile);
+    let (outcome, ()) = tokio::time::timeout(std::time::Duration::from_mins(1), ended).await.expect("a change is lost");
+    assert!(outcome.unwrap().stopped.is_none());
+}
+
+/// The table names a stream of which nothing is known: nothing that it does not show may pass for nothing that changed.
+#[tokio::test]
+async fn a_stream_that_is_named_and_not_there_is_not_caught_up_with() {
+    let rig = Rig::new(&["a"], "live = true");
+    rig.fill(0..50);
+    rig.proves(50).await;
+    rig.table("src").apply(&put(5, "lost")).unwrap();
+    rig.table("src").forget_stream();
+    let outcome = rig.run().await;
+    let stopped = outcome.stopped.map(|error| error.to_string()).unwrap_or_default();
+    assert!(!outcome.datasets[0].reached && stopped.contains("lost changes again and again"), "{stopped}");
+}
+
 /// What was copied before the stream was read may have changed before it was read, too.
 #[tokio::test]
 async fn a_copy_that_was_begun_without_a_stream_is_compared_once_it_has_one() {

@@ -93,6 +93,11 @@ impl Streams {
         }
     }
 
+    /// Forgets all that was enabled.
+    pub(super) fn forget(&mut self) {
+        self.all.clear();
+    }
+
     /// What the enabled stream shows.
     pub(super) fn view(&self) -> Option<StreamView> {
         self.current.as_ref().map(|_| StreamView::Keys)

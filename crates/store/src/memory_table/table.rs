@@ -221,6 +221,11 @@ impl MemoryTable {
         self.held().streams.trim();
     }
 
+    /// Forgets the stream, though the description still names it: on AWS they are two services.
+    pub fn forget_stream(&self) {
+        self.held().streams.forget();
+    }
+
     /// Lets the next reads show nothing, though there are records.
     pub fn read_nothing(&self, times: u32) {
         self.held().streams.empty_reads = times;
