@@ -41,7 +41,7 @@ pub trait TableStore: Debug + Send + Sync {
     /// Makes the table, without TTL, and returns once it and all its indexes are active. What the server does not
     /// support is left out and returned, by the names that a plan waives.
     ///
-    /// Fails with [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if it is there, and leaves it as it is.
+    /// Fails with [`ErrorKind::Conflict`] if it is there, and leaves it as it is.
     async fn create(&self, structure: &Structure) -> Result<Vec<&'static str>>;
 
     /// Sets the attribute by which items expire, or none.
@@ -61,7 +61,7 @@ pub trait TableStore: Debug + Send + Sync {
 
     /// Puts an item if no item has its key (`expected` is `None`), or if the item there is exactly `expected`.
     ///
-    /// Fails with [`ErrorKind::Precondition`](crate::ErrorKind::Precondition) if it is another one.
+    /// Fails with [`ErrorKind::Precondition`] if it is another one.
     async fn put_if(&self, item: &Item, expected: Option<&Item>) -> Result<()>;
 
     /// Tests with an item under this key, which it removes again, whether conditions of [`put_if`](Self::put_if) are
@@ -217,17 +217,17 @@ pub trait ChangeStream: Debug + Send + Sync {
     /// Disables the stream of this name; a stream that is not there is no error.
     async fn disable(&self, stream: &str) -> Result<()>;
 
-    /// All shards of a stream. Fails with [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the table has no
+    /// All shards of a stream. Fails with [`ErrorKind::NotFound`] if the table has no
     /// stream of this name.
     async fn shards(&self, stream: &str) -> Result<Vec<StreamShard>>;
 
-    /// An iterator at a position of a shard. Fails with [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the
-    /// shard has expired, with [`ErrorKind::Changed`](crate::ErrorKind::Changed) if the position was trimmed: changes
+    /// An iterator at a position of a shard. Fails with [`ErrorKind::NotFound`] if the
+    /// shard has expired, with [`ErrorKind::Changed`] if the position was trimmed: changes
     /// are lost.
     async fn iterator(&self, stream: &str, shard: &str, from: &Position) -> Result<StreamIterator>;
 
-    /// The next records. Fails with [`ErrorKind::Precondition`](crate::ErrorKind::Precondition) if the iterator has
-    /// expired (ask for another one at the last position), with [`ErrorKind::Changed`](crate::ErrorKind::Changed) if
+    /// The next records. Fails with [`ErrorKind::Precondition`] if the iterator has
+    /// expired (ask for another one at the last position), with [`ErrorKind::Changed`] if
     /// records were trimmed: changes are lost.
     async fn read(&self, iterator: StreamIterator) -> Result<Changes>;
 }
