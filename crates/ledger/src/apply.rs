@@ -62,6 +62,8 @@ pub(super) struct RecordAt<'a> {
 pub(super) struct Apply<'a> {
     pub(super) connection: &'a Connection,
     pub(super) memory: &'a mut Memory,
+    /// The time of the batch, kept with what is paired by it.
+    pub(super) now: Timestamp,
 }
 
 pub(super) fn illegal<T>(detail: impl Into<String>) -> Result<T, Failure> {
@@ -109,6 +111,7 @@ impl Apply<'_> {
             }
             Record::Table(record) => self.table(record),
             Record::Verification(record) => self.verification(record),
+            Record::Run(record) => self.run_record(record),
             Record::LimitSet { of, key, setting } => self.set_limit(of, key, setting),
         }
     }

@@ -4,6 +4,7 @@ use super::{
     fact::Fact,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
     rows::Pair,
+    run::RunRecord,
     table::TableRecord,
     verification::VerificationRecord,
 };
@@ -152,6 +153,8 @@ pub enum Record {
     Table(TableRecord),
     /// What happened to a verification under way.
     Verification(VerificationRecord),
+    /// What happened to a run.
+    Run(RunRecord),
     /// A limit that replaces the plan's.
     LimitSet {
         /// The site or dataset that it limits.
