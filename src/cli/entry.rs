@@ -5,15 +5,20 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::{
-    advise,
+    advise, clock,
     command_line::{Cli, Command},
-    commands::{abort, completions, cutover, exit_codes, limits, plan, rehearse, resolve, run, schema, status, verify},
+    commands::{
+        abort, completions, cutover, exit_codes, history, limits, plan, rehearse, resolve, run, schema, show, status,
+        verify,
+    },
     error::Code,
     term,
 };
 
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
+    // The time of the command counts from here.
+    let _started = clock::clock();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(asked) => {
@@ -29,6 +34,8 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(&args, &global),
         Command::Verify(args) => verify::verify(&args, &global),
         Command::Status(args) => status::status(&args, &global),
+        Command::Show(args) => show::show(&args, &global),
+        Command::History(args) => history::history(&args, &global),
         Command::Cutover(args) => cutover::cutover(&args, &global),
         Command::Abort(args) => abort::abort(&args, &global),
         Command::Rehearse(args) => rehearse::rehearse(&args, &global),

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    clock,
     error::{Code, Failure},
     term,
 };
@@ -124,7 +125,7 @@ impl SavedPlan {
     ) -> Result<Self, Failure> {
         Ok(Self {
             format: FORMAT,
-            made_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            made_at: clock::now().to_string(),
             made_by: format!("migrate {}", env!("CARGO_PKG_VERSION")),
             plan: PlanPath::of(file)?,
             datasets: datasets.to_vec(),

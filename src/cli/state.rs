@@ -19,6 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    clock,
     error::{Code, Failure, UNWRITABLE},
     operator,
 };
@@ -46,6 +47,9 @@ pub(super) struct Holder {
     pub(super) command: String,
     /// Since when, RFC 3339 in UTC.
     pub(super) since: String,
+    /// The id of its run, as `migrate history` shows it.
+    #[serde(default)]
+    pub(super) run: Option<String>,
 }
 
 /// The state directory of one plan.
@@ -275,14 +279,15 @@ impl Holder {
             pid: std::process::id(),
             host: operator::host(),
             command: command.to_owned(),
-            since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            run: Some(clock::clock().run().to_owned()),
+            since: clock::now().to_string(),
         }
     }
 }
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { pid, host, command, since } = self;
+        let Self { pid, host, command, since, .. } = self;
         write!(f, "`{command}` (process {pid} on {host}, since {since})")
     }
 }

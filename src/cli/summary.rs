@@ -12,7 +12,7 @@ use super::{
 use migrate_core::{
     lifecycle::{Goal, Stage},
     model::{ByteCount, DatasetName, Key},
-    report::Difference,
+    report::{Difference, RunWork},
     shard::Tally,
 };
 use migrate_engine::{
@@ -29,6 +29,8 @@ pub(super) struct Summary<'a> {
     pub(super) before: &'a [PhaseStanding],
     pub(super) after: &'a [PhaseStanding],
     pub(super) seen: &'a BTreeMap<DatasetName, Seen>,
+    /// What it has done.
+    pub(super) work: RunWork,
 }
 
 impl Summary<'_> {
@@ -41,10 +43,6 @@ impl Summary<'_> {
     }
 
     pub(super) fn code(&self) -> Code {
-        let differs = |one: &DatasetStanding| {
-            matches!(one.lifecycle.syncing.stage, Stage::Different { .. })
-                && one.verification.as_ref().is_none_or(|proof| proof.differences > 0)
-        };
         let blocked = self
             .outcome
             .stopped
@@ -74,6 +72,22 @@ impl Summary<'_> {
             None => Code::Done,
             Some(_) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => Code::Differs,
             Some(_) => Code::Incomplete,
+        }
+    }
+
+    /// How the run has ended, in a word.
+    pub(super) fn ended(&self) -> &'static str {
+        match self.code() {
+            _ if !self.outcome.aborted.is_empty() => "given_up",
+            Code::Done if self.waits_for_approval() => "waits_for_approval",
+            Code::Done => "complete",
+            Code::Differs if self.outcome.stopped.is_some() => "blocked",
+            Code::Differs if self.is_late() => "late_writes",
+            Code::Differs if self.short().any(differs) => "different",
+            Code::Differs => "waits",
+            _ if self.outcome.interrupted && self.outcome.stopped.is_none() => "interrupted",
+            _ if self.outcome.stopped.is_some() => "failed",
+            _ => "incomplete",
         }
     }
 
@@ -155,6 +169,7 @@ impl Summary<'_> {
         if self.outcome.interrupted && self.outcome.stopped.is_none() && self.outcome.aborted.is_empty() {
             text.push_str("Interrupted: what is done is kept; the same command goes on.\n");
         }
+        let _ = writeln!(text, "{}", render::total(&self.work, self.run.clock.elapsed()));
         text
     }
 
@@ -282,6 +297,12 @@ impl Summary<'_> {
 
 fn find<'a>(phases: &'a [PhaseStanding], name: &DatasetName) -> Option<&'a DatasetStanding> {
     phases.iter().flat_map(|phase| &phase.datasets).find(|dataset| dataset.name == *name)
+}
+
+/// Its last verification found differences, and not only records that it could not compare.
+fn differs(one: &DatasetStanding) -> bool {
+    matches!(one.lifecycle.syncing.stage, Stage::Different { .. })
+        && one.verification.as_ref().is_none_or(|proof| proof.differences > 0)
 }
 
 fn moved(one: &DatasetStanding) -> bool {

@@ -348,7 +348,12 @@ mod tests {
         let (source, a, b) = (PlaceIndex::SOURCE, PlaceIndex(1), PlaceIndex(2));
         let mut holdings = Holdings::default();
         holdings.pair(source, a, &pair(token(1, true), token(1, false), Some(evidence(1))), NOW);
-        holdings.pair(source, b, &Pair { waived: Aspects::REDIRECT, ..pair(token(1, true), token(1, false), None) }, NOW);
+        holdings.pair(
+            source,
+            b,
+            &Pair { waived: Aspects::REDIRECT, ..pair(token(1, true), token(1, false), None) },
+            NOW,
+        );
         let back: Vec<_> = holdings.followers(b).collect();
         assert!(back.iter().all(|(_, held)| held.lead == Some(token(1, false)) && held.evidence == Some(evidence(1))));
         assert_eq!(back[0].1.waived, Aspects::REDIRECT, "what the lead may lack, a follower may lack");

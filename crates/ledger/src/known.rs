@@ -115,9 +115,8 @@ fn unclaimed(connection: &Connection, dataset: i64, key: &Key) -> Result<Vec<(Pl
 }
 
 fn late(connection: &Connection, dataset: i64, key: &Key) -> Result<Option<LateWrite>, Failure> {
-    let mut statement = connection.prepare_cached(
-        "SELECT size, tag, modified_s, at_ms, by, reason FROM late WHERE dataset = ?1 AND key = ?2",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT size, tag, modified_s, at_ms, by, reason FROM late WHERE dataset = ?1 AND key = ?2")?;
     let found = statement.query_row(params![dataset, blob(key)], |row| {
         let tag = row.get::<_, Option<TagColumn>>(1)?;
         let token =

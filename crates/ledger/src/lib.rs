@@ -63,7 +63,7 @@ pub use request::{Answer, Approval, LimitsOf, Request, RequestRow, Setting};
 pub use rows::{
     Counts, Held, HeldRow, Open, OpenRow, Pair, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
-pub use run::{RunRecord, RunRow, RunStep, Work};
+pub use run::{RunRecord, RunRow, RunStep};
 pub use sqlite::{Ledger, Options};
 pub use table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, TableRecord, TableStep, WrittenBack};
 pub use unknown::{LastDrive, Unknown};

@@ -1,7 +1,6 @@
 //! The runs: the commands that drove the migration, as they are written and returned.
 
-use migrate_core::model::Timestamp;
-use serde::Serialize;
+use migrate_core::{model::Timestamp, report::RunWork};
 
 /// One durable fact of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub enum RunStep {
     /// It has done so much by now. A run that has ended does no more.
     Progressed {
         /// What it has done since it began.
-        work: Work,
+        work: RunWork,
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
@@ -36,23 +35,10 @@ pub enum RunStep {
         /// How, in a word.
         how: String,
         /// What it has done since it began.
-        work: Work,
+        work: RunWork,
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },
-}
-
-/// What a run has done since it began, over all datasets and targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Work {
-    /// Records written at targets: one for each target.
-    pub copied: u64,
-    /// Bytes of these.
-    pub copied_bytes: u64,
-    /// Records deleted at targets.
-    pub deleted: u64,
-    /// Comparisons of verifications.
-    pub compared: u64,
 }
 
 /// A run.
@@ -69,7 +55,7 @@ pub struct RunRow {
     /// When it began, in milliseconds since 1970 UTC.
     pub began: Timestamp,
     /// What it has done, by the last time that it said so.
-    pub work: Work,
+    pub work: RunWork,
     /// When it last said so: once it has ended, its end. Milliseconds since 1970 UTC.
     pub seen: Timestamp,
     /// How it ended, in a word; `None` if it has not said: it is under way, or its process was killed or crashed.

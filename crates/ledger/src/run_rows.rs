@@ -7,9 +7,9 @@ use super::{
     code::number,
     failure::Failure,
     query::gather,
-    run::{RunRecord, RunRow, RunStep, Work},
+    run::{RunRecord, RunRow, RunStep},
 };
-use migrate_core::model::Timestamp;
+use migrate_core::{model::Timestamp, report::RunWork};
 
 impl Apply<'_> {
     pub(super) fn run_record(&self, record: &RunRecord) -> Result<(), Failure> {
@@ -26,8 +26,8 @@ impl Apply<'_> {
         }
     }
 
-    fn note_work(&self, id: &str, how: Option<&str>, work: &Work, at: Timestamp) -> Result<(), Failure> {
-        let Work { copied, copied_bytes, deleted, compared } = *work;
+    fn note_work(&self, id: &str, how: Option<&str>, work: &RunWork, at: Timestamp) -> Result<(), Failure> {
+        let RunWork { copied, copied_bytes, deleted, compared } = *work;
         let sql = "UPDATE run SET ended = ?2, seen_ms = ?3, copied = ?4, copied_bytes = ?5, deleted = ?6, compared = ?7
                    WHERE id = ?1 AND ended IS NULL";
         let (copied, copied_bytes) = (number(copied)?, number(copied_bytes)?);
@@ -51,7 +51,7 @@ pub(super) fn runs(connection: &Connection, limit: usize) -> Result<Vec<RunRow>,
             began: Timestamp(row.get(4)?),
             seen: Timestamp(row.get(5)?),
             ended: row.get(6)?,
-            work: Work {
+            work: RunWork {
                 copied: row.get(7)?,
                 copied_bytes: row.get(8)?,
                 deleted: row.get(9)?,

@@ -10,13 +10,14 @@ use crate::cli::{
     advise::documented,
     args::Global,
     ask::{Driver, drive_or_ask},
+    clock,
     error::{Code, Failure},
     operator, render,
     session::{self, Session},
     term,
 };
 use migrate_core::{
-    model::{DatasetName, Key, Timestamp},
+    model::{DatasetName, Key},
     report::Redactor,
 };
 use migrate_engine::{self as engine, EngineError};
@@ -88,7 +89,7 @@ async fn decide(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) ->
         Driver::Other(Answer { detail, .. }) => Err(Failure::new(Code::Differs, detail)),
         Driver::Ourselves(_lock) => {
             let ledger = Arc::new(session.ledger_to_write()?);
-            let at = Timestamp(jiff::Timestamp::now().as_millisecond());
+            let at = clock::now();
             let resolution = engine::resolution(&ledger, late, &operator::me(), args.reason.as_deref(), at).await;
             let written = match resolution {
                 Ok((count, records)) => ledger.append(records).await.map(|()| count).map_err(EngineError::from),

@@ -9,6 +9,7 @@ use crate::cli::{
     advise::Situation,
     advise::documented,
     args::Global,
+    clock,
     error::{Code, Failure},
     interrupt,
     next::Next,
@@ -23,7 +24,7 @@ use migrate_core::{
     plan::{Dataset, Level, policy},
 };
 use migrate_engine::{
-    self as engine, Clock, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
+    self as engine, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
     cutover::NOTHING_COMPARED, standing::PhaseStanding,
 };
 use migrate_ledger::{Ledger, LedgerError};
@@ -151,7 +152,7 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
 async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Show) -> Result<Looked, Failure> {
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
-    let (sink, events) = Sink::new(Clock::start());
+    let (sink, events) = Sink::new(clock::clock());
     let _lock = if repair {
         session.state.prepare()?;
         Some(session.state.lock(&session::typed())?)

@@ -1,6 +1,6 @@
 //! Draws conclusions from the counts: what is refused, and the least time that limits allow.
 
-use crate::survey::{preview::DatasetPreview, surveyor::Surveyor};
+use crate::survey::{preview::DatasetPreview, surveyor::Surveyor, total::place_of};
 use migrate_core::{
     model::SiteName,
     plan::{Dataset, Extra},
@@ -46,9 +46,11 @@ impl Surveyor<'_> {
             }
         }
         let read = seen.targets.iter().map(|target| target.bytes).max().unwrap_or(0);
-        let mut seconds = self.seconds(&dataset.source.site, read, seen.source_requests);
-        for (target, described) in dataset.targets.iter().zip(&seen.targets) {
-            seconds = seconds.max(self.seconds(&target.at.site, described.bytes, described.requests));
+        let mut seconds =
+            place_of(dataset, &seen.source).and_then(|at| self.seconds(&at.site, read, seen.source_requests));
+        for described in &seen.targets {
+            let Some(at) = place_of(dataset, &described.target) else { continue };
+            seconds = seconds.max(self.seconds(&at.site, described.bytes, described.requests));
         }
         seen.seconds_min = seconds;
     }

@@ -1,6 +1,7 @@
 //! Runs, and all that is known of one record.
 
 use super::*;
+use migrate_core::report::RunWork;
 
 fn run(id: &str, step: RunStep) -> Record {
     Record::Run(RunRecord { id: id.to_owned(), step })
@@ -11,8 +12,8 @@ fn began(id: &str, ms: i64) -> Record {
     run(id, RunStep::Began { command, by, at: Timestamp(ms) })
 }
 
-fn work(copied: u64) -> Work {
-    Work { copied, copied_bytes: copied * 10, deleted: 1, compared: 2 }
+fn work(copied: u64) -> RunWork {
+    RunWork { copied, copied_bytes: copied * 10, deleted: 1, compared: 2 }
 }
 
 fn ended(id: &str, copied: u64, ms: i64) -> Record {
