@@ -35,9 +35,11 @@ const BUSY: Duration = Duration::from_secs(10);
 /// [`Open`](super::Open) variant. The views are for people.
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
--- changes: rises with each batch that makes an earlier verification worthless.
+-- changes: rises with each batch that makes an earlier verification worthless. counted: what the pass under way will see, if
+-- something has counted it.
 CREATE TABLE dataset (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, meaning TEXT NOT NULL, changes INTEGER NOT NULL DEFAULT 0
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, meaning TEXT NOT NULL, changes INTEGER NOT NULL DEFAULT 0,
+    counted_records INTEGER, counted_bytes INTEGER
 ) STRICT;
 CREATE TABLE event (
     id INTEGER PRIMARY KEY, dataset INTEGER NOT NULL, at_ms INTEGER NOT NULL, event TEXT NOT NULL

@@ -195,6 +195,11 @@ impl Ledger {
         self.ask_of(dataset, query::shards).await
     }
 
+    /// How many records and bytes the pass under way will see at its lead; `None` if nothing has counted them.
+    pub async fn counted(&self, dataset: &DatasetName) -> Result<Option<(u64, u64)>, LedgerError> {
+        self.ask_of(dataset, query::counted).await
+    }
+
     /// An id for a new shard. No two calls return the same one, even if it is never used.
     #[expect(clippy::unused_async, reason = "one of the ledger's questions, which may have to read one day")]
     pub async fn next_shard_id(&self) -> Result<ShardId, LedgerError> {

@@ -9,5 +9,5 @@ mod work;
 
 pub use event::{Difference, DifferenceKind, Event, EventKind, FORMAT, Proved, ProvedDataset, TargetProgress};
 pub use redact::Redactor;
-pub use words::{Grouped, count, records};
+pub use words::{Grouped, bytes, count, records};
 pub use work::RunWork;

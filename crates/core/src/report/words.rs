@@ -30,6 +30,11 @@ pub fn records(number: u64) -> String {
     count(number, "record", "records")
 }
 
+/// The number of some bytes, all digits of it: where one byte matters.
+pub fn bytes(number: u64) -> String {
+    count(number, "byte", "bytes")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,7 +37,7 @@ impl Copier {
             self.fatal(error);
             return Outcome::Interrupted;
         }
-        let (reason, passes) = (error.to_string(), error.kind().retry() != Retry::Permanent);
+        let (reason, passes) = (error.reason(&follower.at), error.kind().retry() != Retry::Permanent);
         let Some(answer) = answer_of(&error) else {
             return if passes && !last_chance { Outcome::Deferred } else { Outcome::Failed(reason) };
         };

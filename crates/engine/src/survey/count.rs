@@ -32,7 +32,7 @@ use migrate_core::{
     diff::{Change, Lead, decide},
     model::Key,
     plan::{Dataset, Extra},
-    report::{EventKind, Redactor},
+    report::{EventKind, Redactor, records},
     routing::Destination,
 };
 use migrate_ledger::{Ledger, VerifiedShard};
@@ -215,7 +215,7 @@ impl Counted {
             return;
         }
         if self.problems > shown {
-            seen.blocks.push(format!("... and {} more records that cannot be copied", self.problems - shown));
+            seen.blocks.push(format!("... and {} more that cannot be copied", records(self.problems - shown)));
         }
         let pages = |records: u64| records.div_ceil(KEYS_PER_PAGE).max(1);
         seen.source_requests += pages(self.records);

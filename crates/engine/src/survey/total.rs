@@ -97,5 +97,5 @@ impl Adding {
 
 /// The place of a dataset that is at this location.
 pub(super) fn place_of<'a>(dataset: &'a Dataset, location: &str) -> Option<&'a Location> {
-    dataset.places().map(|(_, at)| at).find(|at| at.to_string() == location.trim_end_matches('/'))
+    dataset.places().map(|(_, at)| at).find(|at| at.to_string() == location)
 }

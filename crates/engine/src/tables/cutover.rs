@@ -33,6 +33,7 @@ use migrate_core::{
     lifecycle::LATE_KEYS_MAX,
     model::PlaceIndex,
     plan::Property,
+    report::count,
     table::KeyType,
 };
 use migrate_store::{ErrorKind, StoreError, table::ItemWrite};
@@ -199,7 +200,10 @@ impl TableWork {
         self.read_up_to_now(old).await?;
         match self.owed_by(new).await? {
             0 => Ok(()),
-            keys => Err(Halt::MovedOn(format!("{keys} items have changed since they were copied"))),
+            keys => {
+                let changed = count(keys, "item has", "items have");
+                Err(Halt::MovedOn(format!("{changed} changed since the copy")))
+            }
         }
     }
 

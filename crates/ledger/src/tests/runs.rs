@@ -1,4 +1,4 @@
-//! Runs, and all that is known of one record.
+//! Runs, what was counted for them, and all that is known of one record.
 
 use super::*;
 use migrate_core::report::RunWork;
@@ -78,4 +78,18 @@ async fn a_record_is_known_with_all_that_concerns_it_and_nothing_of_others() {
     let found = bench.ledger.find_key(&name("d"), |key| key.as_str().starts_with('l')).await.unwrap();
     assert_eq!(found, Some("l".into()));
     assert_eq!(bench.ledger.find_key(&name("e"), |_| true).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_was_counted_holds_until_the_next_pass_begins() {
+    let bench = Bench::begun().await;
+    let counted = async |bench: &Bench| bench.ledger.counted(&name("d")).await.unwrap();
+    assert_eq!(counted(&bench).await, None);
+    bench.append(vec![Record::Counted { dataset: name("d"), records: 5, bytes: 50 }]).await;
+    bench.append(vec![Record::Counted { dataset: name("d"), records: 6, bytes: 60 }]).await;
+    assert_eq!(counted(&bench).await, Some((6, 60)));
+    bench
+        .append(vec![Record::ShardsPlanned { dataset: name("d"), shards: vec![(ShardId(1), range(None, None))] }])
+        .await;
+    assert_eq!(counted(&bench).await, None);
 }
