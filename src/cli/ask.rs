@@ -55,13 +55,14 @@ pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<
         if stopped {
             ledger.append(vec![Record::RequestTakenBack { id: id.clone(), at: clock::now() }]).await.map_err(failed)?;
             if ledger.request_taken(&id).await.map_err(failed)? {
-                return Err(Failure::new(Code::Incomplete, format!("it is too late to take it back: {TAKEN}")));
+                return Err(Failure::new(Code::Incomplete, format!("it is too late to take it back: {TAKEN}"))
+                    .coded("too_late"));
             }
         }
         if let Some(answer) = ledger.answer_to(&id).await.map_err(failed)? {
             if stopped && !answer.done {
                 let taken_back = "the request was taken back before it was carried out";
-                return Err(Failure::new(Code::Incomplete, taken_back));
+                return Err(Failure::new(Code::Incomplete, taken_back).coded("taken_back"));
             }
             return Ok(Driver::Other(answer));
         }

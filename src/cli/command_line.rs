@@ -6,8 +6,8 @@ use super::{
     args::{Global, RunArgs},
     commands::{
         abort::AbortArgs, cutover::CutoverArgs, exit_codes::EXIT_CODES, history::HistoryArgs, limits::LimitsArgs,
-        plan::PlanArgs, rehearse::RehearseArgs, resolve::ResolveArgs, show::ShowArgs, status::StatusArgs,
-        verify::VerifyArgs,
+        plan::PlanArgs, rehearse::RehearseArgs, resolve::ResolveArgs, schema::SchemaArgs, show::ShowArgs,
+        status::StatusArgs, verify::VerifyArgs,
     },
 };
 
@@ -81,9 +81,8 @@ pub(super) enum Command {
     Limits(LimitsArgs),
     /// Run the whole plan against a local cloud filled with sample data; touches nothing real
     Rehearse(RehearseArgs),
-    /// Print the JSON Schema of plans, for editors
-    #[command(after_help = "Example:\n  migrate schema > schema.json")]
-    Schema,
+    /// Print the JSON Schema of plans, for editors; or that of what `--json` prints
+    Schema(SchemaArgs),
     /// Print shell completions
     #[command(after_help = "Example:\n  migrate completions bash > ~/.local/share/bash-completion/completions/migrate")]
     Completions {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser as _};
 
 use super::{
     advise, clock,
@@ -14,6 +14,11 @@ use super::{
     error::Code,
     term,
 };
+
+/// The command line as clap reads it, for who wants to know whether a line is one.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
@@ -41,7 +46,7 @@ pub fn run() -> ExitCode {
         Command::Rehearse(args) => rehearse::rehearse(&args, &global),
         Command::Resolve(args) => resolve::resolve(&args, &global),
         Command::Limits(args) => limits::limits(&args, &global),
-        Command::Schema => Ok(schema::schema()),
+        Command::Schema(args) => Ok(schema::schema(&args)),
         Command::Completions { shell } => Ok(completions::completions(shell)),
         Command::ExitCodes => Ok(exit_codes::exit_codes()),
     };

@@ -39,4 +39,4 @@ mod state;
 mod summary;
 mod term;
 
-pub use entry::run;
+pub use entry::{command, run};

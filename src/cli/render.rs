@@ -65,9 +65,9 @@ pub(super) fn took(time: Duration) -> String {
     if time < Duration::from_secs(10) { format!("{:.1} s", time.as_secs_f64()) } else { duration(time) }
 }
 
-/// Bytes a second, on average; `None` if there were none, or the time is too short to say.
+/// Bytes a second, on average; `None` if there were none, or it took less than a second, which says nothing.
 pub(super) fn average(bytes: u64, time: Duration) -> Option<u64> {
-    let milliseconds = u64::try_from(time.as_millis()).ok().filter(|ms| *ms >= 100)?;
+    let milliseconds = u64::try_from(time.as_millis()).ok().filter(|ms| *ms >= 1000)?;
     let rate = u128::from(bytes) * 1000 / u128::from(milliseconds);
     u64::try_from(rate).ok().filter(|rate| *rate > 0)
 }
@@ -173,9 +173,9 @@ pub(super) fn copied_table(table: &TableStanding, lag_seconds: Option<u64>) -> S
         rows.row([
             target.target.clone(),
             format!("{} of {}", target.segments_done, table.segments),
-            target.items_copied.to_string(),
+            Grouped(target.items_copied).to_string(),
             ByteCount(target.bytes_copied).to_string(),
-            target.keys_owed.to_string(),
+            Grouped(target.keys_owed).to_string(),
             owed,
         ]);
     }

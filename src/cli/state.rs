@@ -220,6 +220,7 @@ impl StateDir {
                 format!("failed to prepare the state directory {}: {error}", self.path.display()),
             )
             .mended_by(UNWRITABLE)
+            .coded("state_unusable")
         })
     }
 
@@ -241,6 +242,7 @@ impl StateDir {
             };
             Failure::new(Code::Incomplete, format!("failed to lock {}: {error}", self.lock_file().display()))
                 .mended_by(mend)
+                .coded("state_unusable")
         };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -311,7 +313,8 @@ fn refused(holder: Option<&Holder>) -> Failure {
         Some(holder) => format!("another process drives this migration: {holder}"),
         None => "another process drives this migration".to_owned(),
     };
-    Failure::new(Code::Incomplete, message).mended_by("let it finish, or stop it; watch it with `migrate status`")
+    let failure = Failure::new(Code::Incomplete, message).coded("driven");
+    failure.mended_by("let it finish, or stop it; watch it with `migrate status`")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::{
     advise::Situation,
     error::{Code, Failure},
     progress::{DIFFERENCES_SEEN, Seen},
-    render::{self, Table},
+    render::{self, Grouped, Table},
     running::{FAILURES_SHOWN, Running, selection},
 };
 use migrate_core::{
@@ -192,8 +192,10 @@ impl Summary<'_> {
                 (true, None) => write!(text, "; equal by {}", proof.decided),
                 _ => write!(
                     text,
-                    "; NOT equal at level {}: {} differences, {} cannot be told",
-                    proof.level, proof.differences, proof.unreadable
+                    "; NOT equal at level {}: {}, {} could not be compared",
+                    proof.level,
+                    render::count(proof.differences, "difference", "differences"),
+                    render::records(proof.unreadable)
                 ),
             };
         }
@@ -209,8 +211,8 @@ impl Summary<'_> {
             let records = render::count(standing.late_writes, "record was", "records were");
             let _ = writeln!(
                 text,
-                "    LATE: {records} written at the old lead since the lead moved; the new lead lacks them, and nothing \
-                 is written over them: {}",
+                "    LATE: {records} written at the old lead since the lead moved; the new lead lacks what is there, and \
+                 nothing is written over it: {}",
                 standing.late_keys.join(", ")
             );
         }
@@ -229,9 +231,11 @@ impl Summary<'_> {
             Table::new(&["target", "records", "bytes", "copied", "same", "deleted", "extra", "failed", "repeated"]);
         for target in standing.followers() {
             let Tally { copied, same, deleted, extra, repeated, .. } = target.pass;
-            let mut cells = vec![target.target.clone(), target.records_done.to_string()];
+            let mut cells = vec![target.target.clone(), Grouped(target.records_done).to_string()];
             cells.push(ByteCount(target.bytes_done).to_string());
-            cells.extend([copied, same, deleted, extra, target.failed, repeated].map(|number| number.to_string()));
+            cells.extend(
+                [copied, same, deleted, extra, target.failed, repeated].map(|number| Grouped(number).to_string()),
+            );
             table.row(cells);
         }
         let mut text = format!("{}\n{}", table.render(4), render::down(standing));
@@ -269,7 +273,7 @@ impl Summary<'_> {
             }
             if total > listed {
                 let all = self.run.session.command("verify", &["--dataset", standing.name.as_str()]);
-                let _ = writeln!(text, "  ... and {} more: {all}", total - listed);
+                let _ = writeln!(text, "  ... and {} more: {all}", Grouped(total - listed));
             }
         }
         if text.is_empty() { text } else { format!("records that differ:\n{text}") }
@@ -289,7 +293,7 @@ impl Summary<'_> {
         }
         if total > FAILURES_SHOWN as u64 {
             let all = self.run.session.command("status", &["--failures"]);
-            let _ = writeln!(text, "  ... and {} more: {all}", total - FAILURES_SHOWN as u64);
+            let _ = writeln!(text, "  ... and {} more: {all}", Grouped(total - FAILURES_SHOWN as u64));
         }
         text
     }

@@ -100,12 +100,22 @@ impl Run {
         }
     }
 
+    /// Bytes written in a second, on average; `None` if there were none.
+    pub(in crate::cli) fn bytes_per_second(&self) -> Option<u64> {
+        self.bytes_per_second
+    }
+
+    /// The run on one line.
+    pub(in crate::cli) fn line(&self) -> String {
+        format!("run {}: {}; {}", Grouped(self.number), self.how(), render::done(&self.work, self.bytes_per_second))
+    }
+
     fn took(&self) -> Duration {
         Duration::try_from_secs_f64(self.seconds).unwrap_or_default()
     }
 
     /// How it ended, with its length.
-    pub(in crate::cli) fn how(&self) -> String {
+    fn how(&self) -> String {
         let took = render::took(self.took());
         match &self.ended {
             Some(how) => format!("{} after {took}", how.replace('_', " ")),

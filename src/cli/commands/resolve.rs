@@ -12,7 +12,8 @@ use crate::cli::{
     ask::{Driver, drive_or_ask},
     clock,
     error::{Code, Failure},
-    operator, render,
+    operator,
+    render::{self, Grouped},
     session::{self, Session},
     term,
 };
@@ -122,6 +123,7 @@ async fn named(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) -> 
         }
         if !known {
             return Err(Failure::new(Code::Wrong, format!("no late record {word:?} is open"))
+                .coded("unknown_record")
                 .mended_by("name it as `migrate resolve PLAN` lists it, or all of them with --all")
                 .then(session.next(&Situation::Late)));
         }
@@ -183,7 +185,7 @@ fn answer(session: &Session, args: &ResolveArgs, open: &[Left], detail: Option<&
     if args.json {
         let of = |one: &Left| json!({ "name": one.dataset, "late_writes": one.count, "late_keys": one.keys });
         let datasets: Vec<Value> = open.iter().filter(|one| one.count > 0).map(of).collect();
-        let mut document = json!({ "done": detail, "open": left, "datasets": datasets });
+        let mut document = json!({ "done": detail.is_some(), "detail": detail, "open": left, "datasets": datasets });
         next.add_to(&mut document);
         term::answer_json(&document);
         return;
@@ -196,7 +198,7 @@ fn answer(session: &Session, args: &ResolveArgs, open: &[Left], detail: Option<&
             let _ = writeln!(text, "  {key}");
         }
         if one.count > one.keys.len() as u64 {
-            let _ = writeln!(text, "  ... and {} more", one.count - one.keys.len() as u64);
+            let _ = writeln!(text, "  ... and {} more", Grouped(one.count - one.keys.len() as u64));
         }
     }
     if left == 0 {

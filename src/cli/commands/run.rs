@@ -103,6 +103,7 @@ fn refuse(session: &Session, args: &RunArgs, options: &RunOptions) -> Result<(),
     let mut asked = engine::asked(&session.plan, &options.phases, &options.datasets).peekable();
     if asked.peek().is_none() {
         return Err(Failure::new(Code::Wrong, "no dataset that you named is in a phase that you named")
+            .coded("nothing_selected")
             .then(session.next(&Situation::NothingSelected)));
     }
     for dataset in asked {

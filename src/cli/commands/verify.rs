@@ -9,12 +9,11 @@ use crate::cli::{
     advise::Situation,
     advise::documented,
     args::Global,
-    clock,
     error::{Code, Failure},
     interrupt,
     next::Next,
     progress::{self, Show},
-    render,
+    render::{self, Grouped},
     session::{self, Session},
     state::VerificationLock,
     term,
@@ -24,7 +23,7 @@ use migrate_core::{
     plan::{Dataset, Level, policy},
 };
 use migrate_engine::{
-    self as engine, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
+    self as engine, Clock, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
     cutover::NOTHING_COMPARED, standing::PhaseStanding,
 };
 use migrate_ledger::{Ledger, LedgerError};
@@ -152,7 +151,7 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
 async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Show) -> Result<Looked, Failure> {
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
-    let (sink, events) = Sink::new(clock::clock());
+    let (sink, events) = Sink::new(Clock::start());
     let _lock = if repair {
         session.state.prepare()?;
         Some(session.state.lock(&session::typed())?)
@@ -352,7 +351,8 @@ impl Answer {
                 let _ = writeln!(text, "{kind} {key} at {}: {detail}", row.found.target);
             }
             if row.found.differences_omitted > 0 {
-                let _ = writeln!(text, "... and {} more at {}", row.found.differences_omitted, row.found.target);
+                let _ =
+                    writeln!(text, "... and {} more at {}", Grouped(row.found.differences_omitted), row.found.target);
             }
         }
         if !text.is_empty() {
@@ -378,9 +378,12 @@ impl Answer {
             let compared = render::count(*compared, "record", "records");
             let _ = writeln!(
                 text,
-                "{name} at {target}: {verdict}; {compared} compared, {missing} missing, {extra} extra{}, \
-                 {different} different, {unreadable} unreadable{}",
+                "{name} at {target}: {verdict}; {compared} compared, {} missing, {} extra{}, {} different, {} unreadable{}",
+                Grouped(*missing),
+                Grouped(*extra),
                 if row.equal && *extra > 0 { " (the plan keeps them)" } else { "" },
+                Grouped(*different),
+                Grouped(*unreadable),
                 untold(counts),
             );
             row.remarks(&mut text);
@@ -432,7 +435,7 @@ fn untold(counts: &Counted) -> String {
     let mut text = String::new();
     for (count, what) in [(counts.unstable, "unstable"), (counts.undecided, "undecided")] {
         if count > 0 {
-            let _ = write!(text, ", {count} {what}");
+            let _ = write!(text, ", {} {what}", Grouped(count));
         }
     }
     text

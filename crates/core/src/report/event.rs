@@ -116,6 +116,8 @@ pub enum EventKind {
         dataset: DatasetName,
         /// The target's location: `scheme://SITE/CONTAINER[/PREFIX]`.
         target: String,
+        /// What went wrong, in one word.
+        code: &'static str,
         /// Why, for people; its keys are hidden already if the plan says so.
         reason: String,
         /// What the operator can do about it, if that is known.

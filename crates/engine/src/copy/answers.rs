@@ -73,7 +73,8 @@ impl Copier {
         let (lane, closed) = follower.lane.take(answer, error);
         if closed && let Some((reason, help)) = self.why_down(follower) {
             let (dataset, target) = (self.dataset.clone(), follower.at.clone());
-            self.sink.tell(EventKind::TargetDown { dataset, target, reason, help });
+            let code = follower.lane.why_down(EngineError::code).unwrap_or("other");
+            self.sink.tell(EventKind::TargetDown { dataset, target, code, reason, help });
         }
         lane
     }

@@ -7,7 +7,6 @@ use clap::Args;
 use crate::cli::{
     advise::{self, Situation, documented},
     args::Global,
-    clock,
     commands::plan::{
         listing::{self, Listing},
         text::text,
@@ -21,7 +20,7 @@ use crate::cli::{
 };
 use migrate_core::model::DatasetName;
 use migrate_engine::{
-    InFlightMax, Inspection, Shutdown, Sink,
+    Clock, InFlightMax, Inspection, Shutdown, Sink,
     standing::{DatasetStanding, PhaseStanding},
     survey::{Bindings, LISTED_WAITING_MAX, Preview, SurveyOptions},
 };
@@ -143,7 +142,7 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = session.ledger_to_read()?.map(Arc::new);
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey };
-    let (sink, events) = Sink::new(clock::clock());
+    let (sink, events) = Sink::new(Clock::start());
     let display = progress::show(events, show, session.redactor);
     let inspection = Inspection { plan: &session.plan, sites: &session::sites(), ledger, sink, shutdown };
     let failure = |error| Failure::engine(&error, session.redactor);
