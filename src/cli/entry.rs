@@ -2,18 +2,28 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser as _};
 
 use super::{
-    advise,
+    advise, clock,
     command_line::{Cli, Command},
-    commands::{abort, completions, cutover, exit_codes, limits, plan, rehearse, resolve, run, schema, status, verify},
+    commands::{
+        abort, completions, cutover, exit_codes, history, limits, plan, rehearse, resolve, run, schema, show, status,
+        verify,
+    },
     error::Code,
     term,
 };
 
+/// The command line as clap reads it, for who wants to know whether a line is one.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
+    // The time of the command counts from here.
+    let _started = clock::clock();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(asked) => {
@@ -29,12 +39,14 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(&args, &global),
         Command::Verify(args) => verify::verify(&args, &global),
         Command::Status(args) => status::status(&args, &global),
+        Command::Show(args) => show::show(&args, &global),
+        Command::History(args) => history::history(&args, &global),
         Command::Cutover(args) => cutover::cutover(&args, &global),
         Command::Abort(args) => abort::abort(&args, &global),
         Command::Rehearse(args) => rehearse::rehearse(&args, &global),
         Command::Resolve(args) => resolve::resolve(&args, &global),
         Command::Limits(args) => limits::limits(&args, &global),
-        Command::Schema => Ok(schema::schema()),
+        Command::Schema(args) => Ok(schema::schema(&args)),
         Command::Completions { shell } => Ok(completions::completions(shell)),
         Command::ExitCodes => Ok(exit_codes::exit_codes()),
     };

@@ -43,6 +43,8 @@ pub(super) struct Session {
     root: Root,
     pub(super) quiet: bool,
     pub(super) redactor: Redactor,
+    /// Whether this is a rehearsal, whose runs are not kept.
+    pub(super) rehearses: bool,
 }
 
 impl Session {
@@ -86,6 +88,7 @@ impl Session {
             root,
             quiet: global.quiet,
             redactor: Redactor::new(plan.redact_keys),
+            rehearses: false,
             plan,
         })
     }
@@ -100,6 +103,7 @@ impl Session {
             plan,
             state,
             saved: None,
+            rehearses: true,
         }
     }
 
