@@ -7,13 +7,19 @@ use clap::Parser;
 use super::{
     advise,
     command_line::{Cli, Command},
-    commands::{abort, completions, cutover, exit_codes, limits, plan, rehearse, resolve, run, schema, status, verify},
+    commands::{
+        abort, check, completions, cutover, exit_codes, init, limits, local_s3, man, plan, rehearse, resolve, run,
+        schema, status, verify,
+    },
     error::Code,
     term,
 };
 
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
+    if completions::answered() {
+        return Code::Done.into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(asked) => {
@@ -25,6 +31,8 @@ pub fn run() -> ExitCode {
     };
     let global = cli.global;
     let ended = match cli.command {
+        Command::Init(args) => init::init(&args),
+        Command::Check(args) => check::check(&args, &global),
         Command::Plan(args) => plan::plan(&args, &global),
         Command::Run(args) => run::run(&args, &global),
         Command::Verify(args) => verify::verify(&args, &global),
@@ -34,8 +42,10 @@ pub fn run() -> ExitCode {
         Command::Rehearse(args) => rehearse::rehearse(&args, &global),
         Command::Resolve(args) => resolve::resolve(&args, &global),
         Command::Limits(args) => limits::limits(&args, &global),
+        Command::LocalS3(args) => local_s3::local_s3(&args, &global),
+        Command::Man { out } => man::man(out.as_deref()),
         Command::Schema => Ok(schema::schema()),
-        Command::Completions { shell } => Ok(completions::completions(shell)),
+        Command::Completions { shell } => completions::completions(shell),
         Command::ExitCodes => Ok(exit_codes::exit_codes()),
     };
     match ended {

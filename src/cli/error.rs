@@ -87,6 +87,11 @@ impl Failure {
             .mended_by("name a plan file that exists and that you may read")
     }
 
+    /// What a plan asks for and is not built yet.
+    pub(super) fn not_built(keys: Diagnostics) -> Self {
+        Self { code: Code::Differs, ..keys.into() }
+    }
+
     /// A saved plan that is stale.
     pub(super) fn stale(file: &Path, changes: &[Changed]) -> Self {
         let mut message = format!("{} is stale, and nothing was begun:", file.display());

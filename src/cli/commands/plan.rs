@@ -8,8 +8,10 @@ use crate::cli::{
     advise::Situation,
     advise::documented,
     args::Global,
+    complete,
     error::{Code, Failure},
     interrupt,
+    plan_file::PlanFile,
     progress::{self, Show},
     render::{self, Table},
     saved::{self, SavedPlan},
@@ -29,11 +31,10 @@ use migrate_engine::{
   migrate plan plan.toml --out saved.json  # keep it, for `migrate run saved.json`
   migrate plan plan.toml --no-probe        # do not even write a scratch key")]
 pub(in crate::cli) struct PlanArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Only this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
+    #[arg(long = "dataset", short, value_name = "NAME", add = complete::datasets())]
     datasets: Vec<String>,
     /// Do not probe what endpoints can do: a probe writes scratch keys and removes them
     #[arg(long)]
@@ -51,7 +52,7 @@ pub(in crate::cli) fn plan(args: &PlanArgs, global: &Global) -> Result<Code, Fai
 }
 
 fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
-    let session = Session::load(&args.plan, global)?;
+    let session = Session::load_to_look(&args.plan, global)?;
     let (datasets, limits) = (session.datasets(&args.datasets)?, InFlightMax::default());
     let options = SurveyOptions { datasets, probe: !args.no_probe, limits };
     if let Some(out) = &args.out {
@@ -59,13 +60,17 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
             return Err(Failure::new(Code::Wrong, "a saved plan needs what a probe finds, and --no-probe sends none")
                 .mended_by("leave out --no-probe, or --out"));
         }
+        if session.origin().file().is_none() {
+            return Err(Failure::new(Code::Wrong, "a saved plan names its plan file, and standard input is none")
+                .mended_by("keep the plan in a file, or leave out --out"));
+        }
         // Check now, not after a long survey.
         saved::may_write(out)?;
     }
     let Looked { preview, bindings } = session::block_on(look(&session, &options, args))?;
     let out = args.out.as_ref().filter(|_| preview.runnable);
     if let (Some(out), Some(bindings)) = (out, bindings) {
-        SavedPlan::new(session.file(), &options.datasets, bindings?, &preview)?.write(out)?;
+        SavedPlan::new(session.origin().path(), &options.datasets, bindings?, &preview)?.write(out)?;
     }
     let typed = session::typed();
     let next = session.next(&match out {
