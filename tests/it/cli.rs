@@ -17,6 +17,7 @@ mod rehearsal;
 mod resumed;
 mod table_cutovers;
 mod tables;
+mod traces;
 mod uploads;
 
 use std::{

@@ -68,6 +68,35 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// A word for machines and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NoContainer => "no_container",
+            Self::NoUpload => "no_upload",
+            Self::Denied => "denied",
+            Self::Credentials => "credentials",
+            Self::WrongRegion => "wrong_region",
+            Self::ClockSkew => "clock_skew",
+            Self::Precondition => "precondition",
+            Self::Conflict => "conflict",
+            Self::Changed => "changed",
+            Self::KeyUnholdable => "key_unholdable",
+            Self::Unsupported => "unsupported",
+            Self::Corrupt => "corrupt",
+            Self::Full => "full",
+            Self::Unsynced => "unsynced",
+            Self::Throttled => "throttled",
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+            Self::Unavailable => "unavailable",
+            Self::Garbled => "garbled",
+            Self::Forbidden => "forbidden",
+            Self::ClaimLost => "claim_lost",
+            Self::Other => "other",
+        }
+    }
+
     /// Whether trying again can help.
     pub fn retry(self) -> Retry {
         match self {

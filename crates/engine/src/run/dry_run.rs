@@ -124,10 +124,7 @@ impl Inspection<'_> {
     }
 
     /// Checks that source and targets exist and are those that the migration has used so far. Returns the tables.
-    async fn look_at_places(
-        &self,
-        dataset: &Dataset,
-    ) -> Result<Option<DatasetStores<dyn TableStore>>, EngineError> {
+    async fn look_at_places(&self, dataset: &Dataset) -> Result<Option<DatasetStores<dyn TableStore>>, EngineError> {
         let star = Star::of_all(dataset, &Lifecycle::default())?;
         if dataset.is_table() {
             let of = TablesOf { plan: self.plan, dataset, writes: None };

@@ -254,7 +254,7 @@ mod tests {
     /// A line with its comment taken away, if it is code that the plan shows and does not use.
     fn told(line: &str) -> &str {
         let Some(code) = line.strip_prefix("# ") else { return line };
-        let is_setting = code.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        let is_setting = code.split_once(" = ").is_some_and(|(key, _)| !key.contains([' ', '`']));
         if is_setting || code.starts_with('[') { code } else { line }
     }
 
