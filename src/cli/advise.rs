@@ -29,6 +29,8 @@ pub(super) enum Situation<'a> {
     Runnable,
     /// The same, and what was seen is kept in this file.
     Saved(&'a Path),
+    /// A look at both sides found nothing to copy, prove or move.
+    NothingToDo,
     /// Something stands in the plan's way, and the answer names it.
     Blocked,
     /// A saved plan is stale; with the words that save it anew.
@@ -53,8 +55,10 @@ pub(super) enum Situation<'a> {
     Changed,
     /// An impossible limit.
     WrongLimit,
-    /// Nothing has begun that could be given up.
+    /// Nothing has begun that could be given up, or of which there is a history.
     NotBegun,
+    /// Nothing is known of the record that was named.
+    UnknownRecord,
     /// Objects would be deleted, and no person has confirmed it; with the command that does.
     Unconfirmed(&'a str),
     /// A run has something to do: for these datasets only, or for all if none is named.
@@ -129,6 +133,7 @@ enum Then<'a> {
 const KEEP_IT: &str = "keep the plan in a file, such as migrate.toml: what is done is recorded beside it";
 const OWN_PLAN: &str = "this was the plan that comes with migrate; the next one is yours";
 const LOOK_AGAIN: &str = "change what is named above; look again before you run";
+const NAME_RECORD: &str = "write the key as other answers print it; what no run has looked at yet is not known";
 const LET_REST: &str = "let nothing write at the old lead until the lead has moved";
 const PUT_BACK: &str = "put back what the plan said, or give the dataset another name to begin it anew; if another plan \
                         of the same name began it here, rename one of the two plans";
@@ -159,6 +164,7 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
     let (mend, then) = match situation {
         S::Runnable => (None, RunAll),
         S::Saved(file) => (None, RunAllOf(file)),
+        S::NothingToDo => (None, Nothing(None)),
         S::Blocked => (Some(LOOK_AGAIN), Type("plan", vec![])),
         S::Stale(words) => (None, Type("plan", words.clone())),
         S::Checked if stops_short => (None, Type("rehearse", vec!["--until", "verified"])),
@@ -173,6 +179,7 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::Changed => (None, Type("status", vec![])),
         S::WrongLimit => (None, Type("limits", vec![])),
         S::NotBegun => (None, Type("plan", vec![])),
+        S::UnknownRecord => (Some(NAME_RECORD), Type("plan", vec!["--list"])),
         S::Unconfirmed(typed) => (
             Some("make sure that no one needs these objects; the command below deletes them for good"),
             Same(format!("{typed} --yes").into()),
@@ -326,6 +333,7 @@ mod tests {
         vec![
             (S::Runnable, "plan", false, Some("run everything")),
             (S::Saved(saved), "plan", false, Some("run everything of saved.json")),
+            (S::NothingToDo, "plan", false, None),
             (S::Blocked, "plan", true, Some("plan")),
             (S::Stale(vec!["--out", "saved.json"]), "run", false, Some("plan --out saved.json")),
             (S::Checked, "check", false, Some("rehearse")),
@@ -339,6 +347,7 @@ mod tests {
             (S::Changed, "abort", false, Some("status")),
             (S::WrongLimit, "limits dc speed=1", false, Some("limits")),
             (S::NotBegun, "abort", false, Some("plan")),
+            (S::UnknownRecord, "show", true, Some("plan --list")),
             (S::Unconfirmed("migrate abort --discard"), "abort", true, Some("migrate abort --discard --yes")),
             (S::Unfinished(vec![]), "status", false, Some("run everything")),
             (S::Unfinished(vec!["a", "b"]), "status", false, Some("run --dataset a --dataset b")),

@@ -7,8 +7,9 @@ use clap::{Parser, Subcommand};
 use super::{
     args::{Global, RunArgs},
     commands::{
-        abort::AbortArgs, check::CheckArgs, cutover::CutoverArgs, exit_codes::EXIT_CODES, init::InitArgs,
-        limits::LimitsArgs, local_s3::LocalS3Args, plan::PlanArgs, rehearse::RehearseArgs, resolve::ResolveArgs,
+        abort::AbortArgs, check::CheckArgs, cutover::CutoverArgs, exit_codes::EXIT_CODES, history::HistoryArgs,
+        init::InitArgs, limits::LimitsArgs, local_s3::LocalS3Args, plan::PlanArgs, rehearse::RehearseArgs,
+        resolve::ResolveArgs, schema::SchemaArgs, show::ShowArgs,
         status::StatusArgs, verify::VerifyArgs,
     },
     complete::Shell,
@@ -80,6 +81,10 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Show where everything stands, why it waits, and the next command
     Status(StatusArgs),
+    /// Show all that is known of one record
+    Show(ShowArgs),
+    /// Show the runs so far: when, who, how much, how fast, how they ended
+    History(HistoryArgs),
     /// Cut over a phase that is proved, and nothing else
     Cutover(CutoverArgs),
     /// Give datasets up before their lead has moved: abort uploads, withdraw approvals
@@ -90,9 +95,8 @@ pub(super) enum Command {
     Limits(LimitsArgs),
     /// Run the whole plan against a local cloud filled with sample data; touches nothing real
     Rehearse(RehearseArgs),
-    /// Print the JSON Schema of plans, for editors
-    #[command(after_help = "Example:\n  migrate schema > schema.json")]
-    Schema,
+    /// Print the JSON Schema of plans, for editors; or that of what `--json` prints
+    Schema(SchemaArgs),
     /// Print the script that makes a shell complete commands, flags, and the plan's phases and datasets
     #[command(after_help = "Examples:
   migrate completions bash > ~/.local/share/bash-completion/completions/migrate

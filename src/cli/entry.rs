@@ -2,24 +2,31 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser as _};
 
 use super::{
-    advise,
+    advise, clock,
     command_line::{Cli, Command},
     commands::{
-        abort, check, completions, cutover, exit_codes, init, limits, local_s3, man, plan, rehearse, resolve, run,
-        schema, status, verify,
+        abort, check, completions, cutover, exit_codes, history, init, limits, local_s3, man, plan, rehearse, resolve,
+        run, schema, show, status, verify,
     },
     error::Code,
     term,
 };
+
+/// The command line as clap reads it, for who wants to know whether a line is one.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
     if completions::answered() {
         return Code::Done.into();
     }
+    // The time of the command counts from here.
+    let _started = clock::clock();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(asked) => {
@@ -37,6 +44,8 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(&args, &global),
         Command::Verify(args) => verify::verify(&args, &global),
         Command::Status(args) => status::status(&args, &global),
+        Command::Show(args) => show::show(&args, &global),
+        Command::History(args) => history::history(&args, &global),
         Command::Cutover(args) => cutover::cutover(&args, &global),
         Command::Abort(args) => abort::abort(&args, &global),
         Command::Rehearse(args) => rehearse::rehearse(&args, &global),
@@ -44,7 +53,7 @@ pub fn run() -> ExitCode {
         Command::Limits(args) => limits::limits(&args, &global),
         Command::LocalS3(args) => local_s3::local_s3(&args, &global),
         Command::Man { out } => man::man(out.as_deref()),
-        Command::Schema => Ok(schema::schema()),
+        Command::Schema(args) => Ok(schema::schema(&args)),
         Command::Completions { shell } => completions::completions(shell),
         Command::ExitCodes => Ok(exit_codes::exit_codes()),
     };

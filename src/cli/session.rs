@@ -47,6 +47,8 @@ pub(super) struct Session {
     root: Root,
     pub(super) quiet: bool,
     pub(super) redactor: Redactor,
+    /// Whether this is a rehearsal, whose runs are not kept.
+    pub(super) rehearses: bool,
 }
 
 impl Session {
@@ -106,6 +108,7 @@ impl Session {
             root,
             quiet: global.quiet,
             redactor: Redactor::new(plan.redact_keys),
+            rehearses: false,
             plan,
         })
     }
@@ -120,6 +123,7 @@ impl Session {
             plan,
             state,
             saved: None,
+            rehearses: true,
         }
     }
 

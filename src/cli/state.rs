@@ -19,6 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    clock,
     error::{Code, Failure, UNWRITABLE},
     operator,
     plan_file::Origin,
@@ -47,6 +48,9 @@ pub(super) struct Holder {
     pub(super) command: String,
     /// Since when, RFC 3339 in UTC.
     pub(super) since: String,
+    /// The id of its run, as `migrate history` shows it.
+    #[serde(default)]
+    pub(super) run: Option<String>,
 }
 
 /// The state directory of one plan.
@@ -253,6 +257,7 @@ impl StateDir {
                 format!("failed to prepare the state directory {}: {error}", self.path.display()),
             )
             .mended_by(UNWRITABLE)
+            .coded("state_unusable")
         })
     }
 
@@ -274,6 +279,7 @@ impl StateDir {
             };
             Failure::new(Code::Incomplete, format!("failed to lock {}: {error}", self.lock_file().display()))
                 .mended_by(mend)
+                .coded("state_unusable")
         };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -312,14 +318,15 @@ impl Holder {
             pid: std::process::id(),
             host: operator::host(),
             command: command.to_owned(),
-            since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            run: Some(clock::clock().run().to_owned()),
+            since: clock::now().to_string(),
         }
     }
 }
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { pid, host, command, since } = self;
+        let Self { pid, host, command, since, .. } = self;
         write!(f, "`{command}` (process {pid} on {host}, since {since})")
     }
 }
@@ -343,7 +350,8 @@ fn refused(holder: Option<&Holder>) -> Failure {
         Some(holder) => format!("another process drives this migration: {holder}"),
         None => "another process drives this migration".to_owned(),
     };
-    Failure::new(Code::Incomplete, message).mended_by("let it finish, or stop it; watch it with `migrate status`")
+    let failure = Failure::new(Code::Incomplete, message).coded("driven");
+    failure.mended_by("let it finish, or stop it; watch it with `migrate status`")
 }
 
 #[cfg(test)]

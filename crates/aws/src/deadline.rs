@@ -37,9 +37,9 @@ fn log(operation: Operation<'_>, bytes: u64, took: Duration, failed: Option<Erro
         None => tracing::trace!(operation, place, outcome = "done", bytes, took_ms, "request"),
         // An answer, as good as another.
         Some(kind @ (ErrorKind::NotFound | ErrorKind::Precondition | ErrorKind::NoUpload)) => {
-            tracing::trace!(operation, place, outcome = kind.as_str(), bytes, took_ms, "request");
+            tracing::trace!(operation, place, outcome = kind.code(), bytes, took_ms, "request");
         }
-        Some(kind) => tracing::debug!(operation, place, outcome = kind.as_str(), bytes, took_ms, "request failed"),
+        Some(kind) => tracing::debug!(operation, place, outcome = kind.code(), bytes, took_ms, "request failed"),
     }
 }
 

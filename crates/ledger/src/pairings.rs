@@ -36,7 +36,9 @@ impl Apply<'_> {
         let Some(Pairing { dataset, key, .. }) = pairings().next() else { return Ok(()) };
         pairings().try_for_each(check)?;
         let at = RecordAt { dataset: self.known(dataset)?, place: PlaceIndex::SOURCE, key };
-        let learn = |holdings: &mut Holdings| pairings().for_each(|one| holdings.pair(one.lead, one.place, one.pair));
+        let now = self.now;
+        let learn =
+            |holdings: &mut Holdings| pairings().for_each(|one| holdings.pair(one.lead, one.place, one.pair, now));
         // A first copy, by far the most common, is one statement.
         let (mut before, mut after) = (Holdings::default(), Holdings::default());
         learn(&mut after);

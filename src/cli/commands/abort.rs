@@ -61,6 +61,7 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
     let options = AbortOptions { datasets: session.datasets(&args.datasets)?, discard: args.discard };
     let Some(ledger) = session.ledger_to_read()? else {
         return Err(Failure::new(Code::Differs, "nothing has begun, so there is nothing to give up")
+            .coded("not_begun")
             .then(session.next(&Situation::NotBegun)));
     };
     if options.discard && !args.yes {
@@ -158,7 +159,7 @@ fn confirm(session: &Session, args: &AbortArgs, deletions: &[Deletion]) -> Resul
         if term::asked_to_type(&question, word) {
             return Ok(());
         }
-        return Err(Failure::new(Code::Wrong, "it was not confirmed, and nothing was changed"));
+        return Err(Failure::new(Code::Wrong, "it was not confirmed, and nothing was changed").coded("unconfirmed"));
     }
     let message = format!("this deletes for good what this migration has written, and needs --yes:{listed}");
     let deletions = serde_json::to_value(deletions).expect("deletions are plain data");

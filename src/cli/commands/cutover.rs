@@ -146,6 +146,7 @@ async fn must_be_proved(session: &Session, phase: &PhaseName) -> Result<(), Fail
     let Some(short) = of_phase(&standing, phase).find(|one| !one.is_proved()) else { return Ok(()) };
     let less = if short.asks_more { format!(" by {LESS}") } else { String::new() };
     Err(Failure::new(Code::Differs, format!("phase {phase} is not proved: {} is {}{less}", short.name, short.state))
+        .coded("not_proved")
         .then(session.next(&not_proved(&standing, phase))))
 }
 

@@ -69,7 +69,9 @@ fn limited(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
         // Refuse an impossible limit before asking another process.
         let (checked, _) = limits_set(&session.plan, &of, &settings.clone().into_iter().collect::<Vec<_>>());
         if !checked.done {
-            return Err(Failure::new(Code::Wrong, checked.detail).then(session.next(&Situation::WrongLimit)));
+            return Err(Failure::new(Code::Wrong, checked.detail)
+                .coded("limit_invalid")
+                .then(session.next(&Situation::WrongLimit)));
         }
         session::block_on(set(&session, of, settings))?;
     }
@@ -150,6 +152,7 @@ fn owner(session: &Session, name: &str) -> Result<LimitsOf, Failure> {
             let datasets = session.plan.datasets().map(|dataset| dataset.name.as_str());
             let known: Vec<_> = sites.chain(datasets).collect();
             Err(Failure::new(Code::Wrong, format!("plan {} has no site or dataset {name:?}", session.plan.name))
+                .coded("unknown_name")
                 .mended_by(format!("it has {}", known.join(", "))))
         }
     }

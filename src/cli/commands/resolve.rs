@@ -10,16 +10,16 @@ use crate::cli::{
     advise::documented,
     args::Global,
     ask::{Driver, drive_or_ask},
-    complete,
+    clock, complete,
     error::{Code, Failure},
     operator,
     plan_file::PlanFile,
-    render,
+    render::{self, Grouped},
     session::{self, Session},
     term,
 };
 use migrate_core::{
-    model::{DatasetName, Key, Timestamp},
+    model::{DatasetName, Key},
     report::Redactor,
 };
 use migrate_engine::{self as engine, EngineError};
@@ -90,7 +90,7 @@ async fn decide(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) ->
         Driver::Other(Answer { detail, .. }) => Err(Failure::new(Code::Differs, detail)),
         Driver::Ourselves(_lock) => {
             let ledger = Arc::new(session.ledger_to_write()?);
-            let at = Timestamp(jiff::Timestamp::now().as_millisecond());
+            let at = clock::now();
             let resolution = engine::resolution(&ledger, late, &operator::me(), args.reason.as_deref(), at).await;
             let written = match resolution {
                 Ok((count, records)) => ledger.append(records).await.map(|()| count).map_err(EngineError::from),
@@ -123,6 +123,7 @@ async fn named(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) -> 
         }
         if !known {
             return Err(Failure::new(Code::Wrong, format!("no late record {word:?} is open"))
+                .coded("unknown_record")
                 .mended_by("name it as `migrate resolve PLAN` lists it, or all of them with --all")
                 .then(session.next(&Situation::Late)));
         }
@@ -184,7 +185,7 @@ fn answer(session: &Session, args: &ResolveArgs, open: &[Left], detail: Option<&
     if args.json {
         let of = |one: &Left| json!({ "name": one.dataset, "late_writes": one.count, "late_keys": one.keys });
         let datasets: Vec<Value> = open.iter().filter(|one| one.count > 0).map(of).collect();
-        let mut document = json!({ "done": detail, "open": left, "datasets": datasets });
+        let mut document = json!({ "done": detail.is_some(), "detail": detail, "open": left, "datasets": datasets });
         next.add_to(&mut document);
         term::answer_json(&document);
         return;
@@ -197,7 +198,7 @@ fn answer(session: &Session, args: &ResolveArgs, open: &[Left], detail: Option<&
             let _ = writeln!(text, "  {key}");
         }
         if one.count > one.keys.len() as u64 {
-            let _ = writeln!(text, "  ... and {} more", one.count - one.keys.len() as u64);
+            let _ = writeln!(text, "  ... and {} more", Grouped(one.count - one.keys.len() as u64));
         }
     }
     if left == 0 {

@@ -15,7 +15,7 @@ use crate::cli::{
     next::Next,
     plan_file::PlanFile,
     progress::{self, Show},
-    render,
+    render::{self, Grouped},
     session::{self, Session},
     state::VerificationLock,
     term,
@@ -352,7 +352,8 @@ impl Answer {
                 let _ = writeln!(text, "{kind} {key} at {}: {detail}", row.found.target);
             }
             if row.found.differences_omitted > 0 {
-                let _ = writeln!(text, "... and {} more at {}", row.found.differences_omitted, row.found.target);
+                let _ =
+                    writeln!(text, "... and {} more at {}", Grouped(row.found.differences_omitted), row.found.target);
             }
         }
         if !text.is_empty() {
@@ -378,9 +379,12 @@ impl Answer {
             let compared = render::count(*compared, "record", "records");
             let _ = writeln!(
                 text,
-                "{name} at {target}: {verdict}; {compared} compared, {missing} missing, {extra} extra{}, \
-                 {different} different, {unreadable} unreadable{}",
+                "{name} at {target}: {verdict}; {compared} compared, {} missing, {} extra{}, {} different, {} unreadable{}",
+                Grouped(*missing),
+                Grouped(*extra),
                 if row.equal && *extra > 0 { " (the plan keeps them)" } else { "" },
+                Grouped(*different),
+                Grouped(*unreadable),
                 untold(counts),
             );
             row.remarks(&mut text);
@@ -432,7 +436,7 @@ fn untold(counts: &Counted) -> String {
     let mut text = String::new();
     for (count, what) in [(counts.unstable, "unstable"), (counts.undecided, "undecided")] {
         if count > 0 {
-            let _ = write!(text, ", {count} {what}");
+            let _ = write!(text, ", {} {what}", Grouped(count));
         }
     }
     text

@@ -4,6 +4,10 @@
 
 mod event;
 mod redact;
+mod words;
+mod work;
 
-pub use event::{Difference, DifferenceKind, Event, EventKind, Proved, ProvedDataset, TargetProgress};
+pub use event::{Difference, DifferenceKind, Event, EventKind, FORMAT, Proved, ProvedDataset, TargetProgress};
 pub use redact::Redactor;
+pub use words::{Grouped, bytes, count, records};
+pub use work::RunWork;

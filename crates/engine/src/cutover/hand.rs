@@ -16,6 +16,7 @@ use crate::{
 use migrate_core::{
     lifecycle::{LATE_KEYS_MAX, Lifecycle, Transition},
     model::{Key, Timestamp},
+    report::count,
 };
 
 /// The engine, as the steps of one dataset's cutover use it.
@@ -102,7 +103,9 @@ impl fmt::Display for OpenWrites {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.key, self.known) {
             (Some(key), 1) => write!(f, "a write without an answer to come to rest: {key}")?,
-            (Some(key), known) => write!(f, "{known} writes without an answer to come to rest, the last is {key}")?,
+            (Some(key), known) => {
+                write!(f, "{} without an answer to come to rest, the last is {key}", count(known, "write", "writes"))?;
+            }
             (None, _) if self.is_cut_off => {
                 return f.write_str("what an earlier process had under way to come to rest: it did not end cleanly");
             }

@@ -34,7 +34,7 @@ use crate::{
     },
     verify::witness::Verification,
 };
-use migrate_core::{lifecycle::LATE_KEYS_MAX, model::PlaceIndex, plan::Property};
+use migrate_core::{lifecycle::LATE_KEYS_MAX, model::PlaceIndex, plan::Property, report::count};
 
 /// How often the changes of the old lead are brought over until there are none; each time takes a second or more.
 const ROUNDS_MAX: u32 = 20;
@@ -141,7 +141,10 @@ impl TableWork {
         self.read_up_to_now(old).await?;
         match self.owed_by(new).await? {
             0 => Ok(()),
-            keys => Err(Halt::MovedOn(format!("{keys} items have changed since they were copied"))),
+            keys => {
+                let changed = count(keys, "item has", "items have");
+                Err(Halt::MovedOn(format!("{changed} changed since the copy")))
+            }
         }
     }
 

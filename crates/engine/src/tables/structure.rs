@@ -6,6 +6,7 @@ use crate::{error::EngineError, tables::follower::Follower};
 use migrate_core::{
     model::PlaceIndex,
     plan::{Dataset, Property},
+    report::count,
     table::{Moment, Structure, differences},
 };
 use migrate_store::{
@@ -53,7 +54,7 @@ pub(crate) async fn of_follower(
         let mend = mend(first.waive());
         let more = match blocking.len() - 1 {
             0 => String::new(),
-            more => format!(", and {more} more differences"),
+            more => format!(", and {} more", count(more as u64, "difference", "differences")),
         };
         let at = follower.location();
         return Err(unfit(format!("{at} differs from {}: {}{more}; {mend}", dataset.source, first.what)));

@@ -23,6 +23,7 @@ use crate::{clock::now, error::EngineError, journal::Journal};
 use migrate_core::{
     item::KeyNames,
     model::{DatasetName, Key, PlaceIndex, Timestamp},
+    report::count,
 };
 use migrate_ledger::{Record, StreamShardRow, TableRecord, TableStep};
 use migrate_store::{
@@ -303,7 +304,10 @@ fn unread(last: Timestamp, now: Timestamp) -> Option<String> {
     let unread = Duration::from_millis(u64::try_from(now.0 - last.0).unwrap_or(0));
     (unread > UNREAD_MAX).then(|| {
         let hours = unread.as_secs() / 3600;
-        format!("no process has read its stream for {hours} hours, and a stream keeps its records for a day")
+        format!(
+            "no process has read its stream for {}, and a stream keeps its records for a day",
+            count(hours, "hour", "hours")
+        )
     })
 }
 

@@ -60,8 +60,13 @@ impl Rehearsal<'_> {
             approver: applications.approver(),
         };
         let again = session::typed();
-        let running =
-            Running { session: self.session, args: &run_args, clock: self.clock, options, again: again.clone() };
+        let running = Running {
+            session: self.session,
+            args: &run_args,
+            clock: self.clock.clone(),
+            options,
+            again: again.clone(),
+        };
         let worked = self.run(&running, &applications, &shutdown).await?;
         let reached = worked.outcome.datasets.iter().all(|dataset| dataset.reached);
         if reached && goal == Goal::CutOver {
