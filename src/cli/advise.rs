@@ -12,6 +12,7 @@ use std::{borrow::Cow, path::Path};
 use super::next::Next;
 use super::{
     error::{Code, Failure},
+    plan_file::Origin,
     session::{self, Session},
     term,
 };
@@ -34,6 +35,8 @@ pub(super) enum Situation<'a> {
     Blocked,
     /// A saved plan is stale; with the words that save it anew.
     Stale(Vec<&'a str>),
+    /// The plan file is right.
+    Checked,
     /// The plan asks for more than this build can carry out.
     Unsupported,
     /// The same, but only for its cutovers; with the command and its words up to them.
@@ -126,6 +129,9 @@ enum Then<'a> {
     Nothing(Option<&'static str>),
 }
 
+/// A plan that came from standard input is gone with it, and its state has no place.
+const KEEP_IT: &str = "keep the plan in a file, such as migrate.toml: what is done is recorded beside it";
+const OWN_PLAN: &str = "this was the plan that comes with migrate; the next one is yours";
 const LOOK_AGAIN: &str = "change what is named above; look again before you run";
 const NAME_RECORD: &str = "write the key as other answers print it; what no run has looked at yet is not known";
 const LET_REST: &str = "let nothing write at the old lead until the lead has moved";
@@ -161,6 +167,8 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::NothingToDo => (None, Nothing(None)),
         S::Blocked => (Some(LOOK_AGAIN), Type("plan", vec![])),
         S::Stale(words) => (None, Type("plan", words.clone())),
+        S::Checked if stops_short => (None, Type("rehearse", vec!["--until", "verified"])),
+        S::Checked => (None, Type("rehearse", vec![])),
         S::Unsupported => (Some("take what is named out of the plan"), Type("plan", vec![])),
         S::UnsupportedCutover(verb, words) => (None, Type(verb, with(words, &["--until", "verified"]))),
         S::NothingSelected => (Some("leave out --phase or --dataset"), Type("status", vec![])),
@@ -275,7 +283,12 @@ impl<'a> Situation<'a> {
 impl Session {
     /// What is next.
     pub(super) fn next(&self, situation: &Situation<'_>) -> Next {
+        if *self.origin() == Origin::Shipped && *situation == Situation::Rehearsed {
+            return Next::Command { mend: Some(OWN_PLAN.to_owned()), command: "migrate init --help".to_owned() };
+        }
         let Advice { mend, then } = advise(situation, self.cannot_cut_over());
+        let is_same = matches!(then, Then::Same(_));
+        let mend = mend.or(self.is_homeless().then_some(KEEP_IT).filter(|_| !is_same));
         let command = match then {
             Then::Type(verb, more) => self.command(verb, &more),
             Then::RunAll => self.run_command(),
@@ -323,6 +336,7 @@ mod tests {
             (S::NothingToDo, "plan", false, None),
             (S::Blocked, "plan", true, Some("plan")),
             (S::Stale(vec!["--out", "saved.json"]), "run", false, Some("plan --out saved.json")),
+            (S::Checked, "check", false, Some("rehearse")),
             (S::Unsupported, "run", true, Some("plan")),
             (S::UnsupportedCutover("run", vec![]), "run", false, Some("run --until verified")),
             (S::NothingSelected, "run", true, Some("status")),
@@ -398,7 +412,7 @@ mod tests {
 
     #[test]
     fn no_advice_goes_to_a_cutover_that_is_not_built() {
-        for situation in [Situation::Copied(vec![]), Situation::Unfinished(vec!["a"])] {
+        for situation in [Situation::Checked, Situation::Copied(vec![]), Situation::Unfinished(vec!["a"])] {
             let next = words(&advise(&situation, true).then).unwrap();
             assert!(next.ends_with("--until verified"), "{next}");
         }

@@ -8,8 +8,8 @@ use super::{
     advise, clock,
     command_line::{Cli, Command},
     commands::{
-        abort, completions, cutover, exit_codes, history, limits, plan, rehearse, resolve, run, schema, show, status,
-        verify,
+        abort, check, completions, cutover, exit_codes, history, init, limits, local_s3, man, plan, rehearse, resolve,
+        run, schema, show, status, verify,
     },
     error::Code,
     term,
@@ -22,6 +22,9 @@ pub fn command() -> clap::Command {
 
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
+    if completions::answered() {
+        return Code::Done.into();
+    }
     // The time of the command counts from here.
     let _started = clock::clock();
     let cli = match Cli::try_parse() {
@@ -35,6 +38,8 @@ pub fn run() -> ExitCode {
     };
     let global = cli.global;
     let ended = match cli.command {
+        Command::Init(args) => init::init(&args),
+        Command::Check(args) => check::check(&args, &global),
         Command::Plan(args) => plan::plan(&args, &global),
         Command::Run(args) => run::run(&args, &global),
         Command::Verify(args) => verify::verify(&args, &global),
@@ -46,8 +51,10 @@ pub fn run() -> ExitCode {
         Command::Rehearse(args) => rehearse::rehearse(&args, &global),
         Command::Resolve(args) => resolve::resolve(&args, &global),
         Command::Limits(args) => limits::limits(&args, &global),
+        Command::LocalS3(args) => local_s3::local_s3(&args, &global),
+        Command::Man { out } => man::man(out.as_deref()),
         Command::Schema(args) => Ok(schema::schema(&args)),
-        Command::Completions { shell } => Ok(completions::completions(shell)),
+        Command::Completions { shell } => completions::completions(shell),
         Command::ExitCodes => Ok(exit_codes::exit_codes()),
     };
     match ended {

@@ -101,6 +101,11 @@ impl Failure {
             .coded("plan_unreadable")
     }
 
+    /// What a plan asks for and is not built yet.
+    pub(super) fn not_built(keys: Diagnostics) -> Self {
+        Self { code: Code::Differs, ..keys.into() }
+    }
+
     /// A saved plan that is stale.
     pub(super) fn stale(file: &Path, changes: &[Changed]) -> Self {
         let mut message = format!("{} is stale, and nothing was begun:", file.display());

@@ -126,7 +126,7 @@ impl SavedPlan {
         Ok(Self {
             format: FORMAT,
             made_at: clock::now().to_string(),
-            made_by: format!("migrate {}", env!("CARGO_PKG_VERSION")),
+            made_by: format!("migrate {}", env!("MIGRATE_VERSION")),
             plan: PlanPath::of(file)?,
             datasets: datasets.to_vec(),
             bindings,

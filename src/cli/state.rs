@@ -22,6 +22,7 @@ use super::{
     clock,
     error::{Code, Failure, UNWRITABLE},
     operator,
+    plan_file::Origin,
 };
 use migrate_core::model::PlanName;
 
@@ -82,12 +83,48 @@ pub(super) enum Root {
 
 impl Root {
     /// What `--state` names, else what the environment names, else the place beside the plan file.
-    pub(super) fn find(flag: Option<&Path>, plan_file: &Path) -> Result<Self, Failure> {
-        let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-        match flag.map(Path::to_owned).or(variable) {
-            Some(named) => Ok(Self::Named(named)),
-            None => Self::beside(plan_file),
+    pub(super) fn find(flag: Option<&Path>, origin: &Origin) -> Result<Self, Failure> {
+        match (Self::named_by(flag), origin.file()) {
+            (Some(named), _) => Ok(named),
+            (None, Some(file)) => Self::beside(file),
+            (None, None) => Err(Failure::new(
+                Code::Wrong,
+                "a plan from standard input has no file, so its state has no place beside it",
+            )
+            .mended_by(format!("name a directory with --state DIR or {VARIABLE}, or keep the plan in a file"))),
         }
+    }
+
+    /// The same for a command that only looks: the state of a plan without a file is taken to be in the working
+    /// directory, where its relative paths start.
+    pub(super) fn find_to_look(flag: Option<&Path>, origin: &Origin) -> Result<Self, Failure> {
+        let homeless = Self::named_by(flag).is_none() && origin.file().is_none();
+        if homeless { Ok(Self::unused(flag)) } else { Self::find(flag, origin) }
+    }
+
+    /// The same for a rehearsal: that of a plan without a file is kept with the user's caches, so that trying the
+    /// program leaves nothing in the directory where that was done.
+    pub(super) fn find_to_rehearse(flag: Option<&Path>, origin: &Origin) -> Result<Self, Failure> {
+        let homeless = Self::named_by(flag).is_none() && origin.file().is_none();
+        if !homeless {
+            return Self::find(flag, origin);
+        }
+        let of = |name| std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+        let caches = of("XDG_CACHE_HOME").or_else(|| of("HOME").map(|home| home.join(".cache")));
+        caches.map(|caches| Self::BesidePlan(caches.join("migrate"))).ok_or_else(|| {
+            Failure::new(Code::Wrong, "there is no home directory in which a rehearsal could keep its state")
+                .mended_by(format!("name a directory with --state DIR or {VARIABLE}"))
+        })
+    }
+
+    /// A place that nothing looks at; what names it is kept for the next command.
+    pub(super) fn unused(flag: Option<&Path>) -> Self {
+        Self::named_by(flag).unwrap_or_else(|| Self::BesidePlan(PathBuf::from(ROOT)))
+    }
+
+    fn named_by(flag: Option<&Path>) -> Option<Self> {
+        let variable = || std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+        flag.map(Path::to_owned).or_else(variable).map(Self::Named)
     }
 
     fn beside(plan_file: &Path) -> Result<Self, Failure> {

@@ -18,6 +18,7 @@ mod rehearsal;
 mod resumed;
 mod table_cutovers;
 mod tables;
+mod traces;
 mod uploads;
 
 use std::{
@@ -36,6 +37,7 @@ use crate::running::Running;
 mod quirks;
 mod rig;
 mod saved;
+mod start;
 mod state;
 mod stopped;
 mod wire;
@@ -106,7 +108,12 @@ waive = ["properties"]
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
-        command.args(args).current_dir(self.root.path()).stdin(Stdio::null()).env_remove("MIGRATE_STATE");
+        command
+            .args(args)
+            .current_dir(self.root.path())
+            .stdin(Stdio::null())
+            .env_remove("MIGRATE_STATE")
+            .env_remove("MIGRATE_LOG");
         command
     }
 

@@ -230,8 +230,8 @@ pub fn refuse_unsupported(dataset: &Dataset, with_cutover: bool) -> Result<(), E
         Some(key) => Err(EngineError::Unsupported {
             dataset: dataset.name.clone(),
             what: key.key.clone(),
-            line: key.line,
-            column: key.column,
+            line: key.problem.line,
+            column: key.problem.column,
             cutover_only: key.cutover_only,
         }),
     }

@@ -47,6 +47,7 @@ mod table;
 mod table_rows;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod unknown;
 mod verification;
 mod verification_rows;

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     apply::{Apply, Memory},
     failure::Failure,
+    trail,
 };
 use crate::record::Record;
 use migrate_core::model::Timestamp;
@@ -143,6 +144,9 @@ impl Writer {
         .into_iter();
         for job in group {
             let outcome = outcomes.next().expect("every batch has an outcome");
+            if outcome.is_ok() {
+                trail::log(&job.batch);
+            }
             // A caller that has stopped waiting does not need the outcome.
             let _gone = job.done.send(outcome);
         }

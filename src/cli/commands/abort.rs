@@ -1,7 +1,7 @@
 //! `migrate abort`: gives datasets up before their lead has moved. It deletes only what a person has confirmed
 //! after seeing the counts, also if another process then carries it out.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, sync::Arc};
 
 use clap::Args;
 use serde::Serialize;
@@ -12,8 +12,10 @@ use crate::cli::{
     advise::documented,
     args::Global,
     ask::{Driver, drive_or_ask},
+    complete,
     error::{Code, Failure},
     interrupt,
+    plan_file::PlanFile,
     record::Recorder,
     render,
     session::{self, Session},
@@ -38,11 +40,10 @@ Unfinished uploads are aborted and approvals withdrawn. What was copied stays, u
 given: then what this migration wrote is deleted, unless another writer has written over it since. It
 asks first, with the number of objects and bytes at each target; without a terminal it needs --yes.")]
 pub(in crate::cli) struct AbortArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Only this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
+    #[arg(long = "dataset", short, value_name = "NAME", add = complete::datasets())]
     datasets: Vec<String>,
     /// Delete what was written at the targets
     #[arg(long)]

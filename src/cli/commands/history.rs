@@ -1,6 +1,6 @@
 //! `migrate history`: the runs so far.
 
-use std::{fmt::Write as _, path::PathBuf, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
@@ -11,6 +11,7 @@ use crate::cli::{
     clock,
     error::{Code, Failure},
     next::Next,
+    plan_file::PlanFile,
     render,
     session::{self, Session},
     term,
@@ -32,9 +33,8 @@ const SHOWN: usize = 20;
 The commands that drove the migration: run, cutover, verify --repair and abort. The latest comes first. A run that is
 UNENDED has not said how it ended: its process was killed or crashed. The next run went on where it stopped.")]
 pub(in crate::cli) struct HistoryArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Every run, not only the last 20
     #[arg(long)]
     all: bool,

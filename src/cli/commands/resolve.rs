@@ -1,6 +1,6 @@
 //! `migrate resolve`: records what a person has decided about late writes.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, sync::Arc};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,9 +10,10 @@ use crate::cli::{
     advise::documented,
     args::Global,
     ask::{Driver, drive_or_ask},
-    clock,
+    clock, complete,
     error::{Code, Failure},
     operator,
+    plan_file::PlanFile,
     render::{self, Grouped},
     session::{self, Session},
     term,
@@ -43,9 +44,8 @@ the new lead is to hold, and run again: that settles what both leads hold alike.
 the rest; `resolve` records the decision, the operator and the time, and copies and deletes nothing.
 If the old lead follows, the next run then copies over just that version what the new lead holds.")]
 pub(in crate::cli) struct ResolveArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Which records, as `migrate resolve PLAN` lists them
     #[arg(value_name = "KEY", conflicts_with = "all")]
     keys: Vec<String>,
@@ -53,7 +53,7 @@ pub(in crate::cli) struct ResolveArgs {
     #[arg(long)]
     all: bool,
     /// Only late writes of this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
+    #[arg(long = "dataset", short, value_name = "NAME", add = complete::datasets())]
     datasets: Vec<String>,
     /// Why; kept with the decision
     #[arg(long, value_name = "TEXT")]

@@ -16,6 +16,7 @@ use crate::cli::{
     error::{Code, Failure},
     interrupt,
     next::Next,
+    plan_file::PlanFile,
     progress::{self, Show},
     record::{self, Recorder, Totals},
     running::{FAILURES_SHOWN, Running, Worked, again, selection},
@@ -51,7 +52,7 @@ pub(in crate::cli) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failu
 }
 
 fn ran(args: &RunArgs, global: &Global, clock: &Clock) -> Result<Code, Failure> {
-    let session = Session::load_to_run(&args.plan, global)?;
+    let session = Session::load_to_run(&PlanFile::of(args.plan.clone()), global)?;
     let options = RunOptions {
         goal: goal(args.until),
         phases: session.phases(&args.phases)?,
@@ -106,19 +107,14 @@ fn refuse(session: &Session, args: &RunArgs, options: &RunOptions) -> Result<(),
             .coded("nothing_selected")
             .then(session.next(&Situation::NothingSelected)));
     }
-    for dataset in asked {
-        let with_cutover = to_cutover && dataset.cutover.is_some();
-        if let Err(error) = engine::refuse_unsupported(dataset, with_cutover) {
-            let cutover_only = matches!(error, EngineError::Unsupported { cutover_only: true, .. });
-            let next = if cutover_only {
-                session.next(&Situation::UnsupportedCutover("run", selection(args)))
-            } else {
-                session.next(&Situation::Unsupported)
-            };
-            return Err(Failure::engine(&error, session.redactor).then(next));
-        }
-    }
-    Ok(())
+    let asked: Vec<_> = asked.collect();
+    let plan = &session.plan;
+    let Some(keys) = plan.not_built(asked.iter().copied(), to_cutover) else { return Ok(()) };
+    let next = match plan.not_built(asked, false) {
+        None => session.next(&Situation::UnsupportedCutover("run", selection(args))),
+        Some(_) => session.next(&Situation::Unsupported),
+    };
+    Err(Failure::not_built(keys).then(next))
 }
 
 impl Running<'_> {

@@ -3,7 +3,6 @@
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -17,6 +16,7 @@ use crate::cli::{
     commands::history::Run,
     error::{Code, Failure},
     next::Next,
+    plan_file::PlanFile,
     render::{self, Grouped, Table},
     session::{self, Session},
     state::Holder,
@@ -34,9 +34,8 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
   migrate status plan.toml --json
   migrate status plan.toml --watch         # until ctrl-c")]
 pub(in crate::cli) struct StatusArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Show it again every two seconds, until ctrl-c
     #[arg(long)]
     watch: bool,

@@ -1,6 +1,6 @@
 //! `migrate verify`: proves that every target equals its source, or lists what differs.
 
-use std::{error::Error as _, fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{error::Error as _, fmt::Write as _, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -9,9 +9,11 @@ use crate::cli::{
     advise::Situation,
     advise::documented,
     args::Global,
+    complete,
     error::{Code, Failure},
     interrupt,
     next::Next,
+    plan_file::PlanFile,
     progress::{self, Show},
     record::Recorder,
     render::{self, Grouped},
@@ -36,11 +38,10 @@ use migrate_ledger::{Ledger, LedgerError};
   migrate verify plan.toml --level bytes --dataset catalog
   migrate verify plan.toml --repair        # copy again exactly what differs")]
 pub(in crate::cli) struct VerifyArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Only this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
+    #[arg(long = "dataset", short, value_name = "NAME", add = complete::datasets())]
     datasets: Vec<String>,
     /// How thoroughly to look; without it, as the plan says
     #[arg(long, value_name = "LEVEL")]

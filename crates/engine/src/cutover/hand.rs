@@ -28,6 +28,9 @@ pub trait Hand: Debug + Send + Sync {
     /// Applies an event to the dataset's lifecycle; returns once the event is on disk.
     async fn happened(&self, event: Transition) -> Result<(), Halt>;
 
+    /// Checks that the data lets its lead move, and changes nothing.
+    async fn check_ready(&self) -> Result<(), Halt>;
+
     /// Checks that the data lets its lead move, and begins what tells of changes at both leads.
     async fn make_ready(&self) -> Result<(), Halt>;
 

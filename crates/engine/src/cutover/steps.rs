@@ -125,7 +125,8 @@ impl Step for Gate {
     }
 
     async fn check(&self, cut: Cut<'_>) -> Result<(), Halt> {
-        Self::look(cut).await.map(drop)
+        Self::look(cut).await?;
+        cut.hand.check_ready().await
     }
 
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {

@@ -1,5 +1,7 @@
 //! Surveys the datasets of a plan, one after the other.
 
+use std::path::Path;
+
 use tokio::sync::mpsc;
 
 use crate::{
@@ -99,7 +101,7 @@ impl Surveyor<'_> {
         if shutdown.is_draining() {
             return Ok(seen);
         }
-        tell_unsupported(dataset, &mut seen);
+        tell_unsupported(&self.inspection.plan.file, dataset, &mut seen);
         let lifecycle = self.inspection.lifecycle(&dataset.name).await?;
         seen.state = lifecycle.state().name();
         self.tell_lead(dataset, &lifecycle, &mut seen);
@@ -203,13 +205,14 @@ impl Surveyor<'_> {
 }
 
 /// Blocks a dataset whose plan asks for what this build cannot do; what it lacks for the cutover alone is a note.
-fn tell_unsupported(dataset: &Dataset, seen: &mut DatasetPreview) {
+fn tell_unsupported(plan: &Path, dataset: &Dataset, seen: &mut DatasetPreview) {
     for key in &dataset.unsupported {
-        let place = format!("{} (line {}, column {})", key.key, key.line, key.column);
+        let at = &key.problem;
+        let told = format!("{}:{}:{}: {}", plan.display(), at.line, at.column, at.message);
         if key.cutover_only {
-            seen.notes.push(format!("{place}: the cutover is not supported yet; run with --until verified"));
+            seen.notes.push(format!("{told}; only the cutover needs it: run with --until verified"));
         } else {
-            seen.blocks.push(format!("{place} is not supported yet"));
+            seen.blocks.push(told);
         }
     }
 }

@@ -11,8 +11,10 @@ use crate::cli::{
         listing::{self, Listing},
         text::text,
     },
+    complete,
     error::{Code, Failure},
     interrupt,
+    plan_file::PlanFile,
     progress::{self, Show},
     saved::{self, SavedPlan},
     session::{self, Session},
@@ -34,11 +36,10 @@ use migrate_engine::{
   migrate plan plan.toml --out saved.json  # keep it, for `migrate run saved.json`
   migrate plan plan.toml --no-probe        # do not even write a scratch key")]
 pub(in crate::cli) struct PlanArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Only this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
+    #[arg(long = "dataset", short, value_name = "NAME", add = complete::datasets())]
     datasets: Vec<String>,
     /// Do not probe what endpoints can do: a probe writes scratch keys and removes them
     #[arg(long)]
@@ -66,13 +67,17 @@ pub(in crate::cli) fn plan(args: &PlanArgs, global: &Global) -> Result<Code, Fai
 }
 
 fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
-    let session = Session::load(&args.plan, global)?;
+    let session = Session::load_to_look(&args.plan, global)?;
     let (datasets, limits) = (session.datasets(&args.datasets)?, InFlightMax::default());
     let options = SurveyOptions { datasets, probe: !args.no_probe, limits };
     if let Some(out) = &args.out {
         if args.no_probe {
             return Err(Failure::new(Code::Wrong, "a saved plan needs what a probe finds, and --no-probe sends none")
                 .mended_by("leave out --no-probe, or --out"));
+        }
+        if session.origin().file().is_none() {
+            return Err(Failure::new(Code::Wrong, "a saved plan names its plan file, and standard input is none")
+                .mended_by("keep the plan in a file, or leave out --out"));
         }
         // Check now, not after a long survey.
         saved::may_write(out)?;
@@ -81,7 +86,7 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let preview = &looked.preview;
     let out = args.out.as_ref().filter(|_| preview.runnable);
     if let (Some(out), Some(bindings)) = (out, looked.bindings) {
-        SavedPlan::new(session.file(), &options.datasets, bindings?, preview)?.write(out)?;
+        SavedPlan::new(session.origin().path(), &options.datasets, bindings?, preview)?.write(out)?;
     }
     let typed = session::typed();
     let next = session.next(&match out {

@@ -24,7 +24,7 @@ pub(in crate::cli) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<C
 }
 
 fn rehearsed(args: &RehearseArgs, global: &Global, clock: &Clock) -> Result<Code, Failure> {
-    let real = Session::load(&args.plan, global)?;
+    let real = Session::load_to_rehearse(&args.plan, global)?;
     let state = real.rehearsal_state();
     state.prepare()?;
     let _lock = state.lock(&session::typed())?;

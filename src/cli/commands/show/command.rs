@@ -1,7 +1,5 @@
 //! Finds the record that was asked for, in every dataset that may have it.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde::Serialize;
 
@@ -12,8 +10,10 @@ use super::{
 use crate::cli::{
     advise::{Situation, documented},
     args::Global,
+    complete,
     error::{Code, Failure},
     next::Next,
+    plan_file::PlanFile,
     session::{self, Session},
     term,
 };
@@ -26,6 +26,7 @@ use migrate_core::{
 use migrate_ledger::Ledger;
 
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 #[command(after_help = "Examples:
   migrate show plan.toml images/cat.jpg
   migrate show plan.toml 'key:0123456789abcdef' --dataset catalog      # a hidden key, as it is shown
@@ -34,14 +35,13 @@ use migrate_ledger::Ledger;
 The key is typed as every other answer prints it. An object's key is relative to the dataset's prefix. An item's
 key is its key attributes as DynamoDB's JSON: the order of the attributes, and blanks, do not matter.")]
 pub(in crate::cli) struct ShowArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// The record, as other answers print its key
     #[arg(value_name = "KEY")]
     key: String,
     /// Only in this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
+    #[arg(long = "dataset", short, value_name = "NAME", add = complete::datasets())]
     datasets: Vec<String>,
     /// Print one JSON document
     #[arg(long)]
