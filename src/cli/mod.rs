@@ -12,7 +12,7 @@
 //! `entry` starts the command; `command_line` and `args` are what clap reads. A `session` is a plan that was read,
 //! with its state directory; `saved` keeps what `plan` has seen until `run` carries it out. `advise` alone decides
 //! which command is next, and `next` is how an answer says it. Each command has a file in `commands` and ends with a
-//! [`Code`](error::Code) or a [`Failure`](error::Failure). `progress` listens to events and decides nothing. No other
+//! [`Code`](error::Code) or a [`Failure`](error::Failure). `display` listens to events and decides nothing. No other
 //! part of the workspace prints, exits or hears signals.
 
 mod advise;
@@ -21,13 +21,13 @@ mod args;
 mod ask;
 mod command_line;
 mod commands;
+mod display;
 mod entry;
 mod error;
 mod interrupt;
 mod log;
 mod next;
 mod operator;
-mod progress;
 mod render;
 mod running;
 mod saved;

@@ -8,10 +8,10 @@ use crate::cli::{
     advise::{self, Situation},
     approve,
     args::{Global, RunArgs, Until},
+    display::{self, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
-    progress::{self, Show},
     running::{FAILURES_SHOWN, Running, Worked, again, selection},
     saved::SavedPlan,
     session::{self, Session},
@@ -205,7 +205,7 @@ impl Running<'_> {
             () if self.session.quiet => Show::Quiet,
             () => Show::Progress,
         };
-        let display = progress::show(events, show, self.session.redactor);
+        let display = display::show(events, show, self.session.redactor);
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.syncing.pass > 0);
         sink.tell(EventKind::RunBegan { plan: self.session.plan.name.clone(), resumed });
         let plan = &self.session.plan;

@@ -9,10 +9,10 @@ use crate::cli::{
     advise::Situation,
     advise::documented,
     args::Global,
+    display::{self, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
-    progress::{self, Show},
     render,
     session::{self, Session},
     state::VerificationLock,
@@ -163,7 +163,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         let failure = Failure::engine(&error, session.redactor);
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
     };
-    let display = progress::show(events, show, session.redactor);
+    let display = display::show(events, show, session.redactor);
     // Stopped twice: requests were dropped, and the answer knows nothing of what was compared.
     let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
