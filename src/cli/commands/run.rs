@@ -13,11 +13,11 @@ use crate::cli::{
     approve,
     args::{Global, RunArgs, Until},
     clock,
+    display::{self, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
     plan_file::PlanFile,
-    progress::{self, Show},
     record::{self, Recorder, Totals},
     running::{FAILURES_SHOWN, Running, Worked, again, selection},
     saved::SavedPlan,
@@ -219,7 +219,7 @@ impl Running<'_> {
             () if self.session.quiet => Show::Quiet,
             () => Show::Progress,
         };
-        let display = progress::show(events, show, self.session.redactor);
+        let display = display::show(events, show, self.session.redactor);
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.syncing.pass > 0);
         sink.tell(EventKind::RunBegan { plan: self.session.plan.name.clone(), resumed });
         let plan = &self.session.plan;

@@ -10,11 +10,11 @@ use crate::cli::{
     advise::documented,
     args::Global,
     complete,
+    display::{self, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
     plan_file::PlanFile,
-    progress::{self, Show},
     render::{self, Grouped},
     session::{self, Session},
     state::VerificationLock,
@@ -164,7 +164,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         let failure = Failure::engine(&error, session.redactor);
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
     };
-    let display = progress::show(events, show, session.redactor);
+    let display = display::show(events, show, session.redactor);
     // Stopped twice: requests were dropped, and the answer knows nothing of what was compared.
     let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {

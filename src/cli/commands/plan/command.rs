@@ -15,7 +15,7 @@ use crate::cli::{
     error::{Code, Failure},
     interrupt,
     plan_file::PlanFile,
-    progress::{self, Show},
+    display::{self, Show},
     saved::{self, SavedPlan},
     session::{self, Session},
     term,
@@ -148,7 +148,7 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let ledger = session.ledger_to_read()?.map(Arc::new);
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey };
     let (sink, events) = Sink::new(Clock::start());
-    let display = progress::show(events, show, session.redactor);
+    let display = display::show(events, show, session.redactor);
     let inspection = Inspection { plan: &session.plan, sites: &session::sites(), ledger, sink, shutdown };
     let failure = |error| Failure::engine(&error, session.redactor);
     // Before the survey, so that the run finds what changes between the two. If it fails, the survey shows what
