@@ -9,8 +9,7 @@ use super::{
     commands::{
         abort::AbortArgs, check::CheckArgs, cutover::CutoverArgs, exit_codes::EXIT_CODES, history::HistoryArgs,
         init::InitArgs, limits::LimitsArgs, local_s3::LocalS3Args, plan::PlanArgs, rehearse::RehearseArgs,
-        resolve::ResolveArgs, schema::SchemaArgs, show::ShowArgs,
-        status::StatusArgs, verify::VerifyArgs,
+        resolve::ResolveArgs, schema::SchemaArgs, show::ShowArgs, status::StatusArgs, verify::VerifyArgs,
     },
     complete::Shell,
 };

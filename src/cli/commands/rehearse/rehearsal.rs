@@ -73,7 +73,7 @@ impl Rehearsal<'_> {
             applications.finish(&shutdown).await?;
         }
         let promises = applications.promises().await?;
-        running.tell_stopped(&worked.outcome);
+        running.tell_stopped(&worked.outcome).await;
         let end_state = self.cloud.end_state().await.map_err(|error| failed(&error.into()))?;
         let datasets = self.datasets(&worked);
         let complete = worked.outcome.stopped.is_none()
