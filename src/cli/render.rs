@@ -66,9 +66,9 @@ pub(super) fn took(time: Duration) -> String {
 }
 
 /// Bytes a second, on average; `None` if there were none, or it took less than a second, which says nothing.
-pub(super) fn average(bytes: u64, time: Duration) -> Option<u64> {
+pub(super) fn average(bytes: Option<u64>, time: Duration) -> Option<u64> {
     let milliseconds = u64::try_from(time.as_millis()).ok().filter(|ms| *ms >= 1000)?;
-    let rate = u128::from(bytes) * 1000 / u128::from(milliseconds);
+    let rate = u128::from(bytes?) * 1000 / u128::from(milliseconds);
     u64::try_from(rate).ok().filter(|rate| *rate > 0)
 }
 
@@ -83,7 +83,10 @@ pub(super) fn done(work: &RunWork, bytes_per_second: Option<u64>) -> String {
     let rate = bytes_per_second.map(|rate| format!(", {}/s on average", ByteCount(rate)));
     let written = match copied {
         0 => "nothing written".to_owned(),
-        copied => format!("{} written ({}{})", records(copied), ByteCount(copied_bytes), rate.unwrap_or_default()),
+        copied => {
+            let bytes = copied_bytes.map(|bytes| format!(" ({}{})", ByteCount(bytes), rate.unwrap_or_default()));
+            format!("{} written{}", records(copied), bytes.unwrap_or_default())
+        }
     };
     let deleted = if deleted > 0 { format!(", {} deleted", Grouped(deleted)) } else { String::new() };
     let compared = if compared > 0 { format!(", {} compared", Grouped(compared)) } else { String::new() };
@@ -205,12 +208,12 @@ mod tests {
 
     #[test]
     fn a_total_says_what_is_known_and_nothing_of_a_rate_that_is_none() {
-        let work = RunWork { copied: 5000, copied_bytes: 10 << 20, deleted: 3, compared: 10_000 };
+        let work = RunWork { copied: 5000, copied_bytes: Some(10 << 20), deleted: 3, compared: 10_000 };
         let text = "total: 5,000 records written (10.0 MiB, 1.0 MiB/s on average), 3 deleted, 10,000 compared, in 10 s";
         assert_eq!(total(&work, Duration::from_secs(10)), text);
         assert_eq!(total(&RunWork::default(), Duration::from_millis(420)), "total: nothing written, in 0.4 s");
         let one = RunWork { copied: 1, ..RunWork::default() };
-        assert_eq!(total(&one, Duration::from_millis(9)), "total: 1 record written (0 B), in 0.0 s");
+        assert_eq!(total(&one, Duration::from_millis(9)), "total: 1 record written, in 0.0 s");
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Apply<'_> {
         let RunWork { copied, copied_bytes, deleted, compared } = *work;
         let sql = "UPDATE run SET ended = ?2, seen_ms = ?3, copied = ?4, copied_bytes = ?5, deleted = ?6, compared = ?7
                    WHERE id = ?1 AND ended IS NULL";
-        let (copied, copied_bytes) = (number(copied)?, number(copied_bytes)?);
+        let (copied, copied_bytes) = (number(copied)?, copied_bytes.map(number).transpose()?);
         let values = params![id, how, at.0, copied, copied_bytes, number(deleted)?, number(compared)?];
         if self.run(sql, values)? == 1 { Ok(()) } else { illegal(format!("no run {id} is under way")) }
     }

@@ -116,7 +116,7 @@ CREATE INDEX late_open ON late (dataset, key) WHERE at_ms IS NULL;
 CREATE TABLE run (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, command TEXT NOT NULL, by TEXT NOT NULL,
     began_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL, ended TEXT, copied INTEGER NOT NULL DEFAULT 0,
-    copied_bytes INTEGER NOT NULL DEFAULT 0, deleted INTEGER NOT NULL DEFAULT 0, compared INTEGER NOT NULL DEFAULT 0
+    copied_bytes INTEGER, deleted INTEGER NOT NULL DEFAULT 0, compared INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 -- Tables: how far each segment is at each place, which streams of changes are read and how far, which places
 -- are to be compared because changes were lost, and which keys a place owes. mark: a change counts it up, so that handling an older one does not clear it.

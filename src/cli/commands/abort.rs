@@ -17,11 +17,15 @@ use crate::cli::{
     error::{Code, Failure},
     interrupt,
     plan_file::PlanFile,
+    record::Recorder,
     render,
     session::{self, Session},
     term,
 };
-use migrate_core::model::{ByteCount, DatasetName};
+use migrate_core::{
+    model::{ByteCount, DatasetName},
+    report::RunWork,
+};
 use migrate_engine::{
     self as engine, AbortOptions, Aborted, EngineError, Migration, Shutdown, Sink, WaitsFor, standing::DatasetStanding,
 };
@@ -173,10 +177,19 @@ async fn carry_out(session: &Session, options: &AbortOptions) -> Result<Vec<Abor
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = Arc::new(session.ledger_to_write()?);
     let (plan, sites, sink) = (&session.plan, &session::sites(), Sink::none());
+    let recorder = Recorder::begin(&ledger, session::typed()).await.map_err(|error| Failure::ledger(&error))?;
     let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown };
     let ends = migration.abort(options, engine::InFlightMax::default()).await;
     drop(migration);
-    let closed = session::close(ledger).await;
+    let how = match &ends {
+        Ok(ends) if ends.iter().all(|end| end.done) => "given_up",
+        Ok(ends) if ends.iter().all(|end| end.done || end.blocked) => "blocked",
+        Ok(_) => "incomplete",
+        Err(_) => "failed",
+    };
+    let deleted = ends.iter().flatten().map(|end| end.discarded).sum();
+    let recorded = recorder.end(how, RunWork { deleted, ..RunWork::default() }).await;
+    let closed = session::close(ledger).await.and(recorded.map_err(|error| Failure::ledger(&error)));
     let ends = ends.map_err(|error| Failure::engine(&error, session.redactor))?;
     closed.map(|()| ends)
 }

@@ -197,7 +197,7 @@ mod tests {
             command: "migrate run plan.toml".into(),
             by: "ann@here".into(),
             began: Timestamp(1_000),
-            work: RunWork { copied: 2, copied_bytes: 4096, deleted: 0, compared: 0 },
+            work: RunWork { copied: 2, copied_bytes: Some(4096), deleted: 0, compared: 0 },
             seen: Timestamp(5_000),
             ended: ended.map(str::to_owned),
         }

@@ -16,6 +16,7 @@ use crate::cli::{
     interrupt,
     next::Next,
     plan_file::PlanFile,
+    record::Recorder,
     render::{self, Grouped},
     session::{self, Session},
     state::VerificationLock,
@@ -24,6 +25,7 @@ use crate::cli::{
 use migrate_core::{
     model::{Counted, DatasetName, Timestamp},
     plan::{Dataset, Level, policy},
+    report::RunWork,
 };
 use migrate_engine::{
     self as engine, Clock, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
@@ -170,10 +172,12 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
         let ledger = Arc::new(session.ledger_to_write()?);
-        let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown };
+        let recorder = Recorder::begin(&ledger, session::typed()).await.map_err(|error| Failure::ledger(&error))?;
+        let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown: shutdown.clone() };
         let done = migration.repair(options).await;
         drop(migration);
-        let closed = session::close(ledger).await;
+        let recorded = recorder.end(repaired(&done, &shutdown), mended(&done)).await;
+        let closed = session::close(ledger).await.and(recorded.map_err(|error| Failure::ledger(&error)));
         let done = match done {
             Ok((verifications, mended)) => (verifications, Some(mended)),
             Err(error) if dropped(&error) => (Vec::new(), None),
@@ -194,6 +198,25 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     let ledger = session.ledger_to_read()?;
     let standing = session.standing(ledger.as_ref(), session.goal(), 0).await.map_err(failed)?;
     Ok(Looked { verifications, repaired, standing })
+}
+
+/// How a repair has ended, in a word, as `migrate history` shows it.
+fn repaired(done: &Result<(Vec<Verification>, u64), EngineError>, shutdown: &Shutdown) -> &'static str {
+    match done {
+        Ok(_) if shutdown.is_draining() => "interrupted",
+        Ok((verifications, _)) if verifications.iter().all(|one| one.verified.is_some()) => "complete",
+        Ok(_) => "different",
+        Err(EngineError::Cancelled) => "interrupted",
+        Err(error) if error.is_blocking() => "blocked",
+        Err(_) => "failed",
+    }
+}
+
+/// What a repair has done: it counts the records that it copies, and not their bytes.
+fn mended(done: &Result<(Vec<Verification>, u64), EngineError>) -> RunWork {
+    let Ok((verifications, mended)) = done else { return RunWork::default() };
+    let compared = verifications.iter().flat_map(|one| &one.targets).map(|found| found.counts.compared).sum();
+    RunWork { copied: *mended, compared, ..RunWork::default() }
 }
 
 /// The file in which a verification keeps how far it is, and the right to it. `None` if it cannot be had: such a

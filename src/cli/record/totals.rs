@@ -12,7 +12,7 @@ use migrate_core::{
 use migrate_engine::standing::PhaseStanding;
 
 /// What a run has done since it began.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(in crate::cli) struct Totals {
     work: RunWork,
     datasets: BTreeMap<DatasetName, Told>,
@@ -26,6 +26,13 @@ struct Told {
     pass: u64,
     targets: BTreeMap<String, Tally>,
     compared: u64,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        let work = RunWork { copied_bytes: Some(0), ..RunWork::default() };
+        Self { work, datasets: BTreeMap::new(), tables: BTreeSet::new() }
+    }
 }
 
 impl Totals {
@@ -84,7 +91,7 @@ impl Totals {
         for TargetProgress { target, tally, .. } in targets {
             let last = told.targets.entry(target.clone()).or_default();
             self.work.copied += tally.copied.saturating_sub(last.copied);
-            self.work.copied_bytes += tally.copied_bytes.saturating_sub(last.copied_bytes);
+            *self.work.copied_bytes.get_or_insert(0) += tally.copied_bytes.saturating_sub(last.copied_bytes);
             self.work.deleted += tally.deleted.saturating_sub(last.deleted);
             *last = *tally;
         }
@@ -135,7 +142,7 @@ mod tests {
         for told in [begins(1), ended([3, 4]), begins(2), ended([1, 0])] {
             totals.take(&told);
         }
-        assert_eq!(totals.work(), RunWork { copied: 8, copied_bytes: 80, deleted: 4, compared: 0 });
+        assert_eq!(totals.work(), RunWork { copied: 8, copied_bytes: Some(80), deleted: 4, compared: 0 });
     }
 
     #[test]
@@ -145,7 +152,7 @@ mod tests {
         let mut totals = Totals { datasets: [(name(), told)].into(), ..Totals::default() };
         totals.take(&begins(1));
         totals.take(&ended([5, 2]));
-        assert_eq!(totals.work(), RunWork { copied: 3, copied_bytes: 30, deleted: 0, compared: 0 });
+        assert_eq!(totals.work(), RunWork { copied: 3, copied_bytes: Some(30), deleted: 0, compared: 0 });
     }
 
     #[test]

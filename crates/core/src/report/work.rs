@@ -7,8 +7,8 @@ use serde::Serialize;
 pub struct RunWork {
     /// Records written at targets: one for each target.
     pub copied: u64,
-    /// Bytes of these.
-    pub copied_bytes: u64,
+    /// Bytes of these; `None` if nobody counts them, as in a repair.
+    pub copied_bytes: Option<u64>,
     /// Records deleted at targets.
     pub deleted: u64,
     /// Comparisons of verifications: one for each target.

@@ -131,6 +131,7 @@ impl Hand for EngineHand<'_> {
                 // By the move that was begun: the plan may name another lead by now.
                 to = self.dataset.target_at(&lead.lead).map_or(to, |place| vec![place]);
             }
+            table.capture_of_old(&self.leads).await?;
             records.push(table.record(TableStep::LeadMoved { from: self.leads.old, to }));
         }
         records.push(Record::Happened { dataset: dataset.clone(), event, at: now() });

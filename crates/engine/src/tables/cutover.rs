@@ -35,6 +35,7 @@ use crate::{
     verify::witness::Verification,
 };
 use migrate_core::{lifecycle::LATE_KEYS_MAX, model::PlaceIndex, plan::Property, report::count};
+use migrate_ledger::TableStep;
 
 /// How often the changes of the old lead are brought over until there are none; each time takes a second or more.
 const ROUNDS_MAX: u32 = 20;
@@ -128,6 +129,11 @@ impl TableWork {
                 tail.forget_changed();
             }
         }
+        // What the stream of a new lead has shown so far, our own writes among it.
+        self.journal
+            .commit(vec![self.record(TableStep::MarksCleared { place: *old })])
+            .await
+            .map_err(EngineError::from)?;
         self.unchanged(*old, new).await?;
         let verification = self.verify_only().await?;
         if verification.verified.is_none() && !verification.interrupted {
@@ -164,7 +170,7 @@ impl TableWork {
 
     /// Finds and records what was written at the old lead since the final verification.
     pub(crate) async fn late(&self, leads: &Leads) -> Result<Written, Halt> {
-        let Leads { old, new, .. } = leads;
+        let Leads { new, .. } = leads;
         self.read_both(leads).await?;
         // What a new lead has got since then is no late write. If its stream lost changes, the ledger says so, and the
         // next run compares all items at those who follow it.
@@ -176,7 +182,7 @@ impl TableWork {
                 Some(CaughtUp::Broken(reason)) => self.tell_broken(*new, &reason),
             }
         }
-        stopped(self.find_late_writes(*old, new).await?)?;
+        stopped(self.find_late_writes(leads).await?)?;
         let (ledger, dataset) = (&self.journal.ledger, &self.sides.dataset.name);
         let open = async { Ok::<_, EngineError>(ledger.late_counts(dataset).await?.open) };
         let keys = async { Ok::<_, EngineError>(ledger.late_open(dataset, None, LATE_KEYS_MAX).await?) };

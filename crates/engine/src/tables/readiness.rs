@@ -11,7 +11,7 @@ use migrate_core::{
 };
 use migrate_store::{
     ErrorKind, StoreError,
-    table::{Described, ItemWrite, TableStore},
+    table::{ChangeStream, Described, ItemWrite, Position, TableStore},
 };
 
 /// Between which places a lead moves.
@@ -53,8 +53,20 @@ impl Leads {
 async fn shows_changes(store: &dyn TableStore) -> Result<bool, EngineError> {
     let Some(changes) = store.changes() else { return Ok(false) };
     match described(store).await?.stream {
-        Some(stream) => Ok(changes.shards(&stream).await.map(|_| true)?),
+        Some(stream) => Ok(read_some(changes, &stream).await.map(|()| true)?),
         None => Ok(store.probe().await?.streams),
+    }
+}
+
+/// Reads a stream as its tail would begin to.
+async fn read_some(changes: &dyn ChangeStream, stream: &str) -> Result<(), StoreError> {
+    let shards = changes.shards(stream).await?;
+    let Some(shard) = shards.first() else { return Ok(()) };
+    let read = async { changes.read(changes.iterator(stream, &shard.id, &Position::Oldest).await?).await };
+    match read.await.map_err(|error| (error.kind(), error)) {
+        // It has expired since it was listed: it could be asked, and that is what is to be known.
+        Err((ErrorKind::NotFound | ErrorKind::Changed | ErrorKind::Precondition, _)) | Ok(_) => Ok(()),
+        Err((_, error)) => Err(error),
     }
 }
 

@@ -13,7 +13,7 @@ fn began(id: &str, ms: i64) -> Record {
 }
 
 fn work(copied: u64) -> RunWork {
-    RunWork { copied, copied_bytes: copied * 10, deleted: 1, compared: 2 }
+    RunWork { copied, copied_bytes: Some(copied * 10), deleted: 1, compared: 2 }
 }
 
 fn ended(id: &str, copied: u64, ms: i64) -> Record {

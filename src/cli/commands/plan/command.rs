@@ -1,6 +1,9 @@
 //! `migrate plan`: what a run would do.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 
@@ -72,16 +75,7 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let (datasets, limits) = (session.datasets(&args.datasets)?, InFlightMax::default());
     let options = SurveyOptions { datasets, probe: !args.no_probe, limits };
     if let Some(out) = &args.out {
-        if args.no_probe {
-            return Err(Failure::new(Code::Wrong, "a saved plan needs what a probe finds, and --no-probe sends none")
-                .mended_by("leave out --no-probe, or --out"));
-        }
-        if session.origin().file().is_none() {
-            return Err(Failure::new(Code::Wrong, "a saved plan names its plan file, and standard input is none")
-                .mended_by("keep the plan in a file, or leave out --out"));
-        }
-        // Check now, not after a long survey.
-        saved::may_write(out)?;
+        may_save(&session, args, out)?;
     }
     let looked = session::block_on(look(&session, &options, args))?;
     let (preview, unreached) = (&looked.preview, &looked.unreached);
@@ -132,6 +126,19 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
         (false, false) if blocked => Code::Differs,
         _ => Code::Incomplete,
     })
+}
+
+/// Refuses now, and not after a long survey, what cannot be saved.
+fn may_save(session: &Session, args: &PlanArgs, out: &Path) -> Result<(), Failure> {
+    if args.no_probe {
+        return Err(Failure::new(Code::Wrong, "a saved plan needs what a probe finds, and --no-probe sends none")
+            .mended_by("leave out --no-probe, or --out"));
+    }
+    if session.origin().file().is_none() {
+        return Err(Failure::new(Code::Wrong, "a saved plan names its plan file, and standard input is none")
+            .mended_by("keep the plan in a file, or leave out --out"));
+    }
+    saved::may_write(out).map(|_| ())
 }
 
 /// A lead is to move, and nothing is there to compare.

@@ -83,12 +83,7 @@ impl Rehearsal<'_> {
         let summary = Summary {
             complete,
             seconds: began.elapsed().as_secs_f64(),
-            to_move: preview
-                .phases
-                .iter()
-                .flat_map(|phase| &phase.datasets)
-                .filter_map(|dataset| dataset.records)
-                .sum(),
+            to_move: preview.phases.iter().flat_map(|phase| &phase.datasets).filter_map(|one| one.records).sum(),
             datasets,
             promises: promises.into_iter().map(Told::from).collect(),
             left_out: self.cloud.notes().iter().map(ToString::to_string).collect(),

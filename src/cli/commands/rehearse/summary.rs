@@ -106,8 +106,8 @@ impl Summary {
                 let _ = writeln!(text, "{} ({}) waits for {waits_for}", row.name, row.state);
             }
             if row.late_writes > 0 {
-                let _ =
-                    writeln!(text, "{}: {} records were written at {} too late", row.name, row.late_writes, row.from);
+                let late = render::count(row.late_writes, "record was", "records were");
+                let _ = writeln!(text, "{}: {late} written at {} too late", row.name, row.from);
             }
         }
         for told in &self.promises {
