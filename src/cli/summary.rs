@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
     advise::Situation,
+    display::{DIFFERENCES_SEEN, Seen},
     error::{Code, Failure},
-    progress::{DIFFERENCES_SEEN, Seen},
     render::{self, Grouped, Table},
     running::{FAILURES_SHOWN, Running, selection},
 };
