@@ -56,6 +56,7 @@ impl Run<'_> {
             delete_permille: (!self.options.force).then_some(dataset.delete_share_permille),
             segments_at_once: self.options.limits.shards.max(1),
             tails: Mutex::default(),
+            looked: Mutex::default(),
         }))
     }
 
