@@ -180,6 +180,14 @@ scenarios! {
         assert_eq!(bench.json(0, &["verify", "plan.toml", "--json"])["next"], Value::Null);
     }
 
+    fn a_first_plan_is_checked_looked_at_and_run(chain) runs ["check", "rehearse", "plan", "run", "verify"]; {
+        let bench = Bench::new(THREE);
+        let init = "migrate init source/data copy";
+        let checked = [init, "migrate check", "migrate rehearse"];
+        chain.ends(&bench, &[&checked[..], &["migrate plan", "migrate run", "migrate verify"]].concat());
+        assert_eq!(fs::read_to_string(bench.path("copy/d.txt")).unwrap(), "delta");
+    }
+
     fn through_an_approval_to_the_end(chain) runs ["run", "run approve"]; {
         let bench = Bench::new(THREE);
         bench.plan("", CUTOVER);
