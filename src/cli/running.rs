@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     args::{RunArgs, Until},
+    display::Seen,
     error::Failure,
-    progress::Seen,
     session::Session,
 };
 use migrate_core::{

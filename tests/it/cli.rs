@@ -19,6 +19,7 @@ mod resumed;
 mod table_cutovers;
 mod tables;
 mod traces;
+mod unreached;
 mod uploads;
 
 use std::{

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::{
+    access,
     advise::Situation,
     advise::documented,
     args::Global,
@@ -78,7 +79,7 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
     let datasets = engine::asked(&session.plan, &[], &options.datasets);
     let datasets = datasets.map(|dataset| (dataset.name.clone(), engine::meaning_of(&session.plan, dataset))).collect();
     let request = Request::Abort { datasets, discard: options.discard };
-    let (done, text, ends): (_, _, Option<Vec<Aborted>>) = session::block_on(async {
+    let (done, text, ends): (_, _, Option<Vec<Aborted>>) = access::block_on(&session, &options.datasets, async {
         Ok(match drive_or_ask(&session, request).await? {
             Driver::Other(Answer { done, detail }) => (done, detail, None),
             Driver::Ourselves(_lock) => {
@@ -187,8 +188,8 @@ async fn carry_out(session: &Session, options: &AbortOptions) -> Result<Vec<Abor
         Err(_) => "failed",
     };
     let deleted = ends.iter().flatten().map(|end| end.discarded).sum();
-    let noted = recorder.end(how, RunWork { deleted, ..RunWork::default() }).await;
-    let closed = session::close(ledger).await.and(noted.map_err(|error| Failure::ledger(&error)));
+    let kept = recorder.end(how, RunWork { deleted, ..RunWork::default() }).await;
+    let closed = session::close(ledger).await.and(kept.map_err(|error| Failure::ledger(&error)));
     let ends = ends.map_err(|error| Failure::engine(&error, session.redactor))?;
     closed.map(|()| ends)
 }

@@ -9,15 +9,16 @@ use std::{
 use serde_json::json;
 
 use crate::cli::{
+    access,
     advise::{self, Situation},
     approve,
     args::{Global, RunArgs, Until},
     clock,
+    display::{self, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
     plan_file::PlanFile,
-    progress::{self, Show},
     record::{self, Recorder, Totals},
     running::{FAILURES_SHOWN, Running, Worked, again, selection},
     saved::SavedPlan,
@@ -64,7 +65,7 @@ fn ran(args: &RunArgs, global: &Global, clock: &Clock) -> Result<Code, Failure> 
     };
     let again = again(&session, args, &BTreeSet::new());
     let run = Running { session: &session, args, clock: clock.clone(), options, again };
-    session::block_on(run.begin())
+    access::block_on(&session, &run.asked(), run.begin())
 }
 
 /// The selected datasets; a saved plan selects those that it is for.
@@ -144,6 +145,12 @@ impl Running<'_> {
         self.drive(&sites, shutdown).await.map_err(|failure| self.broke_off(failure))
     }
 
+    /// The datasets that the run is about.
+    fn asked(&self) -> Vec<DatasetName> {
+        let RunOptions { phases, datasets, .. } = &self.options;
+        engine::asked(&self.session.plan, phases, datasets).map(|dataset| dataset.name.clone()).collect()
+    }
+
     /// Says what is next after a failure, unless that is known already.
     fn broke_off(&self, failure: Failure) -> Failure {
         failure.then(self.session.next(&Situation::BrokeOff(&self.again)))
@@ -188,7 +195,7 @@ impl Running<'_> {
         let summary = Summary { run: self, again: &again, outcome: &outcome, before, after, seen, work };
         let code = summary.code();
         let next = self.session.next(&summary.situation(code));
-        self.tell_stopped(&outcome);
+        self.tell_stopped(&outcome).await;
         if self.args.json {
             closed?;
             let complete = code == Code::Done && !summary.waits_for_approval();
@@ -219,7 +226,7 @@ impl Running<'_> {
             () if self.session.quiet => Show::Quiet,
             () => Show::Progress,
         };
-        let display = progress::show(events, show, self.session.redactor);
+        let display = display::show(events, show, self.session.redactor);
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.syncing.pass > 0);
         sink.tell(EventKind::RunBegan { plan: self.session.plan.name.clone(), resumed });
         let plan = &self.session.plan;
@@ -231,12 +238,12 @@ impl Running<'_> {
         let done = listener.work().await;
         let after = self.standing(&ledger).await;
         let work = *done.as_ref().unwrap_or(&RunWork::default());
-        let noted = match recorder {
+        let kept = match recorder {
             Some(recorder) => recorder.end(self.ended(&outcome, after.as_deref().unwrap_or_default()), work).await,
             None => Ok(()),
         };
-        let noted = done.and(noted).map_err(|error| Failure::ledger(&error));
-        let closed = session::close(ledger).await.and(noted);
+        let kept = done.and(kept).map_err(|error| Failure::ledger(&error));
+        let closed = session::close(ledger).await.and(kept);
         let outcome = outcome.map_err(|error| self.failure(&error))?;
         let after = after.map_err(|failure| outcome.stopped.as_ref().map_or(failure, |error| self.failure(error)))?;
         Ok(Worked { outcome, before, after, seen, work, closed })
@@ -250,9 +257,13 @@ impl Running<'_> {
     }
 
     /// Tells why the run ended before its time.
-    pub(in crate::cli) fn tell_stopped(&self, outcome: &RunOutcome) {
+    pub(in crate::cli) async fn tell_stopped(&self, outcome: &RunOutcome) {
         let Some(error) = &outcome.stopped else { return };
-        let failure = Failure::engine(error, self.session.redactor);
+        let mut failure = Failure::engine(error, self.session.redactor);
+        // A rehearsal asks no real place.
+        if failure.is_unreached && !self.session.rehearses {
+            failure = access::completed(self.session, &self.asked(), failure).await;
+        }
         term::tell(&failure.to_text());
         if self.args.json {
             let line = json!({ "event": "error", "error": failure.to_json()["error"] });

@@ -6,15 +6,16 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::cli::{
+    access,
     advise::Situation,
     advise::documented,
     args::Global,
     complete,
+    display::{self, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
     plan_file::PlanFile,
-    progress::{self, Show},
     record::Recorder,
     render::{self, Grouped},
     session::{self, Session},
@@ -141,7 +142,7 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
         anew: args.anew,
     };
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Progress };
-    let looked = session::block_on(look(&session, &options, args.repair, show))?;
+    let looked = access::block_on(&session, &options.datasets, look(&session, &options, args.repair, show))?;
     let answer = Answer::new(&session, &options, looked);
     if args.json {
         term::answer_json(&answer);
@@ -166,7 +167,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         let failure = Failure::engine(&error, session.redactor);
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
     };
-    let display = progress::show(events, show, session.redactor);
+    let display = display::show(events, show, session.redactor);
     // Stopped twice: requests were dropped, and the answer knows nothing of what was compared.
     let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
@@ -175,8 +176,8 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown: shutdown.clone() };
         let done = migration.repair(options).await;
         drop(migration);
-        let noted = recorder.end(repaired(&done, &shutdown), mended(&done)).await;
-        let closed = session::close(ledger).await.and(noted.map_err(|error| Failure::ledger(&error)));
+        let kept = recorder.end(repaired(&done, &shutdown), mended(&done)).await;
+        let closed = session::close(ledger).await.and(kept.map_err(|error| Failure::ledger(&error)));
         let done = match done {
             Ok((verifications, mended)) => (verifications, Some(mended)),
             Err(error) if dropped(&error) => (Vec::new(), None),
