@@ -161,9 +161,9 @@ fn copy(from: &Path, to: &Path) {
 
 /// A text without how long it took, and how fast that was.
 fn timeless(text: &str) -> String {
-    let line = |line: &str| match line.starts_with("total: ") {
-        true => line.split([',', '(']).next().unwrap().to_owned(),
-        false => line.to_owned(),
+    let line = |line: &str| {
+        let shown = if line.starts_with("total: ") { line.split([',', '(']).next().unwrap() } else { line };
+        shown.to_owned()
     };
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
