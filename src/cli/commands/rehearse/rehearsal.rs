@@ -46,7 +46,7 @@ impl Rehearsal<'_> {
         self.refuse(goal)?;
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
-        let began = Instant::now();
+        let (began, clock) = (Instant::now(), self.clock.clone());
         let preview = self.preview(&shutdown).await?;
         let mut applications = Applications::start(self.cloud, self.args.seed, self.args.scale);
         let run_args = self.run_args();
@@ -60,13 +60,8 @@ impl Rehearsal<'_> {
             approver: applications.approver(),
         };
         let again = session::typed();
-        let running = Running {
-            session: self.session,
-            args: &run_args,
-            clock: self.clock.clone(),
-            options,
-            again: again.clone(),
-        };
+        let (session, args) = (self.session, &run_args);
+        let running = Running { session, args, clock, options, again: again.clone() };
         let worked = self.run(&running, &applications, &shutdown).await?;
         let reached = worked.outcome.datasets.iter().all(|dataset| dataset.reached);
         if reached && goal == Goal::CutOver {
