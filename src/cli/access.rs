@@ -8,7 +8,8 @@ use super::{
     session::{self, Session},
 };
 use migrate_core::model::DatasetName;
-use migrate_engine::{Sites, Unreached};
+use migrate_engine::{self as engine, Sites, Unreached};
+use migrate_ledger::Ledger;
 
 /// The most datasets that are named for one cause.
 const NAMED_MAX: usize = 6;
@@ -42,19 +43,26 @@ pub(super) async fn completed(session: &Session, datasets: &[DatasetName], failu
     if unreached.is_empty() { failure } else { failure.replaced_by(told(&unreached), &unreached) }
 }
 
-/// The servers of these datasets that cannot be asked, as a failure if they stop all of the datasets.
+/// The servers of these datasets that cannot be asked, as a failure if they stop all of the datasets. A dataset whose
+/// lead has moved needs none of them: what follows the lead may be gone for good.
 pub(super) async fn look(
     session: &Session,
     sites: &Sites,
+    ledger: Option<&Ledger>,
     datasets: &[DatasetName],
 ) -> Result<Vec<Unreached>, Failure> {
-    let unreached = sites.unreached(&session.plan, datasets).await;
-    let is_stopped = |name: &DatasetName| unreached.iter().any(|one| one.datasets.contains(name));
-    let mut asked = migrate_engine::asked(&session.plan, &[], datasets);
-    if unreached.is_empty() || !asked.all(|dataset| is_stopped(&dataset.name)) {
-        return Ok(unreached);
+    let standing = session.standing(ledger, session.goal(), 0).await;
+    let standing = standing.map_err(|error| Failure::engine(&error, session.redactor))?;
+    let all = || standing.iter().flat_map(|phase| &phase.datasets);
+    let has_moved = |name: &DatasetName| all().any(|one| one.name == *name && one.lifecycle.moved_to().is_some());
+    let asked: Vec<_> = engine::asked(&session.plan, &[], datasets).map(|dataset| dataset.name.clone()).collect();
+    let unmoved: Vec<_> = asked.iter().filter(|name| !has_moved(name)).cloned().collect();
+    if unmoved.is_empty() {
+        return Ok(Vec::new());
     }
-    Err(refused(&unreached))
+    let unreached = sites.unreached(&session.plan, &unmoved).await;
+    let is_stopped = |name: &DatasetName| unreached.iter().any(|one| one.datasets.contains(name));
+    if unreached.is_empty() || !asked.iter().all(is_stopped) { Ok(unreached) } else { Err(refused(&unreached)) }
 }
 
 /// Servers that cannot be asked, as a failure.

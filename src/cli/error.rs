@@ -167,7 +167,7 @@ impl Failure {
     /// The failure with all servers that cannot be asked in place of the first.
     pub(super) fn replaced_by(self, message: String, unreached: &[Unreached]) -> Self {
         let unreached = serde_json::to_value(unreached).expect("servers are plain data");
-        Self { message, mend: None, details: Some(Details::Unreached(unreached)), word: "unreached", ..self }
+        Self { message, mend: None, details: Some(Details::Unreached(unreached)), ..self }.coded("unreached")
     }
 
     /// The failure as a document.
@@ -206,8 +206,10 @@ impl From<Diagnostics> for Failure {
     fn from(wrong: Diagnostics) -> Self {
         let diagnostics = serde_json::to_value(&wrong).expect("diagnostics are plain data");
         // A plan that its own rules forbid is read and understood.
-        let (code, word) = if wrong.are_rules() { (Code::Differs, "forbidden") } else { (Code::Wrong, "plan_invalid") };
-        let failure = Self::new(code, wrong.to_string()).coded(word);
+        let failure = match wrong.are_rules() {
+            true => Self::new(Code::Differs, wrong.to_string()).coded("forbidden"),
+            false => Self::new(Code::Wrong, wrong.to_string()).coded("plan_invalid"),
+        };
         Self { details: Some(Details::Diagnostics(diagnostics)), ..failure }
     }
 }

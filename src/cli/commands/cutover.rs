@@ -177,7 +177,7 @@ fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failur
         let (plan, sites, sink) = (&session.plan, &session::sites(), Sink::none());
         let asked: Vec<_> = engine::asked(plan, std::slice::from_ref(phase), &[]).map(|one| one.name.clone()).collect();
         // No step can be checked at a server that nobody can ask.
-        let unreached = sites.unreached(plan, &asked).await;
+        let unreached = access::look(session, sites, ledger.as_deref(), &asked).await?;
         if !unreached.is_empty() {
             return Err(access::refused(&unreached));
         }

@@ -226,12 +226,23 @@ scenarios! {
         chain.ends(&bench, &["migrate run plan.toml --phase second", RUN, VERIFY]);
     }
 
+    fn from_a_first_plan_to_the_last_proof(chain) runs ["check", "rehearse", "plan", "run", "verify"]; {
+        let bench = Bench::new(THREE);
+        fs::remove_file(bench.path("plan.toml")).unwrap();
+        let init = "migrate init source/data copy --out plan.toml";
+        chain.ends(&bench, &[init, "migrate check plan.toml", "migrate rehearse plan.toml", PLAN, RUN, VERIFY]);
+    }
+
     fn a_cutover_that_is_not_built_is_left_out(chain) runs ["run until", "verify", "rehearse until", "plan"]; {
         let bench = Bench::new(THREE);
         bench.plan("", &format!("retire = \"delete\"\n{CUTOVER}"));
+        chain.ends(&bench, &[RUN, "migrate run plan.toml --until verified", VERIFY]);
+        let bench = Bench::new(THREE);
+        bench.plan("", &format!("retire = \"delete\"\n{CUTOVER}"));
+        let until = "migrate rehearse plan.toml --until verified";
         let run = "migrate run plan.toml --until verified";
-        let rehearse = "migrate rehearse plan.toml --until verified";
-        chain.ends(&bench, &["migrate rehearse plan.toml", rehearse, PLAN, run, VERIFY]);
+        chain.ends(&bench, &["migrate check plan.toml", until, PLAN, run, VERIFY]);
+        chain.ends(&bench, &["migrate rehearse plan.toml --scale 0.05", until, PLAN]);
     }
 
     fn a_saved_plan_that_is_stale_is_saved_anew(chain) runs ["plan out", "run", "verify"]; {

@@ -204,8 +204,8 @@ fn a_plan_from_standard_input_is_checked_planned_and_rehearsed_and_runs_with_a_p
     assert!(wrong.err.starts_with("<stdin>:1:8: "), "{}", wrong.err);
     let planned = piped(&bench, &["plan", "-"], &plan);
     assert_eq!(planned.code, 0, "{}", planned.err);
-    assert!(planned.out.contains("help: keep the plan in a file"), "{}", planned.out);
-    assert_eq!(planned.next_commands(), ["migrate run migrate.toml"], "the text is gone");
+    assert!(planned.out.contains("help: give the next command the same plan"), "{}", planned.out);
+    assert_eq!(planned.next_commands(), ["migrate run - --state .migrate"], "the text is gone");
     let refused = piped(&bench, &["plan", "-", "--out", "saved.json"], &plan);
     assert!(refused.code == 2 && refused.err.contains("standard input is none"), "{}", refused.err);
     let caches = bench.path("caches").to_string_lossy().into_owned();

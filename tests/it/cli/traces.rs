@@ -54,7 +54,8 @@ async fn a_trace_tells_requests_retries_and_decisions_and_neither_secrets_nor_hi
         logged += &traced(&bench, &["run", "plan.toml", "--approve", "all"]);
         logged += &traced(&bench, &["verify", "plan.toml"]);
         for told in [
-            "request operation",
+            "deadline: request ",
+            "operation=",
             "s3://here/data/mail/",
             "outcome",
             "took_ms",

@@ -46,9 +46,9 @@ fn key_at(text: &str, offset: usize) -> Option<String> {
 
 /// The table that a header names, as it was open at an offset.
 fn named<'n>(tree: &'n Node, path: &str, offset: usize) -> Option<&'n Node> {
-    let keys = path.split('.').map(|key| key.trim().trim_matches(['"', '\''])).filter(|key| !key.is_empty());
-    keys.fold(Some(tree), |node, key| {
-        let found = &node?.get(key)?.node;
+    let mut keys = path.split('.').map(|key| key.trim().trim_matches(['"', '\''])).filter(|key| !key.is_empty());
+    keys.try_fold(tree, |node, key| {
+        let found = &node.get(key)?.node;
         match &found.value {
             // The last element that had begun.
             Value::Array(elements) => elements.iter().rev().find(|element| element.span.start <= offset),

@@ -168,7 +168,7 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let (sink, events) = Sink::new(Clock::start());
     let display = display::show(events, show, session.redactor);
     let sites = session::sites();
-    let unreached = access::look(session, &sites, &options.datasets).await?;
+    let unreached = access::look(session, &sites, ledger.as_deref(), &options.datasets).await?;
     let options = &without(session, options, &unreached);
     let inspection = Inspection { plan: &session.plan, sites: &sites, ledger, sink, shutdown };
     let failure = |error| Failure::engine(&error, session.redactor);
