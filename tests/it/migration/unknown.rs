@@ -260,7 +260,7 @@ async fn a_write_that_lands_before_it_has_come_to_rest_is_seen_by_the_final_veri
     let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), lands);
     let outcome = outcome.unwrap();
     let waits_for = outcome.datasets[0].waits_for.as_ref().expect("it has not moved").to_string();
-    assert!(waits_for.contains("1 differences") && !bench.moved(), "{waits_for}");
+    assert!(waits_for.contains("1 difference to be mended") && !bench.moved(), "{waits_for}");
     assert_eq!(rig.repair(Level::Checksum).await.1, 1);
     drop(rig);
     bench.moves(&text).await;
