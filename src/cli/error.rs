@@ -206,9 +206,10 @@ impl From<Diagnostics> for Failure {
     fn from(wrong: Diagnostics) -> Self {
         let diagnostics = serde_json::to_value(&wrong).expect("diagnostics are plain data");
         // A plan that its own rules forbid is read and understood.
-        let failure = match wrong.are_rules() {
-            true => Self::new(Code::Differs, wrong.to_string()).coded("forbidden"),
-            false => Self::new(Code::Wrong, wrong.to_string()).coded("plan_invalid"),
+        let failure = if wrong.are_rules() {
+            Self::new(Code::Differs, wrong.to_string()).coded("forbidden")
+        } else {
+            Self::new(Code::Wrong, wrong.to_string()).coded("plan_invalid")
         };
         Self { details: Some(Details::Diagnostics(diagnostics)), ..failure }
     }

@@ -161,9 +161,9 @@ fn copy(from: &Path, to: &Path) {
 
 /// A text without how long it took, and how fast that was.
 fn timeless(text: &str) -> String {
-    let line = |line: &str| match line.starts_with("total: ") {
-        true => line.split([',', '(']).next().unwrap().to_owned(),
-        false => line.to_owned(),
+    let line = |line: &str| {
+        let is_total = line.starts_with("total: ");
+        if is_total { line.split([',', '(']).next().unwrap().to_owned() } else { line.to_owned() }
     };
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -35,7 +35,9 @@ fn printed(args: &[&str], out: &str, err: &str) -> Vec<String> {
         let documents = serde_json::from_str::<Value>(out).map(|document| vec![document]);
         let documents =
             documents.unwrap_or_else(|_| out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect());
-        documents.iter().for_each(|document| gather(document, &mut all));
+        for document in &documents {
+            gather(document, &mut all);
+        }
     }
     all
 }
