@@ -162,8 +162,8 @@ fn copy(from: &Path, to: &Path) {
 /// A text without how long it took, and how fast that was.
 fn timeless(text: &str) -> String {
     let line = |line: &str| {
-        let is_total = line.starts_with("total: ");
-        if is_total { line.split([',', '(']).next().unwrap().to_owned() } else { line.to_owned() }
+        let shown = if line.starts_with("total: ") { line.split([',', '(']).next().unwrap() } else { line };
+        shown.to_owned()
     };
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }

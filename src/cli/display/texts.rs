@@ -84,7 +84,7 @@ mod tests {
         };
         assert_eq!(began(None, None), None);
         let on = began(Some(Timestamp(0)), None).unwrap();
-        assert_eq!(on, "d: goes on with the verification of 1970-01-01T00:00:00Z: 7 records compared then");
+        assert_eq!(on, "d: goes on with the verification of 1970-01-01T00:00:00.000Z: 7 records compared then");
         let anew = "d: verifies anew, since an earlier verification does not count: it was by another level";
         assert_eq!(began(None, Some("it was by another level")).unwrap(), anew);
     }

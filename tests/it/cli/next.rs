@@ -60,7 +60,7 @@ impl Chain<'_> {
     fn follow(&mut self, bench: &Bench, first: &str) -> (Vec<String>, Came) {
         let (mut typed, mut seen, mut stood) = (first.to_owned(), Vec::new(), Vec::new());
         loop {
-            let said = say(bench, &typed);
+            let said = Self::say(bench, &typed);
             seen.push(typed.clone());
             let last = |label: &str| said.lines().rev().find_map(|line| line.strip_prefix(label)).map(str::to_owned);
             let next = last("next: ").unwrap_or_else(|| panic!("{typed} ends without a next command: {said}"));
@@ -77,6 +77,27 @@ impl Chain<'_> {
             self.note(&next);
             typed = next;
         }
+    }
+
+    /// Runs a command, and says what is next after it.
+    #[track_caller]
+    fn follow_once(bench: &Bench, typed: &str) -> String {
+        let said = Self::say(bench, typed);
+        let next = said.lines().rev().find_map(|line| line.strip_prefix("next: "));
+        next.unwrap_or_else(|| panic!("{typed} ends without a next command: {said}")).to_owned()
+    }
+
+    /// Runs a command; what it says.
+    #[track_caller]
+    fn say(bench: &Bench, typed: &str) -> String {
+        let words = rig::next::words(typed);
+        let words: Vec<_> = words.iter().skip(1).map(String::as_str).collect();
+        if words.contains(&"--watch") {
+            return watched(bench, &words);
+        }
+        let ran = bench.run(&words);
+        assert_ne!(ran.code, 2, "{typed} is no command: {}", ran.err);
+        format!("{}{}", ran.out, ran.err)
     }
 
     /// Notes that a command is run because an answer says so.
@@ -107,27 +128,6 @@ impl Chain<'_> {
         self.note(chain[0]);
         self.ends(bench, chain);
     }
-}
-
-/// Runs a command; what it says.
-#[track_caller]
-fn say(bench: &Bench, typed: &str) -> String {
-    let words = rig::next::words(typed);
-    let words: Vec<_> = words.iter().skip(1).map(String::as_str).collect();
-    if words.contains(&"--watch") {
-        return watched(bench, &words);
-    }
-    let ran = bench.run(&words);
-    assert_ne!(ran.code, 2, "{typed} is no command: {}", ran.err);
-    format!("{}{}", ran.out, ran.err)
-}
-
-/// Runs a command, and says what is next after it.
-#[track_caller]
-fn follow_once(bench: &Bench, typed: &str) -> String {
-    let said = say(bench, typed);
-    let next = said.lines().rev().find_map(|line| line.strip_prefix("next: "));
-    next.unwrap_or_else(|| panic!("{typed} ends without a next command: {said}")).to_owned()
 }
 
 /// The first look of a command that goes on until it is stopped.
@@ -178,6 +178,14 @@ scenarios! {
         }
         assert_eq!((&status(&bench)["next"], &status(&bench)["mend"]), (&Value::Null, &Value::Null));
         assert_eq!(bench.json(0, &["verify", "plan.toml", "--json"])["next"], Value::Null);
+    }
+
+    fn a_first_plan_is_checked_looked_at_and_run(chain) runs ["check", "rehearse", "plan", "run", "verify"]; {
+        let bench = Bench::new(THREE);
+        let init = "migrate init source/data copy";
+        let checked = [init, "migrate check", "migrate rehearse"];
+        chain.ends(&bench, &[&checked[..], &["migrate plan", "migrate run", "migrate verify"]].concat());
+        assert_eq!(fs::read_to_string(bench.path("copy/d.txt")).unwrap(), "delta");
     }
 
     fn through_an_approval_to_the_end(chain) runs ["run", "run approve"]; {
@@ -339,7 +347,7 @@ scenarios! {
             chain.ends(&bench, &[verify]);
         }
         let named = "migrate verify plan.toml --repair --dataset files";
-        assert!(say(&bench, named).contains("files was given up"));
+        assert!(Chain::say(&bench, named).contains("files was given up"));
         chain.ends(&bench, &[named]);
         assert_eq!(fs::read_dir(bench.path("target/data")).map_or(0, Iterator::count), 0);
     }
@@ -385,12 +393,12 @@ scenarios! {
         lock.lock().unwrap();
         lock.write_all(br#"{"pid":7,"host":"far","command":"migrate run x.toml","since":"2026-01-01T00:00:00.000Z"}"#).unwrap();
         let watch = "migrate status plan.toml --watch";
-        assert_eq!(follow_once(&bench, STATUS), watch);
+        assert_eq!(Chain::follow_once(&bench, STATUS), watch);
         chain.note(watch);
-        assert!(say(&bench, watch).contains("driven by `migrate run x.toml`"));
+        assert!(Chain::say(&bench, watch).contains("driven by `migrate run x.toml`"));
         // It ends, and the look shows what is next then.
         lock.unlock().unwrap();
-        assert!(say(&bench, watch).ends_with("next: nothing is left to do\n"));
+        assert!(Chain::say(&bench, watch).ends_with("next: nothing is left to do\n"));
     }
 
     fn a_dataset_that_another_migration_drives_is_taken_over(chain) runs ["run take_over", "run approve"]; {

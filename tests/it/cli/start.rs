@@ -12,7 +12,10 @@ fn piped(bench: &Bench, args: &[&str], text: &str) -> Ran {
     let _unread = child.stdin.take().unwrap().write_all(text.as_bytes());
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    let ran = Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) };
+    rig::contract::hold(args, &ran.out);
+    rig::next::hold(&bench.path(""), args, &ran.out, &ran.err);
+    ran
 }
 
 /// A directory with files and nothing else.

@@ -321,15 +321,13 @@ impl Model {
             TableStep::ToCompare { place } => _ = self.uncompared.insert(place),
             TableStep::LeadMoved { from, to } => self.move_lead(from, &to),
             TableStep::WritesBack { keys } => self.written_back.extend(keys),
-            TableStep::Handled { place, at, keys } => self.handle_all(place, at, keys),
+            TableStep::Handled { place, at, keys } => {
+                for (key, mark) in keys {
+                    self.handle(place, at, key, mark);
+                }
+            }
         }
         true
-    }
-
-    fn handle_all(&mut self, place: PlaceIndex, at: Timestamp, keys: Vec<(Key, u64)>) {
-        for (key, mark) in keys {
-            self.handle(place, at, key, mark);
-        }
     }
 
     fn handle(&mut self, place: PlaceIndex, at: Timestamp, key: Key, mark: u64) {
