@@ -206,8 +206,11 @@ impl From<Diagnostics> for Failure {
     fn from(wrong: Diagnostics) -> Self {
         let diagnostics = serde_json::to_value(&wrong).expect("diagnostics are plain data");
         // A plan that its own rules forbid is read and understood.
-        let (code, word) = if wrong.are_rules() { (Code::Differs, "forbidden") } else { (Code::Wrong, "plan_invalid") };
-        let failure = Self::new(code, wrong.to_string()).coded(word);
+        let failure = if wrong.are_rules() {
+            Self::new(Code::Differs, wrong.to_string()).coded("forbidden")
+        } else {
+            Self::new(Code::Wrong, wrong.to_string()).coded("plan_invalid")
+        };
         Self { details: Some(Details::Diagnostics(diagnostics)), ..failure }
     }
 }
