@@ -8,6 +8,7 @@ use super::{
     advise,
     command_line::{Cli, Command},
     commands::{abort, completions, cutover, exit_codes, limits, plan, rehearse, resolve, run, schema, status, verify},
+    display,
     error::Code,
     term,
 };
@@ -24,6 +25,7 @@ pub fn run() -> ExitCode {
         }
     };
     let global = cli.global;
+    display::choose(global.color);
     let ended = match cli.command {
         Command::Plan(args) => plan::plan(&args, &global),
         Command::Run(args) => run::run(&args, &global),

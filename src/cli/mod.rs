@@ -31,6 +31,7 @@ mod operator;
 mod render;
 mod running;
 mod saved;
+mod screen;
 mod session;
 mod state;
 mod summary;

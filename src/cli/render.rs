@@ -56,9 +56,22 @@ pub(super) fn duration(time: Duration) -> String {
     }
 }
 
+/// A number for people: its digits in groups of three.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A number with its noun, in the singular or the plural.
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+pub(super) fn count(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(count), if count == 1 { one } else { many })
 }
 
 /// How the conditions of writes and deletes are kept.
@@ -172,6 +185,16 @@ mod tests {
         assert_eq!(source_read(1000, 1000), "source read once (1.00×): 1000 B");
         assert_eq!(source_read(2000, 1000), "source read 2.00×: 2.0 KiB for 1000 B copied");
         assert_eq!(source_read(0, 1000), "source not read");
+    }
+
+    #[test]
+    fn numbers_are_in_groups_of_three() {
+        let shown = [0, 999, 1_000, 12_345, 1_234_567].map(number);
+        assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,234,567"]);
+        assert_eq!(
+            (count(1, "record", "records"), count(1_000, "record", "records")),
+            ("1 record".into(), "1,000 records".into())
+        );
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(super) struct Session {
     pub(super) state: StateDir,
     root: Root,
     pub(super) quiet: bool,
+    pub(super) verbose: bool,
     pub(super) redactor: Redactor,
 }
 
@@ -85,6 +86,7 @@ impl Session {
             state,
             root,
             quiet: global.quiet,
+            verbose: global.verbose,
             redactor: Redactor::new(plan.redact_keys),
             plan,
         })
@@ -96,6 +98,7 @@ impl Session {
             file: self.file.clone(),
             root: self.root.clone(),
             quiet: self.quiet,
+            verbose: self.verbose,
             redactor: self.redactor,
             plan,
             state,

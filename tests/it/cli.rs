@@ -17,6 +17,7 @@ mod rehearsal;
 mod resumed;
 mod table_cutovers;
 mod tables;
+mod terminal;
 mod uploads;
 
 use std::{

@@ -28,6 +28,11 @@ impl Clock {
         Self { began: std::time::Instant::now() }
     }
 
+    /// The time since the command began.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// What is told now, as an event.
     pub fn stamp<K>(self, kind: K) -> Event<K> {
         Event { kind, at: now(), elapsed: self.began.elapsed() }

@@ -8,7 +8,7 @@ use crate::cli::{
     advise::Situation,
     advise::documented,
     args::Global,
-    display::{self, Show},
+    display::{self, Scene, Show},
     error::{Code, Failure},
     interrupt,
     render::{self, Table},
@@ -119,9 +119,12 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = session.ledger_to_read()?.map(Arc::new);
-    let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey };
-    let (sink, events) = Sink::new(Clock::start());
-    let display = display::show(events, show, session.redactor);
+    let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey { all: session.verbose } };
+    let clock = Clock::start();
+    let (sink, events) = Sink::new(clock);
+    let asked = migrate_engine::asked(&session.plan, &[], &options.datasets);
+    let scene = Scene::of(&session.plan, &["plan"], migrate_core::lifecycle::Goal::Verified, asked);
+    let display = display::show(events, show, session.redactor, scene, None, clock);
     let inspection = Inspection { plan: &session.plan, sites: &session::sites(), ledger, sink, shutdown };
     let failure = |error| Failure::engine(&error, session.redactor);
     // Before the survey, so that the run finds what changes between the two. If it fails, the survey shows what

@@ -8,7 +8,7 @@ use crate::cli::{
     advise::{self, Situation},
     approve,
     args::{Global, RunArgs, Until},
-    display::{self, Show},
+    display::{self, Scene, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
@@ -48,11 +48,12 @@ fn ran(args: &RunArgs, global: &Global, clock: Clock) -> Result<Code, Failure> {
         datasets: datasets(&session, args)?,
         force: args.force,
         follow: args.follow,
+        counts: args.json || !session.quiet,
         limits: engine::InFlightMax::default(),
         approver: approve::approver(&session, args)?,
     };
     let again = again(&session, args, &BTreeSet::new());
-    let run = Running { session: &session, args, clock, options, again };
+    let run = Running { session: &session, args, clock, options, again, action: vec!["run".to_owned()], notes: None };
     session::block_on(run.begin())
 }
 
@@ -203,9 +204,10 @@ impl Running<'_> {
         let show = match () {
             () if self.args.json => Show::Json,
             () if self.session.quiet => Show::Quiet,
-            () => Show::Progress,
+            () => Show::Progress { all: self.session.verbose },
         };
-        let display = display::show(events, show, self.session.redactor);
+        let display =
+            display::show(events, show, self.session.redactor, self.scene(&before), self.notes.clone(), self.clock);
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.syncing.pass > 0);
         sink.tell(EventKind::RunBegan { plan: self.session.plan.name.clone(), resumed });
         let plan = &self.session.plan;
@@ -219,6 +221,14 @@ impl Running<'_> {
         let outcome = outcome.map_err(|error| self.failure(&error))?;
         let after = after.map_err(|failure| outcome.stopped.as_ref().map_or(failure, |error| self.failure(error)))?;
         Ok(Worked { outcome, before, after, seen, closed })
+    }
+
+    /// The run before its first event.
+    fn scene(&self, before: &[PhaseStanding]) -> Scene {
+        let RunOptions { goal, phases, datasets, .. } = &self.options;
+        let action: Vec<_> = self.action.iter().map(String::as_str).collect();
+        let asked = engine::asked(&self.session.plan, phases, datasets);
+        Scene::of(&self.session.plan, &action, *goal, asked).standing(before)
     }
 
     /// Tells why the run ended before its time.

@@ -9,7 +9,7 @@ use crate::cli::{
     advise::Situation,
     advise::documented,
     args::Global,
-    display::{self, Show},
+    display::{self, Scene, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
@@ -19,6 +19,7 @@ use crate::cli::{
     term,
 };
 use migrate_core::{
+    lifecycle::Goal,
     model::{Counted, DatasetName, Timestamp},
     plan::{Dataset, Level, policy},
 };
@@ -137,7 +138,7 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
         progress: None,
         anew: args.anew,
     };
-    let show = if session.quiet || args.json { Show::Quiet } else { Show::Progress };
+    let show = if session.quiet || args.json { Show::Quiet } else { Show::Progress { all: session.verbose } };
     let looked = session::block_on(look(&session, &options, args.repair, show))?;
     let answer = Answer::new(&session, &options, looked);
     if args.json {
@@ -151,7 +152,8 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
 async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Show) -> Result<Looked, Failure> {
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
-    let (sink, events) = Sink::new(Clock::start());
+    let clock = Clock::start();
+    let (sink, events) = Sink::new(clock);
     let _lock = if repair {
         session.state.prepare()?;
         Some(session.state.lock(&session::typed())?)
@@ -163,7 +165,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         let failure = Failure::engine(&error, session.redactor);
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
     };
-    let display = display::show(events, show, session.redactor);
+    let display = display::show(events, show, session.redactor, scene(session, options), None, clock);
     // Stopped twice: requests were dropped, and the answer knows nothing of what was compared.
     let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
@@ -194,6 +196,12 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     Ok(Looked { verifications, repaired, standing })
 }
 
+/// A verification before its first event.
+fn scene(session: &Session, options: &VerifyOptions) -> Scene {
+    let asked = engine::asked(&session.plan, &[], &options.datasets);
+    Scene::of(&session.plan, &["verify"], Goal::Verified, asked)
+}
+
 /// The file in which a verification keeps how far it is, and the right to it. `None` if it cannot be had: such a
 /// verification works as well, and begins anew after a stop.
 fn keep(session: &Session, show: Show) -> Option<(VerificationLock, Arc<Ledger>)> {
@@ -222,7 +230,7 @@ fn keep(session: &Session, show: Show) -> Option<(VerificationLock, Arc<Ledger>)
     match kept() {
         Ok(kept) => Some(kept),
         Err(why) => {
-            if show == Show::Progress {
+            if matches!(show, Show::Progress { .. }) {
                 term::tell(&format!("note: if this verification is stopped, it cannot go on later: {why}"));
             }
             None

@@ -3,7 +3,9 @@
 //! The engine sends and never waits for a display; its work does not depend on any listener.
 
 mod event;
+mod pace;
 mod redact;
 
 pub use event::{Difference, DifferenceKind, Event, EventKind, Proved, ProvedDataset, TargetProgress};
+pub use pace::{Advance, Pace, Work};
 pub use redact::Redactor;

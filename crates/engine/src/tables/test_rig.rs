@@ -190,6 +190,7 @@ impl Rig {
             datasets: Vec::new(),
             force,
             follow: false,
+            counts: false,
             limits: InFlightMax::default(),
             approver: Arc::new(ByFlag::default()),
         }

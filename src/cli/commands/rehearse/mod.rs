@@ -5,6 +5,7 @@ mod args;
 mod command;
 mod rehearsal;
 mod summary;
+mod totals;
 
 pub(in crate::cli) use args::RehearseArgs;
 pub(in crate::cli) use command::rehearse;
