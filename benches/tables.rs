@@ -4,16 +4,23 @@
 //! ```text
 //! cargo bench --bench tables                  # 50,000 and 500,000 items
 //! cargo bench --bench tables -- 20000         # another number
+//! cargo bench --bench tables -- 20000@2000    # the same, with servers that take 2,000 items a second
 //! ```
 //!
 //! The servers are a process of their own and so is each measured side, as in `benches/objects.rs`. The bare loops use
 //! the same client at the concurrency that served them best among those that are tried; the copy is measured against the
 //! slower of the two.
+//!
+//! Both servers and what is measured share the machine. So without a pace the rows tell what an item costs: a copy cannot
+//! take less than both bare loops together. With a pace below what the machine can do, they tell how much of what a server
+//! takes a copy uses.
 #![expect(clippy::print_stdout, reason = "printing figures is what it is for")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, BufReader},
+    num::NonZeroU32,
     path::Path,
     process::{Command, Stdio},
     sync::Arc,
@@ -41,7 +48,11 @@ use migrate::{
     table::{KeyType, Structure},
 };
 
-const COUNTS: [usize; 2] = [50_000, 500_000];
+const COUNTS: [&str; 2] = ["50000", "500000"];
+/// The width of the first column.
+const COUNT_WIDTH: usize = 9;
+/// Items that are made before they are written.
+const MADE_AT_ONCE: usize = 10_000;
 /// The concurrencies that the bare loops try.
 const TRIED: [usize; 4] = [2, 4, 8, 16];
 
@@ -49,45 +60,58 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve"] => runtime.block_on(serve()),
+        ["serve", pace] => runtime.block_on(serve(pace.parse().ok())),
         ["fill", count, at] => runtime.block_on(fill(count.parse()?, at)),
         ["bare", count, from, to] => runtime.block_on(bare(count.parse()?, from, to)),
         ["copy", count, from, to] => runtime.block_on(copy(count.parse()?, from, to)),
         ref counts => {
-            let counts = counts.iter().map(|count| count.parse()).collect::<Result<Vec<usize>, _>>()?;
             println!(
                 "{:>9}  {:>12}  {:>12}  {:>11}  {:>12}  {:>9}",
                 "items", "what", "items/s", "wall", "CPU/item", "peak"
             );
-            for count in if counts.is_empty() { COUNTS.to_vec() } else { counts } {
-                measure(count)?;
+            for count in if counts.is_empty() { &COUNTS } else { counts } {
+                let (count, pace) = count.split_once('@').unwrap_or((count, ""));
+                measure(count, pace)?;
             }
             Ok(())
         }
     }
 }
 
-/// Starts the servers and fills the source; then runs the bare loops, and then the copy.
-fn measure(count: usize) -> anyhow::Result<()> {
+/// Starts the servers and fills the source; then runs the bare loops, and then the copy. `pace` is how many items a second
+/// the target takes, or nothing.
+fn measure(count: &str, pace: &str) -> anyhow::Result<()> {
     let this = std::env::current_exe()?;
-    let mut servers = Command::new(&this).arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut servers = Command::new(&this).args(["serve", pace]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(servers.stdout.take().context("its output is piped")?).lines();
     let from = lines.next().context("the servers ended early")??;
     let to = lines.next().context("the servers ended early")??;
-    let count = count.to_string();
-    for arguments in [vec!["fill", &count, &from], vec!["bare", &count, &from, &to], vec!["copy", &count, &from, &to]] {
-        ensure!(Command::new(&this).args(&arguments).status()?.success(), "{} failed", arguments[0]);
+    let mut rates = BTreeMap::new();
+    for arguments in [vec!["fill", count, &from], vec!["bare", count, &from, &to], vec!["copy", count, &from, &to]] {
+        let ended = Command::new(&this).args(&arguments).stderr(Stdio::inherit()).output()?;
+        ensure!(ended.status.success(), "{} failed", arguments[0]);
+        for row in String::from_utf8(ended.stdout)?.lines() {
+            println!("{row}");
+            let words: Vec<_> = row[COUNT_WIDTH..].split_whitespace().collect();
+            if let [what @ .., rate, _, _, _, _, _, _] = &words[..] {
+                rates.insert(what.join(" "), rate.parse::<f64>()?);
+            }
+        }
     }
+    let rate = |what: &str| rates.get(what).copied().with_context(|| format!("there is no row {what}"));
+    let slower = rate("bare scan")?.min(rate("bare write")?);
+    println!("{count:>COUNT_WIDTH$}  the copy runs at {:.2} of the slower bare loop", rate("copy")? / slower);
     drop(servers.stdin.take());
     servers.wait()?;
     Ok(())
 }
 
-/// Two servers, until standard input ends.
-async fn serve() -> anyhow::Result<()> {
+/// Two servers, of which the second takes so many items a second, until standard input ends.
+async fn serve(pace: Option<NonZeroU32>) -> anyhow::Result<()> {
     let mut servers = Vec::new();
-    for _ in 0..2 {
-        let server = DynamoServer::start(DynamoServerConfig::new("bench", "bench-secret")).await?;
+    for writes_a_second in [None, pace] {
+        let config = DynamoServerConfig { writes_a_second, ..DynamoServerConfig::new("bench", "bench-secret") };
+        let server = DynamoServer::start(config).await?;
         println!("{}", server.endpoint());
         servers.push(server);
     }
@@ -131,24 +155,28 @@ async fn open(site: &str, endpoint: &str, name: &str) -> anyhow::Result<Arc<dyn 
     Ok(Arc::new(DynamoClient::connect(config).await?.table(name)))
 }
 
-/// Writes items in batches, so many at once.
-async fn write(to: &dyn TableStore, numbers: std::ops::Range<usize>, at_once: usize) -> anyhow::Result<()> {
-    let batches = stream::iter(numbers.clone().step_by(WRITE_MAX)).map(|first| {
-        let last = (first + WRITE_MAX).min(numbers.end);
-        let batch: Vec<_> = (first..last).map(|number| ItemWrite::Put(account(number))).collect();
-        async move {
-            let left = to.write(&batch).await?.left;
+/// Writes items in batches, so many at once. They are made before, a part of the table at a time; returns the seconds that
+/// only the writing took.
+async fn write(to: &dyn TableStore, count: usize, at_once: usize) -> anyhow::Result<f64> {
+    let mut seconds = 0.0;
+    for first in (0..count).step_by(MADE_AT_ONCE) {
+        let items: Vec<_> = (first..count.min(first + MADE_AT_ONCE)).map(|n| ItemWrite::Put(account(n))).collect();
+        let began = Instant::now();
+        let batches = stream::iter(items.chunks(WRITE_MAX)).map(|batch| async move {
+            let left = to.write(batch).await?.left;
             ensure!(left.is_empty(), "the server left items over");
             Ok(())
-        }
-    });
-    batches.buffer_unordered(at_once).try_collect().await
+        });
+        batches.buffer_unordered(at_once).try_collect::<()>().await?;
+        seconds += began.elapsed().as_secs_f64();
+    }
+    Ok(seconds)
 }
 
 async fn fill(count: usize, at: &str) -> anyhow::Result<()> {
     let source = open("from", at, "accounts").await?;
     source.create(&structure()).await?;
-    write(&*source, 0..count, 8).await
+    write(&*source, count, 8).await.map(drop)
 }
 
 /// Scans a table in so many segments at once; returns how many items it holds.
@@ -186,9 +214,8 @@ async fn bare(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
     for at_once in TRIED {
         let target = open("to", to, &format!("bare-{at_once}")).await?;
         target.create(&structure()).await?;
-        let (began, cpu) = (Instant::now(), cpu_seconds()?);
-        write(&*target, 0..count, at_once).await?;
-        let wall = began.elapsed().as_secs_f64();
+        let cpu = cpu_seconds()?;
+        let wall = write(&*target, count, at_once).await?;
         if best.is_none_or(|(least, _)| wall < least) {
             best = Some((wall, cpu_seconds()? - cpu));
         }

@@ -142,14 +142,14 @@ fn aws_credentials(site: &Site) -> Result<AwsCredentials, EngineError> {
         }
         Credentials::Env { prefix } => {
             let get = |suffix: &str| std::env::var(format!("{prefix}_{suffix}")).ok().filter(|value| !value.is_empty());
-            let must = |suffix: &str| {
-                let missing = || format!("set the environment variable {prefix}_{suffix} (credentials)");
-                get(suffix).ok_or_else(|| wrong(site, missing()))
-            };
-            AwsCredentials::Keys {
-                id: must("ACCESS_KEY_ID")?,
-                secret: must("SECRET_ACCESS_KEY")?,
-                session_token: get("SESSION_TOKEN"),
+            match (get("ACCESS_KEY_ID"), get("SECRET_ACCESS_KEY")) {
+                (Some(id), Some(secret)) => AwsCredentials::Keys { id, secret, session_token: get("SESSION_TOKEN") },
+                (id, secret) => {
+                    let given = [("ACCESS_KEY_ID", id), ("SECRET_ACCESS_KEY", secret)];
+                    let missing = given.iter().filter(|(_, value)| value.is_none());
+                    let missing: Vec<_> = missing.map(|(suffix, _)| format!("{prefix}_{suffix}")).collect();
+                    return Err(wrong(site, format!("no credentials: set {}", missing.join(" and "))));
+                }
             }
         }
     })

@@ -12,6 +12,7 @@ use std::{borrow::Cow, path::Path};
 use super::next::Next;
 use super::{
     error::{Code, Failure},
+    plan_file::Origin,
     session::{self, Session},
     term,
 };
@@ -28,10 +29,14 @@ pub(super) enum Situation<'a> {
     Runnable,
     /// The same, and what was seen is kept in this file.
     Saved(&'a Path),
+    /// A look at both sides found nothing to copy, prove or move.
+    NothingToDo,
     /// Something stands in the plan's way, and the answer names it.
     Blocked,
     /// A saved plan is stale; with the words that save it anew.
     Stale(Vec<&'a str>),
+    /// The plan file is right.
+    Checked,
     /// The plan asks for more than this build can carry out.
     Unsupported,
     /// The same, but only for its cutovers; with the command and its words up to them.
@@ -50,8 +55,10 @@ pub(super) enum Situation<'a> {
     Changed,
     /// An impossible limit.
     WrongLimit,
-    /// Nothing has begun that could be given up.
+    /// Nothing has begun that could be given up, or of which there is a history.
     NotBegun,
+    /// Nothing is known of the record that was named.
+    UnknownRecord,
     /// Objects would be deleted, and no person has confirmed it; with the command that does.
     Unconfirmed(&'a str),
     /// A run has something to do: for these datasets only, or for all if none is named.
@@ -122,7 +129,11 @@ enum Then<'a> {
     Nothing(Option<&'static str>),
 }
 
+/// A plan that came from standard input is gone with it, and its state has no place.
+const KEEP_IT: &str = "keep the plan in a file, such as migrate.toml: what is done is recorded beside it";
+const OWN_PLAN: &str = "this was the plan that comes with migrate; the next one is yours";
 const LOOK_AGAIN: &str = "change what is named above; look again before you run";
+const NAME_RECORD: &str = "write the key as other answers print it; what no run has looked at yet is not known";
 const LET_REST: &str = "let nothing write at the old lead until the lead has moved";
 const PUT_BACK: &str = "put back what the plan said, or give the dataset another name to begin it anew; if another plan \
                         of the same name began it here, rename one of the two plans";
@@ -153,8 +164,11 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
     let (mend, then) = match situation {
         S::Runnable => (None, RunAll),
         S::Saved(file) => (None, RunAllOf(file)),
+        S::NothingToDo => (None, Nothing(None)),
         S::Blocked => (Some(LOOK_AGAIN), Type("plan", vec![])),
         S::Stale(words) => (None, Type("plan", words.clone())),
+        S::Checked if stops_short => (None, Type("rehearse", vec!["--until", "verified"])),
+        S::Checked => (None, Type("rehearse", vec![])),
         S::Unsupported => (Some("take what is named out of the plan"), Type("plan", vec![])),
         S::UnsupportedCutover(verb, words) => (None, Type(verb, with(words, &["--until", "verified"]))),
         S::NothingSelected => (Some("leave out --phase or --dataset"), Type("status", vec![])),
@@ -165,6 +179,7 @@ fn advise<'a>(situation: &Situation<'a>, stops_short: bool) -> Advice<'a> {
         S::Changed => (None, Type("status", vec![])),
         S::WrongLimit => (None, Type("limits", vec![])),
         S::NotBegun => (None, Type("plan", vec![])),
+        S::UnknownRecord => (Some(NAME_RECORD), Type("plan", vec!["--list"])),
         S::Unconfirmed(typed) => (
             Some("make sure that no one needs these objects; the command below deletes them for good"),
             Same(format!("{typed} --yes").into()),
@@ -268,7 +283,12 @@ impl<'a> Situation<'a> {
 impl Session {
     /// What is next.
     pub(super) fn next(&self, situation: &Situation<'_>) -> Next {
+        if *self.origin() == Origin::Shipped && *situation == Situation::Rehearsed {
+            return Next::Command { mend: Some(OWN_PLAN.to_owned()), command: "migrate init --help".to_owned() };
+        }
         let Advice { mend, then } = advise(situation, self.cannot_cut_over());
+        let is_same = matches!(then, Then::Same(_));
+        let mend = mend.or(self.is_homeless().then_some(KEEP_IT).filter(|_| !is_same));
         let command = match then {
             Then::Type(verb, more) => self.command(verb, &more),
             Then::RunAll => self.run_command(),
@@ -313,8 +333,10 @@ mod tests {
         vec![
             (S::Runnable, "plan", false, Some("run everything")),
             (S::Saved(saved), "plan", false, Some("run everything of saved.json")),
+            (S::NothingToDo, "plan", false, None),
             (S::Blocked, "plan", true, Some("plan")),
             (S::Stale(vec!["--out", "saved.json"]), "run", false, Some("plan --out saved.json")),
+            (S::Checked, "check", false, Some("rehearse")),
             (S::Unsupported, "run", true, Some("plan")),
             (S::UnsupportedCutover("run", vec![]), "run", false, Some("run --until verified")),
             (S::NothingSelected, "run", true, Some("status")),
@@ -325,6 +347,7 @@ mod tests {
             (S::Changed, "abort", false, Some("status")),
             (S::WrongLimit, "limits dc speed=1", false, Some("limits")),
             (S::NotBegun, "abort", false, Some("plan")),
+            (S::UnknownRecord, "show", true, Some("plan --list")),
             (S::Unconfirmed("migrate abort --discard"), "abort", true, Some("migrate abort --discard --yes")),
             (S::Unfinished(vec![]), "status", false, Some("run everything")),
             (S::Unfinished(vec!["a", "b"]), "status", false, Some("run --dataset a --dataset b")),
@@ -389,7 +412,7 @@ mod tests {
 
     #[test]
     fn no_advice_goes_to_a_cutover_that_is_not_built() {
-        for situation in [Situation::Copied(vec![]), Situation::Unfinished(vec!["a"])] {
+        for situation in [Situation::Checked, Situation::Copied(vec![]), Situation::Unfinished(vec!["a"])] {
             let next = words(&advise(&situation, true).then).unwrap();
             assert!(next.ends_with("--until verified"), "{next}");
         }

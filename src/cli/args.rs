@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::display::ColorChoice;
+use super::{complete, display::ColorChoice};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -15,6 +15,7 @@ pub(super) struct Global {
 
     /// What to log to stderr: error, warn, info, debug or trace, `json` for JSON lines, or both as `debug,json`
     #[arg(long, global = true, value_name = "LEVEL|json", default_value = "warn", value_parser = LogFormat::parse)]
+    #[arg(env = "MIGRATE_LOG", hide_env_values = true)]
     pub(super) log: LogFormat,
 
     /// Show no progress
@@ -40,7 +41,8 @@ pub(super) struct LogFormat {
 impl LogFormat {
     fn parse(text: &str) -> Result<Self, String> {
         let mut format = Self { level: tracing::Level::WARN, json: false };
-        for word in text.split(',') {
+        // An empty variable says nothing.
+        for word in text.split(',').filter(|_| !text.is_empty()) {
             match word {
                 "json" => format.json = true,
                 "error" | "warn" | "info" | "debug" | "trace" => {
@@ -62,20 +64,20 @@ impl LogFormat {
   migrate run plan.toml --json > events.ndjson")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct RunArgs {
-    /// The plan file, or a saved plan
+    /// The plan file, or a saved plan; without it migrate.toml in the working directory, and `-` for standard input
     #[arg(value_name = "PLAN|SAVED")]
-    pub(super) plan: PathBuf,
+    pub(super) plan: Option<PathBuf>,
     /// How far to go; without it, as far as the plan says
     #[arg(long, value_name = "STEP")]
     pub(super) until: Option<Until>,
     /// Only this phase (may be given again)
-    #[arg(long = "phase", short, value_name = "NAME")]
+    #[arg(long = "phase", short, value_name = "NAME", add = complete::phases())]
     pub(super) phases: Vec<String>,
     /// Only this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
+    #[arg(long = "dataset", short, value_name = "NAME", add = complete::datasets())]
     pub(super) datasets: Vec<String>,
     /// Cut this phase over once everything is proved; `all` for every phase (may be given again)
-    #[arg(long, value_name = "PHASE|all")]
+    #[arg(long, value_name = "PHASE|all", add = complete::approvals())]
     pub(super) approve: Vec<String>,
     /// Delete more at a target than the plan's `delete_share` allows
     #[arg(long)]
@@ -88,7 +90,7 @@ pub(super) struct RunArgs {
     pub(super) accept_places: bool,
     /// Take this dataset over from the migration that its route names, which must have stopped for good (may be given
     /// again)
-    #[arg(long, value_name = "DATASET")]
+    #[arg(long, value_name = "DATASET", add = complete::datasets())]
     pub(super) take_over: Vec<String>,
     /// Print events, one JSON object a line; the last is `run_ended`
     #[arg(long)]

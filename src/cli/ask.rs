@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::{
+    clock,
     error::{Code, Failure},
     operator,
     session::{self, Session},
     state::Lock,
     term,
 };
-use migrate_core::model::Timestamp;
 use migrate_ledger::{Answer, Record, Request, RequestRow};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -47,22 +47,22 @@ pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<
     term::tell(&format!("asking {holder}"));
     let ledger = session.ledger_to_write()?;
     let failed = |error| Failure::ledger(&error);
-    let now = || Timestamp(jiff::Timestamp::now().as_millisecond());
-    let id = format!("{}-{}", std::process::id(), now().0);
-    let row = RequestRow { id: id.clone(), by: operator::me(), at: now(), request, answer: None };
+    let id = format!("{}-{}", std::process::id(), clock::now().0);
+    let row = RequestRow { id: id.clone(), by: operator::me(), at: clock::now(), request, answer: None };
     ledger.append(vec![Record::Requested(row)]).await.map_err(failed)?;
     loop {
         let stopped = tokio::time::timeout(LOOK_EVERY, tokio::signal::ctrl_c()).await.is_ok();
         if stopped {
-            ledger.append(vec![Record::RequestTakenBack { id: id.clone(), at: now() }]).await.map_err(failed)?;
+            ledger.append(vec![Record::RequestTakenBack { id: id.clone(), at: clock::now() }]).await.map_err(failed)?;
             if ledger.request_taken(&id).await.map_err(failed)? {
-                return Err(Failure::new(Code::Incomplete, format!("it is too late to take it back: {TAKEN}")));
+                return Err(Failure::new(Code::Incomplete, format!("it is too late to take it back: {TAKEN}"))
+                    .coded("too_late"));
             }
         }
         if let Some(answer) = ledger.answer_to(&id).await.map_err(failed)? {
             if stopped && !answer.done {
                 let taken_back = "the request was taken back before it was carried out";
-                return Err(Failure::new(Code::Incomplete, taken_back));
+                return Err(Failure::new(Code::Incomplete, taken_back).coded("taken_back"));
             }
             return Ok(Driver::Other(answer));
         }
@@ -75,7 +75,7 @@ pub(super) async fn drive_or_ask(session: &Session, request: Request) -> Result<
             return Ok(Driver::Other(answer));
         }
         let answer = Answer { done: false, detail: "no process was there to carry it out".to_owned() };
-        ledger.append(vec![Record::Answered { id, answer, at: now() }]).await.map_err(failed)?;
+        ledger.append(vec![Record::Answered { id, answer, at: clock::now() }]).await.map_err(failed)?;
         return Ok(Driver::Ourselves(lock));
     }
 }

@@ -2,19 +2,32 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser as _};
 
 use super::{
-    advise,
+    advise, clock,
     command_line::{Cli, Command},
-    commands::{abort, completions, cutover, exit_codes, limits, plan, rehearse, resolve, run, schema, status, verify},
+    commands::{
+        abort, check, completions, cutover, exit_codes, history, init, limits, local_s3, man, plan, rehearse, resolve,
+        run, schema, show, status, verify,
+    },
     display,
     error::Code,
     term,
 };
 
+/// The command line as clap reads it, for who wants to know whether a line is one.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
+    if completions::answered() {
+        return Code::Done.into();
+    }
+    // The time of the command counts from here.
+    let _started = clock::clock();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(asked) => {
@@ -27,17 +40,23 @@ pub fn run() -> ExitCode {
     let global = cli.global;
     display::choose(global.color);
     let ended = match cli.command {
+        Command::Init(args) => init::init(&args),
+        Command::Check(args) => check::check(&args, &global),
         Command::Plan(args) => plan::plan(&args, &global),
         Command::Run(args) => run::run(&args, &global),
         Command::Verify(args) => verify::verify(&args, &global),
         Command::Status(args) => status::status(&args, &global),
+        Command::Show(args) => show::show(&args, &global),
+        Command::History(args) => history::history(&args, &global),
         Command::Cutover(args) => cutover::cutover(&args, &global),
         Command::Abort(args) => abort::abort(&args, &global),
         Command::Rehearse(args) => rehearse::rehearse(&args, &global),
         Command::Resolve(args) => resolve::resolve(&args, &global),
         Command::Limits(args) => limits::limits(&args, &global),
-        Command::Schema => Ok(schema::schema()),
-        Command::Completions { shell } => Ok(completions::completions(shell)),
+        Command::LocalS3(args) => local_s3::local_s3(&args, &global),
+        Command::Man { out } => man::man(out.as_deref()),
+        Command::Schema(args) => Ok(schema::schema(&args)),
+        Command::Completions { shell } => completions::completions(shell),
         Command::ExitCodes => Ok(exit_codes::exit_codes()),
     };
     match ended {

@@ -40,6 +40,8 @@ impl From<Code> for ExitCode {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) code: Code,
+    /// What went wrong, in one word; docs/cli.md lists them.
+    word: &'static str,
     /// One sentence, causes included.
     pub(super) message: String,
     /// What the operator can do.
@@ -62,7 +64,18 @@ enum Details {
 
 impl Failure {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), mend: None, next: None, details: None }
+        let word = match code {
+            Code::Wrong => "wrong_argument",
+            Code::Differs => "refused",
+            Code::Done | Code::Incomplete => "failed",
+        };
+        Self { code, word, message: message.into(), mend: None, next: None, details: None }
+    }
+
+    /// Says in one word what went wrong.
+    pub(super) fn coded(mut self, word: &'static str) -> Self {
+        self.word = word;
+        self
     }
 
     pub(super) fn mended_by(mut self, mend: impl Into<String>) -> Self {
@@ -85,6 +98,12 @@ impl Failure {
     pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Self {
         Self::new(Code::Wrong, format!("failed to read the plan file {}: {error}", file.display()))
             .mended_by("name a plan file that exists and that you may read")
+            .coded("plan_unreadable")
+    }
+
+    /// What a plan asks for and is not built yet.
+    pub(super) fn not_built(keys: Diagnostics) -> Self {
+        Self { code: Code::Differs, ..keys.into() }
     }
 
     /// A saved plan that is stale.
@@ -96,11 +115,12 @@ impl Failure {
         let changes = serde_json::to_value(changes).expect("changes are plain data");
         Self { details: Some(Details::Changes(changes)), ..Self::new(Code::Differs, message) }
             .mended_by("look at what has changed; if it is right, save the plan anew")
+            .coded("saved_plan_stale")
     }
 
     /// A deletion that no one has confirmed.
     pub(super) fn unconfirmed(message: String, deletions: Value) -> Self {
-        Self { details: Some(Details::Deletions(deletions)), ..Self::new(Code::Wrong, message) }
+        Self { details: Some(Details::Deletions(deletions)), ..Self::new(Code::Wrong, message).coded("unconfirmed") }
     }
 
     /// A failure of the ledger.
@@ -125,7 +145,7 @@ impl Failure {
             LedgerError::Other { action: "open", .. } => (Code::Incomplete, Some(UNWRITABLE)),
             LedgerError::Other { .. } => (Code::Incomplete, None),
         };
-        Self { mend: mend.map(str::to_owned), ..Self::new(code, with_causes(error)) }
+        Self { mend: mend.map(str::to_owned), ..Self::new(code, with_causes(error)).coded(error.code()) }
     }
 
     /// A failure of the engine.
@@ -136,15 +156,13 @@ impl Failure {
         let message = error.hidden(&with_causes(error), redactor);
         let forbidden = matches!(error, EngineError::Store(error) if error.kind() == ErrorKind::Forbidden);
         let code = if error.is_blocking() || forbidden { Code::Differs } else { Code::Incomplete };
-        Self { mend: error.mend().map(str::to_owned), ..Self::new(code, message) }
+        Self { mend: error.mend().map(str::to_owned), ..Self::new(code, message).coded(error.code()) }
     }
 
     /// The failure as a document.
     pub(super) fn to_json(&self) -> Value {
-        let mut error = json!({ "message": self.message, "mend": self.mend() });
-        if let Some(next) = self.next.as_deref().and_then(Next::command) {
-            error["next"] = next.into();
-        }
+        let next = self.next.as_deref().and_then(Next::command);
+        let mut error = json!({ "code": self.word, "message": self.message, "mend": self.mend(), "next": next });
         match &self.details {
             Some(Details::Diagnostics(diagnostics)) => error["diagnostics"] = diagnostics.clone(),
             Some(Details::Changes(changes)) => error["changes"] = changes.clone(),
@@ -175,7 +193,8 @@ impl Failure {
 impl From<Diagnostics> for Failure {
     fn from(wrong: Diagnostics) -> Self {
         let diagnostics = serde_json::to_value(&wrong).expect("diagnostics are plain data");
-        Self { details: Some(Details::Diagnostics(diagnostics)), ..Self::new(Code::Wrong, wrong.to_string()) }
+        let failure = Self::new(Code::Wrong, wrong.to_string()).coded("plan_invalid");
+        Self { details: Some(Details::Diagnostics(diagnostics)), ..failure }
     }
 }
 
@@ -195,7 +214,7 @@ pub(super) fn with_causes(error: &dyn Error) -> String {
 
 /// A name that the plan does not have, with the nearest one that it has.
 pub(super) fn unknown_name<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>, plan: &Plan) -> Failure {
-    let failure = Failure::new(Code::Wrong, format!("plan {} has no {what} {name:?}", plan.name));
+    let failure = Failure::new(Code::Wrong, format!("plan {} has no {what} {name:?}", plan.name)).coded("unknown_name");
     let known: Vec<_> = known.collect();
     let nearest = known.iter().min_by_key(|known| strsim::osa_distance(known, name));
     match nearest.filter(|nearest| strsim::osa_distance(nearest, name) <= 3) {

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
 };
 
@@ -13,11 +13,16 @@ use super::{
 };
 use migrate_engine::Shutdown;
 
+/// Waits until one of them comes.
+pub(super) async fn first() -> Result<(), Failure> {
+    let (mut interrupt, mut terminate) = signals()?;
+    futures::future::select(pin!(interrupt.recv()), pin!(terminate.recv())).await;
+    Ok(())
+}
+
 /// Listens until the returned set is dropped.
 pub(super) fn listen(shutdown: &Shutdown) -> Result<JoinSet<()>, Failure> {
-    let failed = |error| Failure::new(Code::Incomplete, format!("failed to listen for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let (mut interrupt, mut terminate) = signals()?;
     let shutdown = shutdown.clone();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
@@ -32,6 +37,12 @@ pub(super) fn listen(shutdown: &Shutdown) -> Result<JoinSet<()>, Failure> {
         }
     });
     Ok(tasks)
+}
+
+fn signals() -> Result<(Signal, Signal), Failure> {
+    let failed = |error| Failure::new(Code::Incomplete, format!("failed to listen for signals: {error}"));
+    let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok((interrupt, signal(SignalKind::terminate()).map_err(failed)?))
 }
 
 #[expect(clippy::exit, reason = "the third time, the operator wants out; a crash at any instant is safe")]

@@ -29,7 +29,11 @@ use migrate_store::StoreError;
 /// Shown in place of a value that may name a key.
 const LEFT_OUT: &str = "(hidden)";
 
-/// Starts to log. Libraries never log below `warn`: their lines there may hold signed requests.
+/// The fields whose texts hold no key: names of the plan, and words of this program.
+const PLAIN: [&str; 9] = ["dataset", "event", "operation", "outcome", "phase", "place", "plan", "state", "step"];
+
+/// Starts to log. Libraries are heard only where this program tells what it does itself, and never below `warn`: their
+/// lines there may hold signed requests.
 pub(super) fn start(format: LogFormat, hides_keys: bool) {
     let filter = EnvFilter::new(directives(format, hides_keys));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Told);
@@ -60,14 +64,9 @@ fn directives(format: LogFormat, hides_keys: bool) -> String {
     if hides_keys {
         return format!("off,migrate={}", format.level).to_lowercase();
     }
-    let others = format.level.min(tracing::Level::WARN);
-    let mut text = format!("{others},migrate={}", format.level).to_lowercase();
-    // A rehearsal's server logs as errors what its client has provoked on purpose; the SDK logs as its own bug an
-    // answer that is not S3's. We report both in our own words.
-    if format.level < tracing::Level::DEBUG {
-        text.push_str(",s3s=off,aws_smithy_runtime=off");
-    }
-    text
+    // What matters of a library's failure is an error of ours, in our own words.
+    let others = if format.level < tracing::Level::DEBUG { "off" } else { "warn" };
+    format!("{others},migrate={}", format.level).to_lowercase()
 }
 
 /// Writes lines without the keys that they name.
@@ -128,10 +127,13 @@ impl Visit for Shown {
         self.show(field, value);
     }
 
-    /// A text is a key, or its content is unknown.
+    /// A text is a key, a name that holds none, or unknown.
     fn record_str(&mut self, field: &Field, value: &str) {
-        let hidden = Redactor::new(true).key(&Key::from(value));
-        self.show(field, if field.name() == "key" { hidden.as_str() } else { LEFT_OUT });
+        match field.name() {
+            "key" => self.show(field, Redactor::new(true).key(&Key::from(value)).as_str()),
+            name if PLAIN.contains(&name) => self.show(field, value),
+            _ => self.show(field, LEFT_OUT),
+        }
     }
 
     /// Errors of our own know which key they name.
@@ -168,7 +170,7 @@ mod tests {
         assert_eq!(directives(debug, false), "warn,migrate=debug");
         assert_eq!(directives(debug, true), "off,migrate=debug");
         let error = LogFormat { level: tracing::Level::ERROR, json: false };
-        assert_eq!(directives(error, false), "error,migrate=error,s3s=off,aws_smithy_runtime=off");
+        assert_eq!(directives(error, false), "off,migrate=error");
     }
 
     #[derive(Clone, Default)]
@@ -196,7 +198,7 @@ mod tests {
             tracing::subscriber::with_default(builder.finish(), || {
                 let cause: &(dyn Error + 'static) = &error;
                 tracing::warn!(error = cause, attempt = 3, "trying again");
-                tracing::warn!(key = key.as_str(), "left");
+                tracing::warn!(key = key.as_str(), dataset = "people", "left");
                 tracing::warn!(%key, ?error, note = "ann", "not thought of");
             });
             let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
@@ -204,6 +206,7 @@ mod tests {
             assert!(text.contains("trying again") && text.contains("asked for less") && text.contains('3'), "{text}");
             assert_eq!(text.matches(hidden.as_str()).count(), 2, "{text}");
             assert_eq!(text.matches(LEFT_OUT).count(), 3, "{text}");
+            assert!(text.contains("people"), "the name of a dataset is no key: {text}");
             if json {
                 let line: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
                 assert_eq!((&line["level"], &line["fields"]["attempt"]), (&"WARN".into(), &3.into()));

@@ -9,18 +9,22 @@
 //!
 //! # Who does what
 //!
-//! `entry` starts the command; `command_line` and `args` are what clap reads. A `session` is a plan that was read,
-//! with its state directory; `saved` keeps what `plan` has seen until `run` carries it out. `advise` alone decides
+//! `entry` starts the command; `command_line` and `args` are what clap reads,
+//! `complete` what a shell completes. A `plan_file` is where the
+//! plan comes from, and a `session` is one that was read, with its state directory; `saved` keeps what `plan` has seen until `run` carries it out. `advise` alone decides
 //! which command is next, and `next` is how an answer says it. Each command has a file in `commands` and ends with a
-//! [`Code`](error::Code) or a [`Failure`](error::Failure). `display` listens to events and decides nothing. No other
+//! [`Code`](error::Code) or a [`Failure`](error::Failure). `display` listens to events and decides nothing;
+//! `record` counts what they tell, and keeps in the ledger who ran what, and how it ended. No other
 //! part of the workspace prints, exits or hears signals.
 
 mod advise;
 mod approve;
 mod args;
 mod ask;
+mod clock;
 mod command_line;
 mod commands;
+mod complete;
 mod display;
 mod entry;
 mod error;
@@ -28,6 +32,8 @@ mod interrupt;
 mod log;
 mod next;
 mod operator;
+mod plan_file;
+mod record;
 mod render;
 mod running;
 mod saved;
@@ -37,4 +43,4 @@ mod state;
 mod summary;
 mod term;
 
-pub use entry::run;
+pub use entry::{command, run};

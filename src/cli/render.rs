@@ -2,7 +2,11 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use migrate_core::model::{ByteCount, Key};
+pub(super) use migrate_core::report::{Grouped, count, records};
+use migrate_core::{
+    model::{ByteCount, Key},
+    report::RunWork,
+};
 use migrate_engine::standing::{DatasetStanding, TableStanding};
 use migrate_store::{Conditions, Proof};
 
@@ -58,20 +62,40 @@ pub(super) fn duration(time: Duration) -> String {
 
 /// A number for people: its digits in groups of three.
 pub(super) fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    Grouped(number).to_string()
 }
 
-/// A number with its noun, in the singular or the plural.
-pub(super) fn count(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", number(count), if count == 1 { one } else { many })
+/// How long something took: under ten seconds with a tenth.
+pub(super) fn took(time: Duration) -> String {
+    if time < Duration::from_secs(10) { format!("{:.1} s", time.as_secs_f64()) } else { duration(time) }
+}
+
+/// Bytes a second, on average; `None` if there were none, or it took less than a second, which says nothing.
+pub(super) fn average(bytes: Option<u64>, time: Duration) -> Option<u64> {
+    let milliseconds = u64::try_from(time.as_millis()).ok().filter(|ms| *ms >= 1000)?;
+    let rate = u128::from(bytes?) * 1000 / u128::from(milliseconds);
+    u64::try_from(rate).ok().filter(|rate| *rate > 0)
+}
+
+/// What a run has done in this time.
+pub(super) fn total(work: &RunWork, time: Duration) -> String {
+    format!("total: {}, in {}", done(work, average(work.copied_bytes, time)), took(time))
+}
+
+/// What a run has done; with the bytes that it wrote in a second on average, if that is known.
+pub(super) fn done(work: &RunWork, bytes_per_second: Option<u64>) -> String {
+    let RunWork { copied, copied_bytes, deleted, compared } = *work;
+    let rate = bytes_per_second.map(|rate| format!(", {}/s on average", ByteCount(rate)));
+    let written = match copied {
+        0 => "nothing written".to_owned(),
+        copied => {
+            let bytes = copied_bytes.map(|bytes| format!(" ({}{})", ByteCount(bytes), rate.unwrap_or_default()));
+            format!("{} written{}", records(copied), bytes.unwrap_or_default())
+        }
+    };
+    let deleted = if deleted > 0 { format!(", {} deleted", Grouped(deleted)) } else { String::new() };
+    let compared = if compared > 0 { format!(", {} compared", Grouped(compared)) } else { String::new() };
+    format!("{written}{deleted}{compared}")
 }
 
 /// How the conditions of writes and deletes are kept.
@@ -157,9 +181,9 @@ pub(super) fn copied_table(table: &TableStanding, lag_seconds: Option<u64>) -> S
         rows.row([
             target.target.clone(),
             format!("{} of {}", target.segments_done, table.segments),
-            target.items_copied.to_string(),
+            Grouped(target.items_copied).to_string(),
             ByteCount(target.bytes_copied).to_string(),
-            target.keys_owed.to_string(),
+            Grouped(target.keys_owed).to_string(),
             owed,
         ]);
     }
@@ -188,13 +212,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_in_groups_of_three() {
-        let shown = [0, 999, 1_000, 12_345, 1_234_567].map(number);
-        assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,234,567"]);
-        assert_eq!(
-            (count(1, "record", "records"), count(1_000, "record", "records")),
-            ("1 record".into(), "1,000 records".into())
-        );
+    fn a_total_says_what_is_known_and_nothing_of_a_rate_that_is_none() {
+        let work = RunWork { copied: 5000, copied_bytes: Some(10 << 20), deleted: 3, compared: 10_000 };
+        let text = "total: 5,000 records written (10.0 MiB, 1.0 MiB/s on average), 3 deleted, 10,000 compared, in 10 s";
+        assert_eq!(total(&work, Duration::from_secs(10)), text);
+        assert_eq!(total(&RunWork::default(), Duration::from_millis(420)), "total: nothing written, in 0.4 s");
+        let one = RunWork { copied: 1, ..RunWork::default() };
+        assert_eq!(total(&one, Duration::from_millis(9)), "total: 1 record written, in 0.0 s");
     }
 
     #[test]

@@ -8,7 +8,10 @@ use super::{
     error::Failure,
     session::Session,
 };
-use migrate_core::model::{DatasetName, PhaseName};
+use migrate_core::{
+    model::{DatasetName, PhaseName},
+    report::RunWork,
+};
 use migrate_engine::{Clock, RunOptions, RunOutcome, standing::PhaseStanding};
 
 /// The most failed records that the answer lists.
@@ -66,6 +69,8 @@ pub(super) struct Worked {
     pub(super) before: Vec<PhaseStanding>,
     pub(super) after: Vec<PhaseStanding>,
     pub(super) seen: BTreeMap<DatasetName, Seen>,
+    /// What it has done.
+    pub(super) work: RunWork,
     /// Whether the ledger closed without an error.
     pub(super) closed: Result<(), Failure>,
 }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    clock,
     error::{Code, Failure},
     term,
 };
@@ -124,8 +125,8 @@ impl SavedPlan {
     ) -> Result<Self, Failure> {
         Ok(Self {
             format: FORMAT,
-            made_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            made_by: format!("migrate {}", env!("CARGO_PKG_VERSION")),
+            made_at: clock::now().to_string(),
+            made_by: format!("migrate {}", env!("MIGRATE_VERSION")),
             plan: PlanPath::of(file)?,
             datasets: datasets.to_vec(),
             bindings,
@@ -137,6 +138,7 @@ impl SavedPlan {
     pub(super) fn parse(text: &str, file: &Path) -> Result<Self, Failure> {
         let damaged = |error: &serde_json::Error| {
             Failure::new(Code::Wrong, format!("the saved plan {} cannot be read: {error}", file.display()))
+                .coded("saved_plan_invalid")
                 .mended_by(format!("save it anew with `{}`", term::quoted(anew(file))))
         };
         let document: Value = serde_json::from_str(text).map_err(|error| damaged(&error))?;
@@ -149,6 +151,7 @@ impl SavedPlan {
                     file.display()
                 ),
             )
+            .coded("saved_plan_invalid")
             .mended_by("use the newer migrate, or save the plan anew with this one")),
             found => Err(Failure::new(
                 Code::Wrong,
@@ -160,6 +163,7 @@ impl SavedPlan {
                     _ => format!("the saved plan {} has a format that no version of migrate writes", file.display()),
                 },
             )
+            .coded("saved_plan_invalid")
             .mended_by(format!("save it anew with `{}`", term::quoted(anew(file))))),
         }
     }

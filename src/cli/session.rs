@@ -9,6 +9,7 @@ use super::{
     args::Global,
     error::{Code, Failure, unknown_name},
     log, operator,
+    plan_file::{FOUND, Origin, PlanFile},
     saved::{self, SavedPlan},
     state::{Root, StateDir},
     term,
@@ -32,10 +33,13 @@ pub(super) fn sites() -> Sites {
     sites
 }
 
+/// Finds the place of all state, from what `--state` names and from where the plan comes from.
+type FindRoot = fn(Option<&Path>, &Origin) -> Result<Root, Failure>;
+
 /// One command on one plan.
 #[derive(Debug)]
 pub(super) struct Session {
-    file: PathBuf,
+    origin: Origin,
     /// The saved plan that is to be carried out, with its file.
     pub(super) saved: Option<(PathBuf, SavedPlan)>,
     pub(super) plan: Plan,
@@ -44,50 +48,69 @@ pub(super) struct Session {
     pub(super) quiet: bool,
     pub(super) verbose: bool,
     pub(super) redactor: Redactor,
+    /// Whether this is a rehearsal, whose runs are not kept.
+    pub(super) rehearses: bool,
 }
 
 impl Session {
     /// Reads and checks the plan, and starts to log, with hidden keys if the plan says so.
-    pub(super) fn load(file: &Path, global: &Global) -> Result<Self, Failure> {
-        let text = read(file)?;
-        if saved::is_saved(&text) {
-            return Err(saved::only_run(file, &text));
-        }
-        Self::of(file, &text, global)
+    pub(super) fn load(plan: &PlanFile, global: &Global) -> Result<Self, Failure> {
+        Self::of(plan.origin()?, global, Root::find)
+    }
+
+    /// The same, to look only: a plan without a file of its own needs no place for its state then.
+    pub(super) fn load_to_look(plan: &PlanFile, global: &Global) -> Result<Self, Failure> {
+        Self::of(plan.origin()?, global, Root::find_to_look)
+    }
+
+    /// The same, for a command that has nothing to do with any state.
+    pub(super) fn load_without_state(plan: &PlanFile, global: &Global) -> Result<Self, Failure> {
+        Self::of(plan.origin()?, global, |flag, _| Ok(Root::unused(flag)))
+    }
+
+    /// The same, to rehearse; without any plan, the one that is part of the program.
+    pub(super) fn load_to_rehearse(plan: &PlanFile, global: &Global) -> Result<Self, Failure> {
+        Self::of(plan.origin_or_shipped(), global, Root::find_to_rehearse)
     }
 
     /// The same, from a plan file or from a saved plan, whose plan file is read anew.
-    pub(super) fn load_to_run(file: &Path, global: &Global) -> Result<Self, Failure> {
-        let text = read(file)?;
+    pub(super) fn load_to_run(plan: &PlanFile, global: &Global) -> Result<Self, Failure> {
+        let origin = plan.origin()?;
+        let text = origin.read()?;
         if !saved::is_saved(&text) {
-            return Self::of(file, &text, global);
+            return Self::of_text(origin, &text, global, Root::find);
         }
-        let saved = SavedPlan::parse(&text, file)?;
-        let plan_file = saved.plan.file();
-        let text = read(&plan_file)?;
-        if saved::is_saved(&text) {
-            return Err(saved::only_run(&plan_file, &text));
-        }
-        let session = Self::of(&plan_file, &text, global)?;
-        Ok(Self { saved: Some((file.to_owned(), saved)), ..session })
+        let file = origin.path().to_owned();
+        let saved = SavedPlan::parse(&text, &file)?;
+        let session = Self::of(Origin::Named(saved.plan.file()), global, Root::find)?;
+        Ok(Self { saved: Some((file, saved)), ..session })
     }
 
-    fn of(file: &Path, text: &str, global: &Global) -> Result<Self, Failure> {
-        let plan = plan::parse(text, file)?;
+    fn of(origin: Origin, global: &Global, root: FindRoot) -> Result<Self, Failure> {
+        let text = origin.read()?;
+        if saved::is_saved(&text) {
+            return Err(saved::only_run(origin.path(), &text));
+        }
+        Self::of_text(origin, &text, global, root)
+    }
+
+    fn of_text(origin: Origin, text: &str, global: &Global, root: FindRoot) -> Result<Self, Failure> {
+        let plan = plan::parse(text, origin.path())?;
         log::start(global.log, plan.redact_keys);
-        let root = Root::find(global.state.as_deref(), file)?;
+        let root = root(global.state.as_deref(), &origin)?;
         let state = StateDir::new(&root, &plan.name);
         if let Some(note) = state.left_behind(&root, &plan.name) {
             term::tell(&note);
         }
         Ok(Self {
-            file: file.to_owned(),
+            origin,
             saved: None,
             state,
             root,
             quiet: global.quiet,
             verbose: global.verbose,
             redactor: Redactor::new(plan.redact_keys),
+            rehearses: false,
             plan,
         })
     }
@@ -95,7 +118,7 @@ impl Session {
     /// The same command on another plan, with a state of its own: a rehearsal's.
     pub(super) fn rehearsing(&self, plan: Plan, state: StateDir) -> Self {
         Self {
-            file: self.file.clone(),
+            origin: self.origin.clone(),
             root: self.root.clone(),
             quiet: self.quiet,
             verbose: self.verbose,
@@ -103,6 +126,7 @@ impl Session {
             plan,
             state,
             saved: None,
+            rehearses: true,
         }
     }
 
@@ -111,24 +135,39 @@ impl Session {
         StateDir::rehearsal(&self.root, &self.plan.name)
     }
 
-    /// The plan file.
-    pub(super) fn file(&self) -> &Path {
-        &self.file
+    /// Where the plan comes from.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The plan has no file, and no place for its state is named: no other command finds what this one does.
+    pub(super) fn is_homeless(&self) -> bool {
+        self.origin == Origin::Stdin && self.root.named().is_none()
     }
 
     /// A command on the same plan and state, as an operator types it. Only `run` takes a saved plan.
     pub(super) fn command(&self, verb: &str, more: &[&str]) -> String {
         match &self.saved {
             Some((saved, _)) if verb == "run" => self.command_on(saved, verb, more),
-            _ => self.command_on(&self.file, verb, more),
+            _ => self.command_on_plan(verb, more),
         }
     }
 
+    /// The same, never on a saved plan.
+    fn command_on_plan(&self, verb: &str, more: &[&str]) -> String {
+        let word = if self.is_homeless() { Some(FOUND.to_owned()) } else { self.origin.word() };
+        self.words(word.as_deref(), verb, more)
+    }
+
     /// A command on a file that stands for the same plan, and on the same state.
-    pub(super) fn command_on(&self, file: &Path, verb: &str, more: &[&str]) -> String {
-        let file = file.to_string_lossy();
+    fn command_on(&self, file: &Path, verb: &str, more: &[&str]) -> String {
+        self.words(Some(&file.to_string_lossy()), verb, more)
+    }
+
+    fn words(&self, plan: Option<&str>, verb: &str, more: &[&str]) -> String {
         let root = self.root.named().map(Path::to_string_lossy);
-        let mut words = vec!["migrate", verb, &file];
+        let mut words = vec!["migrate", verb];
+        words.extend(plan);
         words.extend(more);
         if let Some(root) = &root {
             words.extend(["--state", root]);
@@ -141,13 +180,17 @@ impl Session {
         match &self.saved {
             Some((saved, plan)) if plan.datasets.is_empty() => self.run_command_on(saved),
             // A plan that was saved for some datasets does not reach the others.
-            _ => self.run_command_on(&self.file),
+            _ => self.command_on_plan("run", self.as_far_as_it_can()),
         }
     }
 
     /// The same, from a file that stands for the same plan.
     pub(super) fn run_command_on(&self, file: &Path) -> String {
-        self.command_on(file, "run", if self.cannot_cut_over() { &["--until", "verified"] } else { &[] })
+        self.command_on(file, "run", self.as_far_as_it_can())
+    }
+
+    fn as_far_as_it_can(&self) -> &'static [&'static str] {
+        if self.cannot_cut_over() { &["--until", "verified"] } else { &[] }
     }
 
     /// The plan's cutovers need something that is not built yet.
@@ -213,10 +256,6 @@ impl Session {
     pub(super) fn ledger_to_write(&self) -> Result<Ledger, Failure> {
         Ledger::open(&self.state.ledger(), &self.plan.name).map_err(|error| Failure::ledger(&error))
     }
-}
-
-fn read(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))
 }
 
 /// Runs a future to its end on a runtime of its own.

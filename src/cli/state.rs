@@ -19,8 +19,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    clock,
     error::{Code, Failure, UNWRITABLE},
     operator,
+    plan_file::Origin,
 };
 use migrate_core::model::PlanName;
 
@@ -46,6 +48,9 @@ pub(super) struct Holder {
     pub(super) command: String,
     /// Since when, RFC 3339 in UTC.
     pub(super) since: String,
+    /// The id of its run, as `migrate history` shows it.
+    #[serde(default)]
+    pub(super) run: Option<String>,
 }
 
 /// The state directory of one plan.
@@ -78,12 +83,48 @@ pub(super) enum Root {
 
 impl Root {
     /// What `--state` names, else what the environment names, else the place beside the plan file.
-    pub(super) fn find(flag: Option<&Path>, plan_file: &Path) -> Result<Self, Failure> {
-        let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-        match flag.map(Path::to_owned).or(variable) {
-            Some(named) => Ok(Self::Named(named)),
-            None => Self::beside(plan_file),
+    pub(super) fn find(flag: Option<&Path>, origin: &Origin) -> Result<Self, Failure> {
+        match (Self::named_by(flag), origin.file()) {
+            (Some(named), _) => Ok(named),
+            (None, Some(file)) => Self::beside(file),
+            (None, None) => Err(Failure::new(
+                Code::Wrong,
+                "a plan from standard input has no file, so its state has no place beside it",
+            )
+            .mended_by(format!("name a directory with --state DIR or {VARIABLE}, or keep the plan in a file"))),
         }
+    }
+
+    /// The same for a command that only looks: the state of a plan without a file is taken to be in the working
+    /// directory, where its relative paths start.
+    pub(super) fn find_to_look(flag: Option<&Path>, origin: &Origin) -> Result<Self, Failure> {
+        let homeless = Self::named_by(flag).is_none() && origin.file().is_none();
+        if homeless { Ok(Self::unused(flag)) } else { Self::find(flag, origin) }
+    }
+
+    /// The same for a rehearsal: that of a plan without a file is kept with the user's caches, so that trying the
+    /// program leaves nothing in the directory where that was done.
+    pub(super) fn find_to_rehearse(flag: Option<&Path>, origin: &Origin) -> Result<Self, Failure> {
+        let homeless = Self::named_by(flag).is_none() && origin.file().is_none();
+        if !homeless {
+            return Self::find(flag, origin);
+        }
+        let of = |name| std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+        let caches = of("XDG_CACHE_HOME").or_else(|| of("HOME").map(|home| home.join(".cache")));
+        caches.map(|caches| Self::BesidePlan(caches.join("migrate"))).ok_or_else(|| {
+            Failure::new(Code::Wrong, "there is no home directory in which a rehearsal could keep its state")
+                .mended_by(format!("name a directory with --state DIR or {VARIABLE}"))
+        })
+    }
+
+    /// A place that nothing looks at; what names it is kept for the next command.
+    pub(super) fn unused(flag: Option<&Path>) -> Self {
+        Self::named_by(flag).unwrap_or_else(|| Self::BesidePlan(PathBuf::from(ROOT)))
+    }
+
+    fn named_by(flag: Option<&Path>) -> Option<Self> {
+        let variable = || std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+        flag.map(Path::to_owned).or_else(variable).map(Self::Named)
     }
 
     fn beside(plan_file: &Path) -> Result<Self, Failure> {
@@ -216,6 +257,7 @@ impl StateDir {
                 format!("failed to prepare the state directory {}: {error}", self.path.display()),
             )
             .mended_by(UNWRITABLE)
+            .coded("state_unusable")
         })
     }
 
@@ -237,6 +279,7 @@ impl StateDir {
             };
             Failure::new(Code::Incomplete, format!("failed to lock {}: {error}", self.lock_file().display()))
                 .mended_by(mend)
+                .coded("state_unusable")
         };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -275,14 +318,15 @@ impl Holder {
             pid: std::process::id(),
             host: operator::host(),
             command: command.to_owned(),
-            since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            run: Some(clock::clock().run().to_owned()),
+            since: clock::now().to_string(),
         }
     }
 }
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { pid, host, command, since } = self;
+        let Self { pid, host, command, since, .. } = self;
         write!(f, "`{command}` (process {pid} on {host}, since {since})")
     }
 }
@@ -306,7 +350,8 @@ fn refused(holder: Option<&Holder>) -> Failure {
         Some(holder) => format!("another process drives this migration: {holder}"),
         None => "another process drives this migration".to_owned(),
     };
-    Failure::new(Code::Incomplete, message).mended_by("let it finish, or stop it; watch it with `migrate status`")
+    let failure = Failure::new(Code::Incomplete, message).coded("driven");
+    failure.mended_by("let it finish, or stop it; watch it with `migrate status`")
 }
 
 #[cfg(test)]

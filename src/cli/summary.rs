@@ -6,13 +6,13 @@ use super::{
     advise::Situation,
     display::{DIFFERENCES_SEEN, Seen},
     error::{Code, Failure},
-    render::{self, Table},
+    render::{self, Grouped, Table},
     running::{FAILURES_SHOWN, Running, selection},
 };
 use migrate_core::{
     lifecycle::{Goal, Stage},
     model::{ByteCount, DatasetName, Key},
-    report::Difference,
+    report::{Difference, RunWork},
     shard::Tally,
 };
 use migrate_engine::{
@@ -29,6 +29,8 @@ pub(super) struct Summary<'a> {
     pub(super) before: &'a [PhaseStanding],
     pub(super) after: &'a [PhaseStanding],
     pub(super) seen: &'a BTreeMap<DatasetName, Seen>,
+    /// What it has done.
+    pub(super) work: RunWork,
 }
 
 impl Summary<'_> {
@@ -41,10 +43,6 @@ impl Summary<'_> {
     }
 
     pub(super) fn code(&self) -> Code {
-        let differs = |one: &DatasetStanding| {
-            matches!(one.lifecycle.syncing.stage, Stage::Different { .. })
-                && one.verification.as_ref().is_none_or(|proof| proof.differences > 0)
-        };
         let blocked = self
             .outcome
             .stopped
@@ -74,6 +72,22 @@ impl Summary<'_> {
             None => Code::Done,
             Some(_) if self.short().all(|one| one.waits_for_phase() || one.is_ready()) => Code::Differs,
             Some(_) => Code::Incomplete,
+        }
+    }
+
+    /// How the run has ended, in a word.
+    pub(super) fn ended(&self) -> &'static str {
+        match self.code() {
+            _ if !self.outcome.aborted.is_empty() => "given_up",
+            Code::Done if self.waits_for_approval() => "waits_for_approval",
+            Code::Done => "complete",
+            Code::Differs if self.outcome.stopped.is_some() => "blocked",
+            Code::Differs if self.is_late() => "late_writes",
+            Code::Differs if self.short().any(differs) => "different",
+            Code::Differs => "waits",
+            _ if self.outcome.interrupted && self.outcome.stopped.is_none() => "interrupted",
+            _ if self.outcome.stopped.is_some() => "failed",
+            _ => "incomplete",
         }
     }
 
@@ -155,6 +169,7 @@ impl Summary<'_> {
         if self.outcome.interrupted && self.outcome.stopped.is_none() && self.outcome.aborted.is_empty() {
             text.push_str("Interrupted: what is done is kept; the same command goes on.\n");
         }
+        let _ = writeln!(text, "{}", render::total(&self.work, self.run.clock.elapsed()));
         text
     }
 
@@ -177,8 +192,10 @@ impl Summary<'_> {
                 (true, None) => write!(text, "; equal by {}", proof.decided),
                 _ => write!(
                     text,
-                    "; NOT equal at level {}: {} differences, {} cannot be told",
-                    proof.level, proof.differences, proof.unreadable
+                    "; NOT equal at level {}: {}, {} could not be compared",
+                    proof.level,
+                    render::count(proof.differences, "difference", "differences"),
+                    render::records(proof.unreadable)
                 ),
             };
         }
@@ -194,8 +211,8 @@ impl Summary<'_> {
             let records = render::count(standing.late_writes, "record was", "records were");
             let _ = writeln!(
                 text,
-                "    LATE: {records} written at the old lead since the lead moved; the new lead lacks them, and nothing \
-                 is written over them: {}",
+                "    LATE: {records} written at the old lead since the lead moved; the new lead lacks what is there, and \
+                 nothing is written over it: {}",
                 standing.late_keys.join(", ")
             );
         }
@@ -214,9 +231,11 @@ impl Summary<'_> {
             Table::new(&["target", "records", "bytes", "copied", "same", "deleted", "extra", "failed", "repeated"]);
         for target in standing.followers() {
             let Tally { copied, same, deleted, extra, repeated, .. } = target.pass;
-            let mut cells = vec![target.target.clone(), target.records_done.to_string()];
+            let mut cells = vec![target.target.clone(), Grouped(target.records_done).to_string()];
             cells.push(ByteCount(target.bytes_done).to_string());
-            cells.extend([copied, same, deleted, extra, target.failed, repeated].map(|number| number.to_string()));
+            cells.extend(
+                [copied, same, deleted, extra, target.failed, repeated].map(|number| Grouped(number).to_string()),
+            );
             table.row(cells);
         }
         let mut text = format!("{}\n{}", table.render(4), render::down(standing));
@@ -254,7 +273,7 @@ impl Summary<'_> {
             }
             if total > listed {
                 let all = self.run.session.command("verify", &["--dataset", standing.name.as_str()]);
-                let _ = writeln!(text, "  ... and {} more: {all}", total - listed);
+                let _ = writeln!(text, "  ... and {} more: {all}", Grouped(total - listed));
             }
         }
         if text.is_empty() { text } else { format!("records that differ:\n{text}") }
@@ -274,7 +293,7 @@ impl Summary<'_> {
         }
         if total > FAILURES_SHOWN as u64 {
             let all = self.run.session.command("status", &["--failures"]);
-            let _ = writeln!(text, "  ... and {} more: {all}", total - FAILURES_SHOWN as u64);
+            let _ = writeln!(text, "  ... and {} more: {all}", Grouped(total - FAILURES_SHOWN as u64));
         }
         text
     }
@@ -282,6 +301,12 @@ impl Summary<'_> {
 
 fn find<'a>(phases: &'a [PhaseStanding], name: &DatasetName) -> Option<&'a DatasetStanding> {
     phases.iter().flat_map(|phase| &phase.datasets).find(|dataset| dataset.name == *name)
+}
+
+/// Its last verification found differences, and not only records that it could not compare.
+fn differs(one: &DatasetStanding) -> bool {
+    matches!(one.lifecycle.syncing.stage, Stage::Different { .. })
+        && one.verification.as_ref().is_none_or(|proof| proof.differences > 0)
 }
 
 fn moved(one: &DatasetStanding) -> bool {

@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use serde::Serialize;
 
 use super::screen;
+use migrate_core::report::FORMAT;
 
 /// Writes a part of the answer, and a line end.
 pub(super) fn answer(text: &str) {
@@ -13,9 +14,23 @@ pub(super) fn answer(text: &str) {
     let _unheard = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// A document with the number of the format of all that is printed as JSON.
+#[derive(Serialize)]
+struct Document<'a, D> {
+    format: u32,
+    #[serde(flatten)]
+    document: &'a D,
+}
+
 /// Writes a document.
 pub(super) fn answer_json(document: &impl Serialize) {
-    answer(&serde_json::to_string_pretty(document).expect("a document is plain data"));
+    let document = Document { format: FORMAT, document };
+    answer(&serde_json::to_string_pretty(&document).expect("a document is plain data"));
+}
+
+/// Writes a document on one line.
+pub(super) fn answer_json_line(document: &impl Serialize) {
+    answer_line(&Document { format: FORMAT, document });
 }
 
 /// Writes one line of NDJSON.

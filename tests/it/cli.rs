@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod answers;
 mod claims;
 mod confirm;
 mod cutovers;
@@ -18,6 +19,7 @@ mod resumed;
 mod table_cutovers;
 mod tables;
 mod terminal;
+mod traces;
 mod uploads;
 
 use std::{
@@ -34,7 +36,9 @@ use tempfile::TempDir;
 use crate::running::Running;
 
 mod quirks;
+mod rig;
 mod saved;
+mod start;
 mod state;
 mod stopped;
 mod wire;
@@ -105,14 +109,17 @@ waive = ["properties"]
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
-        command.args(args).current_dir(self.root.path()).stdin(Stdio::null()).env_remove("MIGRATE_STATE");
+        command
+            .args(args)
+            .current_dir(self.root.path())
+            .stdin(Stdio::null())
+            .env_remove("MIGRATE_STATE")
+            .env_remove("MIGRATE_LOG");
         command
     }
 
     fn run(&self, args: &[&str]) -> Ran {
-        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { code: status.code().expect("it exits"), out: text(stdout), err: text(stderr) }
+        Ran::of(&mut self.command(args), args)
     }
 
     /// The lead that the dataset's route shows, of its last document.
@@ -140,6 +147,17 @@ waive = ["properties"]
 }
 
 impl Ran {
+    /// Runs a command with these arguments. Whatever it says is held to what every answer promises.
+    #[track_caller]
+    fn of(command: &mut Command, args: &[&str]) -> Self {
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let ran = Self { code: status.code().expect("it exits"), out: text(stdout), err: text(stderr) };
+        rig::contract::hold(args, &ran.out);
+        rig::next::hold(command.get_current_dir().expect("a bench has a directory"), args, &ran.out, &ran.err);
+        ran
+    }
+
     /// The lines of an answer that tells events. Each has its time, and none is earlier than the one before it.
     fn events(&self) -> Vec<Value> {
         let json = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));

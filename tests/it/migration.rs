@@ -14,6 +14,7 @@ mod routed;
 pub(crate) mod s3;
 mod surveys;
 mod table_cutover;
+mod table_expiry;
 mod table_old_lead;
 mod table_troubles;
 mod unknown;

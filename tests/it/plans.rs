@@ -103,7 +103,10 @@ fn the_example_of_the_language_checks() {
     let dataset = plan.datasets().next().unwrap();
     let hooks = plan.datasets().nth(1).unwrap().unsupported.iter().find(|one| one.key == "cutover.hooks").unwrap();
     let text = read(&root().join("tests/it/data/global-expansion.toml"));
-    assert!(text.lines().nth(hooks.line - 1).unwrap()[hooks.column - 1..].starts_with("{ fence = "), "{hooks:?}");
+    assert!(
+        text.lines().nth(hooks.problem.line - 1).unwrap()[hooks.problem.column - 1..].starts_with("{ fence = "),
+        "{hooks:?}"
+    );
     assert_eq!(dataset.delete_share_permille, 100);
     assert_eq!(plan.sites[&dataset.source.site].limits.bandwidth, Some(400_000_000));
 }

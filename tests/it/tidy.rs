@@ -10,6 +10,7 @@
 use std::{fs, path::Path, sync::LazyLock};
 
 mod circles;
+mod counts;
 mod forgotten;
 mod length;
 mod loose_ends;

@@ -58,7 +58,11 @@ impl Operation<'_> {
                 self.maybe_done(self.error(ErrorKind::TimedOut, "no answer in time").because(cause))
             }
             Failed::NotMade(cause) => self.error(ErrorKind::Other, "the request cannot be made").because(cause),
-            Failed::NoCredentials(root) => self.error(ErrorKind::Credentials, format!("no credentials: {root}")),
+            Failed::NoCredentials(root) => {
+                // What follows lists every provider of the chain that has none.
+                let first = root.lines().next().unwrap_or_default().trim_end_matches(" Attempted:");
+                self.error(ErrorKind::Credentials, format!("no credentials: {}", first.trim_end_matches('.')))
+            }
             Failed::NoConnection(root, cause) => {
                 let hint = mismatch(&root).unwrap_or_default();
                 self.error(ErrorKind::Unreachable, format!("no connection: {root}{hint}")).because(cause)

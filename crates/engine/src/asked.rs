@@ -9,6 +9,7 @@ use migrate_core::{
     lifecycle::{Goal, State},
     model::{DatasetName, PhaseName},
     plan::{Dataset, Level, Plan},
+    report::{Grouped, count},
 };
 use migrate_ledger::Ledger;
 
@@ -183,22 +184,25 @@ impl fmt::Display for Aborted {
             None => write!(f, "{name}: given up")?,
         }
         if *uploads > 0 {
-            write!(f, "; {uploads} unfinished uploads aborted")?;
+            write!(f, "; {} aborted", count(*uploads, "unfinished upload", "unfinished uploads"))?;
         }
         if *unclaimed > 0 {
             write!(
                 f,
-                "; {unclaimed} uploads may be left that nobody can tell for its own: `migrate status` names them"
+                "; {} may be left that nobody can tell for its own: `migrate status` names each",
+                count(*unclaimed, "upload", "uploads")
             )?;
         }
         if discarded + kept > 0 {
             write!(
                 f,
-                "; {discarded} objects discarded, {kept} kept that it did not write, or that somebody else has written since"
+                "; {} discarded, {} kept that it did not write, or that somebody else has written since",
+                count(*discarded, "object", "objects"),
+                Grouped(*kept)
             )?;
         }
         if *gone > 0 {
-            write!(f, "; {gone} were gone before")?;
+            write!(f, "; {} gone before", count(*gone, "object was", "objects were"))?;
         }
         Ok(())
     }
@@ -229,8 +233,8 @@ pub fn refuse_unsupported(dataset: &Dataset, with_cutover: bool) -> Result<(), E
         Some(key) => Err(EngineError::Unsupported {
             dataset: dataset.name.clone(),
             what: key.key.clone(),
-            line: key.line,
-            column: key.column,
+            line: key.problem.line,
+            column: key.problem.column,
             cutover_only: key.cutover_only,
         }),
     }

@@ -1,10 +1,20 @@
 //! The clocks: the wall clock, for the ledger and for events, and ages that a suspended machine does not hide.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use rand::{RngCore as _, SeedableRng as _};
 use tokio::time::Instant;
 
-use migrate_core::{model::Timestamp, report::Event};
+use migrate_core::{
+    model::Timestamp,
+    report::{Event, FORMAT},
+};
 
 /// The current time, in milliseconds since the Unix epoch.
 pub(crate) fn now() -> Timestamp {
@@ -16,26 +26,43 @@ pub(crate) fn before(moment: Timestamp, time: Duration) -> Timestamp {
     Timestamp(i64::try_from(time.as_millis()).map_or(i64::MIN, |ms| moment.0.saturating_sub(ms)))
 }
 
-/// Adds the time to what a command tells. There is one for each command: `elapsed` counts from its start.
-#[derive(Debug, Clone, Copy)]
+/// Adds to what a command tells the time, and which one it is of which run. There is one for each command; clones
+/// count together.
+#[derive(Debug, Clone)]
 pub struct Clock {
     began: std::time::Instant,
+    at: Timestamp,
+    run: Arc<str>,
+    told: Arc<AtomicU64>,
 }
 
 impl Clock {
     /// A clock for a command that begins now.
     pub fn start() -> Self {
-        Self { began: std::time::Instant::now() }
+        let run = format!("{:016x}", rand::rngs::StdRng::from_os_rng().next_u64()).into();
+        Self { began: std::time::Instant::now(), at: now(), run, told: Arc::default() }
     }
 
-    /// The time since the command began.
+    /// The id of the command's run: 16 hexadecimal digits, drawn by lot.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// When the command began, by the wall clock.
+    pub fn began(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The time since the command began, by a clock that never goes back.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
     /// What is told now, as an event.
-    pub fn stamp<K>(self, kind: K) -> Event<K> {
-        Event { kind, at: now(), elapsed: self.began.elapsed() }
+    pub fn stamp<K>(&self, kind: K) -> Event<K> {
+        let sequence = 1 + self.told.fetch_add(1, Ordering::Relaxed);
+        let format = (sequence == 1).then_some(FORMAT);
+        Event { kind, format, run: Arc::clone(&self.run), sequence, at: now(), elapsed: self.began.elapsed() }
     }
 }
 
@@ -73,6 +100,16 @@ impl Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_are_counted_from_one_and_the_first_has_the_format() {
+        let clock = Clock::start();
+        let [first, second] = [clock.stamp(()), clock.clone().stamp(())];
+        assert_eq!((first.sequence, first.format), (1, Some(FORMAT)));
+        assert_eq!((second.sequence, second.format), (2, None));
+        assert_eq!((&*first.run, first.run.len()), (clock.run(), 16));
+        assert_ne!(Clock::start().run(), clock.run());
+    }
 
     #[test]
     fn an_age_is_the_greater_of_what_two_clocks_say() {

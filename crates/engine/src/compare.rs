@@ -1,5 +1,6 @@
 //! Whether two objects are equal, as far as a look at both can tell.
 
+use migrate_core::report::{Grouped, bytes};
 use migrate_store::{Head, survive::Scope};
 
 /// What a look at both sides shows.
@@ -16,16 +17,16 @@ pub enum Verdict {
 /// Compares two objects by size, stored digests and properties; never by time, never by size alone.
 pub fn compare(source: &Head, target: &Head, scope: Scope) -> Verdict {
     if source.token.size != target.token.size {
-        return Verdict::Differs(format!("{} bytes instead of {}", target.token.size, source.token.size));
+        return Verdict::Differs(format!("{} instead of {}", bytes(target.token.size), Grouped(source.token.size)));
     }
-    let bytes = digests_agree(source, target);
-    if bytes == Some(false) {
+    let agree = digests_agree(source, target);
+    if agree == Some(false) {
         return Verdict::Differs("the stored checksums differ".to_owned());
     }
     if let Some(difference) = scope.differs(source, target) {
         return Verdict::Differs(difference);
     }
-    if bytes == Some(true) { Verdict::Equal } else { Verdict::Undecided }
+    if agree == Some(true) { Verdict::Equal } else { Verdict::Undecided }
 }
 
 /// Whether the digests agree; `None` if the sides keep no comparable ones, of the same kind over the same bytes.

@@ -5,7 +5,7 @@ use migrate_core::{
     diff::JoinError,
     lifecycle::IllegalTransition,
     model::{DatasetName, Epoch, Key, SiteName},
-    report::Redactor,
+    report::{Grouped, Redactor, records},
 };
 use migrate_ledger::LedgerError;
 use migrate_store::{ErrorKind, StoreError};
@@ -145,9 +145,9 @@ pub enum EngineError {
     },
     /// More would be deleted than the plan allows.
     #[error(
-        "{doomed} of {held} records would be deleted at {target}, more than delete_share allows ({}%): \
+        "{} of {} would be deleted at {target}, more than delete_share allows ({}%): \
          look at the source of {dataset}; if that is what you want, run with --force",
-        f64::from(*permille) / 10.0
+        Grouped(*doomed), records(*held), f64::from(*permille) / 10.0
     )]
     DeleteShare {
         /// The dataset's name.
@@ -209,6 +209,32 @@ impl EngineError {
             | Self::GivenUp { .. } => true,
             Self::Route(error) => !matches!(error, RouteError::Store(_)),
             _ => false,
+        }
+    }
+
+    /// The error in one word, as JSON names it; a word never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Ledger(error) => error.code(),
+            Self::Store(error) | Self::Route(RouteError::Store(error)) => error.kind().code(),
+            Self::Listing(_) => "listing_wrong",
+            Self::ListingLost | Self::Panicked(_) | Self::Illegal(_) => "defect",
+            Self::Unfinished { .. } => "unfinished",
+            Self::Cancelled => "cancelled",
+            Self::Route(_) => "route_unusable",
+            Self::NotCutOver { .. } => "not_cut_over",
+            Self::Unsettled { .. } => "switch_unsettled",
+            Self::LeadMoved { .. } => "lead_moved",
+            Self::Driven { .. } => "driven_elsewhere",
+            Self::ClaimLost { .. } => "claim_lost",
+            Self::GivenUp { .. } => "given_up",
+            Self::LedgerClosed => "ledger_failed",
+            Self::MeaningChanged { .. } => "meaning_changed",
+            Self::Unsupported { .. } => "unsupported",
+            Self::DeleteShare { .. } => "delete_share",
+            Self::PlaceChanged { .. } => "place_changed",
+            Self::TableUnfit { .. } => "table_unfit",
+            Self::Site { .. } => "site_unusable",
         }
     }
 

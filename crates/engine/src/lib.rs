@@ -59,6 +59,7 @@ pub mod standing;
 mod star;
 pub mod survey;
 mod tables;
+mod trail;
 mod verify;
 mod waits;
 mod walk;
@@ -80,6 +81,6 @@ pub use run::{
 };
 pub use shutdown::Shutdown;
 pub use sink::Sink;
-pub use sites::{DatasetStores, Sites};
+pub use sites::{DatasetStores, Sites, Unreached};
 pub use verify::{Found, SwitchProof, Verification, Verified};
 pub use waits::WaitsFor;

@@ -87,14 +87,35 @@ pub(crate) fn same_meaning(dataset: &DatasetName, begun: &str, now: &Value) -> R
     if begun == *now {
         return Ok(());
     }
-    let changed = now
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(name, value)| begun.get(name) != Some(value))
-        .map(|(name, value)| format!("{name} was {}, is now {value}", begun.get(name).unwrap_or(&Value::Null)));
+    let changed = now.as_object().into_iter().flatten().filter(|(name, value)| begun.get(name) != Some(value)).map(
+        |(name, value)| {
+            format!("{name} was {}, is now {}", phrase(begun.get(name).unwrap_or(&Value::Null)), phrase(value))
+        },
+    );
     let difference = changed.collect::<Vec<_>>().join("; ");
     Err(EngineError::MeaningChanged { dataset: dataset.clone(), difference })
+}
+
+/// A value in words, without the signs of JSON.
+fn phrase(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(all) if all.is_empty() => "none".to_owned(),
+        Value::Array(all) => all.iter().map(phrase).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let said = fields.iter().filter(|(_, value)| !is_empty(value));
+            let said: Vec<_> = said.map(|(name, value)| format!("{name} {}", phrase(value))).collect();
+            if said.is_empty() { "none".to_owned() } else { said.join(", ") }
+        }
+        plain => plain.to_string(),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null()
+        || value.as_array().is_some_and(Vec::is_empty)
+        || value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 #[cfg(test)]

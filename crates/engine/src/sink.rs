@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::clock::Clock;
+use crate::{clock::Clock, trail};
 use migrate_core::report::{Event, EventKind};
 
 /// Sends events to a listener; drops them if there is none. Cloning is cheap.
@@ -33,6 +33,7 @@ impl Sink {
 
     /// Sends an event with the current time, and never waits for the listener.
     pub fn tell(&self, kind: EventKind) {
+        trail::log(&kind);
         if let Some(open) = &self.0 {
             let open = open.lock().unwrap_or_else(PoisonError::into_inner);
             // If the display has gone, data still moves.

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::cutover::moves::NOTHING_COMPARED;
 use migrate_core::{
     model::{DatasetName, PhaseName, SiteName},
-    report::Difference,
+    report::{Difference, Grouped, count, records},
 };
 
 /// What must happen before a dataset goes further.
@@ -100,8 +100,9 @@ impl fmt::Display for WaitsFor {
             Self::Clients => f.write_str("every client to have read its route again"),
             Self::DeleteShare { target, doomed, held, permille } => write!(
                 f,
-                "a decision: {doomed} of {held} records would be deleted at {target}, more than delete_share allows \
-                 ({}%)",
+                "a decision: a run would delete {} of {} at {target}, more than delete_share allows ({}%)",
+                Grouped(*doomed),
+                records(*held),
                 f64::from(*permille) / 10.0
             ),
             Self::Targets(down) => {
@@ -111,19 +112,30 @@ impl fmt::Display for WaitsFor {
                 }
                 Ok(())
             }
-            Self::Failed(1) => f.write_str("1 record that failed"),
-            Self::Failed(failed) => write!(f, "{failed} records that failed"),
+            Self::Failed(failed) => write!(f, "{} that failed", records(*failed)),
             Self::Differences { differences, unreadable, first, .. } => {
-                write!(f, "{differences} differences, and {unreadable} records that cannot be told")?;
+                match (differences, unreadable) {
+                    (differences, 0) => write!(f, "{} to be mended", count(*differences, "difference", "differences"))?,
+                    (0, unreadable) => write!(f, "{} that could not be compared", records(*unreadable))?,
+                    (differences, unreadable) => write!(
+                        f,
+                        "{} to be mended and {} that could not be compared",
+                        count(*differences, "difference", "differences"),
+                        records(*unreadable)
+                    )?,
+                }
                 let Some(first) = first else { return Ok(()) };
                 write!(f, ", which no further pass mends; the first is {} ({})", first.key, first.detail)
             }
             Self::Rest { site, detail } => write!(f, "{site} to be at rest: {detail}"),
-            Self::LateWrites(1) => f.write_str("a decision about 1 record that was written at its old lead"),
-            Self::LateWrites(late) => write!(f, "a decision about {late} records that were written at its old lead"),
+            Self::LateWrites(late) => {
+                let late = count(*late, "record that was", "records that were");
+                write!(f, "a decision about {late} written at its old lead")
+            }
             Self::Proof => write!(f, "something to compare: {NOTHING_COMPARED}"),
             Self::Approval(phase) => write!(f, "the approval of phase {phase}"),
-            Self::Meaning(changed) | Self::Failure(changed) => f.write_str(changed),
+            Self::Meaning(changed) => write!(f, "the plan to mean what it meant: {changed}"),
+            Self::Failure(failure) => write!(f, "a mend: {failure}"),
             Self::Anew => f.write_str("a run, which begins it anew"),
         }
     }

@@ -62,6 +62,8 @@ pub(super) struct RecordAt<'a> {
 pub(super) struct Apply<'a> {
     pub(super) connection: &'a Connection,
     pub(super) memory: &'a mut Memory,
+    /// The time of the batch, kept with what is paired by it.
+    pub(super) now: Timestamp,
 }
 
 pub(super) fn illegal<T>(detail: impl Into<String>) -> Result<T, Failure> {
@@ -87,6 +89,7 @@ impl Apply<'_> {
             Record::DatasetBegun { dataset, meaning } => self.begin(dataset, meaning),
             Record::Happened { dataset, event, at } => self.happen(dataset, event, *at),
             Record::ShardsPlanned { dataset, shards } => self.plan_shards(dataset, shards),
+            Record::Counted { dataset, records, bytes } => self.keep_counted(dataset, *records, *bytes),
             Record::ShardSplit { shard, at, new } => self.split(*shard, at, *new),
             Record::CursorMoved { shard, place, cursor, done } => self.move_cursor(*shard, *place, cursor, done),
             Record::At { dataset, place, key, fact } => {
@@ -109,6 +112,7 @@ impl Apply<'_> {
             }
             Record::Table(record) => self.table(record),
             Record::Verification(record) => self.verification(record),
+            Record::Run(record) => self.run_record(record),
             Record::LimitSet { of, key, setting } => self.set_limit(of, key, setting),
         }
     }
@@ -203,6 +207,7 @@ impl Apply<'_> {
         if !shard::tile(shards.iter().map(|(_, range)| range)) {
             return illegal(format!("the shards of {name} overlap or leave keys out"));
         }
+        self.run("UPDATE dataset SET counted_records = NULL, counted_bytes = NULL WHERE id = ?1", [dataset])?;
         self.run("DELETE FROM cursor WHERE shard IN (SELECT id FROM shard WHERE dataset = ?1)", [dataset])?;
         self.run("DELETE FROM shard WHERE dataset = ?1", [dataset])?;
         // Damaged records stay: both listings may agree with the pair, so no pass would find them again.
@@ -211,6 +216,12 @@ impl Apply<'_> {
         self.run("UPDATE count SET deferred = 0, failed = 0, doomed = 0 WHERE dataset = ?1", [dataset])?;
         self.memory.counts.clear();
         shards.iter().try_for_each(|(id, range)| self.insert_shard(dataset, *id, range))
+    }
+
+    fn keep_counted(&mut self, name: &DatasetName, records: u64, bytes: u64) -> Result<(), Failure> {
+        let values = params![self.known(name)?, number(records)?, number(bytes)?];
+        self.run("UPDATE dataset SET counted_records = ?2, counted_bytes = ?3 WHERE id = ?1", values)?;
+        Ok(())
     }
 
     fn insert_shard(&self, dataset: i64, id: ShardId, range: &KeyRange) -> Result<(), Failure> {

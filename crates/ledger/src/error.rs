@@ -63,7 +63,7 @@ pub enum LedgerError {
         path: PathBuf,
     },
     /// Any other failure.
-    #[error("{action} the ledger {path}")]
+    #[error("failed to {action} the ledger {path}")]
     Other {
         /// Path of the ledger's file.
         path: PathBuf,
@@ -72,4 +72,19 @@ pub enum LedgerError {
         /// The error from SQLite or the operating system, or the text of the failure.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl LedgerError {
+    /// The error in one word, as JSON names it; a word never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Newer { .. } => "ledger_newer",
+            Self::Older { .. } => "ledger_older",
+            Self::OtherPlan { .. } => "ledger_of_other_plan",
+            Self::Corrupt { .. } => "ledger_damaged",
+            Self::Gone { .. } => "ledger_gone",
+            Self::Full { .. } => "disk_full",
+            Self::Other { .. } => "ledger_failed",
+        }
+    }
 }

@@ -9,13 +9,14 @@
 //!
 //! One row a record: the number, size and evidence of the content that was paired last, and a BLOB of all holdings,
 //! ascending by place. Each is, with numbers in LEB128: place, content, waived kinds, marks (bit 0: written by this
-//! migration, 1: with a time, 2: with a size of its own, 3: its tag is packed), the time in seconds (zigzag), the size
-//! (if the content is not the row's), the tag's length and the tag. Only the row's content has evidence: places that
+//! migration, 1: with a time, 2: with a size of its own, 3: its tag is packed, 4: with the time of its pairing), the
+//! time in seconds (zigzag), the size (if the content is not the row's), the time at which the place was first paired
+//! with this content, in seconds since 1970, the tag's length and the tag. Only the row's content has evidence: places that
 //! show an older one are not equal to their lead and are written again.
 
 use super::{code, failure::Failure};
 use crate::rows::{Held, Pair};
-use migrate_core::model::{Aspects, Evidence, PlaceIndex, Token};
+use migrate_core::model::{Aspects, Evidence, PlaceIndex, Timestamp, Token};
 
 /// What the places of one record hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,16 +38,36 @@ struct Holding {
     token: Token,
     waived: Aspects,
     written: bool,
+    /// When the place was first paired with this content, in seconds since 1970 UTC; `None` if it led then.
+    paired_s: Option<u64>,
+}
+
+/// What a place shows of a record, for a person who asks about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The place.
+    pub place: PlaceIndex,
+    /// The version that it shows, by the last look.
+    pub token: Token,
+    /// Whether that is the content that was copied last.
+    pub is_current: bool,
+    /// Kinds of properties that were neither copied nor compared.
+    pub waived: Aspects,
+    /// Whether this migration wrote it; otherwise it was found there.
+    pub written: bool,
+    /// When it was written, or found equal, to the second; `None` of the place that led then.
+    pub paired: Option<Timestamp>,
 }
 
 const WRITTEN: u8 = 1;
 const TIMED: u8 = 1 << 1;
 const SIZED: u8 = 1 << 2;
 const PACKED: u8 = 1 << 3;
+const DATED: u8 = 1 << 4;
 
 impl Holdings {
-    /// Learns that `place` shows the content that the lead shows.
-    pub(super) fn pair(&mut self, lead: PlaceIndex, place: PlaceIndex, pair: &Pair) {
+    /// Learns now that `place` shows the content that the lead shows.
+    pub(super) fn pair(&mut self, lead: PlaceIndex, place: PlaceIndex, pair: &Pair, now: Timestamp) {
         let known = self.at(lead).map(|at| &self.held[at]);
         let content = match known {
             Some(known) if known.token.agrees_with(&pair.lead) && !self.contradicts(known.content, pair) => {
@@ -59,7 +80,10 @@ impl Holdings {
         }
         self.show_lead(lead, content, &pair.lead);
         let token = pair.follower.clone();
-        self.put(Holding { place, content, token, waived: pair.waived, written: pair.written });
+        let known = self.at(place).map(|at| &self.held[at]);
+        let known = known.filter(|known| known.content == content && known.token.agrees_with(&token));
+        let paired_s = known.and_then(|known| known.paired_s).or(u64::try_from(now.0 / 1000).ok());
+        self.put(Holding { place, content, token, waived: pair.waived, written: pair.written, paired_s });
     }
 
     /// Whether it knows of these versions that they are equal.
@@ -104,6 +128,18 @@ impl Holdings {
         self.at(place).map(|at| &self.held[at]).filter(|holding| holding.written).map(|holding| holding.token.size)
     }
 
+    /// What each place shows, ascending by place.
+    pub(super) fn shown(&self) -> impl Iterator<Item = Shown> {
+        self.held.iter().map(|holding| Shown {
+            place: holding.place,
+            token: holding.token.clone(),
+            is_current: holding.content == self.content,
+            waived: holding.waived,
+            written: holding.written,
+            paired: holding.paired_s.and_then(|s| i64::try_from(s).ok()?.checked_mul(1000)).map(Timestamp),
+        })
+    }
+
     fn held(&self, lead: &Holding, holding: &Holding) -> Held {
         let equal = lead.content == holding.content;
         Held {
@@ -139,7 +175,8 @@ impl Holdings {
             }
             _ => {
                 let token = token.clone();
-                self.put(Holding { place: lead, content, token, waived: Aspects::NONE, written: false });
+                let (waived, written, paired_s) = (Aspects::NONE, false, None);
+                self.put(Holding { place: lead, content, token, waived, written, paired_s });
             }
         }
     }
@@ -162,10 +199,11 @@ impl Holdings {
     /// The BLOB of the holdings.
     pub(super) fn coded(&self) -> Vec<u8> {
         let mut coded = Vec::with_capacity(32 * self.held.len());
-        for Holding { place, content, token, waived, written } in &self.held {
+        for Holding { place, content, token, waived, written, paired_s } in &self.held {
             let packed = code::pack(&token.tag);
             let (timed, sized) = (token.modified_s.is_some(), *content != self.content);
-            let marks = [(*written, WRITTEN), (timed, TIMED), (sized, SIZED), (packed.is_some(), PACKED)];
+            let dated = (paired_s.is_some(), DATED);
+            let marks = [(*written, WRITTEN), (timed, TIMED), (sized, SIZED), (packed.is_some(), PACKED), dated];
             code::put_number(&mut coded, u64::from(place.0));
             code::put_number(&mut coded, *content);
             coded.push(waived.bits());
@@ -175,6 +213,9 @@ impl Holdings {
             }
             if sized {
                 code::put_number(&mut coded, token.size);
+            }
+            if let Some(seconds) = paired_s {
+                code::put_number(&mut coded, *seconds);
             }
             let tag = packed.as_deref().unwrap_or(token.tag.as_bytes());
             code::put_number(&mut coded, tag.len() as u64);
@@ -208,12 +249,14 @@ impl Holdings {
         let zigzag = if has(TIMED) { Some(code::take_number(coded)?) } else { None };
         let modified_s = zigzag.map(|zigzag| (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed());
         let size = if has(SIZED) { code::take_number(coded)? } else { self.size };
+        let paired_s = if has(DATED) { Some(code::take_number(coded)?) } else { None };
         let length = usize::try_from(code::take_number(coded)?).ok()?;
         let (tag, rest) = coded.split_at_checked(length)?;
         *coded = rest;
         let tag = if has(PACKED) { code::unpack(tag)? } else { std::str::from_utf8(tag).ok()?.into() };
         let waived = Aspects::from_bits(waived)?;
-        Some(Holding { place, content, token: Token { size, tag, modified_s }, waived, written: has(WRITTEN) })
+        let token = Token { size, tag, modified_s };
+        Some(Holding { place, content, token, waived, written: has(WRITTEN), paired_s })
     }
 }
 
@@ -225,6 +268,7 @@ mod tests {
     use migrate_core::model::Sha256;
 
     const PLACES: u16 = 4;
+    const NOW: Timestamp = Timestamp(1_700_000_000_999);
 
     fn token(version: u8, timed: bool) -> Token {
         let tag = if version.is_multiple_of(2) { format!("{version:032x}") } else { format!("v{version}") };
@@ -258,7 +302,7 @@ mod tests {
             for (lead, follower, version, timed, read) in pairings {
                 let before = holdings.clone();
                 let pair = pair(token(version, timed), token(version, false), read.then(|| evidence(version)));
-                holdings.pair(lead, follower, &pair);
+                holdings.pair(lead, follower, &pair, NOW);
                 let shown = |place| before.at(place).map(|at| &before.held[at].token);
                 let lead_stays = shown(lead).is_some_and(|known| known.agrees_with(&pair.lead));
                 for (a, b) in (0..PLACES).flat_map(|a| (0..PLACES).map(move |b| (PlaceIndex(a), PlaceIndex(b)))) {
@@ -291,9 +335,9 @@ mod tests {
     fn bytes_of_another_digest_are_another_content_whatever_the_tokens_say() {
         let (source, a, b) = (PlaceIndex::SOURCE, PlaceIndex(1), PlaceIndex(2));
         let mut holdings = Holdings::default();
-        holdings.pair(source, a, &pair(token(3, true), token(3, false), Some(evidence(3))));
+        holdings.pair(source, a, &pair(token(3, true), token(3, false), Some(evidence(3))), NOW);
         let other = Evidence { crc64nvme: 99, ..evidence(3) };
-        holdings.pair(source, b, &pair(token(3, true), token(3, false), Some(other.clone())));
+        holdings.pair(source, b, &pair(token(3, true), token(3, false), Some(other.clone())), NOW);
         assert!(are_equal(&holdings, source, b) && !are_equal(&holdings, source, a));
         let held: Vec<_> = holdings.followers(source).map(|(_, held)| held.evidence).collect();
         assert_eq!(held, [None, Some(other)]);
@@ -303,8 +347,13 @@ mod tests {
     fn targets_that_were_made_of_one_version_are_equal_when_one_of_them_leads() {
         let (source, a, b) = (PlaceIndex::SOURCE, PlaceIndex(1), PlaceIndex(2));
         let mut holdings = Holdings::default();
-        holdings.pair(source, a, &pair(token(1, true), token(1, false), Some(evidence(1))));
-        holdings.pair(source, b, &Pair { waived: Aspects::REDIRECT, ..pair(token(1, true), token(1, false), None) });
+        holdings.pair(source, a, &pair(token(1, true), token(1, false), Some(evidence(1))), NOW);
+        holdings.pair(
+            source,
+            b,
+            &Pair { waived: Aspects::REDIRECT, ..pair(token(1, true), token(1, false), None) },
+            NOW,
+        );
         let back: Vec<_> = holdings.followers(b).collect();
         assert!(back.iter().all(|(_, held)| held.lead == Some(token(1, false)) && held.evidence == Some(evidence(1))));
         assert_eq!(back[0].1.waived, Aspects::REDIRECT, "what the lead may lack, a follower may lack");
@@ -315,10 +364,25 @@ mod tests {
     }
 
     #[test]
+    fn a_place_keeps_the_time_at_which_it_was_first_paired_with_its_content() {
+        let (source, target) = (PlaceIndex::SOURCE, PlaceIndex(1));
+        let mut holdings = Holdings::default();
+        let paired = |holdings: &Holdings| holdings.shown().map(|shown| shown.paired).collect::<Vec<_>>();
+        holdings.pair(source, target, &pair(token(1, true), token(1, false), None), NOW);
+        assert_eq!(paired(&holdings), [None, Some(Timestamp(1_700_000_000_000))]);
+        let later = Timestamp(NOW.0 + 60_000);
+        holdings.pair(source, target, &pair(token(1, true), token(1, false), None), later);
+        assert_eq!(paired(&holdings)[1], Some(Timestamp(1_700_000_000_000)), "nothing was written again");
+        holdings.pair(source, target, &pair(token(2, true), token(2, false), None), later);
+        assert_eq!(paired(&holdings)[1], Some(Timestamp(1_700_000_060_000)));
+        assert!(holdings.shown().all(|shown| shown.is_current));
+    }
+
+    #[test]
     fn a_record_of_one_place_is_forgotten() {
         let mut holdings = Holdings::default();
-        holdings.pair(PlaceIndex(0), PlaceIndex(2), &pair(token(1, true), token(1, false), None));
-        holdings.pair(PlaceIndex(0), PlaceIndex(1), &pair(token(1, true), token(1, false), None));
+        holdings.pair(PlaceIndex(0), PlaceIndex(2), &pair(token(1, true), token(1, false), None), NOW);
+        holdings.pair(PlaceIndex(0), PlaceIndex(1), &pair(token(1, true), token(1, false), None), NOW);
         holdings.forget(PlaceIndex(2));
         holdings.forget(PlaceIndex(3));
         assert_eq!(holdings.sizes().count(), 2);
@@ -329,8 +393,8 @@ mod tests {
     #[test]
     fn a_row_that_was_cut_is_damage() {
         let mut holdings = Holdings::default();
-        holdings.pair(PlaceIndex(0), PlaceIndex(1), &pair(token(1, true), token(2, false), None));
-        holdings.pair(PlaceIndex(0), PlaceIndex(2), &pair(token(4, true), token(4, false), None));
+        holdings.pair(PlaceIndex(0), PlaceIndex(1), &pair(token(1, true), token(2, false), None), NOW);
+        holdings.pair(PlaceIndex(0), PlaceIndex(2), &pair(token(4, true), token(4, false), None), NOW);
         let coded = holdings.coded();
         let bounds = holdings.held.iter().scan(0, |at, holding| {
             let one = Holdings { held: vec![holding.clone()], ..holdings.clone() };

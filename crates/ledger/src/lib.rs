@@ -7,7 +7,9 @@
 //! Also the uploads under way with the digests of their parts, deferred and failed records, the result of each
 //! endpoint's probe, the directories met, what operators said (approvals, requests, limits), the shards, cursors
 //! and findings of verifications under way, and the writes whose outcome is not known. Of a table it holds how far each
-//! segment is, how far its stream of changes was read, and the keys that have changed, and no record by record.
+//! segment is, how far its stream of changes was read, and the keys that have changed, and no record by record. And it
+//! holds the runs: who drove the migration, when, with which command, what that did and how it ended. A run without an
+//! end is under way, or its process was killed or crashed.
 //!
 //! # How it is written
 //!
@@ -28,6 +30,7 @@ mod error;
 mod fact;
 mod failure;
 mod holdings;
+mod known;
 mod late;
 mod pairings;
 mod query;
@@ -36,12 +39,15 @@ mod record;
 mod request;
 mod request_rows;
 mod rows;
+mod run;
+mod run_rows;
 mod schema;
 mod sqlite;
 mod table;
 mod table_rows;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod unknown;
 mod verification;
 mod verification_rows;
@@ -49,6 +55,8 @@ mod writer;
 
 pub use error::LedgerError;
 pub use fact::Fact;
+pub use holdings::Shown;
+pub use known::{Known, LateWrite, Waits};
 pub use late::{Late, LateCounts, Resolved};
 pub use migrate_core::shard::{Cursor, Tally};
 pub use record::Record;
@@ -56,6 +64,7 @@ pub use request::{Answer, Approval, LimitsOf, Request, RequestRow, Setting};
 pub use rows::{
     Counts, Held, HeldRow, Open, OpenRow, Pair, ShardRow, Unclaimed, UnclaimedRow, UploadIntent, UploadRow, WrittenPart,
 };
+pub use run::{RunRecord, RunRow, RunStep};
 pub use sqlite::{Ledger, Options};
 pub use table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, TableRecord, TableStep, WrittenBack};
 pub use unknown::{LastDrive, Unknown};

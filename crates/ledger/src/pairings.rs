@@ -10,21 +10,21 @@ use super::{
     query,
 };
 use crate::record::{Pairing, Record};
-use migrate_core::model::PlaceIndex;
+use migrate_core::{model::PlaceIndex, report::bytes};
 
 /// Refuses a pairing that contradicts itself.
 fn check(Pairing { key, place, lead, pair, .. }: Pairing<'_>) -> Result<(), Failure> {
-    let size = number(pair.lead.size)?;
+    let _fits = number(pair.lead.size)?;
     if lead == place {
         return illegal(format!("{key} cannot follow itself at place {}", lead.0));
     }
     if pair.lead.size != pair.follower.size {
-        return illegal(format!("{key} cannot pair {size} bytes with {} bytes", pair.follower.size));
+        return illegal(format!("{key} cannot pair {} with {}", bytes(pair.lead.size), bytes(pair.follower.size)));
     }
     if let Some(evidence) = &pair.evidence {
         let total = evidence.parts.iter().try_fold(0_u64, |total, (part, _)| total.checked_add(*part));
         if total != Some(pair.lead.size) {
-            return illegal(format!("the parts of {key} do not add up to its {size} bytes"));
+            return illegal(format!("the parts of {key} do not add up to its {}", bytes(pair.lead.size)));
         }
     }
     Ok(())
@@ -36,7 +36,9 @@ impl Apply<'_> {
         let Some(Pairing { dataset, key, .. }) = pairings().next() else { return Ok(()) };
         pairings().try_for_each(check)?;
         let at = RecordAt { dataset: self.known(dataset)?, place: PlaceIndex::SOURCE, key };
-        let learn = |holdings: &mut Holdings| pairings().for_each(|one| holdings.pair(one.lead, one.place, one.pair));
+        let now = self.now;
+        let learn =
+            |holdings: &mut Holdings| pairings().for_each(|one| holdings.pair(one.lead, one.place, one.pair, now));
         // A first copy, by far the most common, is one statement.
         let (mut before, mut after) = (Holdings::default(), Holdings::default());
         learn(&mut after);

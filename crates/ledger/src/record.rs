@@ -4,6 +4,7 @@ use super::{
     fact::Fact,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
     rows::Pair,
+    run::RunRecord,
     table::TableRecord,
     verification::VerificationRecord,
 };
@@ -39,6 +40,16 @@ pub enum Record {
         dataset: DatasetName,
         /// Ids, unique in the ledger, with disjoint ranges that cover all keys.
         shards: Vec<(ShardId, KeyRange)>,
+    },
+    /// A listing beside the pass under way has counted what the pass will see at its lead. Forgotten when the next pass
+    /// begins.
+    Counted {
+        /// The dataset's name in the plan.
+        dataset: DatasetName,
+        /// Records at the lead.
+        records: u64,
+        /// Their bytes.
+        bytes: u64,
     },
     /// A shard gives its upper part away.
     ShardSplit {
@@ -152,6 +163,8 @@ pub enum Record {
     Table(TableRecord),
     /// What happened to a verification under way.
     Verification(VerificationRecord),
+    /// What happened to a run.
+    Run(RunRecord),
     /// A limit that replaces the plan's.
     LimitSet {
         /// The site or dataset that it limits.

@@ -23,7 +23,7 @@ use crate::error::LedgerError;
 use migrate_core::model::PlanName;
 
 /// The only format that this build reads and writes: `user_version` in the file.
-pub(super) const FORMAT: i64 = 8;
+pub(super) const FORMAT: i64 = 9;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;
@@ -35,9 +35,11 @@ const BUSY: Duration = Duration::from_secs(10);
 /// [`Open`](super::Open) variant. The views are for people.
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
--- changes: rises with each batch that makes an earlier verification worthless.
+-- changes: rises with each batch that makes an earlier verification worthless. counted: what the pass under way will see, if
+-- something has counted it.
 CREATE TABLE dataset (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, meaning TEXT NOT NULL, changes INTEGER NOT NULL DEFAULT 0
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, meaning TEXT NOT NULL, changes INTEGER NOT NULL DEFAULT 0,
+    counted_records INTEGER, counted_bytes INTEGER
 ) STRICT;
 CREATE TABLE event (
     id INTEGER PRIMARY KEY, dataset INTEGER NOT NULL, at_ms INTEGER NOT NULL, event TEXT NOT NULL
@@ -110,6 +112,12 @@ CREATE TABLE late (
     reason TEXT, PRIMARY KEY (dataset, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX late_open ON late (dataset, key) WHERE at_ms IS NULL;
+-- The commands that drove the migration, and what each did. A run without an end is under way, or was killed or crashed.
+CREATE TABLE run (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, command TEXT NOT NULL, by TEXT NOT NULL,
+    began_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL, ended TEXT, copied INTEGER NOT NULL DEFAULT 0,
+    copied_bytes INTEGER, deleted INTEGER NOT NULL DEFAULT 0, compared INTEGER NOT NULL DEFAULT 0
+) STRICT;
 -- Tables: how far each segment is at each place, which streams of changes are read and how far, which places
 -- are to be compared because changes were lost, and which keys a place owes. mark: a change counts it up, so that handling an older one does not clear it.
 CREATE TABLE segment (
@@ -185,12 +193,15 @@ CREATE VIEW changed_keys AS SELECT d.name AS dataset, place, CAST(key AS TEXT) A
     FROM dirty JOIN dataset d ON d.id = dirty.dataset;
 CREATE VIEW segments AS SELECT d.name AS dataset, place, segment, CAST(after_key AS TEXT) AS after, done, items, bytes
     FROM segment s JOIN dataset d ON d.id = s.dataset;
+CREATE VIEW runs AS SELECT number, id, command, by, datetime(began_ms / 1000, 'unixepoch') AS began,
+    iif(ended IS NULL, NULL, datetime(seen_ms / 1000, 'unixepoch')) AS ended_at, coalesce(ended, 'unended') AS ended,
+    copied, copied_bytes, deleted, compared FROM run;
 CREATE VIEW events AS SELECT d.name AS dataset, datetime(at_ms / 1000, 'unixepoch') AS at, event
     FROM event JOIN dataset d ON d.id = event.dataset;
 ";
 
 /// Tables that are checked completely, and tables that are read at both ends.
-const SMALL: [&str; 18] = [
+const SMALL: [&str; 19] = [
     "meta",
     "dataset",
     "event",
@@ -202,6 +213,7 @@ const SMALL: [&str; 18] = [
     "approval",
     "request",
     "limit_set",
+    "run",
     "segment",
     "capture",
     "uncompared",

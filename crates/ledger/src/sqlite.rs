@@ -15,10 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     failure::Failure,
+    known::{self, Known},
     late,
     query::{self, Uploads},
     reader::Readers,
-    request_rows,
+    request_rows, run_rows,
     schema::{self, Access},
     table_rows,
     unknown::{self, LastDrive, Unknown},
@@ -31,6 +32,7 @@ use crate::{
     record::Record,
     request::{Answer, Approval, LimitsOf, RequestRow, Setting},
     rows::{Counts, Held, HeldRow, Open, OpenRow, ShardRow, UnclaimedRow, UploadRow},
+    run::RunRow,
     table::{CaptureRow, DirtyRow, Owed, SegmentRow, StreamShardRow, WrittenBack},
     verification::VerificationRow,
 };
@@ -191,6 +193,11 @@ impl Ledger {
     /// The shards of the dataset's last pass, ascending by range.
     pub async fn shards(&self, dataset: &DatasetName) -> Result<Vec<ShardRow>, LedgerError> {
         self.ask_of(dataset, query::shards).await
+    }
+
+    /// How many records and bytes the pass under way will see at its lead; `None` if nothing has counted them.
+    pub async fn counted(&self, dataset: &DatasetName) -> Result<Option<(u64, u64)>, LedgerError> {
+        self.ask_of(dataset, query::counted).await
     }
 
     /// An id for a new shard. No two calls return the same one, even if it is never used.
@@ -434,6 +441,32 @@ impl Ledger {
     /// How the processes that drove the migration have ended.
     pub async fn last_drive(&self) -> Result<LastDrive, LedgerError> {
         self.ask(unknown::last_drive).await
+    }
+
+    /// All that is known of one record.
+    pub async fn known(&self, dataset: &DatasetName, key: &Key) -> Result<Known, LedgerError> {
+        let key = key.clone();
+        self.ask_of(dataset, move |connection, id| known::known(connection, id, &key)).await
+    }
+
+    /// The first key of a dataset for which `is_it` holds; looks through all that is known, so it takes longer for more
+    /// records.
+    pub async fn find_key(
+        &self,
+        dataset: &DatasetName,
+        is_it: impl Fn(&Key) -> bool + Send + 'static,
+    ) -> Result<Option<Key>, LedgerError> {
+        self.ask_of(dataset, move |connection, id| known::find(connection, id, is_it)).await
+    }
+
+    /// The latest runs, the latest first, at most `limit`.
+    pub async fn runs(&self, limit: usize) -> Result<Vec<RunRow>, LedgerError> {
+        self.ask(move |connection| run_rows::runs(connection, limit)).await
+    }
+
+    /// How many runs there were.
+    pub async fn runs_total(&self) -> Result<u64, LedgerError> {
+        self.ask(run_rows::runs_total).await
     }
 
     /// The limits that replace the plan's.

@@ -118,6 +118,11 @@ pub enum TableStep {
         /// The place.
         place: PlaceIndex,
     },
+    /// What a place owed so far needs no further look: all its items are about to be compared.
+    MarksCleared {
+        /// The place.
+        place: PlaceIndex,
+    },
     /// The old lead is about to be given what the new lead holds of these keys.
     WritesBack {
         /// The keys.

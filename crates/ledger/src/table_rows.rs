@@ -59,16 +59,31 @@ impl Apply<'_> {
                 Ok(())
             }
             TableStep::StreamRead { place, shard, sequence, ended, keys, owed, at } => {
-                self.run(
-                    "INSERT INTO stream_shard (dataset, place, shard, sequence, ended) VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT DO UPDATE SET sequence = coalesce(excluded.sequence, sequence), ended = excluded.ended",
-                    params![dataset, place.0, shard, sequence, ended],
-                )?;
+                self.read_shard(dataset, *place, (shard, sequence.as_deref(), *ended))?;
                 self.dirty(dataset, keys, owed, *at)
             }
             TableStep::Dirtied { keys, owed, at } => self.dirty(dataset, keys, owed, *at),
+            TableStep::MarksCleared { place } => {
+                self.run("DELETE FROM dirty WHERE dataset = ?1 AND place = ?2", params![dataset, place.0])?;
+                Ok(())
+            }
             TableStep::Handled { place, at, keys } => self.handle(dataset, *place, *at, keys),
         }
+    }
+
+    /// A shard was read up to a sequence number, or to its end.
+    fn read_shard(
+        &self,
+        dataset: i64,
+        place: PlaceIndex,
+        (shard, sequence, ended): (&str, Option<&str>, bool),
+    ) -> Result<(), Failure> {
+        self.run(
+            "INSERT INTO stream_shard (dataset, place, shard, sequence, ended) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET sequence = coalesce(excluded.sequence, sequence), ended = excluded.ended",
+            params![dataset, place.0, shard, sequence, ended],
+        )?;
+        Ok(())
     }
 
     /// Clears the marks that were read. A key with a newer one is owed since it was handled.

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use rusqlite::{Connection, config::DbConfig};
@@ -18,8 +19,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     apply::{Apply, Memory},
     failure::Failure,
+    trail,
 };
 use crate::record::Record;
+use migrate_core::model::Timestamp;
 
 /// Decides the fate of the commit of this number, counted from 1 since the ledger was opened.
 pub type CommitHook = Arc<dyn Fn(u64) -> CommitFate + Send + Sync>;
@@ -68,6 +71,12 @@ impl Place {
             _ => Err(Failure::Gone),
         }
     }
+}
+
+/// The wall clock; 0 if it stands before 1970.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The owner of the writing connection.
@@ -135,6 +144,9 @@ impl Writer {
         .into_iter();
         for job in group {
             let outcome = outcomes.next().expect("every batch has an outcome");
+            if outcome.is_ok() {
+                trail::log(&job.batch);
+            }
             // A caller that has stopped waiting does not need the outcome.
             let _gone = job.done.send(outcome);
         }
@@ -169,7 +181,8 @@ impl Writer {
     /// Writes one batch; the outer error is that of the whole transaction.
     fn batch(&mut self, batch: &[Record]) -> Result<Result<(), Failure>, Failure> {
         self.connection.execute_batch("SAVEPOINT batch")?;
-        match (Apply { connection: &self.connection, memory: &mut self.memory }).batch(batch) {
+        let (connection, memory) = (&self.connection, &mut self.memory);
+        match (Apply { connection, memory, now: now() }).batch(batch) {
             Ok(()) => {
                 self.connection.execute_batch("RELEASE batch")?;
                 self.raise_shard_next(batch);

@@ -101,6 +101,7 @@ pub fn stand_in(plan: &Plan, stage: &Stage) -> StandIn {
     }
     let plan = Plan {
         name: plan.name.clone(),
+        file: plan.file.clone(),
         directory: stage.root.clone(),
         redact_keys: plan.redact_keys,
         sites,
@@ -263,7 +264,7 @@ pub(super) fn servers(plan: &Plan, scheme: Scheme) -> Vec<Vec<SiteName>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use migrate_core::plan;
+    use migrate_core::plan::{self, Diagnostic};
 
     const WAIT: Duration = Duration::from_millis(50);
 
@@ -417,7 +418,7 @@ route = "file://role/routes/files.json"
     #[test]
     fn keys_that_went_no_longer_refuse_a_run_and_others_do() {
         let mut real = read(REAL, "plan.toml");
-        let key = |key: &str| Unsupported { key: key.to_owned(), line: 1, column: 1, cutover_only: true };
+        let key = |key: &str| Unsupported { key: key.to_owned(), problem: Diagnostic::default(), cutover_only: true };
         let keys = ["cutover.hooks", "cutover.cdn", "cutover.canary", "cutover.probe", "cutover.fence", "live"];
         for dataset in &mut real.phases[0].datasets {
             dataset.unsupported = keys.map(key).into();

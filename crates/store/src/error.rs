@@ -68,6 +68,35 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The kind in one word, as JSON names it; a word never changes.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NoContainer => "no_container",
+            Self::NoUpload => "no_upload",
+            Self::Denied => "denied",
+            Self::Credentials => "credentials",
+            Self::WrongRegion => "wrong_region",
+            Self::ClockSkew => "clock_skew",
+            Self::Precondition => "precondition",
+            Self::Conflict => "conflict",
+            Self::Changed => "changed",
+            Self::KeyUnholdable => "key_unholdable",
+            Self::Unsupported => "unsupported_by_store",
+            Self::Corrupt => "corrupt",
+            Self::Full => "disk_full",
+            Self::Unsynced => "unsynced",
+            Self::Throttled => "throttled",
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+            Self::Unavailable => "unavailable",
+            Self::Garbled => "garbled",
+            Self::Forbidden => "forbidden",
+            Self::ClaimLost => "claim_lost",
+            Self::Other => "other",
+        }
+    }
+
     /// Whether trying again can help.
     pub fn retry(self) -> Retry {
         match self {
@@ -191,6 +220,17 @@ impl StoreError {
         &self.detail
     }
 
+    /// The error as the reason for which a record failed at a place. The message around it names the record and the
+    /// place, so this does not: the place only if it is another one.
+    pub fn reason(&self, at: &str) -> String {
+        let what = if self.key.is_some() { " it" } else { "" };
+        if *self.location == *at {
+            format!("failed to {}{what}: {}", self.operation, self.detail)
+        } else {
+            format!("failed to {}{what} at {}: {}", self.operation, self.location, self.detail)
+        }
+    }
+
     /// What is at its limit, if the store asks for fewer requests and names it.
     pub fn at_limit(&self) -> Option<&str> {
         self.at_limit.as_deref()
@@ -215,5 +255,18 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_failed_record_repeats_neither_its_key_nor_its_place() {
+        let error = StoreError::new(ErrorKind::Denied, "write", "s3://a/b", "no right").on(&"k".into());
+        assert_eq!(error.to_string(), "failed to write k at s3://a/b: no right");
+        assert_eq!(error.reason("s3://a/b"), "failed to write it: no right");
+        assert_eq!(error.reason("s3://c/d"), "failed to write it at s3://a/b: no right");
     }
 }

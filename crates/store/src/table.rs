@@ -272,4 +272,7 @@ pub struct Change {
     pub sequence: String,
     /// When it was made, as the server says.
     pub at: Option<Timestamp>,
+    /// Whether the server itself deleted the item, because its time was over.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html>
+    pub expired: bool,
 }

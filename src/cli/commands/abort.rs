@@ -1,7 +1,7 @@
 //! `migrate abort`: gives datasets up before their lead has moved. It deletes only what a person has confirmed
 //! after seeing the counts, also if another process then carries it out.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, sync::Arc};
 
 use clap::Args;
 use serde::Serialize;
@@ -12,12 +12,19 @@ use crate::cli::{
     advise::documented,
     args::Global,
     ask::{Driver, drive_or_ask},
+    complete,
     error::{Code, Failure},
-    interrupt, render,
+    interrupt,
+    plan_file::PlanFile,
+    record::Recorder,
+    render,
     session::{self, Session},
     term,
 };
-use migrate_core::model::{ByteCount, DatasetName};
+use migrate_core::{
+    model::{ByteCount, DatasetName},
+    report::RunWork,
+};
 use migrate_engine::{
     self as engine, AbortOptions, Aborted, EngineError, Migration, Shutdown, Sink, WaitsFor, standing::DatasetStanding,
 };
@@ -33,11 +40,10 @@ Unfinished uploads are aborted and approvals withdrawn. What was copied stays, u
 given: then what this migration wrote is deleted, unless another writer has written over it since. It
 asks first, with the number of objects and bytes at each target; without a terminal it needs --yes.")]
 pub(in crate::cli) struct AbortArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Only this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
+    #[arg(long = "dataset", short, value_name = "NAME", add = complete::datasets())]
     datasets: Vec<String>,
     /// Delete what was written at the targets
     #[arg(long)]
@@ -59,6 +65,7 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
     let options = AbortOptions { datasets: session.datasets(&args.datasets)?, discard: args.discard };
     let Some(ledger) = session.ledger_to_read()? else {
         return Err(Failure::new(Code::Differs, "nothing has begun, so there is nothing to give up")
+            .coded("not_begun")
             .then(session.next(&Situation::NotBegun)));
     };
     if options.discard && !args.yes {
@@ -156,7 +163,7 @@ fn confirm(session: &Session, args: &AbortArgs, deletions: &[Deletion]) -> Resul
         if term::asked_to_type(&question, word) {
             return Ok(());
         }
-        return Err(Failure::new(Code::Wrong, "it was not confirmed, and nothing was changed"));
+        return Err(Failure::new(Code::Wrong, "it was not confirmed, and nothing was changed").coded("unconfirmed"));
     }
     let message = format!("this deletes for good what this migration has written, and needs --yes:{listed}");
     let deletions = serde_json::to_value(deletions).expect("deletions are plain data");
@@ -169,10 +176,19 @@ async fn carry_out(session: &Session, options: &AbortOptions) -> Result<Vec<Abor
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = Arc::new(session.ledger_to_write()?);
     let (plan, sites, sink) = (&session.plan, &session::sites(), Sink::none());
+    let recorder = Recorder::begin(&ledger, session::typed()).await.map_err(|error| Failure::ledger(&error))?;
     let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown };
     let ends = migration.abort(options, engine::InFlightMax::default()).await;
     drop(migration);
-    let closed = session::close(ledger).await;
+    let how = match &ends {
+        Ok(ends) if ends.iter().all(|end| end.done) => "given_up",
+        Ok(ends) if ends.iter().all(|end| end.done || end.blocked) => "blocked",
+        Ok(_) => "incomplete",
+        Err(_) => "failed",
+    };
+    let deleted = ends.iter().flatten().map(|end| end.discarded).sum();
+    let recorded = recorder.end(how, RunWork { deleted, ..RunWork::default() }).await;
+    let closed = session::close(ledger).await.and(recorded.map_err(|error| Failure::ledger(&error)));
     let ends = ends.map_err(|error| Failure::engine(&error, session.redactor))?;
     closed.map(|()| ends)
 }

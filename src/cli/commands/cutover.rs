@@ -1,6 +1,6 @@
 //! `migrate cutover`: the cutover of a phase that is proved, and nothing else.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, path::Path, sync::Arc};
 
 use clap::Args;
 use serde_json::json;
@@ -11,8 +11,11 @@ use crate::cli::{
     advise::documented,
     args::{Global, RunArgs, Until},
     ask::{Driver, drive_or_ask},
+    complete,
     error::{Code, Failure},
-    interrupt, render,
+    interrupt,
+    plan_file::PlanFile,
+    render,
     session::{self, Session},
     term,
 };
@@ -33,11 +36,10 @@ The phase must be proved: `migrate run plan.toml` brings it there. To name it he
 If another process drives the migration, that process gets the approval. An approval is kept until the
 phase is cut over; `migrate status` shows it. Withdrawing one stops a run that is about to act on it.")]
 pub(in crate::cli) struct CutoverArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// The phase
-    #[arg(long, short, value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME", add = complete::phases())]
     phase: String,
     /// Check every step and take none
     #[arg(long)]
@@ -124,7 +126,7 @@ fn withdraw(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Fa
 /// The same as a run of the phase with its approval: it first brings over what has changed since the proof.
 fn as_run(args: &CutoverArgs) -> RunArgs {
     RunArgs {
-        plan: args.plan.clone(),
+        plan: args.plan.typed().map(Path::to_owned),
         until: Some(Until::Cutover),
         phases: vec![args.phase.clone()],
         datasets: Vec::new(),
@@ -144,6 +146,7 @@ async fn must_be_proved(session: &Session, phase: &PhaseName) -> Result<(), Fail
     let Some(short) = of_phase(&standing, phase).find(|one| !one.is_proved()) else { return Ok(()) };
     let less = if short.asks_more { format!(" by {LESS}") } else { String::new() };
     Err(Failure::new(Code::Differs, format!("phase {phase} is not proved: {} is {}{less}", short.name, short.state))
+        .coded("not_proved")
         .then(session.next(&not_proved(&standing, phase))))
 }
 

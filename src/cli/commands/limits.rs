@@ -1,6 +1,6 @@
 //! `migrate limits`: shows or changes limits.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+use std::{collections::BTreeMap, fmt::Write as _, iter};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use crate::cli::{
     args::Global,
     ask::{Driver, drive_or_ask},
     error::{Code, Failure},
+    plan_file::PlanFile,
     session::{self, Session},
     term,
 };
@@ -18,7 +19,7 @@ use migrate_core::model::{DatasetName, SiteName};
 use migrate_engine::limits_set;
 use migrate_ledger::{Answer, LimitsOf, Request, Setting};
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   migrate limits plan.toml                                  # the limits that replace the plan's
   migrate limits plan.toml beijing bandwidth=50MB/s requests_per_second=200
@@ -28,9 +29,8 @@ use migrate_ledger::{Answer, LimitsOf, Request, Setting};
 A run that is under way keeps the new limits at once, later runs keep them too. The name is a site's or
 a dataset's; if both have it, write site:NAME or dataset:NAME.")]
 pub(in crate::cli) struct LimitsArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// The site or dataset whose limits these are
     #[arg(value_name = "SITE|DATASET")]
     of: Option<String>,
@@ -42,11 +42,26 @@ pub(in crate::cli) struct LimitsArgs {
     json: bool,
 }
 
+impl LimitsArgs {
+    /// What was typed, if the plan was left out: then the word after the name is a setting.
+    fn without_plan(&self) -> Self {
+        match (&self.of, self.plan.typed()) {
+            (Some(setting), Some(of)) if setting.contains('=') => {
+                let settings = iter::once(setting).chain(&self.settings).cloned().collect();
+                let of = Some(of.to_string_lossy().into_owned());
+                Self { plan: PlanFile::default(), of, settings, json: self.json }
+            }
+            _ => self.clone(),
+        }
+    }
+}
+
 pub(in crate::cli) fn limits(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
     limited(args, global).map_err(|failure| documented(failure, args.json))
 }
 
 fn limited(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
+    let args = &args.without_plan();
     let session = Session::load(&args.plan, global)?;
     let of = args.of.as_deref().map(|name| owner(&session, name)).transpose()?;
     if let Some(of) = of.filter(|_| !args.settings.is_empty()) {
@@ -54,7 +69,9 @@ fn limited(args: &LimitsArgs, global: &Global) -> Result<Code, Failure> {
         // Refuse an impossible limit before asking another process.
         let (checked, _) = limits_set(&session.plan, &of, &settings.clone().into_iter().collect::<Vec<_>>());
         if !checked.done {
-            return Err(Failure::new(Code::Wrong, checked.detail).then(session.next(&Situation::WrongLimit)));
+            return Err(Failure::new(Code::Wrong, checked.detail)
+                .coded("limit_invalid")
+                .then(session.next(&Situation::WrongLimit)));
         }
         session::block_on(set(&session, of, settings))?;
     }
@@ -135,6 +152,7 @@ fn owner(session: &Session, name: &str) -> Result<LimitsOf, Failure> {
             let datasets = session.plan.datasets().map(|dataset| dataset.name.as_str());
             let known: Vec<_> = sites.chain(datasets).collect();
             Err(Failure::new(Code::Wrong, format!("plan {} has no site or dataset {name:?}", session.plan.name))
+                .coded("unknown_name")
                 .mended_by(format!("it has {}", known.join(", "))))
         }
     }

@@ -1,6 +1,6 @@
 //! `migrate resolve`: records what a person has decided about late writes.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{fmt::Write as _, sync::Arc};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,13 +10,16 @@ use crate::cli::{
     advise::documented,
     args::Global,
     ask::{Driver, drive_or_ask},
+    clock, complete,
     error::{Code, Failure},
-    operator, render,
+    operator,
+    plan_file::PlanFile,
+    render::{self, Grouped},
     session::{self, Session},
     term,
 };
 use migrate_core::{
-    model::{DatasetName, Key, Timestamp},
+    model::{DatasetName, Key},
     report::Redactor,
 };
 use migrate_engine::{self as engine, EngineError};
@@ -41,9 +44,8 @@ the new lead is to hold, and run again: that settles what both leads hold alike.
 the rest; `resolve` records the decision, the operator and the time, and copies and deletes nothing.
 If the old lead follows, the next run then copies over just that version what the new lead holds.")]
 pub(in crate::cli) struct ResolveArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Which records, as `migrate resolve PLAN` lists them
     #[arg(value_name = "KEY", conflicts_with = "all")]
     keys: Vec<String>,
@@ -51,7 +53,7 @@ pub(in crate::cli) struct ResolveArgs {
     #[arg(long)]
     all: bool,
     /// Only late writes of this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
+    #[arg(long = "dataset", short, value_name = "NAME", add = complete::datasets())]
     datasets: Vec<String>,
     /// Why; kept with the decision
     #[arg(long, value_name = "TEXT")]
@@ -88,7 +90,7 @@ async fn decide(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) ->
         Driver::Other(Answer { detail, .. }) => Err(Failure::new(Code::Differs, detail)),
         Driver::Ourselves(_lock) => {
             let ledger = Arc::new(session.ledger_to_write()?);
-            let at = Timestamp(jiff::Timestamp::now().as_millisecond());
+            let at = clock::now();
             let resolution = engine::resolution(&ledger, late, &operator::me(), args.reason.as_deref(), at).await;
             let written = match resolution {
                 Ok((count, records)) => ledger.append(records).await.map(|()| count).map_err(EngineError::from),
@@ -121,6 +123,7 @@ async fn named(session: &Session, args: &ResolveArgs, asked: &[DatasetName]) -> 
         }
         if !known {
             return Err(Failure::new(Code::Wrong, format!("no late record {word:?} is open"))
+                .coded("unknown_record")
                 .mended_by("name it as `migrate resolve PLAN` lists it, or all of them with --all")
                 .then(session.next(&Situation::Late)));
         }
@@ -182,7 +185,7 @@ fn answer(session: &Session, args: &ResolveArgs, open: &[Left], detail: Option<&
     if args.json {
         let of = |one: &Left| json!({ "name": one.dataset, "late_writes": one.count, "late_keys": one.keys });
         let datasets: Vec<Value> = open.iter().filter(|one| one.count > 0).map(of).collect();
-        let mut document = json!({ "done": detail, "open": left, "datasets": datasets });
+        let mut document = json!({ "done": detail.is_some(), "detail": detail, "open": left, "datasets": datasets });
         next.add_to(&mut document);
         term::answer_json(&document);
         return;
@@ -195,7 +198,7 @@ fn answer(session: &Session, args: &ResolveArgs, open: &[Left], detail: Option<&
             let _ = writeln!(text, "  {key}");
         }
         if one.count > one.keys.len() as u64 {
-            let _ = writeln!(text, "  ... and {} more", one.count - one.keys.len() as u64);
+            let _ = writeln!(text, "  ... and {} more", Grouped(one.count - one.keys.len() as u64));
         }
     }
     if left == 0 {

@@ -1,6 +1,10 @@
 //! `migrate run`: copies, and proves that it arrived.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use serde_json::json;
 
@@ -8,10 +12,13 @@ use crate::cli::{
     advise::{self, Situation},
     approve,
     args::{Global, RunArgs, Until},
+    clock,
     display::{self, Scene, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
+    plan_file::PlanFile,
+    record::{self, Recorder, Totals},
     running::{FAILURES_SHOWN, Running, Worked, again, selection},
     saved::SavedPlan,
     session::{self, Session},
@@ -19,7 +26,11 @@ use crate::cli::{
     summary::Summary,
     term,
 };
-use migrate_core::{lifecycle::Goal, model::DatasetName, report::EventKind};
+use migrate_core::{
+    lifecycle::Goal,
+    model::DatasetName,
+    report::{EventKind, RunWork},
+};
 use migrate_engine::{
     self as engine, Clock, EngineError, Inspection, Migration, RunOptions, RunOutcome, Shutdown, Sink, Sites,
     standing::PhaseStanding,
@@ -27,21 +38,21 @@ use migrate_engine::{
 use migrate_ledger::Ledger;
 
 pub(in crate::cli) fn run(args: &RunArgs, global: &Global) -> Result<Code, Failure> {
-    let clock = Clock::start();
-    ran(args, global, clock).map_err(advise::completed).inspect_err(|failure| {
+    let clock = clock::clock();
+    ran(args, global, &clock).map_err(advise::completed).inspect_err(|failure| {
         if args.json {
             let mut line = failure.to_json();
             line["event"] = "error".into();
             term::answer_line(&clock.stamp(line));
             let next = failure.next.as_deref().and_then(Next::command).map(str::to_owned);
             let mend = failure.mend().map(str::to_owned);
-            term::answer_line(&clock.stamp(EventKind::RunEnded { complete: false, mend, next }));
+            term::answer_line(&clock.stamp(EventKind::RunEnded { complete: false, mend, next, work: None }));
         }
     })
 }
 
-fn ran(args: &RunArgs, global: &Global, clock: Clock) -> Result<Code, Failure> {
-    let session = Session::load_to_run(&args.plan, global)?;
+fn ran(args: &RunArgs, global: &Global, clock: &Clock) -> Result<Code, Failure> {
+    let session = Session::load_to_run(&PlanFile::of(args.plan.clone()), global)?;
     let options = RunOptions {
         goal: goal(args.until),
         phases: session.phases(&args.phases)?,
@@ -53,7 +64,8 @@ fn ran(args: &RunArgs, global: &Global, clock: Clock) -> Result<Code, Failure> {
         approver: approve::approver(&session, args)?,
     };
     let again = again(&session, args, &BTreeSet::new());
-    let run = Running { session: &session, args, clock, options, again, action: vec!["run".to_owned()], notes: None };
+    let action = vec!["run".to_owned()];
+    let run = Running { session: &session, args, clock: clock.clone(), options, again, action, notes: None };
     session::block_on(run.begin())
 }
 
@@ -94,21 +106,17 @@ fn refuse(session: &Session, args: &RunArgs, options: &RunOptions) -> Result<(),
     let mut asked = engine::asked(&session.plan, &options.phases, &options.datasets).peekable();
     if asked.peek().is_none() {
         return Err(Failure::new(Code::Wrong, "no dataset that you named is in a phase that you named")
+            .coded("nothing_selected")
             .then(session.next(&Situation::NothingSelected)));
     }
-    for dataset in asked {
-        let with_cutover = to_cutover && dataset.cutover.is_some();
-        if let Err(error) = engine::refuse_unsupported(dataset, with_cutover) {
-            let cutover_only = matches!(error, EngineError::Unsupported { cutover_only: true, .. });
-            let next = if cutover_only {
-                session.next(&Situation::UnsupportedCutover("run", selection(args)))
-            } else {
-                session.next(&Situation::Unsupported)
-            };
-            return Err(Failure::engine(&error, session.redactor).then(next));
-        }
-    }
-    Ok(())
+    let asked: Vec<_> = asked.collect();
+    let plan = &session.plan;
+    let Some(keys) = plan.not_built(asked.iter().copied(), to_cutover) else { return Ok(()) };
+    let next = match plan.not_built(asked, false) {
+        None => session.next(&Situation::UnsupportedCutover("run", selection(args))),
+        Some(_) => session.next(&Situation::Unsupported),
+    };
+    Err(Failure::not_built(keys).then(next))
 }
 
 impl Running<'_> {
@@ -173,22 +181,22 @@ impl Running<'_> {
     }
 
     async fn drive(&self, sites: &Sites, shutdown: Shutdown) -> Result<Code, Failure> {
-        let worked = self.work(sites, shutdown).await?;
-        let (outcome, closed) = (&worked.outcome, worked.closed);
+        let Worked { outcome, before, after, seen, work, closed } = self.work(sites, shutdown).await?;
         let again = match &outcome.withdrawn {
             none if none.is_empty() => self.again.clone(),
             withdrawn => again(self.session, self.args, withdrawn),
         };
-        let (before, after, seen) = (&worked.before, &worked.after, &worked.seen);
-        let summary = Summary { run: self, again: &again, outcome, before, after, seen };
+        let (before, after, seen) = (&before, &after, &seen);
+        let summary = Summary { run: self, again: &again, outcome: &outcome, before, after, seen, work };
         let code = summary.code();
         let next = self.session.next(&summary.situation(code));
-        self.tell_stopped(outcome);
+        self.tell_stopped(&outcome);
         if self.args.json {
             closed?;
             let complete = code == Code::Done && !summary.waits_for_approval();
             let (mend, next) = (next.mend().map(str::to_owned), next.command().map(str::to_owned));
-            term::answer_line(&self.clock.stamp(EventKind::RunEnded { complete, mend, next }));
+            let ended = EventKind::RunEnded { complete, mend, next, work: Some(work) };
+            term::answer_line(&self.clock.stamp(ended));
         } else {
             term::answer(&format!("{}{next}", summary.text()));
             closed?;
@@ -200,14 +208,27 @@ impl Running<'_> {
     pub(in crate::cli) async fn work(&self, sites: &Sites, shutdown: Shutdown) -> Result<Worked, Failure> {
         let ledger = Arc::new(self.session.ledger_to_write()?);
         let before = self.standing(&ledger).await?;
-        let (sink, events) = Sink::new(self.clock);
+        let recorder = if self.session.rehearses {
+            None
+        } else {
+            Some(Recorder::begin(&ledger, session::typed()).await.map_err(|error| Failure::ledger(&error))?)
+        };
+        let (sink, events) = Sink::new(self.clock.clone());
+        let totals = Totals::new(&self.session.plan, &before);
+        let (events, listener) = record::listen(events, totals, recorder.as_ref());
         let show = match () {
             () if self.args.json => Show::Json,
             () if self.session.quiet => Show::Quiet,
             () => Show::Progress { all: self.session.verbose },
         };
-        let display =
-            display::show(events, show, self.session.redactor, self.scene(&before), self.notes.clone(), self.clock);
+        let display = display::show(
+            events,
+            show,
+            self.session.redactor,
+            self.scene(&before),
+            self.notes.clone(),
+            self.clock.clone(),
+        );
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.syncing.pass > 0);
         sink.tell(EventKind::RunBegan { plan: self.session.plan.name.clone(), resumed });
         let plan = &self.session.plan;
@@ -216,11 +237,25 @@ impl Running<'_> {
         // The display and the ledger end once the migration has let go of them.
         drop(migration);
         let seen = display.await.unwrap_or_default();
+        let done = listener.work().await;
         let after = self.standing(&ledger).await;
-        let closed = session::close(ledger).await;
+        let work = *done.as_ref().unwrap_or(&RunWork::default());
+        let recorded = match recorder {
+            Some(recorder) => recorder.end(self.ended(&outcome, after.as_deref().unwrap_or_default()), work).await,
+            None => Ok(()),
+        };
+        let recorded = done.and(recorded).map_err(|error| Failure::ledger(&error));
+        let closed = session::close(ledger).await.and(recorded);
         let outcome = outcome.map_err(|error| self.failure(&error))?;
         let after = after.map_err(|failure| outcome.stopped.as_ref().map_or(failure, |error| self.failure(error)))?;
-        Ok(Worked { outcome, before, after, seen, closed })
+        Ok(Worked { outcome, before, after, seen, work, closed })
+    }
+
+    /// How the run has ended, in a word, as `migrate history` shows it.
+    fn ended(&self, outcome: &Result<RunOutcome, EngineError>, after: &[PhaseStanding]) -> &'static str {
+        let Ok(outcome) = outcome else { return "failed" };
+        let (seen, work) = (&BTreeMap::new(), RunWork::default());
+        Summary { run: self, again: &self.again, outcome, before: &[], after, seen, work }.ended()
     }
 
     /// The run before its first event.

@@ -3,7 +3,6 @@
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal},
-    path::PathBuf,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -12,13 +11,16 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::{
-    advise::Situation,
-    advise::documented,
+    advise::{Situation, documented},
     args::Global,
+    clock,
+    commands::history::Run,
     display::{Palette, Scene, Watched, frame},
     error::{Code, Failure},
+    interrupt,
     next::Next,
-    render::{self, Table},
+    plan_file::PlanFile,
+    render::{self, Grouped, Table},
     screen,
     session::{self, Session},
     state::Holder,
@@ -26,6 +28,7 @@ use crate::cli::{
 };
 use migrate_core::model::{ByteCount, Epoch, Key, PlanName};
 use migrate_engine::standing::{DatasetStanding, Decision, FAILURES_SHOWN, PhaseStanding};
+use migrate_ledger::Ledger;
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// The time between two drawings: the clock and the size of the terminal may have changed.
@@ -37,9 +40,8 @@ const DRAW_EVERY: Duration = Duration::from_millis(250);
   migrate status plan.toml --json
   migrate status plan.toml --watch         # until ctrl-c")]
 pub(in crate::cli) struct StatusArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Show it again every two seconds, until ctrl-c
     #[arg(long)]
     watch: bool,
@@ -62,6 +64,10 @@ struct Status<'a> {
     phases: Vec<PhaseStanding>,
     /// The process that drives the migration now.
     holder: Option<Holder>,
+    /// The run that is under way.
+    run: Option<UnderWay>,
+    /// The last run before it, or the last of all.
+    last_run: Option<Run>,
     #[serde(flatten)]
     next: Next,
 }
@@ -75,7 +81,7 @@ fn shown(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
     loop {
         let status = session::block_on(read(&session, failures_max))?;
         match (args.json, args.watch) {
-            (true, true) => term::answer_line(&status),
+            (true, true) => term::answer_json_line(&status),
             (true, false) => term::answer_json(&status),
             (false, _) => term::answer(&text(&status)),
         }
@@ -88,7 +94,7 @@ fn shown(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
 
 /// Draws where everything stands until ctrl-c, and then tells it once.
 async fn watch(session: &Session, failures_max: usize) -> Result<Code, Failure> {
-    let mut stop = pin!(tokio::signal::ctrl_c());
+    let mut stop = pin!(interrupt::first());
     let (began, mut watched, palette) = (Instant::now(), Watched::default(), Palette::of_stderr());
     let draws = || {
         let datasets = session.plan.datasets();
@@ -124,13 +130,60 @@ async fn read(session: &Session, failures_max: usize) -> Result<Status<'_>, Fail
     let phases = phases.map_err(|error| Failure::engine(&error, session.redactor))?;
     let situation = if holder.is_some() { Situation::Driven } else { Situation::of_standing(&phases) };
     let next = session.next(&situation);
-    Ok(Status { plan: &session.plan.name, phases, holder, next })
+    let driving = holder.as_ref().and_then(|holder| holder.run.clone());
+    let (run, last_run) = match &ledger {
+        Some(ledger) => runs(ledger, driving, &phases).await?,
+        None => (None, None),
+    };
+    Ok(Status { plan: &session.plan.name, phases, holder, run, last_run, next })
+}
+
+/// A run that is under way, and how long it will still take.
+#[derive(Debug, Serialize)]
+struct UnderWay {
+    #[serde(flatten)]
+    run: Run,
+    /// Seconds until everything is copied, by the average so far; `None` while the totals or the rate are not known.
+    seconds_left: Option<u64>,
+}
+
+/// The run that is under way, and the last one before it.
+async fn runs(
+    ledger: &Ledger,
+    driving: Option<String>,
+    phases: &[PhaseStanding],
+) -> Result<(Option<UnderWay>, Option<Run>), Failure> {
+    let mut rows = ledger.runs(2).await.map_err(|error| Failure::ledger(&error))?;
+    let is_driving = rows.first().is_some_and(|row| row.ended.is_none() && driving.as_ref() == Some(&row.id));
+    let run = is_driving.then(|| Run::of(rows.remove(0), Some(clock::now())));
+    let last = rows.into_iter().next().map(|row| Run::of(row, None));
+    let under_way = run.map(|run| UnderWay { seconds_left: seconds_left(&run, phases), run });
+    Ok((under_way, last))
+}
+
+/// Seconds until every target of every dataset has what it lacks, by the average rate of the run.
+fn seconds_left(run: &Run, phases: &[PhaseStanding]) -> Option<u64> {
+    let all = || phases.iter().flat_map(|phase| &phase.datasets);
+    let rate = run.bytes_per_second()?;
+    let mut left = 0;
+    for one in all() {
+        let total = one.bytes_total.filter(|_| one.total_known)?;
+        left += one.followers().map(|target| total.saturating_sub(target.bytes_done)).sum::<u64>();
+    }
+    Some(left.div_ceil(rate)).filter(|left| *left > 0)
 }
 
 fn text(status: &Status<'_>) -> String {
     let mut text = format!("plan {}\n", status.plan);
     if let Some(holder) = &status.holder {
         let _ = writeln!(text, "driven by {holder}");
+    }
+    if let Some(UnderWay { run, seconds_left }) = &status.run {
+        let left = seconds_left.map(|left| render::duration(Duration::from_secs(left)));
+        let left = left.map(|left| format!("; about {left} left, by the average")).unwrap_or_default();
+        let _ = writeln!(text, "{}{left}", run.line());
+    } else if let Some(run) = &status.last_run {
+        let _ = writeln!(text, "last {}", run.line());
     }
     for phase in &status.phases {
         let _ = writeln!(text, "\nphase {}: {}", phase.name, phase.state);
@@ -174,16 +227,21 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
     if dataset.late_writes > 0 {
         let _ = writeln!(
             text,
-            "    LATE: {} records were written at the old lead since the lead moved; {} lacks them, and nothing is \
-             written over them: {}",
-            dataset.late_writes,
+            "    LATE: {} written at the old lead since the lead moved; {} lacks what is there, and nothing is written \
+             over it: {}",
+            render::count(dataset.late_writes, "record was", "records were"),
             dataset.lead,
             dataset.late_keys.join(", ")
         );
     }
     if dataset.late_equal + dataset.late_resolved > 0 {
         let (equal, resolved) = (dataset.late_equal, dataset.late_resolved);
-        let _ = writeln!(text, "    late records that are settled: {equal} equal at both leads, {resolved} resolved");
+        let _ = writeln!(
+            text,
+            "    late records that are settled: {} equal at both leads, {} resolved",
+            Grouped(equal),
+            Grouped(resolved)
+        );
     }
     for Decision { key, by, at, reason } in &dataset.late_decisions {
         let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -195,15 +253,21 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
         text.push_str(&render::down(dataset));
     }
     if let Some(total) = dataset.records_total.filter(|_| dataset.table.is_none()) {
-        let known = if dataset.total_known { "" } else { " seen so far" };
+        let known = match dataset.percent {
+            Some(percent) => format!(" ({percent} %)"),
+            None if dataset.total_known => String::new(),
+            None => " seen so far".to_owned(),
+        };
         let (done, bytes) = (dataset.records_done, ByteCount(dataset.bytes_done));
         let of = ByteCount(dataset.bytes_total.unwrap_or(0));
-        let _ = writeln!(text, "    {done} of {total} records{known}, {bytes} of {of}");
+        let _ = writeln!(text, "    {} of {}{known}, {bytes} of {of}", Grouped(done), render::records(total));
         let mut table = Table::new(&["target", "records", "bytes", "deferred", "failed", "to delete", "damaged"]);
         for target in dataset.followers() {
-            let mut cells = vec![target.target.clone(), target.records_done.to_string()];
+            let mut cells = vec![target.target.clone(), Grouped(target.records_done).to_string()];
             cells.push(ByteCount(target.bytes_done).to_string());
-            cells.extend([target.deferred, target.failed, target.to_delete, target.damaged].map(|n| n.to_string()));
+            cells.extend(
+                [target.deferred, target.failed, target.to_delete, target.damaged].map(|n| Grouped(n).to_string()),
+            );
             table.row(cells);
         }
         let _ = writeln!(text, "{}", table.render(4));
@@ -216,7 +280,7 @@ fn of_dataset(dataset: &DatasetStanding) -> String {
     let listed = dataset.failures.len() as u64;
     if dataset.failures_total > listed {
         let more = dataset.failures_total - listed;
-        let _ = writeln!(text, "    ... and {more} more that failed; --failures lists all");
+        let _ = writeln!(text, "    ... and {} more that failed; --failures lists all", Grouped(more));
     }
     text.push_str(&unclaimed(dataset));
     text
@@ -232,7 +296,8 @@ fn unclaimed(dataset: &DatasetStanding) -> String {
     }
     let more = dataset.unclaimed_total - dataset.unclaimed.len() as u64;
     if more > 0 {
-        let _ = writeln!(text, "    ... and {more} more uploads that may be left; --failures lists all");
+        let more = render::count(more, "more upload", "more uploads");
+        let _ = writeln!(text, "    ... and {more} that may be left; --failures lists all");
     }
     text
 }

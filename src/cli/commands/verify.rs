@@ -1,6 +1,6 @@
 //! `migrate verify`: proves that every target equals its source, or lists what differs.
 
-use std::{error::Error as _, fmt::Write as _, path::PathBuf, sync::Arc};
+use std::{error::Error as _, fmt::Write as _, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -9,11 +9,14 @@ use crate::cli::{
     advise::Situation,
     advise::documented,
     args::Global,
+    clock, complete,
     display::{self, Scene, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
-    render,
+    plan_file::PlanFile,
+    record::Recorder,
+    render::{self, Grouped},
     session::{self, Session},
     state::VerificationLock,
     term,
@@ -22,9 +25,10 @@ use migrate_core::{
     lifecycle::Goal,
     model::{Counted, DatasetName, Timestamp},
     plan::{Dataset, Level, policy},
+    report::RunWork,
 };
 use migrate_engine::{
-    self as engine, Clock, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
+    self as engine, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
     cutover::NOTHING_COMPARED, standing::PhaseStanding,
 };
 use migrate_ledger::{Ledger, LedgerError};
@@ -35,11 +39,10 @@ use migrate_ledger::{Ledger, LedgerError};
   migrate verify plan.toml --level bytes --dataset catalog
   migrate verify plan.toml --repair        # copy again exactly what differs")]
 pub(in crate::cli) struct VerifyArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanFile,
     /// Only this dataset (may be given again)
-    #[arg(long = "dataset", short, value_name = "NAME")]
+    #[arg(long = "dataset", short, value_name = "NAME", add = complete::datasets())]
     datasets: Vec<String>,
     /// How thoroughly to look; without it, as the plan says
     #[arg(long, value_name = "LEVEL")]
@@ -152,8 +155,8 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
 async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Show) -> Result<Looked, Failure> {
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
-    let clock = Clock::start();
-    let (sink, events) = Sink::new(clock);
+    let clock = clock::clock();
+    let (sink, events) = Sink::new(clock.clone());
     let _lock = if repair {
         session.state.prepare()?;
         Some(session.state.lock(&session::typed())?)
@@ -170,10 +173,12 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
         let ledger = Arc::new(session.ledger_to_write()?);
-        let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown };
+        let recorder = Recorder::begin(&ledger, session::typed()).await.map_err(|error| Failure::ledger(&error))?;
+        let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown: shutdown.clone() };
         let done = migration.repair(options).await;
         drop(migration);
-        let closed = session::close(ledger).await;
+        let recorded = recorder.end(repaired(&done, &shutdown), mended(&done)).await;
+        let closed = session::close(ledger).await.and(recorded.map_err(|error| Failure::ledger(&error)));
         let done = match done {
             Ok((verifications, mended)) => (verifications, Some(mended)),
             Err(error) if dropped(&error) => (Vec::new(), None),
@@ -200,6 +205,25 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
 fn scene(session: &Session, options: &VerifyOptions) -> Scene {
     let asked = engine::asked(&session.plan, &[], &options.datasets);
     Scene::of(&session.plan, &["verify"], Goal::Verified, asked)
+}
+
+/// How a repair has ended, in a word, as `migrate history` shows it.
+fn repaired(done: &Result<(Vec<Verification>, u64), EngineError>, shutdown: &Shutdown) -> &'static str {
+    match done {
+        Ok(_) if shutdown.is_draining() => "interrupted",
+        Ok((verifications, _)) if verifications.iter().all(|one| one.verified.is_some()) => "complete",
+        Ok(_) => "different",
+        Err(EngineError::Cancelled) => "interrupted",
+        Err(error) if error.is_blocking() => "blocked",
+        Err(_) => "failed",
+    }
+}
+
+/// What a repair has done: it counts the records that it copies, and not their bytes.
+fn mended(done: &Result<(Vec<Verification>, u64), EngineError>) -> RunWork {
+    let Ok((verifications, mended)) = done else { return RunWork::default() };
+    let compared = verifications.iter().flat_map(|one| &one.targets).map(|found| found.counts.compared).sum();
+    RunWork { copied: *mended, compared, ..RunWork::default() }
 }
 
 /// The file in which a verification keeps how far it is, and the right to it. `None` if it cannot be had: such a
@@ -359,7 +383,8 @@ impl Answer {
                 let _ = writeln!(text, "{kind} {key} at {}: {detail}", row.found.target);
             }
             if row.found.differences_omitted > 0 {
-                let _ = writeln!(text, "... and {} more at {}", row.found.differences_omitted, row.found.target);
+                let _ =
+                    writeln!(text, "... and {} more at {}", Grouped(row.found.differences_omitted), row.found.target);
             }
         }
         if !text.is_empty() {
@@ -385,9 +410,12 @@ impl Answer {
             let compared = render::count(*compared, "record", "records");
             let _ = writeln!(
                 text,
-                "{name} at {target}: {verdict}; {compared} compared, {missing} missing, {extra} extra{}, \
-                 {different} different, {unreadable} unreadable{}",
+                "{name} at {target}: {verdict}; {compared} compared, {} missing, {} extra{}, {} different, {} unreadable{}",
+                Grouped(*missing),
+                Grouped(*extra),
                 if row.equal && *extra > 0 { " (the plan keeps them)" } else { "" },
+                Grouped(*different),
+                Grouped(*unreadable),
                 untold(counts),
             );
             row.remarks(&mut text);
@@ -439,7 +467,7 @@ fn untold(counts: &Counted) -> String {
     let mut text = String::new();
     for (count, what) in [(counts.unstable, "unstable"), (counts.undecided, "undecided")] {
         if count > 0 {
-            let _ = write!(text, ", {count} {what}");
+            let _ = write!(text, ", {} {what}", Grouped(count));
         }
     }
     text

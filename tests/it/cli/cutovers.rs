@@ -67,10 +67,9 @@ impl OnServers {
     }
 
     fn expect(&self, code: i32, args: &[&str]) -> String {
-        let output = self.command(args).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{args:?}\n{}{}", text(&output.stdout), text(&output.stderr));
-        text(&output.stdout)
+        let ran = Ran::of(&mut self.command(args), args);
+        assert_eq!(ran.code, code, "{args:?}\n{}{}", ran.out, ran.err);
+        ran.out
     }
 
     /// The leads that the routes show.
@@ -446,7 +445,7 @@ fn a_decision_on_late_writes_is_kept_with_who_made_it_and_when() {
     let one = bench.expect(0, &["resolve", "plan.toml", "a.txt", "--reason", "the shop wrote it again"]);
     assert!(one.out.contains("1 late record resolved"), "{}", one.out);
     let rest = bench.json(0, &["resolve", "plan.toml", "--dataset", "files", "--all", "--json"]);
-    assert_eq!((&rest["done"], &rest["open"]), (&"2 late records resolved".into(), &0.into()), "{rest}");
+    assert_eq!((&rest["detail"], &rest["open"]), (&"2 late records resolved".into(), &0.into()), "{rest}");
     assert_eq!(rest["next"], "migrate status plan.toml");
     let standing = late_of(&bench);
     assert_eq!((&standing["late_writes"], &standing["late_resolved"]), (&0.into(), &3.into()), "{standing}");

@@ -24,7 +24,7 @@ async fn a_run_that_ends_different_names_the_first_records_and_the_next_command(
     let uploads = rotten().await;
     let ran = uploads.expect(1, &["run", "plan.toml"]);
     for key in ["07", "small"] {
-        let line = format!("\n  files: different {key} at s3://there/data/: the bytes differ from offset 1 on");
+        let line = format!("\n  files: different {key} at s3://there/data: the bytes differ from offset 1 on");
         assert!(ran.out.contains(&line), "{key}: {}", ran.out);
     }
     assert!(!ran.out.contains("more: "), "{}", ran.out);

@@ -100,9 +100,8 @@ impl OnTable {
     }
 
     fn ran(&self, args: &[&str]) -> (Option<i32>, String) {
-        let output = self.command(args).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+        let ran = Ran::of(&mut self.command(args), args);
+        (Some(ran.code), ran.out + &ran.err)
     }
 
     fn fails(&self, rule: DynamoFaultRule) {

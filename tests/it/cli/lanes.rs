@@ -38,9 +38,7 @@ impl Three {
     fn expect(&self, code: i32, args: &[&str]) -> Ran {
         let mut command = self.bench.command(args);
         command.envs([("THERE_ACCESS_KEY_ID", "local"), ("THERE_SECRET_ACCESS_KEY", "local-secret")]);
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let ran = Ran { code: status.code().expect("it exits"), out: text(stdout), err: text(stderr) };
+        let ran = Ran::of(&mut command, args);
         assert_eq!(ran.code, code, "{args:?}\nstdout: {}\nstderr: {}", ran.out, ran.err);
         ran
     }
@@ -152,11 +150,11 @@ async fn verify_compares_the_others_if_a_target_may_not_be_listed() {
     three.deny(Some("s3:ListBucket")).await;
     let ran = three.expect(3, &["verify", "plan.toml"]);
     assert!(
-        ran.out.contains("files at s3://there/data/: not proved by checksum, since it was not listed"),
+        ran.out.contains("files at s3://there/data: not proved by checksum, since it was not listed"),
         "{}",
         ran.out
     );
-    assert!(ran.out.contains("not listed to its end: failed to list at s3://there/data/: AccessDenied"), "{}", ran.out);
+    assert!(ran.out.contains("not listed to its end: failed to list at s3://there/data: AccessDenied"), "{}", ran.out);
     assert!(ran.out.contains("next: migrate verify plan.toml"), "{}", ran.out);
     assert_eq!(ran.out.matches(": equal by ").count(), 2, "{}", ran.out);
 

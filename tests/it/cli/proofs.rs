@@ -45,9 +45,7 @@ impl Buckets {
 
     fn expect(&self, code: i32, args: &[&str]) -> Ran {
         let keys = [("KEYS_ACCESS_KEY_ID", "local"), ("KEYS_SECRET_ACCESS_KEY", "local-secret")];
-        let Output { status, stdout, stderr } = self.bench.command(args).envs(keys).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let ran = Ran { code: status.code().expect("it exits"), out: text(stdout), err: text(stderr) };
+        let ran = Ran::of(self.bench.command(args).envs(keys), args);
         assert_eq!(ran.code, code, "{args:?}\nstdout: {}\nstderr: {}", ran.out, ran.err);
         ran
     }

@@ -10,9 +10,7 @@ use super::{Bench, Ran, THREE, operators::Slow, operators::many};
 fn far(bench: &Bench, args: &[&str], env: &[(&str, &str)]) -> Ran {
     fs::create_dir_all(bench.path("elsewhere")).unwrap();
     let mut command = bench.command(args);
-    let output = command.current_dir(bench.path("elsewhere")).envs(env.iter().copied()).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    Ran::of(command.current_dir(bench.path("elsewhere")).envs(env.iter().copied()), args)
 }
 
 #[test]

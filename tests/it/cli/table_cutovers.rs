@@ -16,6 +16,8 @@ use crate::dynamodb::{ID, SECRET, client_of, items};
 
 const RUN: [&str; 4] = ["run", "plan.toml", "--approve", "all"];
 
+const DRY: [&str; 5] = ["cutover", "plan.toml", "--phase", "first", "--dry-run"];
+
 /// The lead moves from `here` to `there`, and `other` follows. The route is an item of a table at `other`.
 async fn moving(who: &str, users: u32) -> Servers {
     let servers = Servers::start(users).await;
@@ -111,12 +113,23 @@ async fn a_late_write_of_a_table_is_listed_and_resolved() {
 async fn what_stands_in_the_way_of_a_move_is_said_at_its_gate() {
     let servers = moving("APP", 20).await;
     let arn = DynamoServer::table_arn("users");
+    servers.expect(0, &["run", "plan.toml"]);
     servers.here.set_policy(&arn, Some(&all_but("dynamodb:BatchWriteItem", &arn))).unwrap();
+    let dry = servers.expect(1, &DRY);
+    assert!(dry.out.contains("REFUSED: dynamodb://here/users takes no write of ours"), "{}", dry.out);
     let refused = servers.expect(1, &RUN);
     let said = format!("{}{}", refused.out, refused.err);
     assert!(said.contains("takes no write of ours") && said.contains("follow_back = false"), "{said}");
     assert!(!lead(&servers).await.unwrap().contains("there"));
     servers.here.set_policy(&arn, None).unwrap();
+    for action in ["dynamodb:DescribeStream", "dynamodb:GetRecords"] {
+        let stream = table(&servers.here).await.changes().unwrap().enable().await.unwrap().0;
+        servers.here.set_policy(&stream, Some(&all_but(action, &stream))).unwrap();
+        let dry = servers.expect(1, &DRY);
+        assert!(dry.out.contains("REFUSED") && dry.out.contains(action), "{}", dry.out);
+        servers.here.set_policy(&stream, None).unwrap();
+    }
+    servers.expect(0, &DRY);
     servers.expect(0, &RUN);
     assert!(lead(&servers).await.unwrap().contains("there"));
     servers.stop().await;

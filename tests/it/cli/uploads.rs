@@ -56,9 +56,7 @@ impl Uploads {
     }
 
     pub(super) fn expect(&self, code: i32, args: &[&str]) -> Ran {
-        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let ran = Ran { code: status.code().expect("it exits"), out: text(stdout), err: text(stderr) };
+        let ran = Ran::of(&mut self.command(args), args);
         assert_eq!(ran.code, code, "{args:?}\nstdout: {}\nstderr: {}", ran.out, ran.err);
         ran
     }

@@ -57,9 +57,7 @@ targets = ["s3://there/data"]
 
     fn run(&self, args: &[&str]) -> Ran {
         let keys = [("LOCAL_ACCESS_KEY_ID", "local"), ("LOCAL_SECRET_ACCESS_KEY", "local-secret")];
-        let Output { status, stdout, stderr } = self.bench.command(args).envs(keys).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { code: status.code().expect("it exits"), out: text(stdout), err: text(stderr) }
+        Ran::of(self.bench.command(args).envs(keys), args)
     }
 
     fn expect(&self, code: i32, args: &[&str]) -> Ran {

@@ -196,7 +196,7 @@ async fn a_dataset_takes_its_part_and_gives_up_what_belongs_to_it_no_more() {
     let preview = rig.inspection(Sink::none(), Shutdown::new()).survey(&rig.survey_options()).await.unwrap();
     let dataset = &preview.phases[0].datasets[0];
     assert_eq!(dataset.targets[0].delete, 2);
-    assert!(dataset.blocks[0].contains("2 of 10 records would be deleted"), "{:?}", dataset.blocks);
+    assert!(dataset.blocks[0].contains("a run would delete 2 of 10 records"), "{:?}", dataset.blocks);
     let outcome = rig.try_run(Goal::Verified).await.unwrap();
     let error = outcome.stopped.expect("too many deletions stop it");
     assert!(matches!(error, EngineError::DeleteShare { doomed: 2, .. }), "{error}");

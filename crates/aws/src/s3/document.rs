@@ -381,9 +381,10 @@ impl Checked {
             return Err(format!("more follows, and no <{}> says where", page.next));
         }
         match page.count.and_then(|count| Some((count, found(count)?))) {
-            Some((name, text)) if text.parse() != Ok(self.entries) => {
-                Err(format!("<{name}> is {text:?}, and {} entries came", self.entries))
-            }
+            Some((name, text)) if text.parse() != Ok(self.entries) => Err(format!(
+                "<{name}> is {text:?}, and {} came",
+                migrate_core::report::count(self.entries, "entry", "entries")
+            )),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::{convert::head_of, store::S3Store, wire::plain::Got};
-use migrate_core::model::{Key, Token};
+use migrate_core::{
+    model::{Key, Token},
+    report::{self as words, Grouped},
+};
 use migrate_store::{ByteRange, Checksums, ErrorKind, Read, Result, hashing};
 
 /// After this many objects whose `ETag` is no MD5, and none with one, this store's `ETag`s are taken for no MD5s.
@@ -62,7 +65,11 @@ impl S3Store {
         span.must_be(range).map_err(|detail| operation.error(ErrorKind::Corrupt, detail))?;
         if let Some(range) = range {
             if bytes.len() as u64 != range.end - range.start {
-                let detail = format!("{} bytes came where {} were asked for", bytes.len(), range.end - range.start);
+                let detail = format!(
+                    "{} came where {} were asked for",
+                    words::bytes(bytes.len() as u64),
+                    Grouped(range.end - range.start)
+                );
                 return Err(operation.error(ErrorKind::Corrupt, detail));
             }
             head.checksums = Checksums::default();

@@ -51,7 +51,8 @@ impl S3Client {
             wire: Wire {
                 server: Sdk::new(self.client.clone(), bucket, self.config.expected_bucket_owner.clone()),
                 prefix: prefix.into(),
-                location: format!("s3://{site}/{bucket}/{prefix}").into(),
+                // As the plan spells it: nothing after the bucket's name if there is no prefix.
+                location: format!("s3://{site}/{bucket}{}{prefix}", if prefix.is_empty() { "" } else { "/" }).into(),
             },
             endpoint: self.endpoint.clone(),
             scratch: scratch::scratch_key(),

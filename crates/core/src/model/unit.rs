@@ -58,14 +58,14 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// A moment, in milliseconds since 1970 UTC. Shown as RFC 3339.
+/// A moment, in milliseconds since 1970 UTC. Shown as RFC 3339 with three digits of the second, wherever it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(moment) => write!(f, "{moment}"),
+            Ok(moment) => write!(f, "{moment:.3}"),
             Err(_) => write!(f, "{}ms", self.0),
         }
     }
@@ -102,6 +102,12 @@ impl fmt::Display for ByteCount {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_has_a_fixed_number_of_digits() {
+        assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp(1_500).to_string(), "1970-01-01T00:00:01.500Z");
+    }
 
     #[test]
     fn bytes_are_shown_in_binary_units() {

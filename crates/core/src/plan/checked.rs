@@ -20,6 +20,8 @@ use crate::{
 pub struct Plan {
     /// Name of the plan; it names the state directory too.
     pub name: PlanName,
+    /// The plan file, as it was named.
+    pub file: PathBuf,
     /// The directory of the plan file: relative paths in the plan start here.
     pub directory: PathBuf,
     /// Whether reports and logs show hashes in place of keys.

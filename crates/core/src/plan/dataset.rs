@@ -12,6 +12,7 @@ use crate::{
     expression::Expression,
     model::{Aspects, DatasetName, PhaseName, PlaceIndex, SiteName},
     plan::{
+        diagnostics::Diagnostic,
         location::{Location, Route, Scheme},
         select::Select,
         site::Credentials,
@@ -258,10 +259,8 @@ pub struct Cutover {
 pub struct Unsupported {
     /// Path of the key, as `live` or `target.where`.
     pub key: String,
-    /// Line of the key in the plan file, from 1.
-    pub line: usize,
-    /// Column, from 1.
-    pub column: usize,
+    /// Its place in the plan file, and what to do about it.
+    pub problem: Diagnostic,
     /// Whether it matters only for the cutover, so that copying and verifying may go on.
     pub cutover_only: bool,
 }

@@ -19,7 +19,7 @@ use crate::plan::{
 };
 
 /// One problem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// Line number, from 1.
     pub line: usize,
@@ -43,7 +43,26 @@ pub struct Diagnostics {
     list: Vec<Diagnostic>,
 }
 
+impl Diagnostic {
+    /// A problem of the text as a whole, which shows no line of it.
+    pub(super) fn of_text(line: usize, column: usize, message: String, mend: &str) -> Self {
+        Self { line, column, message, mend: Some(mend.to_owned()), path: String::new(), snippet: None }
+    }
+}
+
 impl Diagnostics {
+    /// A single problem.
+    pub(super) fn one(file: &Path, problem: Diagnostic) -> Self {
+        Self { file: file.to_owned(), list: vec![problem] }
+    }
+
+    /// These problems, in the order of the text and each once; `None` if there is none.
+    pub(super) fn of(file: &Path, mut list: Vec<Diagnostic>) -> Option<Self> {
+        list.sort_by(|a, b| (a.line, a.column, &a.path).cmp(&(b.line, b.column, &b.path)));
+        list.dedup();
+        (!list.is_empty()).then(|| Self { file: file.to_owned(), list })
+    }
+
     /// The plan file, as it was named.
     pub fn file(&self) -> &Path {
         &self.file
@@ -245,6 +264,12 @@ impl Report {
         self.problems.dedup_by(|a, b| a.span == b.span && a.message == b.message);
         let list = self.problems.iter().map(|problem| self.diagnostic(text, problem)).collect();
         Err(Diagnostics { file: file.to_owned(), list })
+    }
+
+    /// What there is to tell of a place that is right, and of which something else must be known.
+    pub(super) fn told(&self, text: &str, spot: &Spot<'_>, message: String, mend: &str) -> Diagnostic {
+        let problem = Problem { span: spot.span(), path: spot.path.clone(), message, mend: Some(mend.to_owned()) };
+        self.diagnostic(text, &problem)
     }
 
     fn diagnostic(&self, text: &str, problem: &Problem) -> Diagnostic {

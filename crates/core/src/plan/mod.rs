@@ -20,6 +20,7 @@ pub use parse::{parse, read};
 pub use schema::schema;
 pub use select::Select;
 pub use site::{Credentials, Endpoint, Limits, Site, Window};
+pub use text::decoded;
 
 mod check;
 mod checked;
@@ -30,6 +31,7 @@ mod endpoint;
 pub mod graph;
 pub mod limits;
 mod location;
+mod not_built;
 mod parse;
 pub mod policy;
 mod schema;
@@ -41,4 +43,5 @@ mod structure;
 pub mod syntax;
 #[cfg(test)]
 mod tests;
+mod text;
 mod values;

@@ -10,6 +10,7 @@ use super::{
     source::{self, Node},
     structure,
     syntax::PlanFile,
+    text::{is_like_yaml, without_mark},
 };
 
 /// Reads and checks a plan: JSON if `file` ends in `.json` or the text begins with `{`, otherwise TOML.
@@ -18,6 +19,7 @@ use super::{
 ///
 /// All problems that can be found without a network.
 pub fn parse(text: &str, file: &Path) -> Result<Plan, Diagnostics> {
+    let text = without_mark(text);
     let mut report = Report::default();
     let read = read_tree(text, file, &mut report);
     let plan = read.and_then(|(tree, plan)| check(text, file, &tree, &plan, &mut report));
@@ -31,6 +33,7 @@ pub fn parse(text: &str, file: &Path) -> Result<Plan, Diagnostics> {
 ///
 /// All problems of keys, types and choices.
 pub fn read(text: &str, file: &Path) -> Result<PlanFile, Diagnostics> {
+    let text = without_mark(text);
     let mut report = Report::default();
     let read = read_tree(text, file, &mut report);
     report.finish(text, file)?;
@@ -43,6 +46,12 @@ fn read_tree(text: &str, file: &Path, report: &mut Report) -> Option<(Node, Plan
         if is_json || text.trim_start().starts_with('{') { source::from_json(text) } else { source::from_toml(text) };
     let tree = match tree {
         Ok(tree) => tree,
+        Err(_) if !is_json && is_like_yaml(text) => {
+            let mend = "write name = \"...\" in place of name: ..., and [sites.NAME] in place of an indented block";
+            let start = text.len() - text.trim_start().len();
+            report.raw(start..start + 1, "", "this is YAML, and a plan is TOML or JSON".to_owned(), Some(mend.into()));
+            return None;
+        }
         Err(errors) => {
             for error in errors {
                 report.syntax(error.span, error.message);

@@ -1,21 +1,33 @@
 //! [`Event`]: a message of the engine while it works, with the time at which it was told.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     lifecycle::{self, State},
     model::{DatasetName, Decided, Key, PhaseName, PlanName, SiteName, Timestamp},
-    report::pace::Advance,
+    report::{pace::Advance, work::RunWork},
     shard::Tally,
 };
 use serde::Serialize;
 
-/// An event of a run or a verification. Serialises to one NDJSON line: the fields of its kind, then the time.
+/// The number of the format of all that is printed as JSON: documents and events. It rises with each change that a
+/// reader may have to learn of; a new field is none.
+pub const FORMAT: u32 = 1;
+
+/// An event of a command. Serialises to one NDJSON line: the fields of its kind, then which one it is of which run, and
+/// its time. The first one also has the number of the format.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event<K = EventKind> {
     /// What is told.
     #[serde(flatten)]
     pub kind: K,
+    /// The number of the format, [`FORMAT`]; in the first event of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<u32>,
+    /// The run's id, as the ledger knows it.
+    pub run: Arc<str>,
+    /// Counts the events of the run, from 1.
+    pub sequence: u64,
     /// When, by the wall clock.
     pub at: Timestamp,
     /// The time since the command began, by a clock that never goes back. In JSON in whole milliseconds.
@@ -105,6 +117,8 @@ pub enum EventKind {
         dataset: DatasetName,
         /// The target's location: `scheme://SITE/CONTAINER[/PREFIX]`.
         target: String,
+        /// What went wrong, in one word.
+        code: &'static str,
         /// Why, for people; its keys are hidden already if the plan says so.
         reason: String,
         /// What the operator can do about it, if that is known.
@@ -243,6 +257,8 @@ pub enum EventKind {
         mend: Option<String>,
         /// The next command; `None` if nothing is left to do.
         next: Option<String>,
+        /// What the run has done; `None` if it ended before it could do anything.
+        work: Option<RunWork>,
     },
 }
 
@@ -345,8 +361,9 @@ mod tests {
     #[test]
     fn an_event_is_one_flat_object_with_its_time() {
         let kind = EventKind::Waiting { dataset: DatasetName::new("d").unwrap(), reason: "r".into(), seconds: 1 };
-        let event = Event { kind, at: Timestamp(1_500), elapsed: Duration::from_micros(2_900) };
-        let line = r#"{"event":"waiting","dataset":"d","reason":"r","seconds":1,"at":"1970-01-01T00:00:01.5Z","elapsed_ms":2}"#;
+        let (format, elapsed) = (None, Duration::from_micros(2_900));
+        let event = Event { kind, format, run: "a1".into(), sequence: 2, at: Timestamp(1_500), elapsed };
+        let line = r#"{"event":"waiting","dataset":"d","reason":"r","seconds":1,"run":"a1","sequence":2,"at":"1970-01-01T00:00:01.500Z","elapsed_ms":2}"#;
         assert_eq!(serde_json::to_string(&event).unwrap(), line);
     }
 }

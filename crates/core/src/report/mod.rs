@@ -5,7 +5,11 @@
 mod event;
 mod pace;
 mod redact;
+mod words;
+mod work;
 
-pub use event::{Difference, DifferenceKind, Event, EventKind, Proved, ProvedDataset, TargetProgress};
+pub use event::{Difference, DifferenceKind, Event, EventKind, FORMAT, Proved, ProvedDataset, TargetProgress};
 pub use pace::{Advance, Pace, Work};
 pub use redact::Redactor;
+pub use words::{Grouped, bytes, count, records};
+pub use work::RunWork;

@@ -147,8 +147,9 @@ mod tests {
             difference: Difference { key, kind: DifferenceKind::Missing, detail: "not people/ann.json".into() },
             kept: false,
         };
-        let line =
-            serde_json::to_string(&redactor.event(Event { kind, at: Timestamp(0), elapsed: Duration::ZERO })).unwrap();
+        let (format, run, sequence, at) = (None, "r".into(), 1, Timestamp(0));
+        let event = Event { kind, format, run, sequence, at, elapsed: Duration::ZERO };
+        let line = serde_json::to_string(&redactor.event(event)).unwrap();
         assert!(!line.contains("ann") && line.contains(hidden.as_str()), "{line}");
     }
 

@@ -37,7 +37,7 @@ impl Copier {
             self.fatal(error);
             return Outcome::Interrupted;
         }
-        let (reason, passes) = (error.to_string(), error.kind().retry() != Retry::Permanent);
+        let (reason, passes) = (error.reason(&follower.at), error.kind().retry() != Retry::Permanent);
         let Some(answer) = answer_of(&error) else {
             return if passes && !last_chance { Outcome::Deferred } else { Outcome::Failed(reason) };
         };
@@ -73,7 +73,8 @@ impl Copier {
         let (lane, closed) = follower.lane.take(answer, error);
         if closed && let Some((reason, help)) = self.why_down(follower) {
             let (dataset, target) = (self.dataset.clone(), follower.at.clone());
-            self.sink.tell(EventKind::TargetDown { dataset, target, reason, help });
+            let code = follower.lane.why_down(EngineError::code).unwrap_or("other");
+            self.sink.tell(EventKind::TargetDown { dataset, target, code, reason, help });
         }
         lane
     }

@@ -95,7 +95,7 @@ impl Copier {
             Ok(None) => return Ok(Settled::Ends(Outcome::Gone)),
             // The follower has not failed; its record is looked at again.
             Err(_) if !last_chance => return Ok(Settled::Ends(Outcome::Deferred)),
-            Err(error) => return Ok(Settled::Ends(Outcome::Failed(error.to_string()))),
+            Err(error) => return Ok(Settled::Ends(Outcome::Failed(error.reason("")))),
         };
         let Some(head) = survive::look(&*follower.store, key, scope.has_tags()).await? else {
             return Ok(Settled::Ends(Outcome::Late(None)));

@@ -32,7 +32,7 @@ impl Copier {
             return all(job, outcomes, || Outcome::Interrupted);
         }
         if error.kind().retry() == Retry::Permanent || job.last_chance {
-            let reason = error.to_string();
+            let reason = error.reason("");
             return all(job, outcomes, || Outcome::Failed(reason.clone()));
         }
         all(job, outcomes, || Outcome::Deferred)

@@ -16,6 +16,7 @@ use crate::{
 use migrate_core::{
     lifecycle::{LATE_KEYS_MAX, Lifecycle, Transition},
     model::{Key, Timestamp},
+    report::count,
 };
 
 /// The engine, as the steps of one dataset's cutover use it.
@@ -26,6 +27,9 @@ pub trait Hand: Debug + Send + Sync {
 
     /// Applies an event to the dataset's lifecycle; returns once the event is on disk.
     async fn happened(&self, event: Transition) -> Result<(), Halt>;
+
+    /// Checks that the data lets its lead move, and changes nothing.
+    async fn check_ready(&self) -> Result<(), Halt>;
 
     /// Checks that the data lets its lead move, and begins what tells of changes at both leads.
     async fn make_ready(&self) -> Result<(), Halt>;
@@ -99,7 +103,9 @@ impl fmt::Display for OpenWrites {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.key, self.known) {
             (Some(key), 1) => write!(f, "a write without an answer to come to rest: {key}")?,
-            (Some(key), known) => write!(f, "{known} writes without an answer to come to rest, the last is {key}")?,
+            (Some(key), known) => {
+                write!(f, "{} without an answer to come to rest, the last is {key}", count(known, "write", "writes"))?;
+            }
             (None, _) if self.is_cut_off => {
                 return f.write_str("what an earlier process had under way to come to rest: it did not end cleanly");
             }

@@ -15,7 +15,10 @@ use crate::{
     route::Shown,
     verify::witness::SwitchProof,
 };
-use migrate_core::lifecycle::{Goal, Lifecycle, Moving, StepName, Transition};
+use migrate_core::{
+    lifecycle::{Goal, Lifecycle, Moving, StepName, Transition},
+    report::count,
+};
 
 /// One step of a cutover. Every method may be called again after a crash.
 #[async_trait]
@@ -122,7 +125,8 @@ impl Step for Gate {
     }
 
     async fn check(&self, cut: Cut<'_>) -> Result<(), Halt> {
-        Self::look(cut).await.map(drop)
+        Self::look(cut).await?;
+        cut.hand.check_ready().await
     }
 
     async fn apply(&self, cut: Cut<'_>, carried: &mut Carried) -> Result<(), Halt> {
@@ -253,13 +257,16 @@ impl Step for LastLook {
     async fn apply(&self, cut: Cut<'_>, _carried: &mut Carried) -> Result<(), Halt> {
         let Changes { old, new } = cut.hand.changes().await?;
         if old.count > 0 {
-            return Err(Halt::MovedOn(format!("{} records have changed since they were compared", old.count)));
+            return Err(Halt::MovedOn(format!(
+                "{} changed since the comparison",
+                count(old.count, "record has", "records have")
+            )));
         }
         if let Some(key) = new.keys.first() {
             return Err(Halt::Refused(format!(
-                "{} records at {} are not what was compared, the first is {}: something else writes there, or it \
-                 lost them; look at them, then run again",
-                new.count,
+                "{} at {} not what was compared, the first is {}: something else writes there, or the place lost what \
+                 it held; look there, then run again",
+                count(new.count, "record is", "records are"),
                 cut.what.new_leads(),
                 cut.hand.shown(key)
             )));

@@ -13,7 +13,7 @@ use super::{
     name::RouteName,
     shown::{Shown, Version},
 };
-use migrate_core::{digest::Body, model::Key};
+use migrate_core::{digest::Body, model::Key, report::bytes};
 use migrate_store::{Condition, Conditions, ErrorKind, Header, ObjectStore, Properties, StoreError, is_listed};
 
 /// A document of more bytes is no route.
@@ -34,7 +34,7 @@ impl ObjectRoute {
     async fn read_document(&self) -> Result<Option<Shown>, RouteError> {
         let Some(head) = self.store.head(&self.key).await? else { return Ok(None) };
         if head.token.size > BYTES_MAX {
-            return Err(self.name.foreign(format!("it has {} bytes", head.token.size)));
+            return Err(self.name.foreign(format!("it has {}", bytes(head.token.size))));
         }
         let read = match self.store.read(&self.key, None, None).await {
             Ok(read) => read,

@@ -18,8 +18,9 @@ use crate::{
     driver::Driver,
     error::EngineError,
     migration::Inspection,
-    sites::tables::TablesOf,
+    sites::{opening::DatasetStores, tables::TablesOf},
     star::Star,
+    tables::readiness::Leads,
     verify::{recorded::asks_more, witness::Verified},
 };
 use migrate_core::{
@@ -27,6 +28,7 @@ use migrate_core::{
     model::{DatasetName, Decided, Key, KeyRange, PhaseName, Timestamp},
     plan::{Dataset, Scheme},
 };
+use migrate_store::table::TableStore;
 
 /// The words for a proof that is weaker than the plan now asks for.
 pub const LESS: &str = "less than the plan asks for now";
@@ -60,7 +62,7 @@ pub struct DryStep {
 }
 
 impl Inspection<'_> {
-    /// Checks the cutover of a phase, step by step; writes only the scratch key of a probe. The first request to stop
+    /// Checks the cutover of a phase, step by step; writes only what a probe removes again. The first request to stop
     /// ends it.
     pub async fn dry_run(&self, phase: &PhaseName) -> Result<Vec<DryRun>, EngineError> {
         match select(pin!(self.checked(phase)), pin!(self.shutdown.draining())).await {
@@ -81,9 +83,7 @@ impl Inspection<'_> {
             };
             let happened = || events.iter().map(|(event, _)| event);
             let lifecycle = Lifecycle::replay(happened())?;
-            if lifecycle.moved_to().is_none() {
-                self.look_at_places(dataset).await?;
-            }
+            let tables = if lifecycle.moved_to().is_none() { self.look_at_places(dataset).await? } else { None };
             let less = lifecycle.is_verified() && asks_more(dataset, happened());
             let switching = matches!(lifecycle.moving, Moving::Switching { .. });
             let ready = !less && (lifecycle.reached(Goal::Verified) || switching);
@@ -92,7 +92,7 @@ impl Inspection<'_> {
             let state = lifecycle.state().name();
             let mut run = DryRun { name, state, decided, blind_spots, steps: Vec::new(), ready };
             if let Some(what) = Move::of(dataset) {
-                run.steps = self.checked_steps(dataset, &what, lifecycle).await?;
+                run.steps = self.checked_steps(dataset, &what, lifecycle, tables).await?;
                 if let Some(gate) = run.steps.first_mut().filter(|_| less) {
                     gate.refused.get_or_insert_with(|| format!("{} was verified by {LESS}", run.name));
                 }
@@ -109,9 +109,11 @@ impl Inspection<'_> {
         dataset: &Dataset,
         what: &Move,
         lifecycle: Lifecycle,
+        tables: Option<DatasetStores<dyn TableStore>>,
     ) -> Result<Vec<DryStep>, EngineError> {
         let route = self.open_route(dataset, &what.cutover.route, true).await?;
-        let hand = Looking { lifecycle, ledger: self.driver_id().await? };
+        let tables = tables.map(|tables| (Leads::of(self.plan, dataset), tables));
+        let hand = Looking { lifecycle, ledger: self.driver_id().await?, tables };
         let steps = together::dry_run(Cut { what, route: &route, hand: &hand }).await.into_iter();
         let step = |CheckedStep { name, describe, checked }| DryStep {
             step: name,
@@ -121,15 +123,16 @@ impl Inspection<'_> {
         Ok(steps.map(step).collect())
     }
 
-    /// Checks that source and targets exist and are those that the migration has used so far.
-    async fn look_at_places(&self, dataset: &Dataset) -> Result<(), EngineError> {
+    /// Checks that source and targets exist and are those that the migration has used so far. Returns the tables.
+    async fn look_at_places(&self, dataset: &Dataset) -> Result<Option<DatasetStores<dyn TableStore>>, EngineError> {
         let star = Star::of_all(dataset, &Lifecycle::default())?;
         if dataset.is_table() {
             let of = TablesOf { plan: self.plan, dataset, writes: None };
-            for table in &self.sites.open_tables(of, star).await?.places {
+            let tables = self.sites.open_tables(of, star).await?;
+            for table in &tables.places {
                 table.describe().await?;
             }
-            return Ok(());
+            return Ok(Some(tables));
         }
         let stores = self.sites.open(self.plan, dataset, star, None, &self.sink).await?;
         for ((_, at), store) in dataset.places().zip(&stores.places) {
@@ -138,16 +141,18 @@ impl Inspection<'_> {
                 store.list(KeyRange::all()).next().await?;
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
-/// A [`Hand`] that does nothing: checks ask only for the dataset's lifecycle and driver.
+/// A [`Hand`] that does nothing: checks ask only for the dataset's lifecycle and driver, and for its tables.
 #[derive(Debug)]
 struct Looking {
     lifecycle: Lifecycle,
     /// The id of the ledger, if there is one.
     ledger: Option<String>,
+    /// The dataset's tables, if it is one of tables and its lead has not moved.
+    tables: Option<(Leads, DatasetStores<dyn TableStore>)>,
 }
 
 impl Looking {
@@ -164,6 +169,13 @@ impl Hand for Looking {
 
     async fn happened(&self, _event: Transition) -> Result<(), Halt> {
         Self::refuse()
+    }
+
+    async fn check_ready(&self) -> Result<(), Halt> {
+        match &self.tables {
+            Some((leads, tables)) => leads.check(tables).await,
+            None => Ok(()),
+        }
     }
 
     async fn make_ready(&self) -> Result<(), Halt> {

@@ -245,7 +245,7 @@ impl Leftovers {
                 self.copier.fatal(error);
                 Outcome::Interrupted
             }
-            Missed::Source(error) => Outcome::Failed(error.to_string()),
+            Missed::Source(error) => Outcome::Failed(error.reason("")),
             Missed::Target(error) => self.copier.unwritten(follower, true, error),
         };
         match outcome {

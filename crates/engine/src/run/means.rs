@@ -19,13 +19,13 @@ use crate::{
     error::EngineError,
     route::RouteStore,
     run::{context::Run, moved_data::MovedData, moved_on, verification},
-    tables::cutover::Leads,
+    tables::readiness::Leads,
     verify::{recorded, witness::Verified},
 };
 use migrate_core::{
     lifecycle::{Lifecycle, Transition},
     model::{DatasetName, Decided, Key, PlaceIndex, Timestamp},
-    plan::{Dataset, policy},
+    plan::Dataset,
     report::{EventKind, Proved, Redactor},
 };
 use migrate_ledger::{Record, TableStep};
@@ -85,11 +85,7 @@ impl<'a> EngineHand<'a> {
             data,
             what,
             route,
-            leads: Leads {
-                old: PlaceIndex::SOURCE,
-                new: dataset.new_leads(),
-                follows_back: policy::stays(run.plan, dataset).is_none(),
-            },
+            leads: Leads::of(run.plan, dataset),
             ledger,
             standing: Mutex::new(Moment { lifecycle, verified: None }),
         }))
@@ -135,6 +131,7 @@ impl Hand for EngineHand<'_> {
                 // By the move that was begun: the plan may name another lead by now.
                 to = self.dataset.target_at(&lead.lead).map_or(to, |place| vec![place]);
             }
+            table.capture_of_old(&self.leads).await?;
             records.push(table.record(TableStep::LeadMoved { from: self.leads.old, to }));
         }
         records.push(Record::Happened { dataset: dataset.clone(), event, at: now() });
@@ -151,6 +148,13 @@ impl Hand for EngineHand<'_> {
         }
         self.standing().lifecycle = lifecycle;
         Ok(())
+    }
+
+    async fn check_ready(&self) -> Result<(), Halt> {
+        match &self.data {
+            MovedData::Objects(_) => Ok(()),
+            MovedData::Table(table) => self.leads.check(&table.sides.stores).await,
+        }
     }
 
     async fn make_ready(&self) -> Result<(), Halt> {

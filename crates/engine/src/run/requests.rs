@@ -23,7 +23,7 @@ use migrate_core::{
     lifecycle::{Lead, Moving},
     model::{DatasetName, PhaseName},
     plan::Plan,
-    report::EventKind,
+    report::{EventKind, count},
 };
 use migrate_ledger::{Answer, Approval, Ledger, LimitsOf, Record, Request, RequestRow, Setting};
 
@@ -102,8 +102,13 @@ impl Run<'_> {
             }
             Request::Resolve { late, reason } => {
                 let ledger = &self.journal.ledger;
-                let (count, records) = resolution(ledger, late, &row.by, reason.as_deref(), now()).await?;
-                self.answer(&row.id, done(format!("{count} late records resolved")), records).await
+                let (settled, records) = resolution(ledger, late, &row.by, reason.as_deref(), now()).await?;
+                self.answer(
+                    &row.id,
+                    done(format!("{} resolved", count(settled, "late record", "late records"))),
+                    records,
+                )
+                .await
             }
             Request::Abort { datasets, discard } => {
                 if let Some(other) = datasets.iter().find_map(|(name, meaning)| self.means_otherwise(name, meaning)) {

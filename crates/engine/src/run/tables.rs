@@ -49,7 +49,7 @@ impl Run<'_> {
     ) -> Result<Arc<TableWork>, EngineError> {
         let lead = structure::of_lead(dataset, &**stores.lead()).await?;
         let shutdown = stores.shutdown(&self.shutdown);
-        let sides = Sides::of(dataset, stores, &lead, shutdown, &self.sink, Redactor::new(self.plan.redact_keys));
+        let sides = Sides::of(dataset, stores, &lead, shutdown, &self.sink, Redactor::new(self.plan.redact_keys)).await;
         Ok(Arc::new(TableWork {
             sides: Arc::new(sides),
             journal: self.journal.clone(),
@@ -169,7 +169,7 @@ impl Inspection<'_> {
         let stores = Arc::new(self.sites.open_tables(of, star).await?);
         let lead = structure::of_lead(dataset, &**stores.lead()).await?;
         let redactor = Redactor::new(self.plan.redact_keys);
-        let sides = Arc::new(Sides::of(dataset, &stores, &lead, self.shutdown.clone(), &self.sink, redactor));
+        let sides = Arc::new(Sides::of(dataset, &stores, &lead, self.shutdown.clone(), &self.sink, redactor).await);
         for follower in &sides.followers {
             if let Err(error) = structure::must_be_there(follower).await {
                 follower.close(error);

@@ -8,9 +8,11 @@ mod noted;
 pub(crate) mod opening;
 pub(crate) mod places;
 pub(crate) mod probed;
+mod reach;
 mod routes;
 pub(crate) mod tables;
 mod unopened;
 
 pub use connect::{Connect, Given, Opened, Role};
 pub use opening::{DatasetStores, Sites};
+pub use reach::Unreached;

@@ -126,7 +126,7 @@ async fn of_dataset(
     }
     standing.waits_for = too_many_deletions(dataset, &standing, &shards);
     if standing.table.is_none() {
-        add_up(&mut standing);
+        add_up(&mut standing, ledger.counted(&dataset.name).await?);
     }
     Ok(standing)
 }
@@ -152,6 +152,7 @@ fn not_begun(dataset: &Dataset) -> DatasetStanding {
         bytes_done: 0,
         bytes_total: None,
         total_known: false,
+        percent: None,
         failures: Vec::new(),
         failures_total: 0,
         unclaimed: Vec::new(),
@@ -202,21 +203,26 @@ fn replay(
     Ok(())
 }
 
-/// Adds up what every target holds, and how much there is to hold.
-fn add_up(standing: &mut DatasetStanding) {
+/// Adds up what every target holds, and how much there is to hold: while a pass is under way what was counted beside it.
+fn add_up(standing: &mut DatasetStanding, counted: Option<(u64, u64)>) {
     standing.records_done = standing.followers().map(|target| target.records_done).min().unwrap_or(0);
     standing.bytes_done = standing.followers().map(|target| target.bytes_done).min().unwrap_or(0);
     let first = standing.followers().next().map(|first| first.pass);
     if let Some(pass) = first.filter(|_| standing.lifecycle.syncing.pass > 0) {
-        standing.total_known = standing.lifecycle.syncing.stage != Stage::Copying;
+        let is_copying = standing.lifecycle.syncing.stage == Stage::Copying;
+        let counted = counted.filter(|(records, _)| is_copying && *records >= pass.records);
+        standing.total_known = !is_copying || counted.is_some();
         // A pass under way has not seen again all records that earlier passes copied.
         let least = if standing.total_known { (0, 0) } else { (standing.records_done, standing.bytes_done) };
-        standing.records_total = Some(pass.records.max(least.0));
-        standing.bytes_total = Some(pass.bytes.max(least.1));
+        let (records, bytes) = counted.unwrap_or((pass.records, pass.bytes));
+        standing.records_total = Some(records.max(least.0));
+        standing.bytes_total = Some(bytes.max(least.1));
         // A record that the source has deleted stays paired as long as a target shows it; it does not count here.
         standing.records_done = standing.records_done.min(standing.records_total.unwrap_or(0));
         standing.bytes_done = standing.bytes_done.min(standing.bytes_total.unwrap_or(0));
     }
+    let total = standing.records_total.filter(|total| standing.total_known && *total > 0);
+    standing.percent = total.map(|total| standing.records_done * 100 / total);
 }
 
 async fn read_late(reader: &Reader<'_>, ledger: &Ledger, standing: &mut DatasetStanding) -> Result<(), EngineError> {

@@ -42,8 +42,11 @@ pub struct DatasetStanding {
     pub bytes_done: u64,
     /// Bytes that the last pass has seen at the source; `None` before the first pass.
     pub bytes_total: Option<u64>,
-    /// Whether the totals are those of a whole pass; while a pass is under way they grow.
+    /// Whether the totals are those of a whole pass, or were counted beside the one under way; otherwise they grow.
     pub total_known: bool,
+    /// The share of the records that every target holds, in whole percent, rounded down; `None` if the total is not
+    /// known, or 0.
+    pub percent: Option<u64>,
     /// The first records that failed.
     pub failures: Vec<Failed>,
     /// Number of failed records, over all targets.

@@ -21,6 +21,7 @@ use crate::{
     sink::Sink,
     sites::opening::DatasetStores,
     survey::{
+        listed::{Does, List, Listed},
         preview::{DatasetPreview, TargetPreview},
         surveyor::Surveyor,
     },
@@ -31,7 +32,7 @@ use migrate_core::{
     diff::{Change, Lead, decide},
     model::Key,
     plan::{Dataset, Extra},
-    report::{EventKind, Redactor},
+    report::{EventKind, Redactor, records},
     routing::Destination,
 };
 use migrate_ledger::{Ledger, VerifiedShard};
@@ -66,6 +67,7 @@ impl Surveyor<'_> {
             redactor: Redactor::new(plan.redact_keys),
             shutdown: shutdown.clone(),
             sink: sink.clone(),
+            list: self.list.clone(),
             counted,
         });
         let shards = first_cut(&last_pass);
@@ -88,6 +90,7 @@ struct Count {
     redactor: Redactor,
     shutdown: Shutdown,
     sink: Sink,
+    list: List,
     counted: Mutex<Counted>,
 }
 
@@ -103,7 +106,10 @@ impl Walk for Count {
         let mut rows = self.inputs.rows(&shard.range);
         loop {
             match rows.next_within(&control, &self.shutdown).await? {
-                Within::Row(row) => self.counted().take(&row, self),
+                Within::Row(row) => {
+                    let listed = self.counted().take(&row, self);
+                    self.list.hand_on(listed).await;
+                }
                 Within::End => return Ok(Some(Seen::to_the_end(&control, self.inputs.star.followers.len()))),
                 Within::Stop => return Ok(None),
             }
@@ -138,13 +144,14 @@ impl Counted {
         Self { targets, ..Self::default() }
     }
 
-    /// Counts what a run would do with one record at each target.
-    fn take(&mut self, row: &Row, count: &Count) {
+    /// Counts what a run would do with one record at each target. Returns it, too, if the records are to be listed.
+    fn take(&mut self, row: &Row, count: &Count) -> Vec<Listed> {
+        let mut listed = Vec::new();
         let Count { inputs, extra, redactor, .. } = count;
         self.any = true;
         // It was listed and is gone: what a run would find cannot be said.
         if row.goes == Goes::Vanished {
-            return;
+            return listed;
         }
         let entry = row.shown[inputs.star.lead.get()].as_ref();
         // What belongs to no target is no record of the dataset; a target may hold it all the same.
@@ -162,7 +169,7 @@ impl Counted {
             if self.first_problems.len() > PROBLEMS_SHOWN {
                 self.first_problems.pop_last();
             }
-            return;
+            return listed;
         }
         let source = entry.map(|entry| &entry.token);
         let mut read = false;
@@ -180,11 +187,19 @@ impl Counted {
             }
             let shown = row.shown[place].as_ref().map(|entry| &entry.token);
             let pair = row.held[place].as_ref().map(|row| row.held.paired(inputs.waived[place]));
-            read |= add(target, decide(lead, shown, pair), source.map_or(0, |token| token.size), *extra);
+            let (change, size) = (decide(lead, shown, pair), source.map_or(0, |token| token.size));
+            let written = add(target, change, size, *extra);
+            read |= written;
+            if let Some(does) = Does::about(change, *extra).filter(|_| count.list.0.is_some()) {
+                let (dataset, key) = (inputs.dataset.clone(), redactor.key(&row.key));
+                let (target, bytes) = (target.target.clone(), if written { size } else { 0 });
+                listed.push(Listed { dataset, target, key, does, bytes });
+            }
         }
         if read {
             self.reads += source.map_or(0, |token| parts_of(token.size));
         }
+        listed
     }
 
     /// Puts what was counted into the preview; `complete` if every key was seen.
@@ -200,7 +215,7 @@ impl Counted {
             return;
         }
         if self.problems > shown {
-            seen.blocks.push(format!("... and {} more records that cannot be copied", self.problems - shown));
+            seen.blocks.push(format!("... and {} more that cannot be copied", records(self.problems - shown)));
         }
         let pages = |records: u64| records.div_ceil(KEYS_PER_PAGE).max(1);
         seen.source_requests += pages(self.records);
@@ -299,6 +314,7 @@ mod tests {
             redactor: Redactor::new(false),
             shutdown: Shutdown::new(),
             sink: Sink::none(),
+            list: List::default(),
             counted: Mutex::default(),
         }
     }
@@ -315,6 +331,29 @@ mod tests {
             until = after;
         }
         count.counted().clone()
+    }
+
+    #[tokio::test]
+    async fn every_record_that_is_counted_is_listed_and_the_list_waits_for_its_reader() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut count = count_over(directory.path()).await;
+        let (list, mut listed) = tokio::sync::mpsc::channel(1);
+        count.list = List(Some(list));
+        let reader = tokio::spawn(async move {
+            let mut seen = Vec::new();
+            while let Some(Listed { key, does, .. }) = listed.recv().await {
+                seen.push((key.as_str().to_owned(), does));
+            }
+            seen
+        });
+        let whole = counted(&count, &[]).await;
+        drop(count);
+        let seen = reader.await.unwrap();
+        let of = |does: Does| seen.iter().filter(|(_, is)| *is == does).count() as u64;
+        let target = &whole.targets[0];
+        let told = [target.create, target.replace, target.compare, target.delete];
+        assert_eq!(Does::ALL.map(of), told, "{seen:?}");
+        assert!(seen.contains(&("25".to_owned(), Does::Create)), "{seen:?}");
     }
 
     #[tokio::test]

@@ -1,10 +1,10 @@
 //! Draws conclusions from the counts: what is refused, and the least time that limits allow.
 
-use crate::survey::{preview::DatasetPreview, surveyor::Surveyor};
+use crate::survey::{preview::DatasetPreview, surveyor::Surveyor, total::place_of};
 use migrate_core::{
     model::SiteName,
     plan::{Dataset, Extra},
-    report::Redactor,
+    report::{Grouped, Redactor, records},
 };
 
 impl Surveyor<'_> {
@@ -13,31 +13,30 @@ impl Surveyor<'_> {
         for target in &seen.targets {
             if target.extra > 0 && dataset.extra == Extra::Refuse {
                 seen.blocks.push(format!(
-                    "{} records only {} has, and the plan says extra = \"refuse\"",
-                    target.extra, target.target
+                    "only {} has {}, and the plan says extra = \"refuse\"",
+                    target.target,
+                    records(target.extra)
                 ));
             }
             let held = target.skip + target.replace + target.compare + target.delete;
             let allowed = u128::from(held) * u128::from(dataset.delete_share_permille);
             if u128::from(target.delete) * 1000 > allowed {
                 seen.blocks.push(format!(
-                    "{} of {held} records would be deleted at {}, more than delete_share allows ({}%): look at the \
+                    "a run would delete {} of {} at {}, more than delete_share allows ({}%): look at the \
                      source; if that is what you want, run with --force",
-                    target.delete,
+                    Grouped(target.delete),
+                    records(held),
                     target.target,
                     f64::from(dataset.delete_share_permille) / 10.0
                 ));
             }
             if let Some((key, reason)) = &target.first_unholdable {
                 seen.blocks.push(format!(
-                    "{} cannot be held by {} under their keys, such as {}: {reason}; exclude them, or choose a target \
+                    "{} cannot be held by {} under {}, such as {}: {reason}; exclude such keys, or choose a target \
                      that can hold them",
-                    if target.unholdable == 1 {
-                        "1 record".to_owned()
-                    } else {
-                        format!("{} records", target.unholdable)
-                    },
+                    records(target.unholdable),
                     target.target,
+                    if target.unholdable == 1 { "its key" } else { "their keys" },
                     Redactor::new(self.inspection.plan.redact_keys).key(key)
                 ));
             }
@@ -46,9 +45,11 @@ impl Surveyor<'_> {
             }
         }
         let read = seen.targets.iter().map(|target| target.bytes).max().unwrap_or(0);
-        let mut seconds = self.seconds(&dataset.source.site, read, seen.source_requests);
-        for (target, described) in dataset.targets.iter().zip(&seen.targets) {
-            seconds = seconds.max(self.seconds(&target.at.site, described.bytes, described.requests));
+        let mut seconds =
+            place_of(dataset, &seen.source).and_then(|at| self.seconds(&at.site, read, seen.source_requests));
+        for described in &seen.targets {
+            let Some(at) = place_of(dataset, &described.target) else { continue };
+            seconds = seconds.max(self.seconds(&at.site, described.bytes, described.requests));
         }
         seen.seconds_min = seconds;
     }

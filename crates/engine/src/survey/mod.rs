@@ -8,17 +8,21 @@
 mod bindings;
 mod count;
 mod judge;
+mod listed;
 mod preview;
 mod route;
 mod saved;
 mod surveyor;
 mod table_preview;
 mod tables;
+mod total;
 
 pub use bindings::{
     Bindings, Changed, CutoverBinding, DatasetBinding, LeadBinding, PhaseBinding, PlaceBinding, PlaceRole,
     PolicyBinding, RouteBinding, SiteBinding,
 };
+pub use listed::{Does, LISTED_WAITING_MAX, Listed};
 pub use preview::{CutoverPreview, DatasetPreview, PhasePreview, Preview, TargetPreview};
 pub use surveyor::SurveyOptions;
 pub use table_preview::{StreamPreview, StructureDifference, TablePreview, TableTargetPreview};
+pub use total::TotalPreview;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::survey::table_preview::TablePreview;
+use crate::survey::{table_preview::TablePreview, total::TotalPreview};
 use migrate_core::{
     lifecycle::State,
     model::{DatasetName, Epoch, Key, PhaseName, PlanName, SiteName},
@@ -17,6 +17,8 @@ pub struct Preview {
     pub plan: PlanName,
     /// The phases, in the order in which they would run.
     pub phases: Vec<PhasePreview>,
+    /// What a run would do in all.
+    pub total: TotalPreview,
     /// Whether everything was looked at and nothing blocks a run.
     pub runnable: bool,
     /// Whether the survey was stopped before its end: what it had not looked at is unknown.

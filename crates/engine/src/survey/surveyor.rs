@@ -1,5 +1,9 @@
 //! Surveys the datasets of a plan, one after the other.
 
+use std::path::Path;
+
+use tokio::sync::mpsc;
+
 use crate::{
     asked::{InFlightMax, asked},
     cutover::moves::NOTHING_COMPARED,
@@ -8,7 +12,11 @@ use crate::{
     shutdown::cancellable,
     sites::{opening::DatasetStores, probed::lacks},
     star::Star,
-    survey::preview::{DatasetPreview, PhasePreview, Preview, TargetPreview},
+    survey::{
+        listed::{List, Listed},
+        preview::{DatasetPreview, PhasePreview, Preview, TargetPreview},
+        total::{Adding, TotalPreview},
+    },
 };
 use migrate_core::{
     lifecycle::{Goal, Lead, Lifecycle},
@@ -34,6 +42,7 @@ pub struct SurveyOptions {
 pub(super) struct Surveyor<'a> {
     pub(super) inspection: &'a Inspection<'a>,
     pub(super) options: &'a SurveyOptions,
+    pub(super) list: List,
 }
 
 impl Inspection<'_> {
@@ -44,19 +53,41 @@ impl Inspection<'_> {
     ///
     /// If the survey itself failed. An error of one dataset (a missing bucket, say) blocks that dataset in the preview.
     pub async fn survey(&self, options: &SurveyOptions) -> Result<Preview, EngineError> {
+        self.surveyed(options, List::default()).await
+    }
+
+    /// The same, and lists every record that a run would touch, in no order. It waits for who reads the list. The items
+    /// of tables are not listed.
+    ///
+    /// # Errors
+    ///
+    /// As [`survey`](Self::survey).
+    pub async fn survey_and_list(
+        &self,
+        options: &SurveyOptions,
+        list: mpsc::Sender<Listed>,
+    ) -> Result<Preview, EngineError> {
+        self.surveyed(options, List(Some(list))).await
+    }
+
+    async fn surveyed(&self, options: &SurveyOptions, list: List) -> Result<Preview, EngineError> {
         let Self { plan, shutdown, .. } = self;
-        let mut preview = Preview { plan: plan.name.clone(), phases: Vec::new(), runnable: true, stopped: false };
+        let (phases, total) = (Vec::new(), TotalPreview::default());
+        let mut preview = Preview { plan: plan.name.clone(), phases, total, runnable: true, stopped: false };
         self.adopt_places().await?;
-        let surveyor = Surveyor { inspection: self, options };
+        let surveyor = Surveyor { inspection: self, options, list };
+        let mut adding = Adding::default();
         for phase in &plan.phases {
             let mut datasets = Vec::new();
             for dataset in asked(plan, std::slice::from_ref(&phase.name), &options.datasets) {
                 let seen = surveyor.dataset(dataset).await?;
                 preview.runnable &= seen.blocks.is_empty();
+                adding.add(dataset, &seen);
                 datasets.push(seen);
             }
             preview.phases.push(PhasePreview { name: phase.name.clone(), after: phase.after.clone(), datasets });
         }
+        preview.total = adding.sum(&surveyor);
         preview.stopped = shutdown.is_draining();
         preview.runnable &= !preview.stopped;
         Ok(preview)
@@ -70,7 +101,7 @@ impl Surveyor<'_> {
         if shutdown.is_draining() {
             return Ok(seen);
         }
-        tell_unsupported(dataset, &mut seen);
+        tell_unsupported(&self.inspection.plan.file, dataset, &mut seen);
         let lifecycle = self.inspection.lifecycle(&dataset.name).await?;
         seen.state = lifecycle.state().name();
         self.tell_lead(dataset, &lifecycle, &mut seen);
@@ -174,13 +205,14 @@ impl Surveyor<'_> {
 }
 
 /// Blocks a dataset whose plan asks for what this build cannot do; what it lacks for the cutover alone is a note.
-fn tell_unsupported(dataset: &Dataset, seen: &mut DatasetPreview) {
+fn tell_unsupported(plan: &Path, dataset: &Dataset, seen: &mut DatasetPreview) {
     for key in &dataset.unsupported {
-        let place = format!("{} (line {}, column {})", key.key, key.line, key.column);
+        let at = &key.problem;
+        let told = format!("{}:{}:{}: {}", plan.display(), at.line, at.column, at.message);
         if key.cutover_only {
-            seen.notes.push(format!("{place}: the cutover is not supported yet; run with --until verified"));
+            seen.notes.push(format!("{told}; only the cutover needs it: run with --until verified"));
         } else {
-            seen.blocks.push(format!("{place} is not supported yet"));
+            seen.blocks.push(told);
         }
     }
 }

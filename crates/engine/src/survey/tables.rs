@@ -21,7 +21,7 @@ use migrate_core::{
     item::{Item, read_units, write_units},
     model::{Key, PlaceIndex},
     plan::Dataset,
-    report::Redactor,
+    report::{Redactor, count},
     table::{Billing, Moment, Structure, Throughput, differences},
 };
 use migrate_ledger::{Ledger, SegmentRow};
@@ -158,8 +158,8 @@ impl Surveyor<'_> {
             table.targets.push(target);
         }
         if !known.segments.is_empty() && left.segments == 0 {
-            seen.notes
-                .push(format!("all segments are copied; {} changed keys are known and not brought yet", known.owed));
+            let owed = count(known.owed, "changed key is", "changed keys are");
+            seen.notes.push(format!("all segments are copied; {owed} known and not brought yet"));
         }
         tell_table(dataset, &table, &lead, seen);
         seen.seconds_min = self.least_seconds(dataset, &stores, (&lead, estimate, left), &written)?;

@@ -10,7 +10,7 @@ use crate::{
     clock::now,
     error::EngineError,
     tables::{
-        tail::{CaughtUp, Stream, Tail},
+        tail::{CaughtUp, Expiry, Stream, Tail},
         work::TableWork,
     },
 };
@@ -66,11 +66,21 @@ impl TableWork {
             place,
             owed,
             name,
+            expiry: self.expiry_at(place),
             journal: self.journal.clone(),
         };
         let tail = Arc::new(Tail::begin(stream));
         self.tails.lock().unwrap_or_else(PoisonError::into_inner).insert(place, Arc::clone(&tail));
         Ok(Some(tail))
+    }
+
+    /// What it means at a place that an item is deleted because its time is over.
+    fn expiry_at(&self, place: PlaceIndex) -> Expiry {
+        match self.sides.follower(place) {
+            _ if place != PlaceIndex::SOURCE || self.sides.leads.contains(&place) => Expiry::Changes,
+            Some(_) => Expiry::Owes,
+            None => Expiry::Nothing,
+        }
     }
 
     /// Enables the stream of a place, or takes the one that is there; `None` if the server has none.

@@ -147,6 +147,10 @@ impl TableWork {
                 let Some(held) = before.get(&row.key).filter(|held| item.is_some() || !held.is_settled) else {
                     continue;
                 };
+                if held.item.is_none() && item.is_some_and(|item| self.sides.is_expired(item, read)) {
+                    // Its server would delete it again.
+                    continue;
+                }
                 back.push((row.key.clone(), WrittenBack { after: item.map(digest), before: held.item }));
             }
             writes.push(match item {

@@ -327,10 +327,12 @@ impl Sides {
     /// Whether an item had expired at this moment.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ttl-expired-items.html>
     pub(super) fn is_expired(&self, item: &Item, now: Timestamp) -> bool {
-        let Some(Value::Number(at)) = self.ttl.as_ref().and_then(|name| item.get(name)) else { return false };
-        let seconds = at.to_string().split('.').next().and_then(|whole| whole.parse::<i64>().ok());
         let now_s = now.0 / 1000;
-        seconds.is_some_and(|at| at < now_s && at > now_s - EXPIRY_AGE_MAX_S)
+        self.expires_by.iter().any(|name| {
+            let Some(Value::Number(at)) = item.get(name) else { return false };
+            let seconds = at.to_string().split('.').next().and_then(|whole| whole.parse::<i64>().ok());
+            seconds.is_some_and(|at| at < now_s && at > now_s - EXPIRY_AGE_MAX_S)
+        })
     }
 
     /// Whether two sides are equal on a key: they hold the same item, or none that has not expired.

@@ -15,7 +15,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rand::{RngCore as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use crate::{
@@ -25,33 +24,23 @@ use crate::{
         hand::{Changes, Written},
     },
     error::EngineError,
-    tables::{follower::Follower, settled::Settled, structure::waived_at, tail::CaughtUp, work::TableWork},
+    tables::{
+        follower::Follower,
+        readiness::{self, Leads},
+        settled::Settled,
+        structure::waived_at,
+        tail::CaughtUp,
+        work::TableWork,
+    },
     verify::witness::Verification,
 };
-use migrate_core::{
-    item::{Item, ItemKey, Value},
-    lifecycle::LATE_KEYS_MAX,
-    model::PlaceIndex,
-    plan::Property,
-    table::KeyType,
-};
-use migrate_store::{ErrorKind, StoreError, table::ItemWrite};
+use migrate_core::{lifecycle::LATE_KEYS_MAX, model::PlaceIndex, plan::Property, report::count};
+use migrate_ledger::TableStep;
 
 /// How often the changes of the old lead are brought over until there are none; each time takes a second or more.
 const ROUNDS_MAX: u32 = 20;
 /// How often the lag is measured until it is small enough.
 const LAG_ROUNDS_MAX: u32 = 5;
-
-/// Between which places a lead moves.
-#[derive(Debug, Clone)]
-pub(crate) struct Leads {
-    /// The place that leads before the switch.
-    pub(crate) old: PlaceIndex,
-    /// The places that lead after it; several if each leads its own part.
-    pub(crate) new: Vec<PlaceIndex>,
-    /// Whether the old lead follows the new one then.
-    pub(crate) follows_back: bool,
-}
 
 impl TableWork {
     /// Begins to read the streams of both leads, and checks that the old one can follow back, if it is to.
@@ -63,7 +52,7 @@ impl TableWork {
     pub(crate) async fn make_ready(&self, leads: &Leads, max_lag: Option<Duration>) -> Result<(), Halt> {
         self.read_both(leads).await?;
         if leads.follows_back {
-            self.try_way_back(leads.old).await?;
+            readiness::takes_our_writes(&**self.sides.stores.at(leads.old)).await?;
         }
         let Some(max_lag) = max_lag else { return Ok(()) };
         let mut lag = Duration::ZERO;
@@ -90,11 +79,7 @@ impl TableWork {
         let streams = std::iter::once((*old, owed_by_old)).chain(new.iter().map(|new| (*new, owed_by_new.clone())));
         for (place, owed) in streams {
             if self.capture_at(place, owed).await?.is_none() {
-                return Err(Halt::Refused(format!(
-                    "{} has no stream of changes, so nobody could tell what is written there while the lead moves: the lead \
-                     of a table moves only between tables that have one",
-                    self.sides.stores.at(place).location()
-                )));
+                return Err(readiness::no_stream(&**self.sides.stores.at(place)));
             }
         }
         Ok(())
@@ -112,48 +97,6 @@ impl TableWork {
                 Err(lost())
             }
         }
-    }
-
-    /// Deletes an item that the old lead does not have: that changes nothing, and shows whether it takes our writes.
-    async fn try_way_back(&self, old: PlaceIndex) -> Result<(), Halt> {
-        let store = self.sides.stores.at(old);
-        let Some(key) = self.unlikely_key(old).await? else { return Ok(()) };
-        match store.write(&[ItemWrite::Delete(key)]).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::Denied => Err(Halt::Refused(format!(
-                "{} takes no write of ours, so it could not follow the new lead: give the site's identity the right to \
-                 write there, or set follow_back = false ({})",
-                store.location(),
-                error.detail()
-            ))),
-            Err(error) => Err(EngineError::from(error).into()),
-        }
-    }
-
-    /// A key of random text or bytes that a place does not hold; `None` if it does hold it.
-    async fn unlikely_key(&self, place: PlaceIndex) -> Result<Option<ItemKey>, EngineError> {
-        let store = self.sides.stores.at(place);
-        let Some(described) = store.describe().await? else {
-            let detail = "there is no such table";
-            return Err(StoreError::new(ErrorKind::NoContainer, "describe", store.location(), detail).into());
-        };
-        let structure = described.structure;
-        let mut item = Item::new();
-        for name in [Some(&structure.partition_key), structure.sort_key.as_ref()].into_iter().flatten() {
-            let number = rand::rngs::StdRng::from_os_rng().next_u64();
-            let value = match structure.key_types.get(name) {
-                Some(KeyType::Number) => match format!("-{number}").parse() {
-                    Ok(number) => Value::Number(number),
-                    Err(_) => return Ok(None),
-                },
-                Some(KeyType::Binary) => Value::Binary(number.to_be_bytes().to_vec().into()),
-                _ => Value::Text(format!("migrate-probe-{number:016x}")),
-            };
-            item.insert(name.clone(), value);
-        }
-        let Some(key) = self.sides.names.key_of(&item) else { return Ok(None) };
-        let held = store.get(std::slice::from_ref(&key)).await?;
-        Ok((held.found.is_empty() && held.left.is_empty()).then_some(key))
     }
 
     /// Brings over what the old lead's stream shows, until it shows nothing more.
@@ -186,6 +129,11 @@ impl TableWork {
                 tail.forget_changed();
             }
         }
+        // What the stream of a new lead has shown so far, our own writes among it.
+        self.journal
+            .commit(vec![self.record(TableStep::MarksCleared { place: *old })])
+            .await
+            .map_err(EngineError::from)?;
         self.unchanged(*old, new).await?;
         let verification = self.verify_only().await?;
         if verification.verified.is_none() && !verification.interrupted {
@@ -199,7 +147,10 @@ impl TableWork {
         self.read_up_to_now(old).await?;
         match self.owed_by(new).await? {
             0 => Ok(()),
-            keys => Err(Halt::MovedOn(format!("{keys} items have changed since they were copied"))),
+            keys => {
+                let changed = count(keys, "item has", "items have");
+                Err(Halt::MovedOn(format!("{changed} changed since the copy")))
+            }
         }
     }
 
@@ -219,7 +170,7 @@ impl TableWork {
 
     /// Finds and records what was written at the old lead since the final verification.
     pub(crate) async fn late(&self, leads: &Leads) -> Result<Written, Halt> {
-        let Leads { old, new, .. } = leads;
+        let Leads { new, .. } = leads;
         self.read_both(leads).await?;
         // What a new lead has got since then is no late write. If its stream lost changes, the ledger says so, and the
         // next run compares all items at those who follow it.
@@ -231,7 +182,7 @@ impl TableWork {
                 Some(CaughtUp::Broken(reason)) => self.tell_broken(*new, &reason),
             }
         }
-        stopped(self.find_late_writes(*old, new).await?)?;
+        stopped(self.find_late_writes(leads).await?)?;
         let (ledger, dataset) = (&self.journal.ledger, &self.sides.dataset.name);
         let open = async { Ok::<_, EngineError>(ledger.late_counts(dataset).await?.open) };
         let keys = async { Ok::<_, EngineError>(ledger.late_open(dataset, None, LATE_KEYS_MAX).await?) };

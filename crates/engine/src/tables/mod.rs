@@ -49,6 +49,7 @@ pub(crate) mod follower;
 pub(crate) mod old_lead;
 pub(crate) mod pass;
 pub(crate) mod proof;
+pub(crate) mod readiness;
 pub(crate) mod reads;
 pub(crate) mod settled;
 pub(crate) mod sides;

@@ -14,7 +14,13 @@ use crate::{
     clock::now,
     error::EngineError,
     tables::{
-        compare::Candidate, follower::Follower, reads::get_all, settled::Settled, tail::CaughtUp, work::TableWork,
+        compare::Candidate,
+        follower::Follower,
+        readiness::Leads,
+        reads::get_all,
+        settled::Settled,
+        tail::{CaughtUp, Expiry, Tail},
+        work::TableWork,
     },
 };
 use migrate_core::{
@@ -49,7 +55,8 @@ impl TableWork {
     /// read is down.
     pub(super) async fn look_at_old_lead(&self) -> Result<Settled, EngineError> {
         let Some(old) = self.old_lead() else { return Ok(Settled::Done) };
-        match self.find_late_writes(old.place, &self.sides.leads).await {
+        let leads = Leads { old: old.place, new: self.sides.leads.to_vec(), follows_back: true };
+        match self.find_late_writes(&leads).await {
             Err(EngineError::Store(error)) if error.location() == old.store.location() => {
                 old.close(error);
                 Ok(Settled::Done)
@@ -59,10 +66,11 @@ impl TableWork {
     }
 
     /// Finds and records what others have written at the old lead since it was last looked at.
-    pub(super) async fn find_late_writes(&self, old: PlaceIndex, new: &[PlaceIndex]) -> Result<Settled, EngineError> {
+    pub(super) async fn find_late_writes(&self, leads: &Leads) -> Result<Settled, EngineError> {
+        let Leads { old, new, .. } = leads;
         // One of the new leads stands for all.
-        let stands = new[0];
-        let Some(tail) = self.capture_at(old, vec![stands]).await? else { return Ok(Settled::Done) };
+        let (old, stands) = (*old, new[0]);
+        let Some(tail) = self.capture_of_old(leads).await? else { return Ok(Settled::Done) };
         match self.caught_up(&tail).await? {
             None => return Ok(Settled::Stopped),
             Some(CaughtUp::Yes) => {}
@@ -70,7 +78,7 @@ impl TableWork {
                 self.tell_broken(old, &reason);
                 self.journal.commit(vec![self.record(TableStep::ToCompare { place: stands })]).await?;
                 // What it shows from here on is added to what the comparison finds.
-                self.capture_at(old, vec![stands]).await?;
+                self.capture_of_old(leads).await?;
             }
         }
         if self.journal.ledger.uncompared(&self.sides.dataset.name).await?.contains(&stands)
@@ -91,6 +99,16 @@ impl TableWork {
             }
         }
         Ok(Settled::Done)
+    }
+
+    /// What reads the stream of the old lead, now that it leads no longer. What its server deletes because its time is over
+    /// was written by nobody.
+    pub(crate) async fn capture_of_old(&self, leads: &Leads) -> Result<Option<Arc<Tail>>, EngineError> {
+        let tail = self.capture_at(leads.old, vec![leads.new[0]]).await?;
+        if let Some(tail) = &tail {
+            tail.set_expiry(if leads.follows_back { Expiry::Owes } else { Expiry::Nothing });
+        }
+        Ok(tail)
     }
 
     /// Records which of these keys, which the old lead's stream has shown, are late writes.

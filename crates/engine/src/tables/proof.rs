@@ -28,7 +28,7 @@ use migrate_core::{
     item::Item,
     model::{Key, KeyRange, PlaceIndex, ShardId, Timestamp},
     plan::Level,
-    report::{Difference, DifferenceKind, EventKind},
+    report::{Difference, DifferenceKind, EventKind, count},
     shard::Cursor,
 };
 use migrate_ledger::{Ledger, VerifiedShard};
@@ -173,7 +173,10 @@ impl Proof<'_> {
         }
         found.differences_omitted = omitted;
         if compared.expired > 0 {
-            let spot = format!("{} items had expired, which the servers delete when they like", compared.expired);
+            let spot = format!(
+                "{} expired, which the servers delete when they like",
+                count(compared.expired, "item had", "items had")
+            );
             found.blind_spots.push(spot);
         }
     }

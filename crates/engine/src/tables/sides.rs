@@ -10,7 +10,7 @@ use crate::{
     shutdown::Shutdown,
     sink::Sink,
     sites::opening::DatasetStores,
-    tables::{follower::Follower, union::UnionTable},
+    tables::{follower::Follower, structure, union::UnionTable},
 };
 use migrate_core::{
     item::{Item, ItemKey, KeyNames},
@@ -35,8 +35,8 @@ pub(crate) struct Sides {
     pub(crate) led: Arc<dyn TableStore>,
     /// The names of the key attributes, at the lead.
     pub(crate) names: KeyNames,
-    /// The attribute by which items of the lead expire, if they do.
-    pub(crate) ttl: Option<String>,
+    /// The attributes by which items expire at the lead or at another place: either may delete them at any moment.
+    pub(crate) expires_by: Arc<[String]>,
     pub(crate) followers: Vec<Follower>,
     pub(crate) shutdown: Shutdown,
     pub(crate) sink: Sink,
@@ -57,7 +57,7 @@ pub(crate) struct Counted {
 
 impl Sides {
     /// The tables of a dataset, as they were opened.
-    pub(crate) fn of(
+    pub(crate) async fn of(
         dataset: &Dataset,
         stores: &Arc<DatasetStores<dyn TableStore>>,
         structure: &Structure,
@@ -75,13 +75,15 @@ impl Sides {
             [_] => Arc::clone(stores.lead()),
             _ => Arc::new(UnionTable::new(leads.iter().map(|place| Arc::clone(stores.at(*place))).collect())),
         };
+        let expires_by =
+            structure::expires_by(structure, stores.star.followers.iter().map(|at| &**stores.at(*at))).await;
         Self {
             dataset: dataset.clone(),
             stores: Arc::clone(stores),
             leads: leads.into(),
             led: together,
             names: structure.key_names(),
-            ttl: structure.ttl.clone(),
+            expires_by,
             followers: stores.star.followers.iter().map(follower).collect(),
             shutdown,
             sink: sink.clone(),
@@ -128,7 +130,7 @@ impl Sides {
             leads: Arc::clone(&self.leads),
             led: Arc::clone(&self.led),
             names: self.names.clone(),
-            ttl: self.ttl.clone(),
+            expires_by: Arc::clone(&self.expires_by),
             followers: vec![Follower::new(place, self.dataset.location(place).to_string(), store)],
             shutdown: self.shutdown.clone(),
             sink: self.sink.clone(),

@@ -1,11 +1,12 @@
 //! What is needed before the first item is copied: the lead's table is looked at, and the followers' tables are made.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{error::EngineError, tables::follower::Follower};
 use migrate_core::{
     model::PlaceIndex,
     plan::{Dataset, Property},
+    report::count,
     table::{Moment, Structure, differences},
 };
 use migrate_store::{
@@ -53,7 +54,7 @@ pub(crate) async fn of_follower(
         let mend = mend(first.waive());
         let more = match blocking.len() - 1 {
             0 => String::new(),
-            more => format!(", and {more} more differences"),
+            more => format!(", and {} more", count(more as u64, "difference", "differences")),
         };
         let at = follower.location();
         return Err(unfit(format!("{at} differs from {}: {}{more}; {mend}", dataset.source, first.what)));
@@ -86,6 +87,15 @@ pub(crate) fn mend(waive: Option<&str>) -> String {
         Some(waive) => format!("change the table, or accept it with waive = [\"{waive}\"]"),
         None => "choose another table".to_owned(),
     }
+}
+
+/// The attributes by which items expire at a lead of this structure, or at one of its followers. One that is not there
+/// yet, or cannot be read, deletes nothing that is compared.
+pub(crate) async fn expires_by(lead: &Structure, followers: impl Iterator<Item = &dyn TableStore>) -> Arc<[String]> {
+    let described = futures::future::join_all(followers.map(TableStore::describe)).await;
+    let others = described.into_iter().filter_map(|described| described.ok().flatten()?.structure.ttl);
+    let all: BTreeSet<_> = lead.ttl.clone().into_iter().chain(others).collect();
+    all.into_iter().collect()
 }
 
 /// What the plan waives at a place.

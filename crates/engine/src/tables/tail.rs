@@ -23,6 +23,7 @@ use crate::{clock::now, error::EngineError, journal::Journal};
 use migrate_core::{
     item::KeyNames,
     model::{DatasetName, Key, PlaceIndex, Timestamp},
+    report::count,
 };
 use migrate_ledger::{Record, StreamShardRow, TableRecord, TableStep};
 use migrate_store::{
@@ -78,6 +79,8 @@ pub(crate) struct Stream {
     pub(crate) owed: Vec<PlaceIndex>,
     /// The name of the stream.
     pub(crate) name: String,
+    /// What the expiry of an item means there, until [`Tail::set_expiry`].
+    pub(crate) expiry: Expiry,
     pub(crate) journal: Journal,
 }
 
@@ -98,8 +101,22 @@ struct Seen {
     ahead_ms: Option<i64>,
     /// The first keys that have changed since that was last forgotten, at most [`CHANGED_MAX`].
     changed: BTreeSet<Key>,
+    /// What it means here that an item was deleted because its time was over.
+    expiry: Expiry,
     /// Why the reading has ended.
     ended: Option<Ended>,
+}
+
+/// What it means at a place that its server deletes an item because its time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Expiry {
+    /// A change like any other: the place leads, or is about to.
+    #[default]
+    Changes,
+    /// The place itself owes the key: it follows, and may lack an item whose time the lead has put off.
+    Owes,
+    /// Nothing: the place led, and does not follow.
+    Nothing,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -159,6 +176,7 @@ impl Tail {
     /// Begins to read, each shard after the record that the ledger knows.
     pub(crate) fn begin(stream: Stream) -> Self {
         let state = Arc::new(State::default());
+        state.seen().expiry = stream.expiry;
         let of = Arc::clone(&state);
         let task = tokio::spawn(async move {
             let ended = match read_all(&stream, &of).await {
@@ -205,6 +223,11 @@ impl Tail {
     /// The first keys that have changed since [`forget_changed`](Self::forget_changed), ascending; at most 1,000.
     pub(crate) fn changed(&self) -> Vec<Key> {
         self.state.seen().changed.iter().cloned().collect()
+    }
+
+    /// From here on, the expiry of an item means this.
+    pub(crate) fn set_expiry(&self, expiry: Expiry) {
+        self.state.seen().expiry = expiry;
     }
 
     /// Forgets which keys have changed so far.
@@ -303,7 +326,10 @@ fn unread(last: Timestamp, now: Timestamp) -> Option<String> {
     let unread = Duration::from_millis(u64::try_from(now.0 - last.0).unwrap_or(0));
     (unread > UNREAD_MAX).then(|| {
         let hours = unread.as_secs() / 3600;
-        format!("no process has read its stream for {hours} hours, and a stream keeps its records for a day")
+        format!(
+            "no process has read its stream for {}, and a stream keeps its records for a day",
+            count(hours, "hour", "hours")
+        )
     })
 }
 
@@ -349,12 +375,19 @@ async fn read_shard(stream: &Stream, state: &State, row: StreamShardRow) -> Resu
         let mut shown = Vec::new();
         if !is_empty || ended {
             sequence = read.records.last().map(|change| change.sequence.clone()).or(sequence);
-            let keys = distinct(&stream.names, read.records);
+            let expiry = state.seen().expiry;
+            let is_change = |change: &Change| expiry == Expiry::Changes || !change.expired;
+            let (counted, expired): (Vec<_>, Vec<_>) = read.records.into_iter().partition(is_change);
+            let keys = distinct(&stream.names, counted);
             shown = keys.iter().take(CHANGED_MAX).cloned().collect();
             let (place, owed, at) = (stream.place, stream.owed.clone(), now());
             let (shard, sequence) = (shard.clone(), sequence.clone());
-            let step = TableStep::StreamRead { place, shard, sequence, ended, keys, owed, at };
-            stream.journal.commit(vec![stream.record(step)]).await?;
+            let mut steps = vec![TableStep::StreamRead { place, shard, sequence, ended, keys, owed, at }];
+            if expiry == Expiry::Owes && !expired.is_empty() {
+                let keys = distinct(&stream.names, expired);
+                steps.push(TableStep::Dirtied { keys, owed: vec![place], at });
+            }
+            stream.journal.commit(steps.into_iter().map(|step| stream.record(step)).collect()).await?;
         }
         state.change(|seen| {
             seen.ahead_ms = seen.ahead_ms.max(ahead);
@@ -407,8 +440,14 @@ mod tests {
         let seen = |ahead_ms, last| {
             let shard = ShardSeen { last: Some(Timestamp(last)), ..ShardSeen::default() };
             let shards = BTreeMap::from([("s".to_owned(), shard)]);
-            let seen =
-                Seen { listed: Some(began), shards, ahead_ms: Some(ahead_ms), changed: BTreeSet::new(), ended: None };
+            let seen = Seen {
+                listed: Some(began),
+                shards,
+                ahead_ms: Some(ahead_ms),
+                changed: BTreeSet::new(),
+                expiry: Expiry::Changes,
+                ended: None,
+            };
             seen.is_caught_up(began, Timestamp(wall))
         };
         let hour = 60 * 60 * 1000;

@@ -168,7 +168,8 @@ impl Rig {
         let of = TablesOf { plan: &self.plan, dataset, writes: None };
         let star = Star::new(PlaceIndex::SOURCE, self.tables.len());
         let stores = Arc::new(self.sites.open_tables(of, star).await.unwrap());
-        Arc::new(Sides::of(dataset, &stores, &structure(), Shutdown::new(), &Sink::none(), Redactor::new(false)))
+        let redactor = Redactor::new(false);
+        Arc::new(Sides::of(dataset, &stores, &structure(), Shutdown::new(), &Sink::none(), redactor).await)
     }
 
     /// Runs, and expects that nothing can begin.

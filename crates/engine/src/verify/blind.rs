@@ -1,7 +1,7 @@
 //! What a verification did not compare, and why; every proof tells it.
 
 use crate::verify::{found::Found, sides::Sides, verifier::Verifier};
-use migrate_core::{model::Aspects, plan::Level};
+use migrate_core::{model::Aspects, plan::Level, report::count};
 use migrate_store::survive;
 
 impl Sides {
@@ -31,10 +31,7 @@ impl Verifier {
             spots.push("properties that change without a new version showing in the listing (tags, ACL)".to_owned());
         }
         if self.level < Level::Bytes && found.counts.decided.versions > 0 {
-            let records = match found.counts.decided.versions {
-                1 => "1 record was".to_owned(),
-                more => format!("{more} records were"),
-            };
+            let records = count(found.counts.decided.versions, "record was", "records were");
             spots.push(format!(
                 "bytes that change without a new version: {records} taken for equal since both sides still show the \
                  recorded versions"

@@ -16,7 +16,7 @@ use migrate_core::{
     digest::sha256,
     model::{Aspects, Decider, Key, Token},
     plan::Level,
-    report::DifferenceKind,
+    report::{DifferenceKind, Grouped, bytes},
 };
 use migrate_ledger::Held;
 use migrate_store::{
@@ -147,7 +147,7 @@ impl Verifier {
         let (source, target) = self.stores(look.follower);
         let size = look.source.size;
         if look.shown.size != size {
-            return Ok(Answer::Differs(format!("{} bytes instead of {size}", look.shown.size)));
+            return Ok(Answer::Differs(format!("{} instead of {}", bytes(look.shown.size), Grouped(size))));
         }
         // Always by range: a whole read fails if the bytes do not match the checksum that the
         // store itself keeps, and then it would not show where the bytes differ.
@@ -232,7 +232,7 @@ pub(crate) enum Listed {
 /// The decision of level `listing`.
 pub(crate) fn listed(source: &Token, shown: &Token, held: Option<&Held>, waived: Aspects) -> Listed {
     if source.size != shown.size {
-        let detail = format!("{} bytes instead of {}", shown.size, source.size);
+        let detail = format!("{} instead of {}", bytes(shown.size), Grouped(source.size));
         return Listed::Apart(DifferenceKind::Different, detail);
     }
     let Some(held) = held else {

@@ -17,6 +17,7 @@ use migrate_core::{
 mod file;
 mod model;
 mod records;
+mod runs;
 mod tables;
 mod unknown;
 mod verifications;

@@ -317,6 +317,7 @@ impl Model {
                 self.mark(&keys, &owed, at);
             }
             TableStep::Dirtied { keys, owed, at } => self.mark(&keys, &owed, at),
+            TableStep::MarksCleared { place } => self.dirty.retain(|(_, at), _| *at != place),
             TableStep::ToCompare { place } => _ = self.uncompared.insert(place),
             TableStep::LeadMoved { from, to } => self.move_lead(from, &to),
             TableStep::WritesBack { keys } => self.written_back.extend(keys),
@@ -436,6 +437,7 @@ fn any_step() -> impl Strategy<Value = TableStep> {
         1 => Just(TableStep::CaptureBroke { place: LEAD, reason: "trimmed".to_owned() }),
         1 => place().prop_map(|place| TableStep::Compared { place }),
         1 => place().prop_map(|place| TableStep::BulkForgotten { place }),
+        1 => place().prop_map(|place| TableStep::MarksCleared { place }),
         1 => at().prop_map(|at| TableStep::CaptureGoesOn { place: LEAD, at }),
         5 => ("[12]", sequence(), any::<bool>(), keys(), places(), at()).prop_map(
             |(shard, sequence, ended, keys, owed, at)| {

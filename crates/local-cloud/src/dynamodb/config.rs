@@ -1,6 +1,6 @@
 //! The configuration of one server.
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU32, time::Duration};
 
 use super::faults::DynamoFaults;
 use crate::identity::Identity;
@@ -19,6 +19,8 @@ pub struct DynamoServerConfig {
     pub account_id: String,
     /// The delay of every request, as over a distance. None by default.
     pub latency: Option<Duration>,
+    /// How many items a second are taken; each waits for its turn. No limit by default.
+    pub writes_a_second: Option<NonZeroU32>,
     /// What goes wrong with single requests.
     pub faults: DynamoFaults,
 }
@@ -32,6 +34,7 @@ impl DynamoServerConfig {
             identities: Vec::new(),
             account_id: "111122223333".to_owned(),
             latency: None,
+            writes_a_second: None,
             faults: DynamoFaults::default(),
         }
     }
@@ -52,6 +55,7 @@ impl fmt::Debug for DynamoServerConfig {
             .field("identities", &self.identities)
             .field("account_id", &self.account_id)
             .field("latency", &self.latency)
+            .field("writes_a_second", &self.writes_a_second)
             .field("faults", &self.faults)
             .finish_non_exhaustive()
     }

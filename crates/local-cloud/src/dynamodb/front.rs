@@ -18,6 +18,7 @@ use super::{
     iterators::Iterators,
     operation::DynamoOperation,
     own::Settings,
+    pace::Pace,
     signature,
     stats::DynamoStats,
     tables::{needed, table_arn, table_of},
@@ -40,6 +41,7 @@ pub(super) struct Front {
     pub(super) iterators: Iterators,
     engine: Engine,
     settings: Settings,
+    pace: Option<Pace>,
     faults: RwLock<Arc<ActiveFaults>>,
     stats: Mutex<DynamoStats>,
 }
@@ -48,7 +50,8 @@ impl Front {
     pub(super) fn new(config: DynamoServerConfig, access: Access, engine: Engine) -> Self {
         let faults = RwLock::new(Arc::new(ActiveFaults::new(config.faults.clone())));
         let (settings, iterators, stats) = (Settings::default(), Iterators::default(), Mutex::default());
-        Self { config, access, iterators, engine, settings, faults, stats }
+        let pace = config.writes_a_second.map(Pace::new);
+        Self { config, access, iterators, engine, settings, pace, faults, stats }
     }
 
     pub(super) fn set_faults(&self, faults: DynamoFaults) {
@@ -129,6 +132,9 @@ impl Front {
                 request = serde_json::from_str(&bent).unwrap_or_default();
             }
             _ => {}
+        }
+        if let Some(pace) = &self.pace {
+            pace.take(operation, &request).await;
         }
         let left = (fault == Some(DynamoFault::Unprocessed)).then(|| take_half(operation, &mut request)).flatten();
         let table = request.get("TableName").and_then(Json::as_str).unwrap_or_default().to_owned();

@@ -20,6 +20,7 @@ mod front;
 mod iterators;
 mod operation;
 mod own;
+mod pace;
 mod policy_words;
 mod server;
 mod signature;

@@ -37,6 +37,7 @@ use migrate_core::{
     capability::Condition,
     digest::Body,
     model::{Evidence, Key, Timestamp, Token},
+    report,
 };
 
 /// A line of the journal.
@@ -147,7 +148,7 @@ impl Directory {
             .map_err(|detail| self.error(ErrorKind::Other, OPERATION, Some(key), detail))?;
         let held = self.size_of(OPERATION, upload, &data)?;
         if held < total {
-            let detail = format!("the parts make {total} bytes, but only {held} are on disk");
+            let detail = format!("the parts make {}, but only {held} are on disk", report::bytes(total));
             return Err(self.error(ErrorKind::Other, OPERATION, Some(key), detail));
         }
         if held > total {

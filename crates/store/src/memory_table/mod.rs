@@ -10,6 +10,7 @@
 //! - Shards split, iterators expire, reads are empty before the end, old shards and records vanish, when the test says
 //!   so ([`stream`]).
 
+mod script;
 mod stream;
 mod table;
 

@@ -32,6 +32,8 @@ pub(super) struct Streams {
     generation: u64,
     /// How many of the next reads show nothing.
     pub(super) empty_reads: u32,
+    /// Whether what changes now is deleted because its time is over.
+    pub(super) expires: bool,
     /// The most records of one read.
     pub(super) records_max: Option<usize>,
     sequence: u64,
@@ -49,7 +51,7 @@ struct Shard {
     /// Which keys it takes: those whose digest's first bits are these.
     prefix: Vec<bool>,
     open: bool,
-    records: VecDeque<(u64, ItemKey, Timestamp)>,
+    records: VecDeque<Change>,
     /// Records up to this one were trimmed.
     trimmed: u64,
 }
@@ -109,7 +111,8 @@ impl Streams {
         self.sequence = (self.sequence + 1).max(FIRST);
         let shard = stream.shards.values_mut().find(|shard| shard.open && has_prefix(digest, &shard.prefix));
         let shard = shard.expect("the open shards share all keys");
-        shard.records.push_back((self.sequence, key.clone(), at));
+        let (sequence, expired) = (self.sequence.to_string(), self.expires);
+        shard.records.push_back(Change { key: key.clone(), sequence, at: Some(at), expired });
     }
 
     /// Splits every open shard in two.
@@ -141,7 +144,7 @@ impl Streams {
     /// Trims every record that there is.
     pub(super) fn trim(&mut self) {
         for shard in self.all.values_mut().flat_map(|stream| stream.shards.values_mut()) {
-            shard.trimmed = shard.records.back().map_or(shard.trimmed, |(sequence, ..)| *sequence);
+            shard.trimmed = shard.records.back().map_or(shard.trimmed, number);
             shard.records.clear();
         }
     }
@@ -193,20 +196,20 @@ impl Streams {
             return Err(trimmed(location));
         }
         let max = if self.empty_reads > 0 { 0 } else { self.records_max.unwrap_or(1000) };
-        let unread = shard.records.iter().filter(|(sequence, ..)| *sequence > after);
+        let unread = shard.records.iter().filter(|change| number(change) > after);
         let records: Vec<_> = unread.clone().take(max).cloned().collect();
         let at_end = records.len() == unread.count();
-        let last = records.last().map_or(after, |(sequence, ..)| *sequence);
+        let last = records.last().map_or(after, number);
         let ended = at_end && !shard.open;
         let next = (!ended).then(|| StreamIterator(format!("{generation}|{name}|{id}|{last}")));
         self.empty_reads = self.empty_reads.saturating_sub(1);
-        let change = |(sequence, key, at): (u64, ItemKey, Timestamp)| Change {
-            key,
-            sequence: sequence.to_string(),
-            at: Some(at),
-        };
-        Ok(Changes { records: records.into_iter().map(change).collect(), next })
+        Ok(Changes { records, next })
     }
+}
+
+/// The sequence number of a record of ours.
+fn number(change: &Change) -> u64 {
+    change.sequence.parse().expect("this file has numbered it")
 }
 
 fn trimmed(location: &str) -> StoreError {

@@ -35,13 +35,13 @@ pub struct MemoryTable {
     held: Arc<Mutex<Held>>,
 }
 
-struct Held {
+pub(super) struct Held {
     structure: Option<Structure>,
     state: TableState,
     items: Items,
     /// What a scan that is not strong shows in place of the items that were written last.
     stale: BTreeMap<[u8; 32], Option<Item>>,
-    streams: Streams,
+    pub(super) streams: Streams,
     has_streams: bool,
     unsupported: Vec<&'static str>,
     /// Whether each condition holds, whatever it is; `None` if it is judged.
@@ -191,58 +191,13 @@ impl MemoryTable {
         let over = |item: &&Item| matches!(item.get(attribute), Some(Value::Number(at)) if *at <= now);
         let keys: Vec<_> =
             held.items.values().filter(over).filter_map(|item| structure.key_names().key_of(item)).collect();
+        held.streams.expires = true;
         for key in &keys {
             let digest = key_digest(&structure.key_names(), key);
             held.apply((digest, key.clone(), None));
         }
+        held.streams.expires = false;
         keys.len()
-    }
-}
-
-/// Scripting the stream.
-impl MemoryTable {
-    /// Splits every open shard in two.
-    pub fn split_shards(&self) {
-        self.held().streams.split();
-    }
-
-    /// Lets every iterator expire that was given out so far.
-    pub fn expire_iterators(&self) {
-        self.held().streams.expire_iterators();
-    }
-
-    /// Lets every shard that has ended vanish, with its records.
-    pub fn expire_shards(&self) {
-        self.held().streams.expire_shards();
-    }
-
-    /// Trims every record that there is: whoever has not read it has lost it.
-    pub fn trim(&self) {
-        self.held().streams.trim();
-    }
-
-    /// Forgets the stream, though the description still names it: on AWS they are two services.
-    pub fn forget_stream(&self) {
-        self.held().streams.forget();
-    }
-
-    /// Lets the next reads show nothing, though there are records.
-    pub fn read_nothing(&self, times: u32) {
-        self.held().streams.empty_reads = times;
-    }
-
-    /// Limits the records of one read.
-    pub fn read_at_most(&self, records: usize) {
-        self.held().streams.records_max = Some(records.max(1));
-    }
-
-    /// Disables the stream and enables another one, as an operator might.
-    pub fn renew_stream(&self) {
-        let mut held = self.held();
-        if let Some(current) = held.streams.current.clone() {
-            held.streams.disable(&current);
-            held.streams.enable();
-        }
     }
 }
 
@@ -346,7 +301,7 @@ fn consumed(units: u64) -> f64 {
 }
 
 impl MemoryTable {
-    fn held(&self) -> MutexGuard<'_, Held> {
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,10 +1,8 @@
 //! The arguments of a rehearsal.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use crate::cli::args::Until;
+use crate::cli::{args::Until, plan_file::PlanFile};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -15,9 +13,8 @@ use crate::cli::args::Until;
 A local stand-in replaces every endpoint, directory, route, credential, hook, CDN and probe of the plan.
 The same plan, seed and scale end in the same state; the answer names its digest.")]
 pub(in crate::cli) struct RehearseArgs {
-    /// The plan file
-    #[arg(value_name = "PLAN")]
-    pub(super) plan: PathBuf,
+    #[command(flatten)]
+    pub(super) plan: PlanFile,
     /// The seed of the sample data
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,

@@ -3,6 +3,7 @@
 use crate::cli::{
     advise,
     args::Global,
+    clock,
     commands::rehearse::{args::RehearseArgs, rehearsal::Rehearsal},
     error::{Code, Failure, with_causes},
     session::{self, Session},
@@ -12,8 +13,8 @@ use migrate_engine::Clock;
 use migrate_rehearsal::{Cloud, CloudError, CloudOptions};
 
 pub(in crate::cli) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<Code, Failure> {
-    let clock = Clock::start();
-    rehearsed(args, global, clock).map_err(advise::completed).inspect_err(|failure| {
+    let clock = clock::clock();
+    rehearsed(args, global, &clock).map_err(advise::completed).inspect_err(|failure| {
         if args.json {
             let mut line = failure.to_json();
             line["event"] = "error".into();
@@ -22,8 +23,8 @@ pub(in crate::cli) fn rehearse(args: &RehearseArgs, global: &Global) -> Result<C
     })
 }
 
-fn rehearsed(args: &RehearseArgs, global: &Global, clock: Clock) -> Result<Code, Failure> {
-    let real = Session::load(&args.plan, global)?;
+fn rehearsed(args: &RehearseArgs, global: &Global, clock: &Clock) -> Result<Code, Failure> {
+    let real = Session::load_to_rehearse(&args.plan, global)?;
     let state = real.rehearsal_state();
     state.prepare()?;
     let _lock = state.lock(&session::typed())?;
@@ -37,7 +38,7 @@ fn rehearsed(args: &RehearseArgs, global: &Global, clock: Clock) -> Result<Code,
         tell(args, global, &format!("rehearsing {}: a local cloud for every site of the plan", real.plan.name));
         let cloud = Cloud::start(&real.plan, &root, &options).await.map_err(|error| no_cloud(&error))?;
         let session = real.rehearsing(cloud.plan().clone(), state);
-        let rehearsal = Rehearsal { args, clock, real: &real, session: &session, cloud: &cloud };
+        let rehearsal = Rehearsal { args, clock: clock.clone(), real: &real, session: &session, cloud: &cloud };
         let ended = rehearsal.hold().await;
         cloud.stop().await;
         ended

@@ -1,6 +1,6 @@
 //! One rehearsal, from the survey to its summary.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use serde_json::json;
 
@@ -25,7 +25,7 @@ use crate::cli::{
 };
 use migrate_core::{lifecycle::Goal, model::ByteCount, plan::Dataset};
 use migrate_engine::{
-    self as engine, Clock, EngineError, Inspection, RunOptions, Shutdown, Sink, Sites,
+    self as engine, Clock, Inspection, RunOptions, Shutdown, Sink, Sites,
     cutover::Move,
     standing::DatasetStanding,
     survey::{DatasetPreview, Preview, SurveyOptions},
@@ -64,9 +64,15 @@ impl Rehearsal<'_> {
         };
         let again = session::typed();
         let action = vec!["rehearsal".to_owned(), format!("seed {}", self.args.seed)];
-        let (session, clock, args) = (self.session, self.clock, &run_args);
-        let running =
-            Running { session, args, clock, options, again: again.clone(), action, notes: Some(applications.notes()) };
+        let running = Running {
+            session: self.session,
+            args: &run_args,
+            clock: self.clock.clone(),
+            options,
+            again: again.clone(),
+            action,
+            notes: Some(applications.notes()),
+        };
         let worked = self.run(&running, &applications, &shutdown).await?;
         let reached = worked.outcome.datasets.iter().all(|dataset| dataset.reached);
         if reached && goal == Goal::CutOver {
@@ -128,20 +134,12 @@ impl Rehearsal<'_> {
 
     /// Refuses what this build cannot carry out, as `run` does.
     fn refuse(&self, goal: Goal) -> Result<(), Failure> {
-        for dataset in self.session.plan.datasets() {
-            let with_cutover = goal == Goal::CutOver && dataset.cutover.is_some();
-            if let Err(error) = engine::refuse_unsupported(dataset, with_cutover) {
-                let failure = Failure::engine(&error, self.session.redactor);
-                let cutover_only = matches!(error, EngineError::Unsupported { cutover_only: true, .. });
-                return Err(if cutover_only {
-                    let next = self.real.next(&Situation::UnsupportedCutover("rehearse", Vec::new()));
-                    failure.then(next).mended_by("rehearse what comes before the cutover")
-                } else {
-                    failure.then(self.real.next(&Situation::Unsupported))
-                });
-            }
-        }
-        Ok(())
+        let plan = &self.session.plan;
+        let Some(keys) = plan.not_built(plan.datasets(), goal == Goal::CutOver) else { return Ok(()) };
+        Err(Failure::not_built(keys).then(match plan.not_built(plan.datasets(), false) {
+            None => self.real.next(&Situation::UnsupportedCutover("rehearse", Vec::new())),
+            Some(_) => self.real.next(&Situation::Unsupported),
+        }))
     }
 
     /// Surveys the plan as `migrate plan` does.
@@ -175,7 +173,7 @@ impl Rehearsal<'_> {
 
     fn run_args(&self) -> RunArgs {
         RunArgs {
-            plan: self.args.plan.clone(),
+            plan: self.args.plan.typed().map(Path::to_owned),
             until: self.args.until,
             phases: Vec::new(),
             datasets: Vec::new(),

@@ -114,8 +114,8 @@ impl Summary {
                 let _ = writeln!(text, "{} ({}) waits for {waits_for}", row.name, row.state);
             }
             if row.late_writes > 0 {
-                let records = render::count(row.late_writes, "record was", "records were");
-                let _ = writeln!(text, "{}: {records} written at {} too late", row.name, row.from);
+                let late = render::count(row.late_writes, "record was", "records were");
+                let _ = writeln!(text, "{}: {late} written at {} too late", row.name, row.from);
             }
         }
         for told in &self.promises {

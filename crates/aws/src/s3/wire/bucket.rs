@@ -20,6 +20,7 @@ use crate::{
 use migrate_core::{
     digest::Body,
     model::{Key, Token},
+    report::{self as words, Grouped},
 };
 use migrate_store::{
     ByteRange, Condition, ErrorKind, Honoured, IfMatch, MetadataForm, Properties, Result, StoreError, Upload,
@@ -74,7 +75,7 @@ impl Wire {
         let asked = range.map(|range| range.end - range.start).or(pin.map(|pin| pin.size));
         match (asked, shown.length) {
             (Some(asked), Some(length)) if length > asked && range.is_some() => {
-                let detail = format!("{length} bytes come where {asked} were asked for");
+                let detail = format!("{} come where {} were asked for", words::bytes(length), Grouped(asked));
                 return Err(operation.error(ErrorKind::Corrupt, detail));
             }
             (Some(asked), Some(length)) if length > asked => return Err(changed()),
@@ -157,7 +158,7 @@ async fn collect(operation: Operation<'_>, mut body: Stream, length: Option<u64>
 fn of_right_length(operation: Operation<'_>, bytes: Bytes, length: Option<u64>) -> Result<Bytes> {
     match length {
         Some(length) if length != bytes.len() as u64 => {
-            let detail = format!("the body ends after {} of {length} bytes", bytes.len());
+            let detail = format!("the body ends after {} of {}", Grouped(bytes.len() as u64), words::bytes(length));
             Err(operation.error(ErrorKind::Corrupt, detail))
         }
         _ => Ok(bytes),

@@ -7,7 +7,6 @@ use crate::{
     plan::{
         check::context::{Built, Context},
         checked::Policy,
-        dataset::Unsupported,
         diagnostics::{Spot, closest, did_you_mean},
         graph,
         location::{Place, Scheme},
@@ -221,9 +220,7 @@ fn check_residency(
             let mut sites = dataset.targets.iter().map(|target| sites.get(&target.at.site));
             if sites.any(|site| policy::judges_records(policy, dataset, site)) {
                 let at = context.root.key("policy").index(index).key("where");
-                let (line, column) = context.position(&at);
-                let key = "policy.where".to_owned();
-                dataset.unsupported.push(Unsupported { key, line, column, cutover_only: true });
+                dataset.unsupported.push(context.not_built(&at, "policy.where", true));
             }
         }
     }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::Path};
 use crate::{
     model::SiteName,
     plan::{
-        dataset::Dataset,
-        diagnostics::{Report, Spot, did_you_mean, position},
+        dataset::{Dataset, Unsupported},
+        diagnostics::{Report, Spot, did_you_mean},
         location::Scheme,
         site::Site,
         syntax::PlanFile,
@@ -56,9 +56,15 @@ impl Context<'_> {
         T::try_from(text.to_owned()).map_err(|error| self.report.at(spot, error.to_string(), mend)).ok()
     }
 
-    /// The line and column of a place.
-    pub(super) fn position(&self, spot: &Spot<'_>) -> (usize, usize) {
-        position(self.text, spot.span().start)
+    /// A key that checks and is not built yet.
+    pub(super) fn not_built(&self, spot: &Spot<'_>, key: &str, cutover_only: bool) -> Unsupported {
+        let mend = if cutover_only {
+            "only the cutover needs it: `--until verified` copies and proves, and moves no lead"
+        } else {
+            "take it out of the plan"
+        };
+        let problem = self.report.told(self.text, spot, format!("{key} is not built yet"), mend);
+        Unsupported { key: key.to_owned(), problem, cutover_only }
     }
 }
 

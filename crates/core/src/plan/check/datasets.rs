@@ -343,8 +343,7 @@ fn unsupported(
     let mut found = Vec::new();
     let mut add = |present: bool, key: &str, at: &Spot<'_>, cutover_only: bool| {
         if present {
-            let (line, column) = context.position(at);
-            found.push(Unsupported { key: key.to_owned(), line, column, cutover_only });
+            found.push(context.not_built(at, key, cutover_only));
         }
     };
     let is_table = is_table(source, targets);

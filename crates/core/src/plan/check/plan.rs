@@ -45,6 +45,7 @@ pub(in crate::plan) fn check(
     }
     Some(Plan {
         name: name?,
+        file: path.to_owned(),
         directory: directory.to_owned(),
         redact_keys: file.redact_keys.unwrap_or(false),
         sites,

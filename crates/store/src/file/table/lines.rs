@@ -2,6 +2,7 @@
 
 use migrate_core::{
     item::{ITEM_BYTES_MAX, Item, ItemKey, JsonItem, JsonItemRef, KeyNames, Value, item_size, key_digest},
+    report,
     table::{KeyType, Structure},
 };
 use serde::{Deserialize, Serialize};
@@ -97,7 +98,7 @@ impl Keys {
         }
         let size = item_size(item);
         if size > ITEM_BYTES_MAX {
-            return Err(format!("the item has {size} bytes, and at most {ITEM_BYTES_MAX} are held"));
+            return Err(format!("the item has {}, and at most {ITEM_BYTES_MAX} are held", report::bytes(size as u64)));
         }
         let key = self.names.key_of(item).ok_or("the item lacks a key attribute")?;
         self.digest(&key)

@@ -15,6 +15,7 @@ use flate2::read::MultiGzDecoder;
 use migrate_core::{
     item::Item,
     model::{Key, Token},
+    report,
 };
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 use serde::Deserialize;
@@ -190,7 +191,11 @@ impl Plain {
                 count += 1;
             }
             if let Some(expected) = source.items.filter(|expected| *expected != count) {
-                let detail = format!("{} has {count} items, and {MANIFEST} says {expected}", source.key);
+                let detail = format!(
+                    "{} has {}, and {MANIFEST} says {expected}",
+                    source.key,
+                    report::count(count, "item", "items")
+                );
                 return Err(wrong(directory, detail));
             }
         }

@@ -82,6 +82,9 @@ impl Sdk {
 
 fn change(names: &KeyNames, record: Record) -> Result<Change, Failed> {
     let lacking = |what: &str| garbled(format!("a record of the stream comes without {what}"));
+    let expired = record.user_identity.is_some_and(|who| {
+        who.r#type.as_deref() == Some("Service") && who.principal_id.as_deref() == Some("dynamodb.amazonaws.com")
+    });
     let record = record.dynamodb.ok_or_else(|| lacking("its change"))?;
     let mut keys = record.keys.ok_or_else(|| lacking("its key"))?;
     let mut part = |name: &str| keys.remove(name).ok_or_else(|| lacking("a key attribute")).and_then(key_value);
@@ -91,6 +94,7 @@ fn change(names: &KeyNames, record: Record) -> Result<Change, Failed> {
         key: ItemKey { partition, sort },
         sequence: record.sequence_number.ok_or_else(|| lacking("its sequence number"))?,
         at: record.approximate_creation_date_time.and_then(|time| time.to_millis().ok()).map(Timestamp),
+        expired,
     })
 }
 
@@ -105,4 +109,26 @@ fn key_value(of: AttributeValue) -> Result<Value, Failed> {
         AttributeValue::B(bytes) => Value::Binary(bytes.into_inner().into()),
         _ => return Err(unheld("a key of the stream has a type that keys do not have")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodbstreams::types::{Identity, StreamRecord};
+
+    use super::*;
+
+    /// By <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html>.
+    #[test]
+    fn only_a_deletion_by_the_service_itself_is_an_expiry() {
+        let names = KeyNames { partition: "id".to_owned(), sort: None };
+        let shown = |identity: Option<(&str, &str)>| {
+            let who = identity.map(|(kind, who)| Identity::builder().r#type(kind).principal_id(who).build());
+            let of = StreamRecord::builder().keys("id", AttributeValue::S("a".to_owned())).sequence_number("1").build();
+            change(&names, Record::builder().dynamodb(of).set_user_identity(who).build()).unwrap().expired
+        };
+        assert!(shown(Some(("Service", "dynamodb.amazonaws.com"))));
+        assert!(!shown(Some(("Service", "another.amazonaws.com"))));
+        assert!(!shown(Some(("AssumedRole", "dynamodb.amazonaws.com"))));
+        assert!(!shown(None));
+    }
 }

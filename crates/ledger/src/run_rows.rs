@@ -1,0 +1,67 @@
+//! Runs in the file.
+
+use rusqlite::{Connection, params};
+
+use super::{
+    apply::{Apply, illegal},
+    code::number,
+    failure::Failure,
+    query::gather,
+    run::{RunRecord, RunRow, RunStep},
+};
+use migrate_core::{model::Timestamp, report::RunWork};
+
+impl Apply<'_> {
+    pub(super) fn run_record(&self, record: &RunRecord) -> Result<(), Failure> {
+        let RunRecord { id, step } = record;
+        match step {
+            RunStep::Began { command, by, at } => {
+                let sql = "INSERT INTO run (id, command, by, began_ms, seen_ms) VALUES (?1, ?2, ?3, ?4, ?4)
+                           ON CONFLICT DO NOTHING";
+                let added = self.run(sql, params![id, command, by, at.0])?;
+                if added == 1 { Ok(()) } else { illegal(format!("run {id} has begun already")) }
+            }
+            RunStep::Progressed { work, at } => self.note_work(id, None, work, *at),
+            RunStep::Ended { how, work, at } => self.note_work(id, Some(how), work, *at),
+        }
+    }
+
+    fn note_work(&self, id: &str, how: Option<&str>, work: &RunWork, at: Timestamp) -> Result<(), Failure> {
+        let RunWork { copied, copied_bytes, deleted, compared } = *work;
+        let sql = "UPDATE run SET ended = ?2, seen_ms = ?3, copied = ?4, copied_bytes = ?5, deleted = ?6, compared = ?7
+                   WHERE id = ?1 AND ended IS NULL";
+        let (copied, copied_bytes) = (number(copied)?, copied_bytes.map(number).transpose()?);
+        let values = params![id, how, at.0, copied, copied_bytes, number(deleted)?, number(compared)?];
+        if self.run(sql, values)? == 1 { Ok(()) } else { illegal(format!("no run {id} is under way")) }
+    }
+}
+
+/// The latest runs, the latest first, at most `limit`.
+pub(super) fn runs(connection: &Connection, limit: usize) -> Result<Vec<RunRow>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, id, command, by, began_ms, seen_ms, ended, copied, copied_bytes, deleted, compared FROM run
+         ORDER BY number DESC LIMIT ?1",
+    )?;
+    gather(statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?, |row| {
+        Ok(RunRow {
+            number: row.get(0)?,
+            id: row.get(1)?,
+            command: row.get(2)?,
+            by: row.get(3)?,
+            began: Timestamp(row.get(4)?),
+            seen: Timestamp(row.get(5)?),
+            ended: row.get(6)?,
+            work: RunWork {
+                copied: row.get(7)?,
+                copied_bytes: row.get(8)?,
+                deleted: row.get(9)?,
+                compared: row.get(10)?,
+            },
+        })
+    })
+}
+
+/// How many runs there were.
+pub(super) fn runs_total(connection: &Connection) -> Result<u64, Failure> {
+    Ok(connection.query_row("SELECT count(*) FROM run", [], |row| row.get(0))?)
+}
