@@ -17,7 +17,7 @@ use migrate_core::{
 };
 use migrate_engine::{
     self as engine, RunOutcome,
-    standing::{DatasetStanding, PhaseStanding},
+    standing::{DatasetStanding, PhaseStanding, Proof},
 };
 
 /// The result of a run.
@@ -143,7 +143,9 @@ impl Summary<'_> {
             (Code::Differs, ..) => Situation::Differs(Vec::new()),
             (_, _, Some(_)) => Situation::BrokeOff(again),
             _ if self.outcome.interrupted => Situation::Stopped(again),
-            _ if self.short().any(DatasetStanding::has_targets_down) => Situation::TargetsDown(Some(again)),
+            _ if self.short().any(|one| one.has_targets_down() || one.is_unlisted()) => {
+                Situation::TargetsDown(Some(again))
+            }
             _ => Situation::RecordsFailed(Some(again)),
         }
     }
@@ -190,13 +192,7 @@ impl Summary<'_> {
                     )
                 }
                 (true, None) => write!(text, "; equal by {}", proof.decided),
-                _ => write!(
-                    text,
-                    "; NOT equal at level {}: {}, {} could not be compared",
-                    proof.level,
-                    render::count(proof.differences, "difference", "differences"),
-                    render::records(proof.unreadable)
-                ),
+                _ => write!(text, "; {}", not_proved(proof)),
             };
         }
         let waits_for = outcome.waits_for.as_ref().or(standing.waits_for.as_ref());
@@ -297,6 +293,20 @@ impl Summary<'_> {
         }
         text
     }
+}
+
+/// What a verification that proved nothing has found.
+fn not_proved(proof: &Proof) -> String {
+    let mut found = Vec::new();
+    if proof.differences > 0 || proof.unlisted.is_empty() {
+        found.push(render::count(proof.differences, "difference", "differences"));
+    }
+    if proof.unreadable > 0 {
+        found.push(format!("{} could not be compared", render::records(proof.unreadable)));
+    }
+    found.extend(proof.unlisted.iter().map(|(target, _)| format!("{target} was not read to its end")));
+    let equal = if proof.is_without_findings() { "not proved equal" } else { "NOT equal" };
+    format!("{equal} at level {}: {}", proof.level, found.join(", "))
 }
 
 fn find<'a>(phases: &'a [PhaseStanding], name: &DatasetName) -> Option<&'a DatasetStanding> {

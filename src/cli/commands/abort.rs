@@ -187,8 +187,8 @@ async fn carry_out(session: &Session, options: &AbortOptions) -> Result<Vec<Abor
         Err(_) => "failed",
     };
     let deleted = ends.iter().flatten().map(|end| end.discarded).sum();
-    let recorded = recorder.end(how, RunWork { deleted, ..RunWork::default() }).await;
-    let closed = session::close(ledger).await.and(recorded.map_err(|error| Failure::ledger(&error)));
+    let kept = recorder.end(how, RunWork { deleted, ..RunWork::default() }).await;
+    let closed = session::close(ledger).await.and(kept.map_err(|error| Failure::ledger(&error)));
     let ends = ends.map_err(|error| Failure::engine(&error, session.redactor))?;
     closed.map(|()| ends)
 }

@@ -240,12 +240,12 @@ impl Running<'_> {
         let done = listener.work().await;
         let after = self.standing(&ledger).await;
         let work = *done.as_ref().unwrap_or(&RunWork::default());
-        let recorded = match recorder {
+        let kept = match recorder {
             Some(recorder) => recorder.end(self.ended(&outcome, after.as_deref().unwrap_or_default()), work).await,
             None => Ok(()),
         };
-        let recorded = done.and(recorded).map_err(|error| Failure::ledger(&error));
-        let closed = session::close(ledger).await.and(recorded);
+        let kept = done.and(kept).map_err(|error| Failure::ledger(&error));
+        let closed = session::close(ledger).await.and(kept);
         let outcome = outcome.map_err(|error| self.failure(&error))?;
         let after = after.map_err(|failure| outcome.stopped.as_ref().map_or(failure, |error| self.failure(error)))?;
         Ok(Worked { outcome, before, after, seen, work, closed })

@@ -177,8 +177,8 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         let migration = Migration { plan, sites, ledger: Arc::clone(&ledger), sink, shutdown: shutdown.clone() };
         let done = migration.repair(options).await;
         drop(migration);
-        let recorded = recorder.end(repaired(&done, &shutdown), mended(&done)).await;
-        let closed = session::close(ledger).await.and(recorded.map_err(|error| Failure::ledger(&error)));
+        let kept = recorder.end(repaired(&done, &shutdown), mended(&done)).await;
+        let closed = session::close(ledger).await.and(kept.map_err(|error| Failure::ledger(&error)));
         let done = match done {
             Ok((verifications, mended)) => (verifications, Some(mended)),
             Err(error) if dropped(&error) => (Vec::new(), None),

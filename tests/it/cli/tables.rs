@@ -428,3 +428,23 @@ async fn what_changed_unnoticed_is_named_with_its_key_and_only_that_is_mended() 
     servers.expect(0, &verify);
     servers.stop().await;
 }
+
+/// A target that takes writes, and cannot be read when it is to be proved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_cannot_be_read_is_named_as_that_and_not_as_different() {
+    let servers = Servers::start(50).await;
+    servers.plan("LOCAL", "live = true", "targets = [\"dynamodb://there/users\"]");
+    servers.expect(0, &["run", "plan.toml", "--until", "copied"]);
+    let unread = DynamoFaultRule::new(DynamoFault::ExpiredToken, When::Every(1)).on([DynamoOperation::Scan]);
+    servers.there.set_faults(DynamoFaults::one(1, unread));
+    let run = servers.expect(3, &["run", "plan.toml"]);
+    let said = "not proved equal at level checksum: dynamodb://there/users was not read to its end; waits for \
+                dynamodb://there/users, which is down: ";
+    assert!(run.out.contains(said), "{}", run.out);
+    assert!(run.out.contains("help: correct the cause that each target that is down is named with"), "{}", run.out);
+    let status = servers.expect(0, &["status", "plan.toml"]);
+    assert!(status.out.contains("waits for dynamodb://there/users, which is down: "), "{}", status.out);
+    servers.there.set_faults(DynamoFaults::default());
+    servers.prove();
+    servers.stop().await;
+}

@@ -7,10 +7,10 @@ use regex_automata::meta::Regex;
 
 use super::{Complaint, Source, fires, hold, passes};
 
-/// A number, and what it counts as if it were always many.
+/// A number, and what it counts as if it were always many. A constant is.
 static BARE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r"\{[^{}]*\} ((more|other|late|unfinished|changed|failed) )?(records|objects|items|keys|datasets|requests|uploads|segments|differences|phases|targets|comparisons|tables|runs|events|writes|leads|bytes|entries|hours|changes)\b",
+        r"\{[^{}A-Z]*\} ((more|other|late|unfinished|changed|failed) )?(records|objects|items|keys|datasets|requests|uploads|segments|differences|phases|targets|comparisons|tables|bytes|entries|hours)(?-u:\b)",
     )
     .unwrap()
 });

@@ -128,6 +128,9 @@ pub enum Transition {
         /// Differences that neither a pass nor a repair removes: copies that another writer changed, and whose
         /// record the lead has deleted.
         strays: u64,
+        /// Followers that were not looked through to their end, each with the reason, for people: nothing is known of
+        /// what they were not seen to hold.
+        unlisted: Vec<(String, String)>,
     },
     /// A move of the lead begins.
     MoveBegun {

@@ -204,7 +204,13 @@ mod tests {
             3 | 4 => Transition::PassEnded { pass, failed: number % 2 },
             5 => verified(number % 3, Some(number % 3)),
             6 => verified(epoch, at.moving.id().map(|_| open)),
-            7 => Transition::Differed { level: "bytes".into(), differences: number % 2, unreadable: 0, strays: 0 },
+            7 => Transition::Differed {
+                level: "bytes".into(),
+                differences: number % 2,
+                unreadable: 0,
+                strays: 0,
+                unlisted: Vec::new(),
+            },
             8 => begun(number),
             9 => step(open, StepName::ALL[usize::try_from(number % 6).unwrap()], Mark::Intended),
             10 => {

@@ -205,6 +205,8 @@ pub(crate) struct Differs {
     strays: u64,
     /// Records that could not be found equal or different.
     untold: u64,
+    /// Followers that were not looked through to their end, each with the reason.
+    unlisted: Vec<(String, String)>,
     /// Whether the lead has moved on since the pass, so that another pass helps.
     pub(crate) lead_moved: bool,
     /// Whether a record is missing or different at a target, so that a repair helps.
@@ -217,6 +219,9 @@ impl Differs {
     /// The differences as what the dataset waits for.
     pub(crate) fn waits_for(&self) -> WaitsFor {
         let Self { differences, strays, untold: unreadable, .. } = *self;
+        if differences + unreadable == 0 && !self.unlisted.is_empty() {
+            return WaitsFor::Targets(self.unlisted.clone());
+        }
         WaitsFor::Differences {
             differences,
             strays,
@@ -265,6 +270,7 @@ pub(crate) async fn judge(
         differences: of(Found::broken),
         strays: of(|found| found.counts.strays),
         untold: of(Found::untold),
+        unlisted: verification.unlisted(),
         lead_moved,
         repairable: of(|found| found.counts.missing + found.counts.different) > 0,
         first: first.map(|first| redactor.difference(first)),
@@ -282,6 +288,7 @@ pub(crate) fn judge_table(verification: &Verification, compares: bool, redactor:
         differences: of(Found::broken),
         strays: 0,
         untold: of(Found::untold),
+        unlisted: verification.unlisted(),
         lead_moved: compares && mendable > 0,
         repairable: mendable > 0,
         first: first.map(|first| redactor.difference(first)),

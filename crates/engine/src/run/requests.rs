@@ -103,12 +103,8 @@ impl Run<'_> {
             Request::Resolve { late, reason } => {
                 let ledger = &self.journal.ledger;
                 let (settled, records) = resolution(ledger, late, &row.by, reason.as_deref(), now()).await?;
-                self.answer(
-                    &row.id,
-                    done(format!("{} resolved", count(settled, "late record", "late records"))),
-                    records,
-                )
-                .await
+                let settled = count(settled, "late record", "late records");
+                self.answer(&row.id, done(format!("{settled} resolved")), records).await
             }
             Request::Abort { datasets, discard } => {
                 if let Some(other) = datasets.iter().find_map(|(name, meaning)| self.means_otherwise(name, meaning)) {

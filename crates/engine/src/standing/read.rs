@@ -309,17 +309,19 @@ fn proof(event: &Transition, at: &str, accepts_empty: bool) -> Option<Proof> {
             differences: 0,
             strays: 0,
             unreadable: 0,
+            unlisted: Vec::new(),
             decided: *decided,
             blind_spots: blind_spots.clone(),
             at,
         }),
-        Transition::Differed { level, differences, unreadable, strays } => Some(Proof {
+        Transition::Differed { level, differences, unreadable, strays, unlisted } => Some(Proof {
             equal: false,
             level: level.clone(),
             compared: None,
             differences: *differences,
             strays: *strays,
             unreadable: *unreadable,
+            unlisted: unlisted.clone(),
             decided: Decided::default(),
             blind_spots: Vec::new(),
             at,
@@ -360,6 +362,10 @@ fn reason(standing: &DatasetStanding, phase: &PhaseName) -> Option<WaitsFor> {
         }
         (State::Incomplete { failed, .. }, _) => WaitsFor::Failed(failed),
         (State::Different { .. }, _) if standing.late_writes > 0 => WaitsFor::LateWrites(standing.late_writes),
+        (State::Different { .. }, Some(proof)) if proof.is_without_findings() => match &proof.unlisted[..] {
+            [] => WaitsFor::Verification,
+            unlisted => WaitsFor::Targets(unlisted.to_vec()),
+        },
         (State::Different { .. }, Some(proof)) => {
             let Proof { differences, strays, unreadable, .. } = *proof;
             WaitsFor::Differences { differences, strays, unreadable, first: None }

@@ -208,6 +208,11 @@ impl DatasetStanding {
         self.targets.iter().any(|target| target.down.is_some())
     }
 
+    /// Whether its last verification did not look targets through to their end, and found nothing else.
+    pub fn is_unlisted(&self) -> bool {
+        self.verification.as_ref().is_some_and(|proof| proof.is_without_findings() && !proof.unlisted.is_empty())
+    }
+
     /// Whether it waits only for another phase.
     pub fn waits_for_phase(&self) -> bool {
         matches!(self.waits_for, Some(WaitsFor::Phase(_)))
@@ -276,12 +281,22 @@ pub struct Proof {
     pub strays: u64,
     /// Records that could not be compared.
     pub unreadable: u64,
+    /// Followers that were not looked through to their end, each with the reason.
+    #[serde(skip)]
+    pub unlisted: Vec<(String, String)>,
     /// How many records were found equal, by what decided it.
     pub decided: Decided,
     /// What was not compared and why, as texts.
     pub blind_spots: Vec<String>,
     /// The time at which the verification ended, in RFC 3339.
     pub at: String,
+}
+
+impl Proof {
+    /// Whether it found nothing that differs, and nothing that could not be compared.
+    pub fn is_without_findings(&self) -> bool {
+        self.differences + self.unreadable == 0
+    }
 }
 
 impl Proof {

@@ -22,7 +22,6 @@ pub use bindings::{
     PolicyBinding, RouteBinding, SiteBinding,
 };
 pub use listed::{Does, LISTED_WAITING_MAX, Listed};
-pub use preview::{CutoverPreview, DatasetPreview, PhasePreview, Preview, TargetPreview};
+pub use preview::{CutoverPreview, DatasetPreview, PhasePreview, Preview, TargetPreview, TotalPreview};
 pub use surveyor::SurveyOptions;
 pub use table_preview::{StreamPreview, StructureDifference, TablePreview, TableTargetPreview};
-pub use total::TotalPreview;

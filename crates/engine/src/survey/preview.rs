@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::survey::{table_preview::TablePreview, total::TotalPreview};
+use crate::survey::table_preview::TablePreview;
 use migrate_core::{
     lifecycle::State,
     model::{DatasetName, Epoch, Key, PhaseName, PlanName, SiteName},
@@ -23,6 +23,41 @@ pub struct Preview {
     pub runnable: bool,
     /// Whether the survey was stopped before its end: what it had not looked at is unknown.
     pub stopped: bool,
+}
+
+/// What a run would do in all, over all datasets and targets that were looked at. Tables are not in the counts of
+/// records.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct TotalPreview {
+    /// Records to write because a target lacks them.
+    pub create: u64,
+    /// Records to write over another version.
+    pub replace: u64,
+    /// Records to compare first; copied if they differ or cannot be compared.
+    pub compare: u64,
+    /// Records that a target already holds.
+    pub skip: u64,
+    /// Records to delete.
+    pub delete: u64,
+    /// Most bytes to write.
+    pub bytes: u64,
+    /// Estimated requests, to sources and targets.
+    pub requests: u64,
+    /// Datasets that are tables: their items are not counted one by one.
+    pub tables: u64,
+    /// Datasets whose lead would move, once it is approved.
+    pub moves: u64,
+    /// Least seconds that the limits in the plan allow; `None` if they set none.
+    pub seconds_min: Option<u64>,
+    /// Whether both sides of every dataset were looked at to their end.
+    pub complete: bool,
+}
+
+impl TotalPreview {
+    /// Whether a run would write, delete or compare no record, as far as was looked.
+    pub fn changes_nothing(&self) -> bool {
+        self.create + self.replace + self.compare + self.delete == 0
+    }
 }
 
 /// One phase of a preview.

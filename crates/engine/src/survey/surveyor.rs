@@ -14,8 +14,8 @@ use crate::{
     star::Star,
     survey::{
         listed::{List, Listed},
-        preview::{DatasetPreview, PhasePreview, Preview, TargetPreview},
-        total::{Adding, TotalPreview},
+        preview::{DatasetPreview, PhasePreview, Preview, TargetPreview, TotalPreview},
+        total::Adding,
     },
 };
 use migrate_core::{
@@ -87,7 +87,7 @@ impl Inspection<'_> {
             }
             preview.phases.push(PhasePreview { name: phase.name.clone(), after: phase.after.clone(), datasets });
         }
-        preview.total = adding.sum(&surveyor);
+        preview.total = adding.sum(|site, bytes, requests| surveyor.seconds(site, bytes, requests));
         preview.stopped = shutdown.is_draining();
         preview.runnable &= !preview.stopped;
         Ok(preview)

@@ -1,49 +1,12 @@
-//! What a run would do in all.
+//! Adds up what a run would do in all.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
-use crate::survey::{preview::DatasetPreview, surveyor::Surveyor};
+use crate::survey::preview::{DatasetPreview, TotalPreview};
 use migrate_core::{
     model::SiteName,
     plan::{Dataset, Location},
 };
-
-/// What a run would do in all, over all datasets and targets that were looked at. Tables are not in the counts of
-/// records.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct TotalPreview {
-    /// Records to write because a target lacks them.
-    pub create: u64,
-    /// Records to write over another version.
-    pub replace: u64,
-    /// Records to compare first; copied if they differ or cannot be compared.
-    pub compare: u64,
-    /// Records that a target already holds.
-    pub skip: u64,
-    /// Records to delete.
-    pub delete: u64,
-    /// Most bytes to write.
-    pub bytes: u64,
-    /// Estimated requests, to sources and targets.
-    pub requests: u64,
-    /// Datasets that are tables: their items are not counted one by one.
-    pub tables: u64,
-    /// Datasets whose lead would move, once it is approved.
-    pub moves: u64,
-    /// Least seconds that the limits in the plan allow; `None` if they set none.
-    pub seconds_min: Option<u64>,
-    /// Whether both sides of every dataset were looked at to their end.
-    pub complete: bool,
-}
-
-impl TotalPreview {
-    /// Whether a run would write, delete or compare no record, as far as was looked.
-    pub fn changes_nothing(&self) -> bool {
-        self.create + self.replace + self.compare + self.delete == 0
-    }
-}
 
 /// What is added up of the datasets of a plan.
 #[derive(Debug, Default)]
@@ -87,9 +50,10 @@ impl Adding {
         }
     }
 
-    /// The sum. The datasets of a plan share the limits of their sites, whether they are copied at once or not.
-    pub(super) fn sum(self, surveyor: &Surveyor<'_>) -> TotalPreview {
-        let of_site = |(site, (bytes, requests)): (&SiteName, &(u64, u64))| surveyor.seconds(site, *bytes, *requests);
+    /// The sum. `seconds` are the least that the limits of a site allow for so many bytes and requests: the datasets of a
+    /// plan share them, whether they are copied at once or not.
+    pub(super) fn sum(self, seconds: impl Fn(&SiteName, u64, u64) -> Option<u64>) -> TotalPreview {
+        let of_site = |(site, (bytes, requests)): (&SiteName, &(u64, u64))| seconds(site, *bytes, *requests);
         let seconds_min = self.sites.iter().filter_map(of_site).max().max(self.seconds);
         TotalPreview { seconds_min, complete: !self.incomplete, ..self.total }
     }

@@ -38,6 +38,7 @@ pub(crate) fn ended(dataset: &Dataset, level: Level, verification: &Verification
             differences: verification.targets.iter().map(Found::broken).sum(),
             unreadable: verification.targets.iter().map(Found::untold).sum(),
             strays: verification.targets.iter().map(|found| found.counts.strays).sum(),
+            unlisted: verification.unlisted(),
         },
     }
 }

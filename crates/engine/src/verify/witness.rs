@@ -104,6 +104,14 @@ pub struct Verification {
     pub(crate) seen: Vec<Seen>,
 }
 
+impl Verification {
+    /// The followers that were not looked through to their end, each with the reason.
+    pub(crate) fn unlisted(&self) -> Vec<(String, String)> {
+        let unlisted = |found: &Found| Some((found.target.clone(), found.unlisted.clone()?));
+        self.targets.iter().filter_map(unlisted).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,7 +28,13 @@ async fn events_come_back_in_order_and_illegal_ones_are_refused() {
     let events = [
         Transition::PassBegun { pass: 1 },
         Transition::PassEnded { pass: 1, failed: 0 },
-        Transition::Differed { level: "checksum".into(), differences: 1, unreadable: 2, strays: 1 },
+        Transition::Differed {
+            level: "checksum".into(),
+            differences: 1,
+            unreadable: 2,
+            strays: 1,
+            unlisted: vec![("a".into(), "b".into())],
+        },
         Transition::Verified {
             level: "bytes".into(),
             compared: 7,

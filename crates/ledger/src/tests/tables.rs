@@ -322,19 +322,21 @@ impl Model {
             TableStep::LeadMoved { from, to } => self.move_lead(from, &to),
             TableStep::WritesBack { keys } => self.written_back.extend(keys),
             TableStep::Handled { place, at, keys } => {
-                for (key, mark) in keys {
-                    if let Some(known) = self.written_back.get_mut(&key).filter(|_| place == LEAD) {
-                        known.before = known.after;
-                    }
-                    match self.dirty.get_mut(&(key.clone(), place)) {
-                        Some((now, _)) if *now == mark => _ = self.dirty.remove(&(key, place)),
-                        Some((now, since)) if *now > mark => *since = at.max(*since),
-                        _ => {}
-                    }
-                }
+                keys.into_iter().for_each(|(key, mark)| self.handle(place, at, key, mark));
             }
         }
         true
+    }
+
+    fn handle(&mut self, place: PlaceIndex, at: Timestamp, key: Key, mark: u64) {
+        if let Some(known) = self.written_back.get_mut(&key).filter(|_| place == LEAD) {
+            known.before = known.after;
+        }
+        match self.dirty.get_mut(&(key.clone(), place)) {
+            Some((now, _)) if *now == mark => _ = self.dirty.remove(&(key, place)),
+            Some((now, since)) if *now > mark => *since = at.max(*since),
+            _ => {}
+        }
     }
 
     fn move_lead(&mut self, from: PlaceIndex, to: &[PlaceIndex]) {

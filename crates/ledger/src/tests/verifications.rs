@@ -101,7 +101,13 @@ async fn only_what_makes_an_earlier_verification_worthless_is_a_change() {
     bench.append(vec![learned(version(Some(3), Some(2)))]).await;
     assert_eq!(changes(&bench).await, 2, "a look found another version of equal bytes");
     bench.append(vec![at(Fact::Unpaired)]).await;
-    let differed = Transition::Differed { level: "listing".into(), differences: 1, unreadable: 0, strays: 0 };
+    let differed = Transition::Differed {
+        level: "listing".into(),
+        differences: 1,
+        unreadable: 0,
+        strays: 0,
+        unlisted: Vec::new(),
+    };
     bench.append(vec![happened(differed)]).await;
     let bench = bench.reopened().await;
     assert_eq!(changes(&bench).await, 3);

@@ -161,12 +161,12 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
         if args.out.is_some() { Some(inspection.bindings(&options.datasets).await.map_err(failure)) } else { None };
     let (preview, listing) = if args.list {
         let (list, listed) = tokio::sync::mpsc::channel(LISTED_WAITING_MAX);
-        let lister = tokio::task::spawn_blocking({
+        let taking = tokio::task::spawn_blocking({
             let json = args.json;
             move || Listing::take(listed, json)
         });
         let preview = inspection.survey_and_list(options, list).await;
-        (preview, lister.await.ok().filter(|_| !args.json))
+        (preview, taking.await.ok().filter(|_| !args.json))
     } else {
         (inspection.survey(options).await, None)
     };

@@ -4,6 +4,7 @@ mod applications;
 mod args;
 mod command;
 mod rehearsal;
+mod rows;
 mod summary;
 mod totals;
 

@@ -1,6 +1,6 @@
 //! One rehearsal, from the survey to its summary.
 
-use std::{path::Path, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use serde_json::json;
 
@@ -11,7 +11,8 @@ use crate::cli::{
         rehearse::{
             applications::{Applications, failed},
             args::RehearseArgs,
-            summary::{Row, Summary, Told, proof, proved},
+            rows::{Row, Told, proof, proved},
+            summary::Summary,
             totals::Totals,
         },
         run,
@@ -25,7 +26,7 @@ use crate::cli::{
 };
 use migrate_core::{lifecycle::Goal, model::ByteCount, plan::Dataset};
 use migrate_engine::{
-    self as engine, Clock, Inspection, RunOptions, Shutdown, Sink, Sites,
+    self as engine, Approver, Clock, Inspection, RunOptions, Shutdown, Sink, Sites,
     cutover::Move,
     standing::DatasetStanding,
     survey::{DatasetPreview, Preview, SurveyOptions},
@@ -48,31 +49,15 @@ impl Rehearsal<'_> {
         self.refuse(goal)?;
         let shutdown = Shutdown::new();
         let _listening = interrupt::listen(&shutdown)?;
-        let began = Instant::now();
+        let (began, clock) = (Instant::now(), self.clock.clone());
         let preview = self.preview(&shutdown).await?;
         let mut applications = Applications::start(self.cloud, self.args.seed, self.args.scale);
         let run_args = self.run_args();
-        let options = RunOptions {
-            goal,
-            phases: Vec::new(),
-            datasets: Vec::new(),
-            force: false,
-            follow: false,
-            counts: self.args.json || !self.session.quiet,
-            limits: engine::InFlightMax::default(),
-            approver: applications.approver(),
-        };
+        let options = self.options(goal, applications.approver());
         let again = session::typed();
+        let (session, args, notes) = (self.session, &run_args, Some(applications.notes()));
         let action = vec!["rehearsal".to_owned(), format!("seed {}", self.args.seed)];
-        let running = Running {
-            session: self.session,
-            args: &run_args,
-            clock: self.clock.clone(),
-            options,
-            again: again.clone(),
-            action,
-            notes: Some(applications.notes()),
-        };
+        let running = Running { session, args, clock, options, again: again.clone(), action, notes };
         let worked = self.run(&running, &applications, &shutdown).await?;
         let reached = worked.outcome.datasets.iter().all(|dataset| dataset.reached);
         if reached && goal == Goal::CutOver {
@@ -110,6 +95,19 @@ impl Rehearsal<'_> {
             (outcome, false) if outcome.interrupted => Code::Incomplete,
             _ => Code::Differs,
         })
+    }
+
+    fn options(&self, goal: Goal, approver: Arc<dyn Approver>) -> RunOptions {
+        RunOptions {
+            goal,
+            phases: Vec::new(),
+            datasets: Vec::new(),
+            force: false,
+            follow: false,
+            counts: self.args.json || !self.session.quiet,
+            limits: engine::InFlightMax::default(),
+            approver,
+        }
     }
 
     /// Runs. If no approval waits until the writers rest, runs again once they do, as an operator would.

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use serde::Serialize;
 
 use crate::cli::{
-    commands::rehearse::summary::{Row, Told},
+    commands::rehearse::rows::{Row, Told},
     display::{Palette, Tone, width},
     render::{self, number},
 };

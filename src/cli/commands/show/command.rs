@@ -100,7 +100,7 @@ async fn find(session: &Session, word: &str, asked: &[DatasetName]) -> Result<(K
         }
         let one = standing.iter().flat_map(|phase| &phase.datasets).find(|one| one.name == dataset.name);
         let one = one.expect("every dataset of the plan has a standing");
-        found.push(record::in_dataset(session.redactor, dataset, one, &here, known));
+        found.push(record::in_dataset(session.redactor, dataset, one, &here, &known));
         key = here;
     }
     Ok((key, found))

@@ -126,7 +126,7 @@ pub(super) fn in_dataset(
     dataset: &Dataset,
     standing: &DatasetStanding,
     key: &Key,
-    known: Known,
+    known: &Known,
 ) -> InDataset {
     let lead = standing.lead_target.map_or(PlaceIndex::SOURCE, |target| PlaceIndex::at(target + 1));
     let hide = |text: &str| redactor.text(text, key);
@@ -147,7 +147,7 @@ pub(super) fn in_dataset(
         proved: proved.filter(is_since),
         places: dataset
             .places()
-            .map(|(place, at)| AtPlace { leads: place == lead, ..at_place(place, at.to_string(), &known, hide) })
+            .map(|(place, at)| AtPlace { leads: place == lead, ..at_place(place, at.to_string(), known, hide) })
             .collect(),
         late_write: known.late.as_ref().map(|late| late_write(late, hide)),
     }

@@ -87,7 +87,8 @@ pub(crate) fn shape(words: &[String]) -> Result<String, clap::Error> {
     let (verb, matches) = matches.subcommand().expect("clap demands one");
     let given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine) && !SELECT.contains(id);
     let mut flags: Vec<_> = matches.ids().map(clap::Id::as_str).filter(given).collect();
-    flags.retain(|id| !id.ends_with("Args"));
+    // The names of groups are those of types.
+    flags.retain(|id| !id.starts_with(char::is_uppercase));
     flags.sort_unstable();
     // A repair at a level is a repair.
     if flags.contains(&"repair") {
