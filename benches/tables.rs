@@ -249,6 +249,7 @@ async fn copy(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
             datasets: Vec::new(),
             force: false,
             follow: false,
+            counts: false,
             limits: InFlightMax::default(),
             approver: Arc::new(ByFlag::default()),
         };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::complete;
+use super::{complete, display::ColorChoice};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -21,6 +21,14 @@ pub(super) struct Global {
     /// Show no progress
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
+
+    /// Tell everything that happens as plain lines, in place of a live block
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    pub(super) verbose: bool,
+
+    /// Whether to show colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: ColorChoice,
 }
 
 /// The level of logs, and whether they are JSON lines.

@@ -11,6 +11,7 @@ use super::{
         abort, check, completions, cutover, exit_codes, history, init, limits, local_s3, man, plan, rehearse, resolve,
         run, schema, show, status, verify,
     },
+    display,
     error::Code,
     term,
 };
@@ -37,6 +38,7 @@ pub fn run() -> ExitCode {
         }
     };
     let global = cli.global;
+    display::choose(global.color);
     let ended = match cli.command {
         Command::Init(args) => init::init(&args),
         Command::Check(args) => check::check(&args, &global),

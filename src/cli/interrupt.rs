@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     error::{Code, Failure},
-    term,
+    screen, term,
 };
 use migrate_engine::Shutdown;
 
@@ -47,5 +47,6 @@ fn signals() -> Result<(Signal, Signal), Failure> {
 
 #[expect(clippy::exit, reason = "the third time, the operator wants out; a crash at any instant is safe")]
 fn exit_now() -> ! {
+    screen::clear();
     std::process::exit(Code::Incomplete as i32)
 }

@@ -4,11 +4,7 @@
 //! fixed text, numbers, and keys and errors in their hidden form. It leaves out a value of any other type, so a
 //! careless line shows too little, never too much. Lines of other crates are off: their texts are unknown.
 
-use std::{
-    error::Error,
-    fmt,
-    io::{self, IsTerminal},
-};
+use std::{error::Error, fmt, io};
 
 use serde_json::{Map, Value};
 use tracing::{
@@ -25,7 +21,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::args::LogFormat;
+use super::{args::LogFormat, display::Palette, term};
 use migrate_core::{model::Key, report::Redactor};
 use migrate_engine::EngineError;
 use migrate_store::StoreError;
@@ -40,14 +36,28 @@ const PLAIN: [&str; 9] = ["dataset", "event", "operation", "outcome", "phase", "
 /// lines there may hold signed requests.
 pub(super) fn start(format: LogFormat, hides_keys: bool) {
     let filter = EnvFilter::new(directives(format, hides_keys));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Told);
+    let colour = Palette::of_stderr().is_on;
     // A second start, as in tests, keeps the first.
     let _started = match (hides_keys, format.json) {
         (true, json) => builder.event_format(Hiding { json }).try_init(),
         (false, true) => builder.json().try_init(),
         (false, false) => builder.with_ansi(colour).try_init(),
     };
+}
+
+/// Writes each line above the live block, if one is shown.
+struct Told;
+
+impl io::Write for Told {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        term::tell(String::from_utf8_lossy(line).trim_end_matches('\n'));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn directives(format: LogFormat, hides_keys: bool) -> String {

@@ -60,6 +60,11 @@ pub(super) fn duration(time: Duration) -> String {
     }
 }
 
+/// A number for people: its digits in groups of three.
+pub(super) fn number(number: u64) -> String {
+    Grouped(number).to_string()
+}
+
 /// How long something took: under ten seconds with a tenth.
 pub(super) fn took(time: Duration) -> String {
     if time < Duration::from_secs(10) { format!("{:.1} s", time.as_secs_f64()) } else { duration(time) }

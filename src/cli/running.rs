@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     args::{RunArgs, Until},
-    display::Seen,
+    display::{Notes, Seen},
     error::Failure,
     session::Session,
 };
@@ -56,6 +56,10 @@ pub(super) struct Running<'a> {
     pub(super) options: RunOptions,
     /// The same command again.
     pub(super) again: String,
+    /// What is done, in words for the head of the display.
+    pub(super) action: Vec<String>,
+    /// What else the display tells of a dataset.
+    pub(super) notes: Option<Notes>,
 }
 
 /// The result of a run, before it is shown.

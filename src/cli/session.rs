@@ -46,6 +46,7 @@ pub(super) struct Session {
     pub(super) state: StateDir,
     root: Root,
     pub(super) quiet: bool,
+    pub(super) verbose: bool,
     pub(super) redactor: Redactor,
     /// Whether this is a rehearsal, whose runs are not kept.
     pub(super) rehearses: bool,
@@ -107,6 +108,7 @@ impl Session {
             state,
             root,
             quiet: global.quiet,
+            verbose: global.verbose,
             redactor: Redactor::new(plan.redact_keys),
             rehearses: false,
             plan,
@@ -119,6 +121,7 @@ impl Session {
             origin: self.origin.clone(),
             root: self.root.clone(),
             quiet: self.quiet,
+            verbose: self.verbose,
             redactor: self.redactor,
             plan,
             state,

@@ -4,6 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write};
 
 use serde::Serialize;
 
+use super::screen;
 use migrate_core::report::FORMAT;
 
 /// Writes a part of the answer, and a line end.
@@ -37,9 +38,9 @@ pub(super) fn answer_line(document: &impl Serialize) {
     answer(&serde_json::to_string(document).expect("a document is plain data"));
 }
 
-/// Writes a line that is not part of the answer.
+/// Writes a line that is not part of the answer; above the live block, if one is shown.
 pub(super) fn tell(text: &str) {
-    let _unheard = writeln!(io::stderr().lock(), "{text}");
+    screen::above(text);
 }
 
 /// Whether a person sits at the terminal and can be asked.
@@ -50,6 +51,7 @@ pub(super) fn can_ask() -> bool {
 /// Asks the person at the terminal to type this word; whether the person did. A terminal that cannot be read
 /// agrees to nothing.
 pub(super) fn asked_to_type(question: &str, word: &str) -> bool {
+    let _still = screen::pause();
     tell(question);
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).is_ok_and(|_| line.trim() == word)

@@ -18,6 +18,7 @@ mod rehearsal;
 mod resumed;
 mod table_cutovers;
 mod tables;
+mod terminal;
 mod traces;
 mod unreached;
 mod uploads;

@@ -144,6 +144,7 @@ impl Rig {
             datasets: Vec::new(),
             force: self.force,
             follow: false,
+            counts: false,
             limits: self.limits,
             approver: Arc::new(ByFlag { all: self.approves, by: "the test".into(), ..ByFlag::default() }),
         };

@@ -56,6 +56,9 @@ pub struct RunOptions {
     pub force: bool,
     /// Whether to follow live tables after all else is done, until the run is asked to stop.
     pub follow: bool,
+    /// Whether to count what is copied for the first time by a listing of its own beside the copy, so that progress has
+    /// totals: one request more for each page of the lead.
+    pub counts: bool,
     /// The bounds of the run.
     pub limits: InFlightMax,
     /// Decides whether a phase is cut over.

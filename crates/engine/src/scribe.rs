@@ -4,16 +4,16 @@
 //! board shows a record only after that, so what it shows is durable.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::mpsc;
 
-use crate::{journal::Report, shutdown::Shutdown, star::Star};
+use crate::{journal::Report, shutdown::Shutdown};
 use migrate_core::{
-    model::{DatasetName, Key, KeyRange, PlaceIndex, ShardId},
-    shard::{self, Cursor, Tally},
+    model::{DatasetName, PlaceIndex, ShardId},
+    shard::Tally,
 };
 use migrate_ledger::{Fact, Ledger, LedgerError, Open, Record};
 
@@ -29,12 +29,10 @@ pub(crate) struct Board(Arc<Mutex<BTreeMap<DatasetName, PassProgress>>>);
 pub(crate) struct PassProgress {
     /// What this pass has done, per target.
     pub(crate) tallies: BTreeMap<PlaceIndex, Tally>,
-    /// Each shard's range, and its cursor at each target.
-    shards: BTreeMap<ShardId, (KeyRange, BTreeMap<PlaceIndex, Cursor>)>,
+    shards: BTreeSet<ShardId>,
     /// Records that failed or were deferred since this run began or resumed the pass, per target.
     pub(crate) failed: BTreeMap<PlaceIndex, u64>,
     pub(crate) deferred: BTreeMap<PlaceIndex, u64>,
-    followers: Arc<[PlaceIndex]>,
 }
 
 impl Board {
@@ -48,11 +46,10 @@ impl Board {
     }
 
     /// Puts a dataset on the board, with the shards of the pass under way.
-    pub(crate) fn enter(&self, dataset: &DatasetName, star: &Star, shards: &[migrate_ledger::ShardRow]) {
-        let mut standing = PassProgress { followers: Arc::clone(&star.followers), ..PassProgress::default() };
+    pub(crate) fn enter(&self, dataset: &DatasetName, shards: &[migrate_ledger::ShardRow]) {
+        let mut standing = PassProgress::default();
         for row in shards {
-            let cursors = row.places.iter().map(|(target, cursor, _)| (*target, cursor.clone())).collect();
-            standing.shards.insert(row.id, (row.range.clone(), cursors));
+            standing.shards.insert(row.id);
             for (target, _, tally) in &row.places {
                 *standing.tallies.entry(*target).or_default() += *tally;
             }
@@ -64,18 +61,15 @@ impl Board {
         let mut board = self.lock();
         for record in records {
             match record {
-                Record::CursorMoved { shard, place: target, cursor, done } => {
-                    let standing = board.values_mut().find(|standing| standing.shards.contains_key(shard));
+                Record::CursorMoved { shard, place: target, done, .. } => {
+                    let standing = board.values_mut().find(|standing| standing.shards.contains(shard));
                     if let Some(standing) = standing {
                         *standing.tallies.entry(*target).or_default() += *done;
-                        if let Some((_, cursors)) = standing.shards.get_mut(shard) {
-                            cursors.insert(*target, cursor.clone());
-                        }
                     }
                 }
-                Record::ShardSplit { shard, at, new } => {
-                    for standing in board.values_mut() {
-                        standing.split(*shard, at, *new);
+                Record::ShardSplit { shard, new, .. } => {
+                    for standing in board.values_mut().filter(|standing| standing.shards.contains(shard)) {
+                        standing.shards.insert(*new);
                     }
                 }
                 Record::At { dataset, place: target, fact, .. } => {
@@ -90,32 +84,6 @@ impl Board {
                 _ => {}
             }
         }
-    }
-}
-
-impl PassProgress {
-    fn split(&mut self, id: ShardId, at: &Key, new: ShardId) {
-        if let Some((range, _)) = self.shards.get_mut(&id)
-            && let Some((lower, upper)) = shard::split(range, at)
-        {
-            *range = lower;
-            self.shards.insert(new, (upper, BTreeMap::new()));
-        }
-    }
-
-    /// How much of the key space is done, from 0 to 1. Each shard counts for an equal part: a shard's
-    /// true size is not known before it ends.
-    pub(crate) fn fraction(&self) -> f64 {
-        if self.shards.is_empty() || self.followers.is_empty() {
-            return 0.0;
-        }
-        let done = self.shards.values().map(|(range, cursors)| {
-            let of = |place| cursors.get(place).map_or(0.0, |cursor| shard::progress(range, cursor));
-            self.followers.iter().map(of).fold(1.0, f64::min)
-        });
-        #[expect(clippy::cast_precision_loss, reason = "shards are few")]
-        let count = self.shards.len() as f64;
-        done.sum::<f64>() / count
     }
 }
 

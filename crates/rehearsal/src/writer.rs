@@ -141,6 +141,11 @@ impl Writer {
         Some(Self { parts, ..Self::at(dataset, of(table), leads, route_of(cloud, dataset), operations) })
     }
 
+    /// How many of its operations were acknowledged so far.
+    pub fn acknowledged(&self) -> usize {
+        *self.acknowledged.borrow()
+    }
+
     fn at(
         dataset: &Dataset,
         old: Written,

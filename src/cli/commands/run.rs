@@ -14,7 +14,7 @@ use crate::cli::{
     approve,
     args::{Global, RunArgs, Until},
     clock,
-    display::{self, Show},
+    display::{self, Scene, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
@@ -60,11 +60,13 @@ fn ran(args: &RunArgs, global: &Global, clock: &Clock) -> Result<Code, Failure> 
         datasets: datasets(&session, args)?,
         force: args.force,
         follow: args.follow,
+        counts: args.json || !session.quiet,
         limits: engine::InFlightMax::default(),
         approver: approve::approver(&session, args)?,
     };
     let again = again(&session, args, &BTreeSet::new());
-    let run = Running { session: &session, args, clock: clock.clone(), options, again };
+    let action = vec!["run".to_owned()];
+    let run = Running { session: &session, args, clock: clock.clone(), options, again, action, notes: None };
     access::block_on(&session, &run.asked(), run.begin())
 }
 
@@ -224,9 +226,16 @@ impl Running<'_> {
         let show = match () {
             () if self.args.json => Show::Json,
             () if self.session.quiet => Show::Quiet,
-            () => Show::Progress,
+            () => Show::Progress { all: self.session.verbose },
         };
-        let display = display::show(events, show, self.session.redactor);
+        let display = display::show(
+            events,
+            show,
+            self.session.redactor,
+            self.scene(&before),
+            self.notes.clone(),
+            self.clock.clone(),
+        );
         let resumed = before.iter().flat_map(|phase| &phase.datasets).any(|one| one.lifecycle.syncing.pass > 0);
         sink.tell(EventKind::RunBegan { plan: self.session.plan.name.clone(), resumed });
         let plan = &self.session.plan;
@@ -254,6 +263,14 @@ impl Running<'_> {
         let Ok(outcome) = outcome else { return "failed" };
         let (seen, work) = (&BTreeMap::new(), RunWork::default());
         Summary { run: self, again: &self.again, outcome, before: &[], after, seen, work }.ended()
+    }
+
+    /// The run before its first event.
+    fn scene(&self, before: &[PhaseStanding]) -> Scene {
+        let RunOptions { goal, phases, datasets, .. } = &self.options;
+        let action: Vec<_> = self.action.iter().map(String::as_str).collect();
+        let asked = engine::asked(&self.session.plan, phases, datasets);
+        Scene::of(&self.session.plan, &action, *goal, asked).standing(before)
     }
 
     /// Tells why the run ended before its time.

@@ -3,7 +3,8 @@
 use std::{
     fmt::Write as _,
     io::{self, IsTerminal},
-    time::Duration,
+    pin::pin,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -14,10 +15,13 @@ use crate::cli::{
     args::Global,
     clock,
     commands::history::Run,
+    display::{Palette, Scene, Watched, frame},
     error::{Code, Failure},
+    interrupt,
     next::Next,
     plan_file::PlanFile,
     render::{self, Grouped, Table},
+    screen,
     session::{self, Session},
     state::Holder,
     term,
@@ -27,6 +31,8 @@ use migrate_engine::standing::{DatasetStanding, Decision, FAILURES_SHOWN, PhaseS
 use migrate_ledger::Ledger;
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// The time between two drawings: the clock and the size of the terminal may have changed.
+const DRAW_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -69,22 +75,52 @@ struct Status<'a> {
 fn shown(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
     let session = Session::load(&args.plan, global)?;
     let failures_max = if args.failures { usize::MAX } else { FAILURES_SHOWN };
+    if args.watch && !args.json && io::stdout().is_terminal() && screen::can_draw() {
+        return session::block_on(watch(&session, failures_max));
+    }
     loop {
         let status = session::block_on(read(&session, failures_max))?;
         match (args.json, args.watch) {
             (true, true) => term::answer_json_line(&status),
             (true, false) => term::answer_json(&status),
-            (false, _) => {
-                // On a terminal each look takes the place of the last.
-                let clear = if args.watch && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
-                term::answer(&format!("{clear}{}", text(&status)));
-            }
+            (false, _) => term::answer(&text(&status)),
         }
         if !args.watch {
             return Ok(Code::Done);
         }
         std::thread::sleep(WATCH_EVERY);
     }
+}
+
+/// Draws where everything stands until ctrl-c, and then tells it once.
+async fn watch(session: &Session, failures_max: usize) -> Result<Code, Failure> {
+    let mut stop = pin!(interrupt::first());
+    let (began, mut watched, palette) = (Instant::now(), Watched::default(), Palette::of_stderr());
+    let draws = || {
+        let datasets = session.plan.datasets();
+        Scene::of(&session.plan, &["status"], session.goal(), datasets)
+    };
+    let status = loop {
+        let status = read(session, failures_max).await.inspect_err(|_| screen::clear())?;
+        let look_again = Instant::now() + WATCH_EVERY;
+        let is_over = loop {
+            let clock = jiff::Timestamp::now().strftime("%H:%M:%S UTC").to_string();
+            let scene = watched.scene(draws(), &status.phases, began.elapsed(), clock);
+            screen::draw(frame(&scene, screen::size(), palette));
+            if tokio::time::timeout(DRAW_EVERY, &mut stop).await.is_ok() {
+                break true;
+            }
+            if Instant::now() >= look_again {
+                break false;
+            }
+        };
+        if is_over {
+            break status;
+        }
+    };
+    screen::clear();
+    term::answer(&text(&status));
+    Ok(Code::Done)
 }
 
 async fn read(session: &Session, failures_max: usize) -> Result<Status<'_>, Failure> {

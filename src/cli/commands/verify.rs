@@ -10,8 +10,8 @@ use crate::cli::{
     advise::Situation,
     advise::documented,
     args::Global,
-    complete,
-    display::{self, Show},
+    clock, complete,
+    display::{self, Scene, Show},
     error::{Code, Failure},
     interrupt,
     next::Next,
@@ -23,12 +23,13 @@ use crate::cli::{
     term,
 };
 use migrate_core::{
+    lifecycle::Goal,
     model::{Counted, DatasetName, Timestamp},
     plan::{Dataset, Level, policy},
     report::RunWork,
 };
 use migrate_engine::{
-    self as engine, Clock, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
+    self as engine, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
     cutover::NOTHING_COMPARED, standing::PhaseStanding,
 };
 use migrate_ledger::{Ledger, LedgerError};
@@ -141,7 +142,7 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
         progress: None,
         anew: args.anew,
     };
-    let show = if session.quiet || args.json { Show::Quiet } else { Show::Progress };
+    let show = if session.quiet || args.json { Show::Quiet } else { Show::Progress { all: session.verbose } };
     let looked = access::block_on(&session, &options.datasets, look(&session, &options, args.repair, show))?;
     let answer = Answer::new(&session, &options, looked);
     if args.json {
@@ -155,7 +156,8 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
 async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Show) -> Result<Looked, Failure> {
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
-    let (sink, events) = Sink::new(Clock::start());
+    let clock = clock::clock();
+    let (sink, events) = Sink::new(clock.clone());
     let _lock = if repair {
         session.state.prepare()?;
         Some(session.state.lock(&session::typed())?)
@@ -167,7 +169,7 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
         let failure = Failure::engine(&error, session.redactor);
         if error.is_blocking() { failure.then(session.next(&Situation::of_block(&error))) } else { failure }
     };
-    let display = display::show(events, show, session.redactor);
+    let display = display::show(events, show, session.redactor, scene(session, options), None, clock);
     // Stopped twice: requests were dropped, and the answer knows nothing of what was compared.
     let dropped = |error: &EngineError| matches!(error, EngineError::Cancelled);
     let (verifications, repaired) = if repair {
@@ -198,6 +200,12 @@ async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Sh
     let ledger = session.ledger_to_read()?;
     let standing = session.standing(ledger.as_ref(), session.goal(), 0).await.map_err(failed)?;
     Ok(Looked { verifications, repaired, standing })
+}
+
+/// A verification before its first event.
+fn scene(session: &Session, options: &VerifyOptions) -> Scene {
+    let asked = engine::asked(&session.plan, &[], &options.datasets);
+    Scene::of(&session.plan, &["verify"], Goal::Verified, asked)
 }
 
 /// How a repair has ended, in a word, as `migrate history` shows it.
@@ -247,7 +255,7 @@ fn keep(session: &Session, show: Show) -> Option<(VerificationLock, Arc<Ledger>)
     match kept() {
         Ok(kept) => Some(kept),
         Err(why) => {
-            if show == Show::Progress {
+            if matches!(show, Show::Progress { .. }) {
                 term::tell(&format!("note: if this verification is stopped, it cannot go on later: {why}"));
             }
             None

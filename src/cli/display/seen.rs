@@ -30,6 +30,15 @@ impl Seen {
         [&self.copied, &self.copying].into_iter().filter_map(|bytes| bytes.get(place)).sum()
     }
 
+    /// Adds what an earlier run told, to count both.
+    pub(in crate::cli) fn add_earlier(&mut self, earlier: &Self) {
+        self.source_bytes_read += earlier.source_bytes_read;
+        self.copied.resize(self.copied.len().max(earlier.copied.len()), 0);
+        for (place, copied) in self.copied.iter_mut().enumerate() {
+            *copied += earlier.copied(place);
+        }
+    }
+
     pub(super) fn take(&mut self, told: &EventKind) {
         match told {
             EventKind::Progress { targets, source_bytes_read, .. } => {
@@ -78,7 +87,10 @@ pub(super) fn about(told: &EventKind) -> Option<&DatasetName> {
 mod tests {
     use super::*;
     use crate::cli::render;
-    use migrate_core::{report::TargetProgress, shard::Tally};
+    use migrate_core::{
+        report::{Advance, TargetProgress},
+        shard::Tally,
+    };
 
     #[test]
     fn what_a_run_copied_is_the_sum_of_its_passes() {
@@ -96,15 +108,13 @@ mod tests {
         };
         seen.take(&ended([300_000_000, 1], 300_000_001));
         seen.take(&ended([5_000, 5_000], 300_005_001));
-        let (targets, source_bytes_read) = (targets([7, 0]), 300_005_008);
-        let (dataset, fraction, target_bytes_written, waits_for) = (dataset.clone(), 0.5, 0, None);
         seen.take(&EventKind::Progress {
-            dataset,
-            targets,
-            fraction,
-            source_bytes_read,
-            target_bytes_written,
-            waits_for,
+            dataset: dataset.clone(),
+            targets: targets([7, 0]),
+            advance: Advance::default(),
+            source_bytes_read: 300_005_008,
+            target_bytes_written: 0,
+            waits_for: None,
         });
         assert_eq!((seen.copied(0), seen.copied(1), seen.copied(2)), (300_005_007, 5_001, 0));
         assert_eq!(render::source_read(seen.source_bytes_read, seen.copied(0)), "source read once (1.00×): 286.1 MiB");

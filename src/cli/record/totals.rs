@@ -171,7 +171,8 @@ mod tests {
         let verifying = |compared| EventKind::Verifying {
             dataset: name(),
             compared,
-            fraction: 0.0,
+            fraction: Some(0.0),
+            eta_seconds: None,
             expected: None,
             shards_ended: 0,
             shards: 1,

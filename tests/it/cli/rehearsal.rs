@@ -71,7 +71,14 @@ fn a_rehearsal_can_stop_before_the_cutover_and_answers_people_too() {
     let bench = mission();
     let ran = bench.expect(0, &["rehearse", MISSION, "--scale", "0.05", "--until", "verified"]);
     assert!(ran.out.contains("rehearsal of global-expansion: complete in "), "{}", ran.out);
-    assert!(ran.out.contains("40 times at the old lead and 0 at the new one: the last of each key"), "{}", ran.out);
+    let wrote = ": an application wrote 40× at the old lead, 0× at the new one; 0 lost\n";
+    assert!(ran.out.contains(wrote), "{}", ran.out);
+    assert!(ran.out.contains(" comparisons, 0 differences") && ran.out.contains("objects read once"), "{}", ran.out);
+    for line in ran.out.lines() {
+        assert!(line.chars().count() <= 80 || line.starts_with("ledger: "), "{line}");
+    }
+    let told = ran.err.lines().filter(|line| !line.starts_with("warning: ")).count();
+    assert!(told < 40, "{told} lines for a pipe: {}", ran.err);
     assert_eq!(ran.next_commands(), ["migrate plan plans/global-expansion.toml"]);
     assert!(!bench.path("plans/.migrate/global-expansion").exists(), "the real state is not touched");
     let mode = fs::metadata(bench.path("plans/.migrate/.rehearsal/global-expansion")).unwrap().permissions().mode();

@@ -58,6 +58,7 @@ async fn run(cloud: &Cloud, phases: &[&str], state: &Path) {
         datasets: Vec::new(),
         force: false,
         follow: false,
+        counts: false,
         limits: InFlightMax::default(),
         approver: Arc::new(ByFlag::default()),
     };

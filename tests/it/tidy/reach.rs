@@ -10,8 +10,8 @@ const NOT_BELOW: [(&str, &[&str]); 6] = [
     ("fault", &["*"]),
     ("store", &["aws-*", "s3s", "clap", "hyper", "rusqlite", "migrate-ledger"]),
     ("ledger", &["aws-*", "s3s", "clap", "hyper", "migrate-store"]),
-    ("engine", &["aws-*", "s3s", "clap", "indicatif", "hyper"]),
-    ("local-cloud", &["migrate-core", "migrate-ledger", "clap", "indicatif"]),
+    ("engine", &["aws-*", "s3s", "clap", "hyper"]),
+    ("local-cloud", &["migrate-core", "migrate-ledger", "clap"]),
 ];
 
 /// The packages below a member on this machine, without what only its tests need.

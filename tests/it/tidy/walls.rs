@@ -24,7 +24,7 @@ const OUTSIDE: [(&str, &[&str]); 16] = [
     ("dynoxide-rs", &["local-cloud"]),
     ("hyper", &["aws", "local-cloud"]),
     ("hyper-util", &["aws", "local-cloud"]),
-    ("indicatif", &[ROOT]),
+    ("unicode-width", &[ROOT]),
     ("quick-xml", &["aws", "local-cloud"]),
     ("rand", &["store", "aws", "engine"]),
     ("rusqlite", &["ledger"]),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     lifecycle::{self, State},
     model::{DatasetName, Decided, Key, PhaseName, PlanName, SiteName, Timestamp},
-    report::work::RunWork,
+    report::{pace::Advance, work::RunWork},
     shard::Tally,
 };
 use serde::Serialize;
@@ -90,8 +90,9 @@ pub enum EventKind {
         dataset: DatasetName,
         /// The work of this pass, per target.
         targets: Vec<TargetProgress>,
-        /// Estimated share of the key space that is done, from 0 to 1.
-        fraction: f64,
+        /// How far the target is that is least far, and how fast it goes.
+        #[serde(flatten)]
+        advance: Advance,
         /// Bytes read from the source in this run, to copy them.
         source_bytes_read: u64,
         /// Bytes written to all targets in this run.
@@ -164,10 +165,12 @@ pub enum EventKind {
         dataset: DatasetName,
         /// Records compared so far, over all targets.
         compared: u64,
-        /// Estimated share of the key space that is done, from 0 to 1.
-        fraction: f64,
+        /// The share of the expected records that is compared, from 0 to 1; `None` if their number is not known.
+        fraction: Option<f64>,
         /// Records that will be compared, over all targets, by the ledger; `None` if it does not know.
         expected: Option<u64>,
+        /// The time that is left, in seconds; `None` while nothing credible can be said.
+        eta_seconds: Option<u64>,
         /// Shards that were seen to their end.
         shards_ended: u64,
         /// All shards so far: shards are split while workers are idle.

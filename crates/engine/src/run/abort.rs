@@ -66,6 +66,7 @@ impl Migration<'_> {
             datasets: options.datasets.clone(),
             force: false,
             follow: false,
+            counts: false,
             limits,
             approver: Arc::new(ByFlag::default()),
         };

@@ -19,6 +19,7 @@ mod phases;
 pub(crate) mod requests;
 mod shards;
 mod tables;
+mod told;
 mod verification;
 pub(crate) mod walks;
 mod worker;

@@ -444,7 +444,7 @@ impl Run<'_> {
         let dataset = active.plan.name.clone();
         if let Data::Objects(objects) = &mut active.data {
             let shards = self.journal.ledger.shards(&dataset).await?;
-            self.board.enter(&dataset, &objects.stores.star, &shards);
+            self.board.enter(&dataset, &shards);
             if active.lifecycle.syncing.stage == Stage::Copying {
                 objects.queue = shards.into_iter().map(|shard| (shard.id, shard)).collect();
             }

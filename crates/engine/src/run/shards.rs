@@ -21,16 +21,18 @@ use crate::{
         decide::{Decider, Decision, Due, Ended},
         ends::{all_ended, pause},
         leftovers::Leftovers,
-        moved_on, verification,
+        moved_on,
+        told::Progress,
+        verification,
         worker::ShardEnd,
     },
     scout::{Scouted, scout},
-    scribe, tables,
+    tables,
     verify::{recorded, witness::Verification},
     waits::WaitsFor,
 };
 use migrate_core::{
-    lifecycle::{LATE_KEYS_MAX, Stage, Transition},
+    lifecycle::{LATE_KEYS_MAX, Transition},
     model::{Key, ShardId},
     report::{EventKind, Proved, Redactor},
 };
@@ -52,6 +54,7 @@ pub(crate) struct PhaseWork<'a> {
     pub(super) run: &'a Run<'a>,
     pub(crate) active: Vec<Active>,
     tasks: JoinSet<Brought>,
+    progress: Progress,
     pub(super) decider: Decider,
     /// The first error that ended a dataset, with which the run ends.
     pub(crate) stopped: Option<EngineError>,
@@ -71,7 +74,8 @@ impl<'a> PhaseWork<'a> {
                 decider.end(place);
             }
         }
-        Self { run, active, tasks: JoinSet::new(), decider, stopped: None }
+        let progress = Progress::new(run, &active);
+        Self { run, active, tasks: JoinSet::new(), progress, decider, stopped: None }
     }
 
     /// Works until every dataset has ended, or the run is asked to stop.
@@ -82,7 +86,7 @@ impl<'a> PhaseWork<'a> {
             self.begin().await?;
             if self.tasks.is_empty() {
                 // An operator who stops a run early learns how far it came.
-                self.tell_progress();
+                self.progress.tell(self.run, &self.active);
                 break;
             }
             tokio::select! {
@@ -91,7 +95,7 @@ impl<'a> PhaseWork<'a> {
                         self.take(brought).await?;
                     }
                 }
-                _ = tick.tick() => self.tell_progress(),
+                _ = tick.tick() => self.progress.tell(self.run, &self.active),
                 () = self.run.shutdown.cancelled() => {
                     self.tasks.shutdown().await;
                     break;
@@ -388,29 +392,5 @@ impl<'a> PhaseWork<'a> {
             }
         }
         Ok(())
-    }
-
-    fn tell_progress(&self) {
-        for active in self.active.iter().filter(|active| active.lifecycle.syncing.stage == Stage::Copying) {
-            let (dataset, redactor) = (active.plan.name.clone(), Redactor::new(self.run.plan.redact_keys));
-            self.run.sink.tell(match &active.data {
-                Data::Objects(objects) => EventKind::Progress {
-                    targets: objects.progress(&self.run.board),
-                    fraction: self.run.board.read(&dataset, scribe::PassProgress::fraction).unwrap_or(0.0),
-                    source_bytes_read: objects.reads.of(objects.source_bytes_read()),
-                    target_bytes_written: objects.stores.bytes_written(),
-                    waits_for: objects.stores.waits_for(redactor),
-                    dataset,
-                },
-                Data::Table(table) => EventKind::Progress {
-                    targets: table.sides.progress(),
-                    fraction: table.sides.fraction(),
-                    source_bytes_read: table.sides.source_bytes_read(),
-                    target_bytes_written: table.sides.stores.bytes_written(),
-                    waits_for: table.sides.stores.waits_for(redactor),
-                    dataset,
-                },
-            });
-        }
     }
 }

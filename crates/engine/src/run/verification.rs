@@ -273,6 +273,7 @@ async fn repair(migration: &Migration<'_>, options: &VerifyOptions) -> Result<(V
         datasets: options.datasets.clone(),
         force: false,
         follow: false,
+        counts: false,
         limits: options.limits,
         approver: Arc::new(crate::approver::ByFlag::default()),
     };

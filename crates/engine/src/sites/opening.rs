@@ -139,6 +139,11 @@ impl<S: ?Sized> DatasetStores<S> {
         self.star.followers.iter().map(|place| self.meters[place.get()].snapshot().bytes_written).sum()
     }
 
+    /// Bytes written to one place so far.
+    pub(crate) fn bytes_written_at(&self, place: PlaceIndex) -> u64 {
+        self.meters[place.get()].snapshot().bytes_written
+    }
+
     /// The places that may have been probed: a source that leads was never written.
     fn probed(&self) -> impl Iterator<Item = (&Arc<S>, &String)> {
         let unprobed = usize::from(self.star.lead == PlaceIndex::SOURCE);

@@ -197,13 +197,6 @@ impl Sides {
         self.followers.iter().map(|follower| follower.progress(self.counted.seen.load(Relaxed))).collect()
     }
 
-    /// The share of the table that was seen, from 0 to 1, by the server's estimate of its items.
-    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
-    pub(crate) fn fraction(&self) -> f64 {
-        let (seen, expected) = (self.counted.seen.load(Relaxed), self.counted.expected.load(Relaxed));
-        if expected == 0 { 0.0 } else { (seen as f64 / expected as f64).min(1.0) }
-    }
-
     /// Bytes read from the lead in this run.
     pub(crate) fn source_bytes_read(&self) -> u64 {
         self.counted.read.load(Relaxed)

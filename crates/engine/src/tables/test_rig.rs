@@ -191,6 +191,7 @@ impl Rig {
             datasets: Vec::new(),
             force,
             follow: false,
+            counts: false,
             limits: InFlightMax::default(),
             approver: Arc::new(ByFlag::default()),
         }

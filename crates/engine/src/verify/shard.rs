@@ -3,7 +3,10 @@
 //! Rows are compared in any order; the cursor moves only over the gapless prefix of those that are compared at every
 //! follower. A row whose comparison was cut short by a stop closes the frontier, so that the next process compares it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tokio::{
@@ -28,7 +31,7 @@ use crate::{
 };
 use migrate_core::{
     model::{Key, KeyRange, PlaceIndex, ShardId},
-    report::EventKind,
+    report::{Advance, EventKind, Pace, Work},
     shard::{Cursor, Frontier, Room, Ticket},
 };
 use migrate_ledger::VerifiedShard;
@@ -51,12 +54,15 @@ pub(crate) struct Compare {
     batch_rows: usize,
     /// Records that the ledger has paired, over all targets: about as many will be compared.
     expected: Option<u64>,
+    began: Instant,
+    pace: Mutex<Pace>,
 }
 
 impl Compare {
     pub(crate) fn new(verifier: Verifier, findings: Findings, batch_rows: usize, expected: Option<u64>) -> Self {
         let slots = verifier.budget.shard_slots();
-        Self { verifier, findings, looks: Arc::new(Semaphore::new(LOOKS_MAX)), slots, batch_rows, expected }
+        let (looks, pace) = (Arc::new(Semaphore::new(LOOKS_MAX)), Mutex::default());
+        Self { verifier, findings, looks, slots, batch_rows, expected, began: Instant::now(), pace }
     }
 }
 
@@ -91,16 +97,15 @@ impl Walk for Compare {
 
     fn tell(&self, shards: ShardsAt) {
         let compared = self.findings.compared();
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let fraction = match self.expected {
-            Some(expected) if expected > 0 => (compared as f64 / expected as f64).min(1.0),
-            _ => shards.fraction,
-        };
+        let work = Work { records: compared, records_total: self.expected, ..Work::default() };
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let Advance { fraction, eta_seconds, .. } = pace.advance(self.began.elapsed(), work);
         self.verifier.sink.tell(EventKind::Verifying {
             dataset: self.verifier.inputs.dataset.clone(),
             compared,
             fraction,
             expected: self.expected,
+            eta_seconds,
             shards_ended: shards.ended,
             shards: shards.all,
         });

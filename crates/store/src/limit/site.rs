@@ -18,6 +18,7 @@ use super::{
     hours::WorkingHours,
     rate::Rate,
 };
+use migrate_core::model::ByteCount;
 
 /// The current time of day.
 pub type WallClock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
@@ -126,7 +127,7 @@ impl SiteLimits {
             Wait::Requests => {
                 format!("{name}: request limit {}/s", limits.requests_per_second.unwrap_or_default())
             }
-            Wait::Bandwidth => format!("{name}: bandwidth limit {}", rate_text(limits.bandwidth.unwrap_or_default())),
+            Wait::Bandwidth => format!("{name}: bandwidth limit {}/s", ByteCount(limits.bandwidth.unwrap_or_default())),
             Wait::Slot if self.gate.is_narrowed() => match self.gate.at_limit() {
                 Some(what) => format!("{name} asked for fewer requests because of {what}"),
                 None => format!("{name} asked for fewer requests"),
@@ -208,29 +209,10 @@ fn as_units(bytes: u64) -> f64 {
     bytes as f64
 }
 
-/// A rate as links are sold: in powers of ten.
-fn rate_text(bytes: u64) -> String {
-    for (unit, size) in [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)] {
-        if bytes >= size {
-            let tenths = bytes / (size / 10);
-            let (whole, tenth) = (tenths / 10, tenths % 10);
-            return if tenth == 0 { format!("{whole} {unit}/s") } else { format!("{whole}.{tenth} {unit}/s") };
-        }
-    }
-    format!("{bytes} B/s")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::{ErrorKind, StoreError};
-
-    #[test]
-    fn rates_are_shown_as_links_are_sold() {
-        assert_eq!(rate_text(400_000_000), "400 MB/s");
-        assert_eq!(rate_text(1_250_000_000), "1.2 GB/s");
-        assert_eq!(rate_text(999), "999 B/s");
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_site_that_asked_for_less_is_named() {

@@ -254,7 +254,7 @@ mod tests {
             async move { put(&store, "l", 1).await }
         });
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(limits.reason().unwrap(), "california: bandwidth limit 1 kB/s");
+        assert_eq!(limits.reason().unwrap(), "california: bandwidth limit 1000 B/s");
         limits.set(Quota::default());
         let begun = tokio::time::Instant::now();
         waiting.await.unwrap();

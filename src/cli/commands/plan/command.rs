@@ -11,12 +11,13 @@ use crate::cli::{
     access,
     advise::{self, Situation, documented},
     args::Global,
+    clock,
     commands::plan::{
         listing::{self, Listing},
         text::text,
     },
     complete,
-    display::{self, Show},
+    display::{self, Scene, Show},
     error::{Code, Failure},
     interrupt,
     plan_file::PlanFile,
@@ -24,9 +25,9 @@ use crate::cli::{
     session::{self, Session},
     term,
 };
-use migrate_core::model::DatasetName;
+use migrate_core::{lifecycle::Goal, model::DatasetName};
 use migrate_engine::{
-    self as engine, Clock, InFlightMax, Inspection, Shutdown, Sink, Unreached,
+    self as engine, InFlightMax, Inspection, Shutdown, Sink, Unreached,
     standing::{DatasetStanding, PhaseStanding},
     survey::{Bindings, DatasetPreview, LISTED_WAITING_MAX, Preview, SurveyOptions},
 };
@@ -164,9 +165,12 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = session.ledger_to_read()?.map(Arc::new);
-    let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey };
-    let (sink, events) = Sink::new(Clock::start());
-    let display = display::show(events, show, session.redactor);
+    let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey { all: session.verbose } };
+    let clock = clock::clock();
+    let (sink, events) = Sink::new(clock.clone());
+    let asked = engine::asked(&session.plan, &[], &options.datasets);
+    let scene = Scene::of(&session.plan, &["plan"], Goal::Verified, asked);
+    let display = display::show(events, show, session.redactor, scene, None, clock);
     let sites = session::sites();
     let unreached = access::look(session, &sites, ledger.as_deref(), &options.datasets).await?;
     let options = &without(session, options, &unreached);

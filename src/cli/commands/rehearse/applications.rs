@@ -5,7 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 
-use crate::cli::error::{Code, Failure, with_causes};
+use crate::cli::{
+    display::Notes,
+    error::{Code, Failure, with_causes},
+};
 use migrate_engine::{Approver, EngineError, Ready, Shutdown};
 use migrate_rehearsal::{Cloud, Promise, Writer, WriterError};
 
@@ -30,6 +33,15 @@ impl Applications {
     /// Approves a phase once its applications rest.
     pub(super) fn approver(&self) -> Arc<dyn Approver> {
         Arc::new(AtRest { writers: self.writers.clone() })
+    }
+
+    /// What the display tells of each application.
+    pub(super) fn notes(&self) -> Notes {
+        let writers = self.writers.clone();
+        Arc::new(move |dataset| {
+            let writer = writers.iter().find(|writer| writer.dataset() == dataset)?;
+            Some(format!("app wrote {}×", writer.acknowledged()))
+        })
     }
 
     /// Brings those to rest that no approval asks to; whether there were any.

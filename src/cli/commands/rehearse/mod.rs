@@ -4,7 +4,9 @@ mod applications;
 mod args;
 mod command;
 mod rehearsal;
+mod rows;
 mod summary;
+mod totals;
 
 pub(in crate::cli) use args::RehearseArgs;
 pub(in crate::cli) use command::rehearse;

@@ -1,6 +1,6 @@
 //! One rehearsal, from the survey to its summary.
 
-use std::{path::Path, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use serde_json::json;
 
@@ -11,10 +11,13 @@ use crate::cli::{
         rehearse::{
             applications::{Applications, failed},
             args::RehearseArgs,
-            summary::{Row, Summary, Told, proof},
+            rows::{Row, Told, proof, proved},
+            summary::Summary,
+            totals::Totals,
         },
         run,
     },
+    display::Palette,
     error::{Code, Failure},
     interrupt, render,
     running::{Running, Worked},
@@ -23,7 +26,7 @@ use crate::cli::{
 };
 use migrate_core::{lifecycle::Goal, model::ByteCount, plan::Dataset};
 use migrate_engine::{
-    self as engine, Clock, Inspection, RunOptions, Shutdown, Sink, Sites,
+    self as engine, Approver, Clock, Inspection, RunOptions, Shutdown, Sink, Sites,
     cutover::Move,
     standing::DatasetStanding,
     survey::{DatasetPreview, Preview, SurveyOptions},
@@ -50,18 +53,11 @@ impl Rehearsal<'_> {
         let preview = self.preview(&shutdown).await?;
         let mut applications = Applications::start(self.cloud, self.args.seed, self.args.scale);
         let run_args = self.run_args();
-        let options = RunOptions {
-            goal,
-            phases: Vec::new(),
-            datasets: Vec::new(),
-            force: false,
-            follow: false,
-            limits: engine::InFlightMax::default(),
-            approver: applications.approver(),
-        };
+        let options = self.options(goal, applications.approver());
         let again = session::typed();
-        let (session, args) = (self.session, &run_args);
-        let running = Running { session, args, clock, options, again: again.clone() };
+        let (session, args, notes) = (self.session, &run_args, Some(applications.notes()));
+        let action = vec!["rehearsal".to_owned(), format!("seed {}", self.args.seed)];
+        let running = Running { session, args, clock, options, again: again.clone(), action, notes };
         let worked = self.run(&running, &applications, &shutdown).await?;
         let reached = worked.outcome.datasets.iter().all(|dataset| dataset.reached);
         if reached && goal == Goal::CutOver {
@@ -75,12 +71,14 @@ impl Rehearsal<'_> {
             && reached
             && promises.iter().all(|promise| promise.broken.is_empty())
             && datasets.iter().all(|dataset| dataset.late_writes == 0);
+        let promises: Vec<_> = promises.into_iter().map(Told::from).collect();
         let summary = Summary {
             complete,
             seconds: began.elapsed().as_secs_f64(),
             to_move: preview.phases.iter().flat_map(|phase| &phase.datasets).filter_map(|one| one.records).sum(),
+            totals: Totals::of(&datasets, &promises, copied(&worked)),
             datasets,
-            promises: promises.into_iter().map(Told::from).collect(),
+            promises,
             left_out: self.cloud.notes().iter().map(ToString::to_string).collect(),
             end_state: end_state.all,
             state: self.session.state.path().display().to_string(),
@@ -92,6 +90,19 @@ impl Rehearsal<'_> {
             (outcome, false) if outcome.interrupted => Code::Incomplete,
             _ => Code::Differs,
         })
+    }
+
+    fn options(&self, goal: Goal, approver: Arc<dyn Approver>) -> RunOptions {
+        RunOptions {
+            goal,
+            phases: Vec::new(),
+            datasets: Vec::new(),
+            force: false,
+            follow: false,
+            counts: self.args.json || !self.session.quiet,
+            limits: engine::InFlightMax::default(),
+            approver,
+        }
     }
 
     /// Runs. If no approval waits until the writers rest, runs again once they do, as an operator would.
@@ -107,7 +118,11 @@ impl Rehearsal<'_> {
         if shutdown.is_draining() || !applications.rest(to_cutover).await {
             return Ok(worked);
         }
-        running.work(&sites, shutdown.clone()).await
+        let mut again = running.work(&sites, shutdown.clone()).await?;
+        for (name, seen) in worked.seen {
+            again.seen.entry(name).or_default().add_earlier(&seen);
+        }
+        Ok(again)
     }
 
     /// Refuses what this build cannot carry out, as `run` does.
@@ -137,7 +152,7 @@ impl Rehearsal<'_> {
             return Err(Failure::new(Code::Differs, format!("the plan is blocked: {}", blocks.join("; ")))
                 .then(self.real.next(&Situation::Blocked)));
         }
-        if !self.args.json && !self.session.quiet {
+        if self.session.verbose && !self.args.json {
             for phase in &preview.phases {
                 let sum =
                     |count: fn(&DatasetPreview) -> Option<u64>| phase.datasets.iter().filter_map(count).sum::<u64>();
@@ -182,7 +197,11 @@ impl Rehearsal<'_> {
                     records: one.records_total.or_else(|| items(dataset?, one).filter(|_| one.table.is_some())),
                     bytes: one.bytes_total.map(ByteCount),
                     passes: one.lifecycle.syncing.pass,
+                    is_table: one.table.is_some(),
                     proof: proof(one),
+                    equal_by: proved(one).map(|proof| proof.decided.to_string()),
+                    compared: one.verification.as_ref().and_then(|proof| proof.compared),
+                    differences: one.verification.as_ref().map_or(0, |proof| proof.differences + proof.unreadable),
                     late_writes: one.late_writes,
                     waits_for: one.waits_for.as_ref().map(ToString::to_string),
                 }
@@ -198,9 +217,21 @@ impl Rehearsal<'_> {
             line["scale"] = self.args.scale.into();
             term::answer_line(&self.clock.stamp(line));
         } else {
-            term::answer(&summary.text(self.args.seed, self.args.scale, &self.session.plan.name.to_string()));
+            let (plan, palette) = (self.session.plan.name.to_string(), Palette::of_stdout());
+            term::answer(&summary.text(self.args.seed, self.args.scale, &plan, palette));
         }
     }
+}
+
+/// Bytes of objects that were read from their sources to copy them, and how much was copied to one target each.
+fn copied(worked: &Worked) -> (u64, u64) {
+    let objects = worked.after.iter().flat_map(|phase| &phase.datasets).filter(|one| one.table.is_none());
+    let seen = objects.filter_map(|one| Some((one, worked.seen.get(&one.name)?)));
+    let copied = seen.map(|(one, seen)| {
+        let most = (0..one.targets.len()).map(|place| seen.copied(place)).max().unwrap_or(0);
+        (seen.source_bytes_read, most)
+    });
+    copied.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 /// Who leads a dataset: a site, or the sites of its parts.

@@ -5,21 +5,14 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::cli::{
+    commands::rehearse::{
+        rows::{Row, Told},
+        totals::Totals,
+    },
+    display::{Palette, Tone, cut, pad, pad_left, width},
     next::Next,
-    render::{self, Table},
+    render::{self, number},
 };
-use migrate_core::model::{ByteCount, DatasetName, SiteName};
-use migrate_engine::standing::DatasetStanding;
-use migrate_rehearsal::Promise;
-
-/// The last proof, as a phrase.
-pub(super) fn proof(one: &DatasetStanding) -> Option<String> {
-    let proof = one.verification.as_ref().filter(|proof| proof.equal)?;
-    Some(match proof.compared {
-        Some(compared) => format!("{} ({})", proof.decided, render::count(compared, "comparison", "comparisons")),
-        None => proof.decided.to_string(),
-    })
-}
 
 /// The result of a rehearsal.
 #[derive(Debug, Serialize)]
@@ -29,6 +22,8 @@ pub(super) struct Summary {
     /// Objects at the sources before anything moved.
     pub(super) to_move: u64,
     pub(super) datasets: Vec<Row>,
+    /// What it came to, over all datasets.
+    pub(super) totals: Totals,
     /// What applications wrote meanwhile, and whether the leads hold it.
     pub(super) promises: Vec<Told>,
     /// What the plan has and a rehearsal leaves out.
@@ -39,68 +34,19 @@ pub(super) struct Summary {
     pub(super) next: Next,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Row {
-    pub(super) phase: String,
-    pub(super) name: DatasetName,
-    pub(super) state: &'static str,
-    pub(super) from: SiteName,
-    /// The site that leads, or the sites of its parts.
-    pub(super) lead: String,
-    pub(super) epoch: u64,
-    pub(super) targets: usize,
-    /// Objects, or the items of a table; `None` before they are known.
-    pub(super) records: Option<u64>,
-    /// Their bytes; `None` for a table, whose items are not counted one by one.
-    pub(super) bytes: Option<ByteCount>,
-    pub(super) passes: u64,
-    pub(super) proof: Option<String>,
-    pub(super) late_writes: u64,
-    pub(super) waits_for: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Told {
-    pub(super) dataset: DatasetName,
-    pub(super) written_at_old_lead: usize,
-    pub(super) written_at_new_lead: usize,
-    pub(super) broken: Vec<String>,
-}
-
-impl From<Promise> for Told {
-    fn from(promise: Promise) -> Self {
-        Self {
-            dataset: promise.dataset,
-            written_at_old_lead: promise.before,
-            written_at_new_lead: promise.after,
-            broken: promise.broken.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
+const HEADING: [&str; 5] = ["dataset", "records", "bytes", "compared", "equal by"];
+/// The columns of a terminal that the answer fits.
+const COLUMNS: usize = 80;
+/// Names are not cut to less.
+const NAME_MIN: usize = 12;
 
 impl Summary {
-    pub(super) fn text(&self, seed: u64, scale: f64, plan: &str) -> String {
-        let mut text = String::new();
-        let verdict = if self.complete { "complete" } else { "NOT COMPLETE" };
-        let seconds = self.seconds;
-        let _ = writeln!(text, "rehearsal of {plan}: {verdict} in {seconds:.1} s (seed {seed}, scale {scale})\n");
-        let mut table = Table::new(&["dataset", "lead", "epoch", "targets", "records", "bytes", "passes", "proved by"]);
-        let mut phase = "";
-        for row in &self.datasets {
-            if row.phase != phase {
-                phase = &row.phase;
-                table.row([vec![phase.to_owned()], vec![String::new(); 7]].concat());
-            }
-            let moved =
-                if row.lead == row.from.as_str() { row.lead.clone() } else { format!("{} → {}", row.from, row.lead) };
-            let mut cells = vec![format!("  {}", row.name), moved, row.epoch.to_string(), row.targets.to_string()];
-            let (records, bytes) = (row.records.map(|n| n.to_string()), row.bytes.map(|bytes| bytes.to_string()));
-            cells.extend([records, bytes].map(|known| known.unwrap_or_else(|| "-".to_owned())));
-            cells.push(row.passes.to_string());
-            cells.push(row.proof.clone().unwrap_or_else(|| row.state.to_owned()));
-            table.row(cells);
-        }
-        let _ = writeln!(text, "{}\n", table.render(2));
+    pub(super) fn text(&self, seed: u64, scale: f64, plan: &str, palette: Palette) -> String {
+        let (verdict, tone) = if self.complete { ("complete", Tone::Done) } else { ("NOT COMPLETE", Tone::Wrong) };
+        let (verdict, seconds) = (palette.paint(tone, verdict), self.seconds);
+        let mut text = format!("rehearsal of {plan}: {verdict} in {seconds:.1} s (seed {seed}, scale {scale})\n\n");
+        text.push_str(&self.table(palette));
+        text.push('\n');
         for row in &self.datasets {
             if let Some(waits_for) = &row.waits_for {
                 let _ = writeln!(text, "{} ({}) waits for {waits_for}", row.name, row.state);
@@ -111,28 +57,162 @@ impl Summary {
             }
         }
         for told in &self.promises {
-            let Told { dataset, written_at_old_lead: before, written_at_new_lead: after, broken } = told;
-            let verdict = if broken.is_empty() {
-                "the last of each key is what its lead holds".to_owned()
-            } else {
-                format!("LOST: {}", broken.join(", "))
-            };
-            let _ = writeln!(
-                text,
-                "{dataset}: an application wrote meanwhile, {before} times at the old lead and {after} at the new one: {verdict}"
-            );
+            text.push_str(&told.text(palette));
         }
         for note in &self.left_out {
             let _ = writeln!(text, "left out: {note}");
         }
         let _ = writeln!(
             text,
-            "end state {}: the same for every rehearsal of this plan with this seed and scale\n\
-             its ledger: {}/ledger.sqlite (views: events, records, shards); the local cloud is gone",
+            "end state {}: the same for all rehearsals with this seed and scale\nledger: {}/ledger.sqlite\n",
             &self.end_state[..16.min(self.end_state.len())],
             self.state
         );
+        text.push_str(&self.totals.text(self.seconds, palette));
         let _ = write!(text, "{}", self.next);
         text
+    }
+
+    /// The datasets, phase by phase, in at most 80 columns if the names allow it.
+    fn table(&self, palette: Palette) -> String {
+        let cells: Vec<_> = self.datasets.iter().map(cells).collect();
+        let widest = |column: usize| {
+            let cells = cells.iter().map(|cells| width(&cells[column]));
+            cells.chain([width(HEADING[column])]).max().unwrap_or(0)
+        };
+        let widths: [usize; 5] = std::array::from_fn(widest);
+        let others: usize = widths[1..].iter().map(|width| width + 2).sum();
+        let names = widths[0].min((COLUMNS - 4).saturating_sub(others)).max(NAME_MIN);
+        let line = |cells: &[String; 5]| {
+            let [name, records, bytes, compared, _] = cells.each_ref().map(String::as_str);
+            let numbers = [(records, widths[1]), (bytes, widths[2]), (compared, widths[3])];
+            let numbers = numbers.map(|(text, columns)| format!("  {}", pad_left(text, columns))).concat();
+            format!("{}{numbers}  ", pad(&cut(name, names), names))
+        };
+        let heading = line(&HEADING.map(str::to_owned)) + HEADING[4];
+        let mut text = format!("  {}\n", palette.paint(Tone::Dim, &heading.replacen("dataset", "dataset  ", 1)));
+        let mut phase = "";
+        for (row, cells) in self.datasets.iter().zip(&cells) {
+            if row.phase != phase {
+                phase = &row.phase;
+                let _ = writeln!(text, "  {}{}", palette.paint(Tone::Bold, phase), moves(&self.datasets, phase));
+            }
+            let tone = if row.equal_by.is_some() { Tone::Done } else { Tone::Wrong };
+            let _ = writeln!(text, "    {}{}", line(cells), palette.paint(tone, &cells[4]));
+        }
+        text
+    }
+}
+
+/// What the columns of a row hold.
+fn cells(row: &Row) -> [String; 5] {
+    let or_none = |known: Option<String>| known.unwrap_or_else(|| "-".to_owned());
+    [
+        row.name.to_string(),
+        or_none(row.records.map(number)),
+        or_none(row.bytes.map(|bytes| bytes.to_string())),
+        or_none(row.compared.map(number)),
+        row.equal_by.clone().unwrap_or_else(|| row.state.to_owned()),
+    ]
+}
+
+/// Where the leads of a phase moved, each move once.
+fn moves(rows: &[Row], phase: &str) -> String {
+    let of_phase = || rows.iter().filter(|row| row.phase == phase);
+    let mut told: Vec<(&str, &str)> = Vec::new();
+    let mut texts = Vec::new();
+    for row in of_phase().filter(|row| row.lead != row.from.as_str()) {
+        let way = (row.from.as_str(), row.lead.as_str());
+        if told.contains(&way) {
+            continue;
+        }
+        told.push(way);
+        let alike = of_phase().filter(|other| (other.from.as_str(), other.lead.as_str()) == way).count();
+        let which = match (alike, of_phase().count()) {
+            (moved, all) if moved == all => String::new(),
+            (1, _) => format!("{} ", row.name),
+            (moved, all) => format!("{moved} of {all} datasets "),
+        };
+        texts.push(format!("{which}{} → {}", way.0, way.1));
+    }
+    if texts.is_empty() { String::new() } else { format!(": {}", texts.join("; ")) }
+}
+
+impl Told {
+    fn text(&self, palette: Palette) -> String {
+        let Self { dataset, written_at_old_lead: before, written_at_new_lead: after, broken } = self;
+        let lost = match broken.as_slice() {
+            [] => palette.paint(Tone::Done, "0 lost"),
+            broken => palette.paint(Tone::Wrong, &format!("LOST: {}", broken.join(", "))),
+        };
+        format!("{dataset}: an application wrote {before}× at the old lead, {after}× at the new one; {lost}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use migrate_core::model::{ByteCount, DatasetName, SiteName};
+
+    fn row(phase: &str, name: &str, lead: &str) -> Row {
+        Row {
+            phase: phase.to_owned(),
+            name: DatasetName::new(name).unwrap(),
+            state: "cut_over",
+            from: SiteName::new("beijing").unwrap(),
+            lead: lead.to_owned(),
+            epoch: 1,
+            targets: 2,
+            records: Some(12_345_678),
+            bytes: Some(ByteCount(1023 << 20)),
+            passes: 1,
+            is_table: false,
+            proof: None,
+            equal_by: Some("stored digests".to_owned()),
+            compared: Some(24_691_356),
+            differences: 0,
+            late_writes: 0,
+            waits_for: None,
+        }
+    }
+
+    #[test]
+    fn the_answer_fits_eighty_columns_and_counts_what_the_rows_say() {
+        let rows = vec![
+            row("accounts-and-messaging", "a-catalogue-with-a-long-name", "oregon and singapore"),
+            row("local-regions", "accounts-in", "beijing"),
+            row("local-regions", "orders-in", "mumbai"),
+        ];
+        let told = Told {
+            dataset: rows[0].name.clone(),
+            written_at_old_lead: 40,
+            written_at_new_lead: 20,
+            broken: Vec::new(),
+        };
+        let promises = vec![told];
+        let summary = Summary {
+            complete: true,
+            seconds: 14.0,
+            to_move: 0,
+            totals: Totals::of(&rows, &promises, (100, 100)),
+            datasets: rows,
+            promises,
+            left_out: Vec::new(),
+            end_state: "5d65fbfc0a418f6b00".to_owned(),
+            state: ".migrate/.rehearsal/p".to_owned(),
+            next: Next::Nothing(None),
+        };
+        let text = summary.text(1, 1.0, "global-expansion", Palette { is_on: false });
+        for line in text.lines() {
+            assert!(width(line) <= 80, "{} columns: {line}", width(line));
+        }
+        assert!(text.contains("  accounts-and-messaging: beijing → oregon and singapore\n"), "{text}");
+        assert!(text.contains("  local-regions: orders-in beijing → mumbai\n"), "{text}");
+        assert!(
+            text.contains("✔ 3 datasets, 37,037,034 objects, 3.0 GiB to 6 places in 14 s; source read once\n"),
+            "{text}"
+        );
+        assert!(text.contains("✔ 74,074,068 comparisons, 0 differences"), "{text}");
+        assert!(text.contains("✔ 2 leads moved, 60 writes meanwhile, 0 lost\n"), "{text}");
     }
 }

@@ -1,0 +1,253 @@
+//! What a pass tells of how far it is.
+
+use std::{
+    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::{
+    run::{
+        active::{Active, Data, ObjectWork},
+        context::Run,
+    },
+    scribe::Board,
+    tables::work::TableWork,
+};
+use migrate_core::{
+    lifecycle::Stage,
+    model::{DatasetName, KeyRange, PlaceIndex},
+    plan::select::Select,
+    report::{Advance, EventKind, Pace, Redactor, TargetProgress, Work},
+    shard::Tally,
+};
+use migrate_ledger::{Ledger, LedgerError};
+use migrate_store::ObjectStore;
+
+/// How much a dataset holds, once that is known.
+type Totals = Arc<OnceLock<Total>>;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Total {
+    records: u64,
+    bytes: u64,
+}
+
+/// What the passes of a phase tell, dataset by dataset.
+#[derive(Debug)]
+pub(super) struct Progress {
+    began: Instant,
+    datasets: Vec<OfPass>,
+    /// What is being counted; ends with the phase.
+    _counting: JoinSet<()>,
+}
+
+/// What one pass tells.
+#[derive(Debug, Default)]
+struct OfPass {
+    total: Totals,
+    pace: Pace,
+    /// What the pass had copied to each follower, and how much this process had written there, when this began.
+    before: Vec<(u64, u64)>,
+}
+
+impl Progress {
+    /// Begins to learn how much each dataset holds whose pass is under way.
+    pub(super) fn new(run: &Run<'_>, active: &[Active]) -> Self {
+        let (mut datasets, mut counting) = (Vec::new(), JoinSet::new());
+        for active in active {
+            let mut of = OfPass::default();
+            if let (Stage::Copying, Data::Objects(objects)) = (&active.lifecycle.syncing.stage, &active.data) {
+                of.before =
+                    counted(objects, &run.board).iter().map(|one| (one.tally.copied_bytes, one.written)).collect();
+                // Where a record belongs takes a look at it: nobody knows how many belong to one target.
+                if objects.stores.routing.is_open() {
+                    let source = source(run, active, objects);
+                    let total = Arc::clone(&of.total);
+                    counting.spawn(async move {
+                        if let Some(counted) = source.total().await {
+                            total.get_or_init(|| counted);
+                        }
+                    });
+                }
+            }
+            datasets.push(of);
+        }
+        Self { began: Instant::now(), datasets, _counting: counting }
+    }
+
+    /// What to tell of each dataset whose pass is under way.
+    pub(super) fn tell(&mut self, run: &Run<'_>, active: &[Active]) {
+        let now = self.began.elapsed();
+        for (active, of) in active.iter().zip(&mut self.datasets) {
+            if active.lifecycle.syncing.stage == Stage::Copying {
+                run.sink.tell(of.told(run, active, now));
+            }
+        }
+    }
+}
+
+impl OfPass {
+    fn told(&mut self, run: &Run<'_>, active: &Active, now: Duration) -> EventKind {
+        let (dataset, redactor) = (active.plan.name.clone(), Redactor::new(run.plan.redact_keys));
+        match &active.data {
+            Data::Objects(objects) => EventKind::Progress {
+                dataset,
+                targets: objects.progress(&run.board),
+                advance: self.of_objects(&counted(objects, &run.board), now),
+                source_bytes_read: objects.reads.of(objects.source_bytes_read()),
+                target_bytes_written: objects.stores.bytes_written(),
+                waits_for: objects.stores.waits_for(redactor),
+            },
+            Data::Table(table) => {
+                let targets = table.sides.progress();
+                EventKind::Progress {
+                    dataset,
+                    advance: self.of_table(table, &targets, now),
+                    targets,
+                    source_bytes_read: table.sides.source_bytes_read(),
+                    target_bytes_written: table.sides.stores.bytes_written(),
+                    waits_for: table.sides.stores.waits_for(redactor),
+                }
+            }
+        }
+    }
+
+    fn of_objects(&mut self, followers: &[Counted], now: Duration) -> Advance {
+        let total = self.total.get();
+        let under_way = |(follower, before): (&Counted, &(u64, u64))| {
+            let copied = follower.tally.copied_bytes.saturating_sub(before.0);
+            follower.written.saturating_sub(before.1).saturating_sub(copied)
+        };
+        let open = || followers.iter().zip(&self.before).filter(|(follower, _)| !follower.is_down);
+        let work = Work {
+            records: open().map(|(one, _)| one.tally.records).min().unwrap_or(0),
+            records_total: total.map(|total| total.records),
+            bytes: open().map(|(one, _)| one.tally.bytes).min().unwrap_or(0),
+            bytes_total: total.map(|total| total.bytes),
+            written: open().map(|(one, _)| one.written).max().unwrap_or(0),
+            under_way: open().map(under_way).min().unwrap_or(0),
+        };
+        self.pace.advance(now, work)
+    }
+
+    /// Of a table the server estimates how many items it holds.
+    fn of_table(&mut self, table: &TableWork, targets: &[TargetProgress], now: Duration) -> Advance {
+        let sides = &table.sides;
+        let expected = Some(sides.counted.expected.load(Relaxed)).filter(|expected| *expected > 0);
+        let copied = targets.iter().map(|target| target.tally.copied_bytes);
+        let written = sides.open().map(|follower| sides.stores.bytes_written_at(follower.place));
+        let work = Work {
+            records: sides.counted.seen.load(Relaxed),
+            records_total: expected,
+            bytes: copied.min().unwrap_or(0),
+            written: written.max().unwrap_or(0),
+            ..Work::default()
+        };
+        self.pace.advance(now, work)
+    }
+}
+
+/// What was counted at one follower.
+struct Counted {
+    tally: Tally,
+    /// Bytes that this process has written there.
+    written: u64,
+    is_down: bool,
+}
+
+fn counted(objects: &ObjectWork, board: &Board) -> Vec<Counted> {
+    let progress = objects.progress(board);
+    let followers = objects.copier.followers.iter().zip(progress);
+    followers
+        .map(|(follower, target)| Counted {
+            tally: target.tally,
+            written: objects.stores.bytes_written_at(follower.place),
+            is_down: follower.lane.is_down(),
+        })
+        .collect()
+}
+
+/// Who knows how much a dataset holds.
+enum Source {
+    /// An earlier pass has seen all of it, and the ledger counts what it found.
+    Ledger(Arc<Ledger>, DatasetName, Arc<[PlaceIndex]>),
+    /// A listing of the lead beside the copy.
+    Listing(Arc<dyn ObjectStore>, Select),
+    Nobody,
+}
+
+fn source(run: &Run<'_>, active: &Active, objects: &ObjectWork) -> Source {
+    if active.lifecycle.syncing.pass > 1 {
+        let (ledger, followers) = (Arc::clone(&run.journal.ledger), Arc::clone(&objects.stores.star.followers));
+        return Source::Ledger(ledger, active.plan.name.clone(), followers);
+    }
+    if !run.options.counts {
+        return Source::Nobody;
+    }
+    Source::Listing(Arc::clone(objects.stores.lead()), active.plan.select.clone())
+}
+
+impl Source {
+    /// How much there is; `None` if that cannot be learned. The pass meets the same errors and tells them.
+    async fn total(self) -> Option<Total> {
+        match self {
+            Self::Ledger(ledger, dataset, followers) => known(&ledger, &dataset, &followers).await.ok(),
+            Self::Listing(lead, select) => listed(&*lead, &select).await,
+            Self::Nobody => None,
+        }
+        .filter(|total| total.records > 0)
+    }
+}
+
+async fn known(ledger: &Ledger, dataset: &DatasetName, followers: &[PlaceIndex]) -> Result<Total, LedgerError> {
+    let mut most = Total::default();
+    for place in followers {
+        let counts = ledger.counts(dataset, *place).await?;
+        most.records = most.records.max(counts.paired);
+        most.bytes = most.bytes.max(counts.paired_bytes);
+    }
+    Ok(most)
+}
+
+async fn listed(lead: &dyn ObjectStore, select: &Select) -> Option<Total> {
+    let (mut listing, mut total) = (lead.list(KeyRange::all()), Total::default());
+    while let Some(page) = listing.next().await.ok()? {
+        for entry in page.iter().filter(|entry| select.holds(&entry.key)) {
+            total.records += 1;
+            total.bytes += entry.token.size;
+        }
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use migrate_store::{Properties, memory::MemoryStore};
+
+    #[tokio::test]
+    async fn a_listing_counts_what_the_plan_selects() {
+        let store = MemoryStore::new("s3://a/data/").with_page_size(3);
+        for n in 0..10 {
+            store.put_raw(&format!("{n}"), "four", Properties::default());
+        }
+        let total = listed(&store, &Select::default()).await;
+        assert_eq!(total, Some(Total { records: 10, bytes: 40 }));
+    }
+
+    #[test]
+    fn the_target_that_is_least_far_counts_and_one_that_is_down_does_not() {
+        let mut of = OfPass { before: vec![(0, 0), (0, 0), (0, 0)], ..OfPass::default() };
+        of.total.get_or_init(|| Total { records: 10, bytes: 100 });
+        let follower = |records, is_down| Counted {
+            tally: Tally { records, bytes: records * 10, copied_bytes: records * 10, ..Tally::default() },
+            written: records * 10 + 5,
+            is_down,
+        };
+        let advance = of.of_objects(&[follower(6, false), follower(4, false), follower(1, true)], Duration::ZERO);
+        assert_eq!((advance.records_done, advance.bytes_done, advance.fraction), (4, 40, Some(0.4)));
+        assert_eq!((advance.records_total, advance.bytes_total), (Some(10), Some(100)));
+    }
+}
