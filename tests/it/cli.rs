@@ -600,7 +600,7 @@ fn an_interrupted_run_is_3_and_the_same_command_finishes() {
     let dataset = &status["phases"][0]["datasets"][0];
     let done = dataset["records_done"].as_u64().unwrap();
     assert!((1..300).contains(&done), "{dataset}");
-    assert_eq!((&dataset["state"], &dataset["total_known"]), (&"copying".into(), &false.into()));
+    assert_eq!(dataset["state"], "copying");
 
     // Limits are no part of a dataset's meaning.
     bench.plan("", "");

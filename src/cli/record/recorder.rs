@@ -1,9 +1,10 @@
 //! [`Recorder`]: keeps a run in the ledger while it works.
 //!
+//! What was counted beside a pass is kept, too, so that `migrate status` knows how much there is.
 //! A row is there from the begin of the run, and says every few seconds what was done by then. The end is written
 //! last. So a process that is killed leaves a run without an end, and how far it had come.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
@@ -12,7 +13,10 @@ use tokio::{
 
 use super::totals::Totals;
 use crate::cli::{clock, operator};
-use migrate_core::report::{Event, RunWork};
+use migrate_core::{
+    model::DatasetName,
+    report::{Event, EventKind, RunWork},
+};
 use migrate_ledger::{Ledger, LedgerError, Record, RunRecord, RunStep};
 
 /// How often a run says what it has done.
@@ -50,6 +54,20 @@ impl Recorder {
         self.note(RunStep::Ended { how: how.to_owned(), work, at: clock::now() }).await
     }
 
+    /// Keeps how much a pass will see, once that was counted beside it.
+    async fn count(
+        &self,
+        told: &EventKind,
+        counted: &mut BTreeMap<DatasetName, (u64, u64)>,
+    ) -> Result<(), LedgerError> {
+        let EventKind::Progress { dataset, advance, .. } = told else { return Ok(()) };
+        let (Some(records), Some(bytes)) = (advance.records_total, advance.bytes_total) else { return Ok(()) };
+        if counted.insert(dataset.clone(), (records, bytes)) == Some((records, bytes)) {
+            return Ok(());
+        }
+        self.ledger.append(vec![Record::Counted { dataset: dataset.clone(), records, bytes }]).await
+    }
+
     async fn note(&self, step: RunStep) -> Result<(), LedgerError> {
         let id = clock::clock().run().to_owned();
         self.ledger.append(vec![Record::Run(RunRecord { id, step })]).await
@@ -65,7 +83,7 @@ pub(in crate::cli) fn listen(
     let keep = keep.cloned();
     let (passed, events) = unbounded_channel();
     let done = tokio::spawn(async move {
-        let (mut kept, mut failed) = (RunWork::default(), Ok(()));
+        let (mut kept, mut failed, mut counted) = (RunWork::default(), Ok(()), BTreeMap::new());
         let mut due = tokio::time::interval(KEPT_EVERY);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -73,6 +91,9 @@ pub(in crate::cli) fn listen(
                 event = told.recv() => {
                     let Some(event) = event else { break };
                     totals.take(&event.kind);
+                    if let Some(recorder) = keep.as_ref().filter(|_| failed.is_ok()) {
+                        failed = recorder.count(&event.kind, &mut counted).await;
+                    }
                     // If the display has gone, data still moves.
                     let _ = passed.send(event);
                 }

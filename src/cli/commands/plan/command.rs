@@ -11,7 +11,6 @@ use crate::cli::{
     access,
     advise::{self, Situation, documented},
     args::Global,
-    clock,
     commands::plan::{
         listing::{self, Listing},
         text::text,
@@ -27,7 +26,7 @@ use crate::cli::{
 };
 use migrate_core::{lifecycle::Goal, model::DatasetName};
 use migrate_engine::{
-    self as engine, InFlightMax, Inspection, Shutdown, Sink, Unreached,
+    self as engine, Clock, InFlightMax, Inspection, Shutdown, Sink, Unreached,
     standing::{DatasetStanding, PhaseStanding},
     survey::{Bindings, DatasetPreview, LISTED_WAITING_MAX, Preview, SurveyOptions},
 };
@@ -166,7 +165,8 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = session.ledger_to_read()?.map(Arc::new);
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey { all: session.verbose } };
-    let clock = clock::clock();
+    // Of its own: what only the display hears is no event of the list.
+    let clock = Clock::start();
     let (sink, events) = Sink::new(clock.clone());
     let asked = engine::asked(&session.plan, &[], &options.datasets);
     let scene = Scene::of(&session.plan, &["plan"], Goal::Verified, asked);
