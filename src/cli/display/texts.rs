@@ -64,7 +64,7 @@ fn verifying(compared: u64, expected: Option<u64>, fraction: Option<f64>, eta_se
 fn copying(advance: &Advance, failed: u64, waits_for: Option<&str>) -> String {
     let Advance { fraction, records_done, records_total, bytes_done, bytes_total, .. } = *advance;
     let mut text = match records_total {
-        Some(total) => format!("{} of {} records", number(records_done), number(total)),
+        Some(total) => format!("{} of {}", number(records_done), render::records(total)),
         None => render::count(records_done, "record", "records"),
     };
     let _ = match bytes_total {
@@ -110,7 +110,7 @@ mod tests {
         };
         assert_eq!(began(None, None), None);
         let on = began(Some(Timestamp(0)), None).unwrap();
-        assert_eq!(on, "d: goes on with the verification of 1970-01-01T00:00:00Z: 7 records compared then");
+        assert_eq!(on, "d: goes on with the verification of 1970-01-01T00:00:00.000Z: 7 records compared then");
         let anew = "d: verifies anew, since an earlier verification does not count: it was by another level";
         assert_eq!(began(None, Some("it was by another level")).unwrap(), anew);
     }

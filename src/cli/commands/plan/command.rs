@@ -23,7 +23,7 @@ use crate::cli::{
 };
 use migrate_core::{lifecycle::Goal, model::DatasetName};
 use migrate_engine::{
-    InFlightMax, Inspection, Shutdown, Sink,
+    Clock, InFlightMax, Inspection, Shutdown, Sink,
     standing::{DatasetStanding, PhaseStanding},
     survey::{Bindings, LISTED_WAITING_MAX, Preview, SurveyOptions},
 };
@@ -148,7 +148,8 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = session.ledger_to_read()?.map(Arc::new);
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey { all: session.verbose } };
-    let clock = clock::clock();
+    // The events are not printed, so they do not count with those that are.
+    let clock = Clock::start();
     let (sink, events) = Sink::new(clock.clone());
     let asked = migrate_engine::asked(&session.plan, &[], &options.datasets);
     let scene = Scene::of(&session.plan, &["plan"], Goal::Verified, asked);
