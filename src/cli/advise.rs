@@ -129,8 +129,8 @@ enum Then<'a> {
     Nothing(Option<&'static str>),
 }
 
-/// A plan that came from standard input is gone with it, and its state has no place.
-const KEEP_IT: &str = "keep the plan in a file, such as migrate.toml: what is done is recorded beside it";
+/// A plan that came from standard input is gone with it.
+const KEEP_IT: &str = "give the next command the same plan on standard input, or keep it in a file";
 const OWN_PLAN: &str = "this was the plan that comes with migrate; the next one is yours";
 const LOOK_AGAIN: &str = "change what is named above; look again before you run";
 const NAME_RECORD: &str = "write the key as other answers print it; what no run has looked at yet is not known";

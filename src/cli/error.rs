@@ -9,7 +9,7 @@ use migrate_core::{
     plan::{Diagnostics, Plan},
     report::Redactor,
 };
-use migrate_engine::{EngineError, survey::Changed};
+use migrate_engine::{EngineError, Unreached, survey::Changed};
 use migrate_ledger::LedgerError;
 use migrate_store::ErrorKind;
 
@@ -49,6 +49,8 @@ pub(super) struct Failure {
     /// What is next.
     pub(super) next: Option<Box<Next>>,
     details: Option<Details>,
+    /// A place could not be asked at all.
+    pub(super) is_unreached: bool,
 }
 
 /// What there is to say of some failures beside a sentence.
@@ -60,6 +62,8 @@ enum Details {
     Changes(Value),
     /// What would be deleted.
     Deletions(Value),
+    /// Which servers cannot be asked.
+    Unreached(Value),
 }
 
 impl Failure {
@@ -69,7 +73,7 @@ impl Failure {
             Code::Differs => "refused",
             Code::Done | Code::Incomplete => "failed",
         };
-        Self { code, word, message: message.into(), mend: None, next: None, details: None }
+        Self { code, word, message: message.into(), mend: None, next: None, details: None, is_unreached: false }
     }
 
     /// Says in one word what went wrong.
@@ -103,7 +107,7 @@ impl Failure {
 
     /// What a plan asks for and is not built yet.
     pub(super) fn not_built(keys: Diagnostics) -> Self {
-        Self { code: Code::Differs, ..keys.into() }
+        Self { code: Code::Differs, ..Self::from(keys).coded("unsupported") }
     }
 
     /// A saved plan that is stale.
@@ -156,7 +160,14 @@ impl Failure {
         let message = error.hidden(&with_causes(error), redactor);
         let forbidden = matches!(error, EngineError::Store(error) if error.kind() == ErrorKind::Forbidden);
         let code = if error.is_blocking() || forbidden { Code::Differs } else { Code::Incomplete };
-        Self { mend: error.mend().map(str::to_owned), ..Self::new(code, message).coded(error.code()) }
+        let is_unreached = error.is_unreached();
+        Self { mend: error.mend().map(str::to_owned), is_unreached, ..Self::new(code, message).coded(error.code()) }
+    }
+
+    /// The failure with all servers that cannot be asked in place of the first.
+    pub(super) fn replaced_by(self, message: String, unreached: &[Unreached]) -> Self {
+        let unreached = serde_json::to_value(unreached).expect("servers are plain data");
+        Self { message, mend: None, details: Some(Details::Unreached(unreached)), ..self }.coded("unreached")
     }
 
     /// The failure as a document.
@@ -167,6 +178,7 @@ impl Failure {
             Some(Details::Diagnostics(diagnostics)) => error["diagnostics"] = diagnostics.clone(),
             Some(Details::Changes(changes)) => error["changes"] = changes.clone(),
             Some(Details::Deletions(deletions)) => error["would_delete"] = deletions.clone(),
+            Some(Details::Unreached(servers)) => error["unreached"] = servers.clone(),
             None => {}
         }
         json!({ "error": error })
@@ -193,7 +205,12 @@ impl Failure {
 impl From<Diagnostics> for Failure {
     fn from(wrong: Diagnostics) -> Self {
         let diagnostics = serde_json::to_value(&wrong).expect("diagnostics are plain data");
-        let failure = Self::new(Code::Wrong, wrong.to_string()).coded("plan_invalid");
+        // A plan that its own rules forbid is read and understood.
+        let failure = if wrong.are_rules() {
+            Self::new(Code::Differs, wrong.to_string()).coded("forbidden")
+        } else {
+            Self::new(Code::Wrong, wrong.to_string()).coded("plan_invalid")
+        };
         Self { details: Some(Details::Diagnostics(diagnostics)), ..failure }
     }
 }

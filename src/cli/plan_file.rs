@@ -19,6 +19,7 @@ const STDIN: &str = "-";
 
 /// The argument that names a plan.
 #[derive(Debug, Clone, Default, Args)]
+#[group(skip)]
 pub(super) struct PlanFile {
     /// The plan file; without it migrate.toml in the working directory, and `-` for standard input
     #[arg(value_name = "PLAN")]

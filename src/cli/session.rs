@@ -9,9 +9,9 @@ use super::{
     args::Global,
     error::{Code, Failure, unknown_name},
     log, operator,
-    plan_file::{FOUND, Origin, PlanFile},
+    plan_file::{Origin, PlanFile},
     saved::{self, SavedPlan},
-    state::{Root, StateDir},
+    state::{self, Root, StateDir},
     term,
 };
 use migrate_core::{
@@ -155,8 +155,13 @@ impl Session {
 
     /// The same, never on a saved plan.
     fn command_on_plan(&self, verb: &str, more: &[&str]) -> String {
-        let word = if self.is_homeless() { Some(FOUND.to_owned()) } else { self.origin.word() };
-        self.words(word.as_deref(), verb, more)
+        let word = self.origin.word();
+        // These look at no state that would have to be found again.
+        let keeps_none = matches!(verb, "check" | "plan" | "rehearse");
+        if !self.is_homeless() || keeps_none {
+            return self.words(word.as_deref(), verb, more);
+        }
+        self.words(word.as_deref(), verb, &[more, &["--state", state::ROOT]].concat())
     }
 
     /// A command on a file that stands for the same plan, and on the same state.

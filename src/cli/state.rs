@@ -27,7 +27,7 @@ use super::{
 use migrate_core::model::PlanName;
 
 /// The root of all state, beside the plan file, unless another one is named.
-const ROOT: &str = ".migrate";
+pub(super) const ROOT: &str = ".migrate";
 /// The environment variable that names another root.
 const VARIABLE: &str = "MIGRATE_STATE";
 const LEDGER: &str = "ledger.sqlite";

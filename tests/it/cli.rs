@@ -20,6 +20,7 @@ mod table_cutovers;
 mod tables;
 mod terminal;
 mod traces;
+mod unreached;
 mod uploads;
 
 use std::{

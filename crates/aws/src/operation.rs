@@ -59,9 +59,11 @@ impl Operation<'_> {
             }
             Failed::NotMade(cause) => self.error(ErrorKind::Other, "the request cannot be made").because(cause),
             Failed::NoCredentials(root) => {
-                // What follows lists every provider of the chain that has none.
-                let first = root.lines().next().unwrap_or_default().trim_end_matches(" Attempted:");
-                self.error(ErrorKind::Credentials, format!("no credentials: {}", first.trim_end_matches('.')))
+                // What follows the first line lists every provider of the chain that has none.
+                let first = root.lines().next().unwrap_or_default();
+                let is_chain = first.starts_with("no credentials found in chain");
+                let why = if is_chain { "AWS's credential chain has none" } else { first };
+                self.error(ErrorKind::Credentials, format!("no credentials: {why}"))
             }
             Failed::NoConnection(root, cause) => {
                 let hint = mismatch(&root).unwrap_or_default();

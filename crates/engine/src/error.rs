@@ -243,6 +243,20 @@ impl EngineError {
         self.hidden(&self.to_string(), redactor)
     }
 
+    /// The error's text as a reason that a dataset waits for: what says so names the dataset, so this does not.
+    pub(crate) fn reason(&self, redactor: Redactor) -> String {
+        match self {
+            Self::NotCutOver { reason, .. } | Self::TableUnfit { reason, .. } => reason.clone(),
+            Self::MeaningChanged { difference, .. } => {
+                format!("it means something else than when it began: {difference}")
+            }
+            Self::Unsupported { what, line, column, .. } => {
+                format!("{what} (line {line}, column {column}) is not supported yet")
+            }
+            _ => self.shown(redactor),
+        }
+    }
+
     /// A text about the error; the error's keys are hidden in it if the plan asks for it.
     pub fn hidden(&self, text: &str, redactor: Redactor) -> String {
         let keys: Vec<&Key> = match self {

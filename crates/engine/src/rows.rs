@@ -335,7 +335,7 @@ async fn look(router: Router, lead: PlaceIndex, mut row: Row) -> Result<Row, Eng
         }
         Ok(None) => row.goes = Goes::Vanished,
         Err(error) if is_fatal(&error) || error.kind() == ErrorKind::Unreachable => return Err(error.into()),
-        Err(error) => row.goes = Goes::Unknown(error.to_string()),
+        Err(error) => row.goes = Goes::Unknown(error.reason("")),
     }
     Ok(row)
 }

@@ -134,7 +134,7 @@ impl fmt::Display for WaitsFor {
             }
             Self::Proof => write!(f, "something to compare: {NOTHING_COMPARED}"),
             Self::Approval(phase) => write!(f, "the approval of phase {phase}"),
-            Self::Meaning(changed) => write!(f, "the plan to mean what it meant: {changed}"),
+            Self::Meaning(changed) => write!(f, "the plan to be put back: {changed}"),
             Self::Failure(failure) => write!(f, "a mend: {failure}"),
             Self::Anew => f.write_str("a run, which begins it anew"),
         }

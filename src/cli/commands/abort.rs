@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::{
+    access,
     advise::Situation,
     advise::documented,
     args::Global,
@@ -78,7 +79,7 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
     let datasets = engine::asked(&session.plan, &[], &options.datasets);
     let datasets = datasets.map(|dataset| (dataset.name.clone(), engine::meaning_of(&session.plan, dataset))).collect();
     let request = Request::Abort { datasets, discard: options.discard };
-    let (done, text, ends): (_, _, Option<Vec<Aborted>>) = session::block_on(async {
+    let (done, text, ends): (_, _, Option<Vec<Aborted>>) = access::block_on(&session, &options.datasets, async {
         Ok(match drive_or_ask(&session, request).await? {
             Driver::Other(Answer { done, detail }) => (done, detail, None),
             Driver::Ourselves(_lock) => {

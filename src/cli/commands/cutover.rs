@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::run;
 use crate::cli::{
+    access,
     advise::Situation,
     advise::documented,
     args::{Global, RunArgs, Until},
@@ -174,6 +175,12 @@ fn look(session: &Session, phase: &PhaseName, json: bool) -> Result<Code, Failur
         let _listening = interrupt::listen(&shutdown)?;
         let ledger = session.ledger_to_read()?.map(Arc::new);
         let (plan, sites, sink) = (&session.plan, &session::sites(), Sink::none());
+        let asked: Vec<_> = engine::asked(plan, std::slice::from_ref(phase), &[]).map(|one| one.name.clone()).collect();
+        // No step can be checked at a server that nobody can ask.
+        let unreached = access::look(session, sites, ledger.as_deref(), &asked).await?;
+        if !unreached.is_empty() {
+            return Err(access::refused(&unreached));
+        }
         let inspection = Inspection { plan, sites, ledger: ledger.clone(), sink, shutdown };
         let runs = inspection.dry_run(phase).await.map_err(failed)?;
         let standing = session.standing(ledger.as_deref(), Goal::CutOver, 0).await.map_err(failed)?;

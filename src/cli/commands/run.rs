@@ -9,6 +9,7 @@ use std::{
 use serde_json::json;
 
 use crate::cli::{
+    access,
     advise::{self, Situation},
     approve,
     args::{Global, RunArgs, Until},
@@ -66,7 +67,7 @@ fn ran(args: &RunArgs, global: &Global, clock: &Clock) -> Result<Code, Failure> 
     let again = again(&session, args, &BTreeSet::new());
     let action = vec!["run".to_owned()];
     let run = Running { session: &session, args, clock: clock.clone(), options, again, action, notes: None };
-    session::block_on(run.begin())
+    access::block_on(&session, &run.asked(), run.begin())
 }
 
 /// The selected datasets; a saved plan selects those that it is for.
@@ -146,6 +147,12 @@ impl Running<'_> {
         self.drive(&sites, shutdown).await.map_err(|failure| self.broke_off(failure))
     }
 
+    /// The datasets that the run is about.
+    fn asked(&self) -> Vec<DatasetName> {
+        let RunOptions { phases, datasets, .. } = &self.options;
+        engine::asked(&self.session.plan, phases, datasets).map(|dataset| dataset.name.clone()).collect()
+    }
+
     /// Says what is next after a failure, unless that is known already.
     fn broke_off(&self, failure: Failure) -> Failure {
         failure.then(self.session.next(&Situation::BrokeOff(&self.again)))
@@ -190,7 +197,7 @@ impl Running<'_> {
         let summary = Summary { run: self, again: &again, outcome: &outcome, before, after, seen, work };
         let code = summary.code();
         let next = self.session.next(&summary.situation(code));
-        self.tell_stopped(&outcome);
+        self.tell_stopped(&outcome).await;
         if self.args.json {
             closed?;
             let complete = code == Code::Done && !summary.waits_for_approval();
@@ -267,9 +274,13 @@ impl Running<'_> {
     }
 
     /// Tells why the run ended before its time.
-    pub(in crate::cli) fn tell_stopped(&self, outcome: &RunOutcome) {
+    pub(in crate::cli) async fn tell_stopped(&self, outcome: &RunOutcome) {
         let Some(error) = &outcome.stopped else { return };
-        let failure = Failure::engine(error, self.session.redactor);
+        let mut failure = Failure::engine(error, self.session.redactor);
+        // A rehearsal asks no real place.
+        if failure.is_unreached && !self.session.rehearses {
+            failure = access::completed(self.session, &self.asked(), failure).await;
+        }
         term::tell(&failure.to_text());
         if self.args.json {
             let line = json!({ "event": "error", "error": failure.to_json()["error"] });

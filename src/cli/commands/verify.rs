@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::cli::{
+    access,
     advise::Situation,
     advise::documented,
     args::Global,
@@ -142,7 +143,7 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
         anew: args.anew,
     };
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Progress { all: session.verbose } };
-    let looked = session::block_on(look(&session, &options, args.repair, show))?;
+    let looked = access::block_on(&session, &options.datasets, look(&session, &options, args.repair, show))?;
     let answer = Answer::new(&session, &options, looked);
     if args.json {
         term::answer_json(&answer);

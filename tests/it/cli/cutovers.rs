@@ -382,6 +382,16 @@ fn a_dry_run_is_ready_only_for_what_it_has_looked_at() {
     nothing_left(&bench.expect(0, &dry));
 }
 
+#[test]
+fn a_dry_run_asks_for_no_other_proof_of_a_lead_that_has_moved() {
+    let bench = Bench::new(THREE);
+    bench.plan("", CUTOVER);
+    bench.expect(0, &["run", "plan.toml", "--approve", "all"]);
+    bench.plan("", &format!("verify = \"bytes\"\n{CUTOVER}"));
+    bench.expect(0, &["cutover", "plan.toml", "--phase", "first", "--dry-run"]);
+    bench.expect(0, &["cutover", "plan.toml", "--phase", "first"]);
+}
+
 /// A run that was killed while it waited for the clients of a route leaves something to do.
 #[test]
 fn a_switch_that_is_not_watched_to_its_end_leaves_a_run_to_do() {

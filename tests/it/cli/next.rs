@@ -60,7 +60,7 @@ impl Chain<'_> {
     fn follow(&mut self, bench: &Bench, first: &str) -> (Vec<String>, Came) {
         let (mut typed, mut seen, mut stood) = (first.to_owned(), Vec::new(), Vec::new());
         loop {
-            let said = self.say(bench, &typed);
+            let said = Self::say(bench, &typed);
             seen.push(typed.clone());
             let last = |label: &str| said.lines().rev().find_map(|line| line.strip_prefix(label)).map(str::to_owned);
             let next = last("next: ").unwrap_or_else(|| panic!("{typed} ends without a next command: {said}"));
@@ -81,15 +81,15 @@ impl Chain<'_> {
 
     /// Runs a command, and says what is next after it.
     #[track_caller]
-    fn follow_once(&mut self, bench: &Bench, typed: &str) -> String {
-        let said = self.say(bench, typed);
+    fn follow_once(bench: &Bench, typed: &str) -> String {
+        let said = Self::say(bench, typed);
         let next = said.lines().rev().find_map(|line| line.strip_prefix("next: "));
         next.unwrap_or_else(|| panic!("{typed} ends without a next command: {said}")).to_owned()
     }
 
     /// Runs a command; what it says.
     #[track_caller]
-    fn say(&mut self, bench: &Bench, typed: &str) -> String {
+    fn say(bench: &Bench, typed: &str) -> String {
         let words = rig::next::words(typed);
         let words: Vec<_> = words.iter().skip(1).map(String::as_str).collect();
         if words.contains(&"--watch") {
@@ -180,6 +180,14 @@ scenarios! {
         assert_eq!(bench.json(0, &["verify", "plan.toml", "--json"])["next"], Value::Null);
     }
 
+    fn a_first_plan_is_checked_looked_at_and_run(chain) runs ["check", "rehearse", "plan", "run", "verify"]; {
+        let bench = Bench::new(THREE);
+        let init = "migrate init source/data copy";
+        let checked = [init, "migrate check", "migrate rehearse"];
+        chain.ends(&bench, &[&checked[..], &["migrate plan", "migrate run", "migrate verify"]].concat());
+        assert_eq!(fs::read_to_string(bench.path("copy/d.txt")).unwrap(), "delta");
+    }
+
     fn through_an_approval_to_the_end(chain) runs ["run", "run approve"]; {
         let bench = Bench::new(THREE);
         bench.plan("", CUTOVER);
@@ -218,12 +226,23 @@ scenarios! {
         chain.ends(&bench, &["migrate run plan.toml --phase second", RUN, VERIFY]);
     }
 
+    fn from_a_first_plan_to_the_last_proof(chain) runs ["check", "rehearse", "plan", "run", "verify"]; {
+        let bench = Bench::new(THREE);
+        fs::remove_file(bench.path("plan.toml")).unwrap();
+        let init = "migrate init source/data copy --out plan.toml";
+        chain.ends(&bench, &[init, "migrate check plan.toml", "migrate rehearse plan.toml", PLAN, RUN, VERIFY]);
+    }
+
     fn a_cutover_that_is_not_built_is_left_out(chain) runs ["run until", "verify", "rehearse until", "plan"]; {
         let bench = Bench::new(THREE);
         bench.plan("", &format!("retire = \"delete\"\n{CUTOVER}"));
+        chain.ends(&bench, &[RUN, "migrate run plan.toml --until verified", VERIFY]);
+        let bench = Bench::new(THREE);
+        bench.plan("", &format!("retire = \"delete\"\n{CUTOVER}"));
+        let until = "migrate rehearse plan.toml --until verified";
         let run = "migrate run plan.toml --until verified";
-        let rehearse = "migrate rehearse plan.toml --until verified";
-        chain.ends(&bench, &["migrate rehearse plan.toml", rehearse, PLAN, run, VERIFY]);
+        chain.ends(&bench, &["migrate check plan.toml", until, PLAN, run, VERIFY]);
+        chain.ends(&bench, &["migrate rehearse plan.toml --scale 0.05", until, PLAN]);
     }
 
     fn a_saved_plan_that_is_stale_is_saved_anew(chain) runs ["plan out", "run", "verify"]; {
@@ -328,7 +347,7 @@ scenarios! {
             chain.ends(&bench, &[verify]);
         }
         let named = "migrate verify plan.toml --repair --dataset files";
-        assert!(chain.say(&bench, named).contains("files was given up"));
+        assert!(Chain::say(&bench, named).contains("files was given up"));
         chain.ends(&bench, &[named]);
         assert_eq!(fs::read_dir(bench.path("target/data")).map_or(0, Iterator::count), 0);
     }
@@ -374,12 +393,12 @@ scenarios! {
         lock.lock().unwrap();
         lock.write_all(br#"{"pid":7,"host":"far","command":"migrate run x.toml","since":"2026-01-01T00:00:00.000Z"}"#).unwrap();
         let watch = "migrate status plan.toml --watch";
-        assert_eq!(chain.follow_once(&bench, STATUS), watch);
+        assert_eq!(Chain::follow_once(&bench, STATUS), watch);
         chain.note(watch);
-        assert!(chain.say(&bench, watch).contains("driven by `migrate run x.toml`"));
+        assert!(Chain::say(&bench, watch).contains("driven by `migrate run x.toml`"));
         // It ends, and the look shows what is next then.
         lock.unlock().unwrap();
-        assert!(chain.say(&bench, watch).ends_with("next: nothing is left to do\n"));
+        assert!(Chain::say(&bench, watch).ends_with("next: nothing is left to do\n"));
     }
 
     fn a_dataset_that_another_migration_drives_is_taken_over(chain) runs ["run take_over", "run approve"]; {

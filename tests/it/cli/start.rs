@@ -12,7 +12,10 @@ fn piped(bench: &Bench, args: &[&str], text: &str) -> Ran {
     let _unread = child.stdin.take().unwrap().write_all(text.as_bytes());
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    let ran = Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) };
+    rig::contract::hold(args, &ran.out);
+    rig::next::hold(&bench.path(""), args, &ran.out, &ran.err);
+    ran
 }
 
 /// A directory with files and nothing else.
@@ -201,8 +204,8 @@ fn a_plan_from_standard_input_is_checked_planned_and_rehearsed_and_runs_with_a_p
     assert!(wrong.err.starts_with("<stdin>:1:8: "), "{}", wrong.err);
     let planned = piped(&bench, &["plan", "-"], &plan);
     assert_eq!(planned.code, 0, "{}", planned.err);
-    assert!(planned.out.contains("help: keep the plan in a file"), "{}", planned.out);
-    assert_eq!(planned.next_commands(), ["migrate run migrate.toml"], "the text is gone");
+    assert!(planned.out.contains("help: give the next command the same plan"), "{}", planned.out);
+    assert_eq!(planned.next_commands(), ["migrate run - --state .migrate"], "the text is gone");
     let refused = piped(&bench, &["plan", "-", "--out", "saved.json"], &plan);
     assert!(refused.code == 2 && refused.err.contains("standard input is none"), "{}", refused.err);
     let caches = bench.path("caches").to_string_lossy().into_owned();

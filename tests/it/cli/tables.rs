@@ -171,6 +171,11 @@ async fn a_table_is_made_copied_and_proved_and_a_second_run_has_nothing_to_do() 
     let first = servers.prove();
     assert_eq!(ended(&first)["complete"], true, "{}", first.out);
     servers.is_equal().await;
+    // An item is named by its key attributes, in whatever order and with whatever blanks.
+    let typed = r#"{ "n": {"N": "7"}, "id": {"S": "user-00007"} }"#;
+    let shown: Value = serde_json::from_str(&servers.expect(0, &["show", "plan.toml", typed, "--json"]).out).unwrap();
+    assert_eq!(shown["key"], r#"{"id":{"S":"user-00007"},"n":{"N":"7"}}"#, "{shown}");
+    assert_eq!((&shown["datasets"][0]["item"], &shown["datasets"][0]["state"]), (&true.into(), &"verified".into()));
     let writes = servers.there.stats().of(DynamoOperation::BatchWriteItem);
     servers.prove();
     assert_eq!(servers.there.stats().of(DynamoOperation::BatchWriteItem), writes, "nothing is written again");

@@ -46,7 +46,7 @@ fn plan(from: &S3Server, to: &S3Server, top: &str) -> String {
 async fn a_trace_tells_requests_retries_and_decisions_and_neither_secrets_nor_hidden_keys() {
     for hides in [false, true] {
         let (from, to) = (server(&KEYS).await, server(&[]).await);
-        let slow = FaultRule::new(Fault::SlowDown, When::Only(1));
+        let slow = FaultRule::new(Fault::SlowDown, When::Every(4));
         to.set_faults(Faults::one(3, slow.on([Operation::PutObject])));
         let bench = Bench { root: tempfile::tempdir().unwrap() };
         bench.write("plan.toml", &plan(&from, &to, &format!("redact_keys = {hides}")));
@@ -54,7 +54,8 @@ async fn a_trace_tells_requests_retries_and_decisions_and_neither_secrets_nor_hi
         logged += &traced(&bench, &["run", "plan.toml", "--approve", "all"]);
         logged += &traced(&bench, &["verify", "plan.toml"]);
         for told in [
-            "request operation",
+            "deadline: request ",
+            "operation=",
             "s3://here/data/mail/",
             "outcome",
             "took_ms",

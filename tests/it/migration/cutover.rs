@@ -458,10 +458,7 @@ async fn a_write_at_the_new_lead_before_the_switch_stops_it() {
     let (outcome, ()) = tokio::join!(rig.try_run(Goal::CutOver), write);
     let stopped = outcome.unwrap().stopped.expect("the last look refuses");
     assert!(stopped.is_blocking(), "{stopped}");
-    assert!(
-        stopped.to_string().contains("1 records at a are not what was compared, the first is page/03"),
-        "{stopped}"
-    );
+    assert!(stopped.to_string().contains("1 record at a is not what was compared, the first is page/03"), "{stopped}");
     assert_eq!(epoch(&stores, "shop"), Epoch(0), "the lead has not moved");
 }
 

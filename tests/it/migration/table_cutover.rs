@@ -12,13 +12,13 @@ use futures::{StreamExt as _, stream};
 use migrate::{
     cutover::RouteDocument,
     engine::sites::{Given, Opened},
-    engine::{RunOutcome, Sites},
+    engine::{RunOutcome, Shutdown, Sites},
     item::{Item, Value},
     ledger::{CommitFate, Options},
     lifecycle::{Goal, State},
     model::{DatasetName, Epoch, Key},
     plan::{Level, Location},
-    report::EventKind,
+    report::{EventKind, Sink},
     store::{
         memory::MemoryStore,
         memory_table::MemoryTable,
@@ -298,6 +298,26 @@ async fn a_lead_does_not_move_to_a_table_without_a_stream() {
     assert!(outcome.datasets[0].verified.is_some(), "all the same it is proved");
 }
 
+/// A run looks at the tables before it comes to the gate.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_refuses_tables_that_a_run_refuses() {
+    let (places, directory) = (Places::filled(), tempdir().unwrap());
+    let rig = places.rig(&plan("", ""), directory.path(), Options::default());
+    rig.try_run(Goal::Verified).await.unwrap();
+    let phase = rig.plan.phases[0].name.clone();
+    let dry_run = async || rig.inspection(Sink::none(), Shutdown::new()).dry_run(&phase).await;
+    assert!(dry_run().await.unwrap()[0].ready);
+    // An operator prepares the new lead, or a follower: what is copied may vanish there.
+    for site in ["a", "b"] {
+        places.tables[site].set_ttl(Some("expires")).await.unwrap();
+        let refused = rig.try_run(Goal::CutOver).await.unwrap_err().to_string();
+        assert_eq!(dry_run().await.unwrap_err().to_string(), refused);
+        assert!(refused.contains("also before it leads"), "{refused}");
+        places.tables[site].set_ttl(None).await.unwrap();
+    }
+    assert!(dry_run().await.unwrap()[0].ready);
+}
+
 /// An application that follows the route writes between the runs, of which the first is cut off at each commit in turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_commit_leaves_one_lead_and_loses_no_write() {
@@ -335,6 +355,12 @@ async fn cut_off_at(commit: u64, is_split: bool) -> Option<String> {
         places.put("a", "user-12", "a between");
     }
     let again = places.rig(&text, directory.path(), Options::default());
+    // What is proved, or was cut off in its switch, the run takes to its end.
+    let phase = again.plan.phases[0].name.clone();
+    for dry in again.inspection(Sink::none(), Shutdown::new()).dry_run(&phase).await.unwrap() {
+        let is_proved = ["verified", "switching", "switched", "cut_over"].contains(&dry.state);
+        assert_eq!(dry.ready, is_proved, "{commit}: {dry:?}");
+    }
     let mut outcome = again.try_run(Goal::CutOver).await.unwrap_or_else(|error| panic!("{commit}: {error}"));
     if lead != "src" {
         // It was behind the switch already: if this run was to watch, the next one follows back.

@@ -3,11 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use migrate::{
-    engine::RunOutcome,
+    engine::{RunOutcome, Shutdown},
     ledger::{CommitFate, Options, Record, TableRecord, TableStep},
     lifecycle::{Goal, State},
     model::PlaceIndex,
     plan::Level,
+    report::Sink,
     store::table::TableStore as _,
 };
 use tempfile::tempdir;
@@ -156,6 +157,19 @@ async fn the_stream_of_the_new_lead_may_lose_changes_while_the_run_watches() {
         assert!(outcome.stopped.is_none(), "{outcome:?}");
     }
     assert_eq!(places.values("user-08"), [0; 3].map(|_| Some("second".to_owned())));
+}
+
+/// The next run finds out that the switch has happened, and goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_refuses_no_switch_that_the_next_run_finds_to_have_happened() {
+    let (places, directory) = (Places::filled(), tempdir().unwrap());
+    let text = plan("", "");
+    killed_after_switch(&places, &text, directory.path(), CommitFate::FailBefore).await;
+    let again = places.rig(&text, directory.path(), Options::default());
+    let phase = again.plan.phases[0].name.clone();
+    let dry = again.inspection(Sink::none(), Shutdown::new()).dry_run(&phase).await.unwrap();
+    assert!(dry[0].ready, "{dry:?}");
+    assert_eq!(cut_over(&again.try_run(Goal::CutOver).await.unwrap()), 0);
 }
 
 /// The plan is changed between a crash in the switch and the next run.

@@ -48,7 +48,7 @@ pub enum Versions {
     /// The current one.
     #[default]
     Current,
-    /// Every version and delete marker, oldest first.
+    /// Every version and delete marker, oldest first. Not built yet: `run` refuses it.
     All,
 }
 
@@ -59,7 +59,7 @@ pub enum Retire {
     /// It stays.
     #[default]
     Keep,
-    /// What is proven at the new lead is deleted.
+    /// What is proven at the new lead is deleted. Not built yet: it needs `--until verified`.
     Delete,
 }
 
@@ -67,11 +67,11 @@ pub enum Retire {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fence {
-    /// A statement in the bucket's policy.
+    /// A statement in the bucket's policy. Not built yet: it needs `--until verified`.
     BucketPolicy,
-    /// A statement in the table's resource policy.
+    /// A statement in the table's resource policy. Not built yet: it needs `--until verified`.
     ResourcePolicy,
-    /// The hooks `fence` and `unfence`.
+    /// The hooks `fence` and `unfence`. Not built yet: it needs `--until verified`.
     Hook,
     /// Nothing; the plan must accept that, and the final verification is full.
     None,

@@ -12,8 +12,10 @@ use std::{
 };
 
 use serde::{Serialize, ser::SerializeSeq};
+use unicode_width::UnicodeWidthChar as _;
 
 use crate::plan::{
+    lines::Lines,
     secrets,
     source::{Node, Value},
 };
@@ -34,6 +36,9 @@ pub struct Diagnostic {
     /// The source line and, below it, a caret; secrets are masked.
     #[serde(skip)]
     snippet: Option<[String; 2]>,
+    /// The plan is understood, and a rule forbids what it says.
+    #[serde(skip)]
+    forbidden: bool,
 }
 
 /// All problems of a plan; at least one, in the order of the text.
@@ -46,7 +51,7 @@ pub struct Diagnostics {
 impl Diagnostic {
     /// A problem of the text as a whole, which shows no line of it.
     pub(super) fn of_text(line: usize, column: usize, message: String, mend: &str) -> Self {
-        Self { line, column, message, mend: Some(mend.to_owned()), path: String::new(), snippet: None }
+        Self { line, column, message, mend: Some(mend.to_owned()), ..Self::default() }
     }
 }
 
@@ -61,6 +66,11 @@ impl Diagnostics {
         list.sort_by(|a, b| (a.line, a.column, &a.path).cmp(&(b.line, b.column, &b.path)));
         list.dedup();
         (!list.is_empty()).then(|| Self { file: file.to_owned(), list })
+    }
+
+    /// Whether the plan is understood, and only its own rules forbid what it says.
+    pub fn are_rules(&self) -> bool {
+        self.list.iter().all(|problem| problem.forbidden)
     }
 
     /// The plan file, as it was named.
@@ -189,6 +199,7 @@ struct Problem {
     path: String,
     message: String,
     mend: Option<String>,
+    forbidden: bool,
 }
 
 /// Collects problems.
@@ -205,6 +216,13 @@ impl Report {
     /// Reports a problem at a place.
     pub(super) fn at(&mut self, spot: &Spot<'_>, message: impl Into<String>, mend: impl Into<Option<String>>) {
         self.push(spot.span(), spot.path.clone(), message.into(), mend.into());
+    }
+
+    /// Reports that a rule of the plan forbids what stands at a place.
+    pub(super) fn forbidden(&mut self, spot: &Spot<'_>, message: String, mend: &str) {
+        let problems = self.problems.len();
+        self.at(spot, message, mend.to_owned());
+        self.problems[problems..].iter_mut().for_each(|problem| problem.forbidden = true);
     }
 
     /// Reports a problem of the text itself.
@@ -251,7 +269,7 @@ impl Report {
 
     fn push(&mut self, span: Range<usize>, path: String, message: String, mend: Option<String>) {
         if !self.is_unread(&path) {
-            self.problems.push(Problem { span, path, message, mend });
+            self.problems.push(Problem { span, path, message, mend, forbidden: false });
         }
     }
 
@@ -262,55 +280,42 @@ impl Report {
         }
         self.problems.sort_by(|a, b| a.span.start.cmp(&b.span.start).then_with(|| a.path.cmp(&b.path)));
         self.problems.dedup_by(|a, b| a.span == b.span && a.message == b.message);
-        let list = self.problems.iter().map(|problem| self.diagnostic(text, problem)).collect();
+        let lines = Lines::of(text);
+        let list = self.problems.iter().map(|problem| self.diagnostic(&lines, problem)).collect();
         Err(Diagnostics { file: file.to_owned(), list })
     }
 
     /// What there is to tell of a place that is right, and of which something else must be known.
-    pub(super) fn told(&self, text: &str, spot: &Spot<'_>, message: String, mend: &str) -> Diagnostic {
-        let problem = Problem { span: spot.span(), path: spot.path.clone(), message, mend: Some(mend.to_owned()) };
-        self.diagnostic(text, &problem)
+    pub(super) fn told(&self, lines: &Lines<'_>, spot: &Spot<'_>, message: String, mend: &str) -> Diagnostic {
+        let (span, path, mend) = (spot.span(), spot.path.clone(), Some(mend.to_owned()));
+        let problem = Problem { span, path, message, mend, forbidden: false };
+        self.diagnostic(lines, &problem)
     }
 
-    fn diagnostic(&self, text: &str, problem: &Problem) -> Diagnostic {
-        let start = floor_boundary(text, problem.span.start);
-        let (line, column) = position(text, start);
+    fn diagnostic(&self, lines: &Lines<'_>, problem: &Problem) -> Diagnostic {
+        let start = lines.boundary(problem.span.start);
+        let (line, column) = lines.position(start);
         Diagnostic {
             line,
             column,
             message: problem.message.clone(),
             mend: problem.mend.clone(),
             path: problem.path.clone(),
-            snippet: snippet(text, start, problem.span.end, &self.secrets),
+            snippet: snippet(lines, start, problem.span.end, &self.secrets),
+            forbidden: problem.forbidden,
         }
     }
-}
-
-fn floor_boundary(text: &str, offset: usize) -> usize {
-    let mut offset = offset.min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    offset
-}
-
-/// Line and column of a byte offset, from 1; the column counts characters.
-pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..floor_boundary(text, offset)];
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 /// The most characters shown of a line: a JSON plan may be one long line.
 const SHOWN_CHARS_MAX: usize = 120;
 
-fn snippet(text: &str, start: usize, end: usize, secrets: &[Range<usize>]) -> Option<[String; 2]> {
-    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-    let line = text[line_start..].lines().next().unwrap_or_default();
+fn snippet(lines: &Lines<'_>, start: usize, end: usize, secrets: &[Range<usize>]) -> Option<[String; 2]> {
+    let (line_start, line) = lines.at(start);
     if line.trim().is_empty() || (secrets.is_empty() && secrets::line_may_hold_one(line)) {
         return None;
     }
-    let column = text[line_start..start].chars().count();
+    let column = lines.text()[line_start..start].chars().count();
     let is_secret = |offset: usize| secrets.iter().any(|secret| secret.contains(&(line_start + offset)));
     let chars: Vec<char> = line
         .char_indices()
@@ -323,9 +328,14 @@ fn snippet(text: &str, start: usize, end: usize, secrets: &[Range<usize>]) -> Op
         .collect();
     let from = if chars.len() > SHOWN_CHARS_MAX { column.saturating_sub(SHOWN_CHARS_MAX / 2) } else { 0 };
     let shown: String = chars.iter().skip(from).take(SHOWN_CHARS_MAX).collect();
-    let marked = text.get(start..end.min(line_start + line.len())).map_or(1, |marked| marked.chars().count());
+    let marked = lines.text().get(start..end.min(line_start + line.len())).map_or(1, |marked| marked.chars().count());
     let marked = marked.clamp(1, SHOWN_CHARS_MAX.saturating_sub(column - from).max(1));
-    Some([shown.trim_end().to_owned(), format!("{}{}", " ".repeat(column - from), "^".repeat(marked))])
+    // A terminal gives some characters two columns and others none.
+    let width = |from: usize, count: usize| -> usize {
+        chars.iter().skip(from).take(count).map(|c| c.width().unwrap_or(0)).sum()
+    };
+    let carets = "^".repeat(width(column, marked).max(1));
+    Some([shown.trim_end().to_owned(), format!("{}{carets}", " ".repeat(width(from, column - from)))])
 }
 
 /// The candidate nearest to `word`, if one is near enough.
@@ -364,6 +374,19 @@ mod tests {
         let start = text.find("'bé'").unwrap();
         report.push(start..start + 5, "x".into(), "is wrong".into(), Some("write b".into()));
         assert_eq!(rendered(report, text), "p.toml:2:5: is wrong\n  | ä = 'bé' # c\n  |     ^^^^\n  help: write b");
+    }
+
+    #[test]
+    fn the_caret_stands_below_on_a_terminal_whatever_the_width_of_the_characters() {
+        let text = "'北京' = 'e\u{301}', '首尔'\n";
+        let mut report = Report::default();
+        let start = text.find("'首尔'").unwrap();
+        report.push(start..start + 8, "x".into(), "is wrong".into(), None);
+        let shown = rendered(report, text);
+        let lines: Vec<_> = shown.lines().collect();
+        // Six columns, three of " = ", three of the accented letter, two of ", ".
+        assert_eq!(lines[0], "p.toml:1:14: is wrong");
+        assert_eq!(lines[2], format!("  | {}^^^^^^", " ".repeat(6 + 3 + 3 + 2)));
     }
 
     #[test]

@@ -240,6 +240,18 @@ impl Place {
         }
     }
 
+    /// Where the place lies, as a text: two places overlap if, and only if, one's text begins with the other's.
+    pub(super) fn trail(&self) -> String {
+        let Self { server, path } = self;
+        match path {
+            PlacePath::Bucket { bucket, prefix } => format!("s3\0{server}\0{bucket}\0{prefix}"),
+            PlacePath::Table(table) => format!("dynamodb\0{server}\0{table}\0"),
+            PlacePath::Directory(parts) => {
+                std::iter::once("file").chain(parts.iter().map(String::as_str)).flat_map(|part| [part, "\0"]).collect()
+            }
+        }
+    }
+
     /// Whether one of the two is the other, or lies in it.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         self.server == other.server

@@ -6,8 +6,10 @@ use super::{
     check::check,
     checked::Plan,
     diagnostics::{Diagnostics, Report},
+    duplicates::first_of,
+    lines::Lines,
     schema::schema,
-    source::{self, Node},
+    source::{self, DUPLICATE, Node, SyntaxError},
     structure,
     syntax::PlanFile,
     text::{is_like_yaml, without_mark},
@@ -42,9 +44,8 @@ pub fn read(text: &str, file: &Path) -> Result<PlanFile, Diagnostics> {
 
 fn read_tree(text: &str, file: &Path, report: &mut Report) -> Option<(Node, PlanFile)> {
     let is_json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let tree =
-        if is_json || text.trim_start().starts_with('{') { source::from_json(text) } else { source::from_toml(text) };
-    let tree = match tree {
+    let read = if is_json || text.trim_start().starts_with('{') { source::from_json(text) } else { toml(text) };
+    let tree = match read {
         Ok(tree) => tree,
         Err(_) if !is_json && is_like_yaml(text) => {
             let mend = "write name = \"...\" in place of name: ..., and [sites.NAME] in place of an indented block";
@@ -53,8 +54,15 @@ fn read_tree(text: &str, file: &Path, report: &mut Report) -> Option<(Node, Plan
             return None;
         }
         Err(errors) => {
-            for error in errors {
-                report.syntax(error.span, error.message);
+            let lines = Lines::of(text);
+            for SyntaxError { span, message, first } in errors {
+                match first.map(|first| lines.line(first)) {
+                    Some(line) => {
+                        let message = format!("{message}: it stands in line {line} already");
+                        report.raw(span, "", message, Some("take one of the two out".to_owned()));
+                    }
+                    None => report.syntax(span, message),
+                }
             }
             return None;
         }
@@ -67,4 +75,12 @@ fn read_tree(text: &str, file: &Path, report: &mut Report) -> Option<(Node, Plan
             None
         }
     }
+}
+
+fn toml(text: &str) -> Result<Node, Vec<SyntaxError>> {
+    let (tree, mut errors) = source::from_broken_toml(text);
+    for error in errors.iter_mut().filter(|error| error.message == DUPLICATE) {
+        error.first = first_of(&tree, text, error.span.start);
+    }
+    if errors.is_empty() { Ok(tree) } else { Err(errors) }
 }

@@ -57,6 +57,8 @@ pub struct SyntaxError {
     pub span: Range<usize>,
     /// The parser's message.
     pub message: String,
+    /// If a key is there twice: where the first of the two begins, if that is known.
+    pub first: Option<usize>,
 }
 
 impl Node {
@@ -104,15 +106,20 @@ impl Node {
 
 /// Reads TOML. The error holds all syntax errors.
 pub fn from_toml(text: &str) -> Result<Node, Vec<SyntaxError>> {
+    let (tree, errors) = from_broken_toml(text);
+    if errors.is_empty() { Ok(tree) } else { Err(errors) }
+}
+
+/// Reads TOML as far as it goes, and all its syntax errors. Of two equal keys the tree has the first.
+pub(super) fn from_broken_toml(text: &str) -> (Node, Vec<SyntaxError>) {
     let (table, errors) = DeTable::parse_recoverable(text);
-    if errors.is_empty() {
-        return Ok(Node { span: 0..0, value: toml_table(table.get_ref()) });
-    }
     let end = text.trim_end().len();
-    Err(errors
-        .into_iter()
-        .map(|error| SyntaxError { span: error.span().unwrap_or(end..end), message: error.message().to_owned() })
-        .collect())
+    let errors = errors.into_iter().map(|error| SyntaxError {
+        span: error.span().unwrap_or(end..end),
+        message: error.message().to_owned(),
+        first: None,
+    });
+    (Node { span: 0..0, value: toml_table(table.get_ref()) }, errors.collect())
 }
 
 fn toml_table(table: &DeTable<'_>) -> Value {
@@ -140,6 +147,9 @@ fn toml_node(node: &Spanned<DeValue<'_>>) -> Node {
     Node { span: node.span(), value }
 }
 
+/// What the parser of TOML says of a key that is there twice.
+pub(super) const DUPLICATE: &str = "duplicate key";
+
 /// Reads JSON, strictly: no comments, no trailing commas, no key twice.
 pub fn from_json(text: &str) -> Result<Node, Vec<SyntaxError>> {
     let strict = ParseOptions {
@@ -161,10 +171,10 @@ pub fn from_json(text: &str) -> Result<Node, Vec<SyntaxError>> {
         if let Some(first) = message.get_mut(..1) {
             first.make_ascii_lowercase();
         }
-        vec![SyntaxError { span: range.start..range.end, message }]
+        vec![SyntaxError { span: range.start..range.end, message, first: None }]
     })?;
     let Some(value) = parsed.value else {
-        return Err(vec![SyntaxError { span: 0..0, message: "the file is empty".to_owned() }]);
+        return Err(vec![SyntaxError { span: 0..0, message: "the file is empty".to_owned(), first: None }]);
     };
     let mut errors = Vec::new();
     let node = json_node(&value, &mut errors);
@@ -185,8 +195,9 @@ fn json_node(value: &ast::Value<'_>, errors: &mut Vec<SyntaxError>) -> Node {
                 let key = property.name.as_str().to_owned();
                 let span = property.name.range();
                 let key_span = span.start..span.end;
-                if entries.iter().any(|entry| entry.key == key) {
-                    errors.push(SyntaxError { span: key_span.clone(), message: "duplicate key".to_owned() });
+                if let Some(first) = entries.iter().find(|entry| entry.key == key) {
+                    let first = Some(first.key_span.start);
+                    errors.push(SyntaxError { span: key_span.clone(), message: DUPLICATE.to_owned(), first });
                 }
                 entries.push(Entry { key, key_span, node: json_node(&property.value, errors) });
             }

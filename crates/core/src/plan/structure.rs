@@ -162,11 +162,24 @@ impl<'a> Checker<'a> {
         names: &[&str],
         path: &str,
     ) -> Option<&'n str> {
-        let mend = meant
-            .map_or_else(|| format!("known keys: {}", names.join(", ")), |meant| format!("did you mean {meant:?}?"));
+        let mend = match (meant, self.header_of(entry)) {
+            (Some(meant), _) => format!("did you mean {meant:?}?"),
+            (None, Some(header)) => format!("write {header}, below what it belongs to"),
+            (None, None) => format!("known keys: {}", names.join(", ")),
+        };
         let message = format!("unknown key {:?}", entry.key);
         self.report.raw(entry.key_span.clone(), &join(path, &entry.key), message, Some(mend));
         meant
+    }
+
+    /// The header under which the language has a table of this key, if it is one, and somewhere else.
+    fn header_of(&self, entry: &Entry) -> Option<String> {
+        let is_tables = |node: &Node| matches!(node.value, Value::Table(_));
+        let fits = match &entry.node.value {
+            Value::Array(elements) => !elements.is_empty() && elements.iter().all(is_tables),
+            _ => is_tables(&entry.node),
+        };
+        if fits { find_header(self.root, self.root, &entry.key, "") } else { None }
     }
 
     /// Reports missing required keys, and puts stand-ins in the place of missing or dropped values.
@@ -280,6 +293,27 @@ fn in_range(number: i64, schema: &Schema) -> bool {
     };
     let least = schema.get("minimum").and_then(Schema::as_i64).unwrap_or(i64::MIN);
     (least..=most).contains(&number)
+}
+
+/// The header of the first table of this name in the language, as a plan writes it.
+fn find_header(root: &Schema, schema: &Schema, name: &str, path: &str) -> Option<String> {
+    let properties = schema.get("properties").and_then(Schema::as_object)?;
+    let tables = || properties.iter().filter_map(|(key, property)| Some((key, table_of(root, property)?)));
+    if let Some((key, (_, is_array))) = tables().find(|(key, _)| *key == name) {
+        let path = join(path, key);
+        return Some(if is_array { format!("[[{path}]]") } else { format!("[{path}]") });
+    }
+    tables().find_map(|(key, (table, _))| find_header(root, table, name, &join(path, key)))
+}
+
+/// The schema of a table or of the elements of an array of tables, and which of the two it is.
+fn table_of<'s>(root: &'s Schema, property: &'s Schema) -> Option<(&'s Schema, bool)> {
+    let property = resolve(root, property);
+    match property.get("type").and_then(Schema::as_str) {
+        Some("object") if property.get("properties").is_some() => Some((property, false)),
+        Some("array") => table_of(root, property.get("items")?).map(|(table, _)| (table, true)),
+        _ => None,
+    }
 }
 
 fn items_are_tables(root: &Schema, schema: &Schema) -> bool {

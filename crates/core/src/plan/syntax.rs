@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::choices::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions};
+use crate::plan::{
+    choices::{Extra, Fence, FinalVerify, Level, Property, Retire, Tier, Versions},
+    patterns,
+};
 
 /// A list of one, for examples: the derive macro parses no array.
 fn one(text: &'static str) -> [&'static str; 1] {
@@ -73,6 +76,7 @@ pub struct Site {
 pub struct Endpoint {
     /// `https://host[:port]`.
     #[schemars(example = "https://s3.example.com")]
+    #[schemars(regex(pattern = patterns::ENDPOINT))]
     pub endpoint: String,
     /// The region that requests are signed for; the site's region, or "us-east-1", if left out.
     pub region: Option<String>,
@@ -108,12 +112,14 @@ pub struct Credentials {
 pub struct SiteLimits {
     /// Bytes per second, read and written together.
     #[schemars(example = "400MB/s")]
+    #[schemars(regex(pattern = patterns::RATE))]
     pub bandwidth: Option<String>,
     /// Requests per second.
     #[schemars(range(min = 1))]
     pub requests_per_second: Option<u32>,
     /// The hours of the day when work may be done, and the time zone.
     #[schemars(example = "22:00-07:00 Asia/Shanghai")]
+    #[schemars(regex(pattern = patterns::WINDOW))]
     pub window: Option<String>,
 }
 
@@ -158,14 +164,16 @@ pub struct Dataset {
     /// Its class, for the data residency policies.
     #[schemars(length(min = 1))]
     pub class: Option<String>,
-    /// Its parent: this dataset is a part of it that moves on to another place.
+    /// Its parent: this dataset is a part of it that moves on to another place. Not built yet: `run` refuses it.
     pub part_of: Option<String>,
     /// Where it is now: `s3://SITE/BUCKET[/PREFIX]`, `dynamodb://SITE/TABLE` or `file://SITE/PATH`.
     #[schemars(example = "s3://beijing/storefront/static/")]
+    #[schemars(regex(pattern = patterns::LOCATION))]
     pub source: String,
     /// Where it must be.
     #[serde(default)]
     #[schemars(example = one("s3://singapore/storefront/static/"))]
+    #[schemars(inner(regex(pattern = patterns::LOCATION)))]
     pub targets: Vec<String>,
     /// Where it must be, in the long form: with a partition's rule or options.
     #[serde(default)]
@@ -202,10 +210,11 @@ pub struct Dataset {
     pub follow_back: Option<bool>,
     /// Limits for this dataset alone.
     pub limits: Option<DatasetLimits>,
-    /// How objects in cold storage are restored before they are read.
+    /// How objects in cold storage are restored before they are read. Not built yet: `run` refuses it.
     pub restore: Option<Restore>,
     /// The most that may be deleted at a target without `--force`, as a share of what it holds.
     #[schemars(example = "10%")]
+    #[schemars(regex(pattern = patterns::SHARE))]
     pub delete_share: Option<String>,
     /// Whether the lead may move although nothing was there to compare; otherwise 0 records prove nothing.
     pub accept_empty: Option<bool>,
@@ -219,18 +228,20 @@ pub struct Dataset {
 pub struct Target {
     /// Its location.
     #[schemars(example = "dynamodb://oregon/accounts")]
+    #[schemars(regex(pattern = patterns::LOCATION))]
     pub at: String,
     /// A CEL expression: which records go there; or "otherwise", for those that go nowhere else.
     #[serde(rename = "where")]
     #[schemars(example = "item.country in [\"US\", \"CA\"]")]
     pub filter: Option<String>,
-    /// How records are encrypted there.
+    /// How records are encrypted there. Not built yet: `run` refuses it.
     pub encryption: Option<Encryption>,
-    /// The storage class of new objects.
+    /// The storage class of new objects. Not built yet: `run` refuses it.
     #[schemars(example = &"STANDARD_IA", length(min = 1))]
     pub storage_class: Option<String>,
     /// The size of the parts of multipart uploads.
     #[schemars(example = "16MiB")]
+    #[schemars(regex(pattern = patterns::SIZE))]
     pub part_size: Option<String>,
     /// Properties that need not survive at this target, beside those that the dataset waives.
     #[serde(default)]
@@ -256,6 +267,7 @@ pub struct DatasetLimits {
     pub write_capacity: Option<Capacity>,
     /// Bytes per second, read and written together.
     #[schemars(example = "100MB/s")]
+    #[schemars(regex(pattern = patterns::RATE))]
     pub bandwidth: Option<String>,
     /// Requests per second.
     #[schemars(range(min = 1))]
@@ -270,7 +282,7 @@ pub enum Capacity {
     /// Units per second.
     Units(#[schemars(range(min = 1))] u32),
     /// A share, in percent.
-    Share(String),
+    Share(#[schemars(regex(pattern = patterns::SHARE))] String),
 }
 
 /// How objects in cold storage are restored.
@@ -292,31 +304,37 @@ pub struct Cutover {
     pub fence: Fence,
     /// Must be `true` for the fence "none": nothing stops writes at the old lead.
     pub accept_unfenced: Option<bool>,
-    /// The application's identity, which proves the fence; needed for policy fences.
+    /// The application's identity, which proves the fence; needed for policy fences. Not built yet: it needs `--until verified`.
     pub canary: Option<Credentials>,
     /// The document that tells applications the current lead: `file://SITE/PATH`, `s3://SITE/BUCKET/KEY` or
     /// `dynamodb://SITE/TABLE`.
     #[schemars(example = "s3://singapore/control/routes/storefront.json")]
+    #[schemars(regex(pattern = patterns::ROUTE))]
     pub route: String,
     /// The age at which applications must have read the route again; the fence outlives the switch by this.
     #[schemars(example = "30s")]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub route_max_age: Option<String>,
     /// How the data is proved equal behind the fence.
     pub final_verify: Option<FinalVerify>,
     /// The time to wait after the last write whose outcome is unknown.
     #[schemars(example = "60s")]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub settle: Option<String>,
-    /// The most that a follower may lag behind when the cutover begins.
+    /// The most that a follower may lag behind when the cutover begins. Not built yet for objects: it needs
+    /// `--until verified`.
     #[schemars(example = "5s")]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub max_lag: Option<String>,
     /// For the fence "none": how long the old lead must have seen no write.
     #[schemars(example = "2m")]
+    #[schemars(regex(pattern = patterns::DURATION))]
     pub quiet: Option<String>,
-    /// Programs that run around the steps: argument lists, no shell, relative to the plan file.
+    /// Programs that run around the steps: argument lists, no shell, relative to the plan file. Not built yet: it needs `--until verified`.
     pub hooks: Option<Hooks>,
-    /// The content delivery network in front of the data.
+    /// The content delivery network in front of the data. Not built yet: it needs `--until verified`.
     pub cdn: Option<Cdn>,
-    /// URLs whose status and latency are measured before and after the switch.
+    /// URLs whose status and latency are measured before and after the switch. Not built yet: it needs `--until verified`.
     #[serde(default)]
     #[schemars(example = one("https://www.example.com/health.json"))]
     pub probe: Vec<String>,

@@ -225,3 +225,94 @@ proptest! {
         }
     }
 }
+
+fn told(text: &str) -> Vec<String> {
+    let wrong = parse(text, Path::new("p.toml")).unwrap_err();
+    wrong.to_string().split("\n\n").map(str::to_owned).collect()
+}
+
+#[test]
+fn a_mark_before_the_text_moves_no_column() {
+    for text in ["\u{feff}name = 3\n[[phase]]\n", "\u{feff}{\"name\": 3, \"phase\": []}"] {
+        let wrong = parse(text, Path::new("p")).unwrap_err();
+        let one = &wrong.list().iter().find(|one| one.path == "name").unwrap();
+        assert_eq!((one.line, one.column), (1, if text.contains('{') { 10 } else { 8 }), "{wrong}");
+        assert!(!wrong.to_string().contains('\u{feff}'));
+    }
+    let plan = include_str!("../../../../plans/quickstart.toml");
+    assert!(parse(&format!("\u{feff}{plan}"), Path::new("p.toml")).is_ok());
+}
+
+#[test]
+fn yaml_is_told_once() {
+    let all = told("name: shop\nsites:\n  here:\n    directory: x\n");
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].starts_with("p.toml:1:1: this is YAML, and a plan is TOML or JSON\n  | name: shop\n"), "{all:?}");
+}
+
+#[test]
+fn a_table_in_the_wrong_place_is_told_its_header() {
+    let all = told("name = \"p\"\n[[dataset]]\nname = \"d\"\n[[phase]]\nname = \"x\"\n[phase.s3]\nregion = \"r\"\n")
+        .join("\n");
+    assert!(all.contains("p.toml:2:3: unknown key \"dataset\""), "{all}");
+    assert!(all.contains("help: write [[phase.dataset]], below what it belongs to"), "{all}");
+    let all = told("name = \"p\"\n[cutover]\nfence = \"none\"\n[[phase]]\n").join("\n");
+    assert!(all.contains("help: write [phase.dataset.cutover], below what it belongs to"), "{all}");
+}
+
+#[test]
+fn the_first_of_two_is_named_with_its_line() {
+    let first = |text: &str, at: usize| {
+        let wrong = parse(text, Path::new("p")).unwrap_err();
+        let all: Vec<_> = wrong.list().iter().map(|one| (one.line, one.message.clone())).collect();
+        assert!(
+            all.iter().any(|(_, message)| {
+                message.contains(&format!("in line {at} already"))
+                    || message.ends_with(&format!("already, in line {at}"))
+            }),
+            "{at}: {all:?}\n{text}"
+        );
+    };
+    first("name = \"a\"\nredact_keys = true\nname = \"b\"\n", 1);
+    first("[sites.x]\ndirectory = \"a\"\n[sites.x.s3]\nregion = \"b\"\n[sites.x]\ndirectory = \"c\"\n", 1);
+    first("[sites.x]\ndirectory = \"a\"\n[sites.y]\ndirectory = \"b\"\nregion = \"c\"\ndirectory = \"d\"\n", 4);
+    first("[sites.x]\ns3 = { endpoint = \"a\", endpoint = \"b\" }\n", 2);
+    first("[[phase]]\nname = \"a\"\n[[phase]]\nname = \"b\"\nname = \"c\"\n", 4);
+    first("{\n\"name\": \"a\",\n\"name\": \"b\"}", 2);
+    let two = "name = \"p\"\n[sites.a]\ndirectory = \"a\"\n[[phase]]\nname = \"x\"\n[[phase.dataset]]\nname = \"d\"\n\
+               source = \"file://a/1\"\ntargets = [\"file://a/2\"]\nwaive = [\"properties\"]\n[[phase.dataset]]\n\
+               name = \"d\"\nsource = \"file://a/3\"\ntargets = [\"file://a/4\"]\nwaive = [\"properties\"]\n";
+    first(two, 7);
+    first(&format!("{two}[[phase]]\nname = \"x\"\n"), 5);
+}
+
+/// Every key that is not built is marked where an editor shows it.
+#[test]
+fn the_schema_marks_what_is_not_built() {
+    let schema = super::schema();
+    let plan = parse(EXAMPLE, Path::new("p.toml")).unwrap();
+    let text = EXAMPLE.replacen("versions = \"current\"", "versions = \"all\"", 1);
+    assert!(text != EXAMPLE);
+    let all = parse(&text, Path::new("p.toml")).unwrap();
+    let keys = plan.datasets().chain(all.datasets()).flat_map(|dataset| &dataset.unsupported);
+    let defs = schema["$defs"].as_object().unwrap();
+    for key in keys.map(|one| one.key.as_str()).filter(|key| !key.ends_with("where")) {
+        let name = key.rsplit('.').next().unwrap();
+        let properties = defs.values().filter_map(|def| def["properties"].get(name));
+        let is_marked = properties.into_iter().any(|property| {
+            let named = super::schema::resolve(&schema, property);
+            format!("{property}{named}").contains("Not built yet")
+        });
+        assert!(is_marked, "{key}");
+    }
+    for key in ["part_of", "restore"] {
+        assert!(defs["Dataset"]["properties"][key].to_string().contains("Not built yet"), "{key}");
+    }
+    for key in ["encryption", "storage_class"] {
+        assert!(defs["Target"]["properties"][key].to_string().contains("Not built yet"), "{key}");
+    }
+    assert!(defs["Dataset"]["properties"]["source"]["pattern"].as_str().unwrap().contains("dynamodb://"));
+    assert!(defs["Dataset"]["properties"]["targets"]["items"]["pattern"].is_string());
+    assert!(defs["SiteLimits"]["properties"]["bandwidth"]["pattern"].is_string());
+    assert!(defs["Cutover"]["properties"]["settle"]["pattern"].is_string());
+}

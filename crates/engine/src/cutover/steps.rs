@@ -17,7 +17,7 @@ use crate::{
 };
 use migrate_core::{
     lifecycle::{Goal, Lifecycle, Moving, StepName, Transition},
-    report::count,
+    report::{count, records},
 };
 
 /// One step of a cutover. Every method may be called again after a crash.
@@ -264,10 +264,11 @@ impl Step for LastLook {
         }
         if let Some(key) = new.keys.first() {
             return Err(Halt::Refused(format!(
-                "{} at {} not what was compared, the first is {}: something else writes there, or the place lost what \
+                "{} at {} {} not what was compared, the first is {}: something else writes there, or the place lost what \
                  it held; look there, then run again",
-                count(new.count, "record is", "records are"),
+                records(new.count),
                 cut.what.new_leads(),
+                if new.count == 1 { "is" } else { "are" },
                 cut.hand.shown(key)
             )));
         }

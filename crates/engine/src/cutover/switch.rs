@@ -11,11 +11,12 @@
 use crate::{
     cutover::{halt::Halt, hand::Cut},
     driver::Driver,
-    route::{RouteDocument, Shown, Swapped, differs},
+    error::EngineError,
+    route::{RouteDocument, RouteStore, Shown, Swapped, differs},
     verify::witness::SwitchProof,
 };
 use migrate_core::{
-    lifecycle::{Lead, Moving, Transition},
+    lifecycle::{Lead, Lifecycle, Moving, Transition},
     model::{Epoch, SiteName},
 };
 
@@ -63,13 +64,7 @@ pub(crate) async fn switch(cut: Cut<'_>, proof: &SwitchProof, shown: Option<&Sho
 /// later. Does nothing if none was intended.
 pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
     let Moving::Switching { lead, attempt, route, .. } = cut.hand.lifecycle().moving else { return Ok(()) };
-    if route != cut.route.place() {
-        return Err(Halt::Refused(format!(
-            "its switch was begun at the route {route}, and the plan names {} now: only the first tells whether it \
-             happened; put it back",
-            cut.route.place()
-        )));
-    }
+    is_same_route(&route, cut.route)?;
     let shown = cut.route.read().await?;
     if shown.as_ref().is_some_and(|shown| shown.document.attempt == attempt) {
         return cut.hand.happened(Transition::Switched { lead }).await;
@@ -101,6 +96,34 @@ pub async fn settle(cut: Cut<'_>) -> Result<(), Halt> {
         Swapped::Done | Swapped::Lost(_) => cut.hand.happened(abandoned).await,
         Swapped::Unsettled => Err(Halt::Unsettled(cut.route.location().to_owned())),
     }
+}
+
+/// Where a dataset will stand once a switch that was intended is settled, as far as its route shows by now: the switch has
+/// happened, or the lead is at rest and moves from the first step on. Changes nothing.
+///
+/// # Errors
+///
+/// What [`settle`] would fail with before it writes.
+pub(crate) async fn foreseen(lifecycle: &Lifecycle, route: &RouteStore) -> Result<Lifecycle, Halt> {
+    let Moving::Switching { lead, attempt, route: begun, .. } = &lifecycle.moving else { return Ok(lifecycle.clone()) };
+    is_same_route(begun, route)?;
+    let shown = route.read().await?;
+    if shown.is_some_and(|shown| shown.document.attempt == *attempt) {
+        return Ok(lifecycle.apply(&Transition::Switched { lead: lead.clone() }).map_err(EngineError::from)?);
+    }
+    Ok(Lifecycle { moving: Moving::AtRest, ..lifecycle.clone() })
+}
+
+/// Fails if a switch was begun at another route than that of the plan.
+fn is_same_route(begun: &str, route: &RouteStore) -> Result<(), Halt> {
+    if begun == route.place() {
+        return Ok(());
+    }
+    Err(Halt::Refused(format!(
+        "its switch was begun at the route {begun}, and the plan names {} now: only the first tells whether it happened; \
+         put it back",
+        route.place()
+    )))
 }
 
 /// Why a swap was refused, as far as the route itself shows.

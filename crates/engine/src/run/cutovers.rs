@@ -117,7 +117,7 @@ impl Run<'_> {
             Halt::MovedOn(detail) => WaitsFor::Rest { site: from.clone(), detail: detail.clone() },
             Halt::WithOthers(other) => WaitsFor::With(other.clone()),
             Halt::Interrupted => WaitsFor::NextRun,
-            Halt::Failed(error) => WaitsFor::Failure(error.shown(Redactor::new(self.plan.redact_keys))),
+            Halt::Failed(error) => WaitsFor::Failure(error.reason(Redactor::new(self.plan.redact_keys))),
             Halt::Refused(_) | Halt::Unsettled(_) => WaitsFor::Failure(halt.to_string()),
         }
     }

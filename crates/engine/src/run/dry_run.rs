@@ -13,6 +13,7 @@ use crate::{
         halt::Halt,
         hand::{Changes, Cut, Hand, OpenWrites, Written},
         moves::Move,
+        switch,
         together::{self, CheckedStep},
     },
     driver::Driver,
@@ -20,7 +21,7 @@ use crate::{
     migration::Inspection,
     sites::{opening::DatasetStores, tables::TablesOf},
     star::Star,
-    tables::readiness::Leads,
+    tables::{readiness::Leads, structure},
     verify::{recorded::asks_more, witness::Verified},
 };
 use migrate_core::{
@@ -83,10 +84,13 @@ impl Inspection<'_> {
             };
             let happened = || events.iter().map(|(event, _)| event);
             let lifecycle = Lifecycle::replay(happened())?;
-            let tables = if lifecycle.moved_to().is_none() { self.look_at_places(dataset).await? } else { None };
-            let less = lifecycle.is_verified() && asks_more(dataset, happened());
+            let has_moved = lifecycle.moved_to().is_some();
             let switching = matches!(lifecycle.moving, Moving::Switching { .. });
-            let ready = !less && (lifecycle.reached(Goal::Verified) || switching);
+            let is_proved = lifecycle.reached(Goal::Verified) || switching;
+            let tables = if has_moved { None } else { self.look_at_places(dataset, is_proved).await? };
+            // A lead that has moved needs no other proof, as the standing has it.
+            let less = !has_moved && lifecycle.is_verified() && asks_more(dataset, happened());
+            let ready = is_proved && !less;
             let (decided, blind_spots) = last_proof(happened()).unwrap_or_default();
             let (name, blind_spots) = (dataset.name.clone(), blind_spots.to_vec());
             let state = lifecycle.state().name();
@@ -113,24 +117,45 @@ impl Inspection<'_> {
     ) -> Result<Vec<DryStep>, EngineError> {
         let route = self.open_route(dataset, &what.cutover.route, true).await?;
         let tables = tables.map(|tables| (Leads::of(self.plan, dataset), tables));
+        let (lifecycle, unsettled) = match switch::foreseen(&lifecycle, &route).await {
+            Ok(foreseen) => (foreseen, None),
+            Err(halt) => (lifecycle, Some(halt)),
+        };
         let hand = Looking { lifecycle, ledger: self.driver_id().await?, tables };
-        let steps = together::dry_run(Cut { what, route: &route, hand: &hand }).await.into_iter();
+        let mut steps = together::dry_run(Cut { what, route: &route, hand: &hand }).await;
+        if let (Some(halt), Some(first)) = (unsettled, steps.first_mut()) {
+            first.checked = Err(halt);
+        }
         let step = |CheckedStep { name, describe, checked }| DryStep {
             step: name,
             detail: describe,
             refused: checked.err().map(|halt| halt.to_string()),
         };
-        Ok(steps.map(step).collect())
+        Ok(steps.into_iter().map(step).collect())
     }
 
-    /// Checks that source and targets exist and are those that the migration has used so far. Returns the tables.
-    async fn look_at_places(&self, dataset: &Dataset) -> Result<Option<DatasetStores<dyn TableStore>>, EngineError> {
+    /// Checks that source and targets exist and are those that the migration has used so far, and that tables that
+    /// are proved are there still, and fit. Returns the tables.
+    async fn look_at_places(
+        &self,
+        dataset: &Dataset,
+        is_proved: bool,
+    ) -> Result<Option<DatasetStores<dyn TableStore>>, EngineError> {
         let star = Star::of_all(dataset, &Lifecycle::default())?;
         if dataset.is_table() {
             let of = TablesOf { plan: self.plan, dataset, writes: None };
             let tables = self.sites.open_tables(of, star).await?;
-            for table in &tables.places {
-                table.describe().await?;
+            if !is_proved {
+                for table in &tables.places {
+                    table.describe().await?;
+                }
+                return Ok(Some(tables));
+            }
+            let lead = structure::for_followers(dataset, &**tables.lead()).await?;
+            for place in &*tables.star.followers {
+                let follower = &**tables.at(*place);
+                let found = structure::must_be_there(follower).await?;
+                structure::is_fit(dataset, *place, follower, &found, &lead)?;
             }
             return Ok(Some(tables));
         }

@@ -240,7 +240,7 @@ impl<'a> PhaseWork<'a> {
 
     /// Notes why a dataset cannot go on; the run ends with the first such error.
     fn note(&mut self, place: usize, error: EngineError) {
-        let shown = error.shown(Redactor::new(self.run.plan.redact_keys));
+        let shown = error.reason(Redactor::new(self.run.plan.redact_keys));
         self.active[place].waits_for = Some(WaitsFor::Failure(shown));
         if !matches!(error, EngineError::LedgerClosed) {
             self.stopped.get_or_insert(error);

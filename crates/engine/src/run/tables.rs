@@ -56,6 +56,7 @@ impl Run<'_> {
             delete_permille: (!self.options.force).then_some(dataset.delete_share_permille),
             segments_at_once: self.options.limits.shards.max(1),
             tails: Mutex::default(),
+            looked: Mutex::default(),
         }))
     }
 
@@ -66,16 +67,12 @@ impl Run<'_> {
     /// If a follower's table is not fit. A follower that cannot be reached is down, and stops nothing else.
     pub(crate) async fn fit_followers(&self, sides: &Sides) -> Result<(), EngineError> {
         let dataset = &sides.dataset;
-        let mut lead = structure::of_lead(dataset, sides.lead()).await?;
-        if dataset.live {
-            // Its stream is there for the copy, and is no part of what the followers are to have before they lead.
-            lead.stream = None;
-        }
+        let lead = structure::for_followers(dataset, sides.lead()).await?;
         for follower in &sides.followers {
             let fit = async {
                 if follower.place == PlaceIndex::SOURCE {
                     // The old lead: it was there before this migration, and is as it was.
-                    structure::must_be_there(follower).await?;
+                    structure::must_be_there(&*follower.store).await?;
                     return Ok(Vec::new());
                 }
                 self.know_abilities(dataset, follower, &lead).await?;
@@ -171,7 +168,7 @@ impl Inspection<'_> {
         let redactor = Redactor::new(self.plan.redact_keys);
         let sides = Arc::new(Sides::of(dataset, &stores, &lead, self.shutdown.clone(), &self.sink, redactor).await);
         for follower in &sides.followers {
-            if let Err(error) = structure::must_be_there(follower).await {
+            if let Err(error) = structure::must_be_there(&*follower.store).await {
                 follower.close(error);
             }
         }

@@ -1,9 +1,9 @@
 //! Which places of a plan cannot be asked at all: nothing answers there, or there is nothing to sign with.
 //!
 //! One such place breaks a command off, and a person who mends it alone only learns of the next one. So all servers of
-//! a plan are asked, each once and all at the same time, without retries.
+//! a plan are asked at the same time, and one that is not reached once more.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
 use serde::Serialize;
@@ -19,6 +19,9 @@ use migrate_core::{
     report::Redactor,
 };
 use migrate_store::ErrorKind;
+
+/// After how long a server that was not reached is asked again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A server that cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,7 +63,13 @@ impl Sites {
             }
         }
         let looks = servers.into_values().map(|(at, datasets)| async move {
-            let error = self.ask_once(plan, &at).await.err().filter(EngineError::is_unreached)?;
+            let mut asked = self.ask_once(plan, &at).await;
+            if matches!(&asked, Err(EngineError::Store(error)) if error.kind() == ErrorKind::Unreachable) {
+                // A server that restarts, or a name that is looked up for the first time.
+                tokio::time::sleep(AGAIN_AFTER).await;
+                asked = self.ask_once(plan, &at).await;
+            }
+            let error = asked.err().filter(EngineError::is_unreached)?;
             let reason = match &error {
                 EngineError::Site { detail, .. } => detail.clone(),
                 EngineError::Store(error) => error.detail().to_owned(),

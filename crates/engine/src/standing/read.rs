@@ -92,7 +92,7 @@ async fn of_dataset(
         && let Err(changed) = same_meaning(&dataset.name, &begun, &meaning_of(reader.plan, dataset))
     {
         // The ledger's counts are those of another body of data.
-        standing.waits_for = Some(WaitsFor::Meaning(changed.to_string()));
+        standing.waits_for = Some(WaitsFor::Meaning(changed.reason(reader.redactor)));
         return Ok(standing);
     }
     list_unclaimed(reader, ledger, &mut standing, dataset, failures_max).await?;

@@ -137,6 +137,7 @@ impl TableWork {
         let mut handled: Vec<(Key, u64)> = Vec::new();
         let (mut writes, mut back) = (Vec::new(), Vec::new());
         let is_old_lead = self.old_lead().is_some_and(|old| old.place == follower.place);
+        let is_over = |item: &Item| self.sides.expires_by.is_over(item, [follower.place], read);
         for Changed { row, key, item } in changed {
             let Some((_, mark)) = row.owed.iter().find(|(place, _)| *place == follower.place) else { continue };
             handled.push((row.key.clone(), *mark));
@@ -147,7 +148,7 @@ impl TableWork {
                 let Some(held) = before.get(&row.key).filter(|held| item.is_some() || !held.is_settled) else {
                     continue;
                 };
-                if held.item.is_none() && item.is_some_and(|item| self.sides.is_expired(item, read)) {
+                if held.item.is_none() && item.is_some_and(is_over) {
                     // Its server would delete it again.
                     continue;
                 }

@@ -16,8 +16,8 @@
 //! side, a few more for a large table, and two for each further 100,000 items that differ. At most are held: the finer
 //! buckets (10 MB for each side), or the keys and digests of a group.
 //!
-//! An item that has expired, by the attribute that says when, is skipped on both sides: the server deletes it when it
-//! likes.
+//! An item that has expired, by the attribute that says when at either side, is skipped on both: a server deletes it when
+//! it likes. So an item of the lead may be skipped for one follower and not for another.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,7 +32,7 @@ use crate::{
     tables::{follower::Follower, sides::Sides},
 };
 use migrate_core::{
-    item::{Item, Value, digest, key_digest},
+    item::{Item, digest, key_digest},
     model::{Key, PlaceIndex, Sha256, Timestamp},
     report::DifferenceKind,
     table::{Buckets, Grain},
@@ -55,10 +55,6 @@ struct Bounds {
 
 const BOUNDS: Bounds = Bounds { bits: 16, finer_bits: 18, held: 100_000 };
 
-/// What is no number of seconds of the last five years never expires.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html>
-const EXPIRY_AGE_MAX_S: i64 = 5 * 365 * 24 * 60 * 60;
-
 /// A key that the two sides do not show alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate {
@@ -71,21 +67,45 @@ pub(super) struct Candidate {
 /// The items that belong at these places, or all that one place holds, folded.
 #[derive(Default)]
 struct Folded {
-    buckets: Vec<Buckets>,
+    of: Vec<FoldedFor>,
+}
+
+/// The items that belong at a place.
+struct FoldedFor {
+    buckets: Buckets,
+    /// Those that had expired, which are not among these.
     expired: u64,
+}
+
+/// Which side of a comparison is folded.
+#[derive(Debug, Clone)]
+enum Side {
+    /// The lead's, by the places where its items belong.
+    Lead(Arc<[PlaceIndex]>),
+    /// That of a follower.
+    Follower(PlaceIndex),
+}
+
+impl Side {
+    fn places(&self) -> &[PlaceIndex] {
+        match self {
+            Self::Lead(places) => places,
+            Self::Follower(place) => std::slice::from_ref(place),
+        }
+    }
 }
 
 /// What a fold of both sides has found.
 pub(super) struct Compared {
-    /// Items on both sides that had expired.
-    pub(super) expired: u64,
     bounds: Bounds,
     /// The followers that could be scanned.
-    sides: BTreeMap<PlaceIndex, Side>,
+    sides: BTreeMap<PlaceIndex, Outcome>,
 }
 
-/// A follower, folded.
-struct Side {
+/// What the folds of the lead and of a follower have found.
+struct Outcome {
+    /// Items on both sides that had expired.
+    expired: u64,
     /// How many items belong there.
     belong: u64,
     /// How many it holds.
@@ -153,6 +173,11 @@ impl Differing {
 }
 
 impl Compared {
+    /// How many items of the lead and of a follower had expired; 0 if that could not be scanned.
+    pub(super) fn expired(&self, place: PlaceIndex) -> u64 {
+        self.sides.get(&place).map_or(0, |side| side.expired)
+    }
+
     /// How many items a follower holds; `None` if it could not be scanned.
     pub(super) fn held(&self, place: PlaceIndex) -> Option<u64> {
         self.sides.get(&place).map(|side| side.held)
@@ -173,17 +198,23 @@ impl Sides {
     async fn fold_within(self: &Arc<Self>, bounds: Bounds, now: Timestamp) -> Result<Option<Compared>, EngineError> {
         let grain = Arc::new(Grain::whole(bounds.bits));
         let places: Vec<_> = self.open().map(|follower| follower.place).collect();
-        let lead = self.fold_one(Arc::clone(&self.led), Some(places.clone().into()), &grain, now);
-        let followers = self.open().map(|follower| self.fold_one(Arc::clone(&follower.store), None, &grain, now));
+        let lead = self.fold_one(Arc::clone(&self.led), Side::Lead(places.clone().into()), &grain, now);
+        let of = |follower: &Follower| (Arc::clone(&follower.store), Side::Follower(follower.place));
+        let followers = self.open().map(of).map(|(store, side)| self.fold_one(store, side, &grain, now));
         let (lead, followers) = futures::join!(lead, futures::future::join_all(followers));
         let Some(lead) = lead? else { return Ok(None) };
-        let (mut sides, mut expired) = (BTreeMap::new(), lead.expired);
-        for ((place, lead), folded) in places.into_iter().zip(lead.buckets).zip(followers) {
+        let mut sides = BTreeMap::new();
+        for ((place, lead), folded) in places.into_iter().zip(lead.of).zip(followers) {
             match folded {
-                Ok(Some(Folded { buckets, expired: more })) => {
-                    expired += more;
-                    let differing = Differing::of(&lead, &buckets[0]);
-                    sides.insert(place, Side { belong: lead.count(), held: buckets[0].count(), differing });
+                Ok(Some(Folded { of })) => {
+                    let held = &of[0];
+                    let outcome = Outcome {
+                        expired: lead.expired + held.expired,
+                        belong: lead.buckets.count(),
+                        held: held.buckets.count(),
+                        differing: Differing::of(&lead.buckets, &held.buckets),
+                    };
+                    sides.insert(place, outcome);
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
@@ -193,7 +224,7 @@ impl Sides {
                 }
             }
         }
-        Ok(Some(Compared { expired, bounds, sides }))
+        Ok(Some(Compared { bounds, sides }))
     }
 
     /// The keys that a follower may not show as the lead does, in groups that are held at once; `None` if the run is to
@@ -207,8 +238,8 @@ impl Sides {
         let Some(side) = compared.sides.get(&follower.place) else { return Ok(Some(Vec::new())) };
         let mut differing = side.differing.clone();
         while let Some(grain) = differing.finer(compared.bounds).map(Arc::new) {
-            let lead = self.fold_one(Arc::clone(&self.led), Some([follower.place].into()), &grain, now);
-            let held = self.fold_one(Arc::clone(&follower.store), None, &grain, now);
+            let lead = self.fold_one(Arc::clone(&self.led), Side::Lead([follower.place].into()), &grain, now);
+            let held = self.fold_one(Arc::clone(&follower.store), Side::Follower(follower.place), &grain, now);
             let (lead, held) = futures::join!(lead, held);
             let held = match held {
                 Ok(held) => held,
@@ -218,7 +249,7 @@ impl Sides {
                 }
             };
             let Some((lead, held)) = lead?.zip(held) else { return Ok(None) };
-            let before = std::mem::replace(&mut differing, Differing::of(&lead.buckets[0], &held.buckets[0]));
+            let before = std::mem::replace(&mut differing, Differing::of(&lead.of[0].buckets, &held.of[0].buckets));
             if differing.items() > before.items() / 2 {
                 break;
             }
@@ -226,24 +257,22 @@ impl Sides {
         Ok(Some(differing.groups(compared.bounds)))
     }
 
-    /// Folds the items of a store, for the lead by the places where they belong; `None` if the run is to stop.
+    /// Folds the items of a side; `None` if the run is to stop.
     async fn fold_one(
         self: &Arc<Self>,
         store: Arc<dyn TableStore>,
-        belong_at: Option<Arc<[PlaceIndex]>>,
+        side: Side,
         grain: &Arc<Grain>,
         now: Timestamp,
     ) -> Result<Option<Folded>, EngineError> {
-        let places = belong_at.as_ref().map_or(1, |places| places.len());
-        let buckets = (0..places).map(|_| Buckets::new(Arc::clone(grain))).collect();
-        let folded = Arc::new(Mutex::new(Folded { buckets, expired: 0 }));
+        let empty = |_: &PlaceIndex| FoldedFor { buckets: Buckets::new(Arc::clone(grain)), expired: 0 };
+        let folded = Arc::new(Mutex::new(Folded { of: side.places().iter().map(empty).collect() }));
         let mut tasks = JoinSet::new();
         for index in 0..SEGMENTS {
-            let (sides, store, belong_at) = (Arc::clone(self), Arc::clone(&store), belong_at.clone());
+            let (sides, store, side) = (Arc::clone(self), Arc::clone(&store), side.clone());
             let folded = Arc::clone(&folded);
             tasks.spawn(async move {
-                let take =
-                    |sides: &Self, item: Item| sides.fold_item(&*store, &item, belong_at.as_deref(), now, &folded);
+                let take = |sides: &Self, item: Item| sides.fold_item(&*store, &item, &side, now, &folded);
                 sides.scan_all(&*store, Segment { index, of: SEGMENTS }, take).await
             });
         }
@@ -260,21 +289,24 @@ impl Sides {
         &self,
         store: &dyn TableStore,
         item: &Item,
-        belong_at: Option<&[PlaceIndex]>,
+        side: &Side,
         now: Timestamp,
         folded: &Mutex<Folded>,
     ) -> Result<(), EngineError> {
         let lock = || folded.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_expired(item, now) {
-            lock().expired += 1;
+        let expired: Vec<_> = side.places().iter().map(|place| self.is_expired(item, *place, now)).collect();
+        if expired.iter().all(|expired| *expired) {
+            lock().of.iter_mut().for_each(|place| place.expired += 1);
             return Ok(());
         }
         let key = key_digest(&self.names, &self.key_of(store, item)?);
-        let to = belong_at.map(|places| Ok::<_, EngineError>((places, self.destination(item)?))).transpose()?;
+        let to = matches!(side, Side::Lead(_)).then(|| self.destination(item)).transpose()?;
         let item = digest(item);
-        for (at, buckets) in lock().buckets.iter_mut().enumerate() {
-            if to.as_ref().is_none_or(|(places, to)| to.holds(places[at])) {
-                buckets.add(key, item);
+        for ((of, place), expired) in lock().of.iter_mut().zip(side.places()).zip(expired) {
+            match to.as_ref().is_none_or(|to| to.holds(*place)) {
+                true if expired => of.expired += 1,
+                true => of.buckets.add(key, item),
+                false => {}
             }
         }
         Ok(())
@@ -324,34 +356,28 @@ impl Sides {
         }
     }
 
-    /// Whether an item had expired at this moment.
-    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ttl-expired-items.html>
-    pub(super) fn is_expired(&self, item: &Item, now: Timestamp) -> bool {
-        let now_s = now.0 / 1000;
-        self.expires_by.iter().any(|name| {
-            let Some(Value::Number(at)) = item.get(name) else { return false };
-            let seconds = at.to_string().split('.').next().and_then(|whole| whole.parse::<i64>().ok());
-            seconds.is_some_and(|at| at < now_s && at > now_s - EXPIRY_AGE_MAX_S)
-        })
+    /// Whether an item had expired at this moment where it is led, or at another place.
+    fn is_expired(&self, item: &Item, place: PlaceIndex, now: Timestamp) -> bool {
+        self.expires_by.is_over(item, self.leads.iter().copied().chain([place]), now)
     }
 
-    /// Whether two sides are equal on a key: they hold the same item, or none that has not expired.
-    pub(super) fn are_equal(&self, lead: Option<&Item>, held: Option<&Item>) -> bool {
+    /// Whether the lead and another place are equal on a key: they hold the same item, or none that has not expired.
+    pub(super) fn are_equal(&self, place: PlaceIndex, lead: Option<&Item>, held: Option<&Item>) -> bool {
         let at = now();
-        let lasting = |item: &&Item| !self.is_expired(item, at);
+        let lasting = |item: &&Item| !self.is_expired(item, place, at);
         lead.filter(lasting) == held.filter(lasting)
     }
 
-    /// The key of an item, if such keys are looked at.
+    /// The key of an item, if such keys are looked at for a follower.
     fn open_key(
         &self,
         store: &dyn TableStore,
         item: &Item,
-        group: &Grain,
+        (group, place): (&Grain, PlaceIndex),
         now: Timestamp,
     ) -> Result<Option<Key>, EngineError> {
         let key = self.key_of(store, item)?;
-        let is_open = group.number(key_digest(&self.names, &key)).is_some() && !self.is_expired(item, now);
+        let is_open = group.number(key_digest(&self.names, &key)).is_some() && !self.is_expired(item, place, now);
         Ok(is_open.then(|| self.names.text(&key)))
     }
 
@@ -365,7 +391,9 @@ impl Sides {
     ) -> Result<Option<Vec<Candidate>>, EngineError> {
         let held: Mutex<BTreeMap<Key, Sha256>> = Mutex::default();
         let take = |sides: &Self, item: Item| {
-            let Some(key) = sides.open_key(&*follower.store, &item, group, now)? else { return Ok(()) };
+            let Some(key) = sides.open_key(&*follower.store, &item, (group, follower.place), now)? else {
+                return Ok(());
+            };
             let digest = digest(&item);
             match held.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), digest) {
                 Some(_) => Err(sides.twice(&*follower.store, &key)),
@@ -384,7 +412,7 @@ impl Sides {
         let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
         let looked = Mutex::new(Looked { held, ..Looked::default() });
         let take = |sides: &Self, item: Item| {
-            let Some(key) = sides.open_key(sides.lead(), &item, group, now)? else { return Ok(()) };
+            let Some(key) = sides.open_key(sides.lead(), &item, (group, follower.place), now)? else { return Ok(()) };
             let (digest, belongs) = (digest(&item), sides.destination(&item)?.holds(follower.place));
             let is_first = looked.lock().unwrap_or_else(PoisonError::into_inner).at_lead(&key, digest, belongs);
             if is_first { Ok(()) } else { Err(sides.twice(sides.lead(), &key)) }

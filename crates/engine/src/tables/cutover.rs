@@ -8,12 +8,16 @@
 //! new lead's own stream shows was written there by somebody else. After the switch a key that the new lead owes is a
 //! late write ([`old_lead`](super::old_lead)).
 //!
+//! What the server of either deletes by itself, because its time is over, nobody has written: it may go on without a pause,
+//! and stops no move. The new lead owes such a key until the switch, in case that does not come; afterwards its own server
+//! deletes the item.
+//!
 //! # The way back
 //!
 //! The stream of the new lead is read from before the final verification on, so that nothing that an application writes
 //! there after the switch is missed: the old lead owes it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{sync::PoisonError, time::Duration};
 
 use tokio::time::Instant;
 
@@ -34,13 +38,22 @@ use crate::{
     },
     verify::witness::Verification,
 };
-use migrate_core::{lifecycle::LATE_KEYS_MAX, model::PlaceIndex, plan::Property, report::count};
-use migrate_ledger::TableStep;
+use migrate_core::{
+    lifecycle::LATE_KEYS_MAX,
+    model::{Key, PlaceIndex, Timestamp},
+    plan::Property,
+    report::count,
+};
+use migrate_ledger::{DirtyRow, TableStep};
 
 /// How often the changes of the old lead are brought over until there are none; each time takes a second or more.
 const ROUNDS_MAX: u32 = 20;
 /// How often the lag is measured until it is small enough.
 const LAG_ROUNDS_MAX: u32 = 5;
+/// Marks that are looked at together.
+const MARKS_AT_ONCE: usize = 1000;
+/// The first mark of a key that was not owed before.
+const FIRST_MARK: u64 = 1;
 
 impl TableWork {
     /// Begins to read the streams of both leads, and checks that the old one can follow back, if it is to.
@@ -99,13 +112,16 @@ impl TableWork {
         }
     }
 
-    /// Brings over what the old lead's stream shows, until it shows nothing more.
+    /// Brings over what the old lead's stream shows, until it shows nothing more that somebody has written.
     ///
     /// # Errors
     ///
     /// [`Halt::MovedOn`] if it goes on showing changes.
     pub(crate) async fn drain(&self, Leads { old, new, .. }: &Leads) -> Result<(), Halt> {
         for _ in 0..ROUNDS_MAX {
+            if let Some(tail) = self.tail_of(*old) {
+                tail.forget_changed();
+            }
             self.read_up_to_now(*old).await?;
             if self.owed_by(new).await? == 0 {
                 return Ok(());
@@ -114,6 +130,10 @@ impl TableWork {
             let mut followers = new.iter().filter_map(|new| self.sides.follower(*new));
             if let Some(error) = followers.find_map(Follower::take_error) {
                 return Err(error.into());
+            }
+            // All that was known when this round began is brought over, and what came since has expired.
+            if self.written_at(*old).is_empty() {
+                return Ok(());
             }
         }
         Err(Halt::MovedOn("it is written to without a pause".to_owned()))
@@ -134,38 +154,67 @@ impl TableWork {
             .commit(vec![self.record(TableStep::MarksCleared { place: *old })])
             .await
             .map_err(EngineError::from)?;
-        self.unchanged(*old, new).await?;
+        self.unchanged(*old).await?;
         let verification = self.verify_only().await?;
         if verification.verified.is_none() && !verification.interrupted {
-            self.unchanged(*old, new).await?;
+            self.unchanged(*old).await?;
         }
         Ok(verification)
     }
 
     /// Fails if the old lead was written to since the drain.
-    async fn unchanged(&self, old: PlaceIndex, new: &[PlaceIndex]) -> Result<(), Halt> {
+    async fn unchanged(&self, old: PlaceIndex) -> Result<(), Halt> {
         self.read_up_to_now(old).await?;
-        match self.owed_by(new).await? {
+        match self.written_at(old).len() {
             0 => Ok(()),
             keys => {
-                let changed = count(keys, "item has", "items have");
+                let changed = count(keys as u64, "item has", "items have");
                 Err(Halt::MovedOn(format!("{changed} changed since the copy")))
             }
         }
     }
 
+    /// The first keys that somebody has written at a place, by its stream as far as it was read: at the old lead since the
+    /// last round of the drain began, and at a new one since the final verification.
+    fn written_at(&self, place: PlaceIndex) -> Vec<Key> {
+        self.tail_of(place).map_or_else(Vec::new, |tail| tail.changed())
+    }
+
     /// What was written at both leads since the final verification.
     pub(crate) async fn changes(&self, Leads { old, new, .. }: &Leads) -> Result<Changes, Halt> {
+        let began = now();
         self.read_up_to_now(*old).await?;
-        let (mut keys, mut written) = (BTreeSet::new(), Written::default());
+        let mut changes = Changes::default();
+        self.written_at(*old).into_iter().for_each(|key| changes.old.add(key));
         for new in new {
             self.read_up_to_now(*new).await?;
-            let first = self.journal.ledger.owed_keys(&self.sides.dataset.name, *new, None, LATE_KEYS_MAX).await;
-            keys.extend(first.map_err(EngineError::from)?.into_iter().map(|(key, _)| key));
-            self.tail_of(*new).iter().flat_map(|tail| tail.changed()).for_each(|key| written.add(key));
+            self.written_at(*new).into_iter().for_each(|key| changes.new.add(key));
         }
-        let old = Written { count: self.owed_by(new).await?, keys: keys.into_iter().take(LATE_KEYS_MAX).collect() };
-        Ok(Changes { old, new: written })
+        let is_unchanged = changes.old.count == 0;
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = is_unchanged.then_some(began);
+        Ok(changes)
+    }
+
+    /// Clears the marks of what had expired at the old lead before the last look: the new leads owe that no longer, and
+    /// nobody has written it. A key that has changed once more since has a newer mark, which stays.
+    async fn forget_expired(&self, new: &[PlaceIndex]) -> Result<(), EngineError> {
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Another process may have looked: what it saw expire is compared like a late write.
+        let Some(Timestamp(looked)) = looked else { return Ok(()) };
+        let (dataset, until) = (&self.sides.dataset.name, Timestamp(looked - 1));
+        let mut after = None;
+        loop {
+            let page = self.journal.ledger.dirty(dataset, after.as_ref(), until, MARKS_AT_ONCE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.key.clone());
+            for new in new {
+                // All that was written was brought over before, and its marks were cleared: so this mark is the first one.
+                let first = |row: &&DirtyRow| row.owed.contains(&(*new, FIRST_MARK));
+                let keys: Vec<_> = page.iter().filter(first).map(|row| (row.key.clone(), FIRST_MARK)).collect();
+                let step = TableStep::Handled { place: *new, at: until, keys };
+                self.journal.commit(vec![self.record(step)]).await?;
+            }
+        }
     }
 
     /// Finds and records what was written at the old lead since the final verification.
@@ -182,6 +231,7 @@ impl TableWork {
                 Some(CaughtUp::Broken(reason)) => self.tell_broken(*new, &reason),
             }
         }
+        self.forget_expired(new).await?;
         stopped(self.find_late_writes(leads).await?)?;
         let (ledger, dataset) = (&self.journal.ledger, &self.sides.dataset.name);
         let open = async { Ok::<_, EngineError>(ledger.late_counts(dataset).await?.open) };

@@ -44,6 +44,7 @@ pub(crate) mod captures;
 pub(crate) mod catch_up;
 pub(crate) mod compare;
 pub(crate) mod cutover;
+pub(crate) mod expiry;
 pub(crate) mod follow;
 pub(crate) mod follower;
 pub(crate) mod old_lead;

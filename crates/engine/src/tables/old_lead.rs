@@ -123,7 +123,9 @@ impl TableWork {
         let Some((ours, theirs)) = self.held_at_both((old, new), &texts).await? else { return Ok(Settled::Stopped) };
         let mut records = Vec::new();
         for ((key, ours), theirs) in texts.iter().zip(ours).zip(theirs) {
-            if !self.sides.are_equal(theirs.as_ref(), ours.as_ref()) && !self.is_our_own(key, ours.as_ref()).await? {
+            if !self.sides.are_equal(old, theirs.as_ref(), ours.as_ref())
+                && !self.is_our_own(key, ours.as_ref()).await?
+            {
                 let fact = Fact::Late { shown: ours.as_ref().map(token) };
                 records.push(Record::at(&self.sides.dataset.name, old, key, fact));
             }
@@ -232,7 +234,7 @@ impl TableWork {
     ) -> Result<Vec<Key>, EngineError> {
         let Some((ours, theirs)) = self.held_at_both((old, new), texts).await? else { return Ok(Vec::new()) };
         let alike = texts.iter().zip(ours).zip(theirs);
-        let alike = alike.filter(|((_, ours), theirs)| self.sides.are_equal(theirs.as_ref(), ours.as_ref()));
+        let alike = alike.filter(|((_, ours), theirs)| self.sides.are_equal(old, theirs.as_ref(), ours.as_ref()));
         Ok(alike.map(|((key, _), _)| key.clone()).collect())
     }
 }

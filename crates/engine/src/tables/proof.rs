@@ -172,11 +172,10 @@ impl Proof<'_> {
             found.differences.push(difference);
         }
         found.differences_omitted = omitted;
-        if compared.expired > 0 {
-            let spot = format!(
-                "{} expired, which the servers delete when they like",
-                count(compared.expired, "item had", "items had")
-            );
+        let expired = compared.expired(at);
+        if expired > 0 {
+            let spot =
+                format!("{} expired, which the servers delete when they like", count(expired, "item had", "items had"));
             found.blind_spots.push(spot);
         }
     }
@@ -235,7 +234,7 @@ impl Proof<'_> {
             };
             let mut again = Vec::new();
             for (((key, before), lead), held) in open.into_iter().zip(lead).zip(held) {
-                if self.sides.are_equal(lead.as_ref(), held.as_ref()) {
+                if self.sides.are_equal(follower.place, lead.as_ref(), held.as_ref()) {
                     continue;
                 }
                 if before.as_ref() == Some(&lead) && dirty.binary_search(&key).is_err() {

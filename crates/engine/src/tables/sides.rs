@@ -10,7 +10,7 @@ use crate::{
     shutdown::Shutdown,
     sink::Sink,
     sites::opening::DatasetStores,
-    tables::{follower::Follower, structure, union::UnionTable},
+    tables::{expiry::ExpiresBy, follower::Follower, union::UnionTable},
 };
 use migrate_core::{
     item::{Item, ItemKey, KeyNames},
@@ -35,8 +35,8 @@ pub(crate) struct Sides {
     pub(crate) led: Arc<dyn TableStore>,
     /// The names of the key attributes, at the lead.
     pub(crate) names: KeyNames,
-    /// The attributes by which items expire at the lead or at another place: either may delete them at any moment.
-    pub(crate) expires_by: Arc<[String]>,
+    /// By what items expire at the places that lead and follow: the server of each may delete its own at any moment.
+    pub(crate) expires_by: ExpiresBy,
     pub(crate) followers: Vec<Follower>,
     pub(crate) shutdown: Shutdown,
     pub(crate) sink: Sink,
@@ -75,8 +75,8 @@ impl Sides {
             [_] => Arc::clone(stores.lead()),
             _ => Arc::new(UnionTable::new(leads.iter().map(|place| Arc::clone(stores.at(*place))).collect())),
         };
-        let expires_by =
-            structure::expires_by(structure, stores.star.followers.iter().map(|at| &**stores.at(*at))).await;
+        let places = leads.iter().chain(&*stores.star.followers).map(|place| (*place, &**stores.at(*place)));
+        let expires_by = ExpiresBy::of(places).await;
         Self {
             dataset: dataset.clone(),
             stores: Arc::clone(stores),
@@ -130,7 +130,7 @@ impl Sides {
             leads: Arc::clone(&self.leads),
             led: Arc::clone(&self.led),
             names: self.names.clone(),
-            expires_by: Arc::clone(&self.expires_by),
+            expires_by: self.expires_by.clone(),
             followers: vec![Follower::new(place, self.dataset.location(place).to_string(), store)],
             shutdown: self.shutdown.clone(),
             sink: self.sink.clone(),

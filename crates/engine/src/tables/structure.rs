@@ -1,8 +1,8 @@
 //! What is needed before the first item is copied: the lead's table is looked at, and the followers' tables are made.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use crate::{error::EngineError, tables::follower::Follower};
+use crate::error::EngineError;
 use migrate_core::{
     model::PlaceIndex,
     plan::{Dataset, Property},
@@ -13,6 +13,20 @@ use migrate_store::{
     ErrorKind, StoreError,
     table::{Described, TableState, TableStore},
 };
+
+/// The structure of a lead as its followers are to have it before they lead.
+///
+/// # Errors
+///
+/// If its table cannot be read.
+pub(crate) async fn for_followers(dataset: &Dataset, lead: &dyn TableStore) -> Result<Structure, EngineError> {
+    let mut structure = of_lead(dataset, lead).await?;
+    if dataset.live {
+        // Its stream is there for the copy.
+        structure.stream = None;
+    }
+    Ok(structure)
+}
 
 /// The structure of a table that is to be read.
 pub(crate) async fn of_lead(dataset: &Dataset, lead: &dyn TableStore) -> Result<Structure, EngineError> {
@@ -35,9 +49,9 @@ pub(crate) async fn of_follower(
     follower: &Arc<dyn TableStore>,
     lead: &Structure,
 ) -> Result<Vec<String>, EngineError> {
-    let unfit = |reason| EngineError::TableUnfit { dataset: dataset.name.clone(), reason };
-    let waived = waived_at(dataset, place);
     let Some(found) = follower.describe().await? else {
+        let unfit = |reason| EngineError::TableUnfit { dataset: dataset.name.clone(), reason };
+        let waived = waived_at(dataset, place);
         let without = follower.create(lead).await?;
         let is_waived =
             |name: &&str| waived.iter().any(|waived| waived.as_str() == *name || *waived == Property::Properties);
@@ -47,7 +61,24 @@ pub(crate) async fn of_follower(
         }
         return Ok(vec![format!("{} was made", follower.location())]);
     };
-    is_usable(dataset, &**follower, found.state)?;
+    is_fit(dataset, place, &**follower, &found, lead)
+}
+
+/// Checks that a follower's table, which is there, is fit, and changes nothing. Returns what a person should know.
+///
+/// # Errors
+///
+/// If it differs in what the plan does not waive, or cannot be used.
+pub(crate) fn is_fit(
+    dataset: &Dataset,
+    place: PlaceIndex,
+    follower: &dyn TableStore,
+    found: &Described,
+    lead: &Structure,
+) -> Result<Vec<String>, EngineError> {
+    let unfit = |reason| EngineError::TableUnfit { dataset: dataset.name.clone(), reason };
+    let waived = waived_at(dataset, place);
+    is_usable(dataset, follower, found.state)?;
     let differing = differences(lead, &found.structure, Moment::BeforeSwitch);
     let blocking: Vec<_> = differing.iter().filter(|one| one.blocks(&waived)).collect();
     if let Some(first) = blocking.first() {
@@ -62,14 +93,16 @@ pub(crate) async fn of_follower(
     Ok(differing.into_iter().map(|one| format!("{}: {}", follower.location(), one.what)).collect())
 }
 
-/// Fails if a follower has no table.
-pub(crate) async fn must_be_there(follower: &Follower) -> Result<(), StoreError> {
-    match follower.store.describe().await? {
-        Some(_) => Ok(()),
-        None => {
-            Err(StoreError::new(ErrorKind::NoContainer, "scan", follower.store.location(), "there is no such table"))
-        }
-    }
+/// What a follower's server says of its table.
+///
+/// # Errors
+///
+/// If it has none.
+pub(crate) async fn must_be_there(follower: &dyn TableStore) -> Result<Described, StoreError> {
+    follower
+        .describe()
+        .await?
+        .ok_or_else(|| StoreError::new(ErrorKind::NoContainer, "scan", follower.location(), "there is no such table"))
 }
 
 /// Whether a table can be read and written.
@@ -87,15 +120,6 @@ pub(crate) fn mend(waive: Option<&str>) -> String {
         Some(waive) => format!("change the table, or accept it with waive = [\"{waive}\"]"),
         None => "choose another table".to_owned(),
     }
-}
-
-/// The attributes by which items expire at a lead of this structure, or at one of its followers. One that is not there
-/// yet, or cannot be read, deletes nothing that is compared.
-pub(crate) async fn expires_by(lead: &Structure, followers: impl Iterator<Item = &dyn TableStore>) -> Arc<[String]> {
-    let described = futures::future::join_all(followers.map(TableStore::describe)).await;
-    let others = described.into_iter().filter_map(|described| described.ok().flatten()?.structure.ttl);
-    let all: BTreeSet<_> = lead.ttl.clone().into_iter().chain(others).collect();
-    all.into_iter().collect()
 }
 
 /// What the plan waives at a place.

@@ -99,7 +99,7 @@ struct Seen {
     shards: BTreeMap<String, ShardSeen>,
     /// How far the server's clock is ahead of ours, in milliseconds, less the least time that a record took to be shown.
     ahead_ms: Option<i64>,
-    /// The first keys that have changed since that was last forgotten, at most [`CHANGED_MAX`].
+    /// The first keys that somebody has changed since that was last forgotten, at most [`CHANGED_MAX`].
     changed: BTreeSet<Key>,
     /// What it means here that an item was deleted because its time was over.
     expiry: Expiry,
@@ -220,7 +220,8 @@ impl Tail {
 }
 
 impl Tail {
-    /// The first keys that have changed since [`forget_changed`](Self::forget_changed), ascending; at most 1,000.
+    /// The first keys that somebody has changed since [`forget_changed`](Self::forget_changed), ascending; at most 1,000.
+    /// What the server deleted by itself, because its time was over, nobody has changed.
     pub(crate) fn changed(&self) -> Vec<Key> {
         self.state.seen().changed.iter().cloned().collect()
     }
@@ -377,9 +378,9 @@ async fn read_shard(stream: &Stream, state: &State, row: StreamShardRow) -> Resu
             sequence = read.records.last().map(|change| change.sequence.clone()).or(sequence);
             let expiry = state.seen().expiry;
             let is_change = |change: &Change| expiry == Expiry::Changes || !change.expired;
+            shown = by_somebody(&stream.names, &read.records);
             let (counted, expired): (Vec<_>, Vec<_>) = read.records.into_iter().partition(is_change);
             let keys = distinct(&stream.names, counted);
-            shown = keys.iter().take(CHANGED_MAX).cloned().collect();
             let (place, owed, at) = (stream.place, stream.owed.clone(), now());
             let (shard, sequence) = (shard.clone(), sequence.clone());
             let mut steps = vec![TableStep::StreamRead { place, shard, sequence, ended, keys, owed, at }];
@@ -419,6 +420,12 @@ fn lost(shard: &str, sequence: Option<&str>, error: StoreError) -> Result<Option
         ErrorKind::NotFound => Ok(Some(format!("shard {shard} of its stream has expired before its end was read"))),
         _ => Err(error.into()),
     }
+}
+
+/// The first keys that somebody has changed, each once; at most [`CHANGED_MAX`].
+fn by_somebody(names: &KeyNames, records: &[Change]) -> Vec<Key> {
+    let written = records.iter().filter(|change| !change.expired);
+    distinct(names, written.take(CHANGED_MAX).cloned().collect())
 }
 
 /// The changed keys, each once.

@@ -9,7 +9,7 @@ use crate::{
     journal::Journal,
     tables::{sides::Sides, tail::Tail},
 };
-use migrate_core::model::PlaceIndex;
+use migrate_core::model::{PlaceIndex, Timestamp};
 use migrate_ledger::{Record, TableRecord, TableStep};
 
 /// One table dataset, with what its copy is made from.
@@ -22,6 +22,8 @@ pub(crate) struct TableWork {
     pub(crate) segments_at_once: usize,
     /// What reads the streams of places, from the first need of it on.
     pub(crate) tails: Mutex<BTreeMap<PlaceIndex, Arc<Tail>>>,
+    /// When the last look at the old lead began, if it found that nobody had written there since the drain.
+    pub(crate) looked: Mutex<Option<Timestamp>>,
 }
 
 impl TableWork {

@@ -173,7 +173,7 @@ impl Verifier {
             }
             Ok(Answer::Differs(detail)) => (DifferenceKind::Different, detail),
             Ok(Answer::Unstable(detail)) => (DifferenceKind::Unstable, detail),
-            Err(error) => (DifferenceKind::Unreadable, error.to_string()),
+            Err(error) => (DifferenceKind::Unreadable, error.reason(self.sides.followers[look.follower].location())),
         };
         self.differs(part, look.follower, &look.key, kind, detail);
         true

@@ -322,7 +322,9 @@ impl Model {
             TableStep::LeadMoved { from, to } => self.move_lead(from, &to),
             TableStep::WritesBack { keys } => self.written_back.extend(keys),
             TableStep::Handled { place, at, keys } => {
-                keys.into_iter().for_each(|(key, mark)| self.handle(place, at, key, mark));
+                for (key, mark) in keys {
+                    self.handle(place, at, key, mark);
+                }
             }
         }
         true

@@ -1,13 +1,16 @@
 //! `migrate plan`: what a run would do.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 
 use crate::cli::{
+    access,
     advise::{self, Situation, documented},
     args::Global,
-    clock,
     commands::plan::{
         listing::{self, Listing},
         text::text,
@@ -23,9 +26,9 @@ use crate::cli::{
 };
 use migrate_core::{lifecycle::Goal, model::DatasetName};
 use migrate_engine::{
-    Clock, InFlightMax, Inspection, Shutdown, Sink,
+    self as engine, Clock, InFlightMax, Inspection, Shutdown, Sink, Unreached,
     standing::{DatasetStanding, PhaseStanding},
-    survey::{Bindings, LISTED_WAITING_MAX, Preview, SurveyOptions},
+    survey::{Bindings, DatasetPreview, LISTED_WAITING_MAX, Preview, SurveyOptions},
 };
 
 #[derive(Debug, Args)]
@@ -72,19 +75,10 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let (datasets, limits) = (session.datasets(&args.datasets)?, InFlightMax::default());
     let options = SurveyOptions { datasets, probe: !args.no_probe, limits };
     if let Some(out) = &args.out {
-        if args.no_probe {
-            return Err(Failure::new(Code::Wrong, "a saved plan needs what a probe finds, and --no-probe sends none")
-                .mended_by("leave out --no-probe, or --out"));
-        }
-        if session.origin().file().is_none() {
-            return Err(Failure::new(Code::Wrong, "a saved plan names its plan file, and standard input is none")
-                .mended_by("keep the plan in a file, or leave out --out"));
-        }
-        // Check now, not after a long survey.
-        saved::may_write(out)?;
+        may_save(&session, args, out)?;
     }
     let looked = session::block_on(look(&session, &options, args))?;
-    let preview = &looked.preview;
+    let (preview, unreached) = (&looked.preview, &looked.unreached);
     let out = args.out.as_ref().filter(|_| preview.runnable);
     if let (Some(out), Some(bindings)) = (out, looked.bindings) {
         SavedPlan::new(session.origin().path(), &options.datasets, bindings?, preview)?.write(out)?;
@@ -92,6 +86,7 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     let typed = session::typed();
     let next = session.next(&match out {
         _ if preview.stopped => Situation::Stopped(&typed),
+        _ if !unreached.is_empty() => Situation::BrokeOff(&typed),
         // A run would have nothing to copy or prove, and would refuse the cutover.
         _ if preview.runnable && lacks_proof(preview) => Situation::NothingCompared,
         Some(out) => Situation::Saved(out),
@@ -102,11 +97,15 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
     if args.json {
         let mut document = serde_json::to_value(preview).expect("a preview is plain data");
         document["nothing_to_do"] = looked.done.into();
+        document["unreached"] = serde_json::to_value(unreached).expect("servers are plain data");
         document["saved"] = out.map(|out| out.to_string_lossy()).into();
         next.add_to(&mut document);
         if args.list { listing::ended(document) } else { term::answer_json(&document) }
     } else {
         term::answer(&text(preview, looked.done, looked.listing.as_ref()));
+        if !unreached.is_empty() {
+            term::answer(&format!("{}\n", access::told(unreached)));
+        }
         if let Some(out) = out {
             term::answer(&format!("saved: {}", out.display()));
         }
@@ -119,11 +118,27 @@ fn surveyed(args: &PlanArgs, global: &Global) -> Result<Code, Failure> {
             "nothing was saved: a plan is saved once nothing stands in its way"
         });
     }
+    let blocks = |dataset: &DatasetPreview| !dataset.blocks.is_empty();
+    let blocked = preview.phases.iter().flat_map(|phase| &phase.datasets).any(blocks);
     Ok(match (preview.stopped, preview.runnable) {
-        (true, _) => Code::Incomplete,
         (false, true) => Code::Done,
-        (false, false) => Code::Differs,
+        // What nobody could ask may be right: only a rule of what was looked at blocks the plan.
+        (false, false) if blocked => Code::Differs,
+        _ => Code::Incomplete,
     })
+}
+
+/// Refuses now, and not after a long survey, what cannot be saved.
+fn may_save(session: &Session, args: &PlanArgs, out: &Path) -> Result<(), Failure> {
+    if args.no_probe {
+        return Err(Failure::new(Code::Wrong, "a saved plan needs what a probe finds, and --no-probe sends none")
+            .mended_by("leave out --no-probe, or --out"));
+    }
+    if session.origin().file().is_none() {
+        return Err(Failure::new(Code::Wrong, "a saved plan names its plan file, and standard input is none")
+            .mended_by("keep the plan in a file, or leave out --out"));
+    }
+    saved::may_write(out).map(|_| ())
 }
 
 /// A lead is to move, and nothing is there to compare.
@@ -141,6 +156,8 @@ struct Looked {
     listing: Option<Listing>,
     /// Whether a run would find nothing to do.
     done: bool,
+    /// The servers that cannot be asked; the datasets that need them were not looked at.
+    unreached: Vec<Unreached>,
 }
 
 async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Result<Looked, Failure> {
@@ -154,7 +171,10 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let asked = migrate_engine::asked(&session.plan, &[], &options.datasets);
     let scene = Scene::of(&session.plan, &["plan"], Goal::Verified, asked);
     let display = display::show(events, show, session.redactor, scene, None, clock);
-    let inspection = Inspection { plan: &session.plan, sites: &session::sites(), ledger, sink, shutdown };
+    let sites = session::sites();
+    let unreached = access::look(session, &sites, ledger.as_deref(), &options.datasets).await?;
+    let options = &without(session, options, &unreached);
+    let inspection = Inspection { plan: &session.plan, sites: &sites, ledger, sink, shutdown };
     let failure = |error| Failure::engine(&error, session.redactor);
     // Before the survey, so that the run finds what changes between the two. If it fails, the survey shows what
     // stands in the way.
@@ -174,10 +194,22 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let ledger = inspection.ledger.clone();
     drop(inspection);
     let _seen = display.await;
-    let preview = preview.map_err(failure)?;
+    let mut preview = preview.map_err(failure)?;
+    preview.runnable &= unreached.is_empty();
+    preview.total.complete &= unreached.is_empty();
     let standing = session.standing(ledger.as_deref(), session.goal(), 0).await.map_err(failure)?;
     let done = nothing_to_do(&preview, &standing);
-    Ok(Looked { preview, bindings, listing, done })
+    Ok(Looked { preview, bindings, listing, done, unreached })
+}
+
+/// The same survey of the datasets whose servers can all be asked.
+fn without(session: &Session, options: &SurveyOptions, unreached: &[Unreached]) -> SurveyOptions {
+    if unreached.is_empty() {
+        return options.clone();
+    }
+    let is_stopped = |name: &DatasetName| unreached.iter().any(|one| one.datasets.contains(name));
+    let left = engine::asked(&session.plan, &[], &options.datasets).filter(|dataset| !is_stopped(&dataset.name));
+    SurveyOptions { datasets: left.map(|dataset| dataset.name.clone()).collect(), ..options.clone() }
 }
 
 /// Whether a run would find nothing to do: nothing is to be written, compared or deleted, all is proved, and no lead

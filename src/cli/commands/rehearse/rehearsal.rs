@@ -64,7 +64,7 @@ impl Rehearsal<'_> {
             applications.finish(&shutdown).await?;
         }
         let promises = applications.promises().await?;
-        running.tell_stopped(&worked.outcome);
+        running.tell_stopped(&worked.outcome).await;
         let end_state = self.cloud.end_state().await.map_err(|error| failed(&error.into()))?;
         let datasets = self.datasets(&worked);
         let complete = worked.outcome.stopped.is_none()
@@ -75,12 +75,7 @@ impl Rehearsal<'_> {
         let summary = Summary {
             complete,
             seconds: began.elapsed().as_secs_f64(),
-            to_move: preview
-                .phases
-                .iter()
-                .flat_map(|phase| &phase.datasets)
-                .filter_map(|dataset| dataset.records)
-                .sum(),
+            to_move: preview.phases.iter().flat_map(|phase| &phase.datasets).filter_map(|one| one.records).sum(),
             totals: Totals::of(&datasets, &promises, copied(&worked)),
             datasets,
             promises,

@@ -1,6 +1,6 @@
 //! Checks that need all datasets together: overlapping places, order, parts, routes and residency.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     model::{DatasetName, SiteName},
@@ -10,6 +10,7 @@ use crate::{
         diagnostics::{Spot, closest, did_you_mean},
         graph,
         location::{Place, Scheme},
+        overlaps::Overlaps,
         policy,
         site::Site,
     },
@@ -39,16 +40,11 @@ pub(super) fn check(
         })
         .collect();
     check_own_places(context, &placed);
-    for (index, dataset) in placed.iter().enumerate() {
-        for other in &placed[..index] {
-            check_pair(context, after, other, dataset);
-            check_pair(context, after, dataset, other);
-            check_same_target(context, other, dataset);
-        }
-    }
+    let map = Map::of(&placed);
+    check_pairs(context, after, &placed, &map);
     check_parts(context, after, &placed);
-    check_routes(context, sites, &placed);
-    let shared: Vec<_> = placed.iter().map(|dataset| shares_source(dataset, &placed)).collect();
+    check_routes(context, sites, &placed, &map);
+    let shared: Vec<_> = (0..placed.len()).map(|index| shares_source(index, &placed, &map)).collect();
     drop(placed);
     // Without a place some dataset has none of these; the plan is wrong then.
     for (built, shared) in built.iter_mut().zip(shared) {
@@ -57,15 +53,47 @@ pub(super) fn check(
     check_residency(context, sites, policies, built);
 }
 
+/// Where the data of all datasets lies.
+struct Map {
+    sources: Overlaps,
+    targets: Overlaps,
+}
+
+impl Map {
+    fn of(placed: &[Placed<'_, '_>]) -> Self {
+        let (mut sources, mut targets) = (Overlaps::default(), Overlaps::default());
+        for (index, dataset) in placed.iter().enumerate() {
+            sources.add(&dataset.source, index);
+            dataset.targets.iter().for_each(|target| targets.add(target, index));
+        }
+        Self { sources, targets }
+    }
+
+    /// The first dataset but `but` that reads or writes where a place lies.
+    fn first_at(&self, place: &Place, but: Option<usize>) -> Option<usize> {
+        let (sources, targets) = (self.sources.first_with(place, but), self.targets.first_with(place, but));
+        sources.into_iter().chain(targets).min()
+    }
+}
+
+/// Checks each two datasets of which one writes where the other reads or writes.
+fn check_pairs(context: &mut Context<'_>, after: &[Vec<usize>], placed: &[Placed<'_, '_>], map: &Map) {
+    for (index, writer) in placed.iter().enumerate() {
+        let at = |map: &Overlaps| writer.targets.iter().flat_map(|target| map.with(target)).collect::<BTreeSet<_>>();
+        for reader in at(&map.sources).into_iter().filter(|other| *other != index) {
+            check_pair(context, after, writer, &placed[reader]);
+        }
+        for other in at(&map.targets).into_iter().filter(|other| *other < index) {
+            check_same_target(context, &placed[other], writer);
+        }
+    }
+}
+
 /// The first other dataset that reads or writes where this one's source lies: what is written there for one of them
 /// would be written over what the other one leads or copies.
-fn shares_source(dataset: &Placed<'_, '_>, all: &[Placed<'_, '_>]) -> Option<DatasetName> {
-    let name = |of: &Placed<'_, '_>| of.built.dataset.name.clone();
-    let is_there = |other: &&Placed<'_, '_>| {
-        let mut places = std::iter::once(&other.source).chain(&other.targets);
-        name(other) != name(dataset) && places.any(|place| place.overlaps(&dataset.source))
-    };
-    all.iter().find(is_there).map(name)
+fn shares_source(index: usize, placed: &[Placed<'_, '_>], map: &Map) -> Option<DatasetName> {
+    let other = map.first_at(&placed[index].source, Some(index))?;
+    Some(placed[other].built.dataset.name.clone())
 }
 
 /// A dataset must not write to the place that it reads, nor twice to one place.
@@ -142,11 +170,13 @@ fn check_same_target(context: &mut Context<'_>, first: &Placed<'_, '_>, second: 
 
 /// A part comes after its parent and begins where the parent went.
 fn check_parts(context: &mut Context<'_>, after: &[Vec<usize>], placed: &[Placed<'_, '_>]) {
-    let written: Vec<&str> = context.file.phase.iter().flat_map(|p| &p.dataset).map(|d| d.name.as_str()).collect();
+    let written: BTreeSet<&str> =
+        context.file.phase.iter().flat_map(|phase| &phase.dataset).map(|dataset| dataset.name.as_str()).collect();
+    let by_name: BTreeMap<_, _> = placed.iter().rev().map(|one| (&one.built.dataset.name, one)).collect();
     for part in placed {
         let spot = part.built.spot.key("part_of");
         let Some(parent_name) = &part.built.dataset.part_of else { continue };
-        if !written.contains(&parent_name.as_str()) {
+        if !written.contains(parent_name.as_str()) {
             if !context.report.names_are_unread() {
                 let own = part.built.dataset.name.as_str();
                 let others: Vec<&str> = written.iter().copied().filter(|name| *name != own).collect();
@@ -155,7 +185,7 @@ fn check_parts(context: &mut Context<'_>, after: &[Vec<usize>], placed: &[Placed
             }
             continue;
         }
-        let Some(parent) = placed.iter().find(|parent| parent.built.dataset.name == *parent_name) else { continue };
+        let Some(parent) = by_name.get(parent_name) else { continue };
         if !graph::comes_after(after, part.built.phase, parent.built.phase) {
             let phase = &context.file.phase[parent.built.phase].name;
             let mend = format!("move it into a phase with after = [{phase:?}]");
@@ -169,25 +199,24 @@ fn check_parts(context: &mut Context<'_>, after: &[Vec<usize>], placed: &[Placed
 }
 
 /// A route must lie in no dataset's data, and must not be another dataset's route, unless it is an item of a table.
-fn check_routes(context: &mut Context<'_>, sites: &BTreeMap<SiteName, Site>, placed: &[Placed<'_, '_>]) {
-    let mut routes: Vec<(Place, &str)> = Vec::new();
+fn check_routes(context: &mut Context<'_>, sites: &BTreeMap<SiteName, Site>, placed: &[Placed<'_, '_>], map: &Map) {
+    let mut routes: BTreeMap<String, &str> = BTreeMap::new();
     for dataset in placed {
         let Some(cutover) = &dataset.built.dataset.cutover else { continue };
         let Some(site) = sites.get(&cutover.route.site) else { continue };
         let place = Place::of_route(&cutover.route, site, context.directory);
         let spot = dataset.built.spot.key("cutover").key("route");
-        let holder =
-            placed.iter().find(|data| data.source.overlaps(&place) || data.targets.iter().any(|t| t.overlaps(&place)));
-        if let Some(holder) = holder {
-            let message = format!("the route lies in the data of dataset {:?}", holder.built.dataset.name.as_str());
+        if let Some(holder) = map.first_at(&place, None) {
+            let holder = placed[holder].built.dataset.name.as_str();
+            let message = format!("the route lies in the data of dataset {holder:?}");
             context.report.at(&spot, message, "keep routes in a place of their own".to_owned());
         }
-        let shared = routes.iter().find(|(other, _)| cutover.route.scheme != Scheme::DynamoDb && *other == place);
-        if let Some((_, other)) = shared {
+        let shared = routes.get(&place.trail()).filter(|_| cutover.route.scheme != Scheme::DynamoDb);
+        if let Some(other) = shared {
             let mend = "give each dataset a route of its own".to_owned();
             context.report.at(&spot, format!("this is the route of dataset {other:?}"), mend);
         }
-        routes.push((place, dataset.built.dataset.name.as_str()));
+        routes.entry(place.trail()).or_insert(dataset.built.dataset.name.as_str());
     }
 }
 
@@ -202,7 +231,7 @@ fn check_residency(
         let class = dataset.class.as_deref();
         near_class(context, spot, class, policies);
         for (target, at) in dataset.targets.iter().zip(targets.iter()) {
-            let mend = match policy::judge(policies, sites, class, &target.at.site) {
+            let forbidden = match policy::judge(policies, sites, class, &target.at.site) {
                 Ok(()) => continue,
                 Err(ref refusal @ policy::Refusal::NoJurisdiction { ref site, .. }) => {
                     let site_spot = context.root.key("sites").key(site);
@@ -210,9 +239,9 @@ fn check_residency(
                     context.lacks(&site_spot, &["jurisdiction"], at, refusal.to_string(), mend);
                     continue;
                 }
-                Err(refusal) => (refusal.to_string(), "choose another target, or change the policy".to_owned()),
+                Err(refusal) => refusal.to_string(),
             };
-            context.report.at(at, mend.0, mend.1);
+            context.report.forbidden(at, forbidden, "choose another target, or change the policy");
         }
         // The engine moves no lead of objects that are routed.
         let is_refused = dataset.cutover.is_some() && !dataset.is_table();

@@ -7,6 +7,7 @@ use crate::{
     plan::{
         dataset::{Dataset, Unsupported},
         diagnostics::{Report, Spot, did_you_mean},
+        lines::Lines,
         location::Scheme,
         site::Site,
         syntax::PlanFile,
@@ -16,7 +17,7 @@ use crate::{
 
 /// The common input of all checks, and their report.
 pub(super) struct Context<'t> {
-    pub(super) text: &'t str,
+    pub(super) lines: &'t Lines<'t>,
     pub(super) root: Spot<'t>,
     pub(super) file: &'t PlanFile,
     pub(super) directory: &'t Path,
@@ -56,6 +57,13 @@ impl Context<'_> {
         T::try_from(text.to_owned()).map_err(|error| self.report.at(spot, error.to_string(), mend)).ok()
     }
 
+    /// Reports a name that another one of its kind has already.
+    pub(super) fn taken(&mut self, kind: &str, name: &str, spot: &Spot<'_>, first: &Spot<'_>) {
+        let line = self.lines.line(first.span().start);
+        let message = format!("there is a {kind} {name:?} already, in line {line}");
+        self.report.at(spot, message, "give this one another name".to_owned());
+    }
+
     /// A key that checks and is not built yet.
     pub(super) fn not_built(&self, spot: &Spot<'_>, key: &str, cutover_only: bool) -> Unsupported {
         let mend = if cutover_only {
@@ -63,7 +71,7 @@ impl Context<'_> {
         } else {
             "take it out of the plan"
         };
-        let problem = self.report.told(self.text, spot, format!("{key} is not built yet"), mend);
+        let problem = self.report.told(self.lines, spot, format!("{key} is not built yet"), mend);
         Unsupported { key: key.to_owned(), problem, cutover_only }
     }
 }

@@ -30,16 +30,16 @@ const PART_SIZE_MAX: u64 = 5 << 30;
 
 /// Checks every dataset; returns those that could be built, in the order of the text.
 pub(super) fn check<'t>(context: &mut Context<'t>, sites: &BTreeMap<SiteName, Site>) -> Vec<Built<'t>> {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: BTreeMap<&str, Spot<'t>> = BTreeMap::new();
     let mut built = Vec::new();
     for (phase, written) in context.file.phase.iter().enumerate() {
         for (index, dataset) in written.dataset.iter().enumerate() {
             let spot = context.root.key("phase").index(phase).key("dataset").index(index);
-            if names.contains(&dataset.name.as_str()) {
-                let message = format!("there is a dataset {:?} already", dataset.name);
-                context.report.at(&spot.key("name"), message, "give this one another name".to_owned());
+            let name = spot.key("name");
+            match names.get(dataset.name.as_str()) {
+                Some(first) => context.taken("dataset", &dataset.name, &name, first),
+                None => _ = names.insert(&dataset.name, name),
             }
-            names.push(&dataset.name);
             built.extend(check_dataset(context, sites, phase, spot, dataset));
         }
     }

@@ -16,7 +16,7 @@ pub(super) fn check(
         Ok(expression) => Some(expression),
         Err(errors) => {
             for bad in errors {
-                let at = bad.at.map_or_else(|| spot.clone(), |at| spot.inside(context.text, at));
+                let at = bad.at.map_or_else(|| spot.clone(), |at| spot.inside(context.lines.text(), at));
                 context.report.at(&at, bad.message, bad.mend);
             }
             None

@@ -1,6 +1,6 @@
 //! The plan as a whole: its policies, its phases and their order.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     across,
@@ -15,6 +15,7 @@ use crate::{
         dataset::Phase,
         diagnostics::{Report, Spot, did_you_mean},
         graph,
+        lines::Lines,
         source::Node,
         syntax::{self, PlanFile},
     },
@@ -29,7 +30,8 @@ pub(in crate::plan) fn check(
     report: &mut Report,
 ) -> Option<Plan> {
     let directory = path.parent().unwrap_or(Path::new(""));
-    let mut context = Context { text, root: Spot::root(tree), file, directory, report };
+    let lines = &Lines::of(text);
+    let mut context = Context { lines, root: Spot::root(tree), file, directory, report };
     let name = context.name::<PlanName>(&context.root.key("name"), &file.name);
     let sites = sites::check(&mut context);
     let policies = policies(&mut context);
@@ -106,16 +108,19 @@ fn phase_order(context: &mut Context<'_>) -> PhaseOrder {
     let phases = &context.file.phase;
     let names: Vec<&str> = phases.iter().map(|phase| phase.name.as_str()).collect();
     let mut after = vec![Vec::new(); phases.len()];
+    // The first phase of each name: later ones of the same do not replace it.
+    let first_of_name: BTreeMap<&str, usize> = names.iter().enumerate().rev().map(|(at, name)| (*name, at)).collect();
     for (index, phase) in phases.iter().enumerate() {
         let spot = context.root.key("phase").index(index);
         context.name::<PhaseName>(&spot.key("name"), &phase.name);
-        if names[..index].contains(&phase.name.as_str()) {
-            let message = format!("there is a phase {:?} already", phase.name);
-            context.report.at(&spot.key("name"), message, "give this one another name".to_owned());
+        let first = first_of_name[phase.name.as_str()];
+        if first < index {
+            let first = context.root.key("phase").index(first).key("name");
+            context.taken("phase", &phase.name, &spot.key("name"), &first);
         }
         for (place, before) in phase.after.iter().enumerate() {
             let spot = spot.key("after").index(place);
-            if let Some(found) = names.iter().position(|name| name == before) {
+            if let Some(&found) = first_of_name.get(before.as_str()) {
                 after[index].push(found);
             } else if !context.report.names_are_unread() {
                 let others: Vec<&str> = names.iter().copied().filter(|name| *name != phase.name).collect();
