@@ -163,7 +163,7 @@ mod tests {
             state: "cut_over",
             from: SiteName::new("beijing").unwrap(),
             lead: lead.to_owned(),
-            epoch: 1,
+            epoch: u64::from(lead != "beijing"),
             targets: 2,
             records: Some(12_345_678),
             bytes: Some(ByteCount(1023 << 20)),
