@@ -11,10 +11,9 @@
 //!
 //! `entry` starts the command; `command_line` and `args` are what clap reads, `complete` what a shell completes. A
 //! `plan_file` is where a plan comes from, and a `session` is one that was read, with its state directory; `saved` keeps
-//! what `plan` has seen until `run` carries it out. `advise` alone decides which command is next, and `next` is how an
-//! answer says it. Each command has a file in `commands` and ends with a [`Code`](error::Code) or a
-//! [`Failure`](error::Failure). `access` names the places that cannot be asked, all at once. `display` listens to events
-//! and decides nothing;
+//! what `plan` has seen until `run` carries it out. `advise` alone decides which command is next, and `next` is how an answer says it. Each command has a file in `commands` and ends with a
+//! [`Code`](error::Code) or a [`Failure`](error::Failure). `access` names the places
+//! that cannot be asked, all at once. `display` listens to events and decides nothing;
 //! `record` counts what they tell, and keeps in the ledger who ran what, and how it ended. No other
 //! part of the workspace prints, exits or hears signals.
 

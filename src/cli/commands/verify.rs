@@ -10,7 +10,7 @@ use crate::cli::{
     advise::Situation,
     advise::documented,
     args::Global,
-    clock, complete,
+    complete,
     display::{self, Scene, Show},
     error::{Code, Failure},
     interrupt,
@@ -29,7 +29,7 @@ use migrate_core::{
     report::RunWork,
 };
 use migrate_engine::{
-    self as engine, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
+    self as engine, Clock, EngineError, Found, Inspection, Migration, Shutdown, Sink, Verification, VerifyOptions,
     cutover::NOTHING_COMPARED, standing::PhaseStanding,
 };
 use migrate_ledger::{Ledger, LedgerError};
@@ -156,7 +156,7 @@ fn verified(args: &VerifyArgs, global: &Global) -> Result<Code, Failure> {
 async fn look(session: &Session, options: &VerifyOptions, repair: bool, show: Show) -> Result<Looked, Failure> {
     let shutdown = Shutdown::new();
     let _listening = interrupt::listen(&shutdown)?;
-    let clock = clock::clock();
+    let clock = Clock::start();
     let (sink, events) = Sink::new(clock.clone());
     let _lock = if repair {
         session.state.prepare()?;

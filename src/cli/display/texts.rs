@@ -64,7 +64,7 @@ fn verifying(compared: u64, expected: Option<u64>, fraction: Option<f64>, eta_se
 fn copying(advance: &Advance, failed: u64, waits_for: Option<&str>) -> String {
     let Advance { fraction, records_done, records_total, bytes_done, bytes_total, .. } = *advance;
     let mut text = match records_total {
-        Some(total) => format!("{} of {} records", number(records_done), number(total)),
+        Some(total) => format!("{} of {}", number(records_done), render::records(total)),
         None => render::count(records_done, "record", "records"),
     };
     let _ = match bytes_total {

@@ -84,10 +84,10 @@ impl OnServers {
         status["phases"][0]["datasets"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect()
     }
 
-    /// Begins a run that would move both leads and hangs in the last look. Before it, a pass, a verification
-    /// and the final verification list each source once.
+    /// Begins a run that would move both leads and hangs in the last look. Before it, a pass, the count beside
+    /// it, a verification and the final verification list each source once.
     fn begin_and_hang_in_the_last_look(&self) -> Running {
-        let before = 3 * DATASETS.len() as u64;
+        let before = 4 * DATASETS.len() as u64;
         let hangs = FaultRule::new(Fault::SlowFirstByte(Duration::from_hours(1)), When::Only(before + 1));
         self.from.set_faults(Faults::one(1, hangs.on([Operation::ListObjectsV2])));
         let args = ["run", "plan.toml", "--approve", "first", "--json"];

