@@ -1,6 +1,6 @@
 //! Draws a scene in a space of columns and rows: what matters less falls away first.
 
-use std::time::Duration;
+use indicatif::FormattedDuration;
 
 use crate::cli::{
     display::{
@@ -96,21 +96,15 @@ fn counted(scene: &Scene, mark: Mark) -> u64 {
 fn head(scene: &Scene, columns: usize) -> Line {
     let (number, all) = (scene.phase_number(), scene.phases.len());
     let of = if number > 0 { format!("phase {number} of {all}   ") } else { String::new() };
-    let right =
-        Line::default().with(Tone::Dim, of).with(Tone::Plain, scene.clock.clone().unwrap_or_else(|| clock(scene.now)));
+    let right = Line::default()
+        .with(Tone::Dim, of)
+        .with(Tone::Plain, scene.clock.clone().unwrap_or_else(|| FormattedDuration(scene.now).to_string()));
     let room = columns.saturating_sub(right.width() + 2);
     let plan = scene.plan.as_str();
     let rest = format!(" · {}", scene.action.join(" · "));
     let plan = cut(plan, room.saturating_sub(width(&rest)).max(room / 2));
     let rest = cut(&rest, room.saturating_sub(width(&plan)));
     Line::default().with(Tone::Bold, plan).with(Tone::Plain, rest).and_right(right, columns)
-}
-
-/// A time as a clock shows it.
-fn clock(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes:02}:{seconds:02}") }
 }
 
 /// The lines of a phase.
@@ -258,6 +252,8 @@ fn steps(phase: &PhaseScene, begin: Line, room: usize) -> Vec<Line> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::cli::display::recorded;
 
@@ -330,7 +326,7 @@ mod tests {
     fn a_scene_says_what_was_done_what_is_done_and_what_waits() {
         let lines = drawn(&recorded::scene(7_100), 104, 24);
         assert!(lines[0].starts_with("global-expansion · rehearsal · seed 1 "), "{lines:#?}");
-        assert!(lines[0].ends_with("phase 2 of 3   00:07"), "{lines:#?}");
+        assert!(lines[0].ends_with("phase 2 of 3   00:00:07"), "{lines:#?}");
         let done = "✔ e-commerce               3 datasets    928 objects   53.0 MiB  proved ✔  beijing → singapore";
         assert_eq!(lines[1], done, "{lines:#?}");
         let steps = "gate ✔  quiet ✔  drain ✔  final verify ▶  last look ·  switch ·  watch ·";
@@ -339,11 +335,5 @@ mod tests {
         assert_eq!(lines[5], "· local-regions            waits for accounts-and-messaging");
         let narrow = drawn(&recorded::scene(7_100), 80, 24);
         assert!(narrow[2].ends_with("✔ ✔ ✔ ▶ · · ·  final verify"), "{narrow:#?}");
-    }
-
-    #[test]
-    fn a_clock_has_hours_if_it_needs_them() {
-        assert_eq!(clock(Duration::from_secs(67)), "01:07");
-        assert_eq!(clock(Duration::from_secs(3_667)), "1:01:07");
     }
 }
