@@ -101,7 +101,8 @@ pub fn stand_in(plan: &Plan, stage: &Stage) -> StandIn {
     }
     let plan = Plan {
         name: plan.name.clone(),
-        file: plan.file.clone(),
+        // For messages alone, so its name is enough.
+        file: plan.file.file_name().map(PathBuf::from).unwrap_or_default(),
         directory: stage.root.clone(),
         redact_keys: plan.redact_keys,
         sites,
