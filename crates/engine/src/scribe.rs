@@ -33,6 +33,8 @@ pub(crate) struct PassProgress {
     /// Records that failed or were deferred since this run began or resumed the pass, per target.
     pub(crate) failed: BTreeMap<PlaceIndex, u64>,
     pub(crate) deferred: BTreeMap<PlaceIndex, u64>,
+    /// Records that are deferred now, per target: they were seen, and are not there.
+    pub(crate) behind: BTreeMap<PlaceIndex, u64>,
 }
 
 impl Board {
@@ -45,9 +47,15 @@ impl Board {
         self.lock().get(dataset).map(read)
     }
 
-    /// Puts a dataset on the board, with the shards of the pass under way.
-    pub(crate) fn enter(&self, dataset: &DatasetName, shards: &[migrate_ledger::ShardRow]) {
-        let mut standing = PassProgress::default();
+    /// Puts a dataset on the board, with the shards of the pass under way, and the records that an earlier process has
+    /// deferred, per target.
+    pub(crate) fn enter(
+        &self,
+        dataset: &DatasetName,
+        shards: &[migrate_ledger::ShardRow],
+        behind: BTreeMap<PlaceIndex, u64>,
+    ) {
+        let mut standing = PassProgress { behind, ..PassProgress::default() };
         for row in shards {
             standing.shards.insert(row.id);
             for (target, _, tally) in &row.places {
@@ -65,6 +73,11 @@ impl Board {
                     let standing = board.values_mut().find(|standing| standing.shards.contains(shard));
                     if let Some(standing) = standing {
                         *standing.tallies.entry(*target).or_default() += *done;
+                        if done.records == 0 {
+                            // What was seen before is settled only now.
+                            let behind = standing.behind.entry(*target).or_default();
+                            *behind = behind.saturating_sub(done.same + done.copied + done.extra);
+                        }
                     }
                 }
                 Record::ShardSplit { shard, new, .. } => {
@@ -80,6 +93,9 @@ impl Board {
                         _ => continue,
                     };
                     *counted.entry(*target).or_default() += 1;
+                    if matches!(fact, Fact::Waits(_)) {
+                        *standing.behind.entry(*target).or_default() += 1;
+                    }
                 }
                 _ => {}
             }

@@ -122,9 +122,9 @@ impl OfPass {
         };
         let open = || followers.iter().zip(&self.before).filter(|(follower, _)| !follower.is_down);
         let work = Work {
-            records: open().map(|(one, _)| one.tally.records).min().unwrap_or(0),
+            records: open().map(|(one, _)| one.done().0).min().unwrap_or(0),
             records_total: total.map(|total| total.records),
-            bytes: open().map(|(one, _)| one.tally.bytes).min().unwrap_or(0),
+            bytes: open().map(|(one, _)| one.done().1).min().unwrap_or(0),
             bytes_total: total.map(|total| total.bytes),
             written: open().map(|(one, _)| one.written).max().unwrap_or(0),
             under_way: open().map(under_way).min().unwrap_or(0),
@@ -152,9 +152,22 @@ impl OfPass {
 /// What was counted at one follower.
 struct Counted {
     tally: Tally,
+    /// Records that were seen and are deferred, so that they are not there.
+    behind: u64,
     /// Bytes that this process has written there.
     written: u64,
     is_down: bool,
+}
+
+impl Counted {
+    /// Records, and their bytes, that need no further copy. Of deferred records the board keeps no bytes: they count as
+    /// large as the others.
+    fn done(&self) -> (u64, u64) {
+        let Tally { records, bytes, .. } = self.tally;
+        let done = records.saturating_sub(self.behind);
+        let share = u128::from(bytes) * u128::from(done) / u128::from(records.max(1));
+        (done, u64::try_from(share).unwrap_or(bytes))
+    }
 }
 
 fn counted(objects: &ObjectWork, board: &Board) -> Vec<Counted> {
@@ -163,6 +176,10 @@ fn counted(objects: &ObjectWork, board: &Board) -> Vec<Counted> {
     followers
         .map(|(follower, target)| Counted {
             tally: target.tally,
+            behind: board
+                .read(&objects.copier.dataset, |standing| standing.behind.get(&follower.place).copied())
+                .flatten()
+                .unwrap_or(0),
             written: objects.stores.bytes_written_at(follower.place),
             is_down: follower.lane.is_down(),
         })
@@ -243,11 +260,16 @@ mod tests {
         of.total.get_or_init(|| Total { records: 10, bytes: 100 });
         let follower = |records, is_down| Counted {
             tally: Tally { records, bytes: records * 10, copied_bytes: records * 10, ..Tally::default() },
+            behind: 0,
             written: records * 10 + 5,
             is_down,
         };
         let advance = of.of_objects(&[follower(6, false), follower(4, false), follower(1, true)], Duration::ZERO);
         assert_eq!((advance.records_done, advance.bytes_done, advance.fraction), (4, 40, Some(0.4)));
         assert_eq!((advance.records_total, advance.bytes_total), (Some(10), Some(100)));
+        // What was deferred has been seen, and is not there.
+        let slow = Counted { behind: 2, ..follower(4, false) };
+        let advance = of.of_objects(&[follower(6, false), slow], Duration::from_secs(1));
+        assert_eq!((advance.records_done, advance.bytes_done), (2, 20));
     }
 }
