@@ -5,10 +5,7 @@
 //! [`shards`](crate::run::shards) does that work. Once a phase is proved and its leads are
 //! to move, [`cutovers`](crate::run::cutovers) moves them. [`decide`](crate::run::decide) makes the decisions.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
@@ -448,10 +445,8 @@ impl Run<'_> {
         if let Data::Objects(objects) = &mut active.data {
             let shards = self.journal.ledger.shards(&dataset).await?;
             let mut behind = BTreeMap::new();
-            for place in shards.iter().flat_map(|row| row.places.iter().map(|(place, ..)| *place)) {
-                if let Entry::Vacant(unknown) = behind.entry(place) {
-                    unknown.insert(self.journal.ledger.counts(&dataset, place).await?.deferred);
-                }
+            for place in &*objects.stores.star.followers {
+                behind.insert(*place, self.journal.ledger.counts(&dataset, *place).await?.deferred);
             }
             self.board.enter(&dataset, &shards, behind);
             if active.lifecycle.syncing.stage == Stage::Copying {
