@@ -35,8 +35,11 @@ pub(in crate::cli) struct Listener(JoinHandle<Result<RunWork, LedgerError>>);
 impl Listener {
     /// What the run has done.
     pub(in crate::cli) async fn work(self) -> Result<RunWork, LedgerError> {
-        // If the task panicked, nothing is known of what was done.
-        self.0.await.unwrap_or(Ok(RunWork::default()))
+        match self.0.await {
+            Ok(work) => work,
+            // Nobody cancels it.
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+        }
     }
 }
 

@@ -134,9 +134,16 @@ pub struct Written {
     pub count: u64,
     /// Their first keys in key order, at most [`LATE_KEYS_MAX`].
     pub keys: Vec<Key>,
+    /// Whether there may be more than were counted.
+    pub is_least: bool,
 }
 
 impl Written {
+    /// "at least", if that has to be said before the count.
+    pub(crate) fn at_least(&self) -> &'static str {
+        if self.is_least { "at least " } else { "" }
+    }
+
     /// Adds one record.
     pub(crate) fn add(&mut self, key: Key) {
         self.count += 1;

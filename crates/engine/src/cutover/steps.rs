@@ -258,14 +258,16 @@ impl Step for LastLook {
         let Changes { old, new } = cut.hand.changes().await?;
         if old.count > 0 {
             return Err(Halt::MovedOn(format!(
-                "{} changed since the comparison",
+                "{}{} changed since the comparison",
+                old.at_least(),
                 count(old.count, "record has", "records have")
             )));
         }
         if let Some(key) = new.keys.first() {
             return Err(Halt::Refused(format!(
-                "{} at {} {} not what was compared, the first is {}: something else writes there, or the place lost what \
+                "{}{} at {} {} not what was compared, the first is {}: something else writes there, or the place lost what \
                  it held; look there, then run again",
+                new.at_least(),
                 records(new.count),
                 cut.what.new_leads(),
                 if new.count == 1 { "is" } else { "are" },

@@ -33,14 +33,14 @@ use crate::{
         readiness::{self, Leads},
         settled::Settled,
         structure::waived_at,
-        tail::CaughtUp,
+        tail::{CHANGED_MAX, CaughtUp},
         work::TableWork,
     },
     verify::witness::Verification,
 };
 use migrate_core::{
     lifecycle::LATE_KEYS_MAX,
-    model::{Key, PlaceIndex, Timestamp},
+    model::{PlaceIndex, Timestamp},
     plan::Property,
     report::count,
 };
@@ -132,7 +132,7 @@ impl TableWork {
                 return Err(error.into());
             }
             // All that was known when this round began is brought over, and what came since has expired.
-            if self.written_at(*old).is_empty() {
+            if self.written_at(&[*old]).count == 0 {
                 return Ok(());
             }
         }
@@ -165,31 +165,36 @@ impl TableWork {
     /// Fails if the old lead was written to since the drain.
     async fn unchanged(&self, old: PlaceIndex) -> Result<(), Halt> {
         self.read_up_to_now(old).await?;
-        match self.written_at(old).len() {
-            0 => Ok(()),
-            keys => {
-                let changed = count(keys as u64, "item has", "items have");
-                Err(Halt::MovedOn(format!("{changed} changed since the copy")))
-            }
+        let written = self.written_at(&[old]);
+        if written.count == 0 {
+            return Ok(());
         }
+        let changed = count(written.count, "item has", "items have");
+        Err(Halt::MovedOn(format!("{}{changed} changed since the copy", written.at_least())))
     }
 
-    /// The first keys that somebody has written at a place, by its stream as far as it was read: at the old lead since the
-    /// last round of the drain began, and at a new one since the final verification.
-    fn written_at(&self, place: PlaceIndex) -> Vec<Key> {
-        self.tail_of(place).map_or_else(Vec::new, |tail| tail.changed())
+    /// What somebody has written at places, by their streams as far as these were read: at the old lead since the last
+    /// round of the drain began, and at a new one since the final verification.
+    fn written_at(&self, places: &[PlaceIndex]) -> Written {
+        let mut written = Written::default();
+        for tail in places.iter().filter_map(|place| self.tail_of(*place)) {
+            let keys = tail.changed();
+            written.is_least |= keys.len() == CHANGED_MAX;
+            for key in keys {
+                written.add(key);
+            }
+        }
+        written
     }
 
     /// What was written at both leads since the final verification.
     pub(crate) async fn changes(&self, Leads { old, new, .. }: &Leads) -> Result<Changes, Halt> {
         let began = now();
         self.read_up_to_now(*old).await?;
-        let mut changes = Changes::default();
-        self.written_at(*old).into_iter().for_each(|key| changes.old.add(key));
         for new in new {
             self.read_up_to_now(*new).await?;
-            self.written_at(*new).into_iter().for_each(|key| changes.new.add(key));
         }
+        let changes = Changes { old: self.written_at(&[*old]), new: self.written_at(new) };
         let is_unchanged = changes.old.count == 0;
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = is_unchanged.then_some(began);
         Ok(changes)
@@ -237,7 +242,7 @@ impl TableWork {
         let open = async { Ok::<_, EngineError>(ledger.late_counts(dataset).await?.open) };
         let keys = async { Ok::<_, EngineError>(ledger.late_open(dataset, None, LATE_KEYS_MAX).await?) };
         let (count, keys) = futures::try_join!(open, keys)?;
-        Ok(Written { count, keys })
+        Ok(Written { count, keys, is_least: false })
     }
 
     /// The attribute by which items of the old lead expire, if a new lead is to have it, too, and does not yet.

@@ -47,7 +47,7 @@ const UNREAD_MAX: Duration = Duration::from_hours(20);
 const EMPTY_READS: usize = 3;
 
 /// Changed keys that are kept to be told.
-const CHANGED_MAX: usize = 1000;
+pub(super) const CHANGED_MAX: usize = 1000;
 
 /// How much later, by its own clock, the server must have made such a record. It tells whole seconds, and its clock may
 /// be ahead of ours by a little more than the records show.

@@ -187,7 +187,9 @@ async fn look(session: &Session, options: &SurveyOptions, args: &PlanArgs) -> Re
             move || Listing::take(listed, json)
         });
         let preview = inspection.survey_and_list(options, list).await;
-        (preview, taking.await.ok().filter(|_| !args.json))
+        // Nobody cancels it.
+        let listing = taking.await.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()));
+        (preview, Some(listing).filter(|_| !args.json))
     } else {
         (inspection.survey(options).await, None)
     };
