@@ -65,6 +65,11 @@ pub(super) async fn look(
     if unreached.is_empty() || !asked.iter().all(is_stopped) { Ok(unreached) } else { Err(refused(&unreached)) }
 }
 
+/// The servers of these datasets that cannot be asked; none of no datasets.
+pub(super) async fn stopping(session: &Session, datasets: Vec<DatasetName>) -> Result<Vec<Unreached>, Failure> {
+    if datasets.is_empty() { Ok(Vec::new()) } else { Ok(session::sites().unreached(&session.plan, &datasets).await) }
+}
+
 /// Servers that cannot be asked, as a failure.
 pub(super) fn refused(unreached: &[Unreached]) -> Failure {
     Failure::new(Code::Incomplete, String::new()).replaced_by(told(unreached), unreached)

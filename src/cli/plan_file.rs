@@ -54,6 +54,13 @@ impl PlanFile {
         self.plan.as_deref()
     }
 
+    /// Whether the plan of the working directory is meant, and what was typed in its place is another word: it names no
+    /// file.
+    pub(super) fn is_another_word(&self) -> bool {
+        self.plan.as_deref().is_some_and(|word| word != Path::new(STDIN) && !word.exists())
+            && Path::new(FOUND).is_file()
+    }
+
     /// Where the plan comes from.
     pub(super) fn origin(&self) -> Result<Origin, Failure> {
         self.known().ok_or_else(|| {

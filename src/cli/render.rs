@@ -175,6 +175,11 @@ pub(super) fn copied_table(table: &TableStanding, lag_seconds: Option<u64>) -> S
         let lag = duration(Duration::from_secs(lag));
         let _ = writeln!(text, "    lag: at most {lag}, by what is known and by when the stream was last read");
     }
+    if let (Some(items), Some((copied, _))) = (table.items_estimated, table.least_copied())
+        && copied <= items
+    {
+        let _ = writeln!(text, "    first copy: {} of about {}", Grouped(copied), count(items, "item", "items"));
+    }
     let mut rows = Table::new(&["target", "segments", "items copied", "bytes", "keys owed", "owed for"]);
     for target in &table.targets {
         let owed = target.owed_seconds.map_or_else(|| "-".to_owned(), |s| duration(Duration::from_secs(s)));

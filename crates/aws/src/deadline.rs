@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use migrate_store::{ErrorKind, Result, StoreError};
+use migrate_store::{Result, requests};
 
 use crate::{failed::Failed, operation::Operation};
 
@@ -24,23 +24,8 @@ pub(crate) async fn within<T>(
         Ok(answer) => answer.map_err(|error| operation.failed(error)),
         Err(_) => Err(operation.timed_out(seconds)),
     };
-    log(operation, bytes, sent.elapsed(), answer.as_ref().err().map(StoreError::kind));
+    requests::log(operation.name, operation.location, bytes, sent.elapsed(), answer.as_ref().err());
     answer
-}
-
-/// Logs a request: what was asked, where, what came of it and how long it took. Neither its key nor the server's words
-/// are told here: the texts of an answer may name the key.
-fn log(operation: Operation<'_>, bytes: u64, took: Duration, failed: Option<ErrorKind>) {
-    let (place, operation) = (operation.location, operation.name);
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    match failed {
-        None => tracing::trace!(operation, place, outcome = "done", bytes, took_ms, "request"),
-        // An answer, as good as another.
-        Some(kind @ (ErrorKind::NotFound | ErrorKind::Precondition | ErrorKind::NoUpload)) => {
-            tracing::trace!(operation, place, outcome = kind.code(), bytes, took_ms, "request");
-        }
-        Some(kind) => tracing::debug!(operation, place, outcome = kind.code(), bytes, took_ms, "request failed"),
-    }
 }
 
 /// How long a request may take that carries so many bytes.

@@ -38,6 +38,7 @@ mod copy;
 pub mod cutover;
 mod driver;
 mod error;
+mod failed;
 mod journal;
 pub mod layout;
 mod lease;

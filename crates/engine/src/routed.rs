@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use crate::failed::Failed;
 use migrate_core::{
     diff::Lead,
     expression::object,
@@ -28,8 +29,8 @@ pub(crate) enum Goes {
     To(Destination),
     /// It was listed, and a look did not find it: it may be gone by now.
     Vanished,
-    /// That cannot be said; the text says why. It is neither written nor deleted anywhere.
-    Unknown(String),
+    /// That cannot be said; for this reason. It is neither written nor deleted anywhere.
+    Unknown(Failed),
 }
 
 impl Goes {
@@ -70,8 +71,8 @@ pub(crate) enum AtLead {
     Absent,
     /// A version that belongs elsewhere.
     Elsewhere,
-    /// A version, and it cannot be said where it belongs; the text says why.
-    Unknown(String),
+    /// A version, and it cannot be said where it belongs, for this reason.
+    Unknown(Failed),
 }
 
 /// Asks where the objects of a dataset belong.
@@ -158,7 +159,7 @@ impl Router {
         let tags = properties.filter(|_| self.wants_tags).map(|properties| &properties.tags);
         match self.routing.route(&object(key, size, metadata, tags)) {
             Ok(to) => Goes::To(to),
-            Err(misrouted) => Goes::Unknown(misrouted.to_string()),
+            Err(misrouted) => Goes::Unknown(Failed::misrouted(misrouted.to_string())),
         }
     }
 }

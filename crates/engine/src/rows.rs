@@ -8,6 +8,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use crate::{
     control::Control,
     error::{EngineError, is_fatal},
+    failed::Failed,
     routed::{Goes, Router},
     shutdown::Shutdown,
     sites::opening::DatasetStores,
@@ -335,7 +336,7 @@ async fn look(router: Router, lead: PlaceIndex, mut row: Row) -> Result<Row, Eng
         }
         Ok(None) => row.goes = Goes::Vanished,
         Err(error) if is_fatal(&error) || error.kind() == ErrorKind::Unreachable => return Err(error.into()),
-        Err(error) => row.goes = Goes::Unknown(error.reason("")),
+        Err(error) => row.goes = Goes::Unknown(Failed::by(&error, "")),
     }
     Ok(row)
 }

@@ -15,6 +15,9 @@ pub(crate) fn log(event: &EventKind) {
         EventKind::TargetDown { dataset, target, .. } => {
             debug!(dataset = dataset.as_str(), place = &**target, "a target takes no further part");
         }
+        EventKind::Made { dataset, target } => {
+            debug!(dataset = dataset.as_str(), place = &**target, "a table was made");
+        }
         EventKind::VerificationBegan { dataset, compared, .. } => {
             debug!(dataset = dataset.as_str(), compared, "a verification begins");
         }

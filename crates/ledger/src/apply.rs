@@ -218,8 +218,8 @@ impl Apply<'_> {
         shards.iter().try_for_each(|(id, range)| self.insert_shard(dataset, *id, range))
     }
 
-    fn keep_counted(&mut self, name: &DatasetName, records: u64, bytes: u64) -> Result<(), Failure> {
-        let values = params![self.known(name)?, number(records)?, number(bytes)?];
+    fn keep_counted(&mut self, name: &DatasetName, records: u64, bytes: Option<u64>) -> Result<(), Failure> {
+        let values = params![self.known(name)?, number(records)?, bytes.map(number).transpose()?];
         self.run("UPDATE dataset SET counted_records = ?2, counted_bytes = ?3 WHERE id = ?1", values)?;
         Ok(())
     }

@@ -28,13 +28,13 @@ pub(super) fn meaning(connection: &Connection, dataset: i64) -> Result<String, F
     Ok(statement.query_row([dataset], |row| row.get(0))?)
 }
 
-/// What the pass under way will see, records and bytes; `None` if nothing has counted it.
-pub(super) fn counted(connection: &Connection, dataset: i64) -> Result<Option<(u64, u64)>, Failure> {
+/// What the pass under way will see, records and, if they are known, bytes; `None` if nothing has counted it.
+pub(super) fn counted(connection: &Connection, dataset: i64) -> Result<Option<(u64, Option<u64>)>, Failure> {
     let mut statement =
         connection.prepare_cached("SELECT counted_records, counted_bytes FROM dataset WHERE id = ?1")?;
     let (records, bytes): (Option<u64>, Option<u64>) =
         statement.query_row([dataset], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(records.zip(bytes))
+    Ok(records.map(|records| (records, bytes)))
 }
 
 /// How often a dataset was changed.

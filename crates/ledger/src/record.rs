@@ -41,15 +41,15 @@ pub enum Record {
         /// Ids, unique in the ledger, with disjoint ranges that cover all keys.
         shards: Vec<(ShardId, KeyRange)>,
     },
-    /// A listing beside the pass under way has counted what the pass will see at its lead. Forgotten when the next pass
-    /// begins.
+    /// A listing beside the pass under way has counted what the pass will see at its lead, or the server of a table has
+    /// estimated it. Forgotten when the next pass over objects begins.
     Counted {
         /// The dataset's name in the plan.
         dataset: DatasetName,
         /// Records at the lead.
         records: u64,
-        /// Their bytes.
-        bytes: u64,
+        /// Their bytes, if they are known.
+        bytes: Option<u64>,
     },
     /// A shard gives its upper part away.
     ShardSplit {

@@ -195,8 +195,9 @@ impl Ledger {
         self.ask_of(dataset, query::shards).await
     }
 
-    /// How many records and bytes the pass under way will see at its lead; `None` if nothing has counted them.
-    pub async fn counted(&self, dataset: &DatasetName) -> Result<Option<(u64, u64)>, LedgerError> {
+    /// How many records and, if they are known, bytes the pass under way will see at its lead; `None` if nothing has
+    /// counted them.
+    pub async fn counted(&self, dataset: &DatasetName) -> Result<Option<(u64, Option<u64>)>, LedgerError> {
         self.ask_of(dataset, query::counted).await
     }
 

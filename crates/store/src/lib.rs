@@ -42,6 +42,7 @@ pub mod memory;
 pub mod memory_table;
 pub mod meter;
 mod object;
+pub mod requests;
 pub mod retry;
 pub mod survive;
 pub mod table;

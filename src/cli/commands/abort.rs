@@ -90,14 +90,17 @@ fn aborted(args: &AbortArgs, global: &Global) -> Result<Code, Failure> {
         })
     })?;
     let blocked = ends.iter().flatten().all(|end| end.done || end.blocked);
+    let stopped = ends.iter().flatten().filter(|end| !end.done && !end.blocked).map(|end| end.name.clone());
+    let unreached = session::block_on(access::stopping(&session, stopped.collect()))?;
     let typed = session::typed();
     let next = session.next(&if done || blocked { Situation::Changed } else { Situation::BrokeOff(&typed) });
     if args.json {
-        let mut document = json!({ "done": done, "datasets": ends, "detail": text });
+        let mut document = json!({ "done": done, "datasets": ends, "detail": text, "unreached": unreached });
         next.add_to(&mut document);
         term::answer_json(&document);
     } else {
-        term::answer(&format!("{text}\n{next}"));
+        let unreached = if unreached.is_empty() { String::new() } else { access::told(&unreached) + "\n" };
+        term::answer(&format!("{text}\n{unreached}{next}"));
     }
     Ok(match (done, blocked) {
         (true, _) => Code::Done,

@@ -18,9 +18,12 @@ use migrate_core::plan::Plan;
 #[command(after_help = "Examples:
   migrate check                            # migrate.toml
   migrate check plans/quickstart.toml --json
-  generate-plan | migrate check -          # for CI: exit code 0, or 2 with every problem of the plan
+  generate-plan | migrate check -          # for CI
 
-It reads the plan file and nothing else: no place, no state, no credentials. `migrate plan` looks at the places.")]
+It reads the plan file and nothing else: no place, no state, no credentials. `migrate plan` looks at the places.
+
+The exit code is 0; 1 if the plan is right and a run would refuse it, because one of its own policies forbids it or a key
+is not built yet; 2 if it is wrong. Every problem is listed.")]
 pub(in crate::cli) struct CheckArgs {
     #[command(flatten)]
     plan: PlanFile,

@@ -1,6 +1,6 @@
 //! `migrate resolve`: records what a person has decided about late writes.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, iter, sync::Arc};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -33,21 +33,24 @@ const PAGE: usize = 1000;
 /// A selection of late writes, by dataset: these keys, or all that are open.
 type Late = Vec<(DatasetName, Option<Vec<Key>>)>;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   migrate resolve plan.toml                                 # which late writes are open
   migrate resolve plan.toml 2026/07/a.json --reason 'the shop wrote it again'
+  migrate resolve 2026/07/a.json                            # of migrate.toml
   migrate resolve plan.toml --dataset storefront --all
 
 A late write came to the old lead after the final verification, or since: the new lead lacks it. Carry over what
 the new lead is to hold, and run again: that settles what both leads hold alike. A person decides about
 the rest; `resolve` records the decision, the operator and the time, and copies and deletes nothing.
-If the old lead follows, the next run then copies over just that version what the new lead holds.")]
+If the old lead follows, the next run then copies over just that version what the new lead holds.
+
+The first word is the plan if a file has that name; otherwise it is a key, and the plan is migrate.toml.")]
 pub(in crate::cli) struct ResolveArgs {
     #[command(flatten)]
     plan: PlanFile,
     /// Which records, as `migrate resolve PLAN` lists them
-    #[arg(value_name = "KEY", conflicts_with = "all")]
+    #[arg(value_name = "KEY")]
     keys: Vec<String>,
     /// All late writes that are open
     #[arg(long)]
@@ -63,11 +66,28 @@ pub(in crate::cli) struct ResolveArgs {
     json: bool,
 }
 
+impl ResolveArgs {
+    /// What was typed, if the plan was left out: then the first word is a key, since no file has its name.
+    fn without_plan(&self) -> Self {
+        match self.plan.typed().filter(|_| self.plan.is_another_word()) {
+            Some(key) => {
+                let keys = iter::once(key.to_string_lossy().into_owned()).chain(self.keys.iter().cloned()).collect();
+                Self { plan: PlanFile::default(), keys, ..self.clone() }
+            }
+            None => self.clone(),
+        }
+    }
+}
+
 pub(in crate::cli) fn resolve(args: &ResolveArgs, global: &Global) -> Result<Code, Failure> {
     resolved(args, global).map_err(|failure| documented(failure, args.json))
 }
 
 fn resolved(args: &ResolveArgs, global: &Global) -> Result<Code, Failure> {
+    let args = &args.without_plan();
+    if args.all && !args.keys.is_empty() {
+        return Err(Failure::new(Code::Wrong, "--all is all records: name either some of them or --all"));
+    }
     let session = Session::load(&args.plan, global)?;
     let asked: Vec<_> = match &args.datasets[..] {
         [] => session.plan.datasets().map(|dataset| dataset.name.clone()).collect(),

@@ -105,7 +105,7 @@ async fn watch(session: &Session, failures_max: usize) -> Result<Code, Failure> 
         let look_again = Instant::now() + WATCH_EVERY;
         let is_over = loop {
             let clock = jiff::Timestamp::now().strftime("%H:%M:%S UTC").to_string();
-            let scene = watched.scene(draws(), &status.phases, began.elapsed(), clock);
+            let scene = watched.scene(draws(), &status.phases, status.holder.is_some(), began.elapsed(), clock);
             screen::draw(frame(&scene, screen::size(), palette));
             if tokio::time::timeout(DRAW_EVERY, &mut stop).await.is_ok() {
                 break true;

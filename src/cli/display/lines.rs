@@ -15,8 +15,11 @@ use crate::cli::{
 };
 use migrate_core::{lifecycle::State, model::DatasetName, report::EventKind};
 
-/// The time between two lines about the progress of one dataset.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+/// The time before the first line about the progress of a dataset. It doubles with each line: who waits for long looks
+/// seldom.
+const LINE_AFTER: Duration = Duration::from_secs(5);
+/// The longest time between two of them.
+const LINE_EVERY_MAX: Duration = Duration::from_secs(30);
 /// Failed records that are shown as they come; the answer lists them again.
 const FAILURES_TOLD: u64 = 10;
 
@@ -25,10 +28,24 @@ const FAILURES_TOLD: u64 = 10;
 pub(super) struct Lines {
     all: bool,
     is_survey: bool,
-    /// When each dataset's progress was told.
-    told: BTreeMap<DatasetName, Duration>,
+    told: BTreeMap<DatasetName, Told>,
     failures: u64,
     phases: BTreeMap<String, Steps>,
+}
+
+/// What was told of the progress of one dataset.
+#[derive(Debug)]
+struct Told {
+    at: Duration,
+    /// How long after that the next line comes.
+    pause: Duration,
+    text: String,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { at: Duration::ZERO, pause: LINE_AFTER, text: String::new() }
+    }
 }
 
 /// What was told of the cutover of one phase.
@@ -52,7 +69,7 @@ impl Lines {
         match told {
             EventKind::PhaseBegan { phase } => lines.push(format!("phase {phase}")),
             EventKind::DatasetState { dataset, state, .. } => {
-                self.told.insert(dataset.clone(), at);
+                self.told.entry(dataset.clone()).or_default().at = at;
                 lines.extend(self.state(dataset, state));
                 lines.extend(self.steps_ended(dataset, scene));
             }
@@ -61,6 +78,7 @@ impl Lines {
                 let owed = render::count(*owed, "changed key", "changed keys");
                 lines.push(format!("{dataset}: follows its source, {owed} behind, since {lag_s} s"));
             }
+            EventKind::Made { dataset, target } => lines.push(format!("{dataset}: made the table {target}")),
             EventKind::VerificationBegan { .. } => lines.extend(begins(told)),
             EventKind::Probed { location, proof, lacks } if self.all && !self.is_survey => {
                 let lacks = if lacks.is_empty() { String::new() } else { format!("; lacks {}", lacks.join(", ")) };
@@ -89,7 +107,7 @@ impl Lines {
     /// The lines of an event that stay even above a live block.
     pub(super) fn kept(&mut self, told: &EventKind) -> Option<String> {
         match told {
-            EventKind::RecordFailed { dataset, target, key, reason } => {
+            EventKind::RecordFailed { dataset, target, key, reason, .. } => {
                 self.failures += 1;
                 match self.failures {
                     ..=FAILURES_TOLD => Some(format!("{dataset}: failed: {key} ({target}): {reason}")),
@@ -109,11 +127,13 @@ impl Lines {
 
     fn progress(&mut self, told: &EventKind, at: Duration) -> Option<String> {
         let (dataset, text) = progress(told)?;
-        let is_due = self.told.get(dataset).is_none_or(|told| at.saturating_sub(*told) >= LINE_EVERY);
-        is_due.then(|| {
-            self.told.insert(dataset.clone(), at);
-            format!("{dataset}: {text}")
-        })
+        let told = self.told.entry(dataset.clone()).or_default();
+        if at.saturating_sub(told.at) < told.pause || told.text == text {
+            return None;
+        }
+        let line = format!("{dataset}: {text}");
+        *told = Told { at, pause: (told.pause * 2).min(LINE_EVERY_MAX), text };
+        Some(line)
     }
 
     fn state(&self, dataset: &DatasetName, state: &State) -> Option<String> {
@@ -209,6 +229,23 @@ mod tests {
         assert_eq!(steps, [&format!("{phase}: gate ✔"), &format!("{phase}: quiet ✔"), &format!("{phase}: drain ✔")]);
         assert!(told.contains(&"storefront: verified, 618 comparisons".to_owned()), "{told:#?}");
         assert!(!told.iter().any(|line| line.ends_with(": copying")), "{told:#?}");
+    }
+
+    #[test]
+    fn long_work_is_told_seldom_and_only_what_changed() {
+        let plan = recorded::plan();
+        let scene = Scene::of(&plan, &["run"], migrate_core::lifecycle::Goal::CutOver, plan.datasets());
+        let mut lines = Lines::new(false, false);
+        let mut told_at = Vec::new();
+        for second in 0..=200 {
+            // Nothing moves for a while.
+            let done = if (100..160).contains(&second) { 100 } else { second };
+            let event = recorded::copying("storefront", done, 1_000, 0, None);
+            if !lines.of(&event, Duration::from_secs(second), &scene).is_empty() {
+                told_at.push(second);
+            }
+        }
+        assert_eq!(told_at, [5, 15, 35, 65, 95, 125, 160, 190]);
     }
 
     #[test]

@@ -340,18 +340,19 @@ impl DatasetScene {
 pub(in crate::cli) struct Watched(BTreeMap<DatasetName, Pace>);
 
 impl Watched {
-    /// Where a migration stands that another process drives, by its ledger alone.
+    /// Where a migration stands by its ledger alone, and whether another process drives it.
     pub(in crate::cli) fn scene(
         &mut self,
         scene: Scene,
         standing: &[PhaseStanding],
+        is_driven: bool,
         now: Duration,
         clock: String,
     ) -> Scene {
         let mut scene = Scene { clock: Some(clock), now, ..scene.standing(standing) };
         for phase in standing {
             for one in &phase.datasets {
-                self.dataset(&mut scene, one, now);
+                self.dataset(&mut scene, one, is_driven, now);
             }
             let Some(shown) = scene.phases.iter_mut().find(|shown| shown.name == phase.name.as_str()) else { continue };
             let steps = phase.datasets.iter().filter_map(|one| one.moving.as_ref()?.step);
@@ -365,19 +366,11 @@ impl Watched {
         scene
     }
 
-    fn dataset(&mut self, scene: &mut Scene, one: &DatasetStanding, now: Duration) {
+    fn dataset(&mut self, scene: &mut Scene, one: &DatasetStanding, is_driven: bool, now: Duration) {
         let Some(shown) = scene.dataset(&one.name) else { return };
         match one.lifecycle.state().of_followers() {
             State::Copying { .. } => {
-                let work = Work {
-                    records: one.records_done,
-                    records_total: one.records_total.filter(|_| one.total_known),
-                    bytes: one.bytes_done,
-                    bytes_total: one.bytes_total.filter(|_| one.total_known),
-                    written: one.bytes_done,
-                    under_way: 0,
-                };
-                let advance = self.0.entry(one.name.clone()).or_default().advance(now, work);
+                let advance = self.0.entry(one.name.clone()).or_default().advance(now, work(one));
                 shown.doing = Doing::Copying { advance, failed: one.failures_total };
             }
             State::Switching { .. } | State::Switched { .. } => shown.doing = Doing::Moving,
@@ -385,8 +378,29 @@ impl Watched {
                 self.0.remove(&one.name);
             }
         }
-        let reason = one.waits_for.as_ref().filter(|_| shown.is_at_work()).map(ToString::to_string);
+        // The end of a pass that is at work is no reason to wait.
+        let is_reason = |reason: &&WaitsFor| shown.is_at_work() && !(is_driven && **reason == WaitsFor::PassEnd);
+        let reason = one.waits_for.as_ref().filter(is_reason).map(ToString::to_string);
         shown.wait_for(reason.as_deref(), now + REASON_STAYS);
+    }
+}
+
+/// What is done of a dataset's pass, as its ledger knows it. Of a table that is its first copy: what a later pass has seen
+/// is in no ledger.
+fn work(one: &DatasetStanding) -> Work {
+    if let Some(table) = &one.table {
+        let first = table.least_copied();
+        let (records, bytes) = first.unwrap_or_default();
+        let records_total = table.items_estimated.filter(|_| first.is_some());
+        return Work { records, records_total, bytes, written: bytes, ..Work::default() };
+    }
+    Work {
+        records: one.records_done,
+        records_total: one.records_total.filter(|_| one.total_known),
+        bytes: one.bytes_done,
+        bytes_total: one.bytes_total.filter(|_| one.total_known),
+        written: one.bytes_done,
+        under_way: 0,
     }
 }
 

@@ -61,10 +61,10 @@ impl Recorder {
     async fn count(
         &self,
         told: &EventKind,
-        counted: &mut BTreeMap<DatasetName, (u64, u64)>,
+        counted: &mut BTreeMap<DatasetName, (u64, Option<u64>)>,
     ) -> Result<(), LedgerError> {
         let EventKind::Progress { dataset, advance, .. } = told else { return Ok(()) };
-        let (Some(records), Some(bytes)) = (advance.records_total, advance.bytes_total) else { return Ok(()) };
+        let (Some(records), bytes) = (advance.records_total, advance.bytes_total) else { return Ok(()) };
         if counted.insert(dataset.clone(), (records, bytes)) == Some((records, bytes)) {
             return Ok(());
         }

@@ -54,7 +54,7 @@ async fn a_trace_tells_requests_retries_and_decisions_and_neither_secrets_nor_hi
         logged += &traced(&bench, &["run", "plan.toml", "--approve", "all"]);
         logged += &traced(&bench, &["verify", "plan.toml"]);
         for told in [
-            "deadline: request ",
+            "requests: request ",
             "operation=",
             "s3://here/data/mail/",
             "outcome",
@@ -93,6 +93,20 @@ async fn by_default_nothing_is_logged_even_if_a_server_refuses_everything() {
     assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
     from.stop().await;
     to.stop().await;
+}
+
+#[test]
+fn directories_are_told_of_as_servers_are() {
+    let bench = Bench::new(THREE);
+    let logged = traced(&bench, &["run", "plan.toml", "--until", "copied"]);
+    let told = |operation: &str, place: &str| {
+        let line = format!("request operation=\"{operation}\" place=\"{place}\" outcome=\"done\" bytes=");
+        assert!(logged.contains(&line), "no {line} in\n{logged}");
+    };
+    told("list", "file://here/data");
+    told("read", "file://here/data");
+    told("write", "file://there/data");
+    assert!(logged.contains("outcome=\"done\" bytes=5 took_ms="), "what was written is counted:\n{logged}");
 }
 
 #[test]

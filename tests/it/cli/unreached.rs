@@ -1,5 +1,7 @@
 //! Exit codes: what nobody could ask is 3 from every command and named at once, what a rule forbids is 1.
 
+use migrate::local_cloud::{S3Server, S3ServerConfig};
+
 use super::*;
 
 /// Names whom the plan needs, in whose places nothing answers: the ports are those of nobody.
@@ -46,6 +48,10 @@ const ASKING: [&[&str]; 5] = [
     &["verify", "plan.toml", "-q"],
     &["cutover", "plan.toml", "--phase", "first", "--dry-run"],
 ];
+
+/// Every command that is refused before it asks a place, since nothing has begun.
+const TOO_EARLY: [&[&str]; 3] =
+    [&["cutover", "plan.toml", "--phase", "first"], &["abort", "plan.toml", "--yes"], &["show", "plan.toml", "a.txt"]];
 
 /// Every command that reads the plan and asks no place.
 const QUIET: [&[&str]; 6] = [
@@ -104,6 +110,48 @@ fn what_nobody_could_ask_is_3_from_every_command_and_named_at_once() {
             plan(&bench, "");
             assert_eq!(run(&bench, args, keys).code, 0, "{cause}: {args:?}");
         }
+        for args in TOO_EARLY {
+            let bench = Bench { root: tempfile::tempdir().unwrap() };
+            plan(&bench, "");
+            assert_eq!(run(&bench, args, keys).code, 1, "{cause}: {args:?}");
+        }
+    }
+}
+
+/// Once all is proved, every command of a cutover asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_went_away_are_3_and_what_the_ledger_knows_is_still_told() {
+    let mut servers = Vec::new();
+    let bench = Bench { root: tempfile::tempdir().unwrap() };
+    plan(&bench, "");
+    let mut text = fs::read_to_string(bench.path("plan.toml")).unwrap();
+    for (endpoint, id, secret, buckets) in
+        [(HERE, "a", "b", &["shop", "mail"][..]), (THERE, "c", "d", &["shop", "mail", "control"])]
+    {
+        let server = S3Server::start(S3ServerConfig::new(id, secret)).await.unwrap();
+        for bucket in buckets {
+            server.state().create_bucket(bucket);
+        }
+        text = text.replace(endpoint, &server.endpoint());
+        servers.push(server);
+    }
+    for bucket in ["shop", "mail"] {
+        servers[0].state().put(bucket, "a.txt", "alpha");
+    }
+    bench.write("plan.toml", &text);
+    let proved = run(&bench, &["run", "plan.toml", "-q"], &KEYS);
+    assert_eq!(proved.code, 0, "{}{}", proved.out, proved.err);
+    for server in servers {
+        server.stop().await;
+    }
+    for args in ASKING.iter().chain(&TOO_EARLY[..2]) {
+        let ran = run(&bench, args, &KEYS);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert_eq!(ran.code, 3, "{args:?}\n{said}");
+        assert!(said.contains("2 servers cannot be asked"), "{args:?}\n{said}");
+    }
+    for args in QUIET.iter().chain(&TOO_EARLY[2..]) {
+        assert_eq!(run(&bench, args, &KEYS).code, 0, "{args:?}");
     }
 }
 
@@ -139,7 +187,7 @@ fn a_plan_shows_what_it_can_and_names_what_it_could_not_ask() {
 
 #[test]
 fn what_a_rule_forbids_is_1_from_every_command() {
-    let all = || ASKING.iter().chain(&QUIET);
+    let all = || ASKING.iter().chain(&QUIET).chain(&TOO_EARLY);
     for args in all() {
         let bench = Bench { root: tempfile::tempdir().unwrap() };
         plan(&bench, "");

@@ -108,6 +108,8 @@ pub enum EventKind {
         target: String,
         /// The record's key, relative to the dataset's prefix.
         key: Key,
+        /// Why, in one word.
+        code: &'static str,
         /// Why, for people.
         reason: String,
     },
@@ -123,6 +125,13 @@ pub enum EventKind {
         reason: String,
         /// What the operator can do about it, if that is known.
         help: Option<String>,
+    },
+    /// A table that was missing at a target was made there, as the plan asks.
+    Made {
+        /// The dataset's name in the plan.
+        dataset: DatasetName,
+        /// The location of the table: `scheme://SITE/CONTAINER`.
+        target: String,
     },
     /// A message that the operator should know.
     Warning {

@@ -59,8 +59,9 @@ impl Redactor {
 
     fn kind(self, kind: EventKind) -> EventKind {
         match kind {
-            EventKind::RecordFailed { dataset, target, key, reason } => {
-                EventKind::RecordFailed { dataset, target, key: self.key(&key), reason: self.text(&reason, &key) }
+            EventKind::RecordFailed { dataset, target, key, code, reason } => {
+                let (hidden, reason) = (self.key(&key), self.text(&reason, &key));
+                EventKind::RecordFailed { dataset, target, key: hidden, code, reason }
             }
             EventKind::Differs { dataset, target, difference, kept } => {
                 EventKind::Differs { dataset, target, difference: self.difference(&difference), kept }
@@ -83,6 +84,7 @@ impl Redactor {
             | EventKind::DatasetState { .. }
             | EventKind::Progress { .. }
             | EventKind::Follows { .. }
+            | EventKind::Made { .. }
             | EventKind::Warning { key: None, .. }
             | EventKind::TargetDown { .. }
             | EventKind::VerificationBegan { .. }

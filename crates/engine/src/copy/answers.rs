@@ -6,6 +6,7 @@ use crate::{
     copy::copier::{Copier, Follower, Job, Outcome, Outcomes},
     error::EngineError,
     error::is_fatal,
+    failed::Failed,
 };
 use migrate_core::{
     lane::{Answer, Lane},
@@ -37,13 +38,13 @@ impl Copier {
             self.fatal(error);
             return Outcome::Interrupted;
         }
-        let (reason, passes) = (error.reason(&follower.at), error.kind().retry() != Retry::Permanent);
+        let (failed, passes) = (Failed::by(&error, &follower.at), error.kind().retry() != Retry::Permanent);
         let Some(answer) = answer_of(&error) else {
-            return if passes && !last_chance { Outcome::Deferred } else { Outcome::Failed(reason) };
+            return if passes && !last_chance { Outcome::Deferred } else { Outcome::Failed(failed) };
         };
         match self.take(follower, answer, error.into()) {
             Lane::Down => Outcome::Held,
-            Lane::Open | Lane::Suspended(_) if last_chance => Outcome::Failed(reason),
+            Lane::Open | Lane::Suspended(_) if last_chance => Outcome::Failed(failed),
             Lane::Open | Lane::Suspended(_) => Outcome::Deferred,
         }
     }

@@ -7,7 +7,10 @@ use std::sync::{
 
 use tokio::time::Instant;
 
-use crate::{budget::Budget, copy::lane::TargetLane, journal::Journal, routed::Router, shutdown::Shutdown, sink::Sink};
+use crate::{
+    budget::Budget, copy::lane::TargetLane, failed::Failed, journal::Journal, routed::Router, shutdown::Shutdown,
+    sink::Sink,
+};
 use migrate_core::{
     model::{Aspects, DatasetName, Evidence, Key, PlaceIndex, Token},
     report::{EventKind, Redactor},
@@ -116,8 +119,8 @@ pub(crate) enum Outcome {
     },
     /// The record is left for later.
     Deferred,
-    /// The record could not be copied; the text says why.
-    Failed(String),
+    /// The record could not be copied, for this reason.
+    Failed(Failed),
     /// The source no longer has it.
     Gone,
     /// The place led before, and another writer has written this there, or deleted it: it stays.
@@ -162,13 +165,14 @@ impl Copier {
     }
 
     /// Tells of a failed record, up to [`FAILURES_TOLD_MAX`]: a display has no use for millions.
-    pub(crate) fn tell_failed(&self, target: PlaceIndex, key: &Key, reason: &str) {
+    pub(crate) fn tell_failed(&self, target: PlaceIndex, key: &Key, failed: &Failed) {
         if self.failures_told.fetch_add(1, Ordering::Relaxed) < FAILURES_TOLD_MAX {
             self.sink.tell(EventKind::RecordFailed {
                 dataset: self.dataset.clone(),
                 target: self.follower(target).store.location().to_owned(),
                 key: key.clone(),
-                reason: reason.to_owned(),
+                code: failed.code,
+                reason: failed.reason.clone(),
             });
         }
     }
@@ -190,8 +194,8 @@ impl Copier {
 
 impl Follower {
     /// The object's properties that the target is given; an error if it cannot hold one that must survive.
-    pub(crate) fn given(&self, head: &Head, shape: Shape) -> Result<Properties, String> {
-        survive::given(head, shape, self.waived, &*self.store)
+    pub(crate) fn given(&self, head: &Head, shape: Shape) -> Result<Properties, Failed> {
+        survive::given(head, shape, self.waived, &*self.store).map_err(Failed::property_lost)
     }
 }
 

@@ -8,6 +8,7 @@
 use crate::{
     compare::{Verdict, compare},
     copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
+    failed::Failed,
 };
 use migrate_core::model::{Key, Token};
 use migrate_ledger::{Held, Late, Pair};
@@ -95,7 +96,7 @@ impl Copier {
             Ok(None) => return Ok(Settled::Ends(Outcome::Gone)),
             // The follower has not failed; its record is looked at again.
             Err(_) if !last_chance => return Ok(Settled::Ends(Outcome::Deferred)),
-            Err(error) => return Ok(Settled::Ends(Outcome::Failed(error.reason("")))),
+            Err(error) => return Ok(Settled::Ends(Outcome::Failed(Failed::by(&error, "")))),
         };
         let Some(head) = survive::look(&*follower.store, key, scope.has_tags()).await? else {
             return Ok(Settled::Ends(Outcome::Late(None)));

@@ -3,6 +3,7 @@
 use crate::{
     copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
     error::is_fatal,
+    failed::Failed,
 };
 use migrate_ledger::Pair;
 use migrate_store::{ErrorKind, Retry, StoreError};
@@ -32,8 +33,8 @@ impl Copier {
             return all(job, outcomes, || Outcome::Interrupted);
         }
         if error.kind().retry() == Retry::Permanent || job.last_chance {
-            let reason = error.reason("");
-            return all(job, outcomes, || Outcome::Failed(reason.clone()));
+            let failed = Failed::by(&error, "");
+            return all(job, outcomes, || Outcome::Failed(failed.clone()));
         }
         all(job, outcomes, || Outcome::Deferred)
     }

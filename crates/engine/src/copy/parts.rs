@@ -28,6 +28,7 @@ use crate::{
         copier::{Copier, Follower, Job, Outcome, Outcomes, Want, must_match},
         unclaimed::{self, Asking},
     },
+    failed::Failed,
     journal::NotWritten,
     layout::{part_count, part_range},
 };
@@ -97,7 +98,7 @@ pub(crate) async fn bring(
                 let state = Mutex::new(LaneState { parts, failed: None });
                 lanes.push(Lane { target, want, upload, waived, state });
             }
-            Err(Opening::Unfit(reason)) => outcomes.push((target, Outcome::Failed(reason))),
+            Err(Opening::Unfit(failed)) => outcomes.push((target, Outcome::Failed(failed))),
             Err(Opening::Interrupted) => outcomes.push((target, Outcome::Interrupted)),
             Err(Opening::Failed(error)) => {
                 outcomes.push((target, copier.outcome(copier.follower(target), job.last_chance, Err(error))));
@@ -224,7 +225,9 @@ async fn assemble(
     }
     let evidence: Evidence = digests.finish();
     must_match(head, &evidence, &job.key)?;
-    let unfit = |reason| StoreError::new(ErrorKind::Unsupported, "finish upload of", follower.store.location(), reason);
+    let unfit = |failed: Failed| {
+        StoreError::new(ErrorKind::Unsupported, "finish upload of", follower.store.location(), failed.reason)
+    };
     let mut properties = follower.given(head, Shape::Parts).map_err(unfit)?;
     let tags = match follower.store.capabilities().upload_tags {
         UploadTags::Afterwards => std::mem::take(&mut properties.tags),
@@ -250,7 +253,7 @@ struct Opened {
 
 /// Why an upload could not be opened.
 enum Opening {
-    Unfit(String),
+    Unfit(Failed),
     Failed(StoreError),
     Interrupted,
 }

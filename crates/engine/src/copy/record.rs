@@ -27,6 +27,7 @@ use crate::{
         outcome::all,
         parts,
     },
+    failed::Failed,
     layout,
 };
 use migrate_core::model::Token;
@@ -70,8 +71,8 @@ impl Copier {
                 Err(error) => return self.unread(job, outcomes, error),
             }
         }
-        let reason = format!("it changed at the source {RESTARTS_MAX} times while it was copied");
-        all(job, outcomes, || Outcome::Failed(reason.clone()))
+        let failed = Failed::changed(format!("it changed at the source {RESTARTS_MAX} times while it was copied"));
+        all(job, outcomes, || Outcome::Failed(failed.clone()))
     }
 
     /// One attempt with one version of the source. It returns errors of the source; an error of a target is an outcome.
@@ -116,7 +117,7 @@ impl Copier {
             async move {
                 let follower = self.follower(*target);
                 let outcome = match follower.given(head, Shape::Whole) {
-                    Err(reason) => Outcome::Failed(reason),
+                    Err(failed) => Outcome::Failed(failed),
                     Ok(properties) => {
                         let condition = want.condition();
                         let put = follower.store.put(&job.key, body, &properties, &condition);

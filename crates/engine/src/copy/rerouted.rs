@@ -2,6 +2,7 @@
 
 use crate::{
     copy::copier::{Copier, Job, Outcome, Outcomes},
+    failed::Failed,
     routed::Goes,
 };
 use migrate_core::model::Token;
@@ -24,10 +25,10 @@ impl Copier {
         for (target, want) in std::mem::take(&mut job.wants) {
             match &goes {
                 Goes::To(to) if to.holds(target) => job.wants.push((target, want)),
-                Goes::Unknown(reason) => outcomes.push((target, Outcome::Failed(reason.clone()))),
+                Goes::Unknown(failed) => outcomes.push((target, Outcome::Failed(failed.clone()))),
                 Goes::To(_) | Goes::Vanished if job.last_chance => {
                     let reason = "it changed while it was copied, and may belong elsewhere now".to_owned();
-                    outcomes.push((target, Outcome::Failed(reason)));
+                    outcomes.push((target, Outcome::Failed(Failed::changed(reason))));
                 }
                 Goes::To(_) | Goes::Vanished => outcomes.push((target, Outcome::Deferred)),
             }

@@ -13,6 +13,7 @@ use crate::{
         parts, unclaimed,
     },
     error::{EngineError, is_fatal},
+    failed::Failed,
     routed::AtLead,
 };
 use migrate_core::{
@@ -66,8 +67,16 @@ enum Missed {
 struct Done {
     key: Key,
     facts: Vec<Fact>,
+    /// Why it failed, if it did.
+    failed: Option<Failed>,
     tally: Tally,
     interrupted: bool,
+}
+
+impl Done {
+    fn new(key: Key) -> Self {
+        Self { key, facts: Vec::new(), failed: None, tally: Tally::default(), interrupted: false }
+    }
 }
 
 /// The records that would be deleted at a target, and those that it holds, if the share exceeds `permille` thousandths.
@@ -187,7 +196,7 @@ impl Leftovers {
             let done = done?;
             page.interrupted |= done.interrupted;
             page.copied += done.tally.copied;
-            if done.facts.iter().any(|fact| matches!(fact, Fact::Failed { .. })) {
+            if done.failed.is_some() {
                 failed.push((row, done));
             } else {
                 self.note(target, done).await?;
@@ -197,13 +206,12 @@ impl Leftovers {
     }
 
     async fn note(&self, target: PlaceIndex, done: Done) -> Result<(), EngineError> {
-        for fact in &done.facts {
-            if let Fact::Failed { reason, .. } = fact {
-                self.copier.tell_failed(target, &done.key, reason);
-            }
+        if let Some(failed) = &done.failed {
+            self.copier.tell_failed(target, &done.key, failed);
         }
         let record = |fact| Record::at(&self.copier.dataset, target, &done.key, fact);
-        let mut records: Vec<_> = done.facts.into_iter().map(record).collect();
+        let facts = done.facts.into_iter().chain(done.failed.map(Failed::into_fact));
+        let mut records: Vec<_> = facts.map(record).collect();
         if let Some(shard) = self.shard.filter(|_| done.tally != Tally::default()) {
             records.push(Record::CursorMoved { shard, place: target, cursor: Cursor::End, done: done.tally });
         }
@@ -216,7 +224,7 @@ impl Leftovers {
     async fn record(&self, target: PlaceIndex, why: Open, doing: Doing, row: OpenRow) -> Result<Done, EngineError> {
         let follower = self.copier.follower(target);
         if !follower.lane.opens(&self.copier.shutdown).await {
-            return Ok(Done { key: row.key, facts: Vec::new(), tally: Tally::default(), interrupted: true });
+            return Ok(Done { interrupted: true, ..Done::new(row.key) });
         }
         let ledger = &self.copier.journal.ledger;
         let held = ledger.held_at(&self.copier.dataset, self.copier.lead, target, &row.key).await?;
@@ -239,17 +247,17 @@ impl Leftovers {
     /// The outcome of a record at which a look or a delete failed. If more than the record is the reason, the ledger
     /// keeps it, and those behind it, for the next run.
     fn not_looked(&self, follower: &Follower, key: Key, missed: Missed) -> Done {
-        let mut done = Done { key, facts: Vec::new(), tally: Tally::default(), interrupted: false };
+        let mut done = Done::new(key);
         let outcome = match missed {
             Missed::Source(error) if is_fatal(&error) || error.kind() == ErrorKind::Unreachable => {
                 self.copier.fatal(error);
                 Outcome::Interrupted
             }
-            Missed::Source(error) => Outcome::Failed(error.reason("")),
+            Missed::Source(error) => Outcome::Failed(Failed::by(&error, "")),
             Missed::Target(error) => self.copier.unwritten(follower, true, error),
         };
         match outcome {
-            Outcome::Failed(reason) => done.facts.push(failed(reason)),
+            Outcome::Failed(failed) => done.failed = Some(failed),
             _ => done.interrupted = true,
         }
         done
@@ -263,7 +271,7 @@ impl Leftovers {
         late: Option<Late>,
         why: Open,
     ) -> Result<Done, Missed> {
-        let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
+        let mut done = Done::new(key.clone());
         let at_lead = self.copier.router.at_lead(follower.place, key).await.map_err(Missed::Source)?;
         let shown = follower.store.head(key).await.map_err(Missed::Target)?.map(|head| head.token);
         // It is not mended while the target shows what was paired: it is deleted there, in this pass or the next.
@@ -307,7 +315,7 @@ impl Leftovers {
     /// Settles a record that the source does not have for a target; it stays open if its copy there is to be deleted.
     async fn not_for(&self, at_lead: AtLead, is_left: bool, mut done: Done) -> Result<Done, Missed> {
         match at_lead {
-            AtLead::Unknown(reason) => done.facts.push(failed(reason)),
+            AtLead::Unknown(failed) => done.failed = Some(failed),
             AtLead::Absent if !is_left || !self.is_gone(&done.key).await? => self.gone(&mut done).await?,
             AtLead::Elsewhere if !is_left => done.facts.push(Fact::Settled),
             AtLead::Absent | AtLead::Elsewhere | AtLead::Version(_) => {}
@@ -328,7 +336,7 @@ impl Leftovers {
                     done.tally.copied_bytes += size;
                     done.facts.push(Fact::Paired { lead: self.copier.lead, pair });
                 }
-                Outcome::Failed(reason) => done.facts.push(failed(reason)),
+                Outcome::Failed(failed) => done.failed = Some(failed),
                 Outcome::Gone => self.gone(&mut done).await?,
                 Outcome::Late(shown) => {
                     done.tally.extra += 1;
@@ -344,11 +352,11 @@ impl Leftovers {
     /// Settles a record that the source did not give. If its listing still shows the record, it has failed; if
     /// not, it was deleted since, and the next pass decides whether to delete its copy.
     async fn gone(&self, done: &mut Done) -> Result<(), Missed> {
-        done.facts.push(if self.is_gone(&done.key).await? {
-            Fact::Settled
+        if self.is_gone(&done.key).await? {
+            done.facts.push(Fact::Settled);
         } else {
-            failed("the source lists it, and says that it is not there".to_owned())
-        });
+            done.failed = Some(Failed::not_given());
+        }
         Ok(())
     }
 
@@ -359,13 +367,13 @@ impl Leftovers {
     /// Deletes a record that the source deleted or that belongs elsewhere now, or that only the target has and the plan
     /// deletes; never a record that is at the source now and belongs there, nor another version than the one seen.
     async fn delete(&self, follower: &Follower, key: &Key, held: Option<Held>) -> Result<Done, Missed> {
-        let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
+        let mut done = Done::new(key.clone());
         let gone = match self.copier.router.at_lead(follower.place, key).await.map_err(Missed::Source)? {
             AtLead::Version(_) => false,
             AtLead::Elsewhere => true,
             AtLead::Absent => self.is_gone(key).await?,
-            AtLead::Unknown(reason) => {
-                done.facts.push(failed(reason));
+            AtLead::Unknown(failed) => {
+                done.failed = Some(failed);
                 return Ok(done);
             }
         };
@@ -417,10 +425,10 @@ impl Leftovers {
 
     /// Keeps a doomed record if the source has it again.
     async fn revive(&self, follower: &Follower, key: &Key) -> Result<Done, Missed> {
-        let mut done = Done { key: key.clone(), facts: Vec::new(), tally: Tally::default(), interrupted: false };
+        let mut done = Done::new(key.clone());
         match self.copier.router.at_lead(follower.place, key).await.map_err(Missed::Source)? {
             AtLead::Version(_) => done.facts.push(Fact::Settled),
-            AtLead::Unknown(reason) => done.facts.push(failed(reason)),
+            AtLead::Unknown(failed) => done.failed = Some(failed),
             AtLead::Absent | AtLead::Elsewhere => {}
         }
         Ok(done)
@@ -438,8 +446,4 @@ impl Leftovers {
         unclaimed::look_again(&self.copier, Some(target), true).await?;
         Ok(())
     }
-}
-
-fn failed(reason: String) -> Fact {
-    Fact::Failed { reason, at: crate::clock::now() }
 }

@@ -80,6 +80,12 @@ impl<'a> PhaseWork<'a> {
 
     /// Works until every dataset has ended, or the run is asked to stop.
     pub(crate) async fn work(&mut self) -> Result<(), EngineError> {
+        let worked = self.work_through().await;
+        self.progress.end().await;
+        worked
+    }
+
+    async fn work_through(&mut self) -> Result<(), EngineError> {
         let mut tick = tokio::time::interval(PROGRESS_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {

@@ -13,7 +13,13 @@ use crate::{
         tables::TablesOf,
     },
     star::Star,
-    tables::{follower::Follower, proof::Proof, sides::Sides, structure, work::TableWork},
+    tables::{
+        follower::Follower,
+        proof::Proof,
+        sides::Sides,
+        structure::{self, Fitted},
+        work::TableWork,
+    },
     verify::{found::Found, witness::Verification},
 };
 use migrate_core::{
@@ -73,7 +79,7 @@ impl Run<'_> {
                 if follower.place == PlaceIndex::SOURCE {
                     // The old lead: it was there before this migration, and is as it was.
                     structure::must_be_there(&*follower.store).await?;
-                    return Ok(Vec::new());
+                    return Ok(Fitted::Found(Vec::new()));
                 }
                 self.know_abilities(dataset, follower, &lead).await?;
                 if follower.store.describe().await?.is_none() {
@@ -84,7 +90,8 @@ impl Run<'_> {
                 structure::of_follower(dataset, follower.place, &follower.store, &lead).await
             };
             match fit.await {
-                Ok(notes) => notes.into_iter().for_each(|note| sides.warn(note)),
+                Ok(Fitted::Made) => sides.tell_made(follower),
+                Ok(Fitted::Found(notes)) => notes.into_iter().for_each(|note| sides.warn(note)),
                 Err(EngineError::Store(error)) => follower.close(error),
                 Err(error) => return Err(error),
             }

@@ -39,17 +39,25 @@ struct Total {
 pub(super) struct Progress {
     began: Instant,
     datasets: Vec<OfPass>,
-    /// What is being counted; ends with the phase.
-    _counting: JoinSet<()>,
+    /// What is being counted.
+    counting: JoinSet<()>,
 }
 
 /// What one pass tells.
 #[derive(Debug, Default)]
 struct OfPass {
     total: Totals,
-    pace: Pace,
     /// What the pass had copied to each follower, and how much this process had written there, when this began.
     before: Vec<(u64, u64)>,
+    at: Vec<AtFollower>,
+    /// The pace of a table, of which all followers are written together.
+    pace: Pace,
+}
+
+/// How far a pass is at one follower.
+#[derive(Debug, Default)]
+struct AtFollower {
+    pace: Pace,
     /// The most records and bytes that were told as done. A record that is deferred is known to be that before its shard
     /// counts it as seen.
     done: (u64, u64),
@@ -77,7 +85,12 @@ impl Progress {
             }
             datasets.push(of);
         }
-        Self { began: Instant::now(), datasets, _counting: counting }
+        Self { began: Instant::now(), datasets, counting }
+    }
+
+    /// Stops to count what is not counted yet, once nothing more is told.
+    pub(super) async fn end(&mut self) {
+        self.counting.shutdown().await;
     }
 
     /// What to tell of each dataset whose pass is under way.
@@ -117,25 +130,28 @@ impl OfPass {
         }
     }
 
+    /// How far the follower is that is least far, of those that take part.
     fn of_objects(&mut self, followers: &[Counted], now: Duration) -> Advance {
         let total = self.total.get();
-        let under_way = |(follower, before): (&Counted, &(u64, u64))| {
+        self.at.resize_with(followers.len(), AtFollower::default);
+        let at = self.at.iter_mut().zip(followers).zip(&self.before);
+        let advances = at.filter(|((_, follower), _)| !follower.is_down).map(|((at, follower), before)| {
+            let (records, bytes) = follower.done();
+            at.done = (at.done.0.max(records), at.done.1.max(bytes));
             let copied = follower.tally.copied_bytes.saturating_sub(before.0);
-            follower.written.saturating_sub(before.1).saturating_sub(copied)
-        };
-        let open = || followers.iter().zip(&self.before).filter(|(follower, _)| !follower.is_down);
-        let done = open().map(|(one, _)| one.done());
-        let (records, bytes) = done.reduce(|(a, b), (c, d)| (a.min(c), b.min(d))).unwrap_or_default();
-        self.done = (self.done.0.max(records), self.done.1.max(bytes));
-        let work = Work {
-            records: self.done.0,
-            records_total: total.map(|total| total.records),
-            bytes: self.done.1,
-            bytes_total: total.map(|total| total.bytes),
-            written: open().map(|(one, _)| one.written).max().unwrap_or(0),
-            under_way: open().map(under_way).min().unwrap_or(0),
-        };
-        self.pace.advance(now, work)
+            let work = Work {
+                records: at.done.0,
+                records_total: total.map(|total| total.records),
+                bytes: at.done.1,
+                bytes_total: total.map(|total| total.bytes),
+                written: follower.written,
+                under_way: follower.written.saturating_sub(before.1).saturating_sub(copied),
+            };
+            at.pace.advance(now, work)
+        });
+        // Each pace takes what is done now, whichever is told.
+        let advances: Vec<_> = advances.collect();
+        advances.into_iter().min_by_key(|one| (one.records_done, one.bytes_done)).unwrap_or_default()
     }
 
     /// Of a table the server estimates how many items it holds.
@@ -280,5 +296,23 @@ mod tests {
         assert_eq!((advance.records_done, advance.bytes_done), (2, 20));
         let advance = of.of_objects(&[follower(6, false), follower(1, false)], Duration::from_secs(2));
         assert_eq!((advance.records_done, advance.bytes_done), (2, 20), "it never falls");
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_target_whose_records_are_told() {
+        let mut of = OfPass { before: vec![(0, 0), (0, 0)], ..OfPass::default() };
+        of.total.get_or_init(|| Total { records: 1_000, bytes: 1_000 });
+        let follower = |records| Counted {
+            tally: Tally { records, bytes: records, copied_bytes: records, ..Tally::default() },
+            behind: 0,
+            written: records,
+            is_down: false,
+        };
+        let mut told = Advance::default();
+        for second in 0..=20 {
+            told = of.of_objects(&[follower(30 * second), follower(10 * second)], Duration::from_secs(second));
+        }
+        assert_eq!((told.records_done, told.rate_bytes_per_second), (200, Some(10)));
+        assert_eq!(told.eta_seconds, Some(80));
     }
 }

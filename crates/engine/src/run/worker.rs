@@ -18,6 +18,7 @@ use crate::{
     control::Control,
     copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
     error::EngineError,
+    failed::Failed,
     routed::Goes,
     rows::{Inputs, Next, Row, Rows},
 };
@@ -218,7 +219,7 @@ impl Running {
             let problem = source.and_then(|source| source.problem.as_deref());
             let want = match problem {
                 Some(problem) => {
-                    self.fail(target, &key, problem.to_owned());
+                    self.fail(target, &key, Failed::not_copyable(problem));
                     None
                 }
                 None => self.decide(target, &key, lead, shown, held, &mut tally),
@@ -249,7 +250,7 @@ impl Running {
     /// Leaves a record alone about which it is not known where it belongs.
     fn leave(&mut self, target: PlaceIndex, key: &Key, goes: &Goes) {
         match goes {
-            Goes::Unknown(reason) => self.fail(target, key, reason.clone()),
+            Goes::Unknown(failed) => self.fail(target, key, failed.clone()),
             // The leftovers ask the listing, and look again.
             Goes::Vanished | Goes::To(_) => self.tell(target, key, Fact::Waits(Open::Deferred)),
         }
@@ -300,7 +301,7 @@ impl Running {
                 Extra::Delete => self.tell(target, key, Fact::Waits(Open::Doomed)),
                 Extra::Refuse => {
                     tally.extra = 1;
-                    self.fail(target, key, "only the target has it, and the plan says extra = \"refuse\"".to_owned());
+                    self.fail(target, key, Failed::extra());
                 }
             },
             (Change::Stray, _) => tally.extra = 1,
@@ -314,9 +315,9 @@ impl Running {
         self.records.push(Record::at(&self.worker.copier.dataset, target, key, fact));
     }
 
-    fn fail(&mut self, target: PlaceIndex, key: &Key, reason: String) {
-        self.worker.copier.tell_failed(target, key, &reason);
-        self.tell(target, key, Fact::Failed { reason, at: crate::clock::now() });
+    fn fail(&mut self, target: PlaceIndex, key: &Key, failed: Failed) {
+        self.worker.copier.tell_failed(target, key, &failed);
+        self.tell(target, key, failed.into_fact());
     }
 
     /// Waits until another record may begin; `false` if none may any more.
@@ -390,7 +391,7 @@ impl Running {
                 // If a source answers "not found" for a record that it has just listed, only a later look at its
                 // listing decides.
                 Outcome::Deferred | Outcome::Gone => self.tell(target, &key, Fact::Waits(Open::Deferred)),
-                Outcome::Failed(reason) => self.fail(target, &key, reason),
+                Outcome::Failed(failed) => self.fail(target, &key, failed),
                 Outcome::Late(shown) => {
                     tally.extra = 1;
                     self.tell(target, &key, Fact::Late { shown });

@@ -126,7 +126,8 @@ async fn of_dataset(
     }
     standing.waits_for = too_many_deletions(dataset, &standing, &shards);
     if standing.table.is_none() {
-        add_up(&mut standing, ledger.counted(&dataset.name).await?);
+        let counted = ledger.counted(&dataset.name).await?;
+        add_up(&mut standing, counted.and_then(|(records, bytes)| Some((records, bytes?))));
     }
     Ok(standing)
 }

@@ -14,10 +14,21 @@ use migrate_ledger::{CaptureRow, Ledger, Owed, SegmentRow};
 pub struct TableStanding {
     /// The parts in which the table is scanned for its first copy; 0 before that has begun.
     pub segments: u32,
+    /// Items in the table when the last pass began, as its server estimates them; `None` if it does not, or if not every
+    /// target is to have all of them.
+    pub items_estimated: Option<u64>,
     /// The stream from which changes are learned; `None` if none was read yet.
     pub stream: Option<StreamStanding>,
     /// The places that follow, by their numbers.
     pub targets: Vec<TableTargetStanding>,
+}
+
+impl TableStanding {
+    /// What the target has that is least far with its first copy, items and bytes; `None` if all have ended it.
+    pub fn least_copied(&self) -> Option<(u64, u64)> {
+        let open = self.targets.iter().filter(|target| target.segments_done < self.segments);
+        open.map(|target| (target.items_copied, target.bytes_copied)).min()
+    }
 }
 
 /// A stream of changes that is read.
@@ -66,7 +77,14 @@ pub(super) async fn of_table(
     let stream =
         capture.map(|CaptureRow { ours, at, broken, .. }| StreamStanding { ours, read_at: at.to_string(), broken });
     let segments = segments.iter().map(|row| row.segment + 1).max().unwrap_or(0);
-    Ok((TableStanding { segments, stream, targets }, lag))
+    let counted = ledger.counted(&dataset.name).await?.filter(|_| is_whole(dataset));
+    let items_estimated = counted.map(|(items, _)| items);
+    Ok((TableStanding { segments, items_estimated, stream, targets }, lag))
+}
+
+/// Whether every target is to have all items.
+fn is_whole(dataset: &Dataset) -> bool {
+    dataset.filter.is_none() && !dataset.is_partitioned()
 }
 
 fn of_target(
@@ -142,6 +160,18 @@ mod tests {
             assert_eq!((target.segments_done, target.items_copied), (16, 50), "{target:?}");
             assert_eq!((target.keys_owed, target.owed_seconds), (0, None));
         }
+        assert_eq!(
+            (table.items_estimated, table.least_copied()),
+            (None, None),
+            "nobody has kept it, and all is copied"
+        );
+        let counted = Record::Counted { dataset: dataset.name.clone(), records: 60, bytes: None };
+        rig.ledger.append(vec![counted]).await.unwrap();
+        assert_eq!(of().await.unwrap().0.items_estimated, Some(60));
+        let mut under_way = table;
+        under_way.targets[1].segments_done = 3;
+        (under_way.targets[1].items_copied, under_way.targets[1].bytes_copied) = (20, 200);
+        assert_eq!(under_way.least_copied(), Some((20, 200)));
         rig.table("src").apply(&put(3, "later")).unwrap();
         let record = |step| Record::Table(TableRecord { dataset: dataset.name.clone(), step });
         let dirtied = TableStep::Dirtied { keys: vec!["k".into()], owed: vec![A], at: Timestamp(5000) };

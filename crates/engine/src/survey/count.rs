@@ -159,7 +159,7 @@ impl Counted {
         self.records += u64::from(entry.is_some());
         self.bytes += entry.map_or(0, |entry| entry.token.size);
         let unrouted = match &row.goes {
-            Goes::Unknown(reason) => Some(reason.as_str()),
+            Goes::Unknown(failed) => Some(failed.reason.as_str()),
             Goes::Vanished | Goes::To(_) => None,
         };
         if let Some(problem) = entry.and_then(|entry| entry.problem.as_deref().or(unrouted)) {

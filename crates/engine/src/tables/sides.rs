@@ -192,6 +192,12 @@ impl Sides {
         self.sink.tell(EventKind::Warning { dataset: Some(self.dataset.name.clone()), key: None, message });
     }
 
+    /// Tells that a follower's table was missing, and was made.
+    pub(crate) fn tell_made(&self, follower: &Follower) {
+        let (dataset, target) = (self.dataset.name.clone(), follower.at.clone());
+        self.sink.tell(EventKind::Made { dataset, target });
+    }
+
     /// How far the pass is at each follower.
     pub(crate) fn progress(&self) -> Vec<TargetProgress> {
         self.followers.iter().map(|follower| follower.progress(self.counted.seen.load(Relaxed))).collect()

@@ -37,8 +37,16 @@ pub(crate) async fn of_lead(dataset: &Dataset, lead: &dyn TableStore) -> Result<
     }
 }
 
-/// Makes a follower's table if it is missing, or checks that the one that is there is fit. Returns what a person should
-/// know.
+/// What became of a follower's table.
+#[derive(Debug)]
+pub(crate) enum Fitted {
+    /// It was missing, and was made.
+    Made,
+    /// It was there; what a person should know of it.
+    Found(Vec<String>),
+}
+
+/// Makes a follower's table if it is missing, or checks that the one that is there is fit.
 ///
 /// # Errors
 ///
@@ -48,7 +56,7 @@ pub(crate) async fn of_follower(
     place: PlaceIndex,
     follower: &Arc<dyn TableStore>,
     lead: &Structure,
-) -> Result<Vec<String>, EngineError> {
+) -> Result<Fitted, EngineError> {
     let Some(found) = follower.describe().await? else {
         let unfit = |reason| EngineError::TableUnfit { dataset: dataset.name.clone(), reason };
         let waived = waived_at(dataset, place);
@@ -59,9 +67,9 @@ pub(crate) async fn of_follower(
             let at = follower.location();
             return Err(unfit(format!("{at} cannot have {lacks}: accept it with waive = [\"{lacks}\"]")));
         }
-        return Ok(vec![format!("{} was made", follower.location())]);
+        return Ok(Fitted::Made);
     };
-    is_fit(dataset, place, &**follower, &found, lead)
+    is_fit(dataset, place, &**follower, &found, lead).map(Fitted::Found)
 }
 
 /// Checks that a follower's table, which is there, is fit, and changes nothing. Returns what a person should know.

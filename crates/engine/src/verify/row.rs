@@ -83,7 +83,7 @@ impl Verifier {
         let unrouted = match goes {
             Goes::To(_) => None,
             Goes::Vanished => Some((DifferenceKind::Unstable, "it vanished while it was looked at".to_owned())),
-            Goes::Unknown(reason) => Some((DifferenceKind::Unreadable, reason.clone())),
+            Goes::Unknown(failed) => Some((DifferenceKind::Unreadable, failed.reason.clone())),
         };
         if let Some((kind, detail)) = unrouted {
             self.differs(part, follower, key, kind, detail);

@@ -8,6 +8,7 @@ use std::{
     os::{fd::OwnedFd, unix::fs::FileExt as _},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use super::{disk::Disk, path};
 use crate::{
     error::{ErrorKind, StoreError},
     object::{ByteRange, Checksums, Entry, Head, Properties, Read, Result},
+    requests,
 };
 use migrate_core::model::{Key, Token};
 
@@ -314,19 +316,24 @@ pub(super) fn problem(kind: FileType) -> &'static str {
     }
 }
 
-/// Runs blocking work on tokio's blocking threads. A panic of the work goes on in the caller.
+/// Runs blocking work on tokio's blocking threads, and logs it; `bytes` are those that it writes. A panic of the work
+/// goes on in the caller.
 pub(super) async fn run_blocking<T: Send + 'static>(
     directory: &Directory,
     operation: &'static str,
+    bytes: u64,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    let began = Instant::now();
+    let done = match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(ended) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(directory.error(ErrorKind::Unavailable, operation, None, "the runtime is shutting down")),
         },
-    }
+    };
+    requests::log(operation, &directory.location, bytes, began.elapsed(), done.as_ref().err());
+    done
 }
 
 #[cfg(test)]

@@ -119,8 +119,18 @@ impl FileStore {
         operation: &'static str,
         work: impl FnOnce(&Directory) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.write(operation, 0, work).await
+    }
+
+    /// The same for what writes so many bytes.
+    async fn write<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        bytes: u64,
+        work: impl FnOnce(&Directory) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let directory = self.directory.clone();
-        run_blocking(&self.directory, operation, move || work(&directory)).await
+        run_blocking(&self.directory, operation, bytes, move || work(&directory)).await
     }
 }
 
@@ -208,7 +218,7 @@ impl ObjectStore for FileStore {
 
     async fn put(&self, key: &Key, body: &Body, _properties: &Properties, condition: &Condition) -> Result<Token> {
         let (key, body, condition) = (key.clone(), body.clone(), condition.clone());
-        self.run("write", move |directory| directory.put(&key, &body, &condition)).await
+        self.write("write", body.size(), move |directory| directory.put(&key, &body, &condition)).await
     }
 
     fn refuses(&self, key: &Key) -> Option<&'static str> {
@@ -223,7 +233,8 @@ impl ObjectStore for FileStore {
 
     async fn put_part(&self, upload: &Upload, number: u32, offset: u64, body: &Body) -> Result<Part> {
         let (upload, body) = (upload.clone(), body.clone());
-        self.run("write part of", move |directory| directory.put_part(&upload, number, offset, &body)).await
+        self.write("write part of", body.size(), move |directory| directory.put_part(&upload, number, offset, &body))
+            .await
     }
 
     async fn list_parts(&self, upload: &Upload) -> Result<Vec<Part>> {

@@ -69,13 +69,13 @@ impl Listing for FileListing {
         }
         if let Some(key) = self.name() {
             let directory = self.directory.clone();
-            let entry = run_blocking(&self.directory, "list", move || directory.entry(&key)).await?;
+            let entry = run_blocking(&self.directory, "list", 0, move || directory.entry(&key)).await?;
             self.ended = true;
             return Ok(entry.map(|entry| vec![entry]));
         }
         let walk = self.walk.take();
         let (directory, range, window) = (self.directory.clone(), self.range.clone(), self.window);
-        let (page, walk) = run_blocking(&self.directory, "list", move || {
+        let (page, walk) = run_blocking(&self.directory, "list", 0, move || {
             let mut walk = match walk {
                 Some(walk) => walk,
                 None => Walk::new(directory, range, window)?,

@@ -154,7 +154,7 @@ impl TableDirectory {
         work: impl FnOnce(&Shared, &Given) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (shared, given) = (Arc::clone(&self.shared), Arc::clone(&self.given));
-        run_blocking(&self.shared.directory, operation, move || work(&shared, &given)).await
+        run_blocking(&self.shared.directory, operation, 0, move || work(&shared, &given)).await
     }
 }
 
