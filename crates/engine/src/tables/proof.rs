@@ -149,7 +149,9 @@ impl Proof<'_> {
             let Some(candidates) = self.sides.candidates(&group, follower, began).await? else { return Ok(None) };
             for some in candidates.chunks(LOOKED_AT_ONCE) {
                 let Some(settled) = self.settle(some, follower).await? else { return Ok(None) };
-                settled.into_iter().for_each(|(key, kind)| differs.add(key, kind));
+                for (key, kind) in settled {
+                    differs.add(key, kind);
+                }
             }
         }
         let mut found = self.nothing_found(follower);
