@@ -13,7 +13,7 @@ use super::{
     },
     display,
     error::Code,
-    term,
+    open_files, term,
 };
 
 /// The command line as clap reads it, for who wants to know whether a line is one.
@@ -39,6 +39,7 @@ pub fn run() -> ExitCode {
     };
     let global = cli.global;
     display::choose(global.color);
+    open_files::lift();
     let ended = match cli.command {
         Command::Init(args) => init::init(&args),
         Command::Check(args) => check::check(&args, &global),

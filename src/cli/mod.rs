@@ -32,6 +32,7 @@ mod error;
 mod interrupt;
 mod log;
 mod next;
+mod open_files;
 mod operator;
 mod plan_file;
 mod record;

@@ -18,7 +18,8 @@ use migrate_ledger::Ledger;
 pub struct InFlightMax {
     /// Shards worked on at once, less the other tasks of the datasets.
     pub shards: usize,
-    /// Records copied at once.
+    /// Records in flight at once while no site is found to bear more requests than it bears in any case. Each waits for
+    /// one request at a time, at one site or another.
     pub records: usize,
     /// Bytes of bodies held at once.
     pub bytes: u64,
@@ -34,7 +35,7 @@ impl Default for InFlightMax {
     fn default() -> Self {
         Self {
             shards: 8,
-            records: 64,
+            records: 192,
             bytes: 512 << 20,
             split_rows_min: 2000,
             batch_rows: 4096,

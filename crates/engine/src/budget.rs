@@ -1,18 +1,74 @@
 //! Bounds the records and bytes in flight at once, and the shards that verifications and looks list.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::{
+    asked::InFlightMax,
+    sites::{limits::AT_ONCE, opening::Sites},
+};
+
 /// The unit in which bytes are counted: a semaphore counts to 2^29 at most on some machines.
 const PAGE_BYTES: u64 = 4096;
+
+/// How many requests at once the site bears that bears the most.
+pub(crate) type Bears = Arc<dyn Fn() -> usize + Send + Sync>;
+
+/// Slots for records. Their number is for sites that bear [`AT_ONCE`] requests at once, and grows with what a site bears.
+/// It never falls again: a site that bears fewer has its own gate, at which records wait.
+#[derive(Clone)]
+pub(crate) struct Records {
+    number: usize,
+    slots: Arc<Semaphore>,
+    given: Arc<AtomicUsize>,
+    bears: Bears,
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records").field("given", &self.given).finish_non_exhaustive()
+    }
+}
+
+impl Records {
+    fn new(number: usize, bears: Bears) -> Self {
+        Self { number, slots: Arc::new(Semaphore::new(number)), given: Arc::new(number.into()), bears }
+    }
+
+    /// How many records may be in flight now.
+    pub(crate) fn given(&self) -> usize {
+        self.given.load(Relaxed)
+    }
+
+    /// Waits for a record's slot.
+    pub(crate) async fn slot(&self) -> Slot {
+        self.slots(1).await
+    }
+
+    /// Waits for this many slots, or for all that there are if there are fewer.
+    pub(crate) async fn slots(&self, many: usize) -> Slot {
+        let wanted = self.number * (self.bears)() / AT_ONCE;
+        let given = self.given.fetch_max(wanted, Relaxed);
+        self.slots.add_permits(wanted.saturating_sub(given));
+        let many = u32::try_from(many.min(self.given())).expect("slots are few");
+        let permit = Arc::clone(&self.slots).acquire_many_owned(many).await;
+        Slot { _permit: permit.expect("the budget is never closed") }
+    }
+}
 
 /// Three bounds. Every task takes them in this order: a shard's slot, a record's slot, then bytes for each of its
 /// bodies.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     shards: Arc<Semaphore>,
-    records: Arc<Semaphore>,
+    records: Records,
     pages: Arc<Semaphore>,
     pages_max: u32,
 }
@@ -50,12 +106,17 @@ impl ShardSlots {
 }
 
 impl Budget {
-    /// A budget of this many shards, records and bytes in flight.
-    pub(crate) fn new(shards: usize, records: usize, bytes: u64) -> Self {
+    /// The budget of a run, or of a verification by itself.
+    pub(crate) fn of(limits: &InFlightMax, sites: &Sites) -> Self {
+        let book = Arc::clone(&sites.limits);
+        Self::new(limits.shards, limits.records, limits.bytes, Arc::new(move || book.at_once()))
+    }
+
+    fn new(shards: usize, records: usize, bytes: u64, bears: Bears) -> Self {
         let pages_max = u32::try_from((bytes / PAGE_BYTES).max(1)).unwrap_or(u32::MAX >> 4);
         Self {
             shards: Arc::new(Semaphore::new(shards.max(1))),
-            records: Arc::new(Semaphore::new(records)),
+            records: Records::new(records, bears),
             pages: Arc::new(Semaphore::new(pages_max as usize)),
             pages_max,
         }
@@ -66,10 +127,14 @@ impl Budget {
         ShardSlots { own: Arc::new(Semaphore::new(1)), shared: Arc::clone(&self.shards) }
     }
 
-    /// Waits for a record's slot.
-    pub(crate) async fn slot(&self) -> Slot {
-        let permit = Arc::clone(&self.records).acquire_owned().await;
-        Slot { _permit: permit.expect("the budget is never closed") }
+    /// The slots for the records that are copied.
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// Slots of their own, for the records that a verification looks at.
+    pub(crate) fn looks(&self, number: usize) -> Records {
+        Records::new(number, Arc::clone(&self.records.bears))
     }
 
     /// Waits for room for `size` bytes. A body larger than the whole budget takes all of it, so that
@@ -87,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_walk_has_a_slot_that_no_other_takes() {
-        let budget = Budget::new(2, 1, PAGE_BYTES);
+        let budget = Budget::new(2, 1, PAGE_BYTES, Arc::new(|| 0));
         let (one, other) = (budget.shard_slots(), budget.shard_slots());
         let _all = [one.slot().await, one.slot().await, one.slot().await];
         let _own = other.slot().await;
@@ -97,11 +162,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_above_the_budget_still_gets_through() {
-        let budget = Budget::new(1, 1, 8 * PAGE_BYTES);
+        let budget = Budget::new(1, 1, 8 * PAGE_BYTES, Arc::new(|| 0));
         let all = budget.bytes(100 * PAGE_BYTES).await;
         assert_eq!(budget.pages.available_permits(), 0, "it takes everything");
         drop(all);
         let _small = budget.bytes(1).await;
         assert_eq!(budget.pages.available_permits(), 7);
+    }
+
+    #[tokio::test]
+    async fn as_many_records_are_in_flight_as_the_sites_bear_requests() {
+        let bears = Arc::new(AtomicUsize::new(AT_ONCE));
+        let sites = Arc::clone(&bears);
+        let budget = Budget::new(1, 2, PAGE_BYTES, Arc::new(move || sites.load(Relaxed)));
+        let mut slots = vec![budget.records().slots(2).await];
+        assert!(futures::FutureExt::now_or_never(budget.records().slot()).is_none());
+        bears.store(4 * AT_ONCE, Relaxed);
+        for _ in 2..8 {
+            slots.push(budget.records().slot().await);
+        }
+        bears.store(AT_ONCE / 2, Relaxed);
+        assert!(futures::FutureExt::now_or_never(budget.records().slot()).is_none());
+        slots.clear();
+        let _all = budget.records().slots(100).await;
+        assert_eq!(budget.records().given(), 8);
     }
 }

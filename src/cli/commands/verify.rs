@@ -94,7 +94,7 @@ struct Answer {
     complete: bool,
     /// It was stopped before its end: it claims nothing about what it did not compare.
     stopped: bool,
-    /// Records that were copied again; `None` without `--repair`, or if their number is unknown.
+    /// Records that were copied, or in a table deleted, again; `None` without `--repair`, or if their number is unknown.
     repaired: Option<u64>,
     datasets: Vec<Row>,
     /// Selected datasets that it did not begin, since it was stopped before.
@@ -127,7 +127,7 @@ struct Row {
 /// The outcome of a verification.
 struct Looked {
     verifications: Vec<Verification>,
-    /// Records that were copied again; `None` without `--repair`, or if requests were dropped meanwhile.
+    /// Records that were copied, or in a table deleted, again; `None` without `--repair`, or if requests were dropped meanwhile.
     repaired: Option<u64>,
     /// Where everything stands now, by the ledger.
     standing: Vec<PhaseStanding>,
@@ -422,7 +422,7 @@ impl Answer {
             row.remarks(&mut text);
         }
         if let Some(repaired) = self.repaired {
-            let _ = writeln!(text, "{} copied again", render::count(repaired, "record", "records"));
+            let _ = writeln!(text, "{} repaired", render::count(repaired, "record", "records"));
         }
         for name in &self.not_looked_at {
             let _ = writeln!(text, "{name}: not looked at");

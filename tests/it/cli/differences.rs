@@ -44,7 +44,7 @@ async fn a_repair_looks_again_at_what_it_has_written_and_at_nothing_else() {
     let uploads = rotten().await;
     let before = uploads.server.stats().of(Operation::GetObject);
     let repaired = uploads.expect(0, &["verify", "plan.toml", "--repair"]);
-    assert!(repaired.out.contains("2 records copied again"), "{}", repaired.out);
+    assert!(repaired.out.contains("2 records repaired"), "{}", repaired.out);
     let whole = format!("equal by bytes; {RECORDS} records compared, 0 missing, 0 extra, 0 different, 0 unreadable");
     assert!(repaired.out.contains(&whole), "{}", repaired.out);
     let read = uploads.server.stats().of(Operation::GetObject) - before;
@@ -60,7 +60,7 @@ async fn a_repair_looks_again_at_what_it_has_written_and_at_nothing_else() {
         "Resource": "arn:aws:s3:::data/small"}]}"#;
     uploads.client().put_bucket_policy().bucket("data").policy(denied).send().await.unwrap();
     let repaired = uploads.expect(1, &["verify", "plan.toml", "--repair"]);
-    assert!(repaired.out.contains("1 record copied again"), "{}", repaired.out);
+    assert!(repaired.out.contains("1 record repaired"), "{}", repaired.out);
     assert!(repaired.out.contains("different small at s3://there/data"), "{}", repaired.out);
     assert!(!repaired.out.contains("different 07"), "{}", repaired.out);
     uploads.server.stop().await;

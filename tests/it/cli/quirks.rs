@@ -119,7 +119,7 @@ async fn what_changes_arrives_whatever_a_server_makes_of_a_tag() {
 
         two.to.state().corrupt("data", "rots", 0);
         let repaired = two.run(0, &["verify", "plan.toml", "--level", "bytes", "--repair"]);
-        assert!(repaired.out.contains("1 record copied again"), "{}", repaired.out);
+        assert!(repaired.out.contains("1 record repaired"), "{}", repaired.out);
         assert_eq!(two.arrived("rots").data, "first");
         assert_eq!(two.to.state().uploads("data"), []);
         two.stop().await;
@@ -344,6 +344,6 @@ async fn keys_that_a_target_cannot_hold_are_named_and_never_stored_under_another
     assert_eq!(two.to.state().keys("data"), held, "and no scratch key under any name");
     assert_eq!(two.arrived("x").data, "x", "it is not overwritten by /x");
     let repair = two.run(1, &["verify", "plan.toml", "--repair"]);
-    assert!(repair.out.contains("0 records copied again"), "what was refused was not written: {}", repair.out);
+    assert!(repair.out.contains("0 records repaired"), "what was refused was not written: {}", repair.out);
     two.stop().await;
 }

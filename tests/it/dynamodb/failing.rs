@@ -7,7 +7,7 @@ use migrate::{
     store::{
         ErrorKind,
         conformance::tables::{Suite, conforms},
-        limit::{Capacity, CapacityLimits, LimitedTable, Quota, SiteLimits},
+        limit::{AtOnce, Capacity, CapacityLimits, LimitedTable, Quota, SiteLimits},
         meter::Meter,
         retry::{RetryPolicy, RetryingTable},
         table::{ItemWrite, TableStore as _},
@@ -120,7 +120,8 @@ async fn an_index_at_its_limit_is_told_as_what_is_waited_for() {
     let table = table(&server).await;
     let throttle = DynamoFaultRule::new(DynamoFault::ThrottleIndex("by-date"), When::Every(1));
     server.set_faults(DynamoFaults::one(1, throttle.on([DynamoOperation::BatchWriteItem])));
-    let site = SiteLimits::new("oregon", Quota { concurrency_max: 2, ..Quota::default() }, Arc::new(Timestamp::now));
+    let site =
+        SiteLimits::new("oregon", Quota { at_once: AtOnce::fixed(2), ..Quota::default() }, Arc::new(Timestamp::now));
     let limited = LimitedTable::new(table.clone(), Arc::clone(&site), CapacityLimits::new("data", Capacity::default()));
     let meter = Arc::new(Meter::default());
     let pause = Duration::from_millis(10);

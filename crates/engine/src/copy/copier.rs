@@ -42,8 +42,6 @@ pub(crate) struct Copier {
     pub(crate) redactor: Redactor,
     /// Failed records that were told so far.
     pub(crate) failures_told: AtomicU64,
-    /// Writes in flight at which a target has no room for more.
-    pub(crate) in_flight_max: usize,
 }
 
 /// One target of a dataset.

@@ -19,7 +19,9 @@ const CROWDED_MIN: Duration = Duration::from_secs(2);
 impl Copier {
     /// Defers the record at slow targets, if another target has room.
     pub(super) fn defer_crowded(&self, job: &mut Job, outcomes: &mut Outcomes) {
-        let crowded = |target: PlaceIndex| self.follower(target).is_crowded(self.in_flight_max);
+        // A target may take half of the records in flight.
+        let in_flight_max = (self.budget.records().given() / 2).max(1);
+        let crowded = |target: PlaceIndex| self.follower(target).is_crowded(in_flight_max);
         let wanted = job.wants.iter().map(|(target, _)| (*target, crowded(*target)));
         let deferred = to_defer(&wanted.collect::<Vec<_>>(), job.last_chance);
         job.wants.retain(|(target, _)| !deferred.contains(target));

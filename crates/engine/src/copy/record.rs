@@ -43,7 +43,7 @@ const RESTARTS_MAX: u32 = 4;
 impl Copier {
     /// Brings a record to every target that wants it.
     pub(crate) async fn bring(&self, mut job: Job) -> Outcomes {
-        let _slot = self.budget.slot().await;
+        let _slot = self.budget.records().slot().await;
         if self.shutdown.is_draining() {
             return all(job, Vec::new(), || Outcome::Interrupted);
         }

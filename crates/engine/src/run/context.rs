@@ -116,7 +116,7 @@ pub(crate) async fn with_run<T>(
         let (began, last) = (now(), ledger.last_drive().await?);
         let writes = Writes::after(last, ledger.unknown(Timestamp(0)).await?, began);
         let journal = Journal::new(Arc::clone(ledger), reports, shutdown.clone()).with_writes(writes);
-        let budget = Budget::new(options.limits.shards, options.limits.records, options.limits.bytes);
+        let budget = Budget::of(&options.limits, sites);
         let (abort, moving, withdrawn) = (AbortAsked::default(), MovingPhase::default(), Mutex::default());
         let (leases, taken) = mpsc::unbounded_channel();
         let (sink, shutdown) = (sink.clone(), shutdown.clone());
@@ -257,7 +257,6 @@ impl Run<'_> {
             sink: self.sink.clone(),
             redactor: Redactor::new(self.plan.redact_keys),
             failures_told: 0.into(),
-            in_flight_max: (self.options.limits.records / 2).max(1),
         }
     }
 

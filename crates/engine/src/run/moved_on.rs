@@ -286,7 +286,7 @@ pub(crate) fn judge_table(verification: &Verification, compares: bool, redactor:
     let mendable = of(|found| found.counts.missing + found.counts.different);
     Differs {
         differences: of(Found::broken),
-        strays: 0,
+        strays: of(|found| found.counts.strays),
         untold: of(Found::untold),
         unlisted: verification.unlisted(),
         lead_moved: compares && mendable > 0,

@@ -188,7 +188,7 @@ async fn verify(inspection: &Inspection<'_>, options: &VerifyOptions) -> Result<
     };
     let verified = async move {
         inspection.adopt_places().await?;
-        let budget = Budget::new(options.limits.shards, options.limits.records, options.limits.bytes);
+        let budget = Budget::of(&options.limits, inspection.sites);
         Alone { inspection, options, budget, journal }.verify().await
     };
     // The verification owns the journal, and the scribe ends when the journal's last sender is gone.

@@ -10,6 +10,12 @@ use migrate_core::plan::{self, Plan, limits::Limit};
 use migrate_ledger::{LimitsOf, Setting};
 use migrate_store::limit::{self, SiteLimits};
 
+/// Requests at once at a site of directories: each takes a thread of its own while the disk works.
+pub(crate) const AT_ONCE: usize = 64;
+/// Requests at once at a server: so many until more are found to be worth it. Each may hold a connection, which is a
+/// file of this process.
+const FOUND: limit::AtOnce = limit::AtOnce { least: AT_ONCE, most: 512 };
+
 /// One set of limits for each site and each dataset, shared by all its requests.
 #[derive(Debug, Default)]
 pub(crate) struct LimitBook(Mutex<Book>);
@@ -40,6 +46,13 @@ impl LimitBook {
         let made = SiteLimits::new(&name, limits, Arc::new(jiff::Timestamp::now));
         book.made.insert(of.clone(), Arc::clone(&made));
         Ok(made)
+    }
+
+    /// How many requests run at once at most at the site that bears the most.
+    pub(crate) fn at_once(&self) -> usize {
+        let book = self.book();
+        let sites = book.made.iter().filter(|(of, _)| matches!(of, LimitsOf::Site(_)));
+        sites.map(|(_, limits)| limits.width().at_once).max().unwrap_or_default()
     }
 
     /// Takes what an operator has set; requests that wait for a limit notice it at once.
@@ -94,14 +107,16 @@ fn effective(
                 bandwidth: site.limits.bandwidth,
                 requests_per_second: site.limits.requests_per_second,
                 window: site.limits.window.as_ref().map(window).transpose().map_err(wrong)?,
-                ..limit::Quota::default()
+                at_once: if site.directory.is_some() { limit::AtOnce::fixed(AT_ONCE) } else { FOUND },
             }
         }
         LimitsOf::Dataset(name) => {
             let dataset = plan.datasets().find(|dataset| dataset.name == *name);
             let own = dataset.map(|dataset| dataset.limits.clone()).unwrap_or_default();
             let (bandwidth, requests_per_second) = (own.bandwidth, own.requests_per_second);
-            limit::Quota { bandwidth, requests_per_second, ..limit::Quota::default() }
+            // Its sites find how many requests they bear; a dataset has fewer only after refusals.
+            let at_once = limit::AtOnce::fixed(FOUND.most);
+            limit::Quota { bandwidth, requests_per_second, window: None, at_once }
         }
     };
     for ((whose, key), setting) in set.iter().filter(|((whose, _), _)| whose == of) {

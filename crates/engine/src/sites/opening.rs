@@ -72,7 +72,7 @@ pub(crate) struct Writing {
 /// The sites of a plan: one connection and one set of limits each, shared by all datasets.
 pub struct Sites {
     pub(crate) connect: Arc<dyn Connect>,
-    pub(crate) limits: LimitBook,
+    pub(crate) limits: Arc<LimitBook>,
     /// Results of probes that the ledger does not hold, by probe name.
     pub(crate) asked: Mutex<BTreeMap<String, Capabilities>>,
     /// The directories that the migration has opened.
@@ -187,7 +187,7 @@ impl DatasetStores {
 impl Sites {
     /// Sites whose places `connect` opens. If `retry` has a meter, it counts the repeated attempts of all stores.
     pub fn new(connect: Arc<dyn Connect>, retry: RetryPolicy) -> Self {
-        let (limits, asked, met) = (LimitBook::default(), Mutex::default(), Mutex::default());
+        let (limits, asked, met) = (Arc::default(), Mutex::default(), Mutex::default());
         Self { connect, limits, asked, met, claims: Mutex::default(), retry }
     }
 

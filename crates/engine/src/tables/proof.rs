@@ -26,8 +26,8 @@ use crate::{
 };
 use migrate_core::{
     item::Item,
-    model::{Key, KeyRange, PlaceIndex, ShardId, Timestamp},
-    plan::Level,
+    model::{Counted, Key, KeyRange, PlaceIndex, ShardId, Timestamp},
+    plan::{Extra, Level},
     report::{Difference, DifferenceKind, EventKind, count},
     shard::Cursor,
 };
@@ -66,6 +66,30 @@ pub(crate) struct Proof<'a> {
     pub(crate) brings: bool,
     /// The level that was asked for. A table is compared in full at each.
     pub(crate) level: Level,
+}
+
+/// The keys that differ at a follower: all of them counted, and the first ones listed.
+#[derive(Default)]
+struct Differing {
+    counts: Counted,
+    listed: BTreeMap<Key, DifferenceKind>,
+    omitted: u64,
+}
+
+impl Differing {
+    fn add(&mut self, key: Key, kind: DifferenceKind) {
+        match kind {
+            DifferenceKind::Missing => self.counts.missing += 1,
+            DifferenceKind::Extra => self.counts.extra += 1,
+            DifferenceKind::Unstable => self.counts.unstable += 1,
+            _ => self.counts.different += 1,
+        }
+        if self.listed.len() < DIFFERENCES_KEPT {
+            self.listed.insert(key, kind);
+        } else {
+            self.omitted += 1;
+        }
+    }
 }
 
 impl Proof<'_> {
@@ -119,15 +143,14 @@ impl Proof<'_> {
         follower: &Follower,
         began: Timestamp,
     ) -> Result<Option<Found>, EngineError> {
-        let mut differs: BTreeMap<Key, DifferenceKind> = BTreeMap::new();
-        let mut omitted: u64 = 0;
+        let mut differs = Differing::default();
         let Some(groups) = self.sides.groups(compared, follower, began).await? else { return Ok(None) };
         for group in groups {
             let Some(candidates) = self.sides.candidates(&group, follower, began).await? else { return Ok(None) };
             for some in candidates.chunks(LOOKED_AT_ONCE) {
                 let Some(settled) = self.settle(some, follower).await? else { return Ok(None) };
                 for (key, kind) in settled {
-                    if differs.len() < DIFFERENCES_KEPT { _ = differs.insert(key, kind) } else { omitted += 1 }
+                    differs.add(key, kind);
                 }
             }
         }
@@ -135,34 +158,24 @@ impl Proof<'_> {
         if found.unlisted.is_some() {
             return Ok(Some(found));
         }
-        self.count(&mut found, (compared, follower.place), differs, omitted);
+        self.count(&mut found, (compared, follower.place), differs);
         Ok(Some(found))
     }
 
     /// Counts and tells what differs.
-    fn count(
-        &self,
-        found: &mut Found,
-        (compared, at): (&Compared, PlaceIndex),
-        differs: BTreeMap<Key, DifferenceKind>,
-        omitted: u64,
-    ) {
+    fn count(&self, found: &mut Found, (compared, at): (&Compared, PlaceIndex), differs: Differing) {
         let compared_items = compared.belong(at);
+        found.counts = differs.counts;
         found.counts.compared = compared_items;
-        for kind in differs.values() {
-            match kind {
-                DifferenceKind::Missing => found.counts.missing += 1,
-                DifferenceKind::Extra => found.counts.extra += 1,
-                DifferenceKind::Unstable => found.counts.unstable += 1,
-                _ => found.counts.different += 1,
-            }
+        // Of a table the ledger knows no item, so no pass and no repair deletes one without the plan's word.
+        if self.sides.dataset.extra != Extra::Delete {
+            found.counts.strays = found.counts.extra;
         }
-        found.counts.different += omitted;
         let not_equal = found.counts.missing + found.counts.different + found.counts.unstable;
         // All of each item was read, on both sides.
         found.counts.decided.bytes = compared_items.saturating_sub(not_equal);
-        for (key, kind) in differs {
-            let difference = Difference { key, kind, detail: detail(kind).to_owned() };
+        for (key, kind) in differs.listed {
+            let difference = Difference { key, kind, detail: detail(kind, self.sides.dataset.extra).to_owned() };
             self.sides.sink.tell(EventKind::Differs {
                 dataset: self.sides.dataset.name.clone(),
                 target: found.target.clone(),
@@ -171,7 +184,7 @@ impl Proof<'_> {
             });
             found.differences.push(difference);
         }
-        found.differences_omitted = omitted;
+        found.differences_omitted = differs.omitted;
         let expired = compared.expired(at);
         if expired > 0 {
             let spot =
@@ -258,14 +271,36 @@ fn kind(lead: Option<&Item>, held: Option<&Item>) -> DifferenceKind {
     }
 }
 
-fn detail(kind: DifferenceKind) -> &'static str {
+fn detail(kind: DifferenceKind, extra: Extra) -> &'static str {
     match kind {
         DifferenceKind::Missing => "the lead has the item, the target does not",
+        DifferenceKind::Extra if extra == Extra::Delete => {
+            "the target has the item, and it does not belong there; the next comparison deletes it"
+        }
         DifferenceKind::Extra => {
             "the target has the item, and it does not belong there; if nothing else writes there, extra = \"delete\" lets a \
              comparison delete it"
         }
         DifferenceKind::Unstable => "it changed at every look",
         _ => "the items are not equal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_listed_is_counted_as_what_it_is() {
+        let mut differs = Differing::default();
+        let kinds =
+            [DifferenceKind::Missing, DifferenceKind::Extra, DifferenceKind::Different, DifferenceKind::Unstable];
+        for number in 0..DIFFERENCES_KEPT + 8 {
+            differs.add(Key::new(format!("{number:06}")), kinds[number % 4]);
+        }
+        let Counted { missing, extra, different, unstable, .. } = differs.counts;
+        let each = DIFFERENCES_KEPT as u64 / 4 + 2;
+        assert_eq!([missing, extra, different, unstable], [each; 4]);
+        assert_eq!((differs.listed.len(), differs.omitted), (DIFFERENCES_KEPT, 8));
     }
 }

@@ -342,6 +342,26 @@ async fn a_verification_names_what_differs_and_a_repair_mends_just_that() {
     }
 }
 
+#[tokio::test]
+async fn an_item_that_only_the_plan_may_delete_is_told_as_what_no_repair_mends() {
+    for (extra, strays) in [("", 1), ("extra = \"delete\"", 0)] {
+        let rig = Rig::new(&["a"], extra);
+        rig.fill(0..10);
+        rig.proves(10).await;
+        rig.table("a").apply(&put(1000, "extra")).unwrap();
+        let inspection = Inspection {
+            plan: &rig.plan,
+            sites: &rig.sites,
+            ledger: Some(Arc::clone(&rig.ledger)),
+            sink: Sink::none(),
+            shutdown: Shutdown::new(),
+        };
+        let found = inspection.verify(&verify_options()).await.unwrap();
+        let counts = &found[0].targets[0].counts;
+        assert_eq!((counts.extra, counts.strays), (1, strays), "{extra}");
+    }
+}
+
 /// A repair of a table that was never copied would otherwise write over what somebody else keeps there.
 #[tokio::test]
 async fn a_repair_refuses_a_target_that_was_never_filled_and_holds_items_of_its_own() {

@@ -10,13 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinSet},
     time::Instant,
 };
 
 use crate::{
-    budget::ShardSlots,
+    budget::{Records, ShardSlots, Slot},
     control::Control,
     error::EngineError,
     rows::{self, Row, Rows},
@@ -36,8 +35,8 @@ use migrate_core::{
 };
 use migrate_ledger::VerifiedShard;
 
-/// Records looked at or read at once, over all shards of a verification.
-const LOOKS_MAX: usize = 64;
+/// Looks at once, over all shards of a verification, while no site is found to bear more requests than in any case.
+const LOOKS: usize = 192;
 /// Most rows from the first open one to the last begun one.
 const FRONTIER_MAX: usize = 4096;
 /// The age at which a shard's findings go to the ledger, however few they are.
@@ -48,7 +47,7 @@ const BATCH_AGE: Duration = Duration::from_millis(250);
 pub(crate) struct Compare {
     pub(crate) verifier: Verifier,
     pub(crate) findings: Findings,
-    looks: Arc<Semaphore>,
+    looks: Records,
     slots: ShardSlots,
     /// Rows after which a shard's findings go to the ledger.
     batch_rows: usize,
@@ -61,7 +60,7 @@ pub(crate) struct Compare {
 impl Compare {
     pub(crate) fn new(verifier: Verifier, findings: Findings, batch_rows: usize, expected: Option<u64>) -> Self {
         let slots = verifier.budget.shard_slots();
-        let (looks, pace) = (Arc::new(Semaphore::new(LOOKS_MAX)), Mutex::default());
+        let (looks, pace) = (verifier.budget.looks(LOOKS), Mutex::default());
         Self { verifier, findings, looks, slots, batch_rows, expected, began: Instant::now(), pace }
     }
 }
@@ -187,9 +186,7 @@ impl Shard<'_> {
             self.frontier.finish(ticket, part);
             self.is_dirty = true;
         } else {
-            let many = u32::try_from(looks.len().min(LOOKS_MAX)).expect("it is small");
-            let permit = Arc::clone(&self.of.looks).acquire_many_owned(many).await;
-            let permit = permit.expect("the looks are never closed");
+            let permit = self.of.looks.slots(looks.len()).await;
             let verifier = self.of.verifier.clone();
             self.looks.spawn(async move { (ticket, look_at(&verifier, looks, part, permit).await) });
         }
@@ -260,7 +257,7 @@ impl Shard<'_> {
 }
 
 /// Looks at a row at every follower that needs it; `None` if a stop cut it short.
-async fn look_at(verifier: &Verifier, looks: Vec<Look>, mut part: Part, _permit: OwnedSemaphorePermit) -> Option<Part> {
+async fn look_at(verifier: &Verifier, looks: Vec<Look>, mut part: Part, _permit: Slot) -> Option<Part> {
     let looked: Vec<Looked> = futures::future::join_all(looks.into_iter().map(|look| verifier.look(look))).await;
     for looked in looked {
         if !verifier.settle(looked, &mut part) {

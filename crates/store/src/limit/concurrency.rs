@@ -1,4 +1,5 @@
-//! How many requests run at once: additive increase, multiplicative decrease.
+//! How many requests run at once: as many as [`growth`](super::growth) finds to be worth it, and fewer after refusals
+//! (additive increase, multiplicative decrease).
 //!
 //! An overloaded store refuses any request. If a store refuses the same thing again although it has served other
 //! requests since, this says something about that thing and nothing about the load: it does not slow the others
@@ -7,15 +8,61 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
+use super::growth::{Growth, Window};
 use crate::error::{ErrorKind, StoreError};
 use migrate_core::model::Key;
 
 /// How many refused things are remembered; beyond it all are forgotten.
 const REFUSED_MAX: usize = 1024;
+/// A window is as long as this many round trips of all slots, and at least as long as the second.
+const ROUND_TRIPS: u64 = 4;
+const WINDOW_MIN: Duration = Duration::from_millis(250);
+
+/// How many requests may run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtOnce {
+    /// So many in any case, unless the store asks for fewer.
+    pub least: usize,
+    /// As many as this, if they are found to be worth it.
+    pub most: usize,
+}
+
+impl AtOnce {
+    /// Always so many.
+    pub fn fixed(number: usize) -> Self {
+        Self { least: number, most: number }
+    }
+}
+
+/// Where a gate stands, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Width {
+    /// How many requests may run at once now.
+    pub at_once: usize,
+    /// Why it is not another number.
+    pub why: Why,
+}
+
+/// Why as many requests may run at once as do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing else was tried yet, or is being tried now.
+    Trying,
+    /// More were tried, and no more of them were served.
+    NoGain,
+    /// More are not allowed.
+    Most,
+    /// The store has asked for fewer.
+    Asked,
+}
 
 /// The subject of a request: an object, or one of its parts, by number.
 pub(super) type About<'a> = Option<(&'a Key, u32)>;
@@ -49,8 +96,9 @@ pub(super) struct Concurrency {
 
 #[derive(Debug)]
 struct State {
-    max: usize,
-    /// How many requests may run at once now.
+    growth: Growth,
+    measured: Measured,
+    /// How many requests may run at once now: what the growth has found, or fewer after refusals.
     current: usize,
     /// Permits in use that must vanish when they come back.
     surplus: usize,
@@ -66,7 +114,48 @@ struct State {
     refused: HashMap<(Key, u32), u64>,
 }
 
+/// The window that is being measured.
+#[derive(Debug)]
+struct Measured {
+    began: Instant,
+    /// Requests that began before the gate had its present width: they say nothing about it.
+    stale: u64,
+    served: u64,
+    /// Requests that found a free slot, and those that had to wait for one.
+    free: u64,
+    waited: u64,
+}
+
+impl Measured {
+    /// A window of a gate in which this many requests are under way.
+    fn new(stale: u64) -> Self {
+        Self { began: Instant::now(), stale, served: 0, free: 0, waited: 0 }
+    }
+
+    /// Counts a request that was served; `true` once the window is long enough.
+    fn served(&mut self, current: usize) -> bool {
+        if self.stale > 0 {
+            self.stale -= 1;
+            if self.stale == 0 {
+                *self = Self::new(0);
+            }
+            return false;
+        }
+        self.served += 1;
+        self.served >= ROUND_TRIPS * current as u64 && self.began.elapsed() >= WINDOW_MIN
+    }
+
+    /// What it has shown; `None` if slots were free.
+    fn window(&self) -> Option<Window> {
+        (self.waited > self.free).then(|| Window { served: self.served, time: self.began.elapsed() })
+    }
+}
+
 impl State {
+    fn is_narrowed(&self) -> bool {
+        self.current < self.growth.width()
+    }
+
     /// Remembers a refusal; `true` if it says something about the load.
     fn is_overload(&mut self, about: About<'_>) -> bool {
         let Some((key, part)) = about else { return true };
@@ -94,49 +183,54 @@ pub(crate) struct Slot<'a> {
 }
 
 impl Concurrency {
-    pub(super) fn new(max: usize) -> Self {
-        let max = max.clamp(1, Semaphore::MAX_PERMITS);
+    pub(super) fn new(at_once: AtOnce) -> Self {
+        let most = at_once.most.clamp(1, Semaphore::MAX_PERMITS);
+        let least = at_once.least.clamp(1, most);
         let (surplus, epoch, successes, served) = (0, 0, 0, 0);
         let (at_limit, refused) = (None, HashMap::new());
-        let state = State { max, current: max, surplus, epoch, successes, at_limit, served, refused };
-        Self { permits: Semaphore::new(max), state: Mutex::new(state) }
+        let (growth, measured) = (Growth::new(least, most), Measured::new(0));
+        let state = State { growth, measured, current: least, surplus, epoch, successes, at_limit, served, refused };
+        Self { permits: Semaphore::new(least), state: Mutex::new(state) }
     }
 
     /// A slot, if one is free.
     pub(super) fn try_enter(&self) -> Option<Slot<'_>> {
-        self.permits.try_acquire().ok().map(|permit| self.slot(permit))
+        self.permits.try_acquire().ok().map(|permit| self.slot(permit, false))
     }
 
     /// Waits for a slot, in order of arrival.
     pub(super) async fn enter(&self) -> Slot<'_> {
         let permit = self.permits.acquire().await.expect("the semaphore is never closed");
-        self.slot(permit)
+        self.slot(permit, true)
     }
 
-    fn slot<'a>(&'a self, permit: SemaphorePermit<'a>) -> Slot<'a> {
-        Slot { gate: self, permit: Some(permit), epoch: self.state().epoch }
-    }
-
-    /// Sets how many may run at once at most; a gate that was wide open stays so.
-    pub(super) fn set_max(&self, max: usize) {
-        let max = max.clamp(1, Semaphore::MAX_PERMITS);
+    fn slot<'a>(&'a self, permit: SemaphorePermit<'a>, waited: bool) -> Slot<'a> {
         let mut state = self.state();
-        let open = state.current == state.max;
-        state.max = max;
-        let target = if open { max } else { state.current.min(max) };
-        self.resize(&mut state, target);
+        *(if waited { &mut state.measured.waited } else { &mut state.measured.free }) += 1;
+        Slot { gate: self, permit: Some(permit), epoch: state.epoch }
     }
 
     /// Whether the store has asked for fewer requests and has not yet been given back all.
     pub(super) fn is_narrowed(&self) -> bool {
+        self.state().is_narrowed()
+    }
+
+    /// How many requests may run at once now, and why.
+    pub(super) fn width(&self) -> Width {
         let state = self.state();
-        state.current < state.max
+        let why = match () {
+            () if state.is_narrowed() => Why::Asked,
+            () if state.growth.is_at_most() => Why::Most,
+            () if state.growth.is_settled() => Why::NoGain,
+            () => Why::Trying,
+        };
+        Width { at_once: state.current, why }
     }
 
     /// What the store has told to be at its limit, while it is narrowed.
     pub(super) fn at_limit(&self) -> Option<Box<str>> {
         let state = self.state();
-        state.at_limit.clone().filter(|_| state.current < state.max)
+        state.at_limit.clone().filter(|_| state.is_narrowed())
     }
 
     #[cfg(test)]
@@ -165,15 +259,26 @@ impl Concurrency {
         if state.is_overload(about) && epoch == state.epoch {
             state.epoch += 1;
             state.successes = 0;
+            state.growth.throttled();
             let half = (state.current / 2).max(1);
             self.resize(&mut state, half);
+        }
+    }
+
+    /// The store could not be reached, or did not answer: what is being tried may be too much for it.
+    fn unanswered(&self) {
+        let mut state = self.state();
+        if !state.is_narrowed() {
+            state.growth.give_up();
+            self.fit(&mut state);
         }
     }
 
     fn succeeded(&self, about: About<'_>) {
         let mut state = self.state();
         state.serve(about);
-        if state.current >= state.max {
+        if !state.is_narrowed() {
+            self.measure(&mut state);
             return;
         }
         state.successes += 1;
@@ -181,9 +286,34 @@ impl Concurrency {
             state.successes = 0;
             let wider = state.current + 1;
             self.resize(&mut state, wider);
-            if state.current == state.max {
+            if !state.is_narrowed() {
                 state.at_limit = None;
             }
+        }
+    }
+
+    fn measure(&self, state: &mut State) {
+        if state.growth.is_fixed() {
+            return;
+        }
+        let current = state.current;
+        if !state.measured.served(current) {
+            return;
+        }
+        let window = state.measured.window();
+        state.measured = Measured::new(0);
+        if let Some(window) = window {
+            state.growth.ended(window);
+            self.fit(state);
+        }
+    }
+
+    /// Takes the width that the growth has found.
+    fn fit(&self, state: &mut State) {
+        let (width, current) = (state.growth.width(), state.current);
+        if width != current {
+            self.resize(state, width);
+            state.measured = Measured::new(current as u64);
         }
     }
 
@@ -200,6 +330,7 @@ impl Slot<'_> {
                 self.gate.throttled(self.epoch, about, at_limit);
             }
             None => self.gate.succeeded(about),
+            Some(Unserved { kind: ErrorKind::Unavailable | ErrorKind::TimedOut, .. }) => self.gate.unanswered(),
             // Other failures say nothing about how much the store bears.
             Some(_) => {}
         }
@@ -224,7 +355,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_halves_once_a_round_trip_and_grows_by_one_a_window() {
-        let gate = Concurrency::new(16);
+        let gate = Concurrency::new(AtOnce::fixed(16));
         let slots: Vec<_> = (0..16).map(|_| gate.try_enter().unwrap()).collect();
         for slot in slots {
             slot.settle(None, Some(ErrorKind::Throttled.into()));
@@ -249,7 +380,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_at_its_limit_is_known_until_the_gate_is_wide_open() {
-        let gate = Concurrency::new(4);
+        let gate = Concurrency::new(AtOnce::fixed(4));
         let error = StoreError::new(ErrorKind::Throttled, "write", "orders", "slow").at_limit_of("the index by-date");
         gate.enter().await.settle(None, Some((&error).into()));
         gate.enter().await.settle(None, Some(ErrorKind::Throttled.into()));
@@ -265,7 +396,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_refused_for_ever_does_not_slow_the_others() {
-        let gate = Concurrency::new(16);
+        let gate = Concurrency::new(AtOnce::fixed(16));
         let (held, other) = (Key::from("held"), Key::from("other"));
         let refuse =
             async |key: &Key, part| gate.enter().await.settle(Some((key, part)), Some(ErrorKind::Throttled.into()));
@@ -289,20 +420,73 @@ mod tests {
 
     #[tokio::test]
     async fn permits_neither_leak_nor_multiply() {
-        let gate = Concurrency::new(8);
+        let gate = Concurrency::new(AtOnce::fixed(8));
         let slots: Vec<_> = (0..8).map(|_| gate.try_enter().unwrap()).collect();
         gate.throttled(0, None, None);
-        gate.set_max(2);
-        gate.set_max(6);
+        gate.throttled(1, None, None);
+        (0..3).for_each(|_| gate.succeeded(None));
         drop(slots);
         let current = gate.current();
         let free: Vec<_> = std::iter::from_fn(|| gate.try_enter()).collect();
         assert_eq!(free.len(), current);
     }
 
+    /// Sends requests from many tasks for a time to a store that takes 100 ms for each and serves so many at once.
+    async fn sent(gate: &Concurrency, bears: usize, seconds: u64) -> Width {
+        let store = Semaphore::new(bears);
+        let send = || async {
+            loop {
+                let slot = gate.try_enter();
+                let slot = if let Some(slot) = slot { slot } else { gate.enter().await };
+                let served = store.acquire().await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                drop(served);
+                slot.settle(None, None);
+            }
+        };
+        let all = futures::future::join_all((0..1000).map(|_| send()));
+        let _ = tokio::time::timeout(Duration::from_secs(seconds), all).await;
+        gate.width()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_finds_how_many_a_store_bears() {
+        let gate = || Concurrency::new(AtOnce { least: 64, most: 512 });
+        let far = sent(&gate(), 10_000, 10).await;
+        assert_eq!(far, Width { at_once: 512, why: Why::Most });
+        let busy = sent(&gate(), 16, 60).await;
+        assert_eq!(busy, Width { at_once: 64, why: Why::NoGain });
+        let between = sent(&gate(), 150, 60).await;
+        assert!((144..=216).contains(&between.at_once), "{between:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gate_that_refusals_have_narrowed_opens_by_one_a_window_whatever_was_tried() {
+        let gate = Concurrency::new(AtOnce { least: 64, most: 512 });
+        sent(&gate, 10_000, 10).await;
+        gate.enter().await.settle(None, Some(ErrorKind::Throttled.into()));
+        assert_eq!(gate.width(), Width { at_once: 256, why: Why::Asked });
+        gate.enter().await.settle(None, Some(ErrorKind::TimedOut.into()));
+        assert_eq!(gate.current(), 256);
+        for _ in 0..256 {
+            gate.enter().await.settle(None, None);
+        }
+        assert_eq!(gate.width(), Width { at_once: 257, why: Why::Asked });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_tried_is_given_up_if_the_store_does_not_answer() {
+        let gate = Concurrency::new(AtOnce { least: 64, most: 512 });
+        sent(&gate, 10_000, 1).await;
+        let (tried, why) = (gate.current(), gate.width().why);
+        assert!(tried > 64 && why == Why::Trying, "{tried} {why:?}");
+        gate.enter().await.settle(None, Some(ErrorKind::Unavailable.into()));
+        assert!(gate.current() < tried);
+    }
+
     #[tokio::test]
     async fn other_failures_change_nothing() {
-        let gate = Concurrency::new(4);
+        let gate = Concurrency::new(AtOnce::fixed(4));
         gate.enter().await.settle(None, Some(ErrorKind::Unavailable.into()));
         drop(gate.enter().await);
         assert_eq!(gate.current(), 4);

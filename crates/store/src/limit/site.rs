@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    concurrency::{Concurrency, Slot},
+    concurrency::{AtOnce, Concurrency, Slot, Width},
     hours::WorkingHours,
     rate::Rate,
 };
@@ -35,13 +35,13 @@ pub struct Quota {
     pub requests_per_second: Option<u32>,
     /// The hours in which requests may begin.
     pub window: Option<WorkingHours>,
-    /// The most requests at once.
-    pub concurrency_max: usize,
+    /// How many requests may run at once; set once for all.
+    pub at_once: AtOnce,
 }
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { bandwidth: None, requests_per_second: None, window: None, concurrency_max: 64 }
+        Self { bandwidth: None, requests_per_second: None, window: None, at_once: AtOnce::fixed(64) }
     }
 }
 
@@ -93,7 +93,7 @@ impl SiteLimits {
             // A body may always begin when nothing is owed; a request needs one whole unit.
             bandwidth: Rate::new(bytes_rate(&limits), 0.0),
             requests: Rate::new(requests_rate(&limits), 1.0),
-            gate: Concurrency::new(limits.concurrency_max),
+            gate: Concurrency::new(limits.at_once),
             limits: Mutex::new(limits),
             changed: Notify::new(),
             waiting: Default::default(),
@@ -110,9 +110,13 @@ impl SiteLimits {
         let now = Instant::now();
         self.bandwidth.bucket().set_rate(bytes_rate(&limits), now);
         self.requests.bucket().set_rate(requests_rate(&limits), now);
-        self.gate.set_max(limits.concurrency_max);
         *self.lock() = limits;
         self.changed.notify_waiters();
+    }
+
+    /// How many requests may run at once now, and why.
+    pub fn width(&self) -> Width {
+        self.gate.width()
     }
 
     /// Why requests wait now, for people: "california: bandwidth limit 400 MB/s". `None` if none waits for a limit.
@@ -218,7 +222,7 @@ mod tests {
     async fn a_site_that_asked_for_less_is_named() {
         let limits = SiteLimits::new(
             "california",
-            Quota { concurrency_max: 2, ..Quota::default() },
+            Quota { at_once: AtOnce::fixed(2), ..Quota::default() },
             Arc::new(jiff::Timestamp::now),
         );
         limits.slot().await.settle(None, Some(ErrorKind::Throttled.into()));

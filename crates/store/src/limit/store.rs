@@ -163,6 +163,7 @@ mod tests {
     use super::*;
     use crate::{
         limit::{
+            concurrency::AtOnce,
             hours::WorkingHours,
             site::{Quota, WallClock},
         },
@@ -292,7 +293,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn at_most_the_maximum_runs_at_once() {
-        let limits = site(Quota { concurrency_max: 3, ..Quota::default() });
+        let limits = site(Quota { at_once: AtOnce::fixed(3), ..Quota::default() });
         let held: Vec<_> = [limits.slot().await, limits.slot().await, limits.slot().await].into();
         assert!(tokio::time::timeout(Duration::from_secs(1), limits.slot()).await.is_err());
         drop(held);

@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        limit::{capacity::Capacity, site::Quota},
+        limit::{capacity::Capacity, concurrency::AtOnce, site::Quota},
         memory_table::MemoryTable,
     };
 
@@ -212,7 +212,7 @@ mod tests {
 
     fn limited(capacity: Capacity) -> (MemoryTable, Arc<SiteLimits>, Arc<CapacityLimits>, LimitedTable) {
         let table = MemoryTable::with("memory", Structure::plain(("id", KeyType::Text), None)).with_page_size(1);
-        let quota = Quota { concurrency_max: 4, ..Quota::default() };
+        let quota = Quota { at_once: AtOnce::fixed(4), ..Quota::default() };
         let site = SiteLimits::new("oregon", quota, Arc::new(|| jiff::Timestamp::UNIX_EPOCH));
         let capacity = CapacityLimits::new("accounts", capacity);
         let store = LimitedTable::new(Arc::new(table.clone()), site.clone(), capacity.clone());

@@ -1,0 +1,194 @@
+//! How wide a gate is worth to be: found by trying, and no part of it asks a clock.
+//!
+//! While requests wait for a slot, a window of them is measured. Then a wider gate is tried. It stays if it serves more
+//! requests a second, since the store, or the way to it, has room; it is taken back if its requests only take longer.
+//! From time to time a narrower one is tried, and stays if it serves as many. After each try that changed nothing, the
+//! next one waits longer.
+
+use std::time::Duration;
+
+/// A try must bring this share of what it would bring if the store had room for all of it. Below it, what a window
+/// shows may be chance.
+const GAIN_MIN: f64 = 1.0 / 3.0;
+/// A narrower gate stays if it serves this share of the requests.
+const KEPT_MIN: f64 = 0.97;
+/// Windows until another try, after one that changed nothing; doubled with each such try, up to the second.
+const REST: u32 = 4;
+const REST_MAX: u32 = 64;
+/// How much of the newest window is in the rate that the next try is compared with.
+const NEWEST: f64 = 0.5;
+
+/// What requests that ended show of a gate of one width.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    /// Requests that were served.
+    pub(super) served: u64,
+    /// How long it took.
+    pub(super) time: Duration,
+}
+
+impl Window {
+    fn rate(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "requests of a window are few")]
+        let served = self.served as f64;
+        served / self.time.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Finds the width of one gate, between a least and a greatest one.
+#[derive(Debug)]
+pub(super) struct Growth {
+    least: usize,
+    most: usize,
+    /// The width that is known to be worth it.
+    width: usize,
+    /// Requests a second at this width, once they were measured.
+    rate: Option<f64>,
+    /// The width that is being tried in its place.
+    trying: Option<usize>,
+    rest: u32,
+    pause: u32,
+    /// Whether the next try is a narrower gate.
+    narrower: bool,
+}
+
+impl Growth {
+    pub(super) fn new(least: usize, most: usize) -> Self {
+        Self { least, most, width: least, rate: None, trying: None, rest: 0, pause: REST, narrower: false }
+    }
+
+    /// The width to use now.
+    pub(super) fn width(&self) -> usize {
+        self.trying.unwrap_or(self.width)
+    }
+
+    /// Whether more than now was tried and brought nothing.
+    pub(super) fn is_settled(&self) -> bool {
+        self.trying.is_none() && self.rest > 0
+    }
+
+    /// Whether more than now is not allowed.
+    pub(super) fn is_at_most(&self) -> bool {
+        self.width() >= self.most
+    }
+
+    /// Whether there is anything to find.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.least == self.most
+    }
+
+    /// Takes what a window has shown of the present width, in which requests waited for a slot all the time.
+    pub(super) fn ended(&mut self, window: Window) {
+        let rate = window.rate();
+        if let Some(tried) = self.trying.take() {
+            self.judge(tried, rate);
+        } else {
+            self.rate = Some(self.rate.map_or(rate, |before| NEWEST.mul_add(rate - before, before)));
+            self.rest = self.rest.saturating_sub(1);
+        }
+        if self.trying.is_none() && self.rest == 0 {
+            self.trying = self.next();
+        }
+    }
+
+    /// A try has failed: the store could not even answer.
+    pub(super) fn give_up(&mut self) {
+        if self.trying.take().is_some() {
+            self.tire();
+        }
+    }
+
+    /// The store has asked for fewer requests: what is above the present width is not tried for long.
+    pub(super) fn throttled(&mut self) {
+        self.trying = None;
+        (self.rate, self.pause, self.rest) = (None, REST_MAX, REST_MAX);
+    }
+
+    fn judge(&mut self, tried: usize, rate: f64) {
+        let before = self.rate.unwrap_or(rate);
+        let gain = rate / before.max(1e-9);
+        #[expect(clippy::cast_precision_loss, reason = "widths are small")]
+        let ideal = tried as f64 / self.width as f64;
+        let stays = if tried > self.width { gain >= GAIN_MIN.mul_add(ideal - 1.0, 1.0) } else { gain >= KEPT_MIN };
+        if stays {
+            // The same direction again, at once if it is up.
+            self.narrower = tried < self.width;
+            (self.width, self.rate, self.pause) = (tried, Some(rate), REST);
+            self.rest = if self.narrower { REST } else { 0 };
+        } else {
+            self.narrower = !self.narrower;
+            self.tire();
+        }
+    }
+
+    fn tire(&mut self) {
+        self.rest = self.pause;
+        self.pause = (self.pause * 2).min(REST_MAX);
+    }
+
+    /// The width to try: half as much again, or two thirds.
+    fn next(&mut self) -> Option<usize> {
+        let (wider, narrower) =
+            ((self.width + self.width.div_ceil(2)).min(self.most), (self.width * 2 / 3).max(self.least));
+        let (up, down) = (wider > self.width, narrower < self.width);
+        match (self.narrower && down, up) {
+            (true, _) => Some(narrower),
+            (false, true) => Some(wider),
+            (false, false) => down.then_some(narrower),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store that serves each request in 100 ms, and no more than `at_once` at once.
+    fn served(width: usize, at_once: usize) -> Window {
+        Window { served: 10 * width.min(at_once) as u64, time: Duration::from_secs(1) }
+    }
+
+    fn after(windows: usize, at_once: usize) -> Growth {
+        let mut growth = Growth::new(64, 512);
+        (0..windows).for_each(|_| growth.ended(served(growth.width(), at_once)));
+        growth
+    }
+
+    #[test]
+    fn it_grows_while_more_is_served() {
+        assert_eq!(after(7, 10_000).width, 512, "half as much again with each window");
+        let bounded = after(200, 200);
+        assert!((144..=216).contains(&bounded.width), "{bounded:?}");
+    }
+
+    #[test]
+    fn it_stays_where_requests_only_take_longer() {
+        for windows in [1, 10, 100] {
+            let growth = after(windows, 20);
+            assert_eq!(growth.width, 64, "{growth:?}");
+        }
+        let tried = (0..200).filter(|windows| after(*windows, 20).trying.is_some()).count();
+        assert!(tried < 12, "it tries less and less often: {tried}");
+    }
+
+    #[test]
+    fn it_comes_back_if_the_store_has_less_room_than_before() {
+        let mut growth = after(20, 10_000);
+        assert_eq!(growth.width, 512);
+        (0..600).for_each(|_| growth.ended(served(growth.width(), 70)));
+        assert!(growth.width <= 152, "{growth:?}");
+    }
+
+    #[test]
+    fn what_a_store_refused_is_not_tried_soon_again() {
+        let mut growth = after(3, 10_000);
+        let width = growth.width;
+        growth.throttled();
+        (0..REST_MAX - 1).for_each(|_| growth.ended(served(growth.width(), 10_000)));
+        assert_eq!((growth.width(), width), (width, growth.width));
+        growth.ended(served(width, 10_000));
+        assert!(growth.width() > width);
+        growth.give_up();
+        assert_eq!(growth.width(), width);
+    }
+}
