@@ -25,6 +25,21 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// Without those columns, from this one on, in which nothing but 0 was counted.
+    #[must_use]
+    pub(super) fn without_zeros(mut self, first: usize) -> Self {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        for column in (first..columns).rev() {
+            let mut counted = self.rows.iter().skip(1).filter_map(|row| row.get(column));
+            if counted.all(|cell| cell == "0") {
+                for row in self.rows.iter_mut().filter(|row| row.len() > column) {
+                    row.remove(column);
+                }
+            }
+        }
+        self
+    }
+
     /// The table, each line indented.
     pub(super) fn render(&self, indent: usize) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -199,6 +214,17 @@ pub(super) fn copied_table(table: &TableStanding, lag_seconds: Option<u64>) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_never_counted_has_no_column() {
+        let mut table = Table::new(&["target", "copied", "same", "failed"]);
+        table.row(["a", "0", "0", "0"].map(str::to_owned));
+        table.row(["b", "0", "0", "2"].map(str::to_owned));
+        assert_eq!(
+            table.without_zeros(2).render(0),
+            "target  copied  failed\na            0       0\nb            0       2"
+        );
+    }
 
     #[test]
     fn columns_align() {

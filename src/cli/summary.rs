@@ -20,6 +20,9 @@ use migrate_engine::{
     standing::{DatasetStanding, PhaseStanding, Proof},
 };
 
+/// The first column of a pass that is left out if nothing was counted in it.
+const FIRST_RARE: usize = 4;
+
 /// The result of a run.
 pub(super) struct Summary<'a> {
     pub(super) run: &'a Running<'a>,
@@ -234,6 +237,7 @@ impl Summary<'_> {
             );
             table.row(cells);
         }
+        let table = table.without_zeros(FIRST_RARE);
         let mut text = format!("{}\n{}", table.render(4), render::down(standing));
         if let Some(seen) = self.seen.get(&standing.name) {
             let copied = self.copied(standing, seen);

@@ -26,6 +26,9 @@ pub(crate) fn log(event: &EventKind) {
         EventKind::CutoverStep { dataset, step, .. } => {
             debug!(dataset = dataset.as_str(), step, "a step of a cutover begins");
         }
+        EventKind::BroughtOver { dataset, records } => {
+            debug!(dataset = dataset.as_str(), records, "what was written meanwhile was brought over");
+        }
         EventKind::Waiting { dataset, seconds, .. } => {
             debug!(dataset = dataset.as_str(), seconds, "a cutover waits");
         }

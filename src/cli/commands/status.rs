@@ -96,16 +96,17 @@ fn shown(args: &StatusArgs, global: &Global) -> Result<Code, Failure> {
 async fn watch(session: &Session, failures_max: usize) -> Result<Code, Failure> {
     let mut stop = pin!(interrupt::first());
     let (began, mut watched, palette) = (Instant::now(), Watched::default(), Palette::of_stderr());
-    let draws = || {
-        let datasets = session.plan.datasets();
-        Scene::of(&session.plan, &["status"], session.goal(), datasets)
+    let draws = |is_driven: bool| {
+        let action: &[_] = if is_driven { &["status"] } else { &["status", "no run is under way"] };
+        Scene::of(&session.plan, action, session.goal(), session.plan.datasets())
     };
     let status = loop {
         let status = read(session, failures_max).await.inspect_err(|_| screen::clear())?;
         let look_again = Instant::now() + WATCH_EVERY;
         let is_over = loop {
             let clock = jiff::Timestamp::now().strftime("%H:%M:%S UTC").to_string();
-            let scene = watched.scene(draws(), &status.phases, status.holder.is_some(), began.elapsed(), clock);
+            let is_driven = status.holder.is_some();
+            let scene = watched.scene(draws(is_driven), &status.phases, is_driven, began.elapsed(), clock);
             screen::draw(frame(&scene, screen::size(), palette));
             if tokio::time::timeout(DRAW_EVERY, &mut stop).await.is_ok() {
                 break true;

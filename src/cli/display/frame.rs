@@ -294,7 +294,7 @@ mod tests {
             row(140)
         );
         assert!(
-            row(100).ends_with("████░░░░░░░░░░░░░░░░   24 %  1,234/5,000 copied  568.9 KiB/s  7 s left"),
+            row(100).ends_with("████░░░░░░░░░░░░░░░   24 %  1,234/5,000 copied  568.9 KiB/s  7 s left"),
             "{}",
             row(100)
         );
@@ -324,14 +324,17 @@ mod tests {
 
     #[test]
     fn a_scene_says_what_was_done_what_is_done_and_what_waits() {
-        let lines = drawn(&recorded::scene(7_100), 104, 24);
+        let lines = drawn(&recorded::scene(7_100), 118, 24);
         assert!(lines[0].starts_with("global-expansion · rehearsal · seed 1 "), "{lines:#?}");
         assert!(lines[0].ends_with("phase 2 of 3   00:00:07"), "{lines:#?}");
         let done = "✔ e-commerce               3 datasets    928 objects   53.0 MiB  proved ✔  beijing → singapore";
         assert_eq!(lines[1], done, "{lines:#?}");
         let steps = "gate ✔  quiet ✔  drain ✔  final verify ▶  last look ·  switch ·  watch ·";
         assert_eq!(lines[2], format!("▶ accounts-and-messaging   {steps}"));
-        assert!(lines[3].contains("   82 %  343/418 compared  2 s left  app wrote 40×"), "{lines:#?}");
+        assert!(
+            lines[3].contains("   82 %  343/418 compared  2 s left   app wrote 40×: 12 brought over"),
+            "{lines:#?}"
+        );
         assert_eq!(lines[5], "· local-regions            waits for accounts-and-messaging");
         let narrow = drawn(&recorded::scene(7_100), 80, 24);
         assert!(narrow[2].ends_with("✔ ✔ ✔ ▶ · · ·  final verify"), "{narrow:#?}");

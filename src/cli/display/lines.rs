@@ -79,6 +79,10 @@ impl Lines {
                 lines.push(format!("{dataset}: follows its source, {owed} behind, since {lag_s} s"));
             }
             EventKind::Made { dataset, target } => lines.push(format!("{dataset}: made the table {target}")),
+            EventKind::BroughtOver { dataset, records } => {
+                let records = render::count(*records, "record that was", "records that were");
+                lines.push(format!("{dataset}: {records} written meanwhile brought over"));
+            }
             EventKind::VerificationBegan { .. } => lines.extend(begins(told)),
             EventKind::Probed { location, proof, lacks } if self.all && !self.is_survey => {
                 let lacks = if lacks.is_empty() { String::new() } else { format!("; lacks {}", lacks.join(", ")) };

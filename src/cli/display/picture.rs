@@ -7,7 +7,7 @@ use super::{frame::frame, palette::Palette, recorded};
 use crate::cli::screen::Size;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rehearsal.svg");
-const SIZE: Size = Size { columns: 104, rows: 24 };
+const SIZE: Size = Size { columns: 118, rows: 24 };
 const CHARACTER: usize = 9;
 const LINE: usize = 21;
 const EDGE: usize = 20;

@@ -91,6 +91,9 @@ pub(super) fn events() -> Vec<(u64, EventKind)> {
     }
     for step in ["gate", "quiet", "drain", "final verify"] {
         for dataset in tables {
+            if step == "final verify" {
+                events.push((5_490, EventKind::BroughtOver { dataset: name(dataset), records: 12 }));
+            }
             events.push((5_500, EventKind::CutoverStep { dataset: name(dataset), step, detail: String::new() }));
         }
     }

@@ -17,8 +17,12 @@ const BAR: usize = 20;
 const NAMES_MIN: usize = 8;
 /// A bar that is shorter tells nothing.
 const BAR_MIN: usize = 8;
+/// The columns that a rate and the time that is left usually take: they have them before they are known, so that nothing
+/// else moves once they are.
+const RATE_USUAL: usize = "999.9 KiB/s".len();
+const ETA_USUAL: usize = "59 s left".len();
 
-/// Which columns there are, and how wide the bar is: what matters less falls away first.
+/// Which columns there are, and how wide the bar is at least: what matters less falls away first.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     bar: usize,
@@ -27,13 +31,15 @@ struct Shape {
 }
 
 /// From all columns to the fewest.
-const SHAPES: [Shape; 5] = [
+const SHAPES: [Shape; 4] = [
     Shape { bar: BAR, bytes: true, rate: true },
-    Shape { bar: BAR, bytes: false, rate: true },
     Shape { bar: BAR_MIN, bytes: false, rate: true },
     Shape { bar: BAR_MIN, bytes: false, rate: false },
     Shape { bar: 0, bytes: false, rate: false },
 ];
+
+/// How many of them leave room for a note.
+const NOTED: usize = 2;
 
 /// The columns of all rows.
 #[derive(Debug)]
@@ -51,8 +57,12 @@ pub(super) struct Rows {
 struct Cells {
     fraction: Option<f64>,
     counts: String,
+    /// The columns that the counts will take in the end.
+    counts_at_end: usize,
     bytes: String,
     rate: String,
+    /// Whether it has a rate once that is known.
+    has_rate: bool,
     eta: String,
     failed: String,
 }
@@ -60,27 +70,41 @@ struct Cells {
 impl Rows {
     /// The columns in which these datasets fit.
     pub(super) fn of<'a>(datasets: impl Iterator<Item = &'a DatasetScene>, columns: usize, names: usize) -> Self {
-        let cells: Vec<_> = datasets.map(cells).collect();
+        let (cells, notes): (Vec<_>, Vec<_>) = datasets.map(|one| (cells(one), width(&one.noted()))).unzip();
         let widest = |of: fn(&Cells) -> &str| cells.iter().map(|cells| width(of(cells))).max().unwrap_or(0);
-        let widths = [
-            widest(|cells| &cells.counts),
-            widest(|cells| &cells.bytes),
-            widest(|cells| &cells.rate),
-            widest(|cells| &cells.eta),
-        ];
         let has_bar = cells.iter().any(|cells| cells.fraction.is_some());
-        let failed = cells.iter().map(|cells| width(&cells.failed)).max().unwrap_or(0);
+        let has_rate = cells.iter().any(|cells| cells.has_rate);
+        let widths = [
+            cells.iter().map(|cells| width(&cells.counts).max(cells.counts_at_end)).max().unwrap_or(0),
+            widest(|cells| &cells.bytes),
+            widest(|cells| &cells.rate).max(if has_rate { RATE_USUAL } else { 0 }),
+            widest(|cells| &cells.eta).max(if has_bar { ETA_USUAL } else { 0 }),
+        ];
+        let gap = |width: usize| if width > 0 { width + 2 } else { 0 };
+        let failed = gap(widest(|cells| &cells.failed));
+        let note = gap(notes.into_iter().max().unwrap_or(0));
         let mut rows = Self { columns, names, shape: SHAPES[0], has_bar, widths };
-        let mut excess = 0;
-        for shape in SHAPES {
-            rows.shape = shape;
-            excess = (rows.needed() + if failed > 0 { failed + 2 } else { 0 }).saturating_sub(columns);
-            if excess == 0 {
-                break;
+        // A note takes a part of the bar and nothing else.
+        let with_note = SHAPES[..NOTED].iter().map(|shape| (shape, failed + note));
+        let without = SHAPES.iter().map(|shape| (shape, failed));
+        for (shape, after) in with_note.chain(without) {
+            rows.shape = *shape;
+            if rows.grows_to(columns.saturating_sub(after)) {
+                return rows;
             }
         }
+        let excess = (rows.needed() + failed).saturating_sub(columns);
         rows.names = names.saturating_sub(excess).max(NAMES_MIN.min(names));
         rows
+    }
+
+    /// Whether all fits in so many columns; the bar takes what is left.
+    fn grows_to(&mut self, columns: usize) -> bool {
+        let Some(left) = columns.checked_sub(self.needed()) else { return false };
+        if self.has_bar && self.shape.bar > 0 {
+            self.shape.bar = (self.shape.bar + left).min(BAR);
+        }
+        true
     }
 
     /// The columns that the widest row takes.
@@ -105,16 +129,29 @@ impl Rows {
         if let Doing::Wrong(why) = &dataset.doing {
             return vec![begin.with(Tone::Wrong, why)];
         }
-        let mut row = begin.and(self.row(&cells(dataset)));
-        let note = dataset.note.as_deref().unwrap_or("");
-        if row.width() + 2 + width(note) <= self.columns {
-            row = row.then(Tone::Dim, note);
+        let row = self.row(&cells(dataset));
+        let fits = |row: &Line| begin.width() + row.width() <= self.columns;
+        let noted =
+            |note: &str| if note.is_empty() { row.clone() } else { self.whole(row.clone()).then(Tone::Dim, note) };
+        let noted = [dataset.noted(), dataset.note.clone().unwrap_or_default()].map(|note| noted(&note));
+        let noted = noted.into_iter().find(fits).unwrap_or_else(|| row.clone());
+        let Some(reason) = dataset.waits().map(|reason| format!("waits for {reason}")) else {
+            return vec![begin.and(noted)];
+        };
+        // The reason matters more than the note.
+        let with_reason = [noted.clone(), row].map(|row| row.then(Tone::Waits, &reason));
+        match with_reason.into_iter().find(fits) {
+            Some(row) => vec![begin.and(row)],
+            None => vec![begin.and(noted), Line::default().with(Tone::Waits, format!("      {reason}"))],
         }
-        let Some(reason) = dataset.waits().map(|reason| format!("waits for {reason}")) else { return vec![row] };
-        if row.width() + 2 + width(&reason) <= self.columns {
-            return vec![row.with(Tone::Plain, "  ").with(Tone::Waits, reason)];
-        }
-        vec![row, Line::default().with(Tone::Waits, format!("      {reason}"))]
+    }
+
+    /// A row with the columns that it leaves empty at its end, so that what follows begins in one column; a row without
+    /// any cell stays empty.
+    fn whole(&self, row: Line) -> Line {
+        let cells = self.needed().saturating_sub(self.begin() + 2);
+        let missing = if row.width() == 0 { 0 } else { cells.saturating_sub(row.width()) };
+        row.with(Tone::Plain, " ".repeat(missing))
     }
 
     fn row(&self, cells: &Cells) -> Line {
@@ -159,6 +196,10 @@ fn cells(dataset: &DatasetScene) -> Cells {
         Doing::Copying { advance, failed } => Cells {
             fraction: advance.fraction,
             counts: format!("{} copied", of(advance.records_done, advance.records_total)),
+            counts_at_end: advance
+                .records_total
+                .map_or(0, |total| width(&format!("{} copied", of(total, Some(total))))),
+            has_rate: true,
             bytes: bytes(advance.bytes_done, advance.bytes_total),
             rate: advance.rate_bytes_per_second.map_or_else(String::new, |rate| format!("{}/s", ByteCount(rate))),
             eta: eta(advance.eta_seconds),
@@ -167,6 +208,7 @@ fn cells(dataset: &DatasetScene) -> Cells {
         Doing::Verifying { compared, expected, fraction, eta_seconds } => Cells {
             fraction: *fraction,
             counts: format!("{} compared", of(*compared, expected.filter(|expected| expected >= compared))),
+            counts_at_end: expected.map_or(0, |total| width(&format!("{} compared", of(total, Some(total))))),
             eta: eta(*eta_seconds),
             ..Cells::default()
         },

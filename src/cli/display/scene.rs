@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::cli::render;
+use crate::cli::render::{self, number};
 use migrate_core::{
     lifecycle::{Goal, State, StepName},
     model::DatasetName,
@@ -66,6 +66,10 @@ pub(super) struct DatasetScene {
     pub(super) bytes: u64,
     /// What else is known of it while it works.
     pub(super) note: Option<String>,
+    /// Records that were written at its lead meanwhile, and brought over.
+    pub(super) brought: u64,
+    /// The pass under way, or the last one.
+    pass: u64,
     /// Why it is slower than it could be, and until when that is shown.
     waits: Option<(String, Duration)>,
     /// Until when it is at work, if no event will say that it has ended.
@@ -248,8 +252,20 @@ impl DatasetScene {
             records: 0,
             bytes: 0,
             note: None,
+            brought: 0,
+            pass: 0,
             waits: None,
             until: None,
+        }
+    }
+
+    /// What else is known of it, with what was brought over.
+    pub(super) fn noted(&self) -> String {
+        let note = self.note.as_deref().unwrap_or_default();
+        match (note, self.brought) {
+            (note, 0) => note.to_owned(),
+            ("", brought) => format!("{} brought over", number(brought)),
+            (note, brought) => format!("{note}: {} brought over", number(brought)),
         }
     }
 
@@ -280,7 +296,15 @@ impl DatasetScene {
                 self.doing = Doing::Copying { advance: *advance, failed };
                 self.wait_for(waits_for.as_deref(), at + REASON_STAYS);
             }
-            EventKind::DatasetEnded { targets, .. } => (self.records, self.bytes) = least(targets),
+            EventKind::DatasetEnded { targets, .. } => {
+                (self.records, self.bytes) = least(targets);
+                // The counts of a table are those of all its passes.
+                if self.pass > 1 && !self.is_table {
+                    let brought = |target: &TargetProgress| target.tally.copied + target.tally.deleted;
+                    self.brought += targets.iter().map(brought).max().unwrap_or(0);
+                }
+            }
+            EventKind::BroughtOver { records, .. } => self.brought += records,
             EventKind::VerificationBegan { compared, .. } => {
                 self.doing =
                     Doing::Verifying { compared: *compared, expected: None, fraction: None, eta_seconds: None };
@@ -316,7 +340,10 @@ impl DatasetScene {
         let followed = state.of_followers();
         self.doing = match followed {
             State::Pending | State::Aborted { .. } => Doing::Nothing,
-            State::Copying { .. } => Doing::Copying { advance: Advance::default(), failed: 0 },
+            State::Copying { pass } => {
+                self.pass = *pass;
+                Doing::Copying { advance: Advance::default(), failed: 0 }
+            }
             State::Incomplete { failed, .. } => Doing::Wrong(render::count(*failed, "record failed", "records failed")),
             State::Copied { .. } => Doing::Copied,
             State::Different { differences, .. } => {
@@ -414,6 +441,7 @@ fn of_dataset(told: &EventKind) -> Option<&DatasetName> {
         | EventKind::Verifying { dataset, .. }
         | EventKind::Surveying { dataset, .. }
         | EventKind::Waiting { dataset, .. }
+        | EventKind::BroughtOver { dataset, .. }
         | EventKind::Follows { dataset, .. } => Some(dataset),
         _ => None,
     }

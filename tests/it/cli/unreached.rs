@@ -118,7 +118,7 @@ fn what_nobody_could_ask_is_3_from_every_command_and_named_at_once() {
     }
 }
 
-/// Once all is proved, every command of a cutover asks.
+/// Once all is proved, every step towards a cutover asks, and so does the way out.
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_went_away_are_3_and_what_the_ledger_knows_is_still_told() {
     let mut servers = Vec::new();
@@ -144,7 +144,7 @@ async fn servers_that_went_away_are_3_and_what_the_ledger_knows_is_still_told() 
     for server in servers {
         server.stop().await;
     }
-    for args in ASKING.iter().chain(&TOO_EARLY[..2]) {
+    for args in ASKING[3..].iter().chain(&TOO_EARLY[..2]) {
         let ran = run(&bench, args, &KEYS);
         let said = format!("{}{}", ran.out, ran.err);
         assert_eq!(ran.code, 3, "{args:?}\n{said}");

@@ -206,6 +206,13 @@ pub enum EventKind {
         /// Bytes read from the source in this run, to copy them.
         source_bytes_read: u64,
     },
+    /// A cutover has brought over what was written at the old lead since the copy.
+    BroughtOver {
+        /// The dataset's name in the plan.
+        dataset: DatasetName,
+        /// Records that were written or deleted at the new lead for that.
+        records: u64,
+    },
     /// A live table is followed, after its pass and its proof.
     Follows {
         /// The dataset's name in the plan.

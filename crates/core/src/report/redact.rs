@@ -85,6 +85,7 @@ impl Redactor {
             | EventKind::Progress { .. }
             | EventKind::Follows { .. }
             | EventKind::Made { .. }
+            | EventKind::BroughtOver { .. }
             | EventKind::Warning { key: None, .. }
             | EventKind::TargetDown { .. }
             | EventKind::VerificationBegan { .. }

@@ -68,6 +68,11 @@ impl TableWork {
             readiness::takes_our_writes(&**self.sides.stores.at(leads.old)).await?;
         }
         let Some(max_lag) = max_lag else { return Ok(()) };
+        self.telling(leads, self.keep_up(leads, max_lag)).await
+    }
+
+    /// Brings changes over until that takes no longer than the plan allows.
+    async fn keep_up(&self, leads: &Leads, max_lag: Duration) -> Result<(), Halt> {
         let mut lag = Duration::ZERO;
         for _ in 0..LAG_ROUNDS_MAX {
             let began = Instant::now();
@@ -112,12 +117,30 @@ impl TableWork {
         }
     }
 
-    /// Brings over what the old lead's stream shows, until it shows nothing more that somebody has written.
+    /// Brings over what the old lead's stream shows, until it shows nothing more that somebody has written, and tells how
+    /// much that was.
     ///
     /// # Errors
     ///
     /// [`Halt::MovedOn`] if it goes on showing changes.
-    pub(crate) async fn drain(&self, Leads { old, new, .. }: &Leads) -> Result<(), Halt> {
+    pub(crate) async fn drain(&self, leads: &Leads) -> Result<(), Halt> {
+        self.telling(leads, self.drain_through(leads)).await
+    }
+
+    /// Does work that brings changes over to the new leads, and tells how many it was.
+    async fn telling(&self, leads: &Leads, work: impl Future<Output = Result<(), Halt>>) -> Result<(), Halt> {
+        let followers = || leads.new.iter().filter_map(|new| self.sides.follower(*new));
+        let written = || followers().map(Follower::written).sum::<u64>();
+        let before = written();
+        let done = work.await;
+        let brought = written() - before;
+        if brought > 0 {
+            self.sides.tell_brought_over(brought);
+        }
+        done
+    }
+
+    async fn drain_through(&self, Leads { old, new, .. }: &Leads) -> Result<(), Halt> {
         for _ in 0..ROUNDS_MAX {
             if let Some(tail) = self.tail_of(*old) {
                 tail.forget_changed();

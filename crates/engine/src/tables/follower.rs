@@ -93,6 +93,12 @@ impl Follower {
         TargetProgress { target: self.at.clone(), tally, deferred: 0, failed: 0 }
     }
 
+    /// Items that were put or deleted in this run.
+    pub(crate) fn written(&self) -> u64 {
+        let tally = self.tally();
+        tally.copied + tally.deleted
+    }
+
     /// Carries out writes, no two of them of one key.
     ///
     /// A batch whose answer was lost is not sent again. Any other error that the retries below have not got over takes the

@@ -198,6 +198,11 @@ impl Sides {
         self.sink.tell(EventKind::Made { dataset, target });
     }
 
+    /// Tells that a cutover has brought over what was written meanwhile.
+    pub(crate) fn tell_brought_over(&self, records: u64) {
+        self.sink.tell(EventKind::BroughtOver { dataset: self.dataset.name.clone(), records });
+    }
+
     /// How far the pass is at each follower.
     pub(crate) fn progress(&self) -> Vec<TargetProgress> {
         self.followers.iter().map(|follower| follower.progress(self.counted.seen.load(Relaxed))).collect()

@@ -9,6 +9,9 @@ use crate::cli::{
 use migrate_core::model::ByteCount;
 use migrate_engine::survey::{CutoverPreview, DatasetPreview, Preview, TablePreview, TargetPreview};
 
+/// The first column that is left out if nothing was counted in it.
+const FIRST_RARE: usize = 3;
+
 /// The preview; `done` if a run would find nothing to do, and with the keys if they were listed.
 pub(super) fn text(preview: &Preview, done: bool, listing: Option<&Listing>) -> String {
     let mut text = format!("plan {}\n", preview.plan);
@@ -50,7 +53,7 @@ fn of_dataset(dataset: &DatasetPreview, listing: Option<&Listing>) -> String {
         for target in &dataset.targets {
             table.row(cells(target));
         }
-        let _ = writeln!(text, "{}", table.render(4));
+        let _ = writeln!(text, "{}", table.without_zeros(FIRST_RARE).render(4));
     }
     if let Some(listing) = listing {
         text.push_str(&listing.text(dataset));
