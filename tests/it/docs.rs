@@ -261,15 +261,21 @@ fn the_reference_explains_every_code_of_an_error_and_no_other() {
     known.extend(pairs.filter_map(|(_, word)| word.strip_suffix('"')).map(str::to_owned));
     known.extend(words_of(by_exit.split_once("let word = match code").unwrap().1.split("};").next().unwrap()));
     assert!(known.len() > 50, "{known:?}");
+    assert_eq!(coded_in("| code | a command failed because |"), known);
+    let failed = read("crates/engine/src/failed.rs");
+    let of_records = failed.match_indices("code: \"").map(|(at, found)| failed[at + found.len()..].split('"').next());
+    assert_eq!(
+        coded_in("| code | a record failed because |"),
+        of_records.map(|word| word.unwrap().to_owned()).collect()
+    );
+}
+
+/// The codes in the first column of the table of the reference with this heading.
+fn coded_in(heading: &str) -> BTreeSet<String> {
     let reference = read("docs/cli.md");
-    let table = reference.split_once("| code | ").unwrap().1.split("\n\n").next().unwrap();
-    let named: BTreeSet<_> = table
-        .lines()
-        .skip(2)
-        .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(named, known);
+    let table = reference.split_once(heading).unwrap().1.split("\n\n").next().unwrap();
+    let rows = table.lines().skip(2).flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2));
+    rows.map(str::to_owned).collect()
 }
 
 /// Every source file below a folder.
