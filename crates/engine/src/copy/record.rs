@@ -116,6 +116,8 @@ impl Copier {
             async move {
                 let follower = self.follower(*target);
                 let outcome = match follower.given(head, Shape::Whole) {
+                    // It went down while the record was read.
+                    _ if follower.lane.is_down() => Outcome::Held,
                     Err(reason) => Outcome::Failed(reason),
                     Ok(properties) => {
                         let condition = want.condition();
