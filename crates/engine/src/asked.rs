@@ -35,8 +35,8 @@ impl Default for InFlightMax {
     fn default() -> Self {
         Self {
             shards: 8,
-            records: 192,
-            bytes: 512 << 20,
+            records: 96,
+            bytes: 160 << 20,
             split_rows_min: 2000,
             batch_rows: 4096,
             silence_max: Duration::from_mins(2),

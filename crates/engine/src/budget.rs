@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,13 +18,12 @@ const PAGE_BYTES: u64 = 4096;
 /// How many requests at once the site bears that bears the most.
 pub(crate) type Bears = Arc<dyn Fn() -> usize + Send + Sync>;
 
-/// Slots for records. Their number is for sites that bear [`AT_ONCE`] requests at once, and grows with what a site bears.
-/// It never falls again: a site that bears fewer has its own gate, at which records wait.
+/// Slots for records. Their number is for sites that bear [`AT_ONCE`] requests at once, and follows what a site bears.
 #[derive(Clone)]
 pub(crate) struct Records {
     number: usize,
     slots: Arc<Semaphore>,
-    given: Arc<AtomicUsize>,
+    given: Arc<Mutex<usize>>,
     bears: Bears,
 }
 
@@ -39,12 +35,28 @@ impl fmt::Debug for Records {
 
 impl Records {
     fn new(number: usize, bears: Bears) -> Self {
-        Self { number, slots: Arc::new(Semaphore::new(number)), given: Arc::new(number.into()), bears }
+        Self { number, slots: Arc::new(Semaphore::new(number)), given: Arc::new(Mutex::new(number)), bears }
     }
 
     /// How many records may be in flight now.
     pub(crate) fn given(&self) -> usize {
-        self.given.load(Relaxed)
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives as many slots as the sites bear; of those to be taken back, the ones in use come back later.
+    fn fit(&self) {
+        let wanted = (self.number * (self.bears)() / AT_ONCE).max(self.number);
+        let mut given = self.lock();
+        if *given < wanted {
+            self.slots.add_permits(wanted - *given);
+            *given = wanted;
+        } else if *given > wanted {
+            *given -= self.slots.forget_permits(*given - wanted);
+        }
     }
 
     /// Waits for a record's slot.
@@ -54,9 +66,7 @@ impl Records {
 
     /// Waits for this many slots, or for all that there are if there are fewer.
     pub(crate) async fn slots(&self, many: usize) -> Slot {
-        let wanted = self.number * (self.bears)() / AT_ONCE;
-        let given = self.given.fetch_max(wanted, Relaxed);
-        self.slots.add_permits(wanted.saturating_sub(given));
+        self.fit();
         let many = u32::try_from(many.min(self.given())).expect("slots are few");
         let permit = Arc::clone(&self.slots).acquire_many_owned(many).await;
         Slot { _permit: permit.expect("the budget is never closed") }
@@ -148,6 +158,8 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     use super::*;
 
     #[tokio::test]
@@ -183,8 +195,9 @@ mod tests {
         }
         bears.store(AT_ONCE / 2, Relaxed);
         assert!(futures::FutureExt::now_or_never(budget.records().slot()).is_none());
+        assert_eq!(budget.records().given(), 8, "all are in use");
         slots.clear();
         let _all = budget.records().slots(100).await;
-        assert_eq!(budget.records().given(), 8);
+        assert_eq!(budget.records().given(), 2);
     }
 }

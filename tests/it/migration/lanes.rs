@@ -95,8 +95,11 @@ fn failing(fault: Fault, on: &[faulty::Operation]) -> Arc<Faults> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_lists_and_refuses_every_write_costs_the_others_nothing() {
+    /// What may be under way when the target has refused enough: its requests at once may have been doubled once or twice.
+    const IN_FLIGHT_MAX: u64 = 450;
+    const RECORDS: u64 = 600;
     let (from, a, b, c) = (server(|_| {}).await, server(|_| {}).await, server(|_| {}).await, server(|_| {}).await);
-    for n in 0..200 {
+    for n in 0..RECORDS {
         from.state().put("data", &format!("{n:03}"), format!("body {n}"));
     }
     let directory = tempdir().unwrap();
@@ -110,9 +113,9 @@ async fn a_target_that_lists_and_refuses_every_write_costs_the_others_nothing() 
     assert_eq!((told_down(&rig), recorded(&rig).await), (1, named));
     assert_servers_equal(&from, &a);
     assert_servers_equal(&from, &b);
-    assert_eq!(from.stats().of(Operation::GetObject), 200, "the source was read once");
+    assert_eq!(from.stats().of(Operation::GetObject), RECORDS, "the source was read once");
     let puts = c.stats().of(Operation::PutObject);
-    assert!(puts < 120, "{puts}");
+    assert!(puts < IN_FLIGHT_MAX, "{puts}");
     assert_eq!(rig.failures(), Vec::<String>::new(), "no record is to blame");
 
     // As long as nothing is granted, a further run reads what it takes to see that, and not the whole source again. The
@@ -123,14 +126,14 @@ async fn a_target_that_lists_and_refuses_every_write_costs_the_others_nothing() 
     assert_servers_equal(&from, &a);
     assert_servers_equal(&from, &b);
     let read = from.stats().of(Operation::GetObject);
-    assert!(read < 320, "{read}");
+    assert!(read < RECORDS + IN_FLIGHT_MAX, "{read}");
 
     deny(&c, &denies(UNUSED)).await;
     let rig = Rig::new(&text, stores(&from, &[("a", &a), ("b", &b), ("c", &c)]).await, directory.path());
     let written = a.stats().of(Operation::PutObject);
     rig.run().await;
     assert_servers_equal(&from, &c);
-    assert_eq!(from.stats().of(Operation::GetObject) - read, 201, "only for the third");
+    assert_eq!(from.stats().of(Operation::GetObject) - read, RECORDS + 1, "only for the third");
     assert_eq!(a.stats().of(Operation::PutObject), written, "nothing was written again");
     assert_eq!(recorded(&rig).await, []);
 }

@@ -117,6 +117,8 @@ impl Copier {
             async move {
                 let follower = self.follower(*target);
                 let outcome = match follower.given(head, Shape::Whole) {
+                    // It went down while the record was read.
+                    _ if follower.lane.is_down() => Outcome::Held,
                     Err(failed) => Outcome::Failed(failed),
                     Ok(properties) => {
                         let condition = want.condition();

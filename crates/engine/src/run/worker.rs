@@ -31,8 +31,6 @@ use migrate_core::{
 use migrate_ledger::{Fact, HeldRow, Open, Record, ShardRow};
 use migrate_store::Entry;
 
-/// Records that a shard may have under way at once in any case. It may have as many as the budget that all shards share.
-const JOBS_MIN: usize = 128;
 /// Most records from the first open one to the last begun one.
 const FRONTIER_MAX: usize = 4096;
 /// Rows that weigh as much as one record in a batch for the ledger.
@@ -150,8 +148,8 @@ impl Running {
         for (takes_part, follower) in self.taking_part.iter_mut().zip(&self.worker.copier.followers) {
             *takes_part &= !follower.lane.is_down();
         }
-        let jobs_max = self.worker.copier.budget.records().given().max(JOBS_MIN);
-        let jobs = if self.jobs.len() < jobs_max { Room::Free } else { Room::Full };
+        // As many as the budget that all shards share: each shard has work at hand for whatever another leaves free.
+        let jobs = if self.jobs.len() < self.worker.copier.budget.records().given() { Room::Free } else { Room::Full };
         let rooms = chosen(&self.frontiers, &self.taking_part).map(Frontier::room);
         rooms.reduce(Ord::max).map_or(Room::Closed, |room| room.max(jobs))
     }

@@ -10,10 +10,11 @@ use migrate_core::plan::{self, Plan, limits::Limit};
 use migrate_ledger::{LimitsOf, Setting};
 use migrate_store::limit::{self, SiteLimits};
 
-/// Requests at once at a site of directories: each takes a thread of its own while the disk works.
-pub(crate) const AT_ONCE: usize = 64;
-/// Requests at once at a server: so many until more are found to be worth it. Each may hold a connection, which is a
-/// file of this process.
+/// Requests at once that any site is taken to bear. It is the number for directories, where each takes a thread of its
+/// own while the disk works.
+pub(crate) const AT_ONCE: usize = 32;
+/// Requests at once at a server: more are found to be worth it, or not. Each may hold a connection, which is a file of
+/// this process.
 const FOUND: limit::AtOnce = limit::AtOnce { least: AT_ONCE, most: 512 };
 
 /// One set of limits for each site and each dataset, shared by all its requests.

@@ -50,11 +50,13 @@ pub(super) struct Growth {
     pause: u32,
     /// Whether the next try is a narrower gate.
     narrower: bool,
+    /// Whether every try so far was worth it.
+    fresh: bool,
 }
 
 impl Growth {
     pub(super) fn new(least: usize, most: usize) -> Self {
-        Self { least, most, width: least, rate: None, trying: None, rest: 0, pause: REST, narrower: false }
+        Self { least, most, width: least, rate: None, trying: None, rest: 0, pause: REST, narrower: false, fresh: true }
     }
 
     /// The width to use now.
@@ -100,7 +102,7 @@ impl Growth {
 
     /// The store has asked for fewer requests: what is above the present width is not tried for long.
     pub(super) fn throttled(&mut self) {
-        self.trying = None;
+        (self.trying, self.fresh) = (None, false);
         (self.rate, self.pause, self.rest) = (None, REST_MAX, REST_MAX);
     }
 
@@ -122,14 +124,15 @@ impl Growth {
     }
 
     fn tire(&mut self) {
+        self.fresh = false;
         self.rest = self.pause;
         self.pause = (self.pause * 2).min(REST_MAX);
     }
 
-    /// The width to try: half as much again, or two thirds.
+    /// The width to try: twice as much while that was always worth it, then half as much again, or two thirds.
     fn next(&mut self) -> Option<usize> {
-        let (wider, narrower) =
-            ((self.width + self.width.div_ceil(2)).min(self.most), (self.width * 2 / 3).max(self.least));
+        let more = if self.fresh { self.width } else { self.width.div_ceil(2) };
+        let (wider, narrower) = ((self.width + more).min(self.most), (self.width * 2 / 3).max(self.least));
         let (up, down) = (wider > self.width, narrower < self.width);
         match (self.narrower && down, up) {
             (true, _) => Some(narrower),
@@ -156,9 +159,9 @@ mod tests {
 
     #[test]
     fn it_grows_while_more_is_served() {
-        assert_eq!(after(7, 10_000).width, 512, "half as much again with each window");
+        assert_eq!(after(5, 10_000).width, 512, "twice as much with each window");
         let bounded = after(200, 200);
-        assert!((144..=216).contains(&bounded.width), "{bounded:?}");
+        assert!((128..=256).contains(&bounded.width), "{bounded:?}");
     }
 
     #[test]
