@@ -162,6 +162,18 @@ impl<T: Default + AddAssign> Frontier<T> {
         self.last.as_ref()
     }
 
+    /// What the records came to that have finished, and that the cursor cannot pass yet.
+    pub fn ahead(&self) -> T
+    where
+        T: Copy,
+    {
+        let mut ahead = T::default();
+        for done in self.slots.iter().filter_map(|(_, done)| *done) {
+            ahead += done;
+        }
+        ahead
+    }
+
     /// Begins the next record in listing order.
     ///
     /// # Panics

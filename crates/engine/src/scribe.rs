@@ -35,6 +35,19 @@ pub(crate) struct PassProgress {
     pub(crate) deferred: BTreeMap<PlaceIndex, u64>,
     /// Records that are deferred now, per target: they were seen, and are not there.
     pub(crate) behind: BTreeMap<PlaceIndex, u64>,
+    /// What the records came to, per shard and target, that have finished and that the cursor cannot pass yet.
+    ahead: BTreeMap<(ShardId, PlaceIndex), Tally>,
+}
+
+impl PassProgress {
+    /// What the records came to at a target that have finished and that no cursor has passed yet.
+    pub(crate) fn ahead(&self, target: PlaceIndex) -> Tally {
+        let mut ahead = Tally::default();
+        for (_, tally) in self.ahead.iter().filter(|((_, place), _)| *place == target) {
+            ahead += *tally;
+        }
+        ahead
+    }
 }
 
 impl Board {
@@ -63,6 +76,13 @@ impl Board {
             }
         }
         self.lock().insert(dataset.clone(), standing);
+    }
+
+    /// Takes what the records of a shard came to at a target that have finished and that its cursor cannot pass yet.
+    pub(crate) fn set_ahead(&self, dataset: &DatasetName, shard: ShardId, target: PlaceIndex, ahead: Tally) {
+        if let Some(standing) = self.lock().get_mut(dataset) {
+            standing.ahead.insert((shard, target), ahead);
+        }
     }
 
     fn observe(&self, records: &[Record]) {

@@ -336,6 +336,7 @@ impl Run<'_> {
             extra: dataset.extra,
             resumed,
             batch_rows: self.options.limits.batch_rows.max(1),
+            board: self.board.clone(),
         };
         let objects = ObjectWork {
             copier,

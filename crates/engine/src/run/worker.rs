@@ -21,6 +21,7 @@ use crate::{
     failed::Failed,
     routed::Goes,
     rows::{Inputs, Next, Row, Rows},
+    scribe::Board,
 };
 use migrate_core::{
     diff::{Change, Lead, decide},
@@ -60,6 +61,8 @@ pub(crate) struct Worker {
     pub(crate) resumed: bool,
     /// Most rows whose records go to the ledger together.
     pub(crate) batch_rows: usize,
+    /// Where it tells what the ledger cannot know yet.
+    pub(crate) board: Board,
 }
 
 /// The tickets of a record under way, one per target.
@@ -406,7 +409,9 @@ impl Running {
         let mut records = std::mem::take(&mut self.records);
         let lanes = self.worker.inputs.star.followers.iter().zip(&mut self.frontiers).zip(&self.cursors);
         for ((place, frontier), begun) in lanes {
-            if let Some((cursor, done)) = frontier.advance()
+            let moved = frontier.advance();
+            self.worker.board.set_ahead(&self.worker.copier.dataset, self.shard.id, *place, frontier.ahead());
+            if let Some((cursor, done)) = moved
                 && *begun != Cursor::End
             {
                 records.push(Record::CursorMoved { shard: self.shard.id, place: *place, cursor, done });
