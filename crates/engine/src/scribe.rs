@@ -27,8 +27,8 @@ pub(crate) struct Board(Arc<Mutex<BTreeMap<DatasetName, PassProgress>>>);
 /// How far the pass of one dataset has come.
 #[derive(Debug, Default)]
 pub(crate) struct PassProgress {
-    /// What this pass has done, per target.
-    pub(crate) tallies: BTreeMap<PlaceIndex, Tally>,
+    /// What this pass has done, per target, as far as cursors have passed it.
+    tallies: BTreeMap<PlaceIndex, Tally>,
     shards: BTreeSet<ShardId>,
     /// Records that failed or were deferred since this run began or resumed the pass, per target.
     pub(crate) failed: BTreeMap<PlaceIndex, u64>,
@@ -40,13 +40,13 @@ pub(crate) struct PassProgress {
 }
 
 impl PassProgress {
-    /// What the records came to at a target that have finished and that no cursor has passed yet.
-    pub(crate) fn ahead(&self, target: PlaceIndex) -> Tally {
-        let mut ahead = Tally::default();
-        for (_, tally) in self.ahead.iter().filter(|((_, place), _)| *place == target) {
-            ahead += *tally;
+    /// What this pass has done at a target, whether a cursor has passed it yet or not.
+    pub(crate) fn done(&self, target: PlaceIndex) -> Tally {
+        let mut done = self.tallies.get(&target).copied().unwrap_or_default();
+        for (_, ahead) in self.ahead.iter().filter(|((_, place), _)| *place == target) {
+            done += *ahead;
         }
-        ahead
+        done
     }
 }
 
@@ -159,4 +159,23 @@ pub(crate) async fn write(
         }
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_finished_behind_a_record_under_way_is_done_too() {
+        let (board, dataset, target) = (Board::default(), DatasetName::new("d").unwrap(), PlaceIndex(1));
+        board.enter(&dataset, &[], BTreeMap::new());
+        let copied = |records| Tally { records, copied: records, ..Tally::default() };
+        board.set_ahead(&dataset, ShardId(1), target, copied(5));
+        board.set_ahead(&dataset, ShardId(2), target, copied(2));
+        board.set_ahead(&dataset, ShardId(2), PlaceIndex(2), copied(9));
+        let done = || board.read(&dataset, |standing| standing.done(target)).unwrap();
+        assert_eq!(done(), copied(7));
+        board.set_ahead(&dataset, ShardId(1), target, Tally::default());
+        assert_eq!(done(), copied(2), "its cursor has passed them");
+    }
 }

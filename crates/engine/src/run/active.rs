@@ -171,7 +171,7 @@ impl ObjectWork {
                 .read(&self.copier.dataset, |standing| {
                     let target = &follower.place;
                     (
-                        standing.tallies.get(target).copied().unwrap_or_default(),
+                        standing.done(*target),
                         standing.deferred.get(target).copied().unwrap_or(0),
                         standing.failed.get(target).copied().unwrap_or(0),
                     )

@@ -12,7 +12,7 @@ use crate::{
         active::{Active, Data, ObjectWork},
         context::Run,
     },
-    scribe::{Board, PassProgress},
+    scribe::Board,
     tables::work::TableWork,
 };
 use migrate_core::{
@@ -138,7 +138,7 @@ impl OfPass {
         let advances = at.filter(|((_, follower), _)| !follower.is_down).map(|((at, follower), before)| {
             let (records, bytes) = follower.done();
             at.done = (at.done.0.max(records), at.done.1.max(bytes));
-            let copied = follower.tally.copied_bytes.saturating_sub(before.0) + follower.ahead.copied_bytes;
+            let copied = follower.tally.copied_bytes.saturating_sub(before.0);
             let work = Work {
                 records: at.done.0,
                 records_total: total.map(|total| total.records),
@@ -174,8 +174,6 @@ impl OfPass {
 /// What was counted at one follower.
 struct Counted {
     tally: Tally,
-    /// Finished records that no cursor has passed.
-    ahead: Tally,
     /// Records that were seen and are deferred, so that they are not there.
     behind: u64,
     /// Bytes that this process has written there.
@@ -187,7 +185,7 @@ impl Counted {
     /// Records, and their bytes, that need no further copy. Of deferred records the board keeps no bytes: they count as
     /// large as the others.
     fn done(&self) -> (u64, u64) {
-        let (records, bytes) = (self.tally.records + self.ahead.records, self.tally.bytes + self.ahead.bytes);
+        let Tally { records, bytes, .. } = self.tally;
         let done = records.saturating_sub(self.behind);
         let share = u128::from(bytes) * u128::from(done) / u128::from(records.max(1));
         (done, u64::try_from(share).unwrap_or(bytes))
@@ -197,16 +195,15 @@ impl Counted {
 fn counted(objects: &ObjectWork, board: &Board) -> Vec<Counted> {
     let progress = objects.progress(board);
     let followers = objects.copier.followers.iter().zip(progress);
-    let of = |place: PlaceIndex| {
-        let read =
-            |standing: &PassProgress| (standing.behind.get(&place).copied().unwrap_or_default(), standing.ahead(place));
-        board.read(&objects.copier.dataset, read).unwrap_or_default()
-    };
     followers
-        .map(|(follower, target)| {
-            let (behind, ahead) = of(follower.place);
-            let (tally, is_down) = (target.tally, follower.lane.is_down());
-            Counted { tally, ahead, behind, written: objects.stores.bytes_written_at(follower.place), is_down }
+        .map(|(follower, target)| Counted {
+            tally: target.tally,
+            behind: board
+                .read(&objects.copier.dataset, |standing| standing.behind.get(&follower.place).copied())
+                .flatten()
+                .unwrap_or(0),
+            written: objects.stores.bytes_written_at(follower.place),
+            is_down: follower.lane.is_down(),
         })
         .collect()
 }
@@ -285,7 +282,6 @@ mod tests {
         of.total.get_or_init(|| Total { records: 10, bytes: 100 });
         let follower = |records, is_down| Counted {
             tally: Tally { records, bytes: records * 10, copied_bytes: records * 10, ..Tally::default() },
-            ahead: Tally::default(),
             behind: 0,
             written: records * 10 + 5,
             is_down,
@@ -300,11 +296,6 @@ mod tests {
         assert_eq!((advance.records_done, advance.bytes_done), (2, 20));
         let advance = of.of_objects(&[follower(6, false), follower(1, false)], Duration::from_secs(2));
         assert_eq!((advance.records_done, advance.bytes_done), (2, 20), "it never falls");
-        // What has finished behind a record that is under way is there, too.
-        let ahead = Tally { records: 5, bytes: 50, ..Tally::default() };
-        let advance =
-            of.of_objects(&[follower(9, false), Counted { ahead, ..follower(1, false) }], Duration::from_secs(3));
-        assert_eq!((advance.records_done, advance.bytes_done), (6, 60));
     }
 
     #[test]
@@ -313,7 +304,6 @@ mod tests {
         of.total.get_or_init(|| Total { records: 1_000, bytes: 1_000 });
         let follower = |records| Counted {
             tally: Tally { records, bytes: records, copied_bytes: records, ..Tally::default() },
-            ahead: Tally::default(),
             behind: 0,
             written: records,
             is_down: false,
