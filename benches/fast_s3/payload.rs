@@ -31,7 +31,12 @@ pub(crate) struct Payload {
     pub(crate) checksums: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// Bodies up to this size are kept in any case: a client that asks what a server can do reads what it wrote.
+const KEPT_BYTES_MIN: u64 = 1024;
+
 struct Running {
+    /// Above this size they are dropped.
+    kept_bytes_max: u64,
     pieces: Option<Vec<Bytes>>,
     size: u64,
     sha256: Option<Sha256>,
@@ -53,7 +58,9 @@ impl Running {
         for announced in &mut self.announced {
             announced.update(&bytes);
         }
-        if let Some(pieces) = &mut self.pieces {
+        if self.size > self.kept_bytes_max {
+            self.pieces = None;
+        } else if let Some(pieces) = &mut self.pieces {
             pieces.push(bytes);
         }
     }
@@ -73,7 +80,8 @@ impl Payload {
         let length = number("x-amz-decoded-content-length").or_else(|| number("content-length"));
         let content_md5 = text("content-md5");
         let mut running = Running {
-            pieces: (!discards).then(Vec::new),
+            kept_bytes_max: if discards { KEPT_BYTES_MIN } else { u64::MAX },
+            pieces: Some(Vec::new()),
             size: 0,
             sha256: (form.len() == 64).then(Sha256::new),
             md5: (content_md5.is_some() || length.is_none_or(|length| length <= MD5_BYTES_MAX)).then(Md5::new),
