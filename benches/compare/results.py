@@ -1,0 +1,92 @@
+"""Writes the results: a table, the exact commands, and a plot."""
+
+import os
+import pathlib
+import platform
+import shlex
+import sys
+
+import installed
+import measured
+
+
+def machine():
+    text = pathlib.Path("/proc/cpuinfo").read_text()
+    model = next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), "unknown")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return f"{len(os.sched_getaffinity(0))} cores ({model}), {memory:.0f} GiB, {platform.system()} {platform.release()}"
+
+
+def goals(row):
+    return [f"| {row.title} | {goal.what} | {goal.found} | {'met' if goal.met else '**not met**'} |" for goal in row.goals]
+
+
+def figures(row):
+    lines = []
+    first = next(iter(row.took), None)
+    for label, took in row.took.items():
+        of = measured.median(took)
+        # Too short to be seen.
+        memory = f"{of.peak_mib:.0f} MiB" if of.peak_mib else "–"
+        against = "" if label == first else f"{measured.ratio(row.took[first], took, 'wall_s'):.2f}"
+        cpu = "" if label == first else f"{measured.ratio(row.took[first], took, 'cpu_s'):.2f}"
+        lines.append(f"| {label} | {of.wall_s:.2f} s | {of.cpu_s:.2f} s | {memory} | {against} | {cpu} | {len(took)} |")
+    return lines
+
+
+def section(row):
+    lines = [f"### {row.title}", ""]
+    if row.took:
+        lines += ["| who | wall | CPU | memory | wall of the first by its | CPU of the first by its | rounds |"]
+        lines += ["|---|---|---|---|---|---|---|", *figures(row), ""]
+    lines += [f"- {note}" for note in row.notes]
+    lines += [""] if row.notes else []
+    for label, commands in row.commands.items():
+        lines += ["```sh", f"# {label}", *commands, "```", ""]
+    return lines
+
+
+def plot(path, rows):
+    """Wall times, one group of bars for each row, on a logarithmic scale."""
+    import pygal
+
+    drawn = [row for row in rows if len(row.took) > 1]
+    labels = list(dict.fromkeys(label for row in drawn for label in row.took))
+    # No script: the file is shown as a picture.
+    chart = pygal.HorizontalBar(js=[], logarithmic=True, x_title="wall time in seconds", legend_at_bottom=True, height=160 + 90 * len(drawn))
+    chart.title = "Wall time, medians: shorter is better"
+    chart.x_labels = [row.title for row in drawn]
+    for label in labels:
+        chart.add(label, [round(measured.median(row.took[label]).wall_s, 3) if label in row.took else None for row in drawn])
+    chart.render_to_file(str(path))
+    return bool(drawn)
+
+
+def write(folder, rows, tools, given, seconds):
+    folder.mkdir(parents=True, exist_ok=True)
+    is_drawn = plot(folder / "results.svg", rows)
+    command = shlex.join(["benches/compare/run", *sys.argv[1:]])
+    names = ["migrate", *(name for name in given.peers.split(",") if name in tools)]
+    lines = [
+        "# Results",
+        "",
+        f"Written by `{command}` in {seconds / 60:.0f} minutes. Clients and servers share the machine: {machine()}.",
+        f"Each figure is the median of its rounds (up to {given.repeats}), which the contenders ran in turn; each ratio is the",
+        "median of the ratios of the rounds. CPU and memory are those of all processes of the client.",
+        "The server is [fast_s3](fast_s3/main.rs), in memory.",
+        *([f"Numbers of objects and keys are scaled by {given.scale:g}: the goals are those of a scale of 1."] if given.scale != 1 else []),
+        "",
+        *(f"- {name}: {installed.version(tools, name)}" for name in names),
+        "",
+        "## Goals",
+        "",
+        "| work | goal | measured | |",
+        "|---|---|---|---|",
+        *(line for row in rows for line in goals(row)),
+        "",
+        *(["![Wall times](results.svg)", ""] if is_drawn else []),
+        "## Figures",
+        "",
+        *(line for row in rows for line in section(row)),
+    ]
+    (folder / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")

@@ -1,0 +1,314 @@
+"""The rows: what is done, by whom, and what migrate is to reach."""
+
+import dataclasses
+import hashlib
+import os
+import signal
+import subprocess
+import time
+
+import contenders
+import measured
+from contenders import migrate, rclone, rclone_remote
+from servers import KEYS
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+@dataclasses.dataclass
+class Goal:
+    what: str
+    found: str
+    met: bool
+
+
+@dataclasses.dataclass
+class Row:
+    title: str
+    # By label, in the order of the table.
+    took: dict
+    goals: list
+    commands: dict = dataclasses.field(default_factory=dict)
+    # Lines below the table.
+    notes: list = dataclasses.field(default_factory=list)
+
+
+def in_turn(bench, title, entrants, target=None, discard=()):
+    """Runs all in turn, so often; the target is emptied before each. Each row is checked: a contender that left objects
+    out would be fast."""
+    took = {one.label: [] for one in entrants}
+    for round in range(bench.repeats):
+        for one in entrants:
+            if round >= (one.repeats or bench.repeats):
+                continue
+            if target:
+                target.empty()
+                target.reset()
+            took[one.label].append(one.run(bench))
+            print(f"   {one.label}: {took[one.label][-1].wall_s:.2f} s", flush=True)
+            if target and target.counts()["new_objects"] < target.expected:
+                raise measured.Failed(f"{one.label} wrote {target.counts()['new_objects']} of {target.expected} objects")
+    notes = [f"{one.label}: {one.note}" for one in entrants if one.note]
+    return Row(title, took, [], {one.label: one.shown(bench) for one in entrants}, notes)
+
+
+def at_most(row, us, them, name, most, what):
+    """A goal: the ratio of two contenders, pair by pair. None if the other one does not take part."""
+    if them in row.took:
+        found = measured.ratio(row.took[us], row.took[them], name)
+        row.goals.append(Goal(what, f"{found:.2f}", found <= most))
+
+
+def below(row, label, name, most, what, unit):
+    found = getattr(measured.median(row.took[label]), name)
+    row.goals.append(Goal(what, f"{found:.1f} {unit}", found <= most))
+
+
+def pair(bench, count, size, source="", target=""):
+    """A source by formula and a target without objects."""
+    ends = bench.endpoints(f"from{source}:data={count}x{size}", f"to{target}:data=0x0")
+    ends[1].expected = count
+    return ends
+
+
+def small(bench):
+    """Also brings them to `verified`, in the same turns."""
+    count = bench.scaled(20_000)
+    source, target = pair(bench, count, 4 * KIB)
+    plan = bench.plan("small", [source, target], "from", ["to"], 'verify = "checksum"\n')
+    entrants = [
+        migrate(plan, "--until", "copied"),
+        migrate(plan, "--until", "verified", label="migrate, to `verified`"),
+        *(one for one in contenders.peers(bench, source, target, 64) if not one.label.startswith("aws")),
+    ]
+    row = in_turn(bench, f"{count:,} objects of 4 KiB", entrants, target)
+    at_most(row, "migrate", "rclone, 64 at once", "wall_s", 0.25, "wall ≤ 1/4 of rclone")
+    at_most(row, "migrate", "rclone, 64 at once", "cpu_s", 1 / 6, "CPU ≤ 1/6 of rclone")
+    at_most(row, "migrate, to `verified`", "migrate", "wall_s", 1.5, "to `verified` (checksum) ≤ 1.5 × copied")
+    return [row, few(bench)] if "aws" in bench.peers else [row]
+
+
+def few(bench):
+    """A tenth of `small`, for aws, which takes minutes for all of it."""
+    count = bench.scaled(2_000)
+    source, target = pair(bench, count, 4 * KIB)
+    plan = bench.plan("few", [source, target], "from", ["to"])
+    entrants = [migrate(plan, "--until", "copied"), contenders.aws(bench, source, target, 32)]
+    return in_turn(bench, f"{count:,} objects of 4 KiB, with aws", entrants, target)
+
+
+def hash_pass_s(size):
+    """What one pass of SHA-256 costs here, measured over 256 MiB."""
+    block, passes = bytes(MIB), 256
+    digest, began = hashlib.sha256(), time.process_time()
+    for _ in range(passes):
+        digest.update(block)
+    return (time.process_time() - began) * size / (passes * MIB)
+
+
+def large(bench):
+    rows = []
+    for count, size, shown in [(8, 128 * MIB, "8 objects of 128 MiB"), (1, 2 * GIB, "1 object of 2 GiB")]:
+        size = max(16 * MIB, round(size * bench.scale) // MIB * MIB)
+        source, target = pair(bench, count, size, target=":discard")
+        plan = bench.plan(f"large{count}", [source, target], "from", ["to"])
+        streams = ["--s3-upload-concurrency", 8, "--multi-thread-streams", 8, "--s3-chunk-size", "16M"]
+        entrants = [migrate(plan, "--until", "copied"), *contenders.peers(bench, source, target, 64)]
+        if "rclone" in bench.peers:
+            entrants[1] = rclone(source, target, 64, *streams)
+        row = in_turn(bench, shown if bench.scale == 1 else f"{shown.split(' of')[0]} of {size // MIB} MiB", entrants, target)
+        theirs = "rclone, 64 at once"
+        at_most(row, "migrate", theirs, "wall_s", 1, "wall ≤ rclone without a hash")
+        if theirs in row.took:
+            most = measured.median(row.took[theirs]).cpu_s + hash_pass_s(count * size)
+            below(row, "migrate", "cpu_s", most, f"CPU ≤ rclone + one pass of SHA-256 ({most:.2f} s)", "s")
+        below(row, "migrate", "peak_mib", 200, "memory ≤ 200 MiB", "MiB")
+        rows.append(row)
+    return rows
+
+
+def latency(bench):
+    count, added_s = bench.scaled(5_000), 0.1
+    source, target = pair(bench, count, 4 * KIB, ":latency=100", ":latency=100")
+    plan = bench.plan("latency", [source, target], "from", ["to"])
+    entrants = [migrate(plan, "--until", "copied")]
+    if "rclone" in bench.peers:
+        entrants += [rclone(source, target, 64), rclone(source, target, 256)]
+    if "s3sync" in bench.peers:
+        entrants += [contenders.s3sync(source, target, 256)]
+    if "s5cmd" in bench.peers:
+        entrants += [contenders.s5cmd(source, target)]
+    row = in_turn(bench, f"{count:,} objects of 4 KiB, 100 ms added to each request", entrants, target)
+    at_most(row, "migrate", "rclone, 64 at once", "wall_s", 0.2, "wall ≤ 1/5 of rclone at 64")
+    at_most(row, "migrate", "rclone, 256 at once", "wall_s", 1.0, "wall ≤ rclone at 256")
+    row.notes.append("migrate first asks the target what it can do, in some 70 requests, one after the other: 7 s of its time.")
+    row.notes.append(f"GET and PUT alone take {count * 2 * added_s / 256:.1f} s at 256 requests at once.")
+    return [row]
+
+
+def million(bench):
+    """One copy, and then everything that finds nothing to do. At most three rounds, as each takes so long."""
+    count = bench.scaled(1_000_000)
+    source, target = pair(bench, count, 4 * KIB, target=":discard")
+    plan = bench.plan("million", [source, target], "from", ["to"], 'verify = "listing"\n')
+    environment, state = dict(KEYS), bench.folder("state")
+    tool = bench.tools["migrate"]
+    ours = lambda verb, *flags: measured.run([tool, verb, plan, "--state", state, *flags], bench.work / "log", environment)
+    copied = Row(f"{count:,} keys copied", {"migrate": [ours("run", "--quiet", "--until", "copied")]}, [])
+    if target.counts()["new_objects"] < count:
+        raise measured.Failed("keys were left out")
+    ledger = sum(file.stat().st_size for file in state.rglob("*") if file.is_file())
+    each_us = copied.took["migrate"][0].cpu_s / count * 1e6
+    copied.notes.append(f"migrate: {each_us:.0f} µs of CPU and {ledger / count:.0f} bytes of state a record. Measured once.")
+
+    again = Row(f"{count:,} keys, nothing to do", {"migrate": [], "migrate, a tenth of the keys": []}, [])
+    listing = Row(f"{count:,} keys, `verify --level listing`", {"migrate": []}, [])
+    status = Row(f"`status` on {count:,} records", {"migrate": []}, [])
+    rounds = min(bench.repeats, 3)
+    again.took["migrate"] = [ours("run", "--quiet", "--until", "copied") for _ in range(rounds)]
+    # S3 tells no time when it takes a write, so the first proof looks at each object once.
+    first = Row(f"{count:,} keys, the first proof at level `listing`", {"migrate": [ours("run", "--quiet", "--until", "verified")]}, [])
+    first.notes.append("Measured once.")
+    for _ in range(rounds):
+        listing.took["migrate"].append(ours("verify", "--quiet", "--level", "listing"))
+        status.took["migrate"].append(ours("status"))
+    few_source, few_target = pair(bench, count // 10 or 1, 4 * KIB, target=":discard")
+    few = bench.plan("tenth", [few_source, few_target], "from", ["to"])
+    for round in range(2):
+        command = [tool, "run", few, "--state", state, "--quiet", "--until", "copied"]
+        took = measured.run(command, bench.work / "log", environment)
+    again.took["migrate, a tenth of the keys"] = [took]
+    below(again, "migrate", "wall_s", 10 * bench.scale, f"wall ≤ {10 * bench.scale:g} s", "s")
+    at_most(again, "migrate", "migrate, a tenth of the keys", "peak_mib", 1.1, "memory the same at a tenth of the keys (≤ 1.1 ×)")
+    below(again, "migrate", "peak_mib", 150, "memory ≤ 150 MiB", "MiB")
+    below(status, "migrate", "wall_s", 0.1, "wall ≤ 0.1 s", "s")
+    if "rclone" in bench.peers:
+        best = ["--checkers", 64, "--fast-list", rclone_remote(source), rclone_remote(target)]
+        took = measured.run([bench.tools["rclone"], "check", *best], bench.work / "log", {**environment, "RCLONE_CONFIG": "/dev/null"})
+        for row, most, what in [(again, 0.1, "wall ≤ 1/10 of `rclone check`"), (listing, 0.1, "wall ≤ 1/10 of `rclone check`")]:
+            row.took["rclone check"] = [took]
+            row.commands["rclone check"] = [f"rclone check {' '.join(str(word) for word in best)}"]
+            at_most(row, "migrate", "rclone check", "wall_s", most, what)
+        again.notes.append("rclone check: measured once")
+    return [copied, again, first, listing, status]
+
+
+def plan(bench):
+    count = bench.scaled(200_000)
+    source, target = pair(bench, count, 4 * KIB, ":latency=100", ":latency=100")
+    text = bench.plan("plan", [source, target], "from", ["to"])
+    # What the servers can do is asked in turn, some 80 requests at 100 ms, and has nothing to do with listing.
+    commands = lambda bench: [[bench.tools["migrate"], "plan", text, "--no-probe", "--quiet", "--state", bench.folder("state")]]
+    row = in_turn(bench, f"`plan` of {count:,} keys, 100 ms added to each request", [contenders.Contender("migrate", commands)])
+    one_by_one = count / 1000 * 0.1
+    row.notes.append(f"One page after the other takes {one_by_one:.1f} s at least.")
+    below(row, "migrate", "wall_s", one_by_one / 2, f"in parallel: wall ≤ {one_by_one / 2:.1f} s", "s")
+    return [row]
+
+
+def fanout(bench):
+    """Three targets, one of them slow, against the slow one alone."""
+    count, size = bench.scaled(5_000), 64 * KIB
+    shapes = [f"from:data={count}x{size}", "a:data=0x0:discard", "b:data=0x0:discard", "slow:latency=20:data=0x0:discard"]
+    ends = bench.endpoints(*shapes)
+    source, slow = ends[0], ends[3]
+    alone = bench.plan("alone", [source, slow], "from", ["slow"])
+    three = bench.plan("three", ends, "from", ["a", "b", "slow"])
+    row = Row(f"{count:,} objects of 64 KiB to three targets, one with 20 ms a request", {"migrate": [], "the slow one alone": []}, [])
+    read = []
+    for _ in range(bench.repeats):
+        for label, path in [("migrate", three), ("the slow one alone", alone)]:
+            for end in ends:
+                end.empty()
+                end.reset()
+            row.took[label].append(migrate(path, "--until", "copied").run(bench))
+            if label == "migrate":
+                read.append(source.counts()["bytes_read"] / (count * size))
+                if any(end.counts()["new_objects"] < count for end in ends[1:]):
+                    raise measured.Failed("objects were left out")
+    row.commands = {"migrate": migrate(three, "--until", "copied").shown(bench)}
+    at_most(row, "migrate", "the slow one alone", "wall_s", 1.2, "wall ≤ 1.2 × the slowest single target")
+    row.goals.append(Goal("source bytes read 1.00 ×", f"{max(read):.2f} ×", max(read) < 1.005))
+    return [row]
+
+
+def resume(bench):
+    """Killed with SIGKILL at half, and run again."""
+    count, size = bench.scaled(200_000), 4 * KIB
+    source, target = pair(bench, count, size, target=":discard")
+    path, state = bench.plan("resume", [source, target], "from", ["to"]), bench.folder("state")
+    command = [str(bench.tools["migrate"]), "run", str(path), "--quiet", "--state", str(state), "--until", "copied"]
+    with open(bench.work / "log", "w") as log:
+        killed = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **KEYS})
+        while target.counts()["new_objects"] < count / 2 and killed.poll() is None:
+            time.sleep(0.05)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+    before = target.counts()["new_objects"]
+    target.reset()
+    took = measured.run(command, bench.work / "log", KEYS)
+    found, read = target.counts(), source.counts()["bytes_read"]
+    if before + found["new_objects"] < count:
+        raise measured.Failed("keys were left out")
+    row = Row(f"{count:,} objects of 4 KiB, killed at half, and resumed", {"migrate, the rest": [took]}, [])
+    again = read - count * size
+    row.goals.append(Goal("repeated bytes ≤ the windows in flight (256 objects)", f"{again / KIB:,.0f} KiB", again <= 256 * size))
+    first = (found["first_new_ms"] or 0) / 1000
+    row.goals.append(Goal("first new object ≤ 2 s", f"{first:.2f} s", first <= 2))
+    row.notes.append(f"Killed at {before:,} objects. Measured once.")
+    return [row]
+
+
+def start(bench):
+    tool = bench.tools["migrate"]
+    rounds = max(bench.repeats, 15)
+    took = [measured.run([tool, "--help"], bench.work / "log") for _ in range(rounds)]
+    row = Row("`migrate --help`", {"migrate": took}, [])
+    wall_ms = measured.median(took).wall_s * 1000
+    row.goals.append(Goal("wall ≤ 20 ms", f"{wall_ms:.1f} ms", wall_ms <= 20))
+    row.notes.append(f"The binary has {tool.stat().st_size / MIB:.1f} MiB.")
+    return [row]
+
+
+def own_bench(bench, name, *arguments):
+    """A bench of this repository that prints its figures itself."""
+    from installed import ROOT
+
+    command = ["cargo", "bench", "--quiet", "--bench", name, "--", *(str(argument) for argument in arguments)]
+    print(f"   {' '.join(command)}", flush=True)
+    told = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    return Row(f"`{' '.join(command)}`", {}, [], {}, [line for line in told if line.strip()])
+
+
+def ledger(bench):
+    row = own_bench(bench, "ledger", bench.scaled(1_000_000), 1)
+    written = float(row.notes[0].split(": ")[1].split()[0])
+    row.goals.append(Goal("≥ 50,000 records a second", f"{written:,.0f}", written >= 50_000))
+    words = row.notes[1].split()
+    beside = int(words[0]) - int(words[-1])
+    row.goals.append(Goal("≤ 200 bytes a record beside its key and part list", f"{beside}", beside <= 200))
+    return [row]
+
+
+def tables(bench):
+    row = own_bench(bench, "tables", bench.scaled(50_000), f"{bench.scaled(50_000)}@2000")
+    for line in row.notes:
+        if "of the slower bare loop" in line:
+            found = float(line.split("runs at ")[1].split()[0])
+            items = line.split()[0]
+            row.goals.append(Goal(f"{items} items: ≥ 0.90 of the slower bare loop", f"{found:.2f}", found >= 0.9))
+    return [row]
+
+
+ALL = {
+    "small": small,
+    "large": large,
+    "latency": latency,
+    "million": million,
+    "plan": plan,
+    "fanout": fanout,
+    "resume": resume,
+    "start": start,
+    "ledger": ledger,
+    "tables": tables,
+}
