@@ -32,7 +32,7 @@ pub(super) struct Global {
     pub(super) color: ColorChoice,
 
     /// The way of the hot S3 requests: `own`, or `sdk` as all others; stays for one release
-    #[arg(long, global = true, value_name = "own|sdk", default_value = "own", value_parser = s3_wire, hide = true)]
+    #[arg(long, global = true, value_name = "own|sdk", default_value = "own", value_parser = s3_wire)]
     #[arg(env = S3Wire::VARIABLE, hide_env_values = true)]
     pub(super) s3_wire: S3Wire,
 }

@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::http::Headers;
 /// A smaller difference is not the reason of a refusal, as the SDK has it.
 const DIFFERENCE_MIN_MS: i64 = 4 * 60 * 1000;
 /// An answer that took longer tells no time, as the SDK has it.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+const ANSWER_TIME_MAX: Duration = Duration::from_mins(15);
 
 /// How far the server's clock is ahead of this machine's.
 #[derive(Debug, Default)]

@@ -15,9 +15,9 @@ use crate::{failed::Failed, sdk::failure::root};
 /// For how long keys are waited for, as the SDK does.
 const FETCH_TIME: Duration = Duration::from_secs(5);
 /// How long before their end keys are fetched anew.
-const BEFORE_END: Duration = Duration::from_secs(60);
+const BEFORE_END: Duration = Duration::from_mins(1);
 /// How long keys are used that tell no end, as the SDK does.
-const NO_END: Duration = Duration::from_secs(15 * 60);
+const NO_END: Duration = Duration::from_mins(15);
 /// How long the old keys go on after new ones could not be fetched, or were as old.
 const PAUSE: Duration = Duration::from_secs(10);
 

@@ -26,9 +26,9 @@ impl Place {
             params = params.endpoint(&server.url).force_path_style(server.path_style);
         }
         let params = params.build().ok()?;
-        let resolver = DefaultResolver::new();
+        let rules = DefaultResolver::new();
         // The rules are computed at once: nothing is waited for.
-        let resolved = pin!(resolver.resolve_endpoint(&params)).poll(&mut Context::from_waker(Waker::noop()));
+        let resolved = pin!(rules.resolve_endpoint(&params)).poll(&mut Context::from_waker(Waker::noop()));
         let Poll::Ready(Ok(endpoint)) = resolved else { return None };
         let [scheme] = endpoint.auth_schemes() else { return None };
         let said = |name| scheme.get(name)?.as_string();
