@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{complete, display::ColorChoice};
+use migrate_aws::s3::S3Wire;
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +30,20 @@ pub(super) struct Global {
     /// Whether to show colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(super) color: ColorChoice,
+
+    /// The way of the hot S3 requests: `own`, or `sdk` as all others; stays for one release
+    #[arg(long, global = true, value_name = "own|sdk", default_value = "own", value_parser = s3_wire)]
+    #[arg(env = S3Wire::VARIABLE, hide_env_values = true)]
+    pub(super) s3_wire: S3Wire,
+}
+
+/// An empty variable says nothing.
+fn s3_wire(text: &str) -> Result<S3Wire, String> {
+    match text {
+        "" | "own" => Ok(S3Wire::Own),
+        "sdk" => Ok(S3Wire::Sdk),
+        _ => Err("expected own or sdk".to_owned()),
+    }
 }
 
 /// The level of logs, and whether they are JSON lines.

@@ -40,6 +40,7 @@ pub fn run() -> ExitCode {
     let global = cli.global;
     display::choose(global.color);
     open_files::lift();
+    global.s3_wire.choose();
     let ended = match cli.command {
         Command::Init(args) => init::init(&args),
         Command::Check(args) => check::check(&args, &global),

@@ -53,7 +53,12 @@ const ONLY_IN: [(&str, &[&str], &[&str]); 1] = [
     // The rest of the clients sees plain requests and answers, so that it runs on more than one way to speak.
     (
         "crates/aws/src/",
-        &["crates/aws/src/sdk/", "crates/aws/src/s3/wire/sdk/", "crates/aws/src/dynamodb/wire/sdk/"],
+        &[
+            "crates/aws/src/sdk/",
+            "crates/aws/src/s3/wire/sdk/",
+            "crates/aws/src/s3/wire/direct/",
+            "crates/aws/src/dynamodb/wire/sdk/",
+        ],
         &["aws_*", "hyper_util", "http_body_util"],
     ),
 ];

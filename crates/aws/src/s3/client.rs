@@ -1,6 +1,8 @@
 //! What a site's configuration says of an S3 endpoint.
 
-use migrate_store::EndpointId;
+use std::sync::OnceLock;
+
+use migrate_store::{EndpointId, ErrorKind, Result, StoreError};
 
 use crate::{credentials::AwsCredentials, endpoint::endpoint_id};
 
@@ -35,4 +37,42 @@ pub struct S3Endpoint {
     pub path_style: bool,
     /// The authorities to trust instead of the system's, as PEM.
     pub ca_pem: Option<Vec<u8>>,
+}
+
+/// The way that the hot requests take to a server: GET, HEAD, PUT of objects and parts, and pages of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum S3Wire {
+    /// The program's own, with the SDK's credentials, endpoints, signatures and connections.
+    #[default]
+    Own,
+    /// The SDK's, as all other requests. It stays for one release, as the proof that both do alike.
+    Sdk,
+}
+
+/// What the process has chosen.
+static CHOSEN: OnceLock<S3Wire> = OnceLock::new();
+
+impl S3Wire {
+    /// The environment variable that chooses: `own` or `sdk`.
+    pub const VARIABLE: &str = "MIGRATE_S3_WIRE";
+
+    /// Chooses for all clients of this process that are made later. The first choice stays.
+    pub fn choose(self) {
+        let _ = CHOSEN.set(self);
+    }
+
+    /// What was chosen, or else what the environment says. The error names a word that is neither.
+    pub(super) fn chosen(site: &str) -> Result<Self> {
+        if let Some(chosen) = CHOSEN.get() {
+            return Ok(*chosen);
+        }
+        match std::env::var(Self::VARIABLE).as_deref() {
+            Err(_) | Ok("" | "own") => Ok(Self::Own),
+            Ok("sdk") => Ok(Self::Sdk),
+            Ok(other) => {
+                let detail = format!("{} is {other:?}, and must be own or sdk", Self::VARIABLE);
+                Err(StoreError::new(ErrorKind::Other, "connect", site, detail))
+            }
+        }
+    }
 }

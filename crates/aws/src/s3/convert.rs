@@ -120,16 +120,23 @@ pub(super) fn tagging_header(tags: &BTreeMap<String, String>) -> Option<String> 
 }
 
 fn percent_encode(text: &str) -> String {
-    use std::fmt::Write as _;
     let mut encoded = String::with_capacity(text.len());
+    push_encoded(&mut encoded, text, false);
+    encoded
+}
+
+/// Writes `text` as part of a URL: every byte but letters, digits and `-._~` is escaped, and `/` if `keeps_slash` is not
+/// set. <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
+pub(super) fn push_encoded(url: &mut String, text: &str, keeps_slash: bool) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keeps_slash && byte == b'/') {
+            url.push(char::from(byte));
         } else {
-            write!(encoded, "%{byte:02X}").expect("writing to a string does not fail");
+            let [high, low] = [byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
+            url.extend(['%', high, low]);
         }
     }
-    encoded
 }
 
 /// A key of a listing with `encoding-type=url`: percent escapes, and `+` for a space. `None` if it is not UTF-8, or

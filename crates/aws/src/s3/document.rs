@@ -266,7 +266,9 @@ impl Checked {
                 }
                 Event::DocType(_) => return Err("it has a document type".to_owned()),
                 Event::Eof => break,
-                Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+                // Each part of it is in quotes.
+                Event::Decl(declared) => drop(declared.version().map_err(|error| error.to_string())?),
+                Event::Empty(_) | Event::Comment(_) | Event::PI(_) => {}
             }
         }
         match (&self.root, self.open.len()) {
@@ -278,10 +280,11 @@ impl Checked {
 
     fn start(&mut self, start: &BytesStart<'_>) -> Result<(), String> {
         for attribute in start.attributes() {
-            attribute.map_err(|error| error.to_string())?;
+            let attribute = attribute.map_err(|error| error.to_string())?;
+            named(attribute.key.as_ref())?;
         }
         let name = start.name();
-        let name = std::str::from_utf8(name.as_ref()).map_err(|error| error.to_string())?;
+        let name = named(name.as_ref())?;
         let open = match self.open.last() {
             None if self.root.is_some() => return Err(format!("<{name}> follows its root")),
             None => {
@@ -388,6 +391,15 @@ impl Checked {
             _ => Ok(()),
         }
     }
+}
+
+/// A name of an element or attribute: <https://www.w3.org/TR/xml/#NT-Name>, and any letter beyond ASCII.
+fn named(name: &[u8]) -> Result<&str, String> {
+    let name = std::str::from_utf8(name).map_err(|error| error.to_string())?;
+    let begins = |letter: char| letter.is_alphabetic() || "_:".contains(letter);
+    let is_name =
+        name.starts_with(begins) && name.chars().all(|letter| letter.is_alphanumeric() || "_:-.".contains(letter));
+    if is_name { Ok(name) } else { Err(format!("{name:?} is no name")) }
 }
 
 /// Accepts a reference to one of XML's five own entities, or to a character by number.
@@ -545,5 +557,17 @@ mod tests {
         }
         assert!(check("GetObject", false, b"<html><body>no</body></html>").unwrap_err().foreign);
         assert!(check("PutObject", false, b"<!doctype html>\n<html lang=en></html>").unwrap_err().foreign);
+    }
+
+    #[test]
+    fn what_is_no_name_begins_no_element() {
+        for broken in [
+            PAGE.replacen(" xmlns=", " ;mlns=", 1),
+            PAGE.replacen(" xmlns=", " <mlns=", 1),
+            PAGE.replacen("version=\"1", "version=&1", 1),
+            PAGE.replacen("<Prefix/>", "<1Prefix/>", 1),
+        ] {
+            assert_eq!(kind("ListObjectsV2", true, &broken), Some(ErrorKind::Unavailable), "{broken}");
+        }
     }
 }

@@ -34,5 +34,5 @@ mod store;
 mod uploads;
 mod wire;
 
-pub use client::{S3Config, S3Endpoint};
+pub use client::{S3Config, S3Endpoint, S3Wire};
 pub use store::{S3Client, S3Store};

@@ -1,11 +1,11 @@
 //! [`S3Store`] over reads, writes and listings, with the cold path; [`S3Client`] makes it.
 
-use super::client::S3Config;
+use super::client::{S3Config, S3Wire};
 use super::convert::{bare_tag, head_of, md5_of_tag, sent_metadata, tagging_header, token};
 use super::counts::TagCounts;
 use super::wire::bucket::{How, Wire};
 use super::wire::plain::{Carried, Guard};
-use super::wire::sdk::{connect, requests::Sdk};
+use super::wire::server::Connected;
 use super::{listing, probe, scratch};
 use crate::deadline::within;
 use async_trait::async_trait;
@@ -31,7 +31,7 @@ pub(super) const CORRUPT: &str = "what it holds is not what was sent";
 /// A connection to one endpoint as one identity; cheap to clone, shared by all its stores.
 #[derive(Debug, Clone)]
 pub struct S3Client {
-    client: connect::Connected,
+    client: Connected,
     config: Arc<S3Config>,
     endpoint: EndpointId,
     probing: Arc<Mutex<()>>,
@@ -40,7 +40,13 @@ pub struct S3Client {
 impl S3Client {
     /// Prepares the connection; sends nothing to S3 yet.
     pub async fn connect(config: S3Config) -> Result<Self> {
-        let client = connect::connect(&config).await?;
+        let wire = S3Wire::chosen(&config.site)?;
+        Self::connect_by(config, wire).await
+    }
+
+    /// The same, by a way of one's own choice.
+    pub async fn connect_by(config: S3Config, wire: S3Wire) -> Result<Self> {
+        let client = Connected::new(&config, wire).await?;
         Ok(Self { client, endpoint: config.endpoint_id(), config: Arc::new(config), probing: Arc::default() })
     }
 
@@ -49,7 +55,7 @@ impl S3Client {
         let site = &self.config.site;
         S3Store {
             wire: Wire {
-                server: Sdk::new(self.client.clone(), bucket, self.config.expected_bucket_owner.clone()),
+                server: self.client.bucket(&self.config, bucket),
                 prefix: prefix.into(),
                 // As the plan spells it: nothing after the bucket's name if there is no prefix.
                 location: format!("s3://{site}/{bucket}{}{prefix}", if prefix.is_empty() { "" } else { "/" }).into(),
@@ -176,7 +182,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
-        let request = self.wire.server.tags(self.wire.full_key(key));
+        let request = self.wire.server.cold().tags(self.wire.full_key(key));
         let tags = match within(self.wire.reads("read tags of"), 0, request).await {
             Ok(tags) => tags,
             // Some servers say so that there are none.
@@ -244,7 +250,7 @@ impl ObjectStore for S3Store {
         let tagging = (known.upload_tags == UploadTags::AtBegin).then(|| tagging_header(&properties.tags)).flatten();
         let carried = Carried { properties, metadata, tagging };
         before.sending().await?;
-        let request = self.wire.server.begin(self.wire.full_key(key), carried, known.keeps_crc64nvme);
+        let request = self.wire.server.cold().begin(self.wire.full_key(key), carried, known.keeps_crc64nvme);
         match within(operation, 0, request).await.map_err(|error| error.on(key))? {
             Some(id) if !id.is_empty() => Ok(Upload { key: key.clone(), id }),
             _ => Err(operation.error(ErrorKind::Other, "no upload id came back").with_unknown_outcome().on(key)),
@@ -286,7 +292,7 @@ impl ObjectStore for S3Store {
         let total: u64 = parts.iter().map(|part| part.size).sum();
         let guard = Guard::of(condition, known.on_finish());
         let crc = known.keeps_crc64nvme.then_some(evidence.crc64nvme);
-        let request = self.wire.server.complete(self.wire.full_key(&upload.key), &upload.id, parts, crc, guard);
+        let request = self.wire.server.cold().complete(self.wire.full_key(&upload.key), &upload.id, parts, crc, guard);
         // S3 joins the parts before it answers, which takes minutes for the largest objects.
         let answer = within(self.wire.writes("finish upload of"), total, request).await;
         let written = match answer {
@@ -313,7 +319,7 @@ impl ObjectStore for S3Store {
         if !shown.length.is_some_and(is_pinned) {
             return Err(changed());
         }
-        let request = self.wire.server.set_tags(self.wire.full_key(key), shown.version, tags);
+        let request = self.wire.server.cold().set_tags(self.wire.full_key(key), shown.version, tags);
         within(operation, 0, request).await.map_err(|error| error.on(key))
     }
 
@@ -330,7 +336,7 @@ impl ObjectStore for S3Store {
             return Ok(());
         }
         let guard = Guard::of(condition, self.known().on_delete());
-        let request = self.wire.server.delete(self.wire.full_key(key), None, guard.if_match);
+        let request = self.wire.server.cold().delete(self.wire.full_key(key), None, guard.if_match);
         match within(self.wire.writes("delete"), 0, request).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => must_be_gone(self, "delete", key).await,

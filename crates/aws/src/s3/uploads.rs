@@ -13,7 +13,7 @@ use migrate_store::{ErrorKind, Part, Result, Retry, StoreError, Upload};
 impl Wire {
     /// Aborts an upload and drops its parts. A missing upload counts as success.
     pub(super) async fn abort_upload(&self, upload: &Upload) -> Result<()> {
-        let request = self.server.abort(self.full_key(&upload.key), &upload.id);
+        let request = self.server.cold().abort(self.full_key(&upload.key), &upload.id);
         let Err(error) = within(self.writes("abort upload of"), 0, request).await else { return Ok(()) };
         match self.no_upload(upload, error).await {
             error if error.kind() == ErrorKind::NoUpload => Ok(()),
@@ -44,7 +44,7 @@ impl Wire {
         let mut parts = Vec::new();
         let mut position = None;
         loop {
-            let request = self.server.list_parts(self.full_key(&upload.key), &upload.id, position.clone());
+            let request = self.server.cold().list_parts(self.full_key(&upload.key), &upload.id, position.clone());
             let page = within(operation, 0, request).await;
             let page = match page {
                 Ok(page) => page,
@@ -73,7 +73,7 @@ impl Wire {
         let mut uploads = Vec::new();
         let (mut position, mut passed) = (None, HashSet::new());
         loop {
-            let request = self.server.list_uploads(&full_key, position.clone());
+            let request = self.server.cold().list_uploads(&full_key, position.clone());
             let page = within(operation, 0, request).await.map_err(|error| error.on(key))?;
             for upload in page.entries.into_iter().filter(|upload| upload.key.as_ref() == Some(&full_key)) {
                 let begun = upload.begun_s.map(|seconds| Timestamp(seconds * 1000));

@@ -5,12 +5,14 @@ use aws_config::{
     sts::AssumeRoleProvider,
 };
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_sdk_s3::config::{Region, RuntimeComponents, SharedHttpClient};
+use aws_sdk_s3::config::{Region, RuntimeComponents, SharedAsyncSleep, SharedHttpClient};
+use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::{
     Builder, Connector,
     proxy::ProxyConfig,
     tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
+use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
 
 use crate::{credentials::AwsCredentials, endpoint::is_this_machine};
 use migrate_store::{ErrorKind, Result, StoreError};
@@ -42,36 +44,61 @@ pub(crate) async fn credentials(credentials: &AwsCredentials, region: Region) ->
     }
 }
 
-/// The HTTP client: it trusts the system's authorities or the site's own. Proxies come from the usual environment
-/// variables, but not for endpoints on this machine.
-pub(crate) fn http_client(site: &str, url: Option<&str>, ca_pem: Option<&[u8]>) -> Result<SharedHttpClient> {
-    let mut trust = TrustStore::default();
-    if let Some(pem) = ca_pem {
-        if !pem.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN) {
-            return Err(StoreError::new(
-                ErrorKind::Other,
-                "connect",
-                site,
-                "ca_file holds no PEM certificate (-----BEGIN CERTIFICATE-----)",
-            ));
+/// How connections are made: who is trusted, and whether proxies are asked.
+#[derive(Clone)]
+pub(crate) struct Connecting {
+    context: TlsContext,
+    proxy: ProxyConfig,
+}
+
+impl Connecting {
+    /// The system's authorities are trusted, or the site's own. Proxies come from the usual environment variables, but
+    /// not for endpoints on this machine.
+    pub(crate) fn new(site: &str, url: Option<&str>, ca_pem: Option<&[u8]>) -> Result<Self> {
+        let mut trust = TrustStore::default();
+        if let Some(pem) = ca_pem {
+            if !pem.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN) {
+                return Err(StoreError::new(
+                    ErrorKind::Other,
+                    "connect",
+                    site,
+                    "ca_file holds no PEM certificate (-----BEGIN CERTIFICATE-----)",
+                ));
+            }
+            trust = TrustStore::empty().with_pem_certificate(pem);
         }
-        trust = TrustStore::empty().with_pem_certificate(pem);
+        let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
+            StoreError::new(ErrorKind::Other, "connect", site, "ca_file cannot be used").because(error)
+        })?;
+        // A proxy would look for the server on its own machine, and would see traffic that must stay on this one.
+        let own = url.is_some_and(is_this_machine);
+        let proxy = if own { ProxyConfig::disabled() } else { ProxyConfig::from_env() };
+        Ok(Self { context, proxy })
     }
-    let context = TlsContext::builder()
-        .with_trust_store(trust)
-        .build()
-        .map_err(|error| StoreError::new(ErrorKind::Other, "connect", site, "ca_file cannot be used").because(error))?;
-    // A proxy would look for the server on its own machine, and would see traffic that must stay on this one.
-    let own = url.is_some_and(is_this_machine);
-    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+
+    /// Connections for the SDK.
+    pub(crate) fn client(&self) -> SharedHttpClient {
+        let this = self.clone();
+        Builder::new().build_with_connector_fn(move |settings, components| {
+            this.connector(settings.cloned(), components.and_then(RuntimeComponents::sleep_impl))
+        })
+    }
+
+    /// The same connections without the SDK around them.
+    pub(crate) fn bare(&self) -> Connector {
+        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIME).build();
+        self.connector(Some(settings), Some(SharedAsyncSleep::new(TokioSleep::new())))
+    }
+
+    fn connector(&self, settings: Option<HttpConnectorSettings>, sleep: Option<SharedAsyncSleep>) -> Connector {
         let mut connector = Connector::builder()
             .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(context.clone())
-            .proxy_config(if own { ProxyConfig::disabled() } else { ProxyConfig::from_env() });
-        connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            .tls_context(self.context.clone())
+            .proxy_config(self.proxy.clone());
+        connector.set_connector_settings(settings);
+        connector.set_sleep_impl(sleep);
         connector.build()
-    }))
+    }
 }
 
 const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";

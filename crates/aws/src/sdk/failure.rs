@@ -42,11 +42,11 @@ where
 }
 
 /// No answer: no credentials, no connection, or a broken connection.
-fn not_answered(error: impl Error + Send + Sync + 'static) -> Failed {
+pub(crate) fn not_answered(error: impl Error + Send + Sync + 'static) -> Failed {
     let identity = cause::<aws_credential_types::provider::error::CredentialsError>(&error).is_some();
     let connecting =
         cause::<hyper_util::client::legacy::Error>(&error).is_some_and(hyper_util::client::legacy::Error::is_connect);
-    let root = causes(&error).last().map(ToString::to_string).unwrap_or_default();
+    let root = root(&error);
     match (identity, connecting) {
         (true, _) => Failed::NoCredentials(root),
         (false, true) => Failed::NoConnection(root, error.into()),
@@ -57,6 +57,11 @@ fn not_answered(error: impl Error + Send + Sync + 'static) -> Failed {
 /// An error and its causes, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+}
+
+/// The text of the last cause of an error, which is the first in time.
+pub(crate) fn root(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The first cause of type `T`.

@@ -229,7 +229,7 @@ impl Probe<'_> {
 
     /// Whether the scratch object has its tag.
     pub(super) async fn shows_tags(&self, unable: &[ErrorKind]) -> Result<bool> {
-        let tags = || self.wire.server.tags(self.wire.full_key(&self.key));
+        let tags = || self.wire.server.cold().tags(self.wire.full_key(&self.key));
         match patiently(unable, || within(self.wire.reads("read tags of"), 0, tags())).await {
             Ok(tags) => Ok(tags.get(TAG.0).is_some_and(|value| value == TAG.1)),
             Err(error) if unable.contains(&error.kind()) || error.kind() == ErrorKind::NotFound => Ok(false),
@@ -264,7 +264,7 @@ impl Probe<'_> {
 
     /// Deletes one full key, once.
     async fn delete_at(&self, full_key: &str, version: Option<String>, guard: Guard) -> Result<()> {
-        let request = self.wire.server.delete(full_key.to_owned(), version, guard.if_match);
+        let request = self.wire.server.cold().delete(full_key.to_owned(), version, guard.if_match);
         match within(self.wire.writes("delete"), 0, request).await {
             Ok(version) => {
                 self.versioned.fetch_or(version.is_some(), Ordering::Relaxed);
@@ -318,7 +318,8 @@ impl Probe<'_> {
     async fn remove_versions(&self, slash: &str) -> Result<()> {
         let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
         loop {
-            let page = || within(self.wire.reads("list versions of"), 0, self.wire.server.list_versions(&prefix));
+            let page =
+                || within(self.wire.reads("list versions of"), 0, self.wire.server.cold().list_versions(&prefix));
             let page = patiently(&[], page).await?;
             let named = page.entries.into_iter();
             let named = named.filter_map(|one| Some((decoded(one.key?, page.is_encoded)?, one.version?)));

@@ -49,7 +49,7 @@ impl Probe<'_> {
         let operation = self.wire.writes("begin upload of");
         let metadata = sent_metadata(properties, MetadataForm::Ascii, operation)?;
         let carried = Carried { properties, metadata, tagging: tagging_header(&properties.tags) };
-        let request = self.wire.server.begin(self.wire.full_key(&self.key), carried, false);
+        let request = self.wire.server.cold().begin(self.wire.full_key(&self.key), carried, false);
         let id = within(operation, 0, request).await?;
         let upload = Upload { key: self.key.clone(), id: id.unwrap_or_default() };
         held(&self.uploads).push(upload.clone());
@@ -77,7 +77,7 @@ impl Probe<'_> {
     async fn complete(&self, upload: &Upload, guard: Guard) -> Result<()> {
         let written = patiently(&[], || self.wire.put_part(upload, 1, &self.body, false)).await?;
         let parts = [Part { number: 1, size: self.body.size(), tag: bare_tag(written.tag.as_deref()).into() }];
-        let request = self.wire.server.complete(self.wire.full_key(&self.key), &upload.id, &parts, None, guard);
+        let request = self.wire.server.cold().complete(self.wire.full_key(&self.key), &upload.id, &parts, None, guard);
         match within(self.wire.writes("finish upload of"), CONTENT.len() as u64, request).await {
             Ok(_) => {}
             // Done, with an answer in a form that is not understood.
@@ -146,7 +146,7 @@ impl Probe<'_> {
 
     /// Whether tags can be set on an existing object.
     async fn sets_tags(&self, tagged: &Properties) -> Result<bool> {
-        let tag = || self.wire.server.set_tags(self.wire.full_key(&self.key), None, &tagged.tags);
+        let tag = || self.wire.server.cold().set_tags(self.wire.full_key(&self.key), None, &tagged.tags);
         match patiently(&UNABLE, || within(self.wire.writes("set tags of"), 0, tag())).await {
             Ok(()) => self.shows_tags(&UNABLE).await,
             Err(error) if UNABLE.contains(&error.kind()) => Ok(false),

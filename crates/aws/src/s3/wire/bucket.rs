@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     plain::{Carried, Got, Guard, Listed, ListedObject, Written},
-    sdk::requests::{Sdk, Stream},
+    server::{Server, Stream},
 };
 use crate::{
     deadline::{seconds_for, within},
@@ -29,7 +29,7 @@ use migrate_store::{
 /// One bucket and prefix at one endpoint.
 #[derive(Clone)]
 pub(in crate::s3) struct Wire {
-    pub(in crate::s3) server: Sdk,
+    pub(in crate::s3) server: Server,
     pub(in crate::s3) prefix: Arc<str>,
     pub(in crate::s3) location: Arc<str>,
 }

@@ -1,9 +1,13 @@
 //! The way to a server.
 //!
-//! [`plain`] are the types of requests and answers; [`sdk`] sends the ones and brings the others; [`bucket`] is the
-//! hot path over them. The rest of the client sees nothing else of it, so that another way to speak to a server can
-//! take its place.
+//! [`plain`] are the types of requests and answers; [`server`] is one bucket at a server, whose hot requests take the
+//! [`direct`] way and all others the [`sdk`]'s; [`bucket`] is the hot path over them. The rest of the client sees nothing
+//! else of it.
 
+#[cfg(test)]
+mod alike;
 pub(super) mod bucket;
+mod direct;
 pub(super) mod plain;
 pub(super) mod sdk;
+pub(super) mod server;

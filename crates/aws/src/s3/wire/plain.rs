@@ -51,6 +51,13 @@ pub(in crate::s3) struct Got<B> {
     pub(in crate::s3) body: B,
 }
 
+impl<B> Got<B> {
+    /// The same answer with its body as another type.
+    pub(in crate::s3) fn map<C>(self, change: impl FnOnce(B) -> C) -> Got<C> {
+        Got { shown: self.shown, range: self.range, body: change(self.body) }
+    }
+}
+
 /// The answer to a write, of an object or a part.
 #[derive(Debug)]
 pub(in crate::s3) struct Written {

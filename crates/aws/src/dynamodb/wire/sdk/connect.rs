@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::config::{
 use super::whole::WholeAnswers;
 use crate::{
     dynamodb::client::DynamoConfig,
-    sdk::connect::{APP_NAME, CONNECT_TIME, credentials, http_client},
+    sdk::connect::{APP_NAME, CONNECT_TIME, Connecting, credentials},
 };
 use migrate_store::Result;
 
@@ -37,7 +37,7 @@ pub(in crate::dynamodb) async fn connect(config: &DynamoConfig) -> Result<Connec
     let region = Region::new(config.region.clone());
     let server = config.endpoint.as_ref();
     let url = server.map(|server| &*server.url);
-    let http = http_client(&config.site, url, server.and_then(|server| server.ca_pem.as_deref()))?;
+    let http = Connecting::new(&config.site, url, server.and_then(|server| server.ca_pem.as_deref()))?.client();
     let keys = credentials(&config.credentials, region.clone()).await;
     // The same settings, of two types of the SDK.
     macro_rules! client {

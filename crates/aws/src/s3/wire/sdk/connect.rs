@@ -10,26 +10,28 @@ use aws_sdk_s3::{
 
 use super::whole::WholeAnswers;
 use crate::{
-    s3::client::S3Config,
-    sdk::connect::{APP_NAME, CONNECT_TIME, credentials, http_client},
+    s3::{client::S3Config, wire::direct::sending::Connection},
+    sdk::connect::{APP_NAME, CONNECT_TIME, Connecting, credentials},
 };
 use migrate_store::Result;
 
 /// A connection to an endpoint as one identity; cheap to clone.
 pub(in crate::s3) type Connected = Client;
 
-/// Builds the client. Sends nothing to S3 yet; a role fetches its keys at the first use.
-pub(in crate::s3) async fn connect(config: &S3Config) -> Result<Connected> {
+/// Builds the client, and connections beside it with the same keys, trust and proxies. Sends nothing to S3 yet; a role
+/// fetches its keys at the first use.
+pub(in crate::s3) async fn connect(config: &S3Config) -> Result<(Connected, Connection)> {
     let region = Region::new(config.region.clone());
     let server = config.endpoint.as_ref();
     let url = server.map(|server| &*server.url);
-    let http = http_client(&config.site, url, server.and_then(|server| server.ca_pem.as_deref()))?;
+    let connecting = Connecting::new(&config.site, url, server.and_then(|server| server.ca_pem.as_deref()))?;
+    let keys = credentials(&config.credentials, region.clone()).await;
     let mut builder = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .app_name(AppName::new(APP_NAME).expect("a legal application name"))
-        .region(region.clone())
-        .credentials_provider(credentials(&config.credentials, region).await)
-        .http_client(http)
+        .region(region)
+        .credentials_provider(keys.clone())
+        .http_client(connecting.client())
         // Only `store::retry` retries; deadlines, which grow with the body, are in `wire`.
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIME).build())
@@ -42,5 +44,5 @@ pub(in crate::s3) async fn connect(config: &S3Config) -> Result<Connected> {
     if let Some(endpoint) = &config.endpoint {
         builder = builder.endpoint_url(&endpoint.url).force_path_style(endpoint.path_style);
     }
-    Ok(Client::from_conf(builder.build()))
+    Ok((Client::from_conf(builder.build()), Connection::new(&connecting, keys)))
 }

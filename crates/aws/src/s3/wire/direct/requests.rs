@@ -1,0 +1,181 @@
+//! The five requests, with the headers that the SDK would send.
+
+use super::{
+    answers::{Told, failed, succeeded},
+    asked::{Asked, not_made},
+    page,
+    place::Place,
+    sending::Connection,
+};
+use crate::{
+    failed::{Failed, Refused},
+    s3::{
+        client::S3Config,
+        convert::{content_type, crc64_header, push_encoded},
+        document::streams,
+        wire::plain::{Carried, Got, Guard, Listed, ListedObject, Shown, Written},
+    },
+};
+use migrate_core::digest::Body;
+use migrate_store::{ByteRange, Header};
+
+pub(in crate::s3) use super::stream::Stream;
+
+/// One bucket at one endpoint. Keys are those in the bucket.
+#[derive(Debug, Clone)]
+pub(in crate::s3) struct Direct {
+    connection: Connection,
+    place: Place,
+    owner: Option<String>,
+}
+
+impl Direct {
+    /// `None` for a bucket that only the SDK can reach.
+    pub(in crate::s3) fn new(connection: Connection, config: &S3Config, bucket: &str) -> Option<Self> {
+        let place = Place::of(config, bucket)?;
+        Some(Self { connection, place, owner: config.expected_bucket_owner.clone() })
+    }
+
+    /// Reads an object, or a range of it. A whole one comes with its checksum, if the server has one.
+    pub(in crate::s3) async fn get(
+        &self,
+        key: &str,
+        range: Option<ByteRange>,
+        if_match: Option<String>,
+    ) -> Result<Got<Stream>, Failed> {
+        let mut asked = self.of_key("GET", key, "?x-id=GetObject")?;
+        asked.header("if-match", if_match);
+        asked.header("range", range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)));
+        asked.header("x-amz-checksum-mode", range.is_none().then_some("ENABLED"));
+        let mut answer = self.connection.send(&asked, &self.place).await?;
+        if !streams("GetObject", answer.status().is_success()) {
+            return Err(failed("GetObject", &mut answer).await);
+        }
+        let body = answer.take_body();
+        let told = Told { status: answer.status().as_u16(), headers: answer.headers() };
+        let content_range = told.one("content-range")?.map(ToOwned::to_owned);
+        let body = Stream::new(body, range.is_none().then_some(answer.headers()));
+        Ok(Got { shown: told.shown()?, range: content_range, body })
+    }
+
+    /// Looks at an object, or at a part of it.
+    pub(in crate::s3) async fn head(
+        &self,
+        key: &str,
+        part: Option<i32>,
+        with_checksums: bool,
+    ) -> Result<Shown, Failed> {
+        let query = part.map(|part| format!("?partNumber={part}"));
+        let mut asked = self.of_key("HEAD", key, query.as_deref().unwrap_or_default())?;
+        asked.header("x-amz-checksum-mode", with_checksums.then_some("ENABLED"));
+        let mut answer = self.connection.send(&asked, &self.place).await?;
+        succeeded("HeadObject", &mut answer).await?;
+        let told = Told { status: answer.status().as_u16(), headers: answer.headers() };
+        let is_archived = told.one("x-amz-archive-status")?.is_some();
+        Ok(Shown { is_archived, ..told.shown()? })
+    }
+
+    /// Writes a whole object, if asked with the CRC-64/NVME of its body.
+    pub(in crate::s3) async fn put(
+        &self,
+        key: &str,
+        body: &Body,
+        carried: Carried<'_>,
+        guard: Guard,
+        with_crc: bool,
+    ) -> Result<Written, Failed> {
+        let mut asked = self.of_key("PUT", key, "?x-id=PutObject")?;
+        for (header, name) in [
+            (Header::CacheControl, "cache-control"),
+            (Header::ContentDisposition, "content-disposition"),
+            (Header::ContentEncoding, "content-encoding"),
+            (Header::ContentLanguage, "content-language"),
+        ] {
+            asked.header(name, carried.properties.headers.get(&header).map(String::as_str));
+        }
+        asked.header("content-type", Some(content_type(carried.properties)));
+        // The source's text, date or not; one that is no header value was never stored as one.
+        let expires = carried.properties.headers.get(&Header::Expires);
+        asked.header("expires", expires.filter(|text| hyper::header::HeaderValue::from_str(text).is_ok()).cloned());
+        for (name, value) in carried.metadata.into_iter().flatten() {
+            asked.header(format!("x-amz-meta-{name}"), Some(value));
+        }
+        asked.header("x-amz-tagging", carried.tagging);
+        asked.header("if-match", guard.if_match);
+        asked.header("if-none-match", guard.if_none_match);
+        self.write("PutObject", asked, body, with_crc).await
+    }
+
+    /// Writes a part, if asked with the CRC-64/NVME of its body.
+    pub(in crate::s3) async fn put_part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: u32,
+        body: &Body,
+        with_crc: bool,
+    ) -> Result<Written, Failed> {
+        if upload.is_empty() {
+            return Err(not_made("an upload has an id"));
+        }
+        let mut query = format!("?x-id=UploadPart&partNumber={number}&uploadId=");
+        push_encoded(&mut query, upload, false);
+        let mut asked = self.of_key("PUT", key, &query)?;
+        asked.header("content-type", Some("application/octet-stream"));
+        self.write("UploadPart", asked, body, with_crc).await
+    }
+
+    /// Lists a page of objects, after a key or at the start that an earlier page told.
+    pub(in crate::s3) async fn list(
+        &self,
+        prefix: &str,
+        after: Option<String>,
+        token: Option<String>,
+    ) -> Result<Listed<ListedObject>, Failed> {
+        let mut url = self.place.url_of("");
+        url.push_str("?list-type=2&encoding-type=url&prefix=");
+        push_encoded(&mut url, prefix, false);
+        for (name, value) in [("continuation-token", token), ("start-after", after)] {
+            if let Some(value) = value {
+                url.extend(["&", name, "="]);
+                push_encoded(&mut url, &value, false);
+            }
+        }
+        let mut asked = Asked::new("GET", url);
+        asked.header("x-amz-expected-bucket-owner", self.owner.as_deref());
+        let mut answer = self.connection.send(&asked, &self.place).await?;
+        let body = succeeded("ListObjectsV2", &mut answer).await?;
+        page::page(&body).map_err(|reason| {
+            let message = Some(format!("the listing cannot be read: {reason}"));
+            Failed::Refused(Refused { status: answer.status().as_u16(), message, ..Refused::default() })
+        })
+    }
+
+    fn of_key(&self, method: &'static str, key: &str, query: &str) -> Result<Asked, Failed> {
+        // The SDK refuses these too, for every operation: an object that could be written and not deleted helps nobody.
+        if key.trim().is_empty() {
+            return Err(not_made("the key is empty, or white space"));
+        }
+        let mut url = self.place.url_of(key);
+        url.push_str(query);
+        let mut asked = Asked::new(method, url);
+        asked.header("x-amz-expected-bucket-owner", self.owner.as_deref());
+        Ok(asked)
+    }
+
+    async fn write(
+        &self,
+        operation: &'static str,
+        mut asked: Asked,
+        body: &Body,
+        with_crc: bool,
+    ) -> Result<Written, Failed> {
+        asked.header("content-length", Some(body.size().to_string()));
+        asked.header("x-amz-checksum-crc64nvme", with_crc.then(|| crc64_header(body.crc64nvme())));
+        asked.body = Some((body.bytes().clone(), body.sha256()));
+        let mut answer = self.connection.send(&asked, &self.place).await?;
+        succeeded(operation, &mut answer).await?;
+        let told = Told { status: answer.status().as_u16(), headers: answer.headers() };
+        Ok(Written { tag: told.one("etag")?.map(ToOwned::to_owned) })
+    }
+}
