@@ -30,13 +30,14 @@ fn moved_by_a_commit() -> Vec<PathBuf> {
 /// What git says of this directory, and only if the checkout is of this project: a package that was unpacked below
 /// another checkout is not of its commit.
 fn git(words: &[&str]) -> Option<String> {
-    let here = env!("CARGO_MANIFEST_DIR");
+    // Asked now, not when this program was compiled: checkouts may share a target directory, and with it this program.
+    let here = std::env::var("CARGO_MANIFEST_DIR").ok()?;
     let ask = |words: &[&str]| {
-        let output = Command::new("git").args(["-C", here]).args(words).output().ok()?;
+        let output = Command::new("git").args(["-C", &here]).args(words).output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
         (output.status.success() && !text.is_empty()).then_some(text)
     };
     let top = ask(&["rev-parse", "--show-toplevel"])?;
-    let same = Path::new(&top).canonicalize().ok()? == Path::new(here).canonicalize().ok()?;
+    let same = Path::new(&top).canonicalize().ok()? == Path::new(&here).canonicalize().ok()?;
     same.then(|| ask(words)).flatten()
 }

@@ -148,7 +148,7 @@ const MEND_TARGETS: &str = "correct the cause that each target that is down is n
 const SEE_WHAT_DIFFERS: &str = "copying did not make them equal: look at how each differs; what a target cannot hold needs \
                                 another target, or `waive`";
 const LOOK_AT_STRAYS: &str = "look at what is extra at the target, as `migrate verify` lists it: migrate cannot tell whose \
-                              it is, and does not delete it; move it away, or put it back at the lead";
+                              it is, and leaves it there; do as its line says, move it away, or put it back at the lead";
 const CARRY_OVER: &str = "carry over to the new lead by hand what is named LATE, if it is newer than what is there; a run \
                           settles what both leads hold alike";
 const DECIDE: &str =

@@ -35,7 +35,7 @@ impl Default for InFlightMax {
     fn default() -> Self {
         Self {
             shards: 8,
-            records: 64,
+            records: 32,
             bytes: 160 << 20,
             split_rows_min: 2000,
             batch_rows: 4096,

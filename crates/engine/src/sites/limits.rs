@@ -10,12 +10,13 @@ use migrate_core::plan::{self, Plan, limits::Limit};
 use migrate_ledger::{LimitsOf, Setting};
 use migrate_store::limit::{self, SiteLimits};
 
-/// Requests at once that any site is taken to bear. It is the number for directories, where each takes a thread of its
-/// own while the disk works.
-pub(crate) const AT_ONCE: usize = 32;
+/// Requests at once that any server is taken to bear.
+pub(crate) const AT_ONCE: usize = 16;
 /// Requests at once at a server: more are found to be worth it, or not. Each may hold a connection, which is a file of
 /// this process.
 const FOUND: limit::AtOnce = limit::AtOnce { least: AT_ONCE, most: 512 };
+/// Requests at once at a site of directories: each takes a thread of its own while the disk works.
+const OF_DIRECTORIES: usize = 32;
 
 /// One set of limits for each site and each dataset, shared by all its requests.
 #[derive(Debug, Default)]
@@ -108,7 +109,7 @@ fn effective(
                 bandwidth: site.limits.bandwidth,
                 requests_per_second: site.limits.requests_per_second,
                 window: site.limits.window.as_ref().map(window).transpose().map_err(wrong)?,
-                at_once: if site.directory.is_some() { limit::AtOnce::fixed(AT_ONCE) } else { FOUND },
+                at_once: if site.directory.is_some() { limit::AtOnce::fixed(OF_DIRECTORIES) } else { FOUND },
             }
         }
         LimitsOf::Dataset(name) => {

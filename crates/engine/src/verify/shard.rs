@@ -36,7 +36,7 @@ use migrate_core::{
 use migrate_ledger::VerifiedShard;
 
 /// Looks at once, over all shards of a verification, while no site is found to bear more requests than in any case.
-const LOOKS: usize = 64;
+const LOOKS: usize = 32;
 /// Most rows from the first open one to the last begun one.
 const FRONTIER_MAX: usize = 4096;
 /// The age at which a shard's findings go to the ledger, however few they are.
