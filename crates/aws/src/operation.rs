@@ -86,7 +86,7 @@ impl Operation<'_> {
             answer = answer.at_limit_of(&**what);
         }
         // A 200 without success is an error inside, or an answer that cannot be read.
-        if refused.status >= 500 || refused.status == 200 { self.maybe_done(answer) } else { answer }
+        if refused.status >= 500 || (200..300).contains(&refused.status) { self.maybe_done(answer) } else { answer }
     }
 
     /// The meaning of an answer that the protocol does not have.

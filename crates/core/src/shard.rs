@@ -54,6 +54,24 @@ pub struct Tally {
     pub repeated_bytes: u64,
 }
 
+impl Tally {
+    /// What this has more than another, field by field.
+    #[must_use]
+    pub fn beyond(self, other: Self) -> Self {
+        Self {
+            records: self.records.saturating_sub(other.records),
+            bytes: self.bytes.saturating_sub(other.bytes),
+            same: self.same.saturating_sub(other.same),
+            copied: self.copied.saturating_sub(other.copied),
+            copied_bytes: self.copied_bytes.saturating_sub(other.copied_bytes),
+            deleted: self.deleted.saturating_sub(other.deleted),
+            extra: self.extra.saturating_sub(other.extra),
+            repeated: self.repeated.saturating_sub(other.repeated),
+            repeated_bytes: self.repeated_bytes.saturating_sub(other.repeated_bytes),
+        }
+    }
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.records += other.records;

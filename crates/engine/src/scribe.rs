@@ -35,8 +35,16 @@ pub(crate) struct PassProgress {
     pub(crate) deferred: BTreeMap<PlaceIndex, u64>,
     /// Records that are deferred now, per target: they were seen, and are not there.
     pub(crate) behind: BTreeMap<PlaceIndex, u64>,
-    /// What the records came to, per shard and target, that have finished and that the cursor cannot pass yet.
-    ahead: BTreeMap<(ShardId, PlaceIndex), Tally>,
+    /// The same per shard and target since its worker began, with what the worker has finished.
+    ahead: BTreeMap<(ShardId, PlaceIndex), Ahead>,
+}
+
+/// What a worker has finished in its shard, and what the ledger has of that: the rest waits for a cursor, or for the
+/// ledger.
+#[derive(Debug, Default)]
+struct Ahead {
+    finished: Tally,
+    passed: Tally,
 }
 
 impl PassProgress {
@@ -44,7 +52,7 @@ impl PassProgress {
     pub(crate) fn done(&self, target: PlaceIndex) -> Tally {
         let mut done = self.tallies.get(&target).copied().unwrap_or_default();
         for (_, ahead) in self.ahead.iter().filter(|((_, place), _)| *place == target) {
-            done += *ahead;
+            done += ahead.finished.beyond(ahead.passed);
         }
         done
     }
@@ -78,10 +86,17 @@ impl Board {
         self.lock().insert(dataset.clone(), standing);
     }
 
-    /// Takes what the records of a shard came to at a target that have finished and that its cursor cannot pass yet.
-    pub(crate) fn set_ahead(&self, dataset: &DatasetName, shard: ShardId, target: PlaceIndex, ahead: Tally) {
+    /// A worker begins with a shard: what an earlier one has finished ahead of its cursor is done again.
+    pub(crate) fn begin(&self, dataset: &DatasetName, shard: ShardId) {
         if let Some(standing) = self.lock().get_mut(dataset) {
-            standing.ahead.insert((shard, target), ahead);
+            standing.ahead.retain(|(of, _), _| *of != shard);
+        }
+    }
+
+    /// Takes what a worker has finished in its shard at a target since it began.
+    pub(crate) fn set_finished(&self, dataset: &DatasetName, shard: ShardId, target: PlaceIndex, finished: Tally) {
+        if let Some(standing) = self.lock().get_mut(dataset) {
+            standing.ahead.entry((shard, target)).or_default().finished = finished;
         }
     }
 
@@ -93,6 +108,7 @@ impl Board {
                     let standing = board.values_mut().find(|standing| standing.shards.contains(shard));
                     if let Some(standing) = standing {
                         *standing.tallies.entry(*target).or_default() += *done;
+                        standing.ahead.entry((*shard, *target)).or_default().passed += *done;
                         if done.records == 0 {
                             // What was seen before is settled only now.
                             let behind = standing.behind.entry(*target).or_default();
@@ -170,12 +186,26 @@ mod tests {
         let (board, dataset, target) = (Board::default(), DatasetName::new("d").unwrap(), PlaceIndex(1));
         board.enter(&dataset, &[], BTreeMap::new());
         let copied = |records| Tally { records, copied: records, ..Tally::default() };
-        board.set_ahead(&dataset, ShardId(1), target, copied(5));
-        board.set_ahead(&dataset, ShardId(2), target, copied(2));
-        board.set_ahead(&dataset, ShardId(2), PlaceIndex(2), copied(9));
         let done = || board.read(&dataset, |standing| standing.done(target)).unwrap();
+        let passed = |records| Record::CursorMoved {
+            shard: ShardId(1),
+            place: target,
+            cursor: migrate_core::shard::Cursor::End,
+            done: copied(records),
+        };
+        board.begin(&dataset, ShardId(1));
+        board.set_finished(&dataset, ShardId(1), target, copied(5));
+        board.set_finished(&dataset, ShardId(2), target, copied(2));
+        board.set_finished(&dataset, ShardId(2), PlaceIndex(2), copied(9));
         assert_eq!(done(), copied(7));
-        board.set_ahead(&dataset, ShardId(1), target, Tally::default());
-        assert_eq!(done(), copied(2), "its cursor has passed them");
+        // Between the worker and the ledger nothing is lost, and nothing counts twice.
+        board.lock().get_mut(&dataset).unwrap().shards.insert(ShardId(1));
+        board.observe(&[passed(3)]);
+        assert_eq!(done(), copied(7));
+        board.set_finished(&dataset, ShardId(1), target, copied(6));
+        board.observe(&[passed(3)]);
+        assert_eq!(done(), copied(8));
+        board.begin(&dataset, ShardId(2));
+        assert_eq!(done(), copied(6), "its next worker does it again");
     }
 }

@@ -320,7 +320,7 @@ impl Answer {
         // Nothing keeps what was given up equal to its lead.
         let given_up = |row: &Row| self.given_up.iter().any(|name| name.as_str() == row.found.name);
         let kept = || self.datasets.iter().filter(|row| row.follows.is_none() && !given_up(row));
-        let mendable = kept().any(|row| row.found.counts.missing + row.found.counts.different > 0);
+        let mendable = kept().any(|row| row.found.repairable() > 0);
         if self.stopped {
             return Situation::Stopped(typed);
         }

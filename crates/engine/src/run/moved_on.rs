@@ -272,7 +272,7 @@ pub(crate) async fn judge(
         untold: of(Found::untold),
         unlisted: verification.unlisted(),
         lead_moved,
-        repairable: of(|found| found.counts.missing + found.counts.different) > 0,
+        repairable: of(Found::repairable) > 0,
         first: first.map(|first| redactor.difference(first)),
     })
 }
@@ -283,7 +283,7 @@ pub(crate) fn judge_table(verification: &Verification, compares: bool, redactor:
     let targets = &verification.targets;
     let of = |count: fn(&Found) -> u64| targets.iter().map(count).sum::<u64>();
     let first = targets.iter().find_map(|found| found.differences.first());
-    let mendable = of(|found| found.counts.missing + found.counts.different);
+    let mendable = of(Found::repairable);
     Differs {
         differences: of(Found::broken),
         strays: of(|found| found.counts.strays),

@@ -24,7 +24,7 @@ use crate::{
 };
 use migrate_core::{
     model::PlaceIndex,
-    plan::{Dataset, Extra, Level},
+    plan::{Dataset, Level},
     report::Redactor,
     table::{KeyType, Structure, TableAbilities},
 };
@@ -153,7 +153,7 @@ impl Run<'_> {
             }
             let second = work.verify().await?;
             // What stays as it was, as a late write that is open does, was not mended.
-            let left = |one: &Verification| one.targets.iter().map(|found| mendable(found, dataset.extra)).sum::<u64>();
+            let left = |one: &Verification| one.targets.iter().map(Found::repairable).sum::<u64>();
             let mended = left(&first).saturating_sub(left(&second));
             Ok((second, mended))
         };
@@ -181,10 +181,4 @@ impl Inspection<'_> {
         }
         Proof { sides: &sides, ledger: ledger.map(|ledger| &**ledger), work: None, brings: false, level }.verify().await
     }
-}
-
-/// How many of the differences at a target a repair mends.
-fn mendable(found: &Found, extra: Extra) -> u64 {
-    let extras = if extra == Extra::Delete { found.counts.extra } else { 0 };
-    found.counts.missing + found.counts.different + extras
 }

@@ -47,6 +47,8 @@ pub(super) struct Progress {
 #[derive(Debug, Default)]
 struct OfPass {
     total: Totals,
+    /// What was told last.
+    told: Advance,
     /// What the pass had copied to each follower, and how much this process had written there, when this began.
     before: Vec<(u64, u64)>,
     at: Vec<AtFollower>,
@@ -151,7 +153,10 @@ impl OfPass {
         });
         // Each pace takes what is done now, whichever is told.
         let advances: Vec<_> = advances.collect();
-        advances.into_iter().min_by_key(|one| (one.records_done, one.bytes_done)).unwrap_or_default()
+        let told = advances.into_iter().min_by_key(|one| (one.records_done, one.bytes_done));
+        // Once all are down, nothing moves any more.
+        self.told = told.unwrap_or(Advance { rate_bytes_per_second: None, eta_seconds: None, ..self.told });
+        self.told
     }
 
     /// Of a table the server estimates how many items it holds.

@@ -10,7 +10,7 @@
 //! A shard gives work away while it runs: [`Control::cut`](crate::control::Control::cut) lowers its end to a key
 //! that it has not reached.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{task::JoinSet, time::Instant};
 
@@ -75,6 +75,8 @@ struct Running {
     frontiers: Vec<Frontier>,
     /// The targets that take part, and have not come to the shard's end before.
     taking_part: Vec<bool>,
+    /// What the cursors have passed since this worker began.
+    passed: BTreeMap<PlaceIndex, Tally>,
     jobs: JoinSet<(Key, Tickets, Outcomes)>,
     records: Vec<Record>,
     rows: usize,
@@ -107,9 +109,11 @@ impl Worker {
         }
         let listed: Vec<_> = chosen(&self.inputs.star.followers, &taking_part).copied().collect();
         let mut rows = self.inputs.rows_of(&range, &listed);
+        self.board.begin(&self.copier.dataset, shard.id);
         let mut running = Running {
             frontiers: (0..targets).map(|_| Frontier::new(FRONTIER_MAX)).collect(),
             taking_part,
+            passed: BTreeMap::new(),
             jobs: JoinSet::new(),
             records: Vec::new(),
             rows: 0,
@@ -410,7 +414,11 @@ impl Running {
         let lanes = self.worker.inputs.star.followers.iter().zip(&mut self.frontiers).zip(&self.cursors);
         for ((place, frontier), begun) in lanes {
             let moved = frontier.advance();
-            self.worker.board.set_ahead(&self.worker.copier.dataset, self.shard.id, *place, frontier.ahead());
+            let passed = self.passed.entry(*place).or_default();
+            *passed += moved.as_ref().map(|(_, done)| *done).unwrap_or_default();
+            let mut finished = frontier.ahead();
+            finished += *passed;
+            self.worker.board.set_finished(&self.worker.copier.dataset, self.shard.id, *place, finished);
             if let Some((cursor, done)) = moved
                 && *begun != Cursor::End
             {

@@ -168,7 +168,8 @@ impl Proof<'_> {
         found.counts = differs.counts;
         found.counts.compared = compared_items;
         // Of a table the ledger knows no item, so no pass and no repair deletes one without the plan's word.
-        if self.sides.dataset.extra != Extra::Delete {
+        found.extra_is_repaired = self.sides.dataset.extra == Extra::Delete;
+        if !found.extra_is_repaired {
             found.counts.strays = found.counts.extra;
         }
         let not_equal = found.counts.missing + found.counts.different + found.counts.unstable;
@@ -275,7 +276,7 @@ fn detail(kind: DifferenceKind, extra: Extra) -> &'static str {
     match kind {
         DifferenceKind::Missing => "the lead has the item, the target does not",
         DifferenceKind::Extra if extra == Extra::Delete => {
-            "the target has the item, and it does not belong there; the next comparison deletes it"
+            "the target has the item, and it does not belong there; `migrate verify --repair` deletes it"
         }
         DifferenceKind::Extra => {
             "the target has the item, and it does not belong there; if nothing else writes there, extra = \"delete\" lets a \

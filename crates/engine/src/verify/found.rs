@@ -28,6 +28,8 @@ pub struct Found {
     /// Whether the plan keeps extra records.
     #[serde(skip)]
     pub(crate) extra_is_kept: bool,
+    /// Whether a repair deletes extra records, as it does in tables if the plan says so: of objects, only a pass deletes.
+    pub(crate) extra_is_repaired: bool,
     /// At most 10,000 differences, in key order; those that break equality, or may do so, take precedence.
     pub differences: Vec<Difference>,
     /// Extra records that the plan keeps. They are apart, so that they crowd out no difference that counts.
@@ -81,6 +83,12 @@ impl Found {
         self.differences.extend(self.kept.iter().take(room).cloned());
         self.differences.sort_by(|a, b| a.key.cmp(&b.key));
         self.differences_omitted = self.counted().saturating_sub(self.differences.len() as u64);
+    }
+
+    /// The number of differences that a repair mends.
+    pub fn repairable(&self) -> u64 {
+        let extra = if self.extra_is_repaired { self.counts.extra } else { 0 };
+        self.counts.missing + self.counts.different + extra
     }
 
     /// The number of differences that break equality.

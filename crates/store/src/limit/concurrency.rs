@@ -262,6 +262,10 @@ impl Concurrency {
             state.growth.throttled();
             let half = (state.current / 2).max(1);
             self.resize(&mut state, half);
+            if !state.is_narrowed() {
+                // Only what was tried is taken back.
+                state.at_limit = None;
+            }
         }
     }
 
@@ -330,7 +334,9 @@ impl Slot<'_> {
                 self.gate.throttled(self.epoch, about, at_limit);
             }
             None => self.gate.succeeded(about),
-            Some(Unserved { kind: ErrorKind::Unavailable | ErrorKind::TimedOut, .. }) => self.gate.unanswered(),
+            Some(Unserved { kind: ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Unreachable, .. }) => {
+                self.gate.unanswered();
+            }
             // Other failures say nothing about how much the store bears.
             Some(_) => {}
         }

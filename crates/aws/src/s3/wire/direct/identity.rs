@@ -8,7 +8,7 @@ use std::{
 
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::identity::Identity as Signer;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{failed::Failed, sdk::failure::root};
 
@@ -33,8 +33,8 @@ struct Held {
 pub(super) struct Identity {
     provider: SharedCredentialsProvider,
     held: RwLock<Option<Held>>,
-    /// The one who fetches holds it.
-    fetching: Mutex<()>,
+    /// The one who fetches holds it, and leaves the last failure there: who waited meanwhile has the same answer.
+    fetching: Mutex<Option<(Instant, String)>>,
 }
 
 impl fmt::Debug for Identity {
@@ -51,9 +51,9 @@ impl Identity {
     /// Keys to sign with now.
     pub(super) async fn signer(&self) -> Result<Signer, Failed> {
         let held = self.held();
-        let now = SystemTime::now();
+        let (arrived, now) = (Instant::now(), SystemTime::now());
         let valid = held.filter(|held| held.end.is_none_or(|end| now < end));
-        let _fetching = match &valid {
+        let mut failed = match &valid {
             Some(held) if now < held.fetch_at => return Ok(held.signer.clone()),
             // Somebody else fetches, and these are still good.
             Some(held) => match self.fetching.try_lock() {
@@ -66,7 +66,12 @@ impl Identity {
         if let Some(held) = self.held().filter(|held| SystemTime::now() < held.fetch_at) {
             return Ok(held.signer);
         }
-        match (self.fetch().await, valid) {
+        if let Some((_, why)) = failed.as_ref().filter(|(at, _)| *at >= arrived) {
+            return Err(Failed::NoCredentials(why.clone()));
+        }
+        let fetched = self.fetch().await;
+        let valid = valid.filter(|held| held.end.is_none_or(|end| SystemTime::now() < end));
+        match (fetched, valid) {
             (Ok(fetched), _) => {
                 let signer = fetched.signer.clone();
                 self.hold(fetched);
@@ -78,10 +83,14 @@ impl Identity {
                     "new credentials could not be fetched; the old ones still hold"
                 );
                 let signer = old.signer.clone();
-                self.hold(Held { fetch_at: SystemTime::now() + PAUSE, ..old });
+                let again = SystemTime::now() + PAUSE;
+                self.hold(Held { fetch_at: old.end.map_or(again, |end| again.min(end)), ..old });
                 Ok(signer)
             }
-            (Err(why), None) => Err(Failed::NoCredentials(why)),
+            (Err(why), None) => {
+                *failed = Some((Instant::now(), why.clone()));
+                Err(Failed::NoCredentials(why))
+            }
         }
     }
 
@@ -93,7 +102,10 @@ impl Identity {
             .map_err(|error| root(&error))?;
         let (now, end) = (SystemTime::now(), credentials.expiry());
         let early = end.and_then(|end| end.checked_sub(BEFORE_END)).unwrap_or(now + NO_END);
-        Ok(Held { signer: credentials.into(), fetch_at: early.max(now + PAUSE), end })
+        // Keys that have ended by this machine's clock may be good by the server's.
+        let soon = early.max(now + PAUSE);
+        let fetch_at = end.filter(|end| now < *end).map_or(soon, |end| soon.min(end));
+        Ok(Held { signer: credentials.into(), fetch_at, end })
     }
 
     fn held(&self) -> Option<Held> {
@@ -131,10 +143,14 @@ mod tests {
         {
             let number = self.asked.fetch_add(1, Ordering::SeqCst);
             let end = SystemTime::now() + Duration::from_secs(self.seconds);
-            future::ProvideCredentials::ready(if number < self.times {
+            let given = if number < self.times {
                 Ok(Credentials::new(format!("id{number}"), "a-secret", None, Some(end), "test"))
             } else {
                 Err(CredentialsError::provider_error("the source is gone"))
+            };
+            future::ProvideCredentials::new(async {
+                tokio::task::yield_now().await;
+                given
             })
         }
     }
@@ -173,5 +189,25 @@ mod tests {
         let told = identity.signer().await.unwrap_err();
         assert!(matches!(&told, Failed::NoCredentials(why) if why == "the source is gone"), "{told:?}");
         assert!(!format!("{identity:?}").contains("a-secret"));
+    }
+
+    #[tokio::test]
+    async fn old_keys_are_not_used_beyond_their_end_whatever_pause_a_failure_brings() {
+        let (identity, _) = identity(1, 1);
+        assert_eq!(id(&identity).await, "id0");
+        identity.hold(Held { fetch_at: SystemTime::now(), ..identity.held().unwrap() });
+        assert_eq!(id(&identity).await, "id0", "they hold for a moment more");
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert!(identity.signer().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_keys_shares_the_failure_of_the_one_who_fetches() {
+        let (identity, asked) = identity(30, 0);
+        let all = tokio::join!(identity.signer(), identity.signer(), identity.signer());
+        assert!(all.0.is_err() && all.1.is_err() && all.2.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert!(identity.signer().await.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "a later request asks again");
     }
 }
