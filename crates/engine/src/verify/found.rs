@@ -29,6 +29,7 @@ pub struct Found {
     #[serde(skip)]
     pub(crate) extra_is_kept: bool,
     /// Whether a repair deletes extra records, as it does in tables if the plan says so: of objects, only a pass deletes.
+    #[serde(skip)]
     pub(crate) extra_is_repaired: bool,
     /// At most 10,000 differences, in key order; those that break equality, or may do so, take precedence.
     pub differences: Vec<Difference>,
