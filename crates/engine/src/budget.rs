@@ -47,7 +47,8 @@ impl Records {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives as many slots as the sites bear; of those to be taken back, the ones in use come back later.
+    /// Gives as many slots as the sites bear. Of those to be taken back, it takes only free ones: while records wait, a
+    /// slot that is given back goes to the next of them, and the gate of the site holds that one up.
     fn fit(&self) {
         let wanted = (self.number * (self.bears)() / AT_ONCE).max(self.number);
         let mut given = self.lock();
@@ -64,7 +65,7 @@ impl Records {
         self.slots(1).await
     }
 
-    /// Waits for this many slots, or for all that there are if there are fewer.
+    /// Waits for this many slots, or for as many as there are in any case if those are fewer.
     pub(crate) async fn slots(&self, many: usize) -> Slot {
         self.fit();
         let many = u32::try_from(many.min(self.number)).expect("slots are few");

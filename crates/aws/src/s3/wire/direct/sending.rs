@@ -29,14 +29,15 @@ impl Connection {
         Self { connector, identity: Identity::new(keys), clock: Arc::default() }
     }
 
-    /// Sends a request, and once again if it was refused because this machine's clock is wrong. The answer's body is yet
-    /// to be read.
+    /// Sends a request, and one that reads once again if it was refused because this machine's clock is wrong. A write
+    /// goes back: its lease and its condition are asked above, right before each time that it is sent. The answer's body
+    /// is yet to be read.
     pub(super) async fn send(&self, asked: &Asked, place: &Place) -> Result<HttpResponse, Failed> {
-        let answer = self.send_at(asked, place).await?;
-        match answer {
-            (answer, false) => Ok(answer),
-            (_refused, true) => Ok(self.send_at(asked, place).await?.0),
+        let (answer, was_wrong) = self.send_at(asked, place).await?;
+        if was_wrong && asked.body.is_none() {
+            return Ok(self.send_at(asked, place).await?.0);
         }
+        Ok(answer)
     }
 
     /// Sends a request; with whether it was refused because of a wrong clock, and so is not done.
