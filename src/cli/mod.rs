@@ -22,6 +22,7 @@ mod advise;
 mod approve;
 mod args;
 mod ask;
+mod at_once;
 mod clock;
 mod command_line;
 mod commands;

@@ -11,7 +11,7 @@ use crate::{
     failed::Failed,
     routed::{Goes, Router},
     shutdown::Shutdown,
-    sites::opening::DatasetStores,
+    sites::{opening::DatasetStores, widths::Widths},
     star::Star,
 };
 use migrate_core::{
@@ -90,6 +90,8 @@ pub(crate) struct Inputs {
     /// The ledger with the holdings; a verification can do without.
     pub(crate) ledger: Option<Arc<Ledger>>,
     pub(crate) router: Router,
+    /// The sites of the stores.
+    pub(crate) widths: Widths,
     /// Whether the followers are listed.
     lists_followers: bool,
 }
@@ -106,6 +108,7 @@ impl Inputs {
             select: Arc::new(dataset.select.clone()),
             ledger: ledger.cloned(),
             router: Router::new(&stores.routing, stores.lead()),
+            widths: stores.widths.clone(),
             lists_followers: true,
         }
     }

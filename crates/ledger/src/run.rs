@@ -1,6 +1,9 @@
 //! The runs: the commands that drove the migration, as they are written and returned.
 
-use migrate_core::{model::Timestamp, report::RunWork};
+use migrate_core::{
+    model::Timestamp,
+    report::{RequestsAtOnce, RunWork},
+};
 
 /// One durable fact of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,13 @@ pub enum RunStep {
     Progressed {
         /// What it has done since it began.
         work: RunWork,
+        /// Milliseconds since 1970 UTC.
+        at: Timestamp,
+    },
+    /// So many requests run at once at the sites that it uses. Only the last word of the last run is kept.
+    AtOnce {
+        /// By site.
+        sites: Vec<RequestsAtOnce>,
         /// Milliseconds since 1970 UTC.
         at: Timestamp,
     },

@@ -1,6 +1,7 @@
 //! Runs in the file.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 
 use super::{
     apply::{Apply, illegal},
@@ -9,7 +10,22 @@ use super::{
     query::gather,
     run::{RunRecord, RunRow, RunStep},
 };
-use migrate_core::{model::Timestamp, report::RunWork};
+use migrate_core::{
+    model::Timestamp,
+    report::{RequestsAtOnce, RunWork},
+};
+
+/// The name under which the last word on requests at once is kept.
+const AT_ONCE: &str = "requests_at_once";
+
+/// What is kept of requests at once.
+#[derive(Serialize, Deserialize)]
+struct AtOnce {
+    run: String,
+    /// Milliseconds since 1970 UTC.
+    at: i64,
+    sites: Vec<RequestsAtOnce>,
+}
 
 impl Apply<'_> {
     pub(super) fn run_record(&self, record: &RunRecord) -> Result<(), Failure> {
@@ -22,8 +38,17 @@ impl Apply<'_> {
                 if added == 1 { Ok(()) } else { illegal(format!("run {id} has begun already")) }
             }
             RunStep::Progressed { work, at } => self.note_work(id, None, work, *at),
+            RunStep::AtOnce { sites, at } => self.note_at_once(id, sites, *at),
             RunStep::Ended { how, work, at } => self.note_work(id, Some(how), work, *at),
         }
+    }
+
+    fn note_at_once(&self, id: &str, sites: &[RequestsAtOnce], at: Timestamp) -> Result<(), Failure> {
+        let told = serde_json::to_string(&AtOnce { run: id.to_owned(), at: at.0, sites: sites.to_vec() })
+            .expect("numbers of requests are plain data");
+        let sql = "INSERT OR REPLACE INTO meta (name, value)
+                   SELECT ?1, ?2 FROM run WHERE id = ?3 AND ended IS NULL";
+        if self.run(sql, params![AT_ONCE, told, id])? == 1 { Ok(()) } else { illegal(not_under_way(id)) }
     }
 
     fn note_work(&self, id: &str, how: Option<&str>, work: &RunWork, at: Timestamp) -> Result<(), Failure> {
@@ -32,8 +57,21 @@ impl Apply<'_> {
                    WHERE id = ?1 AND ended IS NULL";
         let (copied, copied_bytes) = (number(copied)?, copied_bytes.map(number).transpose()?);
         let values = params![id, how, at.0, copied, copied_bytes, number(deleted)?, number(compared)?];
-        if self.run(sql, values)? == 1 { Ok(()) } else { illegal(format!("no run {id} is under way")) }
+        if self.run(sql, values)? == 1 { Ok(()) } else { illegal(not_under_way(id)) }
     }
+}
+
+fn not_under_way(id: &str) -> String {
+    format!("no run {id} is under way")
+}
+
+/// What a run has last said of its requests at once, and when; `None` if it has said nothing, or another run did since.
+pub(super) fn at_once(connection: &Connection, run: &str) -> Result<Option<(Vec<RequestsAtOnce>, Timestamp)>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
+    let told: Option<String> = statement.query_row([AT_ONCE], |row| row.get(0)).optional()?;
+    // Nothing depends on it: what another build wrote in another form is not known.
+    let told = told.and_then(|told| serde_json::from_str::<AtOnce>(&told).ok());
+    Ok(told.filter(|told| told.run == run).map(|told| (told.sites, Timestamp(told.at))))
 }
 
 /// The latest runs, the latest first, at most `limit`.

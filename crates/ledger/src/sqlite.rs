@@ -39,6 +39,7 @@ use crate::{
 use migrate_core::{
     lifecycle::Transition,
     model::{DatasetName, Key, KeyRange, PlaceIndex, PlanName, ShardId, Timestamp},
+    report::RequestsAtOnce,
 };
 
 /// Number of reading threads.
@@ -463,6 +464,12 @@ impl Ledger {
     /// The latest runs, the latest first, at most `limit`.
     pub async fn runs(&self, limit: usize) -> Result<Vec<RunRow>, LedgerError> {
         self.ask(move |connection| run_rows::runs(connection, limit)).await
+    }
+
+    /// How many requests a run has last said to send at once, by site, and when it said so; `None` if that is not known.
+    pub async fn at_once(&self, run: &str) -> Result<Option<(Vec<RequestsAtOnce>, Timestamp)>, LedgerError> {
+        let run = run.to_owned();
+        self.ask(move |connection| run_rows::at_once(connection, &run)).await
     }
 
     /// How many runs there were.

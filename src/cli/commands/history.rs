@@ -100,6 +100,11 @@ impl Run {
         }
     }
 
+    /// Its id, as the ledger has it.
+    pub(in crate::cli) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Bytes written in a second, on average; `None` if there were none.
     pub(in crate::cli) fn bytes_per_second(&self) -> Option<u64> {
         self.bytes_per_second

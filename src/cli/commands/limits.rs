@@ -34,7 +34,7 @@ pub(in crate::cli) struct LimitsArgs {
     /// The site or dataset whose limits these are
     #[arg(value_name = "SITE|DATASET")]
     of: Option<String>,
-    /// The limits: `bandwidth`, `requests_per_second`, `window` (sites only)
+    /// The limits: `bandwidth`, `requests_per_second`, `requests_at_once` and `window` (these two for sites only)
     #[arg(value_name = "KEY=VALUE", requires = "of")]
     settings: Vec<String>,
     /// Print one JSON document

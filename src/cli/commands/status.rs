@@ -26,7 +26,10 @@ use crate::cli::{
     state::Holder,
     term,
 };
-use migrate_core::model::{ByteCount, Epoch, Key, PlanName};
+use migrate_core::{
+    model::{ByteCount, Epoch, Key, PlanName},
+    report::RequestsAtOnce,
+};
 use migrate_engine::standing::{DatasetStanding, Decision, FAILURES_SHOWN, PhaseStanding};
 use migrate_ledger::Ledger;
 
@@ -106,7 +109,9 @@ async fn watch(session: &Session, failures_max: usize) -> Result<Code, Failure> 
         let is_over = loop {
             let clock = jiff::Timestamp::now().strftime("%H:%M:%S UTC").to_string();
             let is_driven = status.holder.is_some();
-            let scene = watched.scene(draws(is_driven), &status.phases, is_driven, began.elapsed(), clock);
+            let at_once = status.run.iter().flat_map(|run| run.requests_at_once.iter().cloned()).collect();
+            let scene = draws(is_driven).sending(at_once);
+            let scene = watched.scene(scene, &status.phases, is_driven, began.elapsed(), clock);
             screen::draw(frame(&scene, screen::size(), palette));
             if tokio::time::timeout(DRAW_EVERY, &mut stop).await.is_ok() {
                 break true;
@@ -146,6 +151,8 @@ struct UnderWay {
     run: Run,
     /// Seconds until everything is copied, by the average so far; `None` while the totals or the rate are not known.
     seconds_left: Option<u64>,
+    /// How many requests run at once at each site, as the run has last said; empty if it has said nothing.
+    requests_at_once: Vec<RequestsAtOnce>,
 }
 
 /// The run that is under way, and the last one before it.
@@ -158,8 +165,10 @@ async fn runs(
     let is_driving = rows.first().is_some_and(|row| row.ended.is_none() && driving.as_ref() == Some(&row.id));
     let run = is_driving.then(|| Run::of(rows.remove(0), Some(clock::now())));
     let last = rows.into_iter().next().map(|row| Run::of(row, None));
-    let under_way = run.map(|run| UnderWay { seconds_left: seconds_left(&run, phases), run });
-    Ok((under_way, last))
+    let Some(run) = run else { return Ok((None, last)) };
+    let at_once = ledger.at_once(run.id()).await.map_err(|error| Failure::ledger(&error))?;
+    let requests_at_once = at_once.map(|(sites, _)| sites).unwrap_or_default();
+    Ok((Some(UnderWay { seconds_left: seconds_left(&run, phases), run, requests_at_once }), last))
 }
 
 /// Seconds until every target of every dataset has what it lacks, by the average rate of the run.
@@ -179,10 +188,14 @@ fn text(status: &Status<'_>) -> String {
     if let Some(holder) = &status.holder {
         let _ = writeln!(text, "driven by {holder}");
     }
-    if let Some(UnderWay { run, seconds_left }) = &status.run {
+    if let Some(UnderWay { run, seconds_left, requests_at_once }) = &status.run {
         let left = seconds_left.map(|left| render::duration(Duration::from_secs(left)));
         let left = left.map(|left| format!("; about {left} left, by the average")).unwrap_or_default();
         let _ = writeln!(text, "{}{left}", run.line());
+        for RequestsAtOnce { site, now, most, why } in requests_at_once {
+            let now = render::count(*now, "request", "requests");
+            let _ = writeln!(text, "  {site}: {now} at once, at most {}: {}", Grouped(*most), why.sentence());
+        }
     } else if let Some(run) = &status.last_run {
         let _ = writeln!(text, "last {}", run.line());
     }

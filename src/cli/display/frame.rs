@@ -12,7 +12,7 @@ use crate::cli::{
     render::{self, number},
     screen::Size,
 };
-use migrate_core::model::ByteCount;
+use migrate_core::{model::ByteCount, report::RequestsAtOnce};
 
 /// Names are cut at this share of the columns.
 const NAME_SHARE: usize = 3;
@@ -85,8 +85,15 @@ fn fit(scene: &Scene, rows: usize, columns: usize, names: usize) -> Vec<Line> {
         let text = format!("· {} later", render::count(after, "phase", "phases"));
         lines.push(Line::default().with(Tone::Dim, text));
     }
+    lines.extend(at_once(scene).filter(|_| lines.len() < room));
     lines.truncate(room);
     lines
+}
+
+/// How many requests run at once at the sites where that says anything.
+fn at_once(scene: &Scene) -> Option<Line> {
+    let sites: Vec<_> = scene.at_once.iter().filter(|one| one.is_found()).map(RequestsAtOnce::line).collect();
+    (!sites.is_empty()).then(|| Line::default().with(Tone::Dim, format!("  {}", sites.join(" · "))))
 }
 
 fn counted(scene: &Scene, mark: Mark) -> u64 {
@@ -256,6 +263,7 @@ mod tests {
 
     use super::*;
     use crate::cli::display::recorded;
+    use migrate_core::report::WhyAtOnce;
 
     const BARE: Palette = Palette { is_on: false };
 
@@ -269,6 +277,7 @@ mod tests {
             let mut scene = recorded::scene(until);
             let reason = Some("beijing asked for fewer requests because of the index by-date of the table orders");
             scene.take(&recorded::copying("storefront", 1, 3_000_000, 1 << 40, reason), Duration::from_millis(until));
+            scene = scene.sending(recorded::at_once(&[("beijing", 512, WhyAtOnce::Most)]));
             for columns in (1..160).chain([400]) {
                 for rows in [1, 2, 3, 5, 8, 24] {
                     let lines = drawn(&scene, columns, rows);
@@ -320,6 +329,26 @@ mod tests {
         let lines = drawn(&scene, 100, 6);
         assert!(lines.iter().any(|line| line.contains("and 2 more")), "{lines:#?}");
         assert!(lines.iter().any(|line| line.starts_with("· ")), "{lines:#?}");
+    }
+
+    #[test]
+    fn requests_at_once_are_told_below_all_else_where_there_is_room() {
+        let sites = recorded::at_once(&[
+            ("aws", 128, WhyAtOnce::Growing),
+            ("beijing", 16, WhyAtOnce::Beginning),
+            ("disk", 32, WhyAtOnce::Fixed),
+            ("paris", 8, WhyAtOnce::Throttled),
+        ]);
+        let bare = recorded::scene(500);
+        let scene = recorded::scene(500).sending(sites);
+        let (without, with) = (drawn(&bare, 100, 24), drawn(&scene, 100, 24));
+        assert_eq!(with[..without.len()], without);
+        assert_eq!(
+            with[without.len()..],
+            ["  aws: 128 requests at once, growing · paris: 8 requests at once, throttled"]
+        );
+        assert_eq!(drawn(&scene, 100, without.len() + 1), without, "the rest matters more");
+        assert_eq!(drawn(&scene, 30, 24).last().unwrap(), "  aws: 128 requests at once,…");
     }
 
     #[test]

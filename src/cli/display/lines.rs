@@ -9,7 +9,7 @@ use std::{
 use crate::cli::{
     display::{
         scene::{Doing, Scene},
-        texts::{begins, progress, warned},
+        texts::{at_once, begins, progress, warned},
     },
     render,
 };
@@ -130,7 +130,10 @@ impl Lines {
     }
 
     fn progress(&mut self, told: &EventKind, at: Duration) -> Option<String> {
-        let (dataset, text) = progress(told)?;
+        let (dataset, mut text) = progress(told)?;
+        if self.all {
+            text.extend(at_once(told).iter().map(|site| format!("; {}", site.line())));
+        }
         let told = self.told.entry(dataset.clone()).or_default();
         if at.saturating_sub(told.at) < told.pause || told.text == text {
             return None;
@@ -211,6 +214,7 @@ fn phase_of(dataset: &DatasetName, scene: &Scene) -> String {
 mod tests {
     use super::*;
     use crate::cli::display::recorded;
+    use migrate_core::report::WhyAtOnce;
 
     fn told(all: bool) -> Vec<String> {
         let plan = recorded::plan();
@@ -250,6 +254,20 @@ mod tests {
             }
         }
         assert_eq!(told_at, [5, 15, 35, 65, 95, 125, 160, 190]);
+    }
+
+    #[test]
+    fn requests_at_once_are_told_to_who_wants_all() {
+        let plan = recorded::plan();
+        let scene = Scene::of(&plan, &["run"], migrate_core::lifecycle::Goal::CutOver, plan.datasets());
+        let mut event = recorded::copying("storefront", 5, 10, 0, None);
+        if let EventKind::Progress { requests_at_once, .. } = &mut event {
+            *requests_at_once = recorded::at_once(&[("aws", 128, WhyAtOnce::Growing), ("disk", 32, WhyAtOnce::Fixed)]);
+        }
+        let told = |all| Lines::new(all, false).of(&event, Duration::from_secs(9), &scene).concat();
+        assert!(!told(false).contains("at once"), "{}", told(false));
+        let line = told(true);
+        assert!(line.ends_with("; aws: 128 requests at once, growing; disk: 32 requests at once, fixed"), "{line}");
     }
 
     #[test]

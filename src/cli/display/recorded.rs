@@ -7,7 +7,7 @@ use migrate_core::{
     lifecycle::{Goal, Lead, State},
     model::{DatasetName, Epoch, PhaseName, SiteName},
     plan::{self, Plan},
-    report::{Advance, EventKind, TargetProgress},
+    report::{Advance, EventKind, RequestsAtOnce, TargetProgress, WhyAtOnce},
     shard::Tally,
 };
 
@@ -49,6 +49,7 @@ pub(super) fn copying(dataset: &str, done: u64, total: u64, bytes: u64, waits_fo
         source_bytes_read: 0,
         target_bytes_written: 0,
         waits_for: waits_for.map(str::to_owned),
+        requests_at_once: Vec::new(),
     }
 }
 
@@ -56,7 +57,28 @@ fn verifying(dataset: &str, compared: u64, expected: u64) -> EventKind {
     #[expect(clippy::cast_precision_loss, reason = "few records")]
     let fraction = Some(compared as f64 / expected as f64);
     let (dataset, expected) = (name(dataset), Some(expected));
-    EventKind::Verifying { dataset, compared, fraction, expected, eta_seconds: Some(2), shards_ended: 0, shards: 1 }
+    let (eta_seconds, requests_at_once) = (Some(2), Vec::new());
+    EventKind::Verifying {
+        dataset,
+        compared,
+        fraction,
+        expected,
+        eta_seconds,
+        shards_ended: 0,
+        shards: 1,
+        requests_at_once,
+    }
+}
+
+/// So many requests run at once at sites.
+pub(super) fn at_once(sites: &[(&str, u64, WhyAtOnce)]) -> Vec<RequestsAtOnce> {
+    let told = |(name, now, why): &(&str, u64, WhyAtOnce)| RequestsAtOnce {
+        site: SiteName::new(name).unwrap(),
+        now: *now,
+        most: 512,
+        why: *why,
+    };
+    sites.iter().map(told).collect()
 }
 
 fn verified(compared: u64) -> State {

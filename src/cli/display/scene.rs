@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::cli::render::{self, number};
+use crate::cli::{
+    at_once::AtOnce,
+    render::{self, number},
+};
 use migrate_core::{
     lifecycle::{Goal, State, StepName},
     model::DatasetName,
     plan::{Dataset, Plan},
-    report::{Advance, EventKind, Pace, TargetProgress, Work},
+    report::{Advance, EventKind, Pace, RequestsAtOnce, TargetProgress, Work},
 };
 use migrate_engine::{
     WaitsFor,
@@ -34,6 +37,10 @@ pub(in crate::cli) struct Scene {
     pub(super) now: Duration,
     /// A clock that is shown in place of the time since the command began.
     pub(super) clock: Option<String>,
+    /// How many requests run at once, as the events tell it.
+    told_at_once: AtOnce,
+    /// The same, by site.
+    pub(super) at_once: Vec<RequestsAtOnce>,
 }
 
 /// Where a phase stands.
@@ -158,6 +165,12 @@ impl Scene {
         self
     }
 
+    /// The same, with how many requests run at once at each site, as the ledger knows it.
+    #[must_use]
+    pub(in crate::cli) fn sending(self, at_once: Vec<RequestsAtOnce>) -> Self {
+        Self { at_once, ..self }
+    }
+
     /// Notes what else is known of each dataset.
     pub(super) fn note(&mut self, of: &Notes) {
         for dataset in self.phases.iter_mut().flat_map(|phase| &mut phase.datasets) {
@@ -186,6 +199,8 @@ impl Scene {
     /// Takes an event that was told at this time.
     pub(super) fn take(&mut self, told: &EventKind, at: Duration) {
         self.tick(at);
+        self.told_at_once.take(told);
+        self.at_once = self.told_at_once.now();
         match told {
             EventKind::PhaseBegan { phase } => {
                 for one in self.phases.iter_mut().filter(|one| one.name == phase.as_str()) {

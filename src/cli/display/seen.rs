@@ -115,6 +115,7 @@ mod tests {
             source_bytes_read: 300_005_008,
             target_bytes_written: 0,
             waits_for: None,
+            requests_at_once: Vec::new(),
         });
         assert_eq!((seen.copied(0), seen.copied(1), seen.copied(2)), (300_005_007, 5_001, 0));
         assert_eq!(render::source_read(seen.source_bytes_read, seen.copied(0)), "source read once (1.00×): 286.1 MiB");

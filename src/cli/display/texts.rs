@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use crate::cli::render::{self, number};
 use migrate_core::{
     model::{ByteCount, DatasetName},
-    report::{Advance, EventKind},
+    report::{Advance, EventKind, RequestsAtOnce},
 };
 
 /// The text of an event that even `--quiet` shows.
@@ -53,6 +53,16 @@ pub(super) fn progress(told: &EventKind) -> Option<(&DatasetName, String)> {
         }
         _ => return None,
     })
+}
+
+/// How many requests run at once at the sites that the work of the event uses.
+pub(super) fn at_once(told: &EventKind) -> &[RequestsAtOnce] {
+    match told {
+        EventKind::Progress { requests_at_once, .. } | EventKind::Verifying { requests_at_once, .. } => {
+            requests_at_once
+        }
+        _ => &[],
+    }
 }
 
 fn verifying(compared: u64, expected: Option<u64>, fraction: Option<f64>, eta_seconds: Option<u64>) -> String {

@@ -176,6 +176,7 @@ mod tests {
             expected: None,
             shards_ended: 0,
             shards: 1,
+            requests_at_once: Vec::new(),
         };
         for told in [began(5), verifying(7), verified(9), began(0), verified(9)] {
             totals.take(&told);

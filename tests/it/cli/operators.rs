@@ -94,6 +94,42 @@ fn a_running_process_keeps_new_limits_at_once() {
     bench.expect(0, &["verify", "plan.toml", "--level", "bytes"]);
 }
 
+/// `status` is another process than the run: it knows what the ledger has.
+#[test]
+fn requests_at_once_are_told_with_their_reason_by_a_run_and_by_status() {
+    let bench = many("");
+    let limits = "limits = { requests_per_second = 20, requests_at_once = 5 }";
+    bench.plan_with("", limits, "");
+    let mut slow = Slow::begin(&bench, &[]);
+    let told = slow.until(|event| event["event"] == "progress");
+    let here = |now: u64| serde_json::json!({"site": "here", "now": now, "most": now, "why": "limit"});
+    let there = serde_json::json!({"site": "there", "now": 32, "most": 32, "why": "fixed"});
+    assert_eq!(told["requests_at_once"], serde_json::json!([here(5), there]));
+    let run = loop {
+        let status = bench.json(0, &["status", "plan.toml", "--json"]);
+        assert!(!status["run"].is_null(), "the run has ended: {status}");
+        if status["run"]["requests_at_once"].as_array().is_some_and(|sites| !sites.is_empty()) {
+            break status["run"].clone();
+        }
+    };
+    assert_eq!(run["requests_at_once"], serde_json::json!([here(5), there]));
+    let text = bench.expect(0, &["status", "plan.toml"]).out;
+    let line = "\n  here: 5 requests at once, at most 5: the plan, or an operator, allows no more\n";
+    assert!(text.contains(line), "{text}");
+
+    bench.expect(0, &["limits", "plan.toml", "here", "requests_at_once=3"]);
+    slow.until(|event| event["event"] == "progress" && event["requests_at_once"][0] == here(3));
+    let wrong = bench.expect(2, &["limits", "plan.toml", "here", "requests_at_once=0"]);
+    assert!(wrong.err.contains("write a whole number from 1 up"), "{}", wrong.err);
+    for limit in ["here", "there"] {
+        bench.expect(0, &["limits", "plan.toml", limit, "requests_per_second=none"]);
+    }
+    assert_eq!(slow.end(), 0);
+    let status = bench.json(0, &["status", "plan.toml", "--json"]);
+    assert!(status["run"].is_null() && status["last_run"]["requests_at_once"].is_null(), "{status}");
+    bench.expect(0, &["verify", "plan.toml", "--level", "bytes"]);
+}
+
 #[test]
 fn an_abort_stops_a_running_process_and_the_next_run_begins_anew() {
     let bench = many("");

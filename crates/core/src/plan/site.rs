@@ -89,6 +89,8 @@ pub struct Limits {
     pub bandwidth: Option<u64>,
     /// Requests per second.
     pub requests_per_second: Option<u32>,
+    /// Requests that run at once.
+    pub requests_at_once: Option<u32>,
     /// The hours of the day in which work may be done.
     pub window: Option<Window>,
 }

@@ -117,6 +117,9 @@ pub struct SiteLimits {
     /// Requests per second.
     #[schemars(range(min = 1))]
     pub requests_per_second: Option<u32>,
+    /// Requests that run at once. Fewer do while they are not worth it.
+    #[schemars(range(min = 1))]
+    pub requests_at_once: Option<u32>,
     /// The hours of the day when work may be done, and the time zone.
     #[schemars(example = "22:00-07:00 Asia/Shanghai")]
     #[schemars(regex(pattern = patterns::WINDOW))]

@@ -41,8 +41,15 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
 }
 
 fn site() -> impl Strategy<Value = Site> {
-    let limits = (option::of(text()), option::of(1..u32::MAX), option::of(text()))
-        .prop_map(|(bandwidth, requests_per_second, window)| SiteLimits { bandwidth, requests_per_second, window });
+    let requests = || option::of(1..u32::MAX);
+    let limits = (option::of(text()), requests(), requests(), option::of(text())).prop_map(
+        |(bandwidth, requests_per_second, requests_at_once, window)| SiteLimits {
+            bandwidth,
+            requests_per_second,
+            requests_at_once,
+            window,
+        },
+    );
     let places = (option::of(text()), option::of(endpoint()), option::of(endpoint()), option::of(text()));
     (places, option::of(text()), option::of(credentials()), option::of(limits), option::of(text())).prop_map(
         |((region, s3, dynamodb, directory), jurisdiction, credentials, limits, expected_bucket_owner)| Site {

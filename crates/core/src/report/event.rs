@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     lifecycle::{self, State},
     model::{DatasetName, Decided, Key, PhaseName, PlanName, SiteName, Timestamp},
-    report::{pace::Advance, work::RunWork},
+    report::{at_once::RequestsAtOnce, pace::Advance, work::RunWork},
     shard::Tally,
 };
 use serde::Serialize;
@@ -99,6 +99,8 @@ pub enum EventKind {
         target_bytes_written: u64,
         /// Why it is slower than it could be, if there is a reason.
         waits_for: Option<String>,
+        /// How many requests run at once at each site that the pass uses.
+        requests_at_once: Vec<RequestsAtOnce>,
     },
     /// A record could not be copied; the run goes on.
     RecordFailed {
@@ -184,6 +186,8 @@ pub enum EventKind {
         shards_ended: u64,
         /// All shards so far: shards are split while workers are idle.
         shards: u64,
+        /// How many requests run at once at each site that the verification uses.
+        requests_at_once: Vec<RequestsAtOnce>,
     },
     /// A verification found a difference.
     Differs {

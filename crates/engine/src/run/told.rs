@@ -117,6 +117,7 @@ impl OfPass {
                 source_bytes_read: objects.reads.of(objects.source_bytes_read()),
                 target_bytes_written: objects.stores.bytes_written(),
                 waits_for: objects.stores.waits_for(redactor),
+                requests_at_once: objects.stores.widths.told(),
             },
             Data::Table(table) => {
                 let targets = table.sides.progress();
@@ -127,6 +128,7 @@ impl OfPass {
                     source_bytes_read: table.sides.source_bytes_read(),
                     target_bytes_written: table.sides.stores.bytes_written(),
                     waits_for: table.sides.stores.waits_for(redactor),
+                    requests_at_once: table.sides.stores.widths.told(),
                 }
             }
         }

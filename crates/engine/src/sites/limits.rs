@@ -108,6 +108,7 @@ fn effective(
             limit::Quota {
                 bandwidth: site.limits.bandwidth,
                 requests_per_second: site.limits.requests_per_second,
+                requests_at_once: site.limits.requests_at_once,
                 window: site.limits.window.as_ref().map(window).transpose().map_err(wrong)?,
                 at_once: if site.directory.is_some() { limit::AtOnce::fixed(OF_DIRECTORIES) } else { FOUND },
             }
@@ -118,7 +119,7 @@ fn effective(
             let (bandwidth, requests_per_second) = (own.bandwidth, own.requests_per_second);
             // Its sites find how many requests they bear; a dataset has fewer only after refusals.
             let at_once = limit::AtOnce::fixed(FOUND.most);
-            limit::Quota { bandwidth, requests_per_second, window: None, at_once }
+            limit::Quota { bandwidth, requests_per_second, requests_at_once: None, window: None, at_once }
         }
     };
     for ((whose, key), setting) in set.iter().filter(|((whose, _), _)| whose == of) {
@@ -131,9 +132,11 @@ fn effective(
         match (key.as_str(), value) {
             ("bandwidth", None) => limits.bandwidth = None,
             ("requests_per_second", None) => limits.requests_per_second = None,
+            ("requests_at_once", None) => limits.requests_at_once = None,
             (_, None) => limits.window = None,
             (_, Some(Limit::Bandwidth(rate))) => limits.bandwidth = Some(rate),
             (_, Some(Limit::RequestsPerSecond(rate))) => limits.requests_per_second = Some(rate),
+            (_, Some(Limit::RequestsAtOnce(number))) => limits.requests_at_once = Some(number),
             (_, Some(Limit::Window(hours))) => limits.window = Some(window(&hours).map_err(wrong)?),
         }
     }
@@ -149,7 +152,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use migrate_core::model::{DatasetName, SiteName};
+    use migrate_core::{
+        model::{DatasetName, SiteName},
+        report::WhyAtOnce,
+    };
 
     fn plan() -> Plan {
         let text = "name = \"p\"\n[sites.a]\ndirectory = \"a\"\nlimits = { bandwidth = \"1MB/s\" }\n\
@@ -168,6 +174,10 @@ mod tests {
         set("bandwidth", Setting::To("2MB/s".into())).unwrap();
         set("requests_per_second", Setting::To("7".into())).unwrap();
         assert_eq!((held.limits().bandwidth, held.limits().requests_per_second), (Some(2_000_000), Some(7)));
+        set("requests_at_once", Setting::To("9".into())).unwrap();
+        assert_eq!((held.width().at_once, held.width().why), (9, WhyAtOnce::Limit));
+        set("requests_at_once", Setting::Unlimited).unwrap();
+        assert_eq!((held.width().at_once, held.width().why), (OF_DIRECTORIES, WhyAtOnce::Fixed));
         set("bandwidth", Setting::Unlimited).unwrap();
         assert_eq!(held.limits().bandwidth, None);
         set("bandwidth", Setting::Plan).unwrap();

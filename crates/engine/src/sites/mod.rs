@@ -12,6 +12,7 @@ mod reach;
 mod routes;
 pub(crate) mod tables;
 mod unopened;
+pub(crate) mod widths;
 
 pub use connect::{Connect, Given, Opened, Role};
 pub use opening::{DatasetStores, Sites};

@@ -28,6 +28,7 @@ use crate::{
         limits::LimitBook,
         met::{Claims, Met},
         probed::{known, lacks, probe_name},
+        widths::Widths,
     },
     star::Star,
 };
@@ -104,6 +105,8 @@ pub struct DatasetStores<S: ?Sized = dyn ObjectStore> {
     /// The targets that could not be opened, and why; a store that always fails stands in for each.
     pub(crate) unopened: Vec<(PlaceIndex, EngineError)>,
     pub(crate) limits: Vec<Arc<SiteLimits>>,
+    /// The sites that are asked for anything: those of the lead and of the followers.
+    pub(crate) widths: Widths,
     /// The names under which the ledger keeps the probes of the places.
     pub(crate) probe_names: Vec<String>,
 }
@@ -232,9 +235,9 @@ impl Sites {
         let lease = writes.and_then(|(_, shutdown)| lease_of(dataset, shutdown));
         let journal = writes.map(|(journal, _)| journal);
         let (places, meters, limits) = (Vec::new(), Vec::new(), Vec::new());
-        let (unopened, probe_names) = (Vec::new(), Vec::new());
+        let (unopened, probe_names, widths) = (Vec::new(), Vec::new(), Widths::default());
         let routing = Routing::new(plan, dataset);
-        let mut stores = DatasetStores { places, meters, star, routing, lease, unopened, limits, probe_names };
+        let mut stores = DatasetStores { places, meters, star, routing, lease, unopened, limits, widths, probe_names };
         for (place, at) in dataset.places() {
             let meter = Arc::new(Meter::default());
             let follows = stores.star.followers.contains(&place);
@@ -250,6 +253,9 @@ impl Sites {
                     stores.probe_names.push(probe_name(plan, at, store.endpoint()));
                     stores.places.push(store);
                     stores.limits.extend(used);
+                    if follows || place == stores.star.lead {
+                        stores.widths.add(&at.site, self.limits.of(plan, &LimitsOf::Site(at.site.clone()))?);
+                    }
                 }
                 Err(error) if place != stores.star.lead && stops_one(&error) => {
                     let store = Unopened::new(at.to_string(), &error);

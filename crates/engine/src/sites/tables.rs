@@ -17,6 +17,7 @@ use crate::{
         noted::Noted,
         opening::{DatasetStores, Sites, lease_of, stops_one, wrong_kind},
         unopened::Unopened,
+        widths::Widths,
     },
     star::Star,
 };
@@ -61,6 +62,7 @@ impl Sites {
             lease,
             unopened: Vec::new(),
             limits: Vec::new(),
+            widths: Widths::default(),
             probe_names: Vec::new(),
         };
         let described = self.described(of, stores.star.lead).await?;
@@ -68,7 +70,12 @@ impl Sites {
         for (place, at) in of.dataset.places() {
             let meter = Arc::new(Meter::default());
             let store = match self.table(of, &mut stores, (place, at), &meter, names.clone()).await {
-                Ok(store) => self.limited(of, &mut stores, at, store, described.as_ref())?,
+                Ok(store) => {
+                    if place == stores.star.lead || stores.star.followers.contains(&place) {
+                        stores.widths.add(&at.site, self.limits.of(of.plan, &LimitsOf::Site(at.site.clone()))?);
+                    }
+                    self.limited(of, &mut stores, at, store, described.as_ref())?
+                }
                 Err(error) if place != stores.star.lead && stops_one(&error) => {
                     Arc::new(Unopened::new(at.to_string(), &error))
                 }

@@ -107,6 +107,7 @@ impl Walk for Compare {
             eta_seconds,
             shards_ended: shards.ended,
             shards: shards.all,
+            requests_at_once: self.verifier.inputs.widths.told(),
         });
     }
 }

@@ -1,7 +1,10 @@
 //! Runs, what was counted for them, and all that is known of one record.
 
 use super::*;
-use migrate_core::report::RunWork;
+use migrate_core::{
+    model::SiteName,
+    report::{RequestsAtOnce, RunWork, WhyAtOnce},
+};
 
 fn run(id: &str, step: RunStep) -> Record {
     Record::Run(RunRecord { id: id.to_owned(), step })
@@ -48,6 +51,23 @@ async fn a_run_begins_once_and_does_nothing_after_its_end() {
     bench.append(vec![ended("a", 1, 13)]).await;
     let late = run("a", RunStep::Progressed { work: work(2), at: Timestamp(14) });
     assert!(bench.refused(vec![late]).await.contains("no run a is under way"));
+}
+
+#[tokio::test]
+async fn the_last_word_on_requests_at_once_is_that_of_the_run_that_said_it() {
+    let bench = Bench::begun().await;
+    let site = |now| RequestsAtOnce { site: SiteName::new("s").unwrap(), now, most: 512, why: WhyAtOnce::Level };
+    let at_once = |id, now, ms| run(id, RunStep::AtOnce { sites: vec![site(now)], at: Timestamp(ms) });
+    assert!(bench.refused(vec![at_once("a", 1, 5)]).await.contains("no run a is under way"));
+    bench.append(vec![began("a", 10), at_once("a", 16, 20)]).await;
+    bench.append(vec![at_once("a", 32, 30)]).await;
+    let bench = bench.reopened().await;
+    assert_eq!(bench.ledger.at_once("a").await.unwrap(), Some((vec![site(32)], Timestamp(30))));
+    bench.append(vec![ended("a", 1, 40), began("b", 50)]).await;
+    assert_eq!(bench.ledger.at_once("b").await.unwrap(), None);
+    bench.append(vec![at_once("b", 64, 60)]).await;
+    assert_eq!(bench.ledger.at_once("a").await.unwrap(), None);
+    assert_eq!(bench.ledger.at_once("b").await.unwrap(), Some((vec![site(64)], Timestamp(60))));
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::growth::{Growth, Window};
 use crate::error::{ErrorKind, StoreError};
-use migrate_core::model::Key;
+use migrate_core::{model::Key, report::WhyAtOnce};
 
 /// How many refused things are remembered; beyond it all are forgotten.
 const REFUSED_MAX: usize = 1024;
@@ -40,6 +40,18 @@ impl AtOnce {
     pub fn fixed(number: usize) -> Self {
         Self { least: number, most: number }
     }
+
+    /// The same, but no more than this.
+    #[must_use]
+    pub fn limited(self, most: Option<u32>) -> Self {
+        let most = most.map_or(self.most, |most| self.most.min(usize::try_from(most).unwrap_or(usize::MAX)));
+        Self { least: self.least.min(most), most }
+    }
+
+    fn bounds(self) -> (usize, usize) {
+        let most = self.most.clamp(1, Semaphore::MAX_PERMITS);
+        (self.least.clamp(1, most), most)
+    }
 }
 
 /// Where a gate stands, and why.
@@ -47,21 +59,10 @@ impl AtOnce {
 pub struct Width {
     /// How many requests may run at once now.
     pub at_once: usize,
+    /// It is never more than this.
+    pub most: usize,
     /// Why it is not another number.
-    pub why: Why,
-}
-
-/// Why as many requests may run at once as do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// Nothing else was tried yet, or is being tried now.
-    Trying,
-    /// More were tried, and no more of them were served.
-    NoGain,
-    /// More are not allowed.
-    Most,
-    /// The store has asked for fewer.
-    Asked,
+    pub why: WhyAtOnce,
 }
 
 /// The subject of a request: an object, or one of its parts, by number.
@@ -184,8 +185,7 @@ pub(crate) struct Slot<'a> {
 
 impl Concurrency {
     pub(super) fn new(at_once: AtOnce) -> Self {
-        let most = at_once.most.clamp(1, Semaphore::MAX_PERMITS);
-        let least = at_once.least.clamp(1, most);
+        let (least, most) = at_once.bounds();
         let (surplus, epoch, successes, served) = (0, 0, 0, 0);
         let (at_limit, refused) = (None, HashMap::new());
         let (growth, measured) = (Growth::new(least, most), Measured::new(0));
@@ -219,12 +219,22 @@ impl Concurrency {
     pub(super) fn width(&self) -> Width {
         let state = self.state();
         let why = match () {
-            () if state.is_narrowed() => Why::Asked,
-            () if state.growth.is_at_most() => Why::Most,
-            () if state.growth.is_settled() => Why::NoGain,
-            () => Why::Trying,
+            () if state.is_narrowed() => WhyAtOnce::Throttled,
+            () if state.growth.is_fixed() => WhyAtOnce::Fixed,
+            () => state.growth.why(),
         };
-        Width { at_once: state.current, why }
+        Width { at_once: state.current, most: state.growth.most(), why }
+    }
+
+    /// Keeps the width between these bounds from now on. Requests under way end; what refusals have narrowed stays so.
+    pub(super) fn bound(&self, at_once: AtOnce) {
+        let (least, most) = at_once.bounds();
+        let mut state = self.state();
+        let was_narrowed = state.is_narrowed();
+        state.growth.bound(least, most);
+        if !was_narrowed || !state.is_narrowed() {
+            self.fit(&mut state);
+        }
     }
 
     /// What the store has told to be at its limit, while it is narrowed.
@@ -459,7 +469,7 @@ mod tests {
     async fn it_finds_how_many_a_store_bears() {
         let gate = || Concurrency::new(AtOnce { least: 64, most: 512 });
         let far = sent(&gate(), 10_000, 10).await;
-        assert_eq!(far, Width { at_once: 512, why: Why::Most });
+        assert_eq!(far, Width { at_once: 512, most: 512, why: WhyAtOnce::Most });
         let busy = sent(&gate(), 16, 60).await;
         assert!(busy.at_once <= 96, "more than 64 is only tried: {busy:?}");
         let between = sent(&gate(), 150, 60).await;
@@ -471,13 +481,13 @@ mod tests {
         let gate = Concurrency::new(AtOnce { least: 64, most: 512 });
         sent(&gate, 10_000, 10).await;
         gate.enter().await.settle(None, Some(ErrorKind::Throttled.into()));
-        assert_eq!(gate.width(), Width { at_once: 256, why: Why::Asked });
+        assert_eq!(gate.width(), Width { at_once: 256, most: 512, why: WhyAtOnce::Throttled });
         gate.enter().await.settle(None, Some(ErrorKind::TimedOut.into()));
         assert_eq!(gate.current(), 256);
         for _ in 0..256 {
             gate.enter().await.settle(None, None);
         }
-        assert_eq!(gate.width(), Width { at_once: 257, why: Why::Asked });
+        assert_eq!(gate.width(), Width { at_once: 257, most: 512, why: WhyAtOnce::Throttled });
     }
 
     #[tokio::test(start_paused = true)]
@@ -485,9 +495,28 @@ mod tests {
         let gate = Concurrency::new(AtOnce { least: 64, most: 512 });
         sent(&gate, 10_000, 1).await;
         let (tried, why) = (gate.current(), gate.width().why);
-        assert!(tried > 64 && why == Why::Trying, "{tried} {why:?}");
+        assert!(tried > 64 && why == WhyAtOnce::Growing, "{tried} {why:?}");
         gate.enter().await.settle(None, Some(ErrorKind::Unavailable.into()));
         assert!(gate.current() < tried);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_bounds_hold_at_once_and_what_was_refused_stays_so() {
+        let gate = Concurrency::new(AtOnce { least: 16, most: 512 });
+        assert_eq!(gate.width(), Width { at_once: 16, most: 512, why: WhyAtOnce::Beginning });
+        sent(&gate, 10_000, 10).await;
+        gate.bound(AtOnce { least: 16, most: 512 }.limited(Some(100)));
+        assert_eq!(gate.width(), Width { at_once: 100, most: 100, why: WhyAtOnce::Most });
+        gate.bound(AtOnce { least: 16, most: 512 }.limited(Some(8)));
+        assert_eq!(gate.width(), Width { at_once: 8, most: 8, why: WhyAtOnce::Fixed });
+        let free: Vec<_> = std::iter::from_fn(|| gate.try_enter()).collect();
+        assert_eq!(free.len(), 8, "slots neither leak nor multiply");
+        drop(free);
+        gate.enter().await.settle(None, Some(ErrorKind::Throttled.into()));
+        gate.bound(AtOnce { least: 16, most: 512 });
+        assert_eq!(gate.width(), Width { at_once: 4, most: 512, why: WhyAtOnce::Throttled });
+        sent(&gate, 10_000, 60).await;
+        assert!(gate.width().at_once > 16, "{:?}", gate.width());
     }
 
     #[tokio::test]

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use migrate_core::report::WhyAtOnce;
+
 /// A try must bring this share of what it would bring if the store had room for all of it. Below it, what a window
 /// shows may be chance.
 const GAIN_MIN: f64 = 1.0 / 3.0;
@@ -52,11 +54,15 @@ pub(super) struct Growth {
     narrower: bool,
     /// Whether every try so far was worth it.
     fresh: bool,
+    /// Whether the store has asked for fewer since the last try.
+    refused: bool,
 }
 
 impl Growth {
     pub(super) fn new(least: usize, most: usize) -> Self {
-        Self { least, most, width: least, rate: None, trying: None, rest: 0, pause: REST, narrower: false, fresh: true }
+        let (width, pause) = (least, REST);
+        let (rate, trying, rest) = (None, None, 0);
+        Self { least, most, width, rate, trying, rest, pause, narrower: false, fresh: true, refused: false }
     }
 
     /// The width to use now.
@@ -64,14 +70,31 @@ impl Growth {
         self.trying.unwrap_or(self.width)
     }
 
-    /// Whether more than now was tried and brought nothing.
-    pub(super) fn is_settled(&self) -> bool {
-        self.trying.is_none() && self.rest > 0
+    /// As many as this, and no more.
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
-    /// Whether more than now is not allowed.
-    pub(super) fn is_at_most(&self) -> bool {
-        self.width() >= self.most
+    /// Why the width is as it is.
+    pub(super) fn why(&self) -> WhyAtOnce {
+        match self.trying {
+            _ if self.width() >= self.most => WhyAtOnce::Most,
+            Some(tried) if tried < self.width => WhyAtOnce::TryingFewer,
+            Some(_) => WhyAtOnce::Growing,
+            None if self.refused => WhyAtOnce::Throttled,
+            None if self.rest > 0 => WhyAtOnce::Level,
+            None => WhyAtOnce::Beginning,
+        }
+    }
+
+    /// Keeps the width between other bounds from now on.
+    pub(super) fn bound(&mut self, least: usize, most: usize) {
+        if (least, most) != (self.least, self.most) {
+            let width = self.width.clamp(least, most);
+            let rate = self.rate.filter(|_| width == self.width);
+            (self.least, self.most, self.width, self.rate) = (least, most, width, rate);
+            (self.trying, self.rest, self.pause) = (None, 0, REST);
+        }
     }
 
     /// Whether there is anything to find.
@@ -90,6 +113,7 @@ impl Growth {
         }
         if self.trying.is_none() && self.rest == 0 {
             self.trying = self.next();
+            self.refused &= self.trying.is_none();
         }
     }
 
@@ -102,7 +126,7 @@ impl Growth {
 
     /// The store has asked for fewer requests: what is above the present width is not tried for long.
     pub(super) fn throttled(&mut self) {
-        (self.trying, self.fresh) = (None, false);
+        (self.trying, self.fresh, self.refused) = (None, false, true);
         (self.rate, self.pause, self.rest) = (None, REST_MAX, REST_MAX);
     }
 

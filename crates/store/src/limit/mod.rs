@@ -28,7 +28,7 @@ mod store;
 mod table;
 
 pub use capacity::{Capacity, CapacityLimits};
-pub use concurrency::{AtOnce, Why, Width};
+pub use concurrency::{AtOnce, Width};
 pub use hours::WorkingHours;
 pub use site::{Quota, SiteLimits, WallClock};
 pub use store::Limited;

@@ -18,7 +18,7 @@ use super::{
     hours::WorkingHours,
     rate::Rate,
 };
-use migrate_core::model::ByteCount;
+use migrate_core::{model::ByteCount, report::WhyAtOnce};
 
 /// The current time of day.
 pub type WallClock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
@@ -35,13 +35,16 @@ pub struct Quota {
     pub requests_per_second: Option<u32>,
     /// The hours in which requests may begin.
     pub window: Option<WorkingHours>,
-    /// How many requests may run at once; set once for all.
+    /// How many requests may run at once, as an operator allows.
+    pub requests_at_once: Option<u32>,
+    /// How many requests may run at once, by the kind of the site.
     pub at_once: AtOnce,
 }
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { bandwidth: None, requests_per_second: None, window: None, at_once: AtOnce::fixed(64) }
+        let at_once = AtOnce::fixed(64);
+        Self { bandwidth: None, requests_per_second: None, window: None, requests_at_once: None, at_once }
     }
 }
 
@@ -93,7 +96,7 @@ impl SiteLimits {
             // A body may always begin when nothing is owed; a request needs one whole unit.
             bandwidth: Rate::new(bytes_rate(&limits), 0.0),
             requests: Rate::new(requests_rate(&limits), 1.0),
-            gate: Concurrency::new(limits.at_once),
+            gate: Concurrency::new(limits.at_once.limited(limits.requests_at_once)),
             limits: Mutex::new(limits),
             changed: Notify::new(),
             waiting: Default::default(),
@@ -110,13 +113,19 @@ impl SiteLimits {
         let now = Instant::now();
         self.bandwidth.bucket().set_rate(bytes_rate(&limits), now);
         self.requests.bucket().set_rate(requests_rate(&limits), now);
+        self.gate.bound(limits.at_once.limited(limits.requests_at_once));
         *self.lock() = limits;
         self.changed.notify_waiters();
     }
 
     /// How many requests may run at once now, and why.
     pub fn width(&self) -> Width {
-        self.gate.width()
+        let width = self.gate.width();
+        let is_limited = width.most < self.lock().at_once.most;
+        match width.why {
+            WhyAtOnce::Most | WhyAtOnce::Fixed if is_limited => Width { why: WhyAtOnce::Limit, ..width },
+            _ => width,
+        }
     }
 
     /// Why requests wait now, for people: "california: bandwidth limit 400 MB/s". `None` if none waits for a limit.

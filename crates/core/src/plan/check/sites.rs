@@ -168,6 +168,7 @@ fn check_limits(context: &mut Context<'_>, spot: &Spot<'_>, limits: Option<&synt
     Limits {
         bandwidth: bandwidth.and_then(|value| context.take(&spot.key("bandwidth"), value)),
         requests_per_second: limits.requests_per_second,
+        requests_at_once: limits.requests_at_once,
         window: window.and_then(|value| context.take(&spot.key("window"), value)),
     }
 }
