@@ -234,6 +234,7 @@ impl Concurrency {
         state.growth.bound(least, most);
         if !was_narrowed || !state.is_narrowed() {
             self.fit(&mut state);
+            state.at_limit = None;
         }
     }
 

@@ -207,6 +207,24 @@ mod tests {
     }
 
     #[test]
+    fn it_says_why_the_width_is_as_it_is() {
+        assert_eq!(after(0, 10_000).why(), WhyAtOnce::Beginning);
+        assert_eq!(after(1, 10_000).why(), WhyAtOnce::Growing);
+        assert_eq!(after(3, 10_000).why(), WhyAtOnce::Most);
+        let mut growth = after(2, 20);
+        assert_eq!((growth.width(), growth.why()), (64, WhyAtOnce::Level));
+        growth.throttled();
+        (1..REST_MAX).for_each(|_| growth.ended(served(64, 20)));
+        assert_eq!(growth.why(), WhyAtOnce::Throttled, "it rests because it was refused");
+        growth.ended(served(64, 20));
+        assert_eq!(growth.why(), WhyAtOnce::Growing);
+        growth.ended(served(96, 20));
+        assert_eq!(growth.why(), WhyAtOnce::Level, "more was tried since");
+        let wide = after(4, 10_000);
+        assert_eq!((wide.width(), wide.why()), (341, WhyAtOnce::TryingFewer));
+    }
+
+    #[test]
     fn what_a_store_refused_is_not_tried_soon_again() {
         let mut growth = after(3, 10_000);
         let width = growth.width;
