@@ -101,7 +101,9 @@ fn command(bench: &Bench, args: &[&str], wire: &str, proxies: &[(&str, &str)]) -
 /// A server with three objects, and its address under a name that is not taken for this machine.
 async fn server() -> (S3Server, String) {
     let server = S3Server::start(S3ServerConfig::new("far", "far-secret")).await.unwrap();
-    ["data", "copy"].iter().for_each(|bucket| server.state().create_bucket(bucket));
+    for bucket in ["data", "copy"] {
+        server.state().create_bucket(bucket);
+    }
     (0..3).for_each(|n| server.state().put("data", &format!("{n}"), format!("body {n}")));
     let far = server.endpoint().replace("127.0.0.1", "0.0.0.0");
     (server, far)
