@@ -1,18 +1,12 @@
-//! Asks for every ability in turn, and removes what was written.
+//! What asks at one scratch key: what a write keeps, which writes are refused.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::sync::Mutex;
 
 use bytes::Bytes;
-use tokio::task::JoinSet;
 
+use super::traces::{Traces, list};
 use crate::s3::{
-    convert::{bare_tag, head_of, md5_of_tag, percent_decode, tagging_header},
+    convert::{bare_tag, head_of, tagging_header},
     wire::{
         bucket::{How, Wire},
         plain::{Got, Guard, Shown},
@@ -22,11 +16,8 @@ use crate::{
     deadline::within,
     patience::{REFUSALS_MIN, patiently, refused},
 };
-use migrate_core::{
-    digest::{Body, md5},
-    model::Key,
-};
-use migrate_store::{Capabilities, ErrorKind, Header, MetadataForm, PartRules, Proof, Properties, Result, Upload};
+use migrate_core::{digest::Body, model::Key};
+use migrate_store::{ErrorKind, Header, MetadataForm, Properties, Result, Upload, UploadTags};
 
 pub(super) const CONTENT: &[u8] =
     b"A scratch object of `migrate`, which asks what this endpoint can do. Safe to delete.\n";
@@ -34,44 +25,31 @@ pub(super) const CONTENT: &[u8] =
 /// A tag that needs encoding.
 pub(super) const TAG: (&str, &str) = ("migrate-probe", "a b");
 
-/// Tests everything, then removes what it has written, whatever the outcome.
-///
-/// It runs in a task of its own, because its futures are deep and stand below a whole run.
-pub(in crate::s3) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
-    let (wire, key) = (wire.clone(), key.clone());
-    let mut task = JoinSet::new();
-    task.spawn(async move {
-        let probe = Probe {
-            wire: &wire,
-            key: key.clone(),
-            body: Body::new(Bytes::from_static(CONTENT)),
-            uploads: Mutex::default(),
-            written: Mutex::new([(wire.full_key(&key), true)].into()),
-            versioned: AtomicBool::new(false),
-        };
-        let found = probe.ask().await;
-        let removed = probe.remove().await;
-        let found = found?;
-        removed?;
-        Ok(found)
-    });
-    match task.join_next().await.expect("one task was spawned") {
-        Ok(found) => found,
-        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-    }
-}
-
+/// What asks at one scratch key.
 pub(super) struct Probe<'a> {
     pub(super) wire: &'a Wire,
     pub(super) key: Key,
     pub(super) body: Body,
     /// Uploads that were begun and not finished.
     pub(super) uploads: Mutex<Vec<Upload>>,
-    /// Full keys that may hold an object, since a listing may be a moment behind, and whether a write there was
-    /// accepted.
-    pub(super) written: Mutex<BTreeMap<String, bool>>,
-    /// Whether the bucket keeps old versions.
-    pub(super) versioned: AtomicBool,
+    pub(super) traces: &'a Traces,
+}
+
+/// What comes back of what a write carries.
+pub(super) struct Kept {
+    /// Headers and metadata, of a write and of an upload.
+    pub(super) properties: bool,
+    /// Whether tags do; if so, whether HEAD and GET show their number.
+    pub(super) tags: Option<bool>,
+    pub(super) upload_tags: UploadTags,
+}
+
+/// Which writes are refused, and what those that are not show.
+pub(super) struct Refusals {
+    pub(super) wrong_body: bool,
+    pub(super) wrong_crc: bool,
+    pub(super) keeps_crc: bool,
+    pub(super) metadata: MetadataForm,
 }
 
 /// The properties of the scratch object, to see which of them survive.
@@ -84,43 +62,19 @@ pub(super) fn plain() -> Properties {
 }
 
 impl Probe<'_> {
-    async fn ask(&self) -> Result<Capabilities> {
-        // The first write needs no special ability: if it fails, the target cannot be written at all.
-        let plain = plain();
-        let tag = self.write(&self.body, &plain, Guard::default(), false, &[]).await?;
+    /// The scratch object is there as [`plain`] describes it.
+    pub(super) async fn what_is_kept(&self) -> Result<Kept> {
         // Before any other write, which may carry less.
         let head = self.head().await?;
         let tags = self.keeps_tags().await?;
-        let (crc_kept, wrong_crc_refused) = self.checksums(&plain).await?;
-        let tag_is_md5 = tag.as_deref().and_then(|tag| md5_of_tag(tag.trim_matches('"'))) == Some(md5(CONTENT));
-        let proof = if self.refuses_wrong_body().await? {
-            Proof::SignedPayload
-        } else if wrong_crc_refused {
-            Proof::Checksum
-        } else if tag_is_md5 {
-            Proof::Md5Tag
-        } else {
-            Proof::ReadBack
-        };
-        let metadata = Box::pin(self.metadata()).await?;
-        let (on_put, on_finish) = (Box::pin(self.on_put()).await?, Box::pin(self.on_finish()).await?);
-        let upload = Box::pin(self.what_an_upload_keeps(tags.is_some())).await?;
-        Ok(Capabilities {
-            proof,
-            put_if_absent: on_put.absent,
-            put_if_matches: on_put.matches,
-            finish_if_absent: on_finish.absent,
-            finish_if_matches: on_finish.matches,
-            delete_if_matches: Box::pin(self.on_delete()).await?,
-            keeps_crc64nvme: crc_kept,
-            properties: head == plain && upload.properties,
-            tags: tags.is_some(),
-            tag_count: tags.unwrap_or(false),
-            upload_tags: upload.tags,
-            metadata,
-            keys: Box::pin(self.keys()).await?,
-            parts: PartRules::S3,
-        })
+        let upload = self.what_an_upload_keeps(tags.is_some()).await?;
+        Ok(Kept { properties: head == plain() && upload.properties, tags, upload_tags: upload.tags })
+    }
+
+    pub(super) async fn what_is_refused(&self) -> Result<Refusals> {
+        let (keeps_crc, wrong_crc) = self.checksums(&plain()).await?;
+        let wrong_body = self.refuses_wrong_body().await?;
+        Ok(Refusals { wrong_body, wrong_crc, keeps_crc, metadata: self.metadata().await? })
     }
 
     /// Writes the scratch object; returns its tag.
@@ -132,6 +86,7 @@ impl Probe<'_> {
         with_crc: bool,
         refusals: &[ErrorKind],
     ) -> Result<Option<String>> {
+        self.traces.keep(self.wire.full_key(&self.key), true);
         let how = How { with_crc, metadata: MetadataForm::Raw };
         let request = || self.wire.put(&self.key, body, properties, guard.clone(), how);
         Ok(patiently(refusals, request).await?.tag)
@@ -262,82 +217,16 @@ impl Probe<'_> {
         }
     }
 
-    /// Deletes one full key, once.
-    async fn delete_at(&self, full_key: &str, version: Option<String>, guard: Guard) -> Result<()> {
-        let request = self.wire.server.cold().delete(full_key.to_owned(), version, guard.if_match);
-        match within(self.wire.writes("delete"), 0, request).await {
-            Ok(version) => {
-                self.versioned.fetch_or(version.is_some(), Ordering::Relaxed);
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error.on(&self.key)),
-        }
-    }
-
+    /// Deletes the scratch object, once.
     pub(super) async fn delete(&self, guard: Guard) -> Result<()> {
-        self.delete_at(&self.wire.full_key(&self.key), None, guard).await
+        self.traces
+            .delete(self.wire, &self.wire.full_key(&self.key), None, guard)
+            .await
+            .map_err(|error| error.on(&self.key))
     }
 
-    /// The existing full keys under the scratch name, past a slash or not.
+    /// The existing full keys under the scratch name.
     pub(super) async fn list(&self, slash: &str) -> Result<Vec<String>> {
-        let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
-        let page = || within(self.wire.reads("list"), 0, self.wire.server.list(&prefix, None, None));
-        let page = patiently(&[], page).await?;
-        let keys = page.entries.into_iter().filter_map(|object| object.key);
-        Ok(keys.filter_map(|key| decoded(key, page.is_encoded)).collect())
+        list(self.wire, &self.key, slash).await
     }
-
-    /// Removes everything that was written, including objects that a server put under another name and leftovers of
-    /// an earlier probe; in a versioned bucket each version and marker. After a failed removal it still tries the
-    /// others.
-    async fn remove(&self) -> Result<()> {
-        let mut failed = self.abort_uploads().await.err();
-        let written = held(&self.written).clone();
-        for (key, accepted) in written {
-            let deleted = patiently(&[], || self.delete_at(&key, None, Guard::default())).await;
-            // An endpoint that accepts no write under a key may refuse the delete too. The listing shows what exists.
-            failed = failed.or(deleted.err().filter(|_| accepted));
-        }
-        for slash in ["", "/"] {
-            failed = failed.or(self.remove_listed(slash).await.err());
-            if self.versioned.load(Ordering::Relaxed) {
-                failed = failed.or(self.remove_versions(slash).await.err());
-            }
-        }
-        failed.map_or(Ok(()), Err)
-    }
-
-    async fn remove_listed(&self, slash: &str) -> Result<()> {
-        for key in self.list(slash).await? {
-            patiently(&[], || self.delete_at(&key, None, Guard::default())).await?;
-        }
-        Ok(())
-    }
-
-    async fn remove_versions(&self, slash: &str) -> Result<()> {
-        let prefix = format!("{}{slash}{}", self.wire.prefix, self.key.as_str());
-        loop {
-            let page =
-                || within(self.wire.reads("list versions of"), 0, self.wire.server.cold().list_versions(&prefix));
-            let page = patiently(&[], page).await?;
-            let named = page.entries.into_iter();
-            let named = named.filter_map(|one| Some((decoded(one.key?, page.is_encoded)?, one.version?)));
-            for (key, version) in named {
-                patiently(&[], || self.delete_at(&key, Some(version.clone()), Guard::default())).await?;
-            }
-            if page.follows != Some(true) {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// A listed key; `None` if it cannot be decoded.
-fn decoded(key: String, is_encoded: bool) -> Option<String> {
-    if is_encoded { percent_decode(&key) } else { Some(key) }
-}
-
-pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,14 +3,14 @@
 use super::ask::{Probe, plain};
 use crate::patience::{REFUSALS_MIN, TRIES_MAX, afresh, patiently};
 use crate::s3::wire::plain::Guard;
-use migrate_store::{ErrorKind, Honoured, IfMatch, Result, Retry};
+use migrate_store::{ErrorKind, IfMatch, Result, Retry};
 
 /// An `ETag` that no object has.
 const NO_TAG: &str = "00000000000000000000000000000000";
 
 /// A kind of write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+pub(super) enum Act {
     Put,
     Finish,
     /// A delete that is answered as done and leaves the object counts as refused.
@@ -25,28 +25,18 @@ enum Expected {
 }
 
 impl Probe<'_> {
-    /// Conditions of whole writes.
-    pub(super) async fn on_put(&self) -> Result<Honoured> {
-        self.honoured(Act::Put).await
+    /// Whether `If-None-Match: *` is kept; `false` where such a write cannot be made at all.
+    pub(super) async fn absent(&self, act: Act) -> Result<bool> {
+        Ok(self.can(act).await? && afresh(|| self.keeps_absent(act)).await?)
     }
 
-    /// Conditions of the finish of an upload.
-    pub(super) async fn on_finish(&self) -> Result<Honoured> {
-        if self.takes_uploads().await? {
-            self.honoured(Act::Finish).await
-        } else {
-            Ok(Honoured { absent: false, matches: IfMatch::Ignored })
-        }
+    /// The form in which `If-Match` is kept.
+    pub(super) async fn matches(&self, act: Act) -> Result<IfMatch> {
+        if self.can(act).await? { afresh(|| self.form(act)).await } else { Ok(IfMatch::Ignored) }
     }
 
-    /// `If-Match` of deletes.
-    pub(super) async fn on_delete(&self) -> Result<IfMatch> {
-        afresh(|| self.form(Act::Delete)).await
-    }
-
-    async fn honoured(&self, act: Act) -> Result<Honoured> {
-        let absent = afresh(|| self.keeps_absent(act)).await?;
-        Ok(Honoured { absent, matches: afresh(|| self.form(act)).await? })
+    async fn can(&self, act: Act) -> Result<bool> {
+        if act == Act::Finish { self.takes_uploads().await } else { Ok(true) }
     }
 
     /// Whether `If-None-Match: *` is refused over an object, and taken without one.

@@ -3,7 +3,7 @@
 //! One key with every shape and the greatest length, and one with a leading slash, suffice for a server that bends
 //! nothing. Only if one of them does not come back are the shapes tested one by one.
 
-use super::ask::{Probe, held, plain};
+use super::ask::{Probe, plain};
 use crate::patience::{REFUSALS_MIN, patiently};
 use crate::s3::wire::{bucket::How, plain::Guard};
 use migrate_core::{capability::KEY_BYTES_MAX, model::Key};
@@ -91,7 +91,7 @@ impl Probe<'_> {
     async fn takes(&self, key: &str) -> Result<bool> {
         let key = Key::new(key);
         let full_key = self.wire.full_key(&key);
-        held(&self.written).insert(full_key.clone(), false);
+        self.traces.keep(full_key.clone(), false);
         let how = How { with_crc: false, metadata: MetadataForm::Ascii };
         let answers = [
             ErrorKind::KeyUnholdable,
@@ -105,7 +105,7 @@ impl Probe<'_> {
         for _ in 0..REFUSALS_MIN {
             match patiently(&answers, || self.wire.put(&key, &self.body, &plain, Guard::default(), how)).await {
                 Ok(_) => {
-                    held(&self.written).insert(full_key, true);
+                    self.traces.keep(full_key, true);
                     return Ok(true);
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::NoContainer | ErrorKind::Unreachable) => {

@@ -1,6 +1,9 @@
 //! What a multipart upload keeps of its begin, and how the conditions of its finish are tested.
 
-use super::ask::{CONTENT, Probe, TAG, held, plain};
+use super::{
+    ask::{CONTENT, Probe, TAG, plain},
+    traces::held,
+};
 use crate::s3::{
     convert::{bare_tag, sent_metadata, tagging_header},
     wire::{

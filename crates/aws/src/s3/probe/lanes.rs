@@ -1,0 +1,134 @@
+//! Asks for every ability, and removes what was written.
+//!
+//! What does not depend on each other is asked at the same time, each at a scratch key of its own: a probe is some
+//! eighty requests, and one after the other they would take that many times the way to the server.
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use tokio::task::JoinSet;
+
+use super::{
+    ask::{CONTENT, Probe, plain},
+    conditions::Act,
+    traces::Traces,
+};
+use crate::s3::{
+    convert::md5_of_tag,
+    wire::{bucket::Wire, plain::Guard},
+};
+use migrate_core::{
+    digest::{Body, md5},
+    model::Key,
+};
+use migrate_store::{Capabilities, PartRules, Proof, Result};
+
+/// Tests everything, then removes what it has written, whatever the outcome.
+///
+/// It runs in a task of its own, because its futures are deep and stand below a whole run.
+pub(in crate::s3) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities> {
+    let (wire, key) = (wire.clone(), key.clone());
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let traces = Traces::default();
+        let lanes = Lanes::new(&wire, &key, &traces);
+        let found = lanes.ask().await;
+        let removed = lanes.remove().await;
+        let found = found?;
+        removed?;
+        Ok(found)
+    });
+    match task.join_next().await.expect("one task was spawned") {
+        Ok(found) => found,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
+}
+
+/// What is asked at the same time, in the order of one key each.
+struct Lanes<'a> {
+    kept: Probe<'a>,
+    refused: Probe<'a>,
+    put_absent: Probe<'a>,
+    put_matches: Probe<'a>,
+    finish_absent: Probe<'a>,
+    finish_matches: Probe<'a>,
+    deleted: Probe<'a>,
+    keys: Probe<'a>,
+}
+
+impl<'a> Lanes<'a> {
+    /// Their keys begin with the scratch key, so that one listing shows all of them.
+    fn new(wire: &'a Wire, scratch: &Key, traces: &'a Traces) -> Self {
+        let body = Body::new(Bytes::from_static(CONTENT));
+        let at = |name: &str| Probe {
+            wire,
+            key: Key::new(format!("{}{name}", scratch.as_str())),
+            body: body.clone(),
+            uploads: Mutex::default(),
+            traces,
+        };
+        Self {
+            kept: at(""),
+            refused: at("-refused"),
+            put_absent: at("-put-absent"),
+            put_matches: at("-put-matches"),
+            finish_absent: at("-finish-absent"),
+            finish_matches: at("-finish-matches"),
+            deleted: at("-deleted"),
+            keys: at("-keys"),
+        }
+    }
+
+    /// Removes what all have written, whatever became of them.
+    async fn remove(&self) -> Result<()> {
+        let begins_uploads = [&self.kept, &self.finish_absent, &self.finish_matches];
+        let aborted = join_all(begins_uploads.map(Probe::abort_uploads)).await;
+        let Probe { wire, key, traces, .. } = &self.kept;
+        let removed = traces.remove(wire, key).await;
+        aborted.into_iter().collect::<Result<()>>().and(removed)
+    }
+
+    async fn ask(&self) -> Result<Capabilities> {
+        // The first write needs no special ability: if it fails, the target cannot be written at all.
+        let tag = self.kept.write(&self.kept.body, &plain(), Guard::default(), false, &[]).await?;
+        // All go on to their end, so that nothing is written after the removal.
+        let (kept, refused, keys, put_absent, put_matches, finish_absent, finish_matches, deleted) = tokio::join!(
+            Box::pin(self.kept.what_is_kept()),
+            Box::pin(self.refused.what_is_refused()),
+            Box::pin(self.keys.keys()),
+            Box::pin(self.put_absent.absent(Act::Put)),
+            Box::pin(self.put_matches.matches(Act::Put)),
+            Box::pin(self.finish_absent.absent(Act::Finish)),
+            Box::pin(self.finish_matches.matches(Act::Finish)),
+            Box::pin(self.deleted.matches(Act::Delete)),
+        );
+        let (kept, refused) = (kept?, refused?);
+        let tag_is_md5 = tag.as_deref().and_then(|tag| md5_of_tag(tag.trim_matches('"'))) == Some(md5(CONTENT));
+        let proof = if refused.wrong_body {
+            Proof::SignedPayload
+        } else if refused.wrong_crc {
+            Proof::Checksum
+        } else if tag_is_md5 {
+            Proof::Md5Tag
+        } else {
+            Proof::ReadBack
+        };
+        Ok(Capabilities {
+            proof,
+            put_if_absent: put_absent?,
+            put_if_matches: put_matches?,
+            finish_if_absent: finish_absent?,
+            finish_if_matches: finish_matches?,
+            delete_if_matches: deleted?,
+            keeps_crc64nvme: refused.keeps_crc,
+            properties: kept.properties,
+            tags: kept.tags.is_some(),
+            tag_count: kept.tags.unwrap_or(false),
+            upload_tags: kept.upload_tags,
+            metadata: refused.metadata,
+            keys: keys?,
+            parts: PartRules::S3,
+        })
+    }
+}
