@@ -39,7 +39,8 @@ pub struct S3Endpoint {
     pub ca_pem: Option<Vec<u8>>,
 }
 
-/// The way that the hot requests take to a server: GET, HEAD, PUT of objects and parts, and pages of objects.
+/// The way that the hot requests take to a server: GET, HEAD, PUT of objects and parts, pages of objects,
+/// and tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum S3Wire {
     /// The program's own, with the SDK's credentials, endpoints, signatures and connections.

@@ -182,7 +182,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn tags(&self, key: &Key) -> Result<BTreeMap<String, String>> {
-        let request = self.wire.server.cold().tags(self.wire.full_key(key));
+        let request = self.wire.server.tags(self.wire.full_key(key));
         let tags = match within(self.wire.reads("read tags of"), 0, request).await {
             Ok(tags) => tags,
             // Some servers say so that there are none.

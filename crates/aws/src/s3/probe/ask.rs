@@ -184,7 +184,7 @@ impl Probe<'_> {
 
     /// Whether the scratch object has its tag.
     pub(super) async fn shows_tags(&self, unable: &[ErrorKind]) -> Result<bool> {
-        let tags = || self.wire.server.cold().tags(self.wire.full_key(&self.key));
+        let tags = || self.wire.server.tags(self.wire.full_key(&self.key));
         match patiently(unable, || within(self.wire.reads("read tags of"), 0, tags())).await {
             Ok(tags) => Ok(tags.get(TAG.0).is_some_and(|value| value == TAG.1)),
             Err(error) if unable.contains(&error.kind()) || error.kind() == ErrorKind::NotFound => Ok(false),

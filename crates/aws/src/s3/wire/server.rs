@@ -1,5 +1,7 @@
 //! One bucket at one server, and the way that its requests take.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{
@@ -124,6 +126,14 @@ impl Server {
         match &self.direct {
             Some(direct) => direct.put_part(&key, upload, number, body, with_crc).await,
             None => self.sdk.put_part(key, upload, number, body, with_crc).await,
+        }
+    }
+
+    /// The tags of an object.
+    pub(in crate::s3) async fn tags(&self, key: String) -> Result<BTreeMap<String, String>, Failed> {
+        match &self.direct {
+            Some(direct) => direct.tags(&key).await,
+            None => self.sdk.tags(key).await,
         }
     }
 

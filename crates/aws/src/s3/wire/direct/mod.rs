@@ -1,10 +1,11 @@
-//! The hot requests without the SDK around them: GET, HEAD, PUT of objects and parts, and pages of objects.
+//! The hot requests without the SDK around them: GET, HEAD, PUT of objects and parts, pages of objects,
+//! and tags, which a source that counts none is asked for with each object.
 //!
 //! The SDK spends several times the CPU of such a request on its own machinery. Of what it does, this keeps what a server
 //! or a user can see, with the SDK's own parts: its endpoints ([`place`]), its credentials ([`identity`]), its signatures
 //! ([`signing`]), its connections ([`sending`]) and its checksums ([`stream`]); the same clock correction ([`clock`]).
 //! [`asked`] is a request before it is signed, [`answers`] what came, [`page`] a page of a listing, and [`requests`] are
-//! the five over them. Tests hold both ways against each other (`tests.rs`).
+//! the six over them. Tests hold both ways against each other (`alike.rs`).
 
 mod answers;
 mod asked;

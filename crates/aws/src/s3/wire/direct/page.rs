@@ -2,7 +2,7 @@
 //!
 //! [`document`](crate::s3::document) has found a page whole and complete before it is read here.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use quick_xml::{Reader, events::Event};
@@ -126,6 +126,27 @@ pub(super) fn page(body: &[u8]) -> Result<Listed<ListedObject>, String> {
         Ok(())
     })?;
     Ok(listed)
+}
+
+/// The tags of an object. The error says what cannot be read.
+pub(super) fn tags(body: &[u8]) -> Result<BTreeMap<String, String>, String> {
+    let mut tags = BTreeMap::new();
+    let (mut name, mut value) = (None, None);
+    read(body, |path, text| {
+        match path {
+            ["Tagging", "TagSet", "Tag", "Key"] => name = Some(text.to_owned()),
+            ["Tagging", "TagSet", "Tag", "Value"] => value = Some(text.to_owned()),
+            ["Tagging", "TagSet", "Tag"] => {
+                // `document` has found both.
+                if let (Some(name), Some(value)) = (name.take(), value.take()) {
+                    tags.insert(name, value);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(tags)
 }
 
 fn blank() -> ListedObject {

@@ -1,4 +1,6 @@
-//! The five requests, with the headers that the SDK would send.
+//! The six requests, with the headers that the SDK would send.
+
+use std::collections::BTreeMap;
 
 use super::{
     answers::{Told, failed, succeeded},
@@ -145,14 +147,20 @@ impl Direct {
         asked.header("x-amz-expected-bucket-owner", self.owner.as_deref());
         let mut answer = self.connection.send(&asked, &self.place).await?;
         let body = succeeded("ListObjectsV2", &mut answer).await?;
-        page::page(&body).map_err(|reason| {
-            let message = Some(format!("the listing cannot be read: {reason}"));
-            Failed::Refused(Refused { status: answer.status().as_u16(), message, ..Refused::default() })
-        })
+        page::page(&body).map_err(|reason| unread(answer.status().as_u16(), "listing", &reason))
+    }
+
+    /// The tags of an object.
+    pub(in crate::s3) async fn tags(&self, key: &str) -> Result<BTreeMap<String, String>, Failed> {
+        let asked = self.of_key("GET", key, "?tagging")?;
+        let mut answer = self.connection.send(&asked, &self.place).await?;
+        let body = succeeded("GetObjectTagging", &mut answer).await?;
+        page::tags(&body).map_err(|reason| unread(answer.status().as_u16(), "list of tags", &reason))
     }
 
     fn of_key(&self, method: &'static str, key: &str, query: &str) -> Result<Asked, Failed> {
-        // The SDK refuses these too, for every operation: an object that could be written and not deleted helps nobody.
+        // The SDK refuses these too, for nearly every operation: an object that could be written and not deleted helps
+        // nobody.
         if key.trim().is_empty() {
             return Err(not_made("the key is empty, or white space"));
         }
@@ -178,4 +186,10 @@ impl Direct {
         let told = Told { status: answer.status().as_u16(), headers: answer.headers() };
         Ok(Written { tag: told.one("etag")?.map(ToOwned::to_owned) })
     }
+}
+
+/// A success whose document cannot be read is no success.
+fn unread(status: u16, what: &str, reason: &str) -> Failed {
+    let message = Some(format!("the {what} cannot be read: {reason}"));
+    Failed::Refused(Refused { status, message, ..Refused::default() })
 }
