@@ -14,6 +14,7 @@ mod next;
 mod operators;
 mod places;
 mod proofs;
+mod proxies;
 mod rehearsal;
 mod resumed;
 mod table_cutovers;

@@ -1,6 +1,7 @@
 //! Whole migrations, in process: plan text in, proved followers out.
 
 mod claims;
+mod clocks;
 mod conditions;
 mod crash;
 mod cutover;

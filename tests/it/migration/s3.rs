@@ -6,7 +6,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use migrate::{
     aws::{
         AwsCredentials,
-        s3::{S3Client, S3Config, S3Endpoint, S3Store},
+        s3::{S3Client, S3Config, S3Endpoint, S3Store, S3Wire},
     },
     digest::Body,
     lifecycle::Goal,
@@ -41,14 +41,22 @@ pub(crate) async fn store(server: &S3Server, site: &str, secret: &str, prefix: &
 }
 
 pub(crate) async fn client(server: &S3Server, site: &str, secret: &str) -> S3Client {
-    let config = S3Config {
+    S3Client::connect(config(server, site, secret)).await.expect("a client is made")
+}
+
+/// The same by one of the two ways, whatever the environment says.
+pub(crate) async fn client_by(server: &S3Server, site: &str, secret: &str, wire: S3Wire) -> S3Client {
+    S3Client::connect_by(config(server, site, secret), wire).await.expect("a client is made")
+}
+
+fn config(server: &S3Server, site: &str, secret: &str) -> S3Config {
+    S3Config {
         site: site.to_owned(),
         region: "us-east-1".to_owned(),
         endpoint: Some(S3Endpoint { url: server.endpoint(), path_style: true, ca_pem: None }),
         credentials: AwsCredentials::Keys { id: ID.to_owned(), secret: secret.to_owned(), session_token: None },
         expected_bucket_owner: None,
-    };
-    S3Client::connect(config).await.expect("a client is made")
+    }
 }
 
 /// A source, already known to be read only.

@@ -39,6 +39,18 @@ pub(crate) fn segments_for(bytes: u64) -> u32 {
     u32::try_from((bytes / SEGMENT_BYTES).clamp(SEGMENTS.0, SEGMENTS.1)).unwrap_or(u32::MAX)
 }
 
+/// All segments, in an order in which those that are copied at the same time lie far apart. Neighbours lie in one partition
+/// of the source, and in one of a target that hashes keys alike: it would take the writes of all of them, 1,000 a second,
+/// while the others rest.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/BulkPutItems.BestPractices.html>
+pub(super) fn scattered(of: u32, at_once: usize) -> impl Iterator<Item = u32> {
+    let parts = u32::try_from(at_once).unwrap_or(of).clamp(1, of.max(1));
+    let part = of.div_ceil(parts);
+    (0..part)
+        .flat_map(move |within| (0..parts).map(move |begin| begin * part + within))
+        .filter(move |index| *index < of)
+}
+
 impl TableWork {
     /// The places where all segments are.
     pub(super) async fn filled(&self) -> Result<Vec<PlaceIndex>, EngineError> {
@@ -112,7 +124,8 @@ impl TableWork {
     pub(super) async fn bulk(self: &Arc<Self>) -> Result<Settled, EngineError> {
         let rows = self.journal.ledger.segments(&self.sides.dataset.name).await?;
         let of = rows.iter().map(|row| row.segment + 1).max().unwrap_or(1);
-        let mut left = (0..of).rev().filter(|index| rows.iter().any(|row| row.segment == *index && !row.done));
+        let mut left = scattered(of, self.segments_at_once)
+            .filter(|index| rows.iter().any(|row| row.segment == *index && !row.done));
         let (mut tasks, mut stopped) = (JoinSet::new(), false);
         loop {
             while tasks.len() < self.segments_at_once && !self.sides.shutdown.is_draining() {

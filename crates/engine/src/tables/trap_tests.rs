@@ -1,13 +1,13 @@
 //! What goes wrong where tables are copied without care: see the table in
 //! `docs/tables.md`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
     clock::now,
     shutdown::Shutdown,
     tables::{
-        bulk::segments_for,
+        bulk::{scattered, segments_for},
         test_rig::{Rig, delete, item, put, structure},
     },
 };
@@ -302,6 +302,23 @@ async fn a_key_that_changes_often_is_in_a_batch_once() {
     }
     rig.proves(5).await;
     rig.is_equal("a");
+}
+
+#[test]
+fn segments_that_are_copied_at_the_same_time_lie_far_apart() {
+    for of in [1, 2, 5, 16, 160, 1601, 4096] {
+        let order: Vec<_> = scattered(of, 8).collect();
+        let all: BTreeSet<_> = order.iter().copied().collect();
+        assert_eq!((order.len(), all), (of as usize, (0..of).collect()), "each once");
+        // Where the last part is a shorter one, two are neighbours for a moment.
+        for at_once in order.windows(8).filter(|_| of % 8 == 0) {
+            let sorted: BTreeSet<_> = at_once.iter().collect();
+            let apart = sorted.iter().zip(sorted.iter().skip(1)).map(|(one, next)| *next - *one).min().unwrap();
+            assert!(apart + 1 >= of / 8, "{of}: {at_once:?}");
+        }
+    }
+    assert_eq!(scattered(5, 2).collect::<Vec<_>>(), [0, 3, 1, 4, 2]);
+    assert_eq!(scattered(3, 0).collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 #[test]

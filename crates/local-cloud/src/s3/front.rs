@@ -83,6 +83,12 @@ impl Front {
 
     /// Answers one request; an error closes the connection.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
+        let mut answer = self.answer_now(request).await?;
+        self.config.quirks.stamp(&mut answer);
+        Ok(answer)
+    }
+
+    async fn answer_now(&self, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
         let (mut parts, body) = request.into_parts();
         join_encodings(&mut parts.headers);
         let operation = Operation::of(&parts.method, &parts.uri, &parts.headers);
@@ -99,7 +105,7 @@ impl Front {
         if let Some(latency) = self.config.latency {
             tokio::time::sleep(latency).await;
         }
-        if let Some(answer) = self.instead(strike) {
+        if let Some(answer) = self.instead(strike, &parts.headers) {
             return answer;
         }
         if let Some(Strike { fault: Fault::FlipRequestBit, draw }) = strike {
@@ -118,8 +124,8 @@ impl Front {
     }
 
     /// The answer in place of carrying the request out.
-    fn instead(&self, strike: Option<Strike>) -> Option<Result<Response<Body>, Dropped>> {
-        if self.config.quirks.clock_skew {
+    fn instead(&self, strike: Option<Strike>, headers: &HeaderMap) -> Option<Result<Response<Body>, Dropped>> {
+        if self.config.quirks.is_skewed(headers) {
             let text = "The difference between the request time and the current time is too large.";
             return Some(error_answer(s3_error!(RequestTimeTooSkewed, "{text}")));
         }

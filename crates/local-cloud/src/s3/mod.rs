@@ -8,6 +8,7 @@ mod arrived;
 mod buckets;
 mod callers;
 mod checksums;
+mod clock;
 mod condition;
 mod config;
 mod configure;

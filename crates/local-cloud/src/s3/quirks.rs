@@ -41,6 +41,9 @@ pub struct Quirks {
     pub listing_unordered: bool,
     /// Every request is refused with `RequestTimeTooSkewed`.
     pub clock_skew: bool,
+    /// The server's clock is an hour ahead: its answers say so, and what is signed at another time is refused with
+    /// `RequestTimeTooSkewed`.
+    pub clock_ahead: bool,
     /// A policy that denies every principal (`"Principal": "*"`) under a condition is accepted and given
     /// back, but does not hold: some servers know no `aws:PrincipalArn`.
     pub ignore_conditional_deny: bool,

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, sync::Arc};
 
-use s3s::service::S3ServiceBuilder;
+use s3s::{config::StaticConfigProvider, service::S3ServiceBuilder};
 
 use super::{
     access::Access, admission::Admission, config::S3ServerConfig, faults::Faults, front::Front, service::Service,
@@ -33,6 +33,7 @@ impl S3Server {
         let access = Arc::new(access);
         let service = Service { buckets: buckets.clone(), config: config.clone(), access: access.clone() };
         let mut builder = S3ServiceBuilder::new(service);
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config.quirks.signatures()))));
         builder.set_auth(identities);
         builder.set_access(Admission { config: config.clone(), access });
         let front = Arc::new(Front::new(builder.build(), config));

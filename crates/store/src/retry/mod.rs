@@ -1,7 +1,8 @@
 //! The one layer that retries.
 //!
 //! It repeats every operation that fails for a passing reason
-//! ([`ErrorKind::retry`](crate::ErrorKind::retry)), with full-jitter exponential pauses, a bounded number of times.
+//! ([`ErrorKind::retry`](crate::ErrorKind::retry)), with full-jitter exponential pauses, a bounded number of times. What
+//! was refused because of a wrong clock is sent again at once: the refusal told the time, and the client signs by it.
 //! No layer below retries, or attempts would multiply. A table that throttles, or leaves batches over, is asked for as long
 //! as it takes something, and five minutes more; a run that is to stop ends that wait.
 //!

@@ -17,6 +17,8 @@ use crate::{
     meter::{Meter, Paused, Waiting},
 };
 
+/// After more attempts, a clock that is wrong will stay so.
+const CLOCKS_MAX: u32 = 2;
 /// After fewer attempts a failure is a hiccup, and the display does not show it.
 const ATTEMPTS_UNSHOWN: u32 = 3;
 
@@ -95,6 +97,8 @@ impl Pacer {
     /// The pause before the next attempt, after `attempts` of them; `None` if there is none.
     pub(super) fn pause_after(&self, attempts: u32, error: &StoreError) -> Option<Duration> {
         let first = match error.kind().retry() {
+            // The refusal has told the server's time, by which the next attempt is signed. It was not carried out.
+            Retry::Permanent if error.kind() == ErrorKind::ClockSkew && attempts <= CLOCKS_MAX => Duration::ZERO,
             Retry::Permanent => return None,
             Retry::Transient => self.policy.pause,
             Retry::Throttled => self.policy.pause_throttled,
@@ -190,5 +194,13 @@ mod tests {
         (0..10).for_each(|_| pacer.succeeded());
         assert!(pacer.pause_after(1, &error(ErrorKind::Unavailable)).is_some(), "ten successes earn one");
         assert!(pacer.pause_after(1, &error(ErrorKind::Unavailable)).is_none());
+    }
+
+    /// The refusal itself has told the time.
+    #[test]
+    fn a_wrong_clock_is_tried_again_at_once_and_twice_only() {
+        let pacer = Pacer::new(RetryPolicy::default());
+        let told = |attempts| pacer.pause_after(attempts, &error(ErrorKind::ClockSkew));
+        assert_eq!((told(1), told(2), told(3)), (Some(Duration::ZERO), Some(Duration::ZERO), None));
     }
 }
