@@ -8,7 +8,8 @@
 //! the first write. The process ends at the end of its standard input.
 //!
 //! - `latency` answers each request so many milliseconds later.
-//! - `discard` keeps of a written body above 1 KiB its size, tag and checksums only; reading it is refused.
+//! - `discard` keeps of a written body above 1 KiB its size, tag and checksums only; reading it is refused. It takes bodies
+//!   above 1 MiB without hashing them.
 //! - `BUCKET=COUNTxBYTES` is a bucket whose keys and bodies follow from their number, so that it needs no memory.
 //!
 //! It checks what a careless client would get wrong: signatures (version 4), the SHA-256 of signed bodies, the

@@ -34,6 +34,10 @@ pub(crate) struct Payload {
 /// Bodies up to this size are kept in any case: a client that asks what a server can do reads what it wrote.
 const KEPT_BYTES_MIN: u64 = 1024;
 
+/// Bodies above this size are not hashed where they are discarded: a server elsewhere would do that on a machine of its
+/// own, and a client whose bodies are signed would wait here for a second hash of the same bytes.
+const HASHED_BYTES_MAX: u64 = 1 << 20;
+
 struct Running {
     /// Above this size they are dropped.
     kept_bytes_max: u64,
@@ -83,7 +87,8 @@ impl Payload {
             kept_bytes_max: if discards { KEPT_BYTES_MIN } else { u64::MAX },
             pieces: Some(Vec::new()),
             size: 0,
-            sha256: (form.len() == 64).then(Sha256::new),
+            sha256: (form.len() == 64 && !(discards && length.is_some_and(|length| length > HASHED_BYTES_MAX)))
+                .then(Sha256::new),
             md5: (content_md5.is_some() || length.is_none_or(|length| length <= MD5_BYTES_MAX)).then(Md5::new),
             crc64: Crc64::new(),
             announced: Announced::of(headers)?,
@@ -94,7 +99,7 @@ impl Payload {
                 Some(Chunked::new(Some(signed)))
             }
             "UNSIGNED-PAYLOAD" => None,
-            _ if running.sha256.is_some() => None,
+            _ if form.len() == 64 => None,
             _ => return Err(Failure::NOT_IMPLEMENTED),
         };
         while let Some(frame) = body.frame().await {

@@ -36,12 +36,19 @@ impl Default for InFlightMax {
         Self {
             shards: 8,
             records: 32,
-            bytes: 160 << 20,
+            bytes: bodies_max(),
             split_rows_min: 2000,
             batch_rows: 4096,
             silence_max: Duration::from_mins(2),
         }
     }
+}
+
+/// Bytes of bodies held at once: 48 MiB for each core, which hash them and speak TLS, and so bound how many bytes a second
+/// are under way; at least 96 and at most 512 MiB.
+fn bodies_max() -> u64 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    (cores.saturating_mul(48) << 20).clamp(96 << 20, 512 << 20)
 }
 
 /// What a run is asked to do.

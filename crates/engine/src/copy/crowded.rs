@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use crate::copy::copier::{Copier, Follower, Job, Outcome, Outcomes};
 use migrate_core::model::PlaceIndex;
 
-/// How long a target's share of the writes in flight must be used up until its records are deferred.
-const CROWDED_MIN: Duration = Duration::from_secs(2);
+/// How long a target's share of the writes in flight must be used up until its records are deferred. How many requests it
+/// bears is found in a few seconds, and until then the share is small; what is deferred is read twice.
+const CROWDED_MIN: Duration = Duration::from_secs(10);
 
 impl Copier {
     /// Defers the record at slow targets, if another target has room.
