@@ -22,9 +22,12 @@ use migrate_core::{model::Key, report::WhyAtOnce};
 
 /// How many refused things are remembered; beyond it all are forgotten.
 const REFUSED_MAX: usize = 1024;
-/// A window is as long as this many round trips of all slots, and at least as long as the second.
+/// A window is as long as this many round trips of all slots, and at least as long as the second. It is short while every
+/// try was worth it: twice as many slots show more than chance does, and a server far away has room for many.
 const ROUND_TRIPS: u64 = 4;
 const WINDOW_MIN: Duration = Duration::from_millis(250);
+const ROUND_TRIPS_AT_FIRST: u64 = 2;
+const WINDOW_MIN_AT_FIRST: Duration = Duration::from_millis(100);
 
 /// How many requests may run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +137,7 @@ impl Measured {
     }
 
     /// Counts a request that was served; `true` once the window is long enough.
-    fn served(&mut self, current: usize) -> bool {
+    fn served(&mut self, current: usize, is_fresh: bool) -> bool {
         if self.stale > 0 {
             self.stale -= 1;
             if self.stale == 0 {
@@ -143,7 +146,9 @@ impl Measured {
             return false;
         }
         self.served += 1;
-        self.served >= ROUND_TRIPS * current as u64 && self.began.elapsed() >= WINDOW_MIN
+        let (round_trips, time) =
+            if is_fresh { (ROUND_TRIPS_AT_FIRST, WINDOW_MIN_AT_FIRST) } else { (ROUND_TRIPS, WINDOW_MIN) };
+        self.served >= round_trips * current as u64 && self.began.elapsed() >= time
     }
 
     /// What it has shown; `None` if most requests found a free slot: the gate holds up nobody.
@@ -312,7 +317,7 @@ impl Concurrency {
             return;
         }
         let current = state.current;
-        if !state.measured.served(current) {
+        if !state.measured.served(current, state.growth.is_fresh()) {
             return;
         }
         let window = state.measured.window();
@@ -493,7 +498,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_tried_is_given_up_if_the_store_does_not_answer() {
-        let gate = Concurrency::new(AtOnce { least: 64, most: 512 });
+        let gate = Concurrency::new(AtOnce { least: 64, most: 1 << 16 });
         sent(&gate, 10_000, 1).await;
         let (tried, why) = (gate.current(), gate.width().why);
         assert!(tried > 64 && why == WhyAtOnce::Growing, "{tried} {why:?}");

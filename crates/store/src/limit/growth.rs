@@ -102,6 +102,11 @@ impl Growth {
         self.least == self.most
     }
 
+    /// Whether every try so far was worth it.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
     /// Takes what a window has shown of the present width, in which requests waited for a slot all the time.
     pub(super) fn ended(&mut self, window: Window) {
         let rate = window.rate();
