@@ -62,10 +62,15 @@ def plot(path, rows):
     return bool(drawn)
 
 
+def was_asked(name):
+    return any(word == f"--{name}" or word.startswith(f"--{name}=") for word in sys.argv[1:])
+
+
 def write(folder, rows, tools, given, seconds):
     folder.mkdir(parents=True, exist_ok=True)
     is_drawn = plot(folder / "results.svg", rows)
-    command = shlex.join(["benches/compare/run", *sys.argv[1:]])
+    chosen = [f"--{name}={getattr(given, name)}" for name in ("rows", "repeats", "scale", "peers") if was_asked(name)]
+    command = shlex.join(["benches/compare/run", *chosen])
     names = ["migrate", *(name for name in given.peers.split(",") if name in tools)]
     lines = [
         "# Results",
@@ -79,6 +84,8 @@ def write(folder, rows, tools, given, seconds):
         *(f"- {name}: {installed.version(tools, name)}" for name in names),
         "",
         "## Goals",
+        "",
+        "Where a goal is not met, [speed.md](../docs/speed.md) says what the time goes to.",
         "",
         "| work | goal | measured | |",
         "|---|---|---|---|",

@@ -93,7 +93,11 @@ impl Growth {
             let width = self.width.clamp(least, most);
             let rate = self.rate.filter(|_| width == self.width);
             (self.least, self.most, self.width, self.rate) = (least, most, width, rate);
-            (self.trying, self.rest, self.pause) = (None, 0, REST);
+            self.trying = None;
+            // What was refused is not tried soon, whatever the bounds are.
+            if !self.refused {
+                (self.rest, self.pause) = (0, REST);
+            }
         }
     }
 

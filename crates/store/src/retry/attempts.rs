@@ -3,12 +3,19 @@
 use std::{error::Error, time::Duration};
 
 use super::policy::Pacer;
-use crate::{error::StoreError, meter::Paused, object::Result};
+use crate::{
+    error::{ErrorKind, StoreError},
+    meter::Paused,
+    object::Result,
+};
 
 /// The attempts of one operation.
 pub(super) struct Attempts<'a> {
     pub(super) pacer: &'a Pacer,
+    /// Failed attempts, without those that a clock was to blame for.
     made: u32,
+    /// Attempts that were refused because of a wrong clock.
+    clocks: u32,
     /// Failed attempts that may have acted, or may still act.
     pub(super) unknown: u32,
     /// Shows the next attempt as waiting until it has ended: it may take a minute to fail.
@@ -17,17 +24,24 @@ pub(super) struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(pacer: &'a Pacer) -> Self {
-        Self { pacer, made: 0, unknown: 0, waiting: None }
+        Self { pacer, made: 0, clocks: 0, unknown: 0, waiting: None }
     }
 
     /// Pauses before the next attempt; fails if there is none.
     pub(super) async fn failed(&mut self, error: StoreError) -> Result<()> {
-        self.made += 1;
         self.unknown += u32::from(error.outcome_unknown());
-        match self.pacer.pause_after(self.made, &error) {
+        let pause = if error.kind() == ErrorKind::ClockSkew {
+            self.clocks += 1;
+            self.pacer.pause_after_clock(self.clocks)
+        } else {
+            self.made += 1;
+            self.pacer.pause_after(self.made, &error)
+        };
+        let attempt = self.made + self.clocks;
+        match pause {
             Some(pause) => {
-                log_failure(&error, self.made, pause);
-                self.waiting = self.pacer.waits(&error, self.made);
+                log_failure(&error, attempt, pause);
+                self.waiting = self.pacer.waits(&error, attempt);
                 tokio::time::sleep(pause).await;
                 Ok(())
             }

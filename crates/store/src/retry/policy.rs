@@ -17,7 +17,7 @@ use crate::{
     meter::{Meter, Paused, Waiting},
 };
 
-/// After more attempts, a clock that is wrong will stay so.
+/// After more refusals, a clock that is wrong will stay so.
 const CLOCKS_MAX: u32 = 2;
 /// After fewer attempts a failure is a hiccup, and the display does not show it.
 const ATTEMPTS_UNSHOWN: u32 = 3;
@@ -97,8 +97,6 @@ impl Pacer {
     /// The pause before the next attempt, after `attempts` of them; `None` if there is none.
     pub(super) fn pause_after(&self, attempts: u32, error: &StoreError) -> Option<Duration> {
         let first = match error.kind().retry() {
-            // The refusal has told the server's time, by which the next attempt is signed. It was not carried out.
-            Retry::Permanent if error.kind() == ErrorKind::ClockSkew && attempts <= CLOCKS_MAX => Duration::ZERO,
             Retry::Permanent => return None,
             Retry::Transient => self.policy.pause,
             Retry::Throttled => self.policy.pause_throttled,
@@ -110,6 +108,18 @@ impl Pacer {
             meter.count_retry();
         }
         Some(self.jittered(first, attempts))
+    }
+
+    /// The pause after this many refusals because of a wrong clock; `None` if that was one too many. A refusal has told the
+    /// server's time, by which the next attempt is signed, and was not carried out.
+    pub(super) fn pause_after_clock(&self, refusals: u32) -> Option<Duration> {
+        if refusals > CLOCKS_MAX {
+            return None;
+        }
+        if let Some(meter) = &self.policy.meter {
+            meter.count_retry();
+        }
+        Some(Duration::ZERO)
     }
 
     /// The pause before a store that took nothing is asked again, after so many times: there is always a next one.
@@ -200,7 +210,7 @@ mod tests {
     #[test]
     fn a_wrong_clock_is_tried_again_at_once_and_twice_only() {
         let pacer = Pacer::new(RetryPolicy::default());
-        let told = |attempts| pacer.pause_after(attempts, &error(ErrorKind::ClockSkew));
+        let told = |attempts| pacer.pause_after_clock(attempts);
         assert_eq!((told(1), told(2), told(3)), (Some(Duration::ZERO), Some(Duration::ZERO), None));
     }
 }

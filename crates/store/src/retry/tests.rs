@@ -204,6 +204,18 @@ async fn what_may_pass_is_tried_again_and_what_does_not_pass_is_not() {
     assert_eq!(stage.meter.snapshot().retries, 4);
 }
 
+/// A machine that wakes up may have no network at first, and then a wrong clock.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_clock_is_counted_by_itself() {
+    let stage = Stage::new().await;
+    stage.memory.put_raw("k", "v", Properties::default());
+    let clock = Act::Fail(ErrorKind::ClockSkew);
+    stage.script(&[Act::Fail(ErrorKind::Unavailable), Act::Fail(ErrorKind::Unavailable), clock, clock]);
+    assert!(stage.store.head(&"k".into()).await.unwrap().is_some());
+    stage.script(&[clock, clock, clock]);
+    assert_eq!(stage.store.head(&"k".into()).await.unwrap_err().kind(), ErrorKind::ClockSkew);
+}
+
 #[tokio::test(start_paused = true)]
 async fn attempts_are_bounded() {
     let stage = Stage::new().await;

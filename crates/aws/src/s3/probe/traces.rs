@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use futures::future::join_all;
+use futures::{StreamExt as _, future::join_all, stream};
 
 use crate::s3::{
     convert::percent_decode,
@@ -17,6 +17,9 @@ use crate::s3::{
 use crate::{deadline::within, patience::patiently};
 use migrate_core::model::Key;
 use migrate_store::{ErrorKind, Result};
+
+/// How many requests a probe has under way at once, as many as it has keys to ask at.
+const AT_ONCE: usize = 8;
 
 /// What was written at all keys of a probe.
 #[derive(Debug, Default)]
@@ -57,12 +60,13 @@ impl Traces {
     /// a versioned bucket each version and marker. After a failed removal it still tries the others.
     pub(super) async fn remove(&self, wire: &Wire, scratch: &Key) -> Result<()> {
         let written = held(&self.written).clone();
-        let deleted = join_all(written.into_iter().map(async |(full_key, is_accepted)| {
+        let removals = written.into_iter().map(async |(full_key, is_accepted)| {
             let delete = || self.delete(wire, &full_key, None, Guard::default());
             // An endpoint that accepts no write under a key may refuse the delete too. The listing shows what exists.
             patiently(&[], delete).await.err().filter(|_| is_accepted)
-        }));
-        let failed = deleted.await.into_iter().flatten().next();
+        });
+        let deleted: Vec<_> = stream::iter(removals).buffered(AT_ONCE).collect().await;
+        let failed = deleted.into_iter().flatten().next();
         let listed = join_all(["", "/"].map(|slash| self.remove_listed(wire, scratch, slash))).await;
         let failed = listed.into_iter().filter_map(Result::err).fold(failed, |first, next| first.or(Some(next)));
         failed.map_or(Ok(()), |error| Err(error.on(scratch)))
