@@ -45,7 +45,7 @@ pub(in crate::s3) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities>
     }
 }
 
-/// What is asked at the same time, in the order of one key each.
+/// What is asked at the same time, each at a key of its own.
 struct Lanes<'a> {
     kept: Probe<'a>,
     refused: Probe<'a>,

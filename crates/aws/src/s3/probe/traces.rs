@@ -18,7 +18,7 @@ use crate::{deadline::within, patience::patiently};
 use migrate_core::model::Key;
 use migrate_store::{ErrorKind, Result};
 
-/// How many requests a probe has under way at once, as many as it has keys to ask at.
+/// How many scratch objects are removed at once: about as many as are asked at.
 const AT_ONCE: usize = 8;
 
 /// What was written at all keys of a probe.
@@ -67,16 +67,25 @@ impl Traces {
         });
         let deleted: Vec<_> = stream::iter(removals).buffered(AT_ONCE).collect().await;
         let failed = deleted.into_iter().flatten().next();
-        let listed = join_all(["", "/"].map(|slash| self.remove_listed(wire, scratch, slash))).await;
-        let failed = listed.into_iter().filter_map(Result::err).fold(failed, |first, next| first.or(Some(next)));
+        let listed = join_all(["", "/"].map(|slash| self.remove_shown(wire, scratch, slash))).await;
+        let failed = failed.or(listed.into_iter().find_map(Result::err));
         failed.map_or(Ok(()), |error| Err(error.on(scratch)))
+    }
+
+    /// Removes what the listings show past a slash or not; versions also if an object could not be removed.
+    async fn remove_shown(&self, wire: &Wire, scratch: &Key, slash: &str) -> Result<()> {
+        let objects = self.remove_listed(wire, scratch, slash).await;
+        if self.versioned.load(Ordering::Relaxed) {
+            return objects.and(self.remove_versions(wire, scratch, slash).await);
+        }
+        objects
     }
 
     async fn remove_listed(&self, wire: &Wire, scratch: &Key, slash: &str) -> Result<()> {
         for key in list(wire, scratch, slash).await? {
             patiently(&[], || self.delete(wire, &key, None, Guard::default())).await?;
         }
-        if self.versioned.load(Ordering::Relaxed) { self.remove_versions(wire, scratch, slash).await } else { Ok(()) }
+        Ok(())
     }
 
     async fn remove_versions(&self, wire: &Wire, scratch: &Key, slash: &str) -> Result<()> {
