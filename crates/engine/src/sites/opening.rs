@@ -10,6 +10,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures::future::join_all;
+
 use super::{
     connect::{Connect, Opened, Role},
     leased::Leased,
@@ -27,7 +29,7 @@ use crate::{
     sites::{
         limits::LimitBook,
         met::{Claims, Met},
-        probed::{known, lacks, probe_name},
+        probed::{by_server, known, lacks, probe_name},
         widths::Widths,
     },
     star::Star,
@@ -69,6 +71,9 @@ pub(crate) struct Writing {
     lease: Option<Arc<Lease>>,
     noted: Arc<dyn TrackWrites>,
 }
+
+/// The store of one place, with the limits that it keeps.
+type OneOpened = (Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>);
 
 /// The sites of a plan: one connection and one set of limits each, shared by all datasets.
 pub struct Sites {
@@ -238,17 +243,28 @@ impl Sites {
         let (unopened, probe_names, widths) = (Vec::new(), Vec::new(), Widths::default());
         let routing = Routing::new(plan, dataset);
         let mut stores = DatasetStores { places, meters, star, routing, lease, unopened, limits, widths, probe_names };
+        let mut opened = Vec::new();
         for (place, at) in dataset.places() {
             let meter = Arc::new(Meter::default());
-            let follows = stores.star.followers.contains(&place);
-            let opened = if follows {
+            let one = if stores.star.followers.contains(&place) {
                 let noted = journal.map(|journal| Arc::new(Noted::new(journal, &dataset.name, place)));
                 let writing = noted.map(|noted| Writing { lease: stores.lease.clone(), noted });
-                self.opened_follower(plan, dataset, at, &meter, writing.as_ref().zip(journal), sink).await
+                self.opened_follower(plan, dataset, at, &meter, writing.as_ref()).await
             } else {
                 self.opened_to_read(plan, dataset, place, at, &meter, journal).await
             };
-            match opened {
+            match one {
+                Err(error) if place == stores.star.lead || !stops_one(&error) => return Err(error),
+                one => opened.push(one),
+            }
+            stores.meters.push(meter);
+        }
+        if let Some(journal) = journal {
+            self.find_out(plan, dataset, &stores.star, &mut opened, journal, sink).await?;
+        }
+        for ((place, at), one) in dataset.places().zip(opened) {
+            let follows = stores.star.followers.contains(&place);
+            match one {
                 Ok((store, used)) => {
                     stores.probe_names.push(probe_name(plan, at, store.endpoint()));
                     stores.places.push(store);
@@ -257,16 +273,14 @@ impl Sites {
                         stores.widths.add(&at.site, self.limits.of(plan, &LimitsOf::Site(at.site.clone()))?);
                     }
                 }
-                Err(error) if place != stores.star.lead && stops_one(&error) => {
+                Err(error) => {
                     let store = Unopened::new(at.to_string(), &error);
                     stores.probe_names.push(probe_name(plan, at, ObjectStore::endpoint(&store)));
                     stores.places.push(Arc::new(store));
                     // Nothing is asked of a place that neither leads nor follows.
                     stores.unopened.extend(follows.then_some((place, error)));
                 }
-                Err(error) => return Err(error),
             }
-            stores.meters.push(meter);
         }
         if let Some(journal) = journal {
             self.record_places(journal).await?;
@@ -274,26 +288,56 @@ impl Sites {
         Ok(stores)
     }
 
-    /// Opens a place that follows, to be written if there is a journal.
+    /// Opens a place that follows, to be written if anything asks and notes its writes.
     async fn opened_follower(
         &self,
         plan: &Plan,
         dataset: &Dataset,
         at: &Location,
         meter: &Arc<Meter>,
-        writes: Option<(&Writing, &Journal)>,
-        sink: &Sink,
-    ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
-        let role = match writes {
+        writing: Option<&Writing>,
+    ) -> Result<OneOpened, EngineError> {
+        let role = match writing {
             Some(_) if *at == dataset.source => Role::OldLead,
             Some(_) => Role::Target,
             None => Role::Look,
         };
-        let opened = self.follower(plan, dataset, at, role, meter, writes.map(|(writing, _)| writing)).await?;
-        if let Some((_, journal)) = writes {
-            self.known_or_probed(&*opened.0, &probe_name(plan, at, opened.0.endpoint()), journal, sink).await?;
+        self.follower(plan, dataset, at, role, meter, writing).await
+    }
+
+    /// Finds out what the followers can do: all servers at the same time, so that a slow one holds up no other, and the
+    /// places at one server one after the other. If one gives no answer, its error takes the place of its store.
+    async fn find_out(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        star: &Star,
+        opened: &mut [Result<OneOpened, EngineError>],
+        journal: &Journal,
+        sink: &Sink,
+    ) -> Result<(), EngineError> {
+        let stores = dataset.places().zip(opened.iter()).map(|((place, at), one)| {
+            let (store, _) = one.as_ref().ok().filter(|_| star.followers.contains(&place))?;
+            Some((store, probe_name(plan, at, store.endpoint())))
+        });
+        let stores: Vec<_> = stores.collect();
+        let endpoints = stores.iter().enumerate().filter_map(|(at, one)| Some((at, one.as_ref()?.0.endpoint())));
+        let asked = by_server(endpoints).into_iter().map(async |at_one_server| {
+            let mut failed = Vec::new();
+            for at in at_one_server {
+                let Some((store, name)) = &stores[at] else { continue };
+                let found = self.known_or_probed(&***store, name, journal, sink).await;
+                failed.extend(found.err().map(|error| (at, error)));
+            }
+            failed
+        });
+        for (at, error) in join_all(asked).await.into_iter().flatten() {
+            if !stops_one(&error) {
+                return Err(error);
+            }
+            opened[at] = Err(error);
         }
-        Ok(opened)
+        Ok(())
     }
 
     /// Opens a place that is only read.
@@ -305,7 +349,7 @@ impl Sites {
         at: &Location,
         meter: &Arc<Meter>,
         journal: Option<&Journal>,
-    ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
+    ) -> Result<OneOpened, EngineError> {
         let opened = self.store(plan, dataset, at, Role::Source, meter, None).await?;
         // A source was never written, so the ledger knows it only as what another dataset writes.
         if let Some(journal) = journal.filter(|_| place != PlaceIndex::SOURCE)
@@ -331,19 +375,27 @@ impl Sites {
         if let Some(ledger) = ledger {
             stores.adopt_known(ledger).await?;
         }
-        for (store, name) in stores.probed() {
+        let is_new = |(store, _): &(&Arc<dyn ObjectStore>, _)| {
             let known = store.capabilities();
-            if known != Capabilities::unproved() && known != DatasetStores::ASSUMED {
-                continue;
-            }
-            if probe {
+            known == Capabilities::unproved() || known == DatasetStores::ASSUMED
+        };
+        let new: Vec<_> = stores.probed().filter(is_new).collect();
+        if !probe {
+            new.into_iter().for_each(|(store, _)| readable(&**store));
+            return Ok(stores);
+        }
+        let endpoints = new.iter().enumerate().map(|(at, (store, _))| (at, store.endpoint()));
+        let asked = by_server(endpoints).into_iter().map(async |at_one_server| {
+            for (store, name) in at_one_server.into_iter().map(|at| new[at]) {
                 let found = self.ask(&**store, name).await?;
                 let location = store.location().to_owned();
                 sink.tell(EventKind::Probed { location, proof: found.proof, lacks: lacks(&found) });
-            } else {
-                readable(&**store);
             }
-        }
+            Ok::<_, EngineError>(())
+        });
+        // All go on to their end, so that each removes what it has written.
+        let asked: Result<Vec<()>, _> = join_all(asked).await.into_iter().collect();
+        asked?;
         Ok(stores)
     }
 
@@ -356,7 +408,7 @@ impl Sites {
         role: Role,
         meter: &Arc<Meter>,
         writing: Option<&Writing>,
-    ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
+    ) -> Result<OneOpened, EngineError> {
         let (mut store, used) = self.store(plan, dataset, at, role, meter, writing).await?;
         // The plan's check refuses such a target; if one passes it, the guard refuses its writes.
         if let Err(reason) = policy::verdict(plan, dataset, &at.site) {
@@ -404,7 +456,7 @@ impl Sites {
         role: Role,
         meter: &Arc<Meter>,
         writing: Option<&Writing>,
-    ) -> Result<(Arc<dyn ObjectStore>, Vec<Arc<SiteLimits>>), EngineError> {
+    ) -> Result<OneOpened, EngineError> {
         let (site, bare) = self.bare(plan, at, role).await?;
         let metered = Arc::new(Metered::new(bare, Arc::clone(meter)));
         let mut store: Arc<dyn ObjectStore> = Arc::new(Conditional::new(metered));

@@ -16,6 +16,23 @@ pub(crate) fn probe_name(plan: &Plan, at: &Location, endpoint: &EndpointId) -> S
     format!("{at} ({}; {})", place_of(plan, at).unwrap_or_default(), endpoint)
 }
 
+/// The places, by their numbers, that are asked one after the other: those at one server, whoever signs there. What one
+/// probe asks must not be what another one's answers come from.
+pub(crate) fn by_server<'a>(places: impl IntoIterator<Item = (usize, &'a EndpointId)>) -> Vec<Vec<usize>> {
+    let is_one = |one: &EndpointId, other: &EndpointId| match (one, other) {
+        (EndpointId::Server { at: one, .. }, EndpointId::Server { at: other, .. }) => one == other,
+        (one, other) => one == other,
+    };
+    let mut servers: Vec<(&EndpointId, Vec<usize>)> = Vec::new();
+    for (place, endpoint) in places {
+        match servers.iter_mut().find(|(server, _)| is_one(server, endpoint)) {
+            Some((_, places)) => places.push(place),
+            None => servers.push((endpoint, vec![place])),
+        }
+    }
+    servers.into_iter().map(|(_, places)| places).collect()
+}
+
 /// The capabilities in the ledger; `None` if they are old, since servers are upgraded, or if an older
 /// build wrote them without a field that this build needs.
 pub(crate) async fn known<T: DeserializeOwned>(ledger: &Ledger, name: &str) -> Result<Option<T>, EngineError> {
@@ -56,4 +73,18 @@ pub(crate) fn lacks(found: &Capabilities) -> Vec<&'static str> {
         lacks.push("some shapes of keys");
     }
     lacks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use migrate_store::Identity;
+
+    #[test]
+    fn places_at_one_server_are_asked_one_after_the_other() {
+        let server = |at: &str, key| EndpointId::Server { at: at.into(), identity: Identity::of("keys", [key]) };
+        let (a, b, a_too) = (server("a", "one"), server("b", "one"), server("a", "two"));
+        let places = [(1, &a), (2, &b), (4, &a_too), (5, &EndpointId::Files), (7, &EndpointId::Files)];
+        assert_eq!(by_server(places), [vec![1, 4], vec![2], vec![5, 7]]);
+    }
 }

@@ -23,11 +23,15 @@ use migrate_core::{model::Key, report::WhyAtOnce};
 /// How many refused things are remembered; beyond it all are forgotten.
 const REFUSED_MAX: usize = 1024;
 /// A window is as long as this many round trips of all slots, and at least as long as the second. It is short while every
-/// try was worth it: twice as many slots show more than chance does, and a server far away has room for many.
+/// try was worth it: twice as many slots show more than chance does, and a server far away has room for many. One round
+/// trip before it shows requests of the width before.
 const ROUND_TRIPS: u64 = 4;
 const WINDOW_MIN: Duration = Duration::from_millis(250);
-const ROUND_TRIPS_AT_FIRST: u64 = 2;
+const ROUND_TRIPS_AT_FIRST: u64 = 1;
 const WINDOW_MIN_AT_FIRST: Duration = Duration::from_millis(100);
+/// Requests that began together end together: those that end right after a short window's beginning are of the burst
+/// before it, which would count for a whole round trip.
+const BURST: Duration = Duration::from_millis(10);
 
 /// How many requests may run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +149,9 @@ impl Measured {
             }
             return false;
         }
+        if is_fresh && self.began.elapsed() < BURST {
+            return false;
+        }
         self.served += 1;
         let (round_trips, time) =
             if is_fresh { (ROUND_TRIPS_AT_FIRST, WINDOW_MIN_AT_FIRST) } else { (ROUND_TRIPS, WINDOW_MIN) };
@@ -193,26 +200,25 @@ impl Concurrency {
         let (least, most) = at_once.bounds();
         let (surplus, epoch, successes, served) = (0, 0, 0, 0);
         let (at_limit, refused) = (None, HashMap::new());
-        let (growth, measured) = (Growth::new(least, most), Measured::new(0));
+        // The first window begins with the first answer.
+        let (growth, measured) = (Growth::new(least, most), Measured::new(1));
         let state = State { growth, measured, current: least, surplus, epoch, successes, at_limit, served, refused };
         Self { permits: Semaphore::new(least), state: Mutex::new(state) }
     }
 
     /// A slot, if one is free.
     pub(super) fn try_enter(&self) -> Option<Slot<'_>> {
-        self.permits.try_acquire().ok().map(|permit| self.slot(permit, false))
+        let permit = self.permits.try_acquire().ok()?;
+        let mut state = self.state();
+        state.measured.free += 1;
+        Some(Slot { gate: self, permit: Some(permit), epoch: state.epoch })
     }
 
     /// Waits for a slot, in order of arrival.
     pub(super) async fn enter(&self) -> Slot<'_> {
+        self.state().measured.waited += 1;
         let permit = self.permits.acquire().await.expect("the semaphore is never closed");
-        self.slot(permit, true)
-    }
-
-    fn slot<'a>(&'a self, permit: SemaphorePermit<'a>, waited: bool) -> Slot<'a> {
-        let mut state = self.state();
-        *(if waited { &mut state.measured.waited } else { &mut state.measured.free }) += 1;
-        Slot { gate: self, permit: Some(permit), epoch: state.epoch }
+        Slot { gate: self, permit: Some(permit), epoch: self.state().epoch }
     }
 
     /// Whether the store has asked for fewer requests and has not yet been given back all.

@@ -2,8 +2,9 @@
 //!
 //! While requests wait for a slot, a window of them is measured. Then a wider gate is tried. It stays if it serves more
 //! requests a second, since the store, or the way to it, has room; it is taken back if its requests only take longer.
-//! From time to time a narrower one is tried, and stays if it serves as many. After each try that changed nothing, the
-//! next one waits longer.
+//! If it serves a little more, so much wider a gate is tried next: something else may be the bound from there on, like the
+//! processor that all sites share. From time to time a narrower one is tried, and stays if it serves as many. After each
+//! try that changed nothing, the next one waits longer.
 
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use migrate_core::report::WhyAtOnce;
 
 /// A try must bring this share of what it would bring if the store had room for all of it. Below it, what a window
 /// shows may be chance.
-const GAIN_MIN: f64 = 1.0 / 3.0;
+const GAIN_MIN: f64 = 0.25;
+/// A gate that was not worth it shows so much more served at least, if a smaller step may be.
+const SHOWN_MIN: f64 = 1.1;
 /// A narrower gate stays if it serves this share of the requests.
 const KEPT_MIN: f64 = 0.97;
 /// Windows until another try, after one that changed nothing; doubled with each such try, up to the second.
@@ -52,8 +55,10 @@ pub(super) struct Growth {
     pause: u32,
     /// Whether the next try is a narrower gate.
     narrower: bool,
-    /// Whether every try so far was worth it.
+    /// Whether every try so far was worth it, but for one that may be chance.
     fresh: bool,
+    /// Wider gates in a row that were not worth it.
+    doubts: u32,
     /// Whether the store has asked for fewer since the last try.
     refused: bool,
 }
@@ -62,7 +67,8 @@ impl Growth {
     pub(super) fn new(least: usize, most: usize) -> Self {
         let (width, pause) = (least, REST);
         let (rate, trying, rest) = (None, None, 0);
-        Self { least, most, width, rate, trying, rest, pause, narrower: false, fresh: true, refused: false }
+        let (narrower, fresh, doubts, refused) = (false, true, 0, false);
+        Self { least, most, width, rate, trying, rest, pause, narrower, fresh, doubts, refused }
     }
 
     /// The width to use now.
@@ -106,7 +112,7 @@ impl Growth {
         self.least == self.most
     }
 
-    /// Whether every try so far was worth it.
+    /// Whether every try so far was worth it, but for one that may be chance.
     pub(super) fn is_fresh(&self) -> bool {
         self.fresh
     }
@@ -148,10 +154,34 @@ impl Growth {
         if stays {
             // The same direction again, at once if it is up.
             self.narrower = tried < self.width;
-            (self.width, self.rate, self.pause) = (tried, Some(rate), REST);
+            (self.width, self.rate, self.pause, self.doubts) = (tried, Some(rate), REST, 0);
             self.rest = if self.narrower { REST } else { 0 };
+        } else if tried < self.width {
+            self.narrower = false;
+            self.tire();
         } else {
-            self.narrower = !self.narrower;
+            self.doubt(tried, gain);
+        }
+    }
+
+    /// A wider gate was not worth it. What was found to be worth it is not tried narrower because of one such try.
+    fn doubt(&mut self, tried: usize, gain: f64) {
+        let first = self.doubts == 0;
+        self.doubts = self.doubts.saturating_add(1);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "widths are small"
+        )]
+        let shown = (self.width as f64 * gain.max(1.0)).ceil() as usize;
+        if first && self.fresh {
+            // While much else begins, too, a short window may show chance.
+            self.rest = 1;
+        } else if gain >= SHOWN_MIN && shown < tried {
+            (self.fresh, self.trying) = (false, Some(shown));
+        } else {
+            self.narrower = !first;
             self.tire();
         }
     }
@@ -205,6 +235,27 @@ mod tests {
         }
         let tried = (0..200).filter(|windows| after(*windows, 20).trying.is_some()).count();
         assert!(tried < 12, "it tries less and less often: {tried}");
+    }
+
+    #[test]
+    fn a_try_that_may_be_chance_is_made_again_and_what_it_showed_next() {
+        let mut growth = Growth::new(64, 512);
+        growth.ended(served(64, 75));
+        assert_eq!(growth.width(), 128);
+        growth.ended(served(128, 75));
+        assert_eq!((growth.width(), growth.is_fresh()), (64, true), "much else begins at the same time");
+        growth.ended(served(64, 75));
+        growth.ended(served(128, 75));
+        assert_eq!((growth.width(), growth.width), (75, 64), "it served so much more");
+        growth.ended(served(75, 75));
+        assert_eq!(growth.width, 75);
+        let narrower = |growth: &Growth| growth.trying.is_some_and(|tried| tried < growth.width);
+        let tries = (0..20).map(|_| {
+            growth.ended(served(growth.width(), 75));
+            narrower(&growth)
+        });
+        let first = tries.collect::<Vec<_>>().iter().position(|narrower| *narrower);
+        assert!(first.is_some_and(|first| first > 5), "a wider one was doubted twice before: {first:?}");
     }
 
     #[test]

@@ -44,12 +44,11 @@ pub(super) struct Kept {
     pub(super) upload_tags: UploadTags,
 }
 
-/// Which writes are refused, and what those that are not show.
-pub(super) struct Refusals {
-    pub(super) wrong_body: bool,
-    pub(super) wrong_crc: bool,
-    pub(super) keeps_crc: bool,
-    pub(super) metadata: MetadataForm,
+/// What becomes of a CRC-64/NVME that is sent along.
+pub(super) struct Checksums {
+    /// Whether it is shown again.
+    pub(super) kept: bool,
+    pub(super) wrong_refused: bool,
 }
 
 /// The properties of the scratch object, to see which of them survive.
@@ -71,12 +70,6 @@ impl Probe<'_> {
         Ok(Kept { properties: head == plain() && upload.properties, tags, upload_tags: upload.tags })
     }
 
-    pub(super) async fn what_is_refused(&self) -> Result<Refusals> {
-        let (keeps_crc, wrong_crc) = self.checksums(&plain()).await?;
-        let wrong_body = self.refuses_wrong_body().await?;
-        Ok(Refusals { wrong_body, wrong_crc, keeps_crc, metadata: self.metadata().await? })
-    }
-
     /// Writes the scratch object; returns its tag.
     pub(super) async fn write(
         &self,
@@ -93,7 +86,7 @@ impl Probe<'_> {
     }
 
     /// How metadata that is not ASCII is shown: as raw UTF-8 and as an encoded word.
-    async fn metadata(&self) -> Result<MetadataForm> {
+    pub(super) async fn metadata(&self) -> Result<MetadataForm> {
         const RAW: &str = "caf\u{e9}";
         // Not the word that an encoder would make of it: if it comes back, it was kept, not made again.
         const WORD: &str = "=?utf-8?Q?ca=66=C3=A9?=";
@@ -124,7 +117,7 @@ impl Probe<'_> {
     }
 
     /// The endpoint must refuse a body that is not the signed one.
-    async fn refuses_wrong_body(&self) -> Result<bool> {
+    pub(super) async fn refuses_wrong_body(&self) -> Result<bool> {
         let wrong = self.body.with_bytes_damaged();
         // Credentials that expire just now look like a wrong signature.
         let refusals = [ErrorKind::Corrupt, ErrorKind::Credentials, ErrorKind::Other];
@@ -150,10 +143,11 @@ impl Probe<'_> {
     }
 
     /// Whether a CRC-64/NVME is shown again, and whether a wrong one is refused.
-    async fn checksums(&self, properties: &Properties) -> Result<(bool, bool)> {
+    pub(super) async fn checksums(&self) -> Result<Checksums> {
+        let properties = &plain();
         let refusals = [ErrorKind::Corrupt, ErrorKind::Other, ErrorKind::Unsupported];
         if self.refuses_each_time(&self.body, properties, true, &refusals).await? {
-            return Ok((false, false));
+            return Ok(Checksums { kept: false, wrong_refused: false });
         }
         let shown = self.looked_at().await?;
         let size = shown.length;
@@ -161,7 +155,7 @@ impl Probe<'_> {
         let wrong = self.body.with_crc_damaged();
         let wrong_refused =
             self.refuses_each_time(&wrong, properties, true, &[ErrorKind::Corrupt, ErrorKind::Other]).await?;
-        Ok((kept && wrong_refused, wrong_refused))
+        Ok(Checksums { kept: kept && wrong_refused, wrong_refused })
     }
 
     /// Whether tags come back; if so, whether HEAD and GET show their number.
@@ -174,12 +168,12 @@ impl Probe<'_> {
         if refused(answer.map(drop), &unable)? {
             return Ok(None);
         }
-        if !self.shows_tags(&unable).await? {
+        let (shown, read, looked_at) = tokio::join!(self.shows_tags(&unable), self.read(), self.looked_at());
+        if !shown? {
             return Ok(None);
         }
-        let read = self.read().await?;
         // Some servers count on GET alone.
-        Ok(Some(read.shown.tag_count == Some(1) && self.looked_at().await?.tag_count == Some(1)))
+        Ok(Some(read?.shown.tag_count == Some(1) && looked_at?.tag_count == Some(1)))
     }
 
     /// Whether the scratch object has its tag.

@@ -1,5 +1,7 @@
 //! Which conditions are kept, and in which form: a false one must be refused, a true one taken.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use super::ask::{Probe, plain};
 use crate::patience::{REFUSALS_MIN, TRIES_MAX, afresh, patiently};
 use crate::s3::wire::plain::Guard;
@@ -27,12 +29,16 @@ enum Expected {
 impl Probe<'_> {
     /// Whether `If-None-Match: *` is kept; `false` where such a write cannot be made at all.
     pub(super) async fn absent(&self, act: Act) -> Result<bool> {
-        Ok(self.can(act).await? && afresh(|| self.keeps_absent(act)).await?)
+        let (can, prepared) = tokio::join!(self.can(act), self.prepare());
+        let prepared = AtomicBool::new(prepared.is_ok());
+        Ok(can? && afresh(|| self.keeps_absent(act, &prepared)).await?)
     }
 
     /// The form in which `If-Match` is kept.
     pub(super) async fn matches(&self, act: Act) -> Result<IfMatch> {
-        if self.can(act).await? { afresh(|| self.form(act)).await } else { Ok(IfMatch::Ignored) }
+        let (can, prepared) = tokio::join!(self.can(act), self.prepare());
+        let prepared = AtomicBool::new(prepared.is_ok());
+        if can? { afresh(|| self.form(act, &prepared)).await } else { Ok(IfMatch::Ignored) }
     }
 
     async fn can(&self, act: Act) -> Result<bool> {
@@ -40,8 +46,8 @@ impl Probe<'_> {
     }
 
     /// Whether `If-None-Match: *` is refused over an object, and taken without one.
-    async fn keeps_absent(&self, act: Act) -> Result<bool> {
-        self.prepare().await?;
+    async fn keeps_absent(&self, act: Act, prepared: &AtomicBool) -> Result<bool> {
+        self.prepare_unless(prepared).await?;
         if self.taken(act, absent(), Expected::Refused).await? {
             return Ok(false);
         }
@@ -50,8 +56,8 @@ impl Probe<'_> {
     }
 
     /// The form in which the right tag is taken and a wrong one refused.
-    async fn form(&self, act: Act) -> Result<IfMatch> {
-        self.prepare().await?;
+    async fn form(&self, act: Act, prepared: &AtomicBool) -> Result<IfMatch> {
+        self.prepare_unless(prepared).await?;
         for form in [IfMatch::Quoted, IfMatch::Bare] {
             let wrong = Guard::tag(NO_TAG, form);
             if self.taken(act, wrong, Expected::Refused).await? {
@@ -64,6 +70,11 @@ impl Probe<'_> {
             }
         }
         Ok(IfMatch::Ignored)
+    }
+
+    /// Writes the scratch object anew, unless it was `prepared` for this test.
+    async fn prepare_unless(&self, prepared: &AtomicBool) -> Result<()> {
+        if prepared.swap(false, Relaxed) { Ok(()) } else { self.prepare().await }
     }
 
     /// Writes the scratch object anew.

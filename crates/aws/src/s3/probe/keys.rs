@@ -15,13 +15,22 @@ const SEGMENT_BYTES: usize = 200;
 impl Probe<'_> {
     pub(super) async fn keys(&self) -> Result<KeyRules> {
         let mut rules = KeyRules::ALL;
-        let all = self.holds(&self.of_every_shape()).await?;
+        let name = self.key.as_str();
+        let (every_shape, slash) = (self.of_every_shape(), KeyShape::LeadingSlash.example(name));
+        let is_taken = self.takes(&every_shape).await?;
+        // No two writes at once: if one fails, the next one tells whether the key is the reason.
+        let is_shown = async { Ok(is_taken && self.shows(&every_shape).await?) };
+        let (is_shown, slash_is_taken) = tokio::join!(is_shown, self.takes(&slash));
+        let is_shown = is_shown?;
+        let slash_is_held = slash_is_taken? && self.shows(&slash).await?;
         for (shape, refused) in KeyShape::ALL.into_iter().zip(&mut rules.refused) {
-            if shape == KeyShape::LeadingSlash || !all {
-                *refused = !self.holds(&shape.example(self.key.as_str())).await?;
+            if shape == KeyShape::LeadingSlash {
+                *refused = !slash_is_held;
+            } else if !is_shown {
+                *refused = !self.holds(&shape.example(name)).await?;
             }
         }
-        if !all {
+        if !is_shown {
             rules.bytes_max = self.longest().await?;
         }
         Ok(rules)
@@ -72,9 +81,11 @@ impl Probe<'_> {
 
     /// Whether an object under this key is accepted, and listed under it.
     async fn holds(&self, key: &str) -> Result<bool> {
-        if !self.takes(key).await? {
-            return Ok(false);
-        }
+        Ok(self.takes(key).await? && self.shows(key).await?)
+    }
+
+    /// Whether an object is listed under this key.
+    async fn shows(&self, key: &str) -> Result<bool> {
         let full_key = format!("{}{key}", self.wire.prefix);
         let slash = if key.starts_with('/') { "/" } else { "" };
         // A listing may be a moment behind.

@@ -48,7 +48,9 @@ pub(in crate::s3) async fn probe(wire: &Wire, key: &Key) -> Result<Capabilities>
 /// What is asked at the same time, each at a key of its own.
 struct Lanes<'a> {
     kept: Probe<'a>,
-    refused: Probe<'a>,
+    checksums: Probe<'a>,
+    wrong_body: Probe<'a>,
+    metadata: Probe<'a>,
     put_absent: Probe<'a>,
     put_matches: Probe<'a>,
     finish_absent: Probe<'a>,
@@ -70,7 +72,9 @@ impl<'a> Lanes<'a> {
         };
         Self {
             kept: at(""),
-            refused: at("-r"),
+            checksums: at("-c"),
+            wrong_body: at("-b"),
+            metadata: at("-w"),
             put_absent: at("-a"),
             put_matches: at("-m"),
             finish_absent: at("-f"),
@@ -82,9 +86,9 @@ impl<'a> Lanes<'a> {
     /// Removes what all have written, whatever became of them.
     async fn remove(&self) -> Result<()> {
         let begins_uploads = [&self.kept, &self.finish_absent, &self.finish_matches];
-        let aborted = join_all(begins_uploads.map(Probe::abort_uploads)).await;
         let Probe { wire, key, traces, .. } = &self.kept;
-        let removed = traces.remove(wire, key).await;
+        let aborted = join_all(begins_uploads.map(Probe::abort_uploads));
+        let (aborted, removed) = tokio::join!(aborted, traces.remove(wire, key));
         aborted.into_iter().collect::<Result<()>>().and(removed)
     }
 
@@ -92,22 +96,24 @@ impl<'a> Lanes<'a> {
         // The first write needs no special ability: if it fails, the target cannot be written at all.
         let tag = self.kept.write(&self.kept.body, &plain(), Guard::default(), false, &[]).await?;
         // All go on to their end, so that nothing is written after the removal.
-        let (kept, refused, put_absent, put_matches, finish_absent, finish_matches, deleted) = tokio::join!(
+        let (kept, checksums, wrong_body, metadata, put_absent, put_matches, finish_absent, finish_matches, deleted) = tokio::join!(
             Box::pin(self.kept.what_is_kept()),
-            Box::pin(self.refused.what_is_refused()),
+            Box::pin(self.checksums.checksums()),
+            Box::pin(self.wrong_body.refuses_wrong_body()),
+            Box::pin(self.metadata.metadata()),
             Box::pin(self.put_absent.absent(Act::Put)),
             Box::pin(self.put_matches.matches(Act::Put)),
             Box::pin(self.finish_absent.absent(Act::Finish)),
             Box::pin(self.finish_matches.matches(Act::Finish)),
             Box::pin(self.deleted.matches(Act::Delete)),
         );
-        let (kept, refused) = (kept?, refused?);
+        let (kept, checksums, wrong_body, metadata) = (kept?, checksums?, wrong_body?, metadata?);
         // Alone: whatever keeps a write under a key from success, but the key, must be the same for the write beside it.
         let keys = Box::pin(self.kept.keys()).await?;
         let tag_is_md5 = tag.as_deref().and_then(|tag| md5_of_tag(tag.trim_matches('"'))) == Some(md5(CONTENT));
-        let proof = if refused.wrong_body {
+        let proof = if wrong_body {
             Proof::SignedPayload
-        } else if refused.wrong_crc {
+        } else if checksums.wrong_refused {
             Proof::Checksum
         } else if tag_is_md5 {
             Proof::Md5Tag
@@ -121,12 +127,12 @@ impl<'a> Lanes<'a> {
             finish_if_absent: finish_absent?,
             finish_if_matches: finish_matches?,
             delete_if_matches: deleted?,
-            keeps_crc64nvme: refused.keeps_crc,
+            keeps_crc64nvme: checksums.kept,
             properties: kept.properties,
             tags: kept.tags.is_some(),
             tag_count: kept.tags.unwrap_or(false),
             upload_tags: kept.upload_tags,
-            metadata: refused.metadata,
+            metadata,
             keys,
             parts: PartRules::S3,
         })

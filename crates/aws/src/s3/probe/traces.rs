@@ -19,7 +19,7 @@ use migrate_core::model::Key;
 use migrate_store::{ErrorKind, Result};
 
 /// How many scratch objects are removed at once: about as many as are asked at.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 /// What was written at all keys of a probe.
 #[derive(Debug, Default)]

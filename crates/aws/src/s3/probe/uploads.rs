@@ -124,10 +124,12 @@ impl Probe<'_> {
         if !afresh(|| self.make(&begun_with)).await? {
             return Ok(UploadKeeps { properties: true, tags: UploadTags::Lost });
         }
-        let properties = self.head().await? == plain();
+        let shows_tags = async { Ok(tags && self.shows_tags(&UNABLE).await?) };
+        let (head, shows_tags) = tokio::try_join!(self.head(), shows_tags)?;
+        let properties = head == plain();
         let tags = if !tags {
             UploadTags::Lost
-        } else if self.shows_tags(&UNABLE).await? {
+        } else if shows_tags {
             UploadTags::AtBegin
         } else if self.sets_tags(&begun_with).await? {
             UploadTags::Afterwards
