@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 use migrate_core::{
     model::{Key, KeyRange},
     shard::{self, Cursor},
@@ -11,6 +13,7 @@ use migrate_core::{
 #[derive(Debug)]
 pub(crate) struct Control {
     state: Mutex<ControlState>,
+    closed: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -24,7 +27,8 @@ struct ControlState {
 
 impl Control {
     pub(crate) fn new(range: KeyRange) -> Self {
-        Self { state: Mutex::new(ControlState { range, position: None, rows: 0, closed: false }) }
+        let state = Mutex::new(ControlState { range, position: None, rows: 0, closed: false });
+        Self { state, closed: CancellationToken::new() }
     }
 
     /// The same for a shard that goes on behind its cursor: it gives away nothing before it.
@@ -79,7 +83,13 @@ impl Control {
         let mut state = self.state();
         state.closed = true;
         state.rows = 0;
+        self.closed.cancel();
         state.range.clone()
+    }
+
+    /// Waits until it takes no more keys.
+    pub(crate) async fn closed(&self) {
+        self.closed.cancelled().await;
     }
 
     /// How much of its range it has taken, from 0 to 1, judged by bytes.
@@ -108,7 +118,9 @@ mod tests {
         assert!(control.cut(&"m".into(), || {}));
         assert!(control.admit(&"m".into()));
         assert!(!control.admit(&"n".into()), "it was given away");
+        assert!(futures::FutureExt::now_or_never(control.closed()).is_none());
         control.close();
+        assert!(futures::FutureExt::now_or_never(control.closed()).is_some(), "nothing more is searched for it");
         assert!(!control.cut(&"m".into(), || panic!()), "it has ended");
         assert_eq!(control.rest().0, KeyRange { after: Some("m".into()), until: Some("m".into()) });
     }

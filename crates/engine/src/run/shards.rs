@@ -144,9 +144,16 @@ impl<'a> PhaseWork<'a> {
             }
             Decision::Search(id) => {
                 let objects = self.active[place].objects();
-                let rest = objects.running.get(&id).expect("a running shard has a control").rest().0;
+                let control = Arc::clone(objects.running.get(&id).expect("a running shard has a control"));
                 let (source, ceiling) = (Arc::clone(objects.stores.lead()), objects.ceiling.clone());
-                self.tasks.spawn(async move { Brought::Scout(place, id, scout(&*source, rest, ceiling).await) });
+                self.tasks.spawn(async move {
+                    // A shard that takes no more keys has none to give away, and the pass would wait for the search.
+                    let found = tokio::select! {
+                        found = scout(&*source, control.rest().0, ceiling) => found,
+                        () = control.closed() => Ok(Scouted::default()),
+                    };
+                    Brought::Scout(place, id, found)
+                });
             }
             Decision::Split(id, at) => self.split(place, id, &at).await?,
             Decision::LetRest(id) => {

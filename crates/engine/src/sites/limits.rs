@@ -117,8 +117,10 @@ fn effective(
             let dataset = plan.datasets().find(|dataset| dataset.name == *name);
             let own = dataset.map(|dataset| dataset.limits.clone()).unwrap_or_default();
             let (bandwidth, requests_per_second) = (own.bandwidth, own.requests_per_second);
-            // Its sites find how many requests they bear; a dataset has fewer only after refusals.
-            let at_once = limit::AtOnce::fixed(FOUND.most);
+            // Its sites find how many requests they bear; a dataset has fewer only after refusals. Its bound is for the
+            // requests at all of its places together.
+            let places = dataset.map_or(1, |dataset| dataset.places().count());
+            let at_once = limit::AtOnce::fixed(FOUND.most * places);
             limit::Quota { bandwidth, requests_per_second, requests_at_once: None, window: None, at_once }
         }
     };
