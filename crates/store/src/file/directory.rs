@@ -23,7 +23,7 @@ use crate::{
     object::{ByteRange, Checksums, Entry, Head, Properties, Read, Result},
     requests,
 };
-use migrate_core::model::{Key, Token};
+use migrate_core::model::{Key, Modified, Token};
 
 /// How many durable directories are remembered. Beyond it the set starts afresh, at the cost of one more sync per
 /// directory.
@@ -279,7 +279,7 @@ pub(super) fn token_of(stat: &Stat) -> Token {
     Token {
         size: u64::try_from(stat.st_size).unwrap_or(0),
         tag: format!("{modified}-{changed}-{}", stat.st_ino).into(),
-        modified_s: None,
+        modified: Modified::Unknown,
     }
 }
 
