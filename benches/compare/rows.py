@@ -180,6 +180,7 @@ def million(bench):
         command = [bench.tools["migrate"], verb, plan, "--state", state, *flags]
         took = measured.run(command, bench.work / "log", dict(KEYS))
         row.took.setdefault(label, []).append(took)
+        row.commands[label] = [contenders.shown(bench, command)]
         print(f"   {row.title}: {label}: {took.wall_s:.2f} s", flush=True)
 
     copied = Row(f"{count:,} keys copied", {}, [])
@@ -242,12 +243,13 @@ def rclone_check(bench, source, target, rows):
     """What rclone does that comes nearest, once, beside each of the rows."""
     if "rclone" not in bench.peers:
         return
-    best = ["--checkers", 64, "--fast-list", rclone_remote(source), rclone_remote(target)]
-    took = measured.run([bench.tools["rclone"], "check", *best], bench.work / "log", {**KEYS, "RCLONE_CONFIG": "/dev/null"})
+    remotes = [rclone_remote(source), rclone_remote(target)]
+    command = [bench.tools["rclone"], "check", "--checkers", 64, "--fast-list", *remotes]
+    took = measured.run(command, bench.work / "log", {**KEYS, "RCLONE_CONFIG": "/dev/null"})
     print(f"   rclone check: {took.wall_s:.2f} s", flush=True)
     for row in rows:
         row.took["rclone check"] = [took]
-        row.commands["rclone check"] = [f"rclone check {' '.join(str(word) for word in best)}"]
+        row.commands["rclone check"] = [contenders.shown(bench, command)]
         row.notes.append("rclone check: measured once")
         at_most(row, "migrate", "rclone check", "wall_s", 0.1, "wall ≤ 1/10 of `rclone check`")
 
@@ -273,19 +275,21 @@ def fanout(bench):
     source, slow = ends[0], ends[3]
     alone = bench.plan("alone", [source, slow], "from", ["slow"])
     three = bench.plan("three", ends, "from", ["a", "b", "slow"])
-    row = Row(f"{count:,} objects of 64 KiB to three targets, one with 20 ms a request", {"migrate": [], "migrate, to the slow one alone": []}, [])
+    row = Row(f"{count:,} objects of 64 KiB to three targets, one with 20 ms a request", {}, [])
+    entrants = [("migrate", three), ("migrate, to the slow one alone", alone)]
     read = []
     for _ in range(bench.repeats):
-        for label, path in [("migrate", three), ("migrate, to the slow one alone", alone)]:
+        for label, path in entrants:
             for end in ends:
                 end.empty()
                 end.reset()
-            row.took[label].append(migrate(path, "--until", "copied").run(bench))
+            row.took.setdefault(label, []).append(migrate(path, "--until", "copied").run(bench))
             if label == "migrate":
                 read.append(source.counts()["bytes_read"] / (count * size))
                 if any(end.counts()["new_objects"] < count for end in ends[1:]):
                     raise measured.Failed("objects were left out")
-    row.commands = {"migrate": migrate(three, "--until", "copied").shown(bench)}
+    for label, path in entrants:
+        row.commands[label] = migrate(path, "--until", "copied").shown(bench)
     at_most(row, "migrate", "migrate, to the slow one alone", "wall_s", 1.2, "wall ≤ 1.2 × the slowest single target")
     row.notes.append("A target counts as slow after ten seconds, so nothing is put off here, which would be read again.")
     row.goals.append(Goal("source bytes read 1.00 ×", f"{max(read):.2f} ×", max(read) < 1.005))
@@ -311,6 +315,7 @@ def resume(bench):
     if before + found["new_objects"] < count:
         raise measured.Failed("keys were left out")
     row = Row(f"{count:,} objects of 4 KiB, killed at half, and resumed", {"migrate, the rest": [took]}, [])
+    row.commands["migrate, the rest"] = [contenders.shown(bench, command)]
     again = read - count * size
     row.goals.append(Goal("repeated bytes ≤ the windows in flight (256 objects)", f"{again / KIB:,.0f} KiB", again <= 256 * size))
     first = (found["first_new_ms"] or 0) / 1000
