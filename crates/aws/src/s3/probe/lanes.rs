@@ -56,6 +56,7 @@ struct Lanes<'a> {
     finish_absent: Probe<'a>,
     finish_matches: Probe<'a>,
     deleted: Probe<'a>,
+    dated: Probe<'a>,
 }
 
 impl<'a> Lanes<'a> {
@@ -80,6 +81,7 @@ impl<'a> Lanes<'a> {
             finish_absent: at("-f"),
             finish_matches: at("-g"),
             deleted: at("-d"),
+            dated: at("-t"),
         }
     }
 
@@ -96,7 +98,7 @@ impl<'a> Lanes<'a> {
         // The first write needs no special ability: if it fails, the target cannot be written at all.
         let tag = self.kept.write(&self.kept.body, &plain(), Guard::default(), false, &[]).await?;
         // All go on to their end, so that nothing is written after the removal.
-        let (kept, checksums, wrong_body, metadata, put_absent, put_matches, finish_absent, finish_matches, deleted) = tokio::join!(
+        let (kept, crc, body, words, put_absent, put_matches, finish_absent, finish_matches, deleted, dated) = tokio::join!(
             Box::pin(self.kept.what_is_kept()),
             Box::pin(self.checksums.checksums()),
             Box::pin(self.wrong_body.refuses_wrong_body()),
@@ -106,14 +108,15 @@ impl<'a> Lanes<'a> {
             Box::pin(self.finish_absent.absent(Act::Finish)),
             Box::pin(self.finish_matches.matches(Act::Finish)),
             Box::pin(self.deleted.matches(Act::Delete)),
+            Box::pin(self.dated.dates_writes()),
         );
-        let (kept, checksums, wrong_body, metadata) = (kept?, checksums?, wrong_body?, metadata?);
+        let (kept, crc, wrong_body_is_refused, metadata) = (kept?, crc?, body?, words?);
         // Alone: whatever keeps a write under a key from success, but the key, must be the same for the write beside it.
         let keys = Box::pin(self.kept.keys()).await?;
         let tag_is_md5 = tag.as_deref().and_then(|tag| md5_of_tag(tag.trim_matches('"'))) == Some(md5(CONTENT));
-        let proof = if wrong_body {
+        let proof = if wrong_body_is_refused {
             Proof::SignedPayload
-        } else if checksums.wrong_refused {
+        } else if crc.wrong_refused {
             Proof::Checksum
         } else if tag_is_md5 {
             Proof::Md5Tag
@@ -127,7 +130,8 @@ impl<'a> Lanes<'a> {
             finish_if_absent: finish_absent?,
             finish_if_matches: finish_matches?,
             delete_if_matches: deleted?,
-            keeps_crc64nvme: checksums.kept,
+            keeps_crc64nvme: crc.kept,
+            dates_writes: dated?,
             properties: kept.properties,
             tags: kept.tags.is_some(),
             tag_count: kept.tags.unwrap_or(false),
