@@ -65,7 +65,7 @@ impl Probe<'_> {
     pub(super) async fn what_is_kept(&self) -> Result<Kept> {
         // Before any other write, which may carry less.
         let head = self.head().await?;
-        let tags = self.keeps_tags().await?;
+        let tags = Box::pin(self.keeps_tags()).await?;
         let upload = self.what_an_upload_keeps(tags.is_some()).await?;
         Ok(Kept { properties: head == plain() && upload.properties, tags, upload_tags: upload.tags })
     }
