@@ -381,7 +381,9 @@ impl Sites {
         };
         let new: Vec<_> = stores.probed().filter(is_new).collect();
         if !probe {
-            new.into_iter().for_each(|(store, _)| readable(&**store));
+            for (store, _) in new {
+                readable(&**store);
+            }
             return Ok(stores);
         }
         let endpoints = new.iter().enumerate().map(|(at, (store, _))| (at, store.endpoint()));
