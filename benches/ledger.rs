@@ -6,7 +6,7 @@
 use std::{error::Error, time::Instant};
 
 use migrate::ledger::{Fact, Ledger, Pair, Record};
-use migrate::model::{Aspects, DatasetName, Evidence, Key, KeyRange, PlaceIndex, PlanName, Sha256, Token};
+use migrate::model::{Aspects, DatasetName, Evidence, Key, KeyRange, Modified, PlaceIndex, PlanName, Sha256, Token};
 
 const BATCH: u64 = 4096;
 /// A size (3 bytes here) and a SHA-256.
@@ -18,14 +18,14 @@ fn key(number: u64) -> Key {
 
 fn token(side: u16, number: u64) -> Token {
     let tag = format!("{:016x}{number:016x}", u64::from(side) * 0x9e37_79b9_7f4a_7c15);
-    Token { size: 200_000 + number % 100_000, tag: tag.into(), modified_s: Some(1_700_000_000) }
+    Token { size: 200_000 + number % 100_000, tag: tag.into(), modified: Modified::At(1_700_000_000) }
 }
 
 fn paired(dataset: &DatasetName, target: u16, number: u64) -> Record {
     let digest = Sha256(std::array::from_fn(|at| number.to_le_bytes()[at % 8] ^ 0x5a));
     let lead = token(0, number);
     let evidence = Evidence { crc64nvme: number, parts: vec![(lead.size, digest)] };
-    let follower = Token { modified_s: None, ..token(target, number) };
+    let follower = Token { modified: Modified::By(1_700_000_001), ..token(target, number) };
     let pair = Pair { lead, follower, evidence: Some(evidence), waived: Aspects::NONE, written: true };
     Record::at(dataset, PlaceIndex(target), &key(number), Fact::Paired { lead: PlaceIndex::SOURCE, pair })
 }

@@ -1,8 +1,8 @@
 //! Copies many small objects between two S3 servers, proves them equal, runs again, and prints objects a
 //! second, CPU time an object and peak memory.
 //!
-//! The proof is the first one at level `listing`: S3 tells no time when it takes a write, so the proof looks at
-//! each object once, on both sides. The second run finds nothing to do and only lists.
+//! The proof is at level `checksum`: it looks at each object once, on both sides. The second run finds nothing to do
+//! and only lists.
 //!
 //! ```text
 //! cargo bench --bench objects                  # 20,000 and 200,000 objects of 4 KiB
@@ -114,7 +114,7 @@ async fn copy(count: usize, from: &str, to: &str) -> anyhow::Result<()> {
          [sites.from]\ns3 = {{ endpoint = \"{from}\", path_style = true }}\ncredentials = {{ env = \"UNUSED\" }}\n\
          [sites.to]\ns3 = {{ endpoint = \"{to}\", path_style = true }}\ncredentials = {{ env = \"UNUSED\" }}\n\
          [[phase]]\nname = \"only\"\n[[phase.dataset]]\nname = \"objects\"\n\
-         source = \"s3://from/data/\"\ntargets = [\"s3://to/data/\"]\nverify = \"listing\"\n"
+         source = \"s3://from/data/\"\ntargets = [\"s3://to/data/\"]\nverify = \"checksum\"\n"
     );
     let plan = plan::parse(&text, Path::new("bench.toml"))?;
     let sites =

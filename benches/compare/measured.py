@@ -82,5 +82,7 @@ def median(took):
 
 
 def ratio(ours, theirs, name):
-    """The median of the ratios, pair by pair."""
+    """The median of the ratios, pair by pair; that of the medians, if there are no pairs."""
+    if len(ours) != len(theirs):
+        return getattr(median(ours), name) / max(getattr(median(theirs), name), 0.01)
     return statistics.median(getattr(one, name) / max(getattr(other, name), 0.01) for one, other in zip(ours, theirs))

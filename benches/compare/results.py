@@ -8,6 +8,7 @@ import sys
 
 import installed
 import measured
+import plot
 
 
 def machine():
@@ -46,29 +47,13 @@ def section(row):
     return lines
 
 
-def plot(path, rows):
-    """Wall times, one group of bars for each row, on a logarithmic scale."""
-    import pygal
-
-    drawn = [row for row in rows if len(row.took) > 1]
-    labels = list(dict.fromkeys(label for row in drawn for label in row.took))
-    # No script: the file is shown as a picture.
-    chart = pygal.HorizontalBar(js=[], logarithmic=True, x_title="wall time in seconds", legend_at_bottom=True, height=160 + 90 * len(drawn))
-    chart.title = "Wall time, medians: shorter is better"
-    chart.x_labels = [row.title for row in drawn]
-    for label in labels:
-        chart.add(label, [round(measured.median(row.took[label]).wall_s, 3) if label in row.took else None for row in drawn])
-    chart.render_to_file(str(path))
-    return bool(drawn)
-
-
 def was_asked(name):
     return any(word == f"--{name}" or word.startswith(f"--{name}=") for word in sys.argv[1:])
 
 
 def write(folder, rows, tools, given, seconds):
     folder.mkdir(parents=True, exist_ok=True)
-    is_drawn = plot(folder / "results.svg", rows)
+    is_drawn = plot.write(folder / "results.svg", rows)
     chosen = [f"--{name}={getattr(given, name)}" for name in ("rows", "repeats", "scale", "peers") if was_asked(name)]
     command = shlex.join(["benches/compare/run", *chosen])
     names = ["migrate", *(name for name in given.peers.split(",") if name in tools)]
@@ -77,7 +62,8 @@ def write(folder, rows, tools, given, seconds):
         "",
         f"Written by `{command}` in {seconds / 60:.0f} minutes. Clients and servers share the machine: {machine()}.",
         f"Each figure is the median of its rounds (up to {given.repeats}), which the contenders ran in turn; each ratio is the",
-        "median of the ratios of the rounds. CPU and memory are those of all processes of the client.",
+        "median of the ratios of the rounds, or that of the medians if one of both had fewer rounds. CPU and memory are those of all",
+        "processes of the client.",
         "The server is [fast_s3](fast_s3/main.rs), in memory.",
         *([f"Numbers of objects and keys are scaled by {given.scale:g}: the goals are those of a scale of 1."] if given.scale != 1 else []),
         "",

@@ -165,51 +165,93 @@ def latency(bench):
     return [row]
 
 
+# Added to each request of the keys that are far.
+FAR_MS = 50
+
+
 def million(bench):
-    """One copy, and then everything that finds nothing to do. At most three rounds, as each takes so long."""
+    """One copy, and then everything that finds nothing to do, at once and behind a latency. Few rounds, as each takes so
+    long."""
     count = bench.scaled(1_000_000)
     source, target = pair(bench, count, 4 * KIB, target=":discard")
-    plan = bench.plan("million", [source, target], "from", ["to"], 'verify = "listing"\n')
-    environment, state = dict(KEYS), bench.folder("state")
-    tool = bench.tools["migrate"]
-    ours = lambda verb, *flags: measured.run([tool, verb, plan, "--state", state, *flags], bench.work / "log", environment)
-    copied = Row(f"{count:,} keys copied", {"migrate": [ours("run", "--quiet", "--until", "copied")]}, [])
+    plan, state = bench.plan("million", [source, target], "from", ["to"], 'verify = "listing"\n'), bench.folder("state")
+
+    def ours(row, verb, *flags, plan=plan, label="migrate"):
+        command = [bench.tools["migrate"], verb, plan, "--state", state, *flags]
+        took = measured.run(command, bench.work / "log", dict(KEYS))
+        row.took.setdefault(label, []).append(took)
+        row.commands[label] = [contenders.shown(bench, command)]
+        print(f"   {row.title}: {label}: {took.wall_s:.2f} s", flush=True)
+
+    copied = Row(f"{count:,} keys copied", {}, [])
+    ours(copied, "run", "--quiet", "--until", "copied")
     if target.counts()["new_objects"] < count:
         raise measured.Failed("keys were left out")
     ledger = sum(file.stat().st_size for file in state.rglob("*") if file.is_file())
     each_us = copied.took["migrate"][0].cpu_s / count * 1e6
     copied.notes.append(f"migrate: {each_us:.0f} µs of CPU and {ledger / count:.0f} bytes of state a record. Measured once.")
 
-    again = Row(f"{count:,} keys, nothing to do", {"migrate": [], "migrate, a tenth of the keys": []}, [])
-    listing = Row(f"{count:,} keys, `verify --level listing`", {"migrate": []}, [])
-    status = Row(f"`status` on {count:,} records", {"migrate": []}, [])
+    again = Row(f"{count:,} keys, nothing to do", {}, [])
+    first = Row(f"{count:,} keys, the first proof at level `listing`", {}, [], notes=["Measured once."])
+    listing = Row(f"{count:,} keys, `verify --level listing`", {}, [])
+    status = Row(f"`status` on {count:,} records", {}, [])
     rounds = min(bench.repeats, 3)
-    again.took["migrate"] = [ours("run", "--quiet", "--until", "copied") for _ in range(rounds)]
-    # S3 tells no time when it takes a write, so the first proof looks at each object once.
-    first = Row(f"{count:,} keys, the first proof at level `listing`", {"migrate": [ours("run", "--quiet", "--until", "verified")]}, [])
-    first.notes.append("Measured once.")
     for _ in range(rounds):
-        listing.took["migrate"].append(ours("verify", "--quiet", "--level", "listing"))
-        status.took["migrate"].append(ours("status"))
-    few_source, few_target = pair(bench, count // 10 or 1, 4 * KIB, target=":discard")
-    few = bench.plan("tenth", [few_source, few_target], "from", ["to"])
-    for round in range(2):
-        command = [tool, "run", few, "--state", state, "--quiet", "--until", "copied"]
-        took = measured.run(command, bench.work / "log", environment)
-    again.took["migrate, a tenth of the keys"] = [took]
+        ours(again, "run", "--quiet", "--until", "copied")
+    # S3 tells no time when it takes a write, so the first proof looks at each object once.
+    bytes_read = lambda: source.counts()["bytes_read"] + target.counts()["bytes_read"]
+    before = bytes_read()
+    ours(first, "run", "--quiet", "--until", "verified")
+    read = bytes_read() - before
+    first.goals.append(Goal("no object data read", f"{read:,} bytes", read == 0))
+    for _ in range(rounds):
+        ours(listing, "verify", "--quiet", "--level", "listing")
+        ours(status, "status")
+    for share, part in [(0.1, "a tenth"), (0.4, "four tenths")]:
+        ends = pair(bench, max(1, round(count * share)), 4 * KIB, target=":discard")
+        smaller = bench.plan(part.replace(" ", "-"), ends, "from", ["to"])
+        ours(Row(f"{part} of the keys copied", {}, []), "run", "--quiet", "--until", "copied", plan=smaller)
+        ours(again, "run", "--quiet", "--until", "copied", plan=smaller, label=f"migrate, {part} of the keys")
+    again.notes.append("Of fewer keys: measured once, each with a ledger that holds the others too.")
     below(again, "migrate", "wall_s", 10 * bench.scale, f"wall ≤ {10 * bench.scale:g} s", "s")
     at_most(again, "migrate", "migrate, a tenth of the keys", "peak_mib", 1.1, "memory the same at a tenth of the keys (≤ 1.1 ×)")
     below(again, "migrate", "peak_mib", 150, "memory ≤ 150 MiB", "MiB")
     below(status, "migrate", "wall_s", 0.1, "wall ≤ 0.1 s", "s")
-    if "rclone" in bench.peers:
-        best = ["--checkers", 64, "--fast-list", rclone_remote(source), rclone_remote(target)]
-        took = measured.run([bench.tools["rclone"], "check", *best], bench.work / "log", {**environment, "RCLONE_CONFIG": "/dev/null"})
-        for row, most, what in [(again, 0.1, "wall ≤ 1/10 of `rclone check`"), (listing, 0.1, "wall ≤ 1/10 of `rclone check`")]:
-            row.took["rclone check"] = [took]
-            row.commands["rclone check"] = [f"rclone check {' '.join(str(word) for word in best)}"]
-            at_most(row, "migrate", "rclone check", "wall_s", most, what)
-        again.notes.append("rclone check: measured once")
-    return [copied, again, first, listing, status]
+    rclone_check(bench, source, target, [again, first, listing])
+    return [copied, again, first, listing, status, *far(bench, count, [source, target], ours)]
+
+
+def far(bench, count, ends, ours):
+    """The same keys, with time added to each request from now on."""
+    for end in ends:
+        end.latency(FAR_MS)
+    again = Row(f"{count:,} keys, nothing to do, {FAR_MS} ms added to each request", {}, [])
+    listing = Row(f"{count:,} keys, `verify --level listing`, {FAR_MS} ms added to each request", {}, [])
+    for _ in range(min(bench.repeats, 2)):
+        ours(again, "run", "--quiet", "--until", "copied")
+        ours(listing, "verify", "--quiet", "--level", "listing")
+    one_by_one_s = count / 1000 * FAR_MS / 1000
+    for row in [again, listing]:
+        most = one_by_one_s / 4
+        below(row, "migrate", "wall_s", most, f"in parallel: wall ≤ 1/4 of one page after the other ({most:.1f} s)", "s")
+        row.notes.append(f"One page after the other takes {one_by_one_s:.1f} s at least, if both sides are listed at once.")
+    rclone_check(bench, *ends, [again, listing])
+    return [again, listing]
+
+
+def rclone_check(bench, source, target, rows):
+    """What rclone does that comes nearest, once, beside each of the rows."""
+    if "rclone" not in bench.peers:
+        return
+    remotes = [rclone_remote(source), rclone_remote(target)]
+    command = [bench.tools["rclone"], "check", "--checkers", 64, "--fast-list", *remotes]
+    took = measured.run(command, bench.work / "log", {**KEYS, "RCLONE_CONFIG": "/dev/null"})
+    print(f"   rclone check: {took.wall_s:.2f} s", flush=True)
+    for row in rows:
+        row.took["rclone check"] = [took]
+        row.commands["rclone check"] = [contenders.shown(bench, command)]
+        row.notes.append("rclone check: measured once")
+        at_most(row, "migrate", "rclone check", "wall_s", 0.1, "wall ≤ 1/10 of `rclone check`")
 
 
 def plan(bench):
@@ -233,20 +275,22 @@ def fanout(bench):
     source, slow = ends[0], ends[3]
     alone = bench.plan("alone", [source, slow], "from", ["slow"])
     three = bench.plan("three", ends, "from", ["a", "b", "slow"])
-    row = Row(f"{count:,} objects of 64 KiB to three targets, one with 20 ms a request", {"migrate": [], "the slow one alone": []}, [])
+    row = Row(f"{count:,} objects of 64 KiB to three targets, one with 20 ms a request", {}, [])
+    entrants = [("migrate", three), ("migrate, to the slow one alone", alone)]
     read = []
     for _ in range(bench.repeats):
-        for label, path in [("migrate", three), ("the slow one alone", alone)]:
+        for label, path in entrants:
             for end in ends:
                 end.empty()
                 end.reset()
-            row.took[label].append(migrate(path, "--until", "copied").run(bench))
+            row.took.setdefault(label, []).append(migrate(path, "--until", "copied").run(bench))
             if label == "migrate":
                 read.append(source.counts()["bytes_read"] / (count * size))
                 if any(end.counts()["new_objects"] < count for end in ends[1:]):
                     raise measured.Failed("objects were left out")
-    row.commands = {"migrate": migrate(three, "--until", "copied").shown(bench)}
-    at_most(row, "migrate", "the slow one alone", "wall_s", 1.2, "wall ≤ 1.2 × the slowest single target")
+    for label, path in entrants:
+        row.commands[label] = migrate(path, "--until", "copied").shown(bench)
+    at_most(row, "migrate", "migrate, to the slow one alone", "wall_s", 1.2, "wall ≤ 1.2 × the slowest single target")
     row.notes.append("A target counts as slow after ten seconds, so nothing is put off here, which would be read again.")
     row.goals.append(Goal("source bytes read 1.00 ×", f"{max(read):.2f} ×", max(read) < 1.005))
     return [row]
@@ -271,6 +315,7 @@ def resume(bench):
     if before + found["new_objects"] < count:
         raise measured.Failed("keys were left out")
     row = Row(f"{count:,} objects of 4 KiB, killed at half, and resumed", {"migrate, the rest": [took]}, [])
+    row.commands["migrate, the rest"] = [contenders.shown(bench, command)]
     again = read - count * size
     row.goals.append(Goal("repeated bytes ≤ the windows in flight (256 objects)", f"{again / KIB:,.0f} KiB", again <= 256 * size))
     first = (found["first_new_ms"] or 0) / 1000

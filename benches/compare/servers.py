@@ -33,6 +33,10 @@ class Endpoint:
     def empty(self):
         self._post("/-/empty")
 
+    def latency(self, added_ms):
+        """Answers each request so much later, from now on."""
+        self._post(f"/-/latency?{added_ms}")
+
 
 class Bench:
     """What a row needs: the tools, how often and how much, endpoints, and a folder. Ends its servers."""

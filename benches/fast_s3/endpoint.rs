@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -13,12 +16,11 @@ use crate::{bucket::Bucket, counts::Counts, formula::Formula, signature::Keys};
 /// One endpoint.
 pub(crate) struct Endpoint {
     pub(crate) name: String,
-    /// Added to every request.
-    pub(crate) latency: Duration,
     /// Whether written bodies are dropped.
     pub(crate) discards: bool,
     pub(crate) counts: Counts,
     pub(crate) keys: Keys,
+    latency_ms: AtomicU64,
     formulas: Vec<(String, Formula)>,
     buckets: RwLock<HashMap<String, Arc<Bucket>>>,
 }
@@ -29,23 +31,33 @@ impl Endpoint {
         let mut words = text.split(':');
         let mut made = Self {
             name: words.next().unwrap_or_default().to_owned(),
-            latency: Duration::ZERO,
             discards: false,
             counts: Counts::default(),
             keys: Keys::default(),
+            latency_ms: AtomicU64::default(),
             formulas: Vec::new(),
             buckets: RwLock::default(),
         };
         for word in words {
             match word.split_once('=') {
                 None if word == "discard" => made.discards = true,
-                Some(("latency", ms)) => made.latency = Duration::from_millis(ms.parse().context("latency")?),
+                Some(("latency", ms)) => made.set_latency(ms.parse().context("latency")?),
                 Some((bucket, shape)) => made.formulas.push((bucket.to_owned(), Formula::parse(shape)?)),
                 None => anyhow::bail!("{word} is no part of an endpoint"),
             }
         }
         made.empty();
         Ok(made)
+    }
+
+    /// Added to every request.
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_millis(self.latency_ms.load(Relaxed))
+    }
+
+    /// Of the requests that come from now on.
+    pub(crate) fn set_latency(&self, ms: u64) {
+        self.latency_ms.store(ms, Relaxed);
     }
 
     /// A bucket, if it is there.

@@ -17,7 +17,7 @@
 //! are `bench` and `bench-secret`. It has no versions, policies, presigned URLs or virtual-hosted buckets.
 //!
 //! `GET /-/counts` tells what an endpoint was asked, as JSON; `POST /-/counts` sets all to zero; `POST /-/empty` drops
-//! all that was written. They need no signature.
+//! all that was written; `POST /-/latency?MS` changes the latency. They need no signature, and are answered at once.
 
 mod answer;
 mod bucket;

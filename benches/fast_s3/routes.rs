@@ -21,8 +21,9 @@ pub(crate) async fn answer(endpoint: &Endpoint, request: Request<Incoming>) -> A
     if let Some(answer) = about_itself(endpoint, &head) {
         return answer;
     }
-    if !endpoint.latency.is_zero() {
-        tokio::time::sleep(endpoint.latency).await;
+    let latency = endpoint.latency();
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
     }
     let mut answer = served(endpoint, &head, body).await.unwrap_or_else(Failure::answer);
     if head.method == Method::HEAD && !answer.status().is_success() {
@@ -41,6 +42,13 @@ fn about_itself(endpoint: &Endpoint, head: &Parts) -> Option<Answer> {
         }
         (&Method::POST, "/-/empty") => {
             endpoint.empty();
+            Some(empty(StatusCode::OK))
+        }
+        (&Method::POST, "/-/latency") => {
+            let Some(ms) = head.uri.query().and_then(|ms| ms.parse().ok()) else {
+                return Some(Failure::INVALID.answer());
+            };
+            endpoint.set_latency(ms);
             Some(empty(StatusCode::OK))
         }
         _ => None,
@@ -123,4 +131,29 @@ async fn whole(head: &Parts, signed: Signed, body: Incoming) -> Result<Bytes, Fa
     }
     let payload = Payload::read(&headers, signed, body, false).await?;
     Ok(payload.pieces.unwrap_or_default().concat().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_latency_is_changed_and_nothing_else_is_one() {
+        let endpoint = Endpoint::parse("name:latency=100").unwrap();
+        let asked = |method: &str, uri: &str| {
+            let head = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0;
+            about_itself(&endpoint, &head).map(|answer| answer.status().as_u16())
+        };
+        for (method, uri, status, ms) in [
+            ("POST", "/-/latency?50", Some(200), 50),
+            ("POST", "/-/latency?-1", Some(400), 50),
+            ("POST", "/-/latency", Some(400), 50),
+            ("GET", "/-/latency?7", None, 50),
+            ("POST", "/-/latency?0", Some(200), 0),
+        ] {
+            assert_eq!((asked(method, uri), endpoint.latency()), (status, Duration::from_millis(ms)), "{method} {uri}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use migrate::{
     digest::Body,
-    model::{Key, KeyRange, Token},
+    model::{Key, KeyRange, Modified, Token},
     store::{ByteRange, Condition, Entry, ErrorKind, Header, ObjectStore, Properties, Retry, StoreError, Upload},
 };
 
@@ -308,7 +308,7 @@ async fn writes_keep_their_condition(store: &dyn ObjectStore) {
         let error = write(text, condition).await.expect_err("the condition does not hold");
         assert_eq!(error.kind(), ErrorKind::Precondition, "{error}");
     };
-    let never = Token { size: 3, tag: "\"00000000000000000000000000000000\"".into(), modified_s: None };
+    let never = Token { size: 3, tag: "\"00000000000000000000000000000000\"".into(), modified: Modified::Unknown };
     if capabilities.put_if_matches.is_honoured() {
         refused("zero", Condition::Matches(never)).await;
     }

@@ -5,6 +5,7 @@ mod clocks;
 mod conditions;
 mod crash;
 mod cutover;
+mod dates;
 mod directories;
 mod faults;
 mod following;

@@ -8,7 +8,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use migrate_core::{
     diff::{Input, Join, Keyed, KeyedHolding, Pull, decide},
     digest::{Body, Parts, md5, sha256},
-    model::{Key, KeyRange, PlaceIndex, Token},
+    model::{Key, KeyRange, Modified, PlaceIndex, Token},
 };
 
 const KEYS: usize = 100_000;
@@ -37,7 +37,7 @@ impl KeyedHolding for Shown {
 fn pages() -> Vec<Vec<Shown>> {
     let shown = |number: usize| Shown {
         key: format!("catalogue/{number:010}").as_str().into(),
-        token: Token { size: 4096, tag: format!("{number:032x}").into(), modified_s: Some(1_700_000_000) },
+        token: Token { size: 4096, tag: format!("{number:032x}").into(), modified: Modified::At(1_700_000_000) },
     };
     (0..KEYS).step_by(PAGE).map(|first| (first..first + PAGE).map(shown).collect()).collect()
 }

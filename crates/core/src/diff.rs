@@ -521,8 +521,8 @@ mod tests {
         let _never = join.feed(PlaceIndex(0), items(&["b"]));
     }
 
-    fn token(tag: &str, modified_s: Option<i64>) -> Token {
-        Token { size: 1, tag: tag.into(), modified_s }
+    fn token(tag: &str, at: Option<i64>) -> Token {
+        Token { size: 1, tag: tag.into(), modified: at.into() }
     }
 
     /// Every row of the table in the module header.

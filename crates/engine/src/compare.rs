@@ -53,12 +53,12 @@ fn digests_agree(source: &Head, target: &Head) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use migrate_core::model::{Aspects, Sha256, Token};
+    use migrate_core::model::{Aspects, Modified, Sha256, Token};
     use migrate_store::{Capabilities, Checksums, Header, Properties};
 
     fn head(size: u64, tag: &str, checksums: Checksums) -> Head {
         Head {
-            token: Token { size, tag: tag.into(), modified_s: Some(1) },
+            token: Token { size, tag: tag.into(), modified: Modified::At(1) },
             properties: Properties::default(),
             tag_count: None,
             checksums,

@@ -2,14 +2,14 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
-use migrate_core::model::{Aspects, DatasetName, Evidence, Key, PlaceIndex, PlanName, Sha256, Token};
+use migrate_core::model::{Aspects, DatasetName, Evidence, Key, Modified, PlaceIndex, PlanName, Sha256, Token};
 use migrate_ledger::{Fact, Ledger, Pair, Record};
 
 fn paired(dataset: &DatasetName, number: u64) -> Record {
     let key: Key = format!("catalogue/{number:010}").as_str().into();
-    let token = Token { size: 4096, tag: format!("{number:032x}").into(), modified_s: Some(1_700_000_000) };
+    let token = Token { size: 4096, tag: format!("{number:032x}").into(), modified: Modified::At(1_700_000_000) };
     let evidence = Evidence { crc64nvme: number, parts: vec![(4096, Sha256([7; 32]))] };
-    let (lead, follower) = (token.clone(), Token { modified_s: None, ..token });
+    let (lead, follower) = (token.clone(), Token { modified: Modified::By(1_700_000_001), ..token });
     let pair = Pair { lead, follower, evidence: Some(evidence), waived: Aspects::NONE, written: true };
     Record::at(dataset, PlaceIndex(1), &key, Fact::Paired { lead: PlaceIndex::SOURCE, pair })
 }

@@ -376,7 +376,7 @@ impl Apply<'_> {
                 blob(at.key),
                 number(source.size)?,
                 Tag(&source.tag),
-                source.modified_s,
+                source.modified.at(),
                 number(upload.part_size)?,
                 upload.at.0,
                 code::texts(upload.before.as_deref())

@@ -9,14 +9,14 @@
 //!
 //! One row a record: the number, size and evidence of the content that was paired last, and a BLOB of all holdings,
 //! ascending by place. Each is, with numbers in LEB128: place, content, waived kinds, marks (bit 0: written by this
-//! migration, 1: with a time, 2: with a size of its own, 3: its tag is packed, 4: with the time of its pairing), the
-//! time in seconds (zigzag), the size (if the content is not the row's), the time at which the place was first paired
+//! migration, 1: with a time, 2: with a size of its own, 3: its tag is packed, 4: with the time of its pairing,
+//! 5: its time is a bound), the time in seconds (zigzag), the size (if the content is not the row's), the time at which the place was first paired
 //! with this content, in seconds since 1970, the tag's length and the tag. Only the row's content has evidence: places that
 //! show an older one are not equal to their lead and are written again.
 
 use super::{code, failure::Failure};
 use crate::rows::{Held, Pair};
-use migrate_core::model::{Aspects, Evidence, PlaceIndex, Timestamp, Token};
+use migrate_core::model::{Aspects, Evidence, Modified, PlaceIndex, Timestamp, Token};
 
 /// What the places of one record hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,6 +64,7 @@ const TIMED: u8 = 1 << 1;
 const SIZED: u8 = 1 << 2;
 const PACKED: u8 = 1 << 3;
 const DATED: u8 = 1 << 4;
+const BOUNDED: u8 = 1 << 5;
 
 impl Holdings {
     /// Learns now that `place` shows the content that the lead shows.
@@ -187,7 +188,7 @@ impl Holdings {
         match self.at(lead) {
             Some(at) if self.held[at].content == content => {
                 let known = &mut self.held[at].token;
-                known.modified_s = token.modified_s.or(known.modified_s);
+                known.modified = token.modified.or(known.modified);
             }
             _ => {
                 let token = token.clone();
@@ -217,14 +218,26 @@ impl Holdings {
         let mut coded = Vec::with_capacity(32 * self.held.len());
         for Holding { place, content, token, waived, written, paired_s } in &self.held {
             let packed = code::pack(&token.tag);
-            let (timed, sized) = (token.modified_s.is_some(), *content != self.content);
+            let (seconds, bounded) = match token.modified {
+                Modified::Unknown => (None, false),
+                Modified::By(seconds) => (Some(seconds), true),
+                Modified::At(seconds) => (Some(seconds), false),
+            };
+            let (timed, sized) = (seconds.is_some(), *content != self.content);
             let dated = (paired_s.is_some(), DATED);
-            let marks = [(*written, WRITTEN), (timed, TIMED), (sized, SIZED), (packed.is_some(), PACKED), dated];
+            let marks = [
+                (*written, WRITTEN),
+                (timed, TIMED),
+                (sized, SIZED),
+                (packed.is_some(), PACKED),
+                dated,
+                (bounded, BOUNDED),
+            ];
             code::put_number(&mut coded, u64::from(place.0));
             code::put_number(&mut coded, *content);
             coded.push(waived.bits());
             coded.push(marks.iter().filter(|(holds, _)| *holds).map(|(_, mark)| mark).sum());
-            if let Some(seconds) = token.modified_s {
+            if let Some(seconds) = seconds {
                 code::put_number(&mut coded, ((seconds << 1) ^ (seconds >> 63)).cast_unsigned());
             }
             if sized {
@@ -263,7 +276,11 @@ impl Holdings {
         *coded = rest;
         let has = |mark: u8| marks & mark != 0;
         let zigzag = if has(TIMED) { Some(code::take_number(coded)?) } else { None };
-        let modified_s = zigzag.map(|zigzag| (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed());
+        let seconds = zigzag.map(|zigzag| (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed());
+        let modified = match seconds {
+            Some(seconds) if has(BOUNDED) => Modified::By(seconds),
+            seconds => seconds.into(),
+        };
         let size = if has(SIZED) { code::take_number(coded)? } else { self.size };
         let paired_s = if has(DATED) { Some(code::take_number(coded)?) } else { None };
         let length = usize::try_from(code::take_number(coded)?).ok()?;
@@ -271,7 +288,7 @@ impl Holdings {
         *coded = rest;
         let tag = if has(PACKED) { code::unpack(tag)? } else { std::str::from_utf8(tag).ok()?.into() };
         let waived = Aspects::from_bits(waived)?;
-        let token = Token { size, tag, modified_s };
+        let token = Token { size, tag, modified };
         Some(Holding { place, content, token, waived, written: has(WRITTEN), paired_s })
     }
 }
@@ -287,8 +304,10 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000_999);
 
     fn token(version: u8, timed: bool) -> Token {
+        let second = -i64::from(version);
+        let modified = if timed { Modified::At(second) } else { Modified::By(second) };
         let tag = if version.is_multiple_of(2) { format!("{version:032x}") } else { format!("v{version}") };
-        Token { size: u64::from(version), tag: tag.into(), modified_s: timed.then_some(-i64::from(version)) }
+        Token { size: u64::from(version), tag: tag.into(), modified }
     }
 
     fn evidence(version: u8) -> Evidence {

@@ -119,8 +119,9 @@ fn late(connection: &Connection, dataset: i64, key: &Key) -> Result<Option<LateW
         .prepare_cached("SELECT size, tag, modified_s, at_ms, by, reason FROM late WHERE dataset = ?1 AND key = ?2")?;
     let found = statement.query_row(params![dataset, blob(key)], |row| {
         let tag = row.get::<_, Option<TagColumn>>(1)?;
-        let token =
-            |TagColumn(tag)| Ok::<_, rusqlite::Error>(Token { size: row.get(0)?, tag, modified_s: row.get(2)? });
+        let token = |TagColumn(tag)| {
+            Ok::<_, rusqlite::Error>(Token { size: row.get(0)?, tag, modified: row.get::<_, Option<i64>>(2)?.into() })
+        };
         let settled = row.get::<_, Option<i64>>(3)?.map(Timestamp);
         Ok(LateWrite { shown: tag.map(token).transpose()?, settled, by: row.get(4)?, reason: row.get(5)? })
     });

@@ -63,7 +63,7 @@ impl Apply<'_> {
                  modified_s = excluded.modified_s, at_ms = NULL, by = NULL, reason = NULL
              WHERE late.size IS NOT excluded.size OR late.tag IS NOT excluded.tag
                  OR late.modified_s <> excluded.modified_s",
-            params![at.dataset, blob(at.key), size, tag, shown.and_then(|token| token.modified_s)],
+            params![at.dataset, blob(at.key), size, tag, shown.and_then(|token| token.modified.at())],
         )?;
         Ok(())
     }
@@ -122,8 +122,9 @@ pub(super) fn find(connection: &Connection, dataset: i64, key: &Key) -> Result<O
         .prepare_cached("SELECT size, tag, modified_s, at_ms IS NULL FROM late WHERE dataset = ?1 AND key = ?2")?;
     let found = statement.query_row(params![dataset, blob(key)], |row| {
         let tag = row.get::<_, Option<TagColumn>>(1)?;
-        let token =
-            |TagColumn(tag)| Ok::<_, rusqlite::Error>(Token { size: row.get(0)?, tag, modified_s: row.get(2)? });
+        let token = |TagColumn(tag)| {
+            Ok::<_, rusqlite::Error>(Token { size: row.get(0)?, tag, modified: row.get::<_, Option<i64>>(2)?.into() })
+        };
         Ok(Late { shown: tag.map(token).transpose()?, is_open: row.get(3)? })
     });
     Ok(found.optional()?)

@@ -224,7 +224,8 @@ pub(super) fn uploads(connection: &Connection, dataset: i64, which: Uploads<'_>)
     values.extend(key.as_ref().map(|key| key as &dyn ToSql));
     gather(statement.query(&values[..])?, |row| {
         let (place, KeyColumn(key)) = (PlaceIndex(row.get(0)?), row.get(1)?);
-        let source = Token { size: row.get(3)?, tag: row.get::<_, TagColumn>(4)?.0, modified_s: row.get(5)? };
+        let modified = row.get::<_, Option<i64>>(5)?.into();
+        let source = Token { size: row.get(3)?, tag: row.get::<_, TagColumn>(4)?.0, modified };
         let parts = parts(&snapshot, dataset, place, &key)?;
         let (part_size, at) = (row.get(6)?, Timestamp(row.get(7)?));
         let intent = UploadIntent { source, part_size, at, before: code::read_texts(row, 8)? };

@@ -23,7 +23,7 @@ use crate::error::LedgerError;
 use migrate_core::model::PlanName;
 
 /// The only format that this build reads and writes: `user_version` in the file.
-pub(super) const FORMAT: i64 = 9;
+pub(super) const FORMAT: i64 = 10;
 
 /// "migr": `application_id` in the file.
 const APPLICATION: i64 = 0x6d69_6772;

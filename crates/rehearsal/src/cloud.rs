@@ -70,6 +70,7 @@ const SERVER: Capabilities = Capabilities {
     metadata: MetadataForm::Words,
     keys: KeyRules::ALL,
     keeps_crc64nvme: true,
+    dates_writes: true,
     properties: true,
     tags: true,
     tag_count: true,

@@ -27,6 +27,7 @@
 //!   whether the write may have happened in spite of the error ([`StoreError::outcome_unknown`]).
 
 pub mod both_ways;
+pub mod buffers;
 pub mod conditional;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;

@@ -24,7 +24,7 @@ use crate::{
 use migrate_core::{
     capability::{Capabilities, Condition, Honoured, IfMatch, KeyRules, MetadataForm, PartRules, Proof, UploadTags},
     digest::Body,
-    model::{Evidence, Key, KeyRange, Timestamp, Token},
+    model::{Evidence, Key, KeyRange, Modified, Timestamp, Token},
 };
 
 /// An object store in memory. Clones share its objects.
@@ -83,6 +83,7 @@ impl MemoryStore {
             finish_if_matches: IfMatch::Quoted,
             delete_if_matches: IfMatch::Quoted,
             keeps_crc64nvme: true,
+            dates_writes: true,
             properties: true,
             tags: true,
             tag_count: true,
@@ -188,7 +189,7 @@ impl State {
 
     fn next_token(&mut self, size: u64) -> Token {
         let tick = self.tick();
-        Token { size, tag: format!("v{tick}").into(), modified_s: i64::try_from(tick).ok() }
+        Token { size, tag: format!("v{tick}").into(), modified: i64::try_from(tick).ok().into() }
     }
 
     /// Whether a write may go ahead. A condition that the store does not honour always holds.
@@ -215,12 +216,16 @@ impl State {
         kept
     }
 
-    /// Stores an object and returns its token as the answer to a write shows it: without its time.
+    /// Stores an object and returns its token as the answer to a write shows it: with the time of the answer, or without any.
     fn store(&mut self, key: &Key, body: &Body, properties: &Properties, part_size: Option<u64>) -> Token {
         let token = self.next_token(body.size());
         let object = Object::new(body, self.kept(properties), token.clone(), part_size);
         self.objects.insert(key.clone(), object);
-        Token { modified_s: None, ..token }
+        let modified = match token.modified {
+            Modified::At(tick) if self.truth.dates_writes => Modified::By(tick),
+            _ => Modified::Unknown,
+        };
+        Token { modified, ..token }
     }
 
     fn head(&self, object: &Object) -> Head {

@@ -218,13 +218,18 @@ async fn every_proof_says_what_was_waived_and_a_waiver_for_one_target_strips_no_
     tagless.stop().await;
 }
 
-/// S3 tells no time when it takes a write, so the pair of a record that was just written has none.
+/// S3 tells no time when it takes a write, but its answer is dated.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listing_decides_once_a_verification_has_taught_the_times() {
+async fn a_listing_decides_by_the_time_of_the_write_and_then_by_what_a_look_has_taught() {
     let buckets = Buckets::new("").await;
     buckets.put("lead", "k", object("bytes"));
     let listing = ["verify", "plan.toml", "--level", "listing", "--json"];
     buckets.expect(0, &["run", "plan.toml", "--until", "copied"]);
+    assert_eq!(buckets.json(0, &listing)["datasets"][0]["decided"]["versions"], 1);
+
+    // The same object, written again later: a listing alone cannot tell what it has become.
+    buckets.put("copy", "k", object("bytes"));
+    assert!(buckets.server.state().postdate("copy", "k", Duration::from_secs(30)));
     let found = buckets.json(3, &listing);
     assert_eq!((&found["datasets"][0]["undecided"], &found["equal"]), (&1.into(), &false.into()), "{found}");
     buckets.expect(0, &["run", "plan.toml"]);

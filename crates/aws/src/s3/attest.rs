@@ -3,10 +3,11 @@
 use super::{
     convert::{bare_tag, md5_of_tag},
     store::{CORRUPT, S3Store},
+    wire::plain::Written,
 };
 use migrate_core::{
     digest::Body,
-    model::{Evidence, Key, Token},
+    model::{Evidence, Key, Modified, Token},
 };
 use migrate_store::{ByteRange, ErrorKind, ObjectStore as _, Proof, Result, hashing};
 
@@ -24,10 +25,11 @@ impl S3Store {
     }
 
     /// The token of an object just written. If the answer has no tag, a look provides it.
-    pub(super) async fn written(&self, key: &Key, size: u64, tag: Option<&str>) -> Result<Token> {
-        let tag = bare_tag(tag);
+    pub(super) async fn written(&self, key: &Key, size: u64, written: &Written) -> Result<Token> {
+        let tag = bare_tag(written.tag.as_deref());
         if !tag.is_empty() {
-            return Ok(Token { size, tag, modified_s: None });
+            let date_s = written.date_s.filter(|_| self.known().dates_writes);
+            return Ok(Token { size, tag, modified: date_s.map_or(Modified::Unknown, Modified::By) });
         }
         match self.head(key).await? {
             Some(head) if head.token.size == size => Ok(head.token),

@@ -33,7 +33,7 @@ pub(super) fn quoted(tag: &str) -> String {
 ///
 /// Times are cut to seconds: HEAD and GET show no finer, some servers' listings do.
 pub(super) fn token(size: u64, tag: Option<&str>, modified_s: Option<i64>) -> Token {
-    Token { size, tag: bare_tag(tag), modified_s }
+    Token { size, tag: bare_tag(tag), modified: modified_s.into() }
 }
 
 /// The MD5 in an `ETag`, if it may be one: 32 hexadecimal digits, for an object whose encryption leaves it so.

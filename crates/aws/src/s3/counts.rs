@@ -60,12 +60,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use migrate_core::model::Token;
+    use migrate_core::model::{Modified, Token};
     use migrate_store::{Checksums, Properties};
 
     fn counted(counts: &TagCounts, shown: Option<u32>, known: &Capabilities) -> Option<u32> {
         let mut head = Head {
-            token: Token { size: 1, tag: "t".into(), modified_s: None },
+            token: Token { size: 1, tag: "t".into(), modified: Modified::Unknown },
             properties: Properties { tags: BTreeMap::new(), ..Properties::default() },
             tag_count: shown,
             checksums: Checksums::default(),

@@ -36,3 +36,5 @@ mod wire;
 
 pub use client::{S3Config, S3Endpoint, S3Wire};
 pub use store::{S3Client, S3Store};
+#[cfg(feature = "bench")]
+pub use wire::bench;

@@ -221,7 +221,7 @@ impl ObjectStore for S3Store {
                 .put(key, body, properties, guard, how)
                 .await
                 .map_err(|error| refused(error, &condition).on(key))?;
-            let token = self.written(key, body.size(), written.tag.as_deref()).await?;
+            let token = self.written(key, body.size(), &written).await?;
             // Whatever goes wrong from here on, the object may well be there.
             let proved = self.proved(known.proof, key, body, &token.tag).await;
             if proved.map_err(StoreError::with_unknown_outcome)? {
@@ -304,7 +304,7 @@ impl ObjectStore for S3Store {
             Ok(written) => written,
             Err(error) => return Err(self.wire.no_upload(upload, refused(error, condition)).await),
         };
-        let token = self.written(&upload.key, total, written.tag.as_deref()).await?;
+        let token = self.written(&upload.key, total, &written).await?;
         if known.proof == Proof::ReadBack {
             self.read_back(&upload.key, &token, evidence).await.map_err(StoreError::with_unknown_outcome)?;
         }

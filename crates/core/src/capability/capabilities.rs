@@ -108,6 +108,9 @@ pub struct Capabilities {
     pub delete_if_matches: IfMatch,
     /// A CRC-64/NVME sent with a write is kept and shown again.
     pub keeps_crc64nvme: bool,
+    /// The answer to a write is dated when the object is by a listing, or hardly later. So an object that was written
+    /// over since is known by its time.
+    pub dates_writes: bool,
     /// Headers and user metadata are kept.
     pub properties: bool,
     /// Tags are kept.
@@ -184,6 +187,7 @@ impl Capabilities {
             finish_if_matches: IfMatch::Ignored,
             delete_if_matches: IfMatch::Ignored,
             keeps_crc64nvme: false,
+            dates_writes: false,
             properties: false,
             tags: false,
             tag_count: false,

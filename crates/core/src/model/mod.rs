@@ -18,5 +18,5 @@ pub use decided::{Decided, Decider};
 pub use evidence::{Evidence, Sha256};
 pub use key::{Key, KeyRange};
 pub use name::{DatasetName, NameError, PhaseName, PlanName, SiteName};
-pub use token::Token;
+pub use token::{Modified, Token};
 pub use unit::{ByteCount, Epoch, PlaceIndex, ShardId, Timestamp};

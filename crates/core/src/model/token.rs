@@ -12,21 +12,69 @@ pub struct Token {
     pub size: u64,
     /// The store's mark of a version, beside size and time.
     pub tag: Box<str>,
-    /// Last modification, in seconds since 1970 (S3's HEAD shows no finer), if the store shows one. `None` right
-    /// after a write, because S3's PUT does not return it; the next listing does.
-    pub modified_s: Option<i64>,
+    /// When it was last modified.
+    pub modified: Modified,
+}
+
+/// When a version was last modified, in seconds since 1970 (S3's HEAD shows no finer).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Modified {
+    /// The store shows no time, or the answer to the write told none.
+    #[default]
+    Unknown,
+    /// Then or before: the answer to the write came then, by the store's clock. S3's PUT tells no more.
+    By(i64),
+    /// Then, as the store shows it.
+    At(i64),
+}
+
+impl Modified {
+    /// The time that the store shows, if it is known.
+    pub fn at(self) -> Option<i64> {
+        match self {
+            Self::At(second) => Some(second),
+            Self::By(_) | Self::Unknown => None,
+        }
+    }
+
+    /// What is known of one time from two sources. Of two bounds, the newer source's counts.
+    #[must_use]
+    pub fn or(self, known: Self) -> Self {
+        match (self, known) {
+            (Self::At(_), _) | (Self::By(_), Self::By(_) | Self::Unknown) => self,
+            (Self::By(_), Self::At(_)) | (Self::Unknown, _) => known,
+        }
+    }
+}
+
+/// As a store shows a time, or none.
+impl From<Option<i64>> for Modified {
+    fn from(shown: Option<i64>) -> Self {
+        shown.map_or(Self::Unknown, Self::At)
+    }
 }
 
 impl Token {
     /// Whether `shown`, a token that the same side shows now, is still this version.
     ///
-    /// An unknown time agrees with any.
+    /// An unknown time agrees with any, and so does one beyond a bound, as clocks differ: [`Self::may_precede`] tells when
+    /// that must not be believed.
     pub fn agrees_with(&self, shown: &Token) -> bool {
-        let same_time = match (self.modified_s, shown.modified_s) {
-            (Some(ours), Some(theirs)) => ours == theirs,
+        let same_time = match (self.modified, shown.modified) {
+            (Modified::At(ours), Modified::At(theirs)) => ours == theirs,
             _ => true,
         };
         same_time && self.size == shown.size && self.tag == shown.tag
+    }
+
+    /// Whether `shown`, which agrees, may still be a later version: the same bytes, perhaps with other properties, under
+    /// the same tag. Two writes within the second that a store shows, or that its answer took, are not told apart.
+    pub fn may_precede(&self, shown: &Token) -> bool {
+        match (self.modified, shown.modified) {
+            (Modified::Unknown, Modified::At(_)) => true,
+            (Modified::By(bound), Modified::At(second)) => second > bound,
+            _ => false,
+        }
     }
 }
 
@@ -34,14 +82,50 @@ impl Token {
 mod tests {
     use super::*;
 
+    fn at(modified: Modified) -> Token {
+        Token { size: 3, tag: "\"e\"".into(), modified }
+    }
+
     #[test]
     fn a_token_without_time_agrees_with_any_time_but_not_another_tag() {
-        let written = Token { size: 3, tag: "\"e\"".into(), modified_s: None };
-        let listed = Token { modified_s: Some(7), ..written.clone() };
+        let (written, listed) = (at(Modified::Unknown), at(Modified::At(7)));
         assert!(written.agrees_with(&listed));
-        let later = Token { modified_s: Some(8), ..listed.clone() };
-        assert!(!listed.agrees_with(&later));
+        assert!(!listed.agrees_with(&at(Modified::At(8))));
         let other = Token { tag: "\"f\"".into(), ..listed };
         assert!(!written.agrees_with(&other));
+    }
+
+    #[test]
+    fn only_a_time_shows_that_nothing_was_written_since() {
+        use Modified::{At, By, Unknown};
+        for (recorded, shown, may) in [
+            (Unknown, At(7), true),
+            (By(7), At(8), true),
+            (By(7), At(7), false),
+            (By(7), At(6), false),
+            (At(7), At(7), false),
+            // A store without times has told its versions apart by the tag.
+            (Unknown, Unknown, false),
+            (By(7), Unknown, false),
+        ] {
+            assert!(at(recorded).agrees_with(&at(shown)));
+            assert_eq!(at(recorded).may_precede(&at(shown)), may, "{recorded:?} {shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_stays_known() {
+        use Modified::{At, By, Unknown};
+        for (new, known, both) in [
+            (Unknown, At(1), At(1)),
+            (Unknown, By(1), By(1)),
+            (By(2), At(1), At(1)),
+            (By(2), By(1), By(2)),
+            (By(2), Unknown, By(2)),
+            (At(2), At(1), At(2)),
+            (At(2), By(1), At(2)),
+        ] {
+            assert_eq!(new.or(known), both);
+        }
     }
 }

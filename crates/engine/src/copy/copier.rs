@@ -200,10 +200,11 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use migrate_core::model::Modified;
 
     #[test]
     fn every_write_is_sent_under_the_condition_that_it_was_decided_by() {
-        let shown = Token { size: 1, tag: "t".into(), modified_s: None };
+        let shown = Token { size: 1, tag: "t".into(), modified: Modified::Unknown };
         let pair =
             Pair { lead: shown.clone(), follower: shown.clone(), evidence: None, waived: Aspects::NONE, written: true };
         assert_eq!(Want::Create.condition(), Condition::Absent);

@@ -11,7 +11,7 @@ use super::{
     store::RouteStore,
 };
 use crate::driver::Driver;
-use migrate_core::model::{DatasetName, Epoch, SiteName, Token};
+use migrate_core::model::{DatasetName, Epoch, Modified, SiteName, Token};
 use migrate_store::{
     Capabilities, IfMatch, ObjectStore, Properties,
     faulty::{Crash, Faults, Faulty},
@@ -135,7 +135,7 @@ async fn the_highest_number_is_the_route_and_other_names_are_none() {
 
 #[test]
 fn what_differs_is_named_and_nothing_is_made_up() {
-    let token = Token { size: 1, tag: "a".into(), modified_s: None };
+    let token = Token { size: 1, tag: "a".into(), modified: Modified::Unknown };
     let shown = |epoch, lead, attempt| Shown {
         document: document(epoch, lead, attempt),
         version: Version::Token(token.clone()),

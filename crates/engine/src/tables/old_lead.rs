@@ -25,7 +25,7 @@ use crate::{
 };
 use migrate_core::{
     item::{Item, digest, item_size},
-    model::{Key, PlaceIndex, Sha256, Token},
+    model::{Key, Modified, PlaceIndex, Sha256, Token},
 };
 use migrate_ledger::{DirtyRow, Fact, Late, Record, TableStep};
 
@@ -241,5 +241,5 @@ impl TableWork {
 
 /// An item as a version: its size and its digest.
 fn token(item: &Item) -> Token {
-    Token { size: item_size(item) as u64, tag: digest(item).to_string().into(), modified_s: None }
+    Token { size: item_size(item) as u64, tag: digest(item).to_string().into(), modified: Modified::Unknown }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 use migrate_core::{
     digest::sha256,
-    model::{Aspects, Decider, Key, Token},
+    model::{Aspects, Decider, Key, Modified, Token},
     plan::Level,
     report::{DifferenceKind, Grouped, bytes},
 };
@@ -242,10 +242,16 @@ pub(crate) fn listed(source: &Token, shown: &Token, held: Option<&Held>, waived:
     let (ours, theirs) =
         (held.lead.as_ref().is_some_and(|lead| lead.agrees_with(source)), held.here.agrees_with(shown));
     let detail = match (ours, theirs) {
-        (true, true) if held.lead.as_ref().is_some_and(|lead| untimed(lead, source)) || untimed(&held.here, shown) => {
-            // The answer to our write named no time. Another writer may have written equal bytes over it since,
+        (true, true)
+            if held.lead.as_ref().is_some_and(|lead| lead.may_precede(source)) || held.here.may_precede(shown) =>
+        {
+            // The answer to our write named no time, or an earlier one. Another writer may have written equal bytes over it since,
             // with other properties, under the same tag.
-            return Listed::Unsure("the time of what was written is not recorded yet".to_owned());
+            let detail = match held.here.modified {
+                Modified::By(_) => "its time is later than that of the copy, so it may have been written over since",
+                Modified::Unknown | Modified::At(_) => "the time of what was written is not recorded yet",
+            };
+            return Listed::Unsure(detail.to_owned());
         }
         (true, true) if !waived.holds(held.waived) => {
             let then = held.waived.without(waived);
@@ -257,11 +263,6 @@ pub(crate) fn listed(source: &Token, shown: &Token, held: Option<&Held>, waived:
         (false, false) => "it changed on both sides since it was copied",
     };
     Listed::Apart(DifferenceKind::Different, detail.to_owned())
-}
-
-/// Whether a listing shows a time that the recorded version lacks.
-pub(crate) fn untimed(recorded: &Token, shown: &Token) -> bool {
-    recorded.modified_s.is_none() && shown.modified_s.is_some()
 }
 
 #[cfg(test)]
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_listing_decides_only_by_versions_that_are_known_in_full() {
-        let token = |tag: &str, modified_s| Token { size: 1, tag: tag.into(), modified_s };
+        let token = |tag: &str, at: Option<i64>| Token { size: 1, tag: tag.into(), modified: at.into() };
         let (source, shown) = (token("s", Some(1)), token("t", Some(2)));
         let pair =
             |here: Token, waived| Held { lead: Some(source.clone()), here, evidence: None, waived, written: true };
@@ -303,7 +304,12 @@ mod tests {
         assert_eq!(of(&timed, Aspects::NONE), Listed::Same);
         assert_eq!(of(&timed, Aspects::TAGS), Listed::Same, "a waiver that came later changes nothing");
         // A pair without a time: equal bytes may have been written over the object since.
-        assert!(matches!(of(&pair(token("t", None), Aspects::NONE), Aspects::NONE), Listed::Unsure(_)));
+        let unsure = |pair, of_it: &str| matches!(of(&pair, Aspects::NONE), Listed::Unsure(why) if why.contains(of_it));
+        assert!(unsure(pair(token("t", None), Aspects::NONE), "not recorded yet"));
+        // With the time of the answer to the write: only a later version than that is open.
+        let bounded = |bound| pair(Token { modified: Modified::By(bound), ..shown.clone() }, Aspects::NONE);
+        assert_eq!([2, 3].map(|bound| of(&bounded(bound), Aspects::NONE)), [Listed::Same, Listed::Same]);
+        assert!(unsure(bounded(1), "later than that of the copy"));
         let withdrawn = of(&pair(shown.clone(), Aspects::TAGS), Aspects::NONE);
         assert!(matches!(withdrawn, Listed::Unsure(why) if why.contains("tags")));
         let undecided = |listed| matches!(listed, Listed::Apart(DifferenceKind::Undecided, _));

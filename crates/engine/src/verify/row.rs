@@ -6,13 +6,13 @@ use crate::{
     routed::Goes,
     rows::Row,
     verify::{
-        look::{Answer, Listed, Look, Looked, listed, untimed},
+        look::{Answer, Listed, Look, Looked, listed},
         sides::Compared,
         verifier::{Learns, Verifier},
     },
 };
 use migrate_core::{
-    model::{Decider, Key},
+    model::{Decider, Key, Token},
     plan::{Extra, Level},
     report::{Difference, DifferenceKind},
 };
@@ -92,6 +92,9 @@ impl Verifier {
         let (kind, detail) = match self.both(follower, source, shown.as_ref(), held.as_ref()) {
             Shown::Same => {
                 part.at(follower).counts.decided.count(Decider::Versions);
+                if let Some((shown, held)) = shown.zip(held) {
+                    self.teach(follower, key, &source.token, shown.token, held, part);
+                }
                 return None;
             }
             Shown::Apart(kind, detail) => (kind, detail),
@@ -168,7 +171,10 @@ impl Verifier {
             Ok(Answer::Equal(_)) if self.shutdown.is_draining() => return false,
             Ok(Answer::Equal(by)) => {
                 part.at(look.follower).counts.decided.count(by);
-                self.teach(look, part);
+                let Look { follower, key, source, shown, held, as_listed } = look;
+                if let Some(held) = held.filter(|_| as_listed) {
+                    self.teach(follower, &key, &source, shown, held, part);
+                }
                 return true;
             }
             Ok(Answer::Differs(detail)) => (DifferenceKind::Different, detail),
@@ -180,20 +186,26 @@ impl Verifier {
     }
 
     /// Completes the pair of a record that was just found equal: with the times of its versions, which
-    /// a write does not tell, and without waivers that the plan no longer has. A listing alone
-    /// completes no pair: it may show a later version, under the same tag and with other properties.
-    fn teach(&self, look: Look, part: &mut Part) {
-        let Look { follower, key, source, shown, held, as_listed } = look;
-        let learns = self.learns > Learns::Nothing && as_listed;
-        let Some(pair) = held.and_then(Held::pair).filter(|_| learns) else { return };
-        let paired = pair.lead.agrees_with(&source) && pair.follower.agrees_with(&shown);
-        let waived = pair.waived.both(self.sides.waived[follower]);
-        let timed = !untimed(&pair.lead, &source) && !untimed(&pair.follower, &shown);
-        if paired && !(timed && waived == pair.waived) {
-            let pair = Pair { lead: source, follower: shown, waived, ..pair };
-            let (lead, place) = (self.sides.star.lead, self.sides.star.followers[follower]);
-            part.records.push(Record::at(&self.inputs.dataset, place, &key, Fact::Learned { lead, pair }));
+    /// a write does not tell, and without waivers that the plan no longer has. A listing completes a pair only if it shows
+    /// no later time than the answer to the write had: it would be a later version, under the same tag and perhaps
+    /// with other properties.
+    fn teach(&self, follower: usize, key: &Key, source: &Token, shown: Token, held: Held, part: &mut Part) {
+        if self.learns == Learns::Nothing {
+            return;
         }
+        let untimed = |known: &Token, shown: &Token| known.modified.at().is_none() && shown.modified.at().is_some();
+        let timed = !held.lead.as_ref().is_some_and(|lead| untimed(lead, source)) && !untimed(&held.here, &shown);
+        let waived = held.waived.both(self.sides.waived[follower]);
+        if timed && waived == held.waived {
+            return;
+        }
+        let Some(pair) = held.pair().filter(|pair| pair.lead.agrees_with(source) && pair.follower.agrees_with(&shown))
+        else {
+            return;
+        };
+        let pair = Pair { lead: source.clone(), follower: shown, waived, ..pair };
+        let (lead, place) = (self.sides.star.lead, self.sides.star.followers[follower]);
+        part.records.push(Record::at(&self.inputs.dataset, place, key, Fact::Learned { lead, pair }));
     }
 
     /// Counts a difference; a repair also marks what is to be copied again.

@@ -9,7 +9,7 @@ use super::*;
 use migrate_core::{
     lifecycle::Transition,
     model::{
-        Aspects, DatasetName, Decided, Epoch, Evidence, Key, KeyRange, PlaceIndex, PlanName, Sha256, ShardId,
+        Aspects, DatasetName, Decided, Epoch, Evidence, Key, KeyRange, Modified, PlaceIndex, PlanName, Sha256, ShardId,
         Timestamp, Token,
     },
 };
@@ -83,13 +83,16 @@ fn begin(dataset: &str) -> Record {
 }
 
 fn token(size: u64, tag: &str) -> Token {
-    Token { size, tag: tag.into(), modified_s: Some(1_700_000_000) }
+    Token { size, tag: tag.into(), modified: Modified::At(1_700_000_000) }
 }
 
 fn pair_of(size: u64) -> Pair {
     Pair {
         lead: token(size, "\"d41d8cd98f00b204e9800998ecf8427e-12\""),
-        follower: Token { modified_s: None, ..token(size, "\"0123456789abcdef0123456789abcdef\"") },
+        follower: Token {
+            modified: Modified::By(1_700_000_001),
+            ..token(size, "\"0123456789abcdef0123456789abcdef\"")
+        },
         evidence: Some(Evidence { crc64nvme: u64::MAX - size, parts: vec![(size, Sha256([7; 32]))] }),
         waived: Aspects::NONE,
         written: true,

@@ -88,7 +88,7 @@ async fn only_what_makes_an_earlier_verification_worthless_is_a_change() {
     bench.append(vec![happened(begun), at(Fact::Waits(Open::Deferred)), at(Fact::Settled), happened(ended)]).await;
     assert_eq!(changes(&bench).await, 0, "a pass that did nothing to any record");
     let version = |source_s, target_s| {
-        let token = |tag: &str, modified_s| Token { size: 1, tag: tag.into(), modified_s };
+        let token = |tag: &str, at: Option<i64>| Token { size: 1, tag: tag.into(), modified: at.into() };
         let (lead, follower) = (token("s", source_s), token("t", target_s));
         Pair { lead, follower, evidence: None, waived: Aspects::NONE, written: true }
     };

@@ -5,13 +5,13 @@
 use std::{
     collections::HashSet,
     fs::File,
-    os::{fd::OwnedFd, unix::fs::FileExt as _},
+    io::{Read as _, Seek as _, SeekFrom},
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-use bytes::Bytes;
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, Stat, mkdirat, openat, statat},
     io::Errno,
@@ -19,11 +19,12 @@ use rustix::{
 
 use super::{disk::Disk, path};
 use crate::{
+    buffers::Buffer,
     error::{ErrorKind, StoreError},
     object::{ByteRange, Checksums, Entry, Head, Properties, Read, Result},
     requests,
 };
-use migrate_core::model::{Key, Token};
+use migrate_core::model::{Key, Modified, Token};
 
 /// How many durable directories are remembered. Beyond it the set starts afresh, at the cost of one more sync per
 /// directory.
@@ -150,13 +151,16 @@ impl Directory {
         }
         let length = usize::try_from(range.end - range.start)
             .map_err(|_| self.error(ErrorKind::Other, "read", Some(key), "the range does not fit into memory"))?;
-        let mut buffer = vec![0; length];
-        file.read_exact_at(&mut buffer, range.start).map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::UnexpectedEof => changed("the file was cut while it was read"),
-            _ => self.failed("read", Some(key), Errno::from_io_error(&cause).unwrap_or(Errno::IO)),
-        })?;
+        let mut bytes = Buffer::with_capacity(length);
+        let mut rest = &file;
+        let came =
+            rest.seek(SeekFrom::Start(range.start)).and_then(|_| rest.take(length as u64).read_to_end(&mut bytes));
+        let came = came.map_err(|cause| failed(Errno::from_io_error(&cause).unwrap_or(Errno::IO)))?;
+        if came < length {
+            return Err(changed("the file was cut while it was read"));
+        }
         let head = self.still(key, &file, &token)?;
-        Ok(Read { head, bytes: Bytes::from(buffer) })
+        Ok(Read { head, bytes: bytes.freeze() })
     }
 
     /// Looks again at a file after reading it. A write changes the times, so with equal times all bytes are of one
@@ -279,7 +283,7 @@ pub(super) fn token_of(stat: &Stat) -> Token {
     Token {
         size: u64::try_from(stat.st_size).unwrap_or(0),
         tag: format!("{modified}-{changed}-{}", stat.st_ino).into(),
-        modified_s: None,
+        modified: Modified::Unknown,
     }
 }
 

@@ -50,6 +50,7 @@ impl FileStore {
         finish_if_matches: IfMatch::Quoted,
         delete_if_matches: IfMatch::Quoted,
         keeps_crc64nvme: false,
+        dates_writes: false,
         properties: false,
         tags: false,
         tag_count: true,

@@ -186,7 +186,7 @@ fn at_place(place: PlaceIndex, location: String, known: &Known, hide: impl Fn(&s
 }
 
 fn version(token: &Token) -> Version {
-    let modified = token.modified_s.and_then(|seconds| seconds.checked_mul(1000)).map(Timestamp);
+    let modified = token.modified.at().and_then(|seconds| seconds.checked_mul(1000)).map(Timestamp);
     Version { bytes: token.size, tag: token.tag.to_string(), modified }
 }
 

@@ -9,7 +9,7 @@ use crate::s3::{
     convert::{bare_tag, head_of, tagging_header},
     wire::{
         bucket::{How, Wire},
-        plain::{Got, Guard, Shown},
+        plain::{Got, Guard, Shown, Written},
     },
 };
 use crate::{
@@ -86,10 +86,22 @@ impl Probe<'_> {
         with_crc: bool,
         refusals: &[ErrorKind],
     ) -> Result<Option<String>> {
+        Ok(self.put(body, properties, guard, with_crc, refusals).await?.tag)
+    }
+
+    /// Writes the scratch object; returns the whole answer.
+    pub(super) async fn put(
+        &self,
+        body: &Body,
+        properties: &Properties,
+        guard: Guard,
+        with_crc: bool,
+        refusals: &[ErrorKind],
+    ) -> Result<Written> {
         self.traces.keep(self.wire.full_key(&self.key), true);
         let how = How { with_crc, metadata: MetadataForm::Raw };
         let request = || self.wire.put(&self.key, body, properties, guard.clone(), how);
-        Ok(patiently(refusals, request).await?.tag)
+        patiently(refusals, request).await
     }
 
     /// How metadata that is not ASCII is shown: as raw UTF-8 and as an encoded word.
@@ -204,7 +216,7 @@ impl Probe<'_> {
         Ok(properties)
     }
 
-    async fn read(&self) -> Result<Got<Bytes>> {
+    pub(super) async fn read(&self) -> Result<Got<Bytes>> {
         patiently(&[], || self.wire.get(&self.key, None, None)).await
     }
 

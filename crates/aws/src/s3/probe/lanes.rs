@@ -54,6 +54,7 @@ struct Lanes<'a> {
     finish_absent: Probe<'a>,
     finish_matches: Probe<'a>,
     deleted: Probe<'a>,
+    dated: Probe<'a>,
 }
 
 impl<'a> Lanes<'a> {
@@ -76,6 +77,7 @@ impl<'a> Lanes<'a> {
             finish_absent: at("-f"),
             finish_matches: at("-g"),
             deleted: at("-d"),
+            dated: at("-t"),
         }
     }
 
@@ -92,7 +94,7 @@ impl<'a> Lanes<'a> {
         // The first write needs no special ability: if it fails, the target cannot be written at all.
         let tag = self.kept.write(&self.kept.body, &plain(), Guard::default(), false, &[]).await?;
         // All go on to their end, so that nothing is written after the removal.
-        let (kept, refused, put_absent, put_matches, finish_absent, finish_matches, deleted) = tokio::join!(
+        let (kept, refused, put_absent, put_matches, finish_absent, finish_matches, deleted, dated) = tokio::join!(
             Box::pin(self.kept.what_is_kept()),
             Box::pin(self.refused.what_is_refused()),
             Box::pin(self.put_absent.absent(Act::Put)),
@@ -100,6 +102,7 @@ impl<'a> Lanes<'a> {
             Box::pin(self.finish_absent.absent(Act::Finish)),
             Box::pin(self.finish_matches.matches(Act::Finish)),
             Box::pin(self.deleted.matches(Act::Delete)),
+            Box::pin(self.dated.dates_writes()),
         );
         let (kept, refused) = (kept?, refused?);
         // Alone: whatever keeps a write under a key from success, but the key, must be the same for the write beside it.
@@ -122,6 +125,7 @@ impl<'a> Lanes<'a> {
             finish_if_matches: finish_matches?,
             delete_if_matches: deleted?,
             keeps_crc64nvme: refused.keeps_crc,
+            dates_writes: dated?,
             properties: kept.properties,
             tags: kept.tags.is_some(),
             tag_count: kept.tags.unwrap_or(false),

@@ -3,7 +3,7 @@
 //! Some servers accept a condition and ignore it, refuse the right condition too, accept a wrong checksum without
 //! complaint, or do not check a signed body. So each ability is tested both ways: with a request that must fail if
 //! the ability exists, and with one that must succeed. [`conditions`] does so for conditions, [`uploads`] for what
-//! an upload keeps, [`keys`] finds the keys that are bent or refused; [`traces`] removes what was written.
+//! an upload keeps, [`dates`] for the time of a write, [`keys`] finds the keys that are bent or refused; [`traces`] removes what was written.
 //!
 //! A passing failure must not be taken for an answer: the result holds for a day. So the probe repeats a request
 //! whose error could be either, and begins a test again if an answer was lost, since the store may no longer be as
@@ -18,6 +18,7 @@
 
 mod ask;
 mod conditions;
+mod dates;
 mod keys;
 mod lanes;
 mod traces;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     plain::{Carried, Got, Guard, Listed, ListedObject, Written},
@@ -24,6 +24,7 @@ use migrate_core::{
 };
 use migrate_store::{
     ByteRange, Condition, ErrorKind, Honoured, IfMatch, MetadataForm, Properties, Result, StoreError, Upload,
+    buffers::Buffer,
 };
 
 /// One bucket and prefix at one endpoint.
@@ -145,13 +146,13 @@ async fn collect(operation: Operation<'_>, mut body: Stream, length: Option<u64>
         };
     }
     let capacity = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(first.len());
-    let mut bytes = BytesMut::with_capacity(capacity);
+    let mut bytes = Buffer::with_capacity(capacity);
     bytes.extend_from_slice(&first);
     while let Some(chunk) = body.next().await.map_err(broke)? {
-        bytes.extend_from_slice(&chunk);
-        if length.is_some_and(|length| bytes.len() as u64 > length) {
+        if length.is_some_and(|length| (bytes.len() + chunk.len()) as u64 > length) {
             return Err(operation.error(ErrorKind::Corrupt, "the body runs past its length"));
         }
+        bytes.extend_from_slice(&chunk);
     }
     of_right_length(operation, bytes.freeze(), length)
 }

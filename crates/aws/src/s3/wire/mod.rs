@@ -11,3 +11,6 @@ mod direct;
 pub(super) mod plain;
 pub(super) mod sdk;
 pub(super) mod server;
+
+#[cfg(feature = "bench")]
+pub use direct::bench;

@@ -63,6 +63,8 @@ impl<B> Got<B> {
 pub(in crate::s3) struct Written {
     /// The `ETag`, in quotes or not.
     pub(in crate::s3) tag: Option<String>,
+    /// The `Date`, in seconds since 1970: when the answer was made, by the server's clock. The SDK does not show it.
+    pub(in crate::s3) date_s: Option<i64>,
 }
 
 /// The headers of a write's condition.

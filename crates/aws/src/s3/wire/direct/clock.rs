@@ -39,8 +39,7 @@ impl Clock {
         if answer.contains_key("age") || took > ANSWER_TIME_MAX {
             return false;
         }
-        let date = answer.get("date").and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
-        let Some(server_ms) = date.and_then(|date| date.to_millis().ok()) else { return false };
+        let Some(server_ms) = date(answer).and_then(|date| date.to_millis().ok()) else { return false };
         let difference = server_ms.saturating_sub(millis(signed_at));
         if difference.saturating_abs() < DIFFERENCE_MIN_MS {
             return false;
@@ -49,6 +48,11 @@ impl Clock {
         self.ahead_ms.store(ahead, Ordering::Relaxed);
         true
     }
+}
+
+/// When an answer was made, by the server's clock, if it tells that.
+pub(super) fn date(answer: &Headers) -> Option<DateTime> {
+    DateTime::from_str(answer.get("date")?, DateTimeFormat::HttpDate).ok()
 }
 
 fn millis(time: SystemTime) -> i64 {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     answers::{Told, failed, succeeded, succeeded_reading},
     asked::{Asked, not_made},
+    clock::date,
     page,
     place::Place,
     sending::Connection,
@@ -187,7 +188,10 @@ impl Direct {
         let mut answer = self.connection.send(&asked, &self.place).await?;
         succeeded(operation, &mut answer).await?;
         let told = Told { status: answer.status().as_u16(), headers: answer.headers() };
-        Ok(Written { tag: told.one("etag")?.map(ToOwned::to_owned) })
+        Ok(Written {
+            tag: told.one("etag")?.map(ToOwned::to_owned),
+            date_s: date(answer.headers()).map(|date| date.secs()),
+        })
     }
 }
 

@@ -165,7 +165,7 @@ impl Sdk {
             .customize()
             .interceptor(PayloadHash(body.sha256()))
             .mutate_request(move |request| set_expires(request, expires.as_deref()));
-        Ok(Written { tag: request.send().await.map_err(told)?.e_tag })
+        Ok(Written { tag: request.send().await.map_err(told)?.e_tag, date_s: None })
     }
 
     /// Begins an upload; returns its id.
@@ -219,7 +219,7 @@ impl Sdk {
             .body(body.bytes().clone().into())
             .customize()
             .interceptor(PayloadHash(body.sha256()));
-        Ok(Written { tag: request.send().await.map_err(told)?.e_tag })
+        Ok(Written { tag: request.send().await.map_err(told)?.e_tag, date_s: None })
     }
 
     /// Joins the parts into an object, if given with the CRC-64/NVME of the whole.
@@ -246,7 +246,7 @@ impl Sdk {
             .set_checksum_type(crc.map(|_| ChecksumType::FullObject))
             .set_if_match(guard.if_match)
             .set_if_none_match(guard.if_none_match);
-        Ok(Written { tag: request.send().await.map_err(told)?.e_tag })
+        Ok(Written { tag: request.send().await.map_err(told)?.e_tag, date_s: None })
     }
 
     /// Drops an upload and its parts.

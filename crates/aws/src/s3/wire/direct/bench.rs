@@ -1,0 +1,63 @@
+//! What the micro-benchmarks reach of a hot request (feature `bench`): the work that is done for it between a caller
+//! and a socket.
+
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::identity::Identity as Signer;
+
+use super::{asked::Asked, page::Page, place::Place, signing::signed};
+use crate::s3::{
+    convert::{content_type, crc64_header},
+    document::check_reading,
+};
+use migrate_core::digest::Body;
+use migrate_store::Properties;
+
+/// A request as it is before it is signed.
+#[derive(Debug)]
+pub struct Unsigned {
+    asked: Asked,
+    place: Place,
+    signer: Signer,
+    time: SystemTime,
+}
+
+impl Unsigned {
+    fn new(method: &'static str, query: &str) -> Self {
+        let place = Place { url: "http://127.0.0.1:9000/data".into(), region: "us-east-1".into() };
+        let asked = Asked::new(method, place.url_of("catalogue/0000000001") + query);
+        let signer = Credentials::new("AKIDEXAMPLE", "a-secret", None, None, "bench").into();
+        Self { asked, place, signer, time: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) }
+    }
+
+    /// A GET of a whole object.
+    pub fn get() -> Self {
+        let mut made = Self::new("GET", "?x-id=GetObject");
+        made.asked.header("x-amz-checksum-mode", Some("ENABLED"));
+        made
+    }
+
+    /// A PUT of a body, whose hash is known.
+    pub fn put(body: &Body) -> Self {
+        let mut made = Self::new("PUT", "?x-id=PutObject");
+        made.asked.header("content-type", Some(content_type(&Properties::default())));
+        made.asked.header("content-length", Some(body.size().to_string()));
+        made.asked.header("x-amz-checksum-crc64nvme", Some(crc64_header(body.crc64nvme())));
+        made.asked.body = Some((body.bytes().clone(), body.sha256()));
+        made
+    }
+
+    /// Signs it, and returns how many headers it is sent with.
+    pub fn sign(&self) -> usize {
+        let request = signed(&self.asked, &self.place, &self.signer, self.time).expect("the request can be made");
+        request.headers().len()
+    }
+}
+
+/// Finds a page of a listing of objects whole, reads it, and returns how many entries it has.
+pub fn listed(document: &[u8]) -> usize {
+    let mut page = Page::new();
+    check_reading("ListObjectsV2", true, document, &mut page).expect("the page is whole");
+    page.listed().expect("the page can be read").entries.len()
+}
