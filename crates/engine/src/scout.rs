@@ -1,5 +1,7 @@
 //! The search for a key at which a running shard can be split.
 
+use futures::future::try_join_all;
+
 use crate::error::EngineError;
 use migrate_core::{
     model::{Key, KeyRange},
@@ -9,6 +11,9 @@ use migrate_store::ObjectStore;
 
 /// Longer keys may be refused: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>
 const KEY_BYTES_MAX: usize = 1024;
+
+/// Places that a search asks about at once, so that it takes a few round trips and not one for each of them.
+const AT_ONCE: usize = 4;
 
 /// The result of a search for a key to split at.
 #[derive(Debug, Default)]
@@ -34,31 +39,40 @@ pub(crate) async fn scout(
         (Some(until), Some(ceiling)) => Some(until.min(ceiling).clone()),
         (until, ceiling) => until.as_ref().or(ceiling.as_ref()).cloned(),
     };
-    while let Some(middle) = shard::bisect(rest.after.as_ref(), upper.as_ref()) {
-        match first_above(source, &middle, rest.until.as_ref()).await? {
-            // A split at the end of the range would give no key away: what lies above the middle is that key alone.
-            Some(key) if rest.until.as_ref() != Some(&key) => {
-                found.at = Some(key);
-                break;
-            }
-            None if rest.until.is_none() => found.ceiling = Some(middle.clone()),
-            _ => {}
+    loop {
+        // If nothing lies above a middle, the next one is that of what lies below it: so the next ones are known.
+        let below = |upper: Option<&Key>| shard::bisect(rest.after.as_ref(), upper);
+        let middles = std::iter::successors(below(upper.as_ref()), |middle| below(Some(middle))).take(AT_ONCE);
+        let middles: Vec<_> = middles.collect();
+        if middles.is_empty() {
+            return Ok(found);
         }
-        upper = Some(middle);
+        let firsts = middles.iter().map(|middle| first_above(source, middle, rest.until.as_ref()));
+        let firsts = try_join_all(firsts).await?;
+        for (middle, first) in middles.into_iter().zip(firsts) {
+            match first {
+                // A split at the end of the range would give no key away: what lies above the middle is that key alone.
+                Some(key) if rest.until.as_ref() != Some(&key) => {
+                    found.at = Some(key);
+                    return Ok(found);
+                }
+                None if rest.until.is_none() => found.ceiling = Some(middle.clone()),
+                _ => {}
+            }
+            upper = Some(middle);
+        }
     }
-    Ok(found)
 }
 
 /// The first key of the source in a range.
 async fn first_above(source: &dyn ObjectStore, after: &Key, until: Option<&Key>) -> Result<Option<Key>, EngineError> {
-    let mut listing = source.list(KeyRange { after: Some(after.clone()), until: until.cloned() });
-    let page = listing.next().await?;
-    Ok(page.and_then(|page| page.into_iter().next()).map(|entry| entry.key))
+    let first = source.first(KeyRange { after: Some(after.clone()), until: until.cloned() }).await?;
+    Ok(first.map(|entry| entry.key))
 }
 
 /// A key above which the source has nothing: the longest beginning of `key` that all later keys have in common with
-/// it, and then the highest character. `None` if there is none. Takes a few requests, where halving all keys takes
-/// eight for each byte in common.
+/// it, and then the highest character. `None` if there is none. Takes a few round trips, where halving all keys
+/// takes eight requests for each byte in common.
 async fn ceiling_above(source: &dyn ObjectStore, key: &Key) -> Result<Option<Key>, EngineError> {
     let text = key.as_str();
     let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
@@ -68,10 +82,16 @@ async fn ceiling_above(source: &dyn ObjectStore, key: &Key) -> Result<Option<Key
     // `high` on.
     let (mut low, mut high) = (0, tops.len());
     while low < high {
-        let middle = low + (high - low) / 2;
-        match first_above(source, &tops[middle], None).await? {
-            None => low = middle + 1,
-            Some(_) => high = middle,
+        let (from, width) = (low, high - low);
+        let count = width.min(AT_ONCE);
+        let asked: Vec<_> = (1..=count).map(|part| from + part * width / (count + 1)).collect();
+        let firsts = try_join_all(asked.iter().map(|at| first_above(source, &tops[*at], None))).await?;
+        for (at, first) in asked.into_iter().zip(firsts) {
+            if first.is_some() {
+                high = at;
+                break;
+            }
+            low = at + 1;
         }
     }
     Ok(low.checked_sub(1).map(|at| tops[at].clone()))

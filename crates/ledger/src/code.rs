@@ -8,6 +8,8 @@
 //!   size (LEB128). So the SHA-256 of an object of one part stands at byte 9.
 //! - Unsigned numbers are SQLite's signed ones; a number that does not fit is refused.
 
+use std::fmt::Write as _;
+
 use rusqlite::{
     Row, ToSql,
     types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef},
@@ -103,15 +105,19 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Box<str>> {
         Some(parts) => (true, parts),
         None => (false, parts),
     };
-    let count = if parts.is_empty() {
-        String::new()
-    } else {
+    let mark = if quoted { "\"" } else { "" };
+    let mut tag = String::with_capacity(32 + 2 * mark.len() + if parts.is_empty() { 0 } else { 11 });
+    tag.push_str(mark);
+    let mut digits = [0; 32];
+    hex::encode_to_slice(digest, &mut digits).ok()?;
+    tag.push_str(std::str::from_utf8(&digits).ok()?);
+    if !parts.is_empty() {
         let mut count = [0; 4];
         count[4_usize.checked_sub(parts.len())?..].copy_from_slice(parts);
-        format!("-{}", u32::from_be_bytes(count))
-    };
-    let mark = if quoted { "\"" } else { "" };
-    Some(format!("{mark}{}{count}{mark}", hex::encode(digest)).into())
+        write!(tag, "-{}", u32::from_be_bytes(count)).ok()?;
+    }
+    tag.push_str(mark);
+    Some(tag.into())
 }
 
 /// Evidence as a BLOB.
@@ -148,6 +154,11 @@ pub(super) fn put_number(coded: &mut Vec<u8>, mut number: u64) {
 
 /// Takes a number off the front; `None` if none stands there.
 pub(super) fn take_number(coded: &mut &[u8]) -> Option<u64> {
+    // Most numbers are small.
+    if let [digit @ ..0x80, rest @ ..] = *coded {
+        *coded = rest;
+        return Some(u64::from(*digit));
+    }
     let length = coded.iter().position(|byte| byte & 0x80 == 0)? + 1;
     let (digits, rest) = coded.split_at(length);
     let mut number = 0_u64;

@@ -124,6 +124,22 @@ impl Holdings {
         own.into_iter().flat_map(move |own| others.clone().map(move |holding| (holding.place, self.held(own, holding))))
     }
 
+    /// Hands on what [`followers`](Self::followers) returns, and keeps nothing.
+    pub(super) fn hand_on(mut self, lead: PlaceIndex, mut to: impl FnMut(PlaceIndex, Held)) {
+        let Some(at) = self.at(lead) else { return };
+        let own = self.held.remove(at);
+        // Nearly every record has one follower, and so needs no clone.
+        let Some(last) = self.held.pop() else { return };
+        for holding in &self.held {
+            to(holding.place, self.held(&own, holding));
+        }
+        let equal = own.content == last.content;
+        let evidence = self.evidence.filter(|_| equal && last.content == self.content);
+        let waived = own.waived.with(last.waived);
+        let lead = equal.then_some(own.token);
+        to(last.place, Held { lead, here: last.token, evidence, waived, written: last.written });
+    }
+
     /// The size of what this migration wrote at a place; `None` if it did not write what the place shows.
     pub(super) fn written_at(&self, place: PlaceIndex) -> Option<u64> {
         self.at(place).map(|at| &self.held[at]).filter(|holding| holding.written).map(|holding| holding.token.size)
@@ -338,6 +354,9 @@ mod tests {
                     prop_assert_eq!(are_equal(&holdings, a, b), expected, "{:?} and {:?}", a, b);
                     prop_assert_eq!(are_equal(&holdings, a, b), are_equal(&holdings, b, a));
                 }
+                let mut handed_on = Vec::new();
+                holdings.clone().hand_on(lead, |place, held| handed_on.push((place, held)));
+                prop_assert_eq!(handed_on, holdings.followers(lead).collect::<Vec<_>>());
                 // Evidence is of the content that both show, or there is none.
                 for (_, held) in holdings.followers(lead) {
                     let size = held.here.size;

@@ -99,8 +99,7 @@ pub(super) fn held(
     let mut page: Vec<HeldRow> = Vec::new();
     while let Some(row) = rows.next()? {
         let KeyColumn(key) = row.get(4)?;
-        let followers = read_holdings(row)?;
-        page.extend(followers.followers(lead).map(|(place, held)| HeldRow { key: key.clone(), place, held }));
+        read_holdings(row)?.hand_on(lead, |place, held| page.push(HeldRow { key: key.clone(), place, held }));
         if page.len() >= limit.max(1) {
             break;
         }

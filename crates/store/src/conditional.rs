@@ -21,7 +21,8 @@ use crate::{
     endpoint::EndpointId,
     error::{ErrorKind, StoreError},
     object::{
-        BeforeSending, ByteRange, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload, must_be_gone,
+        BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload,
+        must_be_gone,
     },
 };
 use migrate_core::{
@@ -111,6 +112,10 @@ impl ObjectStore for Conditional {
 
     fn list(&self, range: KeyRange) -> Box<dyn Listing> {
         self.inner.list(range)
+    }
+
+    async fn first(&self, range: KeyRange) -> Result<Option<Entry>> {
+        self.inner.first(range).await
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>> {

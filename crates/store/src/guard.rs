@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use crate::{
     endpoint::EndpointId,
     error::{ErrorKind, StoreError},
-    object::{BeforeSending, ByteRange, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
+    object::{BeforeSending, ByteRange, Entry, Head, Listing, ObjectStore, Part, Properties, Read, Result, Upload},
     table::{ChangeStream, Described, Got, ItemWrite, Scanned, Segment, TableStore, Written},
 };
 use migrate_core::{
@@ -88,6 +88,10 @@ impl ObjectStore for Guarded {
 
     fn list(&self, range: KeyRange) -> Box<dyn Listing> {
         self.inner.list(range)
+    }
+
+    async fn first(&self, range: KeyRange) -> Result<Option<Entry>> {
+        self.inner.first(range).await
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>> {

@@ -239,6 +239,10 @@ impl ObjectStore for Metered {
         Box::new(MeteredListing { inner: self.inner.list(range), meter: self.meter.clone() })
     }
 
+    async fn first(&self, range: KeyRange) -> Result<Option<Entry>> {
+        self.meter.count(None, self.inner.first(range).await)
+    }
+
     async fn head(&self, key: &Key) -> Result<Option<Head>> {
         self.meter.count(None, self.inner.head(key).await)
     }

@@ -65,6 +65,12 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// Lists the objects of a range in ascending key order. An empty range lists nothing.
     fn list(&self, range: KeyRange) -> Box<dyn Listing>;
 
+    /// The first object of a range, without a page of those after it if the store can do so.
+    async fn first(&self, range: KeyRange) -> Result<Option<Entry>> {
+        let page = self.list(range).next().await?;
+        Ok(page.and_then(|page| page.into_iter().next()))
+    }
+
     /// Looks at one object; `None` if it is absent.
     async fn head(&self, key: &Key) -> Result<Option<Head>>;
 

@@ -1,6 +1,9 @@
 //! Converts between S3's headers and our types.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
@@ -12,6 +15,13 @@ use migrate_store::{Checksums, ErrorKind, Head, Header, MetadataForm, Properties
 /// An `ETag` without its quotes, which listings of some servers leave out.
 pub(super) fn bare_tag(tag: Option<&str>) -> Box<str> {
     tag.unwrap_or_default().trim_matches('"').into()
+}
+
+/// The same of a text that is not needed any more.
+pub(super) fn bare_tag_of(mut tag: String) -> Box<str> {
+    tag.truncate(tag.trim_end_matches('"').len());
+    tag.drain(..tag.len() - tag.trim_start_matches('"').len());
+    tag.into()
 }
 
 /// An `ETag` in the quotes that conditions need.
@@ -141,7 +151,10 @@ pub(super) fn push_encoded(url: &mut String, text: &str, keeps_slash: bool) {
 
 /// A key of a listing with `encoding-type=url`: percent escapes, and `+` for a space. `None` if it is not UTF-8, or
 /// not such an encoding at all.
-pub(super) fn percent_decode(text: &str) -> Option<String> {
+pub(super) fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Some(Cow::Borrowed(text));
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -156,7 +169,7 @@ pub(super) fn percent_decode(text: &str) -> Option<String> {
             byte => byte,
         });
     }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]
@@ -172,6 +185,13 @@ mod tests {
         assert_eq!(percent_decode("%zz"), None);
         assert_eq!(percent_decode("%4"), None);
         assert_eq!(percent_decode("%FF"), None);
+    }
+
+    #[test]
+    fn a_tag_is_bare_however_it_came() {
+        for (tag, bare) in [("\"a\"", "a"), ("a", "a"), ("\"", ""), ("", ""), ("\"\"a\"b", "a\"b"), ("\"\"\"", "")] {
+            assert_eq!((&*bare_tag(Some(tag)), &*bare_tag_of(tag.to_owned())), (bare, bare), "{tag}");
+        }
     }
 
     #[test]

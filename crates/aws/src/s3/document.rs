@@ -17,9 +17,11 @@
 //! Anything else is an error that may pass. Answers without XML are left alone: bodies of objects, which stream,
 //! and answers of status and headers.
 
+use std::io::BufRead as _;
+
 use quick_xml::{
     Reader,
-    events::{BytesRef, BytesStart, Event},
+    events::{BytesStart, Event},
 };
 
 use crate::failed::Unsound;
@@ -166,8 +168,54 @@ pub(super) fn streams(operation: &str, success: bool) -> bool {
     success && operation == "GetObject"
 }
 
+/// Hears what a document holds while it is checked, so that it is walked only once. What was heard counts only if the check
+/// finds nothing wrong.
+pub(super) trait Reads {
+    /// An element begins.
+    fn begins(&mut self, name: &str);
+    /// Text of the element that began last and has not ended.
+    fn text(&mut self, text: &str);
+    /// A reference in that text, without `&` and `;`.
+    fn refers(&mut self, name: &str);
+    /// The element ends that began last.
+    fn ends(&mut self);
+    /// Takes whole entries of a listing of objects, each with all that it must hold, from the front of what follows.
+    /// Returns how many, and of how many bytes they are.
+    fn skim(&mut self, follows: &str) -> Skimmed;
+}
+
+/// What was taken off the front of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Skimmed {
+    pub(super) bytes: usize,
+    pub(super) entries: u64,
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl Reads for Deaf {
+    fn begins(&mut self, _: &str) {}
+    fn text(&mut self, _: &str) {}
+    fn refers(&mut self, _: &str) {}
+    fn ends(&mut self) {}
+    fn skim(&mut self, _: &str) -> Skimmed {
+        Skimmed::default()
+    }
+}
+
 /// Checks the body of an answer; `success` is whether the status is one.
 pub(super) fn check(operation: &str, success: bool, body: &[u8]) -> Result<(), Unsound> {
+    check_reading(operation, success, body, &mut Deaf)
+}
+
+/// [`check`], while the document is read.
+pub(super) fn check_reading(
+    operation: &str,
+    success: bool,
+    body: &[u8],
+    reads: &mut impl Reads,
+) -> Result<(), Unsound> {
     let shape = match answer(operation) {
         // For an error without a body, the status says what it is.
         _ if !success && body.is_empty() => return Ok(()),
@@ -180,7 +228,7 @@ pub(super) fn check(operation: &str, success: bool, body: &[u8]) -> Result<(), U
     // S3 reports some failures after it has already answered 200, and sends white space before it knows the
     // outcome: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>
     let mut checked = Checked::new(shape);
-    let read = checked.read(body.trim_ascii_start());
+    let read = checked.read(body.trim_ascii_start(), reads);
     let other = checked.root.as_deref().filter(|root| shape.is_some_and(|shape| shape.root != *root));
     let unsound = |kind, detail| {
         let begins = body.trim_ascii_start();
@@ -248,21 +296,41 @@ impl Checked {
     }
 
     /// Reads to the end. The error says why this is not one whole document.
-    fn read(&mut self, body: &[u8]) -> Result<(), String> {
+    fn read(&mut self, body: &[u8], reads: &mut impl Reads) -> Result<(), String> {
         let text = std::str::from_utf8(body).map_err(|error| format!("it is not UTF-8: {error}"))?;
-        let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
+        let text = text.trim_start_matches('\u{feff}');
+        let mut reader = Reader::from_str(text);
         reader.config_mut().expand_empty_elements = true;
         loop {
             match reader.read_event().map_err(|error| error.to_string())? {
-                Event::Start(start) => self.start(&start)?,
+                Event::Start(start) => reads.begins(self.start(&start)?),
                 // The reader has compared its name with the open one.
-                Event::End(_) => self.end(),
-                Event::Text(text) => self.text(&text.decode().map_err(|error| error.to_string())?)?,
-                Event::CData(text) => self.text(&text.decode().map_err(|error| error.to_string())?)?,
+                Event::End(_) => {
+                    self.end();
+                    reads.ends();
+                    // The reader stands behind a closing tag, so whole elements can be taken off without it.
+                    if self.shape == Some(&OBJECTS) && matches!(self.open[..], [Open::Root]) {
+                        let skimmed = reads.skim(&text[text.len() - reader.get_ref().len()..]);
+                        reader.stream().consume(skimmed.bytes);
+                        self.entries += skimmed.entries;
+                    }
+                }
+                Event::Text(text) => {
+                    let text = text.decode().map_err(|error| error.to_string())?;
+                    self.text(&text)?;
+                    reads.text(&text);
+                }
+                Event::CData(text) => {
+                    let text = text.decode().map_err(|error| error.to_string())?;
+                    self.text(&text)?;
+                    reads.text(&text);
+                }
                 Event::GeneralRef(reference) => {
-                    refers(&reference)?;
+                    let name = reference.decode().map_err(|error| error.to_string())?;
+                    refers(&name)?;
                     // Only its presence matters here, not its meaning.
                     self.text("&")?;
+                    reads.refers(&name);
                 }
                 Event::DocType(_) => return Err("it has a document type".to_owned()),
                 Event::Eof => break,
@@ -278,13 +346,13 @@ impl Checked {
         }
     }
 
-    fn start(&mut self, start: &BytesStart<'_>) -> Result<(), String> {
+    /// An element begins; returns its name.
+    fn start<'a>(&mut self, start: &'a BytesStart<'_>) -> Result<&'a str, String> {
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|error| error.to_string())?;
             named(attribute.key.as_ref())?;
         }
-        let name = start.name();
-        let name = named(name.as_ref())?;
+        let name = named(start.name().into_inner())?;
         let open = match self.open.last() {
             None if self.root.is_some() => return Err(format!("<{name}> follows its root")),
             None => {
@@ -303,7 +371,7 @@ impl Checked {
             self.text.clear();
         }
         self.open.push(open);
-        Ok(())
+        Ok(name)
     }
 
     fn under_root(&mut self, name: &str) -> Open {
@@ -405,10 +473,9 @@ fn named(name: &[u8]) -> Result<&str, String> {
 /// Accepts a reference to one of XML's five own entities, or to a character by number.
 ///
 /// S3 writes control characters of keys as such references, which XML 1.0 does not allow, so the number is not checked.
-fn refers(reference: &BytesRef<'_>) -> Result<(), String> {
-    let name = reference.decode().map_err(|error| error.to_string())?;
+fn refers(name: &str) -> Result<(), String> {
     let known = match name.strip_prefix('#') {
-        None => ["amp", "lt", "gt", "quot", "apos"].contains(&&*name),
+        None => ["amp", "lt", "gt", "quot", "apos"].contains(&name),
         Some(number) => match number.strip_prefix('x') {
             Some(hex) => !hex.is_empty() && hex.bytes().all(|digit| digit.is_ascii_hexdigit()),
             None => !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()),

@@ -3,16 +3,16 @@
 //! The start of the next page moves only after a page was understood whole, so a failed page is requested again
 //! from the same place, and no key is skipped or shown twice.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use async_trait::async_trait;
 
 use super::{
-    convert::{percent_decode, token},
+    convert::{bare_tag_of, percent_decode},
     scratch::is_scratch,
     wire::{bucket::Wire, plain::ListedObject},
 };
-use migrate_core::model::{Key, KeyRange};
+use migrate_core::model::{Key, KeyRange, Token};
 use migrate_store::{Entry, ErrorKind, Listing, Result};
 
 /// The start of the next page.
@@ -32,6 +32,8 @@ pub(super) struct S3Listing {
     wire: Wire,
     range: KeyRange,
     position: Position,
+    /// Keys in a page, at most; the server decides if it is `None`.
+    most: Option<u16>,
     /// All later keys must be greater: a server that goes on at a wrong place would make the listing run in
     /// circles, or show a key twice.
     last: Option<Key>,
@@ -40,20 +42,21 @@ pub(super) struct S3Listing {
 }
 
 impl S3Listing {
-    pub(super) fn new(wire: Wire, range: KeyRange) -> Self {
+    pub(super) fn new(wire: Wire, range: KeyRange, most: Option<u16>) -> Self {
         Self {
             wire,
             position: Position::After(range.after.clone()),
+            most,
             last: range.after.clone(),
             range,
             passed: HashSet::new(),
         }
     }
 
-    fn entry(&self, object: &ListedObject, is_encoded: bool) -> Result<Entry> {
+    fn entry(&self, object: ListedObject, is_encoded: bool) -> Result<Entry> {
         let operation = self.wire.reads("list");
         let raw = object.key.as_deref().unwrap_or_default();
-        let full = if is_encoded { percent_decode(raw) } else { Some(raw.to_owned()) };
+        let full = if is_encoded { percent_decode(raw) } else { Some(Cow::Borrowed(raw)) };
         let Some(full) = full else {
             return Err(operation.error(ErrorKind::Other, "a listed key cannot be decoded").on(&Key::new(raw)));
         };
@@ -63,7 +66,7 @@ impl S3Listing {
         let Some(size) = object.size else {
             return Err(operation.error(ErrorKind::Garbled, "a listed key has no size").on(&Key::new(key)));
         };
-        let token = token(size, object.tag.as_deref(), object.modified_s);
+        let token = Token { size, tag: bare_tag_of(object.tag.unwrap_or_default()), modified_s: object.modified_s };
         Ok(Entry { key: Key::new(key), token, problem: None })
     }
 }
@@ -76,12 +79,12 @@ impl Listing for S3Listing {
                 Position::End => return Ok(None),
                 Position::After(key) => {
                     let after = key.as_ref().map(|key| self.wire.full_key(key));
-                    self.wire.list(after, None).await?
+                    self.wire.list(after, None, self.most).await?
                 }
-                Position::Token(token) => self.wire.list(None, Some(token.clone())).await?,
+                Position::Token(token) => self.wire.list(None, Some(token.clone()), self.most).await?,
             };
             let entry = |object| self.entry(object, page.is_encoded);
-            let mut entries = page.entries.iter().map(entry).collect::<Result<Vec<_>>>()?;
+            let mut entries = page.entries.into_iter().map(entry).collect::<Result<Vec<_>>>()?;
             let mut last = self.last.as_ref();
             for Entry { key, .. } in &entries {
                 if last.is_some_and(|last| last >= key) {

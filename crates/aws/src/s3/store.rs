@@ -14,8 +14,8 @@ use migrate_core::{
     model::{Evidence, Key, KeyRange, Timestamp, Token},
 };
 use migrate_store::{
-    BeforeSending, ByteRange, Capabilities, Condition, EndpointId, ErrorKind, Head, Listing, ObjectStore, Part, Proof,
-    Properties, Read, Result, StoreError, Upload, UploadTags, hashing, must_be_gone,
+    BeforeSending, ByteRange, Capabilities, Condition, EndpointId, Entry, ErrorKind, Head, Listing, ObjectStore, Part,
+    Proof, Properties, Read, Result, StoreError, Upload, UploadTags, hashing, must_be_gone,
 };
 use std::{
     collections::BTreeMap,
@@ -151,7 +151,12 @@ impl ObjectStore for S3Store {
     }
 
     fn list(&self, range: KeyRange) -> Box<dyn Listing> {
-        Box::new(listing::S3Listing::new(self.wire.clone(), range))
+        Box::new(listing::S3Listing::new(self.wire.clone(), range, None))
+    }
+
+    async fn first(&self, range: KeyRange) -> Result<Option<Entry>> {
+        let page = listing::S3Listing::new(self.wire.clone(), range, Some(1)).next().await?;
+        Ok(page.and_then(|page| page.into_iter().next()))
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>> {

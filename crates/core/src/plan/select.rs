@@ -66,7 +66,9 @@ impl Select {
     /// Whether the key belongs to the dataset.
     pub fn holds(&self, key: &Key) -> bool {
         let key = key.as_str();
-        (self.include.patterns.is_empty() || self.include.set.is_match(key)) && !self.exclude.set.is_match(key)
+        // A set of no globs takes a key apart before it says so, and this is asked for every key.
+        (self.include.patterns.is_empty() || self.include.set.is_match(key))
+            && (self.exclude.patterns.is_empty() || !self.exclude.set.is_match(key))
     }
 
     /// The globs that let keys in; empty for all keys.

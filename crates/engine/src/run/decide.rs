@@ -7,8 +7,8 @@
 //! # Rules
 //!
 //! - A shard is handed out before one is split, and shards of all datasets share the workers.
-//! - A dataset does one thing beside its shards at a time: a search for a key to split at, the rest of its pass, or a
-//!   verification. The latter two begin when no shard is queued or running.
+//! - While workers are idle, each running shard may be searched for a key to split at.
+//! - The rest of a dataset's pass, or its verification, begins when no shard is queued, running or searched.
 //! - While the run drains, nothing is begun.
 //! - A dataset that cannot go on ends; if the reason is not its own, the run drains.
 
@@ -93,7 +93,9 @@ struct Lane {
     queue: VecDeque<ShardId>,
     /// Its shards under way.
     running: Vec<ShardId>,
-    /// Whether a search, the rest of its pass or a verification is under way.
+    /// Its shards that are searched for a key to split at.
+    searched: Vec<ShardId>,
+    /// Whether the rest of its pass or a verification is under way.
     busy: bool,
     ended: bool,
 }
@@ -117,7 +119,8 @@ impl Decider {
     /// Adds a dataset for which this is due once these shards have ended.
     pub(crate) fn enter(&mut self, dataset: usize, due: Due, shards: impl IntoIterator<Item = ShardId>) {
         let queue = shards.into_iter().collect();
-        self.lanes.insert(dataset, Lane { due, queue, running: Vec::new(), busy: false, ended: false });
+        let (running, searched) = (Vec::new(), Vec::new());
+        self.lanes.insert(dataset, Lane { due, queue, running, searched, busy: false, ended: false });
     }
 
     /// Sets what is due in the new state of a dataset.
@@ -153,7 +156,7 @@ impl Decider {
         }
         let mut begun = Vec::new();
         for (dataset, lane) in &mut self.lanes {
-            let idle = lane.queue.is_empty() && lane.running.is_empty() && !lane.busy;
+            let idle = lane.queue.is_empty() && lane.running.is_empty() && lane.searched.is_empty() && !lane.busy;
             if lane.ended || !idle {
                 continue;
             }
@@ -172,21 +175,31 @@ impl Decider {
         }
         while self.tasks() < self.tasks_max {
             let Some((dataset, shard)) = self.splittable(&rows) else { break };
-            self.lane(dataset).busy = true;
+            self.lane(dataset).searched.push(shard);
             begun.push((dataset, Decision::Search(shard)));
         }
         begun
     }
 
     fn tasks(&self) -> usize {
-        self.lanes.values().map(|lane| lane.running.len() + usize::from(lane.busy)).sum()
+        self.lanes.values().map(|lane| lane.running.len() + lane.searched.len() + usize::from(lane.busy)).sum()
     }
 
-    /// The running shard that has seen the most rows: it is the likeliest to have many left.
+    /// Whether a worker is idle and a shard may be split for it, once it has seen enough rows.
+    pub(crate) fn may_split(&self) -> bool {
+        self.tasks() < self.tasks_max && self.unsearched().next().is_some()
+    }
+
+    /// The running shards that are not searched.
+    fn unsearched(&self) -> impl Iterator<Item = (usize, ShardId)> {
+        self.lanes.iter().filter(|(_, lane)| !lane.ended).flat_map(|(dataset, lane)| {
+            lane.running.iter().filter(|shard| !lane.searched.contains(shard)).map(|shard| (*dataset, *shard))
+        })
+    }
+
+    /// The unsearched shard that has seen the most rows: it is the likeliest to have many left.
     fn splittable(&self, rows: &impl Fn(usize, ShardId) -> u64) -> Option<(usize, ShardId)> {
-        let idle = self.lanes.iter().filter(|(_, lane)| !lane.busy);
-        let running = idle.flat_map(|(dataset, lane)| lane.running.iter().map(move |shard| (*dataset, *shard)));
-        let seen = running.map(|(dataset, shard)| (rows(dataset, shard), dataset, shard));
+        let seen = self.unsearched().map(|(dataset, shard)| (rows(dataset, shard), dataset, shard));
         let most = seen.filter(|(rows, ..)| *rows >= self.split_rows_min).max_by_key(|(rows, ..)| *rows)?;
         Some((most.1, most.2))
     }
@@ -204,7 +217,7 @@ impl Decider {
                 if draining { Vec::new() } else { self.cannot_go_on(dataset, true, Some(Decision::Unfinished)) }
             }
             Ended::Search(shard, at) => {
-                lane.busy = false;
+                lane.searched.retain(|searched| *searched != shard);
                 match at {
                     _ if lane.ended || !lane.running.contains(&shard) => Vec::new(),
                     Some(at) => vec![Decision::Split(shard, at)],
@@ -314,14 +327,18 @@ mod tests {
         decider.begin(false, none);
         assert_eq!(decider.begin(false, |_, _| 9), [], "none has seen enough");
         let rows = |_, shard| if shard == B { 30 } else { 20 };
-        // One search at a time in a dataset.
-        assert_eq!(decider.begin(false, rows), [(0, Decision::Search(B))]);
+        assert!(decider.may_split(), "one may have seen enough soon");
+        // One search at a time in a shard, and as many as there are idle workers.
+        assert_eq!(decider.begin(false, rows), [(0, Decision::Search(B)), (0, Decision::Search(A))]);
         assert_eq!(decider.begin(false, rows), []);
+        assert!(!decider.may_split());
         assert_eq!(decider.take(0, Ended::Search(B, None), false), [Decision::LetRest(B)]);
         assert_eq!(decider.begin(false, rows), [(0, Decision::Search(B))]);
         assert_eq!(decider.take(0, Ended::Search(B, Some("k".into())), false), [Decision::Split(B, "k".into())]);
         decider.queue(0, C);
-        assert_eq!(decider.begin(false, none), [(0, Decision::Hand(C))]);
+        // A queued shard comes first, and takes the last worker.
+        assert_eq!(decider.begin(false, rows), [(0, Decision::Hand(C))]);
+        assert_eq!(decider.take(0, Ended::Search(A, Some("c".into())), false), [Decision::Split(A, "c".into())]);
     }
 
     #[test]

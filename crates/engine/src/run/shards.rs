@@ -40,6 +40,8 @@ use migrate_ledger::Record;
 
 /// Time between two progress events.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// Time between two looks whether a shard has seen enough rows to be split, while a worker is idle.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// The result of a task, with the dataset's place.
 enum Brought {
@@ -88,6 +90,8 @@ impl<'a> PhaseWork<'a> {
     async fn work_through(&mut self) -> Result<(), EngineError> {
         let mut tick = tokio::time::interval(PROGRESS_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             self.begin().await?;
             if self.tasks.is_empty() {
@@ -102,6 +106,7 @@ impl<'a> PhaseWork<'a> {
                     }
                 }
                 _ = tick.tick() => self.progress.tell(self.run, &self.active),
+                _ = look.tick(), if self.decider.may_split() => {}
                 () = self.run.shutdown.cancelled() => {
                     self.tasks.shutdown().await;
                     break;

@@ -28,6 +28,8 @@ use migrate_store::ObjectStore;
 
 /// Time between two looks at how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// Time between two looks whether a shard has seen enough rows to be split, while a worker is idle.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// The place of the walk in its decider.
 const ONLY: usize = 0;
@@ -83,6 +85,8 @@ impl<W: Walk> Walks<W> {
     async fn work(&mut self, shutdown: &Shutdown) -> Result<(), EngineError> {
         let mut tick = tokio::time::interval(PROGRESS_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             let running = &self.running;
             let rows = |_, id| running.get(&id).map_or(0, |control| control.rest().1);
@@ -100,6 +104,7 @@ impl<W: Walk> Walks<W> {
                     }
                 }
                 _ = tick.tick() => self.walk.tell(self.shards_at()),
+                _ = look.tick(), if self.decider.may_split() => {}
             }
         }
     }

@@ -19,7 +19,7 @@ use migrate_core::{
     table::{Structure, TableAbilities},
 };
 use migrate_store::{
-    BeforeSending, ByteRange, Capabilities, Condition, EndpointId, ErrorKind, Head, Listing, ObjectStore, Part,
+    BeforeSending, ByteRange, Capabilities, Condition, EndpointId, Entry, ErrorKind, Head, Listing, ObjectStore, Part,
     Properties, Read, StoreError, Upload,
     table::{ChangeStream, Described, Got, ItemWrite, Scanned, Segment, TableStore, Written},
 };
@@ -70,6 +70,10 @@ impl ObjectStore for Leased {
 
     fn list(&self, range: KeyRange) -> Box<dyn Listing> {
         self.inner.list(range)
+    }
+
+    async fn first(&self, range: KeyRange) -> Result<Option<Entry>> {
+        self.inner.first(range).await
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>> {

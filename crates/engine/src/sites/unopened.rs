@@ -73,6 +73,11 @@ impl ObjectStore for Unopened {
         Box::new(self.clone())
     }
 
+    async fn first(&self, range: KeyRange) -> Result<Option<Entry>> {
+        let page = self.list(range).next().await?;
+        Ok(page.and_then(|page| page.into_iter().next()))
+    }
+
     async fn head(&self, key: &Key) -> Result<Option<Head>> {
         self.failed_on("look at", key)
     }

@@ -143,12 +143,16 @@ impl Shard<'_> {
         let shutdown = &self.of.verifier.shutdown;
         while !shutdown.is_draining() {
             // Nothing is done within the branches: one that is dropped must not have taken anything.
-            let next = tokio::select! {
-                biased;
-                row = rows.advance() => Next::Row(row),
-                Some(looked) = self.looks.join_next() => Next::Looked(looked),
-                () = tokio::time::sleep_until(self.flushed + BATCH_AGE), if self.is_dirty => Next::Due,
-                () = shutdown.draining() => Next::Stop,
+            let next = if let Some(row) = rows.ready() {
+                Next::Row(Ok(rows::Next::Row(row)))
+            } else {
+                tokio::select! {
+                    biased;
+                    row = rows.advance() => Next::Row(row),
+                    Some(looked) = self.looks.join_next() => Next::Looked(looked),
+                    () = tokio::time::sleep_until(self.flushed + BATCH_AGE), if self.is_dirty => Next::Due,
+                    () = shutdown.draining() => Next::Stop,
+                }
             };
             match next {
                 Next::Row(next) => match next? {

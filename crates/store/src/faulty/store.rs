@@ -125,6 +125,10 @@ impl ObjectStore for Faulty {
         })
     }
 
+    async fn first(&self, range: KeyRange) -> Result<Option<Entry>> {
+        self.reading(Operation::List, None, self.inner.first(range)).await
+    }
+
     async fn head(&self, key: &Key) -> Result<Option<Head>> {
         self.reading(Operation::Head, Some(key), self.inner.head(key)).await
     }

@@ -84,6 +84,10 @@ impl ObjectStore for Limited {
         Box::new(LimitedListing { inner: self.inner.list(range), limits: self.limits.clone() })
     }
 
+    async fn first(&self, range: KeyRange) -> Result<Option<Entry>> {
+        limited(&self.limits, None, 0, self.inner.first(range)).await
+    }
+
     async fn head(&self, key: &Key) -> Result<Option<Head>> {
         limited(&self.limits, Some((key, 0)), 0, self.inner.head(key)).await
     }

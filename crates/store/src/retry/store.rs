@@ -199,6 +199,10 @@ impl ObjectStore for Retrying {
         Box::new(RetryingListing { inner: self.inner.list(range), pacer: self.pacer.clone() })
     }
 
+    async fn first(&self, range: KeyRange) -> Result<Option<Entry>> {
+        repeat!(Attempts::new(&self.pacer), self.inner.first(range.clone()))
+    }
+
     async fn head(&self, key: &Key) -> Result<Option<Head>> {
         repeat!(Attempts::new(&self.pacer), self.inner.head(key))
     }

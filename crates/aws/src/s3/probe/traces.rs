@@ -1,6 +1,7 @@
 //! What a probe has written, and how it is removed again.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -108,7 +109,7 @@ impl Traces {
 /// The existing full keys that begin with a scratch key, past a slash or not.
 pub(super) async fn list(wire: &Wire, scratch: &Key, slash: &str) -> Result<Vec<String>> {
     let prefix = format!("{}{slash}{}", wire.prefix, scratch.as_str());
-    let page = || within(wire.reads("list"), 0, wire.server.list(&prefix, None, None));
+    let page = || within(wire.reads("list"), 0, wire.server.list(&prefix, None, None, None));
     let page = patiently(&[], page).await?;
     let keys = page.entries.into_iter().filter_map(|object| object.key);
     Ok(keys.filter_map(|key| decoded(key, page.is_encoded)).collect())
@@ -116,7 +117,7 @@ pub(super) async fn list(wire: &Wire, scratch: &Key, slash: &str) -> Result<Vec<
 
 /// A listed key; `None` if it cannot be decoded.
 fn decoded(key: String, is_encoded: bool) -> Option<String> {
-    if is_encoded { percent_decode(&key) } else { Some(key) }
+    if is_encoded { percent_decode(&key).map(Cow::into_owned) } else { Some(key) }
 }
 
 pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

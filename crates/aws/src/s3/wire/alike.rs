@@ -163,10 +163,12 @@ enum Ask {
     Put,
     Part,
     List,
+    First,
     Tags,
 }
 
-const ALL: [Ask; 8] = [Ask::Get, Ask::Range, Ask::Head, Ask::HeadPart, Ask::Put, Ask::Part, Ask::List, Ask::Tags];
+const ALL: [Ask; 9] =
+    [Ask::Get, Ask::Range, Ask::Head, Ask::HeadPart, Ask::Put, Ask::Part, Ask::List, Ask::First, Ask::Tags];
 
 async fn asked(server: Server, ask: Ask, key: &str, properties: &Properties) -> String {
     let body = Body::new(Bytes::from_static(b"0123456789"));
@@ -183,7 +185,8 @@ async fn asked(server: Server, ask: Ask, key: &str, properties: &Properties) -> 
         }
         Ask::Part => told(server.put_part(key.to_owned(), "up/load+id", 7, &body, true).await),
         Ask::Tags => told(server.tags(key.to_owned()).await),
-        Ask::List => told(server.list(key, Some(format!("{key}after")), Some("to/k+en=".to_owned())).await),
+        Ask::List => told(server.list(key, Some(format!("{key}after")), Some("to/k+en=".to_owned()), None).await),
+        Ask::First => told(server.list(key, Some("after".to_owned()), None, Some(1)).await),
     }
 }
 
@@ -227,7 +230,7 @@ async fn both_ways_send_the_same() {
                 let answers = [answer("404 Not Found", "", "")];
                 let [sdk, own] = both(&answers, |server| asked(server, ask, key, properties)).await;
                 assert_eq!(own, sdk, "{ask:?} {key:?}");
-                let is_sent = !key.trim().is_empty() || matches!(ask, Ask::List);
+                let is_sent = !key.trim().is_empty() || matches!(ask, Ask::List | Ask::First);
                 assert_eq!(own.0.len(), usize::from(is_sent), "{ask:?} {key:?}: {}", own.1);
             }
         }

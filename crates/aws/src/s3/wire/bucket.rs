@@ -118,13 +118,14 @@ impl Wire {
         within(self.writes("write part of"), body.size(), request).await
     }
 
-    /// Lists one page of the objects under the prefix.
+    /// Lists one page of the objects under the prefix, of at most so many keys.
     pub(in crate::s3) async fn list(
         &self,
         after: Option<String>,
         token: Option<String>,
+        most: Option<u16>,
     ) -> Result<Listed<ListedObject>> {
-        within(self.reads("list"), 0, self.server.list(&self.prefix, after, token)).await
+        within(self.reads("list"), 0, self.server.list(&self.prefix, after, token, most)).await
     }
 }
 

@@ -137,16 +137,17 @@ impl Server {
         }
     }
 
-    /// Lists a page of objects, after a key or at the start that an earlier page told.
+    /// Lists a page of objects, after a key or at the start that an earlier page told, of at most so many keys.
     pub(in crate::s3) async fn list(
         &self,
         prefix: &str,
         after: Option<String>,
         token: Option<String>,
+        most: Option<u16>,
     ) -> Result<Listed<ListedObject>, Failed> {
         match &self.direct {
-            Some(direct) => direct.list(prefix, after, token).await,
-            None => self.sdk.list(prefix, after, token).await,
+            Some(direct) => direct.list(prefix, after, token, most).await,
+            None => self.sdk.list(prefix, after, token, most).await,
         }
     }
 }

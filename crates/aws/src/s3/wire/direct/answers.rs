@@ -12,9 +12,9 @@ use http_body_util::{BodyExt as _, Limited};
 
 use super::page::error_of;
 use crate::{
-    failed::{Failed, Refused},
+    failed::{Failed, Refused, Unsound},
     s3::{
-        document::{ANSWER_BYTES_MAX, check},
+        document::{ANSWER_BYTES_MAX, Reads, check, check_reading},
         wire::plain::Shown,
     },
 };
@@ -133,8 +133,25 @@ pub(super) async fn failed(operation: &'static str, answer: &mut HttpResponse) -
 /// The body of an answer to an operation of this name, if the answer is a success and the body what it must be.
 pub(super) async fn succeeded(operation: &'static str, answer: &mut HttpResponse) -> Result<Bytes, Failed> {
     let body = whole(answer.take_body()).await?;
+    let checked = check(operation, answer.status().is_success(), &body);
+    judged(answer, body, checked)
+}
+
+/// [`succeeded`], while the body is read. What was read counts only then.
+pub(super) async fn succeeded_reading(
+    operation: &'static str,
+    answer: &mut HttpResponse,
+    reads: &mut impl Reads,
+) -> Result<(), Failed> {
+    let body = whole(answer.take_body()).await?;
+    let checked = check_reading(operation, answer.status().is_success(), &body, reads);
+    judged(answer, body, checked).map(drop)
+}
+
+/// The body of an answer, if the answer is a success.
+fn judged(answer: &HttpResponse, body: Bytes, checked: Result<(), Unsound>) -> Result<Bytes, Failed> {
     let status = answer.status();
-    if let Err(unsound) = check(operation, status.is_success(), &body) {
+    if let Err(unsound) = checked {
         let shown = if unsound.foreign { body.to_vec() } else { Vec::new() };
         return Err(Failed::Unsound(status.as_u16(), shown, unsound));
     }

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::identity::Identity as Signer;
 
-use super::{asked::Asked, page, place::Place, signing::signed};
+use super::{asked::Asked, page::Page, place::Place, signing::signed};
 use crate::s3::{
     convert::{content_type, crc64_header},
-    document::check,
+    document::check_reading,
 };
 use migrate_core::digest::Body;
 use migrate_store::Properties;
@@ -57,6 +57,7 @@ impl Unsigned {
 
 /// Finds a page of a listing of objects whole, reads it, and returns how many entries it has.
 pub fn listed(document: &[u8]) -> usize {
-    check("ListObjectsV2", true, document).expect("the page is whole");
-    page::page(document).expect("the page can be read").entries.len()
+    let mut page = Page::new();
+    check_reading("ListObjectsV2", true, document, &mut page).expect("the page is whole");
+    page.listed().expect("the page can be read").entries.len()
 }

@@ -4,14 +4,16 @@
 //! The SDK spends several times the CPU of such a request on its own machinery. Of what it does, this keeps what a server
 //! or a user can see, with the SDK's own parts: its endpoints ([`place`]), its credentials ([`identity`]), its signatures
 //! ([`signing`]), its connections ([`sending`]) and its checksums ([`stream`]); the same clock correction ([`clock`]).
-//! [`asked`] is a request before it is signed, [`answers`] what came, [`page`] a page of a listing, and [`requests`] are
-//! the six over them. Tests hold both ways against each other (`alike.rs`); `bench` shows parts of it to the benches.
+//! [`asked`] is a request before it is signed, [`answers`] what came, [`page`] a page of a listing and [`entries`] its
+//! entries, and [`requests`] are the six over them. Tests hold both ways against each other (`alike.rs`); `bench` shows
+//! parts of it to the benches.
 
 mod answers;
 mod asked;
 #[cfg(feature = "bench")]
 pub mod bench;
 mod clock;
+mod entries;
 mod identity;
 mod page;
 mod place;

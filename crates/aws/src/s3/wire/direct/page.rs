@@ -7,7 +7,11 @@ use std::{borrow::Cow, collections::BTreeMap};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use quick_xml::{Reader, events::Event};
 
-use crate::s3::wire::plain::{Listed, ListedObject};
+use super::entries::skim;
+use crate::s3::{
+    document::{Reads, Skimmed},
+    wire::plain::{Listed, ListedObject},
+};
 
 /// Code and message of an error.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -102,11 +106,32 @@ pub(super) fn error_of(body: &[u8]) -> Option<Said> {
     Some(if whole.is_ok() { said } else { Said::default() })
 }
 
-/// A page of a listing of objects. The error says what cannot be read.
-pub(super) fn page(body: &[u8]) -> Result<Listed<ListedObject>, String> {
-    let mut listed = Listed { entries: Vec::new(), follows: None, next: None, is_encoded: false };
-    let mut entry = blank();
-    read(body, |path, text| {
+/// A page of a listing of objects, heard while [`document`](crate::s3::document) checks it.
+#[derive(Debug)]
+pub(super) struct Page {
+    listed: Listed<ListedObject>,
+    /// The entry that is being read.
+    entry: ListedObject,
+    /// The names of the open elements, and the text right in each.
+    open: Vec<(String, String)>,
+    /// What cannot be read, first of all.
+    unread: Option<String>,
+}
+
+impl Page {
+    pub(super) fn new() -> Self {
+        let listed = Listed { entries: Vec::new(), follows: None, next: None, is_encoded: false };
+        Self { listed, entry: blank(), open: Vec::new(), unread: None }
+    }
+
+    /// The page, once it was found whole and complete. The error says what cannot be read.
+    pub(super) fn listed(self) -> Result<Listed<ListedObject>, String> {
+        self.unread.map_or(Ok(self.listed), Err)
+    }
+
+    /// An element ends.
+    fn ended(&mut self, path: &[&str], text: &str) -> Result<(), String> {
+        let Self { listed, entry, .. } = self;
         match path {
             ["ListBucketResult", "IsTruncated"] => listed.follows = Some(text.parse().map_err(|_| unread(path, text))?),
             ["ListBucketResult", "NextContinuationToken"] => listed.next = Some(text.to_owned()),
@@ -120,12 +145,44 @@ pub(super) fn page(body: &[u8]) -> Result<Listed<ListedObject>, String> {
                 let date = DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset);
                 entry.modified_s = Some(date.map_err(|_| unread(path, text))?.secs());
             }
-            ["ListBucketResult", "Contents"] => listed.entries.push(std::mem::replace(&mut entry, blank())),
+            ["ListBucketResult", "Contents"] => listed.entries.push(std::mem::replace(entry, blank())),
             _ => {}
         }
         Ok(())
-    })?;
-    Ok(listed)
+    }
+}
+
+impl Reads for Page {
+    fn begins(&mut self, name: &str) {
+        self.open.push((name.to_owned(), String::new()));
+    }
+
+    fn text(&mut self, text: &str) {
+        if let Some((_, open)) = self.open.last_mut() {
+            open.push_str(text);
+        }
+    }
+
+    fn refers(&mut self, name: &str) {
+        match meant(name) {
+            Some(meant) => self.text(meant.encode_utf8(&mut [0; 4])),
+            None => _ = self.unread.get_or_insert_with(|| format!("&{name};")),
+        }
+    }
+
+    fn ends(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        let path: Vec<&str> = open.iter().map(|(name, _)| name.as_str()).collect();
+        if let Err(reason) = self.ended(&path, open.last().map_or("", |(_, text)| text)) {
+            self.unread.get_or_insert(reason);
+        }
+        self.open = open;
+        self.open.pop();
+    }
+
+    fn skim(&mut self, follows: &str) -> Skimmed {
+        skim(follows, &mut self.listed.entries)
+    }
 }
 
 /// The tags of an object. The error says what cannot be read.
@@ -187,7 +244,17 @@ fn read(body: &[u8], mut ended: impl FnMut(&[&str], &str) -> Result<(), String>)
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
+
     use super::*;
+    use crate::s3::document::check_reading;
+
+    /// A page as it is asked for: it must be whole and complete too.
+    fn page(body: &[u8]) -> Result<Listed<ListedObject>, String> {
+        let mut page = Page::new();
+        check_reading("ListObjectsV2", true, body, &mut page).map_err(|unsound| unsound.detail)?;
+        page.listed()
+    }
 
     #[test]
     fn a_page_is_read_to_its_last_entry() {
@@ -220,7 +287,81 @@ mod tests {
             assert!(page(body.as_bytes()).is_err(), "{size:?} {modified}");
         }
         assert!(page(b"<ListBucketResult><IsTruncated>yes</IsTruncated></ListBucketResult>").is_err());
-        assert!(page(b"<ListBucketResult><Contents><Key>&#xD800;</Key></Contents></ListBucketResult>").is_err());
+        for (key, is_read) in [("&#xD7FF;", true), ("&#xD800;", false)] {
+            let body = format!(
+                "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>{key}</Key><Size>1</Size><ETag>t</ETag>\
+                 </Contents></ListBucketResult>"
+            );
+            assert_eq!(page(body.as_bytes()).is_ok(), is_read, "{key}");
+        }
+    }
+
+    /// Reads a page element by element.
+    struct Slowly(Page);
+
+    impl Reads for Slowly {
+        fn begins(&mut self, name: &str) {
+            self.0.begins(name);
+        }
+        fn text(&mut self, text: &str) {
+            self.0.text(text);
+        }
+        fn refers(&mut self, name: &str) {
+            self.0.refers(name);
+        }
+        fn ends(&mut self) {
+            self.0.ends();
+        }
+        fn skim(&mut self, _: &str) -> Skimmed {
+            Skimmed::default()
+        }
+    }
+
+    /// Entries of which most are plain, in a page of which some are damaged.
+    fn some_page(random: &mut StdRng) -> Vec<u8> {
+        let mut body = "<ListBucketResult><IsTruncated>false</IsTruncated>".to_owned();
+        for number in 0..random.random_range(0..5) {
+            let mut fields = [
+                format!("<Key>{number}{}</Key>", ["", "&amp;", "ü>", "&#7;", "]]>"][random.random_range(0..5)]),
+                format!("<Size>{}</Size>", ["0", "7", "+7", "9007199254740993"][random.random_range(0..4)]),
+                "<ETag>&quot;t&quot;</ETag>".to_owned(),
+                ["", "<LastModified>2024-02-29T23:59:59Z</LastModified>", "<!-- -->"][random.random_range(0..3)]
+                    .to_owned(),
+                ["", "<StorageClass>STANDARD</StorageClass>\n", "<Owner><ID>o</ID></Owner>"][random.random_range(0..3)]
+                    .to_owned(),
+            ];
+            fields.shuffle(random);
+            body.extend([
+                "<Contents>",
+                &fields.concat(),
+                "</Contents>",
+                ["", "\n ", "<X/>"][random.random_range(0..3)],
+            ]);
+        }
+        let mut bytes = (body + "</ListBucketResult>").into_bytes();
+        let at = random.random_range(0..bytes.len());
+        match random.random_range(0..6) {
+            0 => bytes.truncate(at),
+            1 => drop(bytes.remove(at)),
+            2 => bytes[at] = b"<>&;/x\"= 0"[random.random_range(0..10)],
+            _ => {}
+        }
+        bytes
+    }
+
+    #[test]
+    fn entries_are_read_the_same_at_once_and_element_by_element() {
+        let (mut random, mut sound) = (StdRng::seed_from_u64(11), 0);
+        for _ in 0..20_000 {
+            let body = some_page(&mut random);
+            let mut slowly = Slowly(Page::new());
+            let checked = check_reading("ListObjectsV2", true, &body, &mut slowly).map_err(|unsound| unsound.detail);
+            let slowly = checked.and_then(|()| slowly.0.listed()).map(|listed| format!("{listed:?}"));
+            let at_once = page(&body).map(|listed| format!("{listed:?}"));
+            sound += usize::from(at_once.is_ok());
+            assert_eq!(at_once, slowly, "{}", String::from_utf8_lossy(&body));
+        }
+        assert!((10_000..20_000).contains(&sound), "{sound} pages were sound");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    answers::{Told, failed, succeeded},
+    answers::{Told, failed, succeeded, succeeded_reading},
     asked::{Asked, not_made},
     clock::date,
     page,
@@ -128,17 +128,19 @@ impl Direct {
         self.write("UploadPart", asked, body, with_crc).await
     }
 
-    /// Lists a page of objects, after a key or at the start that an earlier page told.
+    /// Lists a page of objects, after a key or at the start that an earlier page told, of at most so many keys.
     pub(in crate::s3) async fn list(
         &self,
         prefix: &str,
         after: Option<String>,
         token: Option<String>,
+        most: Option<u16>,
     ) -> Result<Listed<ListedObject>, Failed> {
         let mut url = self.place.url_of("");
         url.push_str("?list-type=2&encoding-type=url&prefix=");
         push_encoded(&mut url, prefix, false);
-        for (name, value) in [("continuation-token", token), ("start-after", after)] {
+        let most = most.map(|most| most.to_string());
+        for (name, value) in [("continuation-token", token), ("max-keys", most), ("start-after", after)] {
             if let Some(value) = value {
                 url.extend(["&", name, "="]);
                 push_encoded(&mut url, &value, false);
@@ -147,8 +149,9 @@ impl Direct {
         let mut asked = Asked::new("GET", url);
         asked.header("x-amz-expected-bucket-owner", self.owner.as_deref());
         let mut answer = self.connection.send(&asked, &self.place).await?;
-        let body = succeeded("ListObjectsV2", &mut answer).await?;
-        page::page(&body).map_err(|reason| unread(answer.status().as_u16(), "listing", &reason))
+        let mut page = page::Page::new();
+        succeeded_reading("ListObjectsV2", &mut answer, &mut page).await?;
+        page.listed().map_err(|reason| unread(answer.status().as_u16(), "listing", &reason))
     }
 
     /// The tags of an object.

@@ -261,12 +261,13 @@ impl Sdk {
         request.send().await.map(drop).map_err(told)
     }
 
-    /// Lists a page of objects, after a key or at the start that an earlier page told.
+    /// Lists a page of objects, after a key or at the start that an earlier page told, of at most so many keys.
     pub(in crate::s3) async fn list(
         &self,
         prefix: &str,
         after: Option<String>,
         token: Option<String>,
+        most: Option<u16>,
     ) -> Result<Listed<ListedObject>, Failed> {
         let request = self
             .client
@@ -275,6 +276,7 @@ impl Sdk {
             .prefix(prefix)
             .set_expected_bucket_owner(self.owner.clone())
             .encoding_type(EncodingType::Url)
+            .set_max_keys(most.map(i32::from))
             .set_start_after(after)
             .set_continuation_token(token);
         let output = request.send().await.map_err(told)?;
