@@ -66,7 +66,8 @@ impl S3Listing {
         let Some(size) = object.size else {
             return Err(operation.error(ErrorKind::Garbled, "a listed key has no size").on(&Key::new(key)));
         };
-        let token = Token { size, tag: bare_tag_of(object.tag.unwrap_or_default()), modified_s: object.modified_s };
+        let token =
+            Token { size, tag: bare_tag_of(object.tag.unwrap_or_default()), modified: object.modified_s.into() };
         Ok(Entry { key: Key::new(key), token, problem: None })
     }
 }
