@@ -2,8 +2,9 @@
 //!
 //! A page has a thousand entries, and a general reader and a check of each of its events took most of the time of a
 //! listing. An entry is plain if it consists of elements without attributes that hold text alone, with no references but
-//! to XML's own five entities, and if it has all that it must have, once. Of such an entry there is one reading. Any other entry, whatever is special about it or wrong with it, is left to [`document`](crate::s3::document),
-//! and so is all that is no entry.
+//! to XML's own five entities, and if it has all that it must have, once. Of such an entry there is one reading. Any other
+//! entry, whatever is special about it or wrong with it, is left to [`document`](crate::s3::document), and so is all that
+//! is no entry.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,7 @@ use crate::s3::{document::Skimmed, wire::plain::ListedObject};
 
 /// Takes plain entries off the front of what follows in a page, up to the first thing that is none.
 pub(super) fn skim(follows: &str, entries: &mut Vec<ListedObject>) -> Skimmed {
-    let (before, mut rest, mut last) = (entries.len(), follows, ("", 0));
+    let (before, mut rest, mut last) = (entries.len(), follows, None);
     while let Some((entry, after)) = entry(rest, &mut last) {
         entries.push(entry);
         rest = after;
@@ -23,7 +24,7 @@ pub(super) fn skim(follows: &str, entries: &mut Vec<ListedObject>) -> Skimmed {
 
 /// A plain entry at the front of `text`, and what follows it. `last` is the time of the entry before, as text and in seconds
 /// since 1970: neighbours are often of one second.
-fn entry<'a>(text: &'a str, last: &mut (&'a str, i64)) -> Option<(ListedObject, &'a str)> {
+fn entry<'a>(text: &'a str, last: &mut Option<(&'a str, i64)>) -> Option<(ListedObject, &'a str)> {
     let mut rest = text.trim_ascii_start().strip_prefix("<Contents>")?;
     let (mut key, mut size, mut tag, mut modified_s) = (None, None, None, None);
     loop {
@@ -39,10 +40,11 @@ fn entry<'a>(text: &'a str, last: &mut (&'a str, i64)) -> Option<(ListedObject, 
             "ETag" => tag.replace(some(text)?.into_owned()).is_some(),
             "Size" => size.replace(u64::try_from(text.parse::<i64>().ok()?).ok()?).is_some(),
             "LastModified" => {
-                if text != last.0 {
-                    *last = (text, DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset).ok()?.secs());
-                }
-                modified_s.replace(last.1).is_some()
+                let known = last.filter(|(known, _)| *known == text).map(|(_, second)| second);
+                let read = || Some(DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset).ok()?.secs());
+                let second = known.or_else(read)?;
+                *last = Some((text, second));
+                modified_s.replace(second).is_some()
             }
             // Of others only the form matters; a reference may be one that XML does not know.
             _ => text.contains('&'),
@@ -145,6 +147,7 @@ mod tests {
             ("&amp;", "&nbsp;"),
             ("STANDARD", "&nbsp;"),
             ("2025-01", "2025-31"),
+            ("2025-01-01T00:00:00.500Z", ""),
         ] {
             assert!(ENTRY.contains(from), "{from}");
             let (bytes, entries) = skimmed(&ENTRY.replacen(from, to, 1));
