@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     control::Control,
@@ -323,7 +324,12 @@ impl Rows {
         match goes {
             Some(_) if self.looks.is_empty() => return Some(row),
             Some(_) => self.looks.push_back(Box::pin(std::future::ready(Ok(row)))),
-            None => self.looks.push_back(Box::pin(look(self.router.clone(), self.lead, row))),
+            None => {
+                // In a task of its own: it holds, or is next for, a slot of the lead's site. Whoever takes the rows may wait
+                // for a record that waits for that slot, and would not go on with the look.
+                let looking = AbortOnDropHandle::new(tokio::spawn(look(self.router.clone(), self.lead, row)));
+                self.looks.push_back(Box::pin(async move { looking.await? }));
+            }
         }
         None
     }

@@ -104,6 +104,23 @@ async fn each_object_is_at_its_target_also_when_it_moves() {
     assert_clean(&rig).await;
 }
 
+/// Looks ahead that nobody went on with held all requests of the source, and the records that were to be copied first waited
+/// for one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_ahead_hold_up_no_record_at_a_site_of_one_request_at_a_time() {
+    let stores = memory(&["src", "a", "b"]);
+    for n in 0..300 {
+        stores["src"].put_raw(&format!("{n:03}"), "some", of(["IN", "US"][n % 2]));
+    }
+    let directory = tempdir().unwrap();
+    let text = by_country("");
+    let limited = text.replacen("[sites.src]\n", "[sites.src]\nlimits = { requests_at_once = 1 }\n", 1);
+    assert_ne!(limited, text);
+    let rig = Rig::new(&limited, dynamic(&stores), directory.path());
+    tokio::time::timeout(Duration::from_secs(120), rig.run()).await.expect("it comes to its end");
+    assert_eq!((keys(&stores["a"]).len(), keys(&stores["b"]).len()), (150, 150));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_whose_destination_is_unknown_stops_the_dataset_and_is_touched_nowhere() {
     let stores = memory(&["src", "a", "b"]);
