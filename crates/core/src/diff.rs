@@ -330,7 +330,7 @@ pub fn decide<'a>(lead: impl Into<Lead<'a>>, follower: Option<&Token>, pair: Opt
     };
     match (lead, follower) {
         (None, None) => Change::Gone,
-        (None, Some(shown)) if paired_follower.agrees_with(shown) => Change::Delete,
+        (None, Some(shown)) if paired_follower.covers(shown) => Change::Delete,
         (None, Some(_)) => Change::Stray,
         (Some(_), None) => Change::Create,
         (Some(lead), Some(follower)) => {

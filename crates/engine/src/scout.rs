@@ -2,18 +2,23 @@
 
 use futures::future::try_join_all;
 
-use crate::error::EngineError;
+use crate::{control::Control, error::EngineError};
 use migrate_core::{
     model::{Key, KeyRange},
     shard,
 };
-use migrate_store::ObjectStore;
+use migrate_store::{EndpointId, ObjectStore};
 
 /// Longer keys may be refused: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>
 const KEY_BYTES_MAX: usize = 1024;
 
 /// Places that a search asks about at once, so that it takes a few round trips and not one for each of them.
 const AT_ONCE: usize = 4;
+
+/// In a directory there is no way to go, and each place may take a walk through all its names.
+fn at_once(source: &dyn ObjectStore) -> usize {
+    if *source.endpoint() == EndpointId::Files { 1 } else { AT_ONCE }
+}
 
 /// The result of a search for a key to split at.
 #[derive(Debug, Default)]
@@ -23,14 +28,23 @@ pub(crate) struct Scouted {
     pub(crate) ceiling: Option<Key>,
 }
 
+/// [`scout`] in what a running shard has not taken yet. A shard that takes no more keys has none to give away, and whoever
+/// runs it would wait for the search: it ends with the shard, and has found nothing.
+pub(crate) async fn scout_while_open(
+    source: &dyn ObjectStore,
+    control: &Control,
+    ceiling: Option<Key>,
+) -> Result<Scouted, EngineError> {
+    tokio::select! {
+        found = scout(source, control.rest().0, ceiling) => found,
+        () = control.closed() => Ok(Scouted::default()),
+    }
+}
+
 /// Looks for a key of the source near the middle of a range: it halves the range until a key lies above the middle. It
 /// assumes no alphabet. The upper end of an open range is found first, by what the keys have in common; as a `ceiling`
 /// it serves all later searches.
-pub(crate) async fn scout(
-    source: &dyn ObjectStore,
-    rest: KeyRange,
-    ceiling: Option<Key>,
-) -> Result<Scouted, EngineError> {
+async fn scout(source: &dyn ObjectStore, rest: KeyRange, ceiling: Option<Key>) -> Result<Scouted, EngineError> {
     let mut found = Scouted { at: None, ceiling };
     if let (None, None, Some(after)) = (&rest.until, &found.ceiling, &rest.after) {
         found.ceiling = ceiling_above(source, after).await?;
@@ -42,7 +56,7 @@ pub(crate) async fn scout(
     loop {
         // If nothing lies above a middle, the next one is that of what lies below it: so the next ones are known.
         let below = |upper: Option<&Key>| shard::bisect(rest.after.as_ref(), upper);
-        let middles = std::iter::successors(below(upper.as_ref()), |middle| below(Some(middle))).take(AT_ONCE);
+        let middles = std::iter::successors(below(upper.as_ref()), |middle| below(Some(middle))).take(at_once(source));
         let middles: Vec<_> = middles.collect();
         if middles.is_empty() {
             return Ok(found);
@@ -83,7 +97,7 @@ async fn ceiling_above(source: &dyn ObjectStore, key: &Key) -> Result<Option<Key
     let (mut low, mut high) = (0, tops.len());
     while low < high {
         let (from, width) = (low, high - low);
-        let count = width.min(AT_ONCE);
+        let count = width.min(at_once(source));
         let asked: Vec<_> = (1..=count).map(|part| from + part * width / (count + 1)).collect();
         let firsts = try_join_all(asked.iter().map(|at| first_above(source, &tops[*at], None))).await?;
         for (at, first) in asked.into_iter().zip(firsts) {

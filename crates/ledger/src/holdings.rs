@@ -71,9 +71,8 @@ impl Holdings {
     pub(super) fn pair(&mut self, lead: PlaceIndex, place: PlaceIndex, pair: &Pair, now: Timestamp) {
         let known = self.at(lead).map(|at| &self.held[at]);
         let content = match known {
-            Some(known) if known.token.agrees_with(&pair.lead) && !self.contradicts(known.content, pair) => {
-                known.content
-            }
+            // By its time it may be a later version of the lead, which those who were paired before do not have.
+            Some(known) if known.token.covers(&pair.lead) && !self.contradicts(known.content, pair) => known.content,
             _ => self.begin_content(pair),
         };
         if self.content == content && self.evidence.is_none() {

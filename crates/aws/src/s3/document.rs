@@ -259,13 +259,16 @@ fn may_fail_late(operation: &str) -> bool {
     matches!(operation, "CompleteMultipartUpload" | "CopyObject" | "UploadPartCopy")
 }
 
+/// The bit of the first required element of an entry that began; those of the others follow.
+const STARTED: u32 = 1 << 16;
+
 /// An open element.
 #[derive(Debug)]
 enum Open {
     Root,
     /// The element that holds the entries.
     Within,
-    /// An entry of this kind, with one bit per required element that was seen.
+    /// An entry of this kind, with one bit per required element that was seen, and one more, from [`STARTED`] on, per one that began.
     Entry(usize, u32),
     /// A required element of an entry.
     Field(u32),
@@ -353,7 +356,7 @@ impl Checked {
             named(attribute.key.as_ref())?;
         }
         let name = named(start.name().into_inner())?;
-        let open = match self.open.last() {
+        let open = match self.open.last_mut() {
             None if self.root.is_some() => return Err(format!("<{name}> follows its root")),
             None => {
                 self.root = Some(name.to_owned());
@@ -361,9 +364,19 @@ impl Checked {
             }
             Some(Open::Root) => self.under_root(name),
             Some(Open::Within) => self.entry(name),
-            Some(Open::Entry(kind, _)) => {
+            Some(Open::Entry(kind, seen)) => {
                 let needs = self.shape.map_or(&[][..], |shape| shape.entries[*kind].1);
-                needs.iter().position(|need| need.name() == name).map_or(Open::Other, |index| Open::Field(1 << index))
+                match needs.iter().position(|need| need.name() == name) {
+                    // Of two, one reader might believe the first, and another the last.
+                    Some(index) if *seen & (STARTED << index) != 0 => {
+                        return Err(format!("an entry has <{name}> twice"));
+                    }
+                    Some(index) => {
+                        *seen |= STARTED << index;
+                        Open::Field(1 << index)
+                    }
+                    None => Open::Other,
+                }
             }
             Some(Open::Field(_) | Open::RootField(_) | Open::Other) => Open::Other,
         };
@@ -432,6 +445,10 @@ impl Checked {
     fn complete(&self) -> Result<(), String> {
         let Some(shape) = self.shape else { return Ok(()) };
         let found = |name: &str| self.found.iter().find(|(known, _)| *known == name).map(|(_, text)| text.trim_ascii());
+        let mut names = self.found.iter().map(|(name, _)| *name).enumerate();
+        if let Some((_, twice)) = names.find(|(at, name)| self.found[..*at].iter().any(|(known, _)| known == name)) {
+            return Err(format!("<{}> has <{twice}> twice", shape.root));
+        }
         let missing = shape.needs.iter().find(|need| match need {
             Text(name) => found(name).is_none_or(str::is_empty),
             Any(name) => found(name).is_none(),
@@ -612,6 +629,22 @@ mod tests {
         assert_eq!(kind("NewOperation", true, ""), None);
         assert_eq!(kind("NewOperation", true, "<Whatever/>"), None);
         assert_eq!(kind("NewOperation", true, "<Whatever>"), Some(ErrorKind::Unavailable), "none is forgotten");
+    }
+
+    /// Of two that differ, one reader might believe the first, and another the last.
+    #[test]
+    fn what_is_there_twice_is_not_believed() {
+        for (once, twice) in [
+            ("<IsTruncated>false</IsTruncated>", "<IsTruncated>false</IsTruncated><IsTruncated>true</IsTruncated>"),
+            ("<KeyCount>2</KeyCount>", "<KeyCount>2</KeyCount><KeyCount>3</KeyCount>"),
+            ("<Key>b</Key>", "<Key>b</Key><Key>c</Key>"),
+            ("<Key>b</Key>", "<Key/><Key>b</Key>"),
+            ("<Size>7</Size>", "<Size>7</Size><Size>7</Size>"),
+        ] {
+            assert!(PAGE.contains(once));
+            let told = page(&PAGE.replacen(once, twice, 1)).unwrap_err();
+            assert!(told.contains("twice"), "{told}");
+        }
     }
 
     #[test]

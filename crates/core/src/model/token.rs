@@ -16,6 +16,9 @@ pub struct Token {
     pub modified: Modified,
 }
 
+/// Seconds from the time of an object to the answer to its write, beyond which the answer says nothing of the object.
+const WRITE_MAX_S: i64 = 10;
+
 /// When a version was last modified, in seconds since 1970 (S3's HEAD shows no finer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Modified {
@@ -57,8 +60,8 @@ impl From<Option<i64>> for Modified {
 impl Token {
     /// Whether `shown`, a token that the same side shows now, is still this version.
     ///
-    /// An unknown time agrees with any, and so does one beyond a bound, as clocks differ: [`Self::may_precede`] tells when
-    /// that must not be believed.
+    /// An unknown time agrees with any, and so does one that a bound contradicts, as clocks differ:
+    /// [`Self::leaves_open`] tells when that must not be believed, [`Self::covers`] what may be deleted.
     pub fn agrees_with(&self, shown: &Token) -> bool {
         let same_time = match (self.modified, shown.modified) {
             (Modified::At(ours), Modified::At(theirs)) => ours == theirs,
@@ -67,12 +70,21 @@ impl Token {
         same_time && self.size == shown.size && self.tag == shown.tag
     }
 
-    /// Whether `shown`, which agrees, may still be a later version: the same bytes, perhaps with other properties, under
-    /// the same tag. Two writes within the second that a store shows, or that its answer took, are not told apart.
-    pub fn may_precede(&self, shown: &Token) -> bool {
+    /// Whether `shown` may be taken for this version where that deletes it: it agrees, and is not later than the answer to
+    /// the write that made this version.
+    pub fn covers(&self, shown: &Token) -> bool {
+        let is_later = matches!((self.modified, shown.modified), (Modified::By(bound), Modified::At(at)) if at > bound);
+        self.agrees_with(shown) && !is_later
+    }
+
+    /// Whether `shown`, which agrees, may still be another version: the same bytes, perhaps with other properties, under
+    /// the same tag. It may have been written later, or have been there before, as where a server has lost a write, or lists
+    /// what was. What was written within the second that a store shows, or between a write and the `Date` of its answer,
+    /// is not told apart.
+    pub fn leaves_open(&self, shown: &Token) -> bool {
         match (self.modified, shown.modified) {
             (Modified::Unknown, Modified::At(_)) => true,
-            (Modified::By(bound), Modified::At(second)) => second > bound,
+            (Modified::By(bound), Modified::At(at)) => !(bound.saturating_sub(WRITE_MAX_S)..=bound).contains(&at),
             _ => false,
         }
     }
@@ -102,14 +114,18 @@ mod tests {
             (Unknown, At(7), true),
             (By(7), At(8), true),
             (By(7), At(7), false),
-            (By(7), At(6), false),
+            (By(7), At(7 - WRITE_MAX_S), false),
+            // It was there before.
+            (By(7), At(6 - WRITE_MAX_S), true),
             (At(7), At(7), false),
             // A store without times has told its versions apart by the tag.
             (Unknown, Unknown, false),
             (By(7), Unknown, false),
         ] {
-            assert!(at(recorded).agrees_with(&at(shown)));
-            assert_eq!(at(recorded).may_precede(&at(shown)), may, "{recorded:?} {shown:?}");
+            let (recorded, shown) = (at(recorded), at(shown));
+            assert!(recorded.agrees_with(&shown));
+            assert_eq!(recorded.leaves_open(&shown), may, "{recorded:?} {shown:?}");
+            assert_eq!(recorded.covers(&shown), recorded.modified != By(7) || shown.modified != At(8), "{shown:?}");
         }
     }
 

@@ -330,7 +330,7 @@ async fn delete(follower: &Follower, key: &Key, known: &Held) -> Fate {
         Err(error) => return Fate::Failed(error),
     };
     // Found equal, and not written by this migration; or no longer what it wrote.
-    if !known.written || !known.here.agrees_with(&shown) {
+    if !known.written || !known.here.covers(&shown) {
         return Fate::Kept;
     }
     match follower.store.delete(key, &Condition::Matches(shown)).await {

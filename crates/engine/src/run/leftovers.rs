@@ -383,7 +383,7 @@ impl Leftovers {
             return Ok(done);
         };
         let ours = match &held {
-            Some(held) => held.here.agrees_with(&shown),
+            Some(held) => held.here.covers(&shown),
             None => self.extra == Extra::Delete && !follower.has_led,
         };
         if !ours {

@@ -26,7 +26,7 @@ use crate::{
         verification,
         worker::ShardEnd,
     },
-    scout::{Scouted, scout},
+    scout::{Scouted, scout_while_open},
     tables,
     verify::{recorded, witness::Verification},
     waits::WaitsFor,
@@ -152,12 +152,7 @@ impl<'a> PhaseWork<'a> {
                 let control = Arc::clone(objects.running.get(&id).expect("a running shard has a control"));
                 let (source, ceiling) = (Arc::clone(objects.stores.lead()), objects.ceiling.clone());
                 self.tasks.spawn(async move {
-                    // A shard that takes no more keys has none to give away, and the pass would wait for the search.
-                    let found = tokio::select! {
-                        found = scout(&*source, control.rest().0, ceiling) => found,
-                        () = control.closed() => Ok(Scouted::default()),
-                    };
-                    Brought::Scout(place, id, found)
+                    Brought::Scout(place, id, scout_while_open(&*source, &control, ceiling).await)
                 });
             }
             Decision::Split(id, at) => self.split(place, id, &at).await?,
@@ -193,7 +188,10 @@ impl<'a> PhaseWork<'a> {
     async fn take(&mut self, brought: Result<Brought, JoinError>) -> Result<(), EngineError> {
         let (place, ended) = match brought? {
             Brought::Shard(place, id, end) => {
-                self.active[place].objects_mut().running.remove(&id);
+                // Its search ends with it, also if it failed.
+                if let Some(control) = self.active[place].objects_mut().running.remove(&id) {
+                    control.close();
+                }
                 match self.unless_lost(place, end) {
                     Ok(ShardEnd::Done) => {
                         self.record_lanes(place).await?;

@@ -14,7 +14,7 @@ use crate::{
     control::Control,
     error::EngineError,
     run::decide::{Decider, Decision, Due, Ended},
-    scout::{Scouted, scout},
+    scout::{Scouted, scout_while_open},
     seen::Seen,
     shutdown::Shutdown,
     walk::{ShardsAt, Walk},
@@ -119,9 +119,10 @@ impl<W: Walk> Walks<W> {
                 self.tasks.spawn(async move { Brought::Shard(id, walk.walk(shard, control).await) });
             }
             Decision::Search(id) => {
-                let rest = self.running.get(&id).expect("a running shard has a control").rest().0;
+                let control = Arc::clone(self.running.get(&id).expect("a running shard has a control"));
                 let (source, ceiling) = (Arc::clone(&self.source), self.ceiling.clone());
-                self.tasks.spawn(async move { Brought::Scout(id, scout(&*source, rest, ceiling).await) });
+                self.tasks
+                    .spawn(async move { Brought::Scout(id, scout_while_open(&*source, &control, ceiling).await) });
             }
             Decision::Split(id, at) => self.split(id, &at).await?,
             Decision::LetRest(id) => {
@@ -141,7 +142,10 @@ impl<W: Walk> Walks<W> {
     async fn take(&mut self, brought: Result<Brought, JoinError>, shutdown: &Shutdown) -> Result<(), EngineError> {
         let ended = match brought? {
             Brought::Shard(id, end) => {
-                self.running.remove(&id);
+                // Its search ends with it, also if it failed.
+                if let Some(control) = self.running.remove(&id) {
+                    control.close();
+                }
                 // The other shards are dropped where they stand: what they found is recorded up to their cursors.
                 match end? {
                     Some(seen) => {

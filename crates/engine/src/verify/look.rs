@@ -241,18 +241,14 @@ pub(crate) fn listed(source: &Token, shown: &Token, held: Option<&Held>, waived:
     };
     let (ours, theirs) =
         (held.lead.as_ref().is_some_and(|lead| lead.agrees_with(source)), held.here.agrees_with(shown));
+    // The answer to our write named no time, or another one. Another writer may have written equal bytes over it since,
+    // with other properties, under the same tag.
+    let at_lead = || held.lead.as_ref().filter(|lead| lead.leaves_open(source)).map(|lead| untimed(lead, "lead"));
+    let open = held.here.leaves_open(shown).then(|| untimed(&held.here, "target")).or_else(at_lead);
+    if let (true, true, Some(why)) = (ours, theirs, open) {
+        return Listed::Unsure(why);
+    }
     let detail = match (ours, theirs) {
-        (true, true)
-            if held.lead.as_ref().is_some_and(|lead| lead.may_precede(source)) || held.here.may_precede(shown) =>
-        {
-            // The answer to our write named no time, or an earlier one. Another writer may have written equal bytes over it since,
-            // with other properties, under the same tag.
-            let detail = match held.here.modified {
-                Modified::By(_) => "its time is later than that of the copy, so it may have been written over since",
-                Modified::Unknown | Modified::At(_) => "the time of what was written is not recorded yet",
-            };
-            return Listed::Unsure(detail.to_owned());
-        }
         (true, true) if !waived.holds(held.waived) => {
             let then = held.waived.without(waived);
             return Listed::Unsure(format!("it was copied while the plan waived {then}, which must be there now"));
@@ -263,6 +259,14 @@ pub(crate) fn listed(source: &Token, shown: &Token, held: Option<&Held>, waived:
         (false, false) => "it changed on both sides since it was copied",
     };
     Listed::Apart(DifferenceKind::Different, detail.to_owned())
+}
+
+/// Why the time that a side shows leaves open which version it is.
+fn untimed(recorded: &Token, side: &str) -> String {
+    match recorded.modified {
+        Modified::By(_) => format!("its time at the {side} is not that of what was written there"),
+        Modified::Unknown | Modified::At(_) => "the time of what was written is not recorded yet".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -306,10 +310,13 @@ mod tests {
         // A pair without a time: equal bytes may have been written over the object since.
         let unsure = |pair, of_it: &str| matches!(of(&pair, Aspects::NONE), Listed::Unsure(why) if why.contains(of_it));
         assert!(unsure(pair(token("t", None), Aspects::NONE), "not recorded yet"));
-        // With the time of the answer to the write: only a later version than that is open.
+        // With the time of the answer to the write: a later version than that is open, and one that was there long before.
         let bounded = |bound| pair(Token { modified: Modified::By(bound), ..shown.clone() }, Aspects::NONE);
         assert_eq!([2, 3].map(|bound| of(&bounded(bound), Aspects::NONE)), [Listed::Same, Listed::Same]);
-        assert!(unsure(bounded(1), "later than that of the copy"));
+        assert!(unsure(bounded(1), "at the target is not that"));
+        assert!(unsure(bounded(60), "at the target is not that"));
+        let of_lead = Held { lead: Some(Token { modified: Modified::By(0), ..source.clone() }), ..timed.clone() };
+        assert!(unsure(of_lead, "at the lead is not that"));
         let withdrawn = of(&pair(shown.clone(), Aspects::TAGS), Aspects::NONE);
         assert!(matches!(withdrawn, Listed::Unsure(why) if why.contains("tags")));
         let undecided = |listed| matches!(listed, Listed::Apart(DifferenceKind::Undecided, _));

@@ -141,14 +141,14 @@ impl Verifier {
         is_elsewhere: bool,
     ) {
         found.counts.extra += 1;
-        let is_ours = held.is_some_and(|held| held.here.agrees_with(&shown.token));
+        let is_ours = held.is_some_and(|held| held.here.covers(&shown.token));
         let (detail, kept) = if self.sides.has_led(follower) && !is_ours {
             // No plan says what becomes of it: the ledger keeps it as a late write until somebody settles it.
             ("somebody wrote it at the old lead, and the lead does not have it", true)
         } else if let Some(held) = held {
             // It was copied from the lead, which has deleted it since; no plan asks to keep such a record.
             found.counts.stale += 1;
-            found.counts.strays += u64::from(!held.here.agrees_with(&shown.token));
+            found.counts.strays += u64::from(!held.here.covers(&shown.token));
             (if is_elsewhere { "it belongs elsewhere now" } else { "the lead has deleted it" }, false)
         } else if is_elsewhere {
             // It is a copy of what belongs to other places, whatever the plan says about records of its own; a pass

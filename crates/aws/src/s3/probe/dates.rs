@@ -4,22 +4,37 @@
 //! that shows no later time shows the object that was written, and no later one with equal bytes.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html>
 
+use std::time::{Duration, Instant};
+
 use super::ask::{Probe, plain};
-use crate::{patience::REFUSALS_MIN, s3::wire::plain::Guard};
+use crate::{
+    patience::{REFUSALS_MIN, TRIES_MAX},
+    s3::wire::plain::Guard,
+};
 use migrate_store::Result;
 
 /// By so many seconds a `Date` may be later: an answer may come in the second after the write, and both are cut to
 /// seconds. A proxy whose clock is ahead would hide each write within the difference.
-const LATER_MAX_S: i64 = 2;
+const LATER_MAX_S: i64 = 1;
+/// An answer that took longer may be later for that reason, and says nothing.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 impl Probe<'_> {
-    /// Whether the `Date` of an answer is the time that the object shows, or hardly later. A slow answer is asked for again.
+    /// Whether the `Date` of each answer is the time that the object shows, or hardly later.
     pub(super) async fn dates_writes(&self) -> Result<bool> {
-        for _ in 0..REFUSALS_MIN {
+        let mut fitting = 0;
+        for _ in 0..TRIES_MAX {
+            let began = Instant::now();
             let written = self.put(&self.body, &plain(), Guard::default(), false, &[]).await?;
+            let took = began.elapsed();
             let modified_s = self.read().await?.shown.modified_s;
             let Some((date_s, modified_s)) = written.date_s.zip(modified_s) else { return Ok(false) };
-            if (0..=LATER_MAX_S).contains(&(date_s - modified_s)) {
+            match date_s.saturating_sub(modified_s) {
+                0..=LATER_MAX_S => fitting += 1,
+                _ if took < ANSWER_MAX => return Ok(false),
+                _ => {}
+            }
+            if fitting == REFUSALS_MIN {
                 return Ok(true);
             }
         }

@@ -89,8 +89,9 @@ impl<'a> Lanes<'a> {
     async fn remove(&self) -> Result<()> {
         let begins_uploads = [&self.kept, &self.finish_absent, &self.finish_matches];
         let Probe { wire, key, traces, .. } = &self.kept;
-        let aborted = join_all(begins_uploads.map(Probe::abort_uploads));
-        let (aborted, removed) = tokio::join!(aborted, traces.remove(wire, key));
+        // Before: a finish whose answer was lost cannot make an object any more once its upload is gone.
+        let aborted = join_all(begins_uploads.map(Probe::abort_uploads)).await;
+        let removed = traces.remove(wire, key).await;
         aborted.into_iter().collect::<Result<()>>().and(removed)
     }
 
