@@ -7,6 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{error::EngineError, shutdown::Shutdown, writes::Writes};
 use migrate_ledger::{Ledger, Record};
 
+/// Rows that weigh as much as one record in a batch for the ledger: a row without a record costs it almost nothing.
+pub(crate) const ROWS_PER_RECORD: usize = 16;
+
 /// Records on their way to the ledger.
 #[derive(Debug)]
 pub(crate) struct Report {

@@ -117,7 +117,7 @@ async fn looks_ahead_hold_up_no_record_at_a_site_of_one_request_at_a_time() {
     let limited = text.replacen("[sites.src]\n", "[sites.src]\nlimits = { requests_at_once = 1 }\n", 1);
     assert_ne!(limited, text);
     let rig = Rig::new(&limited, dynamic(&stores), directory.path());
-    tokio::time::timeout(Duration::from_secs(120), rig.run()).await.expect("it comes to its end");
+    tokio::time::timeout(Duration::from_mins(2), rig.run()).await.expect("it comes to its end");
     assert_eq!((keys(&stores["a"]).len(), keys(&stores["b"]).len()), (150, 150));
 }
 

@@ -19,6 +19,7 @@ use crate::{
     copy::copier::{Copier, Follower, Job, Outcome, Outcomes, Want},
     error::EngineError,
     failed::Failed,
+    journal::ROWS_PER_RECORD,
     routed::Goes,
     rows::{Inputs, Next, Row, Rows},
     scribe::Board,
@@ -34,8 +35,6 @@ use migrate_store::Entry;
 
 /// Most records from the first open one to the last begun one.
 const FRONTIER_MAX: usize = 4096;
-/// Rows that weigh as much as one record in a batch for the ledger.
-const ROWS_PER_RECORD: usize = 16;
 /// The age at which a batch goes to the ledger, however small it is.
 const BATCH_AGE: Duration = Duration::from_millis(250);
 

@@ -18,6 +18,7 @@ use crate::{
     budget::{Records, ShardSlots, Slot},
     control::Control,
     error::EngineError,
+    journal::ROWS_PER_RECORD,
     rows::{self, Row, Rows},
     seen::Seen,
     verify::{
@@ -80,7 +81,8 @@ impl Walk for Compare {
         let mut rows = self.verifier.inputs.rows_of(&left, &listed);
         let frontier = Frontier::new(FRONTIER_MAX);
         let (looks, flushed) = (JoinSet::new(), Instant::now());
-        let mut shard = Shard { of: self, id, is_listed, frontier, looks, rows: 0, is_dirty: false, flushed };
+        let mut shard =
+            Shard { of: self, id, is_listed, frontier, looks, rows: 0, records: 0, is_dirty: false, flushed };
         let listed = shard.list(&mut rows, &control).await;
         drop(rows);
         control.close();
@@ -121,8 +123,9 @@ struct Shard<'a> {
     frontier: Frontier<Part>,
     /// Rows that are looked at; a row without a finding was cut short.
     looks: JoinSet<(Ticket, Option<Part>)>,
-    /// Rows since the last batch.
+    /// Rows since the last batch, and records of them for the ledger.
     rows: usize,
+    records: usize,
     /// Whether anything was settled since the last batch.
     is_dirty: bool,
     flushed: Instant,
@@ -188,18 +191,30 @@ impl Shard<'_> {
         let ticket = self.frontier.begin(row.key.clone());
         let (part, looks) = self.of.verifier.judge(row, &self.is_listed);
         if looks.is_empty() {
-            self.frontier.finish(ticket, part);
-            self.is_dirty = true;
+            self.finish(ticket, part);
         } else {
             let permit = self.of.looks.slots(looks.len()).await;
             let verifier = self.of.verifier.clone();
             self.looks.spawn(async move { (ticket, look_at(&verifier, looks, part, permit).await) });
         }
         self.rows += 1;
-        if self.rows >= self.of.batch_rows || self.flushed.elapsed() >= BATCH_AGE {
+        if self.is_due() {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    fn finish(&mut self, ticket: Ticket, part: Part) {
+        self.records += part.records.len();
+        self.frontier.finish(ticket, part);
+        self.is_dirty = true;
+    }
+
+    /// Whether what was found goes to the ledger now. Records come faster from listings than the ledger takes them, so
+    /// batches are few and small enough to wait for it in memory.
+    fn is_due(&self) -> bool {
+        let is_full = self.rows >= self.of.batch_rows || self.records >= self.of.batch_rows.div_ceil(ROWS_PER_RECORD);
+        is_full || self.flushed.elapsed() >= BATCH_AGE
     }
 
     /// Waits until another row may begin; `false` if none may any more.
@@ -222,7 +237,7 @@ impl Shard<'_> {
     async fn settle_one(&mut self) -> Result<bool, EngineError> {
         let Some(looked) = self.looks.join_next().await else { return Ok(false) };
         self.settle(looked?);
-        if self.flushed.elapsed() >= BATCH_AGE || self.frontier.room() == Room::Full {
+        if self.is_due() || self.frontier.room() == Room::Full {
             self.flush().await?;
         }
         Ok(true)
@@ -231,8 +246,7 @@ impl Shard<'_> {
     fn settle(&mut self, (ticket, part): (Ticket, Option<Part>)) {
         // Without a finding the ticket is dropped unfinished, which closes the frontier.
         if let Some(part) = part {
-            self.frontier.finish(ticket, part);
-            self.is_dirty = true;
+            self.finish(ticket, part);
         }
     }
 
@@ -250,7 +264,7 @@ impl Shard<'_> {
 
     /// Hands over what was found up to the cursor.
     async fn flush(&mut self) -> Result<(), EngineError> {
-        (self.rows, self.is_dirty, self.flushed) = (0, false, Instant::now());
+        (self.rows, self.records, self.is_dirty, self.flushed) = (0, 0, false, Instant::now());
         match self.frontier.advance() {
             Some((cursor, part)) => {
                 let is_whole = !self.is_listed.contains(&false);
