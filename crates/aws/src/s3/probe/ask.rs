@@ -70,20 +70,8 @@ impl Probe<'_> {
         Ok(Kept { properties: head == plain() && upload.properties, tags, upload_tags: upload.tags })
     }
 
-    /// Writes the scratch object; returns its tag.
+    /// Writes the scratch object.
     pub(super) async fn write(
-        &self,
-        body: &Body,
-        properties: &Properties,
-        guard: Guard,
-        with_crc: bool,
-        refusals: &[ErrorKind],
-    ) -> Result<Option<String>> {
-        Ok(self.put(body, properties, guard, with_crc, refusals).await?.tag)
-    }
-
-    /// Writes the scratch object; returns the whole answer.
-    pub(super) async fn put(
         &self,
         body: &Body,
         properties: &Properties,

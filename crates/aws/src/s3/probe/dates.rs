@@ -25,7 +25,7 @@ impl Probe<'_> {
         let mut fitting = 0;
         for _ in 0..TRIES_MAX {
             let began = Instant::now();
-            let written = self.put(&self.body, &plain(), Guard::default(), false, &[]).await?;
+            let written = self.write(&self.body, &plain(), Guard::default(), false, &[]).await?;
             let took = began.elapsed();
             let modified_s = self.read().await?.shown.modified_s;
             let Some((date_s, modified_s)) = written.date_s.zip(modified_s) else { return Ok(false) };

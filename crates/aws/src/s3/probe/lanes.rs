@@ -97,7 +97,7 @@ impl<'a> Lanes<'a> {
 
     async fn ask(&self) -> Result<Capabilities> {
         // The first write needs no special ability: if it fails, the target cannot be written at all.
-        let tag = self.kept.write(&self.kept.body, &plain(), Guard::default(), false, &[]).await?;
+        let tag = self.kept.write(&self.kept.body, &plain(), Guard::default(), false, &[]).await?.tag;
         // All go on to their end, so that nothing is written after the removal.
         let (kept, crc, body, words, put_absent, put_matches, finish_absent, finish_matches, deleted, dated) = tokio::join!(
             Box::pin(self.kept.what_is_kept()),
