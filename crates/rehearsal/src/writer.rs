@@ -55,10 +55,28 @@ pub struct Writer {
     from: SiteName,
     route: Option<RouteStore>,
     operations: Vec<(Key, Operation)>,
+    progress: watch::Sender<Progress>,
+    told: watch::Sender<Told>,
+}
+
+/// What a writer was told, each more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    /// To write one half of its operations at the old lead.
+    Begin,
+    /// To write the other half there, too, and to go on once the lead has moved.
+    Rest,
+    /// To begin no other operation.
+    Stop,
+}
+
+/// How far a writer has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
     /// The number of acknowledged operations.
-    acknowledged: watch::Sender<usize>,
-    /// Tells it to write the rest at the old lead.
-    closing: watch::Sender<bool>,
+    acknowledged: usize,
+    /// Whether it has ended, at its last operation or before.
+    ended: bool,
 }
 
 /// Which site leads which part of a table.
@@ -143,7 +161,7 @@ impl Writer {
 
     /// How many of its operations were acknowledged so far.
     pub fn acknowledged(&self) -> usize {
-        *self.acknowledged.borrow()
+        self.progress.borrow().acknowledged
     }
 
     fn at(
@@ -161,8 +179,8 @@ impl Writer {
             from: dataset.source.site.clone(),
             route,
             operations,
-            acknowledged: watch::channel(0).0,
-            closing: watch::channel(false).0,
+            progress: watch::channel(Progress::default()).0,
+            told: watch::channel(Told::Begin).0,
         }
     }
 
@@ -171,60 +189,87 @@ impl Writer {
         &self.dataset
     }
 
-    /// Whether the dataset's lead moves, so that it goes on at another site.
-    pub fn follows_a_route(&self) -> bool {
-        self.route.is_some()
-    }
-
     fn before(&self) -> usize {
         self.operations.len().min(BEFORE)
     }
 
     /// Writes at the old lead, then follows the route to the new one and goes on there. Never ends if the
-    /// lead does not move.
+    /// lead does not move and nobody stops it.
     pub async fn write(&self) -> Result<(), WriterError> {
+        let written = self.write_all().await;
+        self.progress.send_modify(|progress| progress.ended = true);
+        written
+    }
+
+    async fn write_all(&self) -> Result<(), WriterError> {
         let (before, after) = self.operations.split_at(self.before());
         let (early, late) = before.split_at(before.len() / 2);
         self.apply(&self.old, early).await?;
-        let mut closing = self.closing.subscribe();
-        let told = closing.wait_for(|closing| *closing).await.is_ok();
-        debug_assert!(told, "the sender is this writer's");
+        self.hears(Told::Rest).await;
         self.apply(&self.old, late).await?;
         if let Some(route) = &self.route {
-            let lead = self.moved(route).await?;
+            let Some(lead) = self.moved(route).await? else { return Ok(()) };
             for (key, operation) in after {
+                if self.is_stopped() {
+                    break;
+                }
                 for (site, operation) in self.where_to(&lead, key, operation) {
                     let at = self.leads.get(&site).ok_or(WriterError::NoSuchLead(site))?;
                     at.apply(key, &operation).await?;
                 }
-                self.acknowledged.send_modify(|done| *done += 1);
-                tokio::time::sleep(PAUSE).await;
+                self.acknowledge().await;
             }
         }
         Ok(())
     }
 
-    /// Lets it write the rest at the old lead, and waits until it rests.
+    /// Lets it write the rest at the old lead, and waits until it rests, or has broken off.
     pub async fn rest(&self) {
-        self.closing.send_replace(true);
-        let mut acknowledged = self.acknowledged.subscribe();
+        self.tell(Told::Rest);
+        let mut progress = self.progress.subscribe();
         let before = self.before();
-        // The sender lives as long as this writer.
-        let _done = acknowledged.wait_for(|done| *done >= before).await;
+        let rests = progress.wait_for(|progress| progress.ended || progress.acknowledged >= before).await.is_ok();
+        debug_assert!(rests, "the sender is this writer's");
     }
 
-    /// Whether it rests.
+    /// Lets it begin no other operation: then [`Self::write`] ends, and all that it wrote is acknowledged.
+    pub fn stop(&self) {
+        self.tell(Told::Stop);
+    }
+
+    fn tell(&self, what: Told) {
+        self.told.send_modify(|told| *told = what.max(*told));
+    }
+
+    async fn hears(&self, what: Told) {
+        let told = self.told.subscribe().wait_for(|told| *told >= what).await.is_ok();
+        debug_assert!(told, "the sender is this writer's");
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.told.borrow() == Told::Stop
+    }
+
+    /// Whether it rests, or has ended.
     pub fn is_at_rest(&self) -> bool {
-        *self.acknowledged.borrow() >= self.before()
+        let progress = *self.progress.borrow();
+        progress.ended || progress.acknowledged >= self.before()
     }
 
     async fn apply(&self, at: &Written, operations: &[(Key, Operation)]) -> Result<(), WriterError> {
         for (key, operation) in operations {
+            if self.is_stopped() {
+                break;
+            }
             at.apply(key, operation).await?;
-            self.acknowledged.send_modify(|done| *done += 1);
-            tokio::time::sleep(PAUSE).await;
+            self.acknowledge().await;
         }
         Ok(())
+    }
+
+    async fn acknowledge(&self) {
+        self.progress.send_modify(|progress| progress.acknowledged += 1);
+        tokio::time::sleep(PAUSE).await;
     }
 
     /// What an operation is at each site, the last one where the record belongs: an application that moves a record to
@@ -248,18 +293,20 @@ impl Writer {
         elsewhere
     }
 
-    async fn moved(&self, route: &RouteStore) -> Result<SiteName, WriterError> {
-        loop {
+    /// The new lead, once it leads; `None` if this writer is stopped before.
+    async fn moved(&self, route: &RouteStore) -> Result<Option<SiteName>, WriterError> {
+        while !self.is_stopped() {
             match route.read().await? {
-                Some(shown) if shown.document.lead != self.from => return Ok(shown.document.lead),
+                Some(shown) if shown.document.lead != self.from => return Ok(Some(shown.document.lead)),
                 _ => tokio::time::sleep(LOOK_EVERY).await,
             }
         }
+        Ok(None)
     }
 
-    /// Compares what the lead holds with what was acknowledged.
+    /// Compares what the lead holds with what was acknowledged, after [`Self::write`] has ended.
     pub async fn check(&self) -> Result<Promise, WriterError> {
-        let done = *self.acknowledged.borrow();
+        let done = self.acknowledged();
         let shown = match &self.route {
             Some(route) => route.read().await?,
             None => None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::cli::{
     display::Notes,
@@ -44,10 +44,10 @@ impl Applications {
         })
     }
 
-    /// Brings those to rest that no approval asks to; whether there were any.
-    pub(super) async fn rest(&self, to_cutover: bool) -> bool {
-        let unasked = |writer: &&Arc<Writer>| !(writer.is_at_rest() || to_cutover && writer.follows_a_route());
-        let unasked: Vec<_> = self.writers.iter().filter(unasked).collect();
+    /// Brings those to rest that no approval has asked to; whether there were any. One that follows a route is among them
+    /// if it wrote during each pass of the run, so that no pass was proved and nobody was asked to approve.
+    pub(super) async fn rest(&self) -> bool {
+        let unasked: Vec<_> = self.writers.iter().filter(|writer| !writer.is_at_rest()).collect();
         for writer in &unasked {
             writer.rest().await;
         }
@@ -59,14 +59,19 @@ impl Applications {
         while !shutdown.is_draining()
             && let Some(ended) = self.writing.join_next().await
         {
-            ended.map_err(|error| failed(&error.into()))?.map_err(|error| broke_off(&error))?;
+            written(ended)?;
         }
         Ok(())
     }
 
-    /// Stops them; what they wrote, and whether the leads hold it.
+    /// Stops them, each after the operation that it is at; what they wrote, and whether the leads hold it.
     pub(super) async fn promises(mut self) -> Result<Vec<Promise>, Failure> {
-        self.writing.shutdown().await;
+        for writer in &self.writers {
+            writer.stop();
+        }
+        while let Some(ended) = self.writing.join_next().await {
+            written(ended)?;
+        }
         let mut promises = Vec::new();
         for writer in &self.writers {
             promises.push(writer.check().await.map_err(|error| broke_off(&error))?);
@@ -98,7 +103,58 @@ pub(super) fn failed(error: &EngineError) -> Failure {
     Failure::new(Code::Incomplete, with_causes(error))
 }
 
+/// What an application's task came to.
+fn written(ended: Result<Result<(), WriterError>, JoinError>) -> Result<(), Failure> {
+    ended.map_err(|error| failed(&error.into()))?.map_err(|error| broke_off(&error))
+}
+
 fn broke_off(error: &WriterError) -> Failure {
     let cause = with_causes(error);
     Failure::new(Code::Incomplete, format!("the rehearsal's application broke off: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use migrate_core::plan::Plan;
+    use migrate_rehearsal::CloudOptions;
+
+    fn live() -> Plan {
+        let text = "name = \"p\"\n[sites.a]\nregion = \"r\"\n[[phase]]\nname = \"one\"\n[[phase.dataset]]\nname = \"d\"\n\
+                    live = true\nsource = \"s3://a/from/\"\ntargets = [\"s3://a/into/\"]\n[phase.dataset.cutover]\n\
+                    fence = \"none\"\naccept_unfenced = true\nroute = \"s3://a/routes/d.json\"\n";
+        migrate_core::plan::parse(text, "p.toml".as_ref()).unwrap()
+    }
+
+    /// A run ends without a proof if applications write during each of its passes; then nobody asked to approve.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn those_that_no_approval_asked_come_to_rest_and_keep_their_promises() {
+        let root = tempfile::tempdir().unwrap();
+        let options = CloudOptions { scale: 0.01, ..CloudOptions::default() };
+        let cloud = Cloud::start(&live(), root.path(), &options).await.unwrap();
+        let applications = Applications::start(&cloud, 1, 0.01);
+        assert!(applications.rest().await, "it follows a route, and was not asked");
+        assert!(!applications.rest().await, "it rests");
+        let [promise] = &applications.promises().await.unwrap()[..] else { panic!("one writes") };
+        assert_eq!((promise.before, promise.after, &promise.broken[..]), (40, 0, &[][..]));
+        cloud.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_being_written_at_the_end_is_not_taken_for_lost() {
+        let root = tempfile::tempdir().unwrap();
+        let options = CloudOptions { scale: 0.01, ..CloudOptions::default() };
+        let cloud = Cloud::start(&live(), root.path(), &options).await.unwrap();
+        for seed in 1..20 {
+            let applications = Applications::start(&cloud, seed, 0.01);
+            while applications.writers[0].acknowledged() < 2 {
+                tokio::task::yield_now().await;
+            }
+            let writers = applications.writers.clone();
+            let [promise] = &applications.promises().await.unwrap()[..] else { panic!("one writes") };
+            assert_eq!((promise.before, &promise.broken[..]), (writers[0].acknowledged(), &[][..]));
+            writers[0].rest().await;
+        }
+        cloud.stop().await;
+    }
 }

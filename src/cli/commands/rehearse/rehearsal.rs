@@ -105,7 +105,7 @@ impl Rehearsal<'_> {
         }
     }
 
-    /// Runs. If no approval waits until the writers rest, runs again once they do, as an operator would.
+    /// Runs. If no approval waited until the writers rested, runs again once they do, as an operator would.
     async fn run(
         &self,
         running: &Running<'_>,
@@ -114,8 +114,7 @@ impl Rehearsal<'_> {
     ) -> Result<Worked, Failure> {
         let sites = Sites::new(self.cloud.connect(), RetryPolicy::default());
         let worked = running.work(&sites, shutdown.clone()).await?;
-        let to_cutover = running.options.goal == Goal::CutOver;
-        if shutdown.is_draining() || !applications.rest(to_cutover).await {
+        if shutdown.is_draining() || !applications.rest().await {
             return Ok(worked);
         }
         let mut again = running.work(&sites, shutdown.clone()).await?;
