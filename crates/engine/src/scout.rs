@@ -28,6 +28,15 @@ pub(crate) struct Scouted {
     pub(crate) ceiling: Option<Key>,
 }
 
+impl Scouted {
+    /// Where to split, if a key was found. Lowers the ceiling that is `known`, never lifts it: searches of several shards
+    /// go on at the same time, each with the one that it began with.
+    pub(crate) fn lowering(self, known: &mut Option<Key>) -> Option<Key> {
+        *known = known.take().into_iter().chain(self.ceiling).min();
+        self.at
+    }
+}
+
 /// [`scout`] in what a running shard has not taken yet. A shard that takes no more keys has none to give away, and whoever
 /// runs it would wait for the search: it ends with the shard, and has found nothing.
 pub(crate) async fn scout_while_open(
@@ -122,6 +131,18 @@ mod tests {
             store.put_raw(key, "", Properties::default());
         }
         store
+    }
+
+    #[test]
+    fn a_search_that_began_with_a_higher_ceiling_does_not_lift_it() {
+        let found = |ceiling: Option<&str>| Scouted { at: None, ceiling: ceiling.map(Key::from) };
+        let mut known = None;
+        for (ceiling, lowest) in
+            [(None, None), (Some("m"), Some("m")), (Some("z"), Some("m")), (None, Some("m")), (Some("c"), Some("c"))]
+        {
+            assert_eq!(found(ceiling).lowering(&mut known), None);
+            assert_eq!(known, lowest.map(Key::from));
+        }
     }
 
     #[tokio::test]

@@ -207,10 +207,7 @@ impl<'a> PhaseWork<'a> {
             }
             Brought::Scout(place, id, found) => {
                 // If the search failed, the shard's own listing tells a lasting error.
-                let Scouted { at, ceiling } = found.unwrap_or_default();
-                if ceiling.is_some() {
-                    self.active[place].objects_mut().ceiling = ceiling;
-                }
+                let at = found.unwrap_or_default().lowering(&mut self.active[place].objects_mut().ceiling);
                 (place, Ended::Search(id, at))
             }
             Brought::Rest(place, done) => match self.unless_lost(place, done) {

@@ -157,9 +157,7 @@ impl<W: Walk> Walks<W> {
             }
             Brought::Scout(id, found) => {
                 // If the search failed, the shard's own listing tells a lasting error.
-                let Scouted { at, ceiling } = found.unwrap_or_default();
-                self.ceiling = ceiling.or(self.ceiling.take());
-                Ended::Search(id, at)
+                Ended::Search(id, found.unwrap_or_default().lowering(&mut self.ceiling))
             }
         };
         for decision in self.decider.take(ONLY, ended, shutdown.is_draining()) {
