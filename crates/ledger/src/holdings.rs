@@ -10,9 +10,9 @@
 //! One row a record: the number, size and evidence of the content that was paired last, and a BLOB of all holdings,
 //! ascending by place. Each is, with numbers in LEB128: place, content, waived kinds, marks (bit 0: written by this
 //! migration, 1: with a time, 2: with a size of its own, 3: its tag is packed, 4: with the time of its pairing,
-//! 5: its time is a bound), the time in seconds (zigzag), the size (if the content is not the row's), the time at which the place was first paired
-//! with this content, in seconds since 1970, the tag's length and the tag. Only the row's content has evidence: places that
-//! show an older one are not equal to their lead and are written again.
+//! 5: its time is a bound), the time in seconds (zigzag), the size (if the content is not the row's), the time at which the
+//! place was first paired with this content, in seconds since 1970, the tag's length and the tag. Only the row's content has
+//! evidence: places that show an older one are not equal to their lead and are written again.
 
 use super::{code, failure::Failure};
 use crate::rows::{Held, Pair};
