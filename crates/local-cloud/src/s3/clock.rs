@@ -1,4 +1,4 @@
-//! A server whose clock is an hour ahead of this machine's: as a server sees a client whose clock is an hour behind.
+//! The server's clock. It may be an hour ahead of this machine's: as a server sees a client whose clock is an hour behind.
 
 use std::time::{Duration, SystemTime};
 
@@ -27,13 +27,12 @@ impl Quirks {
             || self.clock_ahead && header(headers, "x-amz-date").and_then(signed_at).is_some_and(|at| is_apart(&at))
     }
 
-    /// Says the server's time, if it is not that of this machine.
+    /// Says the server's time. `hyper` would say that of its last look at the clock, which may be before the write that is
+    /// answered.
     pub(super) fn stamp(&self, answer: &mut Response<Body>) {
-        if !self.clock_ahead {
-            return;
-        }
+        let now = if self.clock_ahead { ahead() } else { SystemTime::now() };
         let mut text = Vec::new();
-        let written = Timestamp::from(now()).format(TimestampFormat::HttpDate, &mut text);
+        let written = Timestamp::from(now).format(TimestampFormat::HttpDate, &mut text);
         if let (Ok(()), Ok(date)) = (written, HeaderValue::from_bytes(&text)) {
             answer.headers_mut().insert(DATE, date);
         }
@@ -49,7 +48,7 @@ impl Quirks {
     }
 }
 
-fn now() -> SystemTime {
+fn ahead() -> SystemTime {
     SystemTime::now() + AHEAD
 }
 
@@ -63,7 +62,7 @@ fn signed_at(text: &str) -> Option<Timestamp> {
 }
 
 fn is_apart(signed: &Timestamp) -> bool {
-    let now = now();
+    let now = ahead();
     *signed < Timestamp::from(now - APART_MAX) || *signed > Timestamp::from(now + APART_MAX)
 }
 
@@ -76,7 +75,7 @@ mod tests {
         let read = signed_at("20261128T162100Z").unwrap();
         assert_eq!(read, Timestamp::parse(TimestampFormat::EpochSeconds, "1795882860").unwrap());
         assert_eq!((signed_at("yesterday"), signed_at("")), (None, None));
-        for (apart, time) in [(false, now()), (true, SystemTime::now()), (true, now() + AHEAD)] {
+        for (apart, time) in [(false, ahead()), (true, SystemTime::now()), (true, ahead() + AHEAD)] {
             assert_eq!(is_apart(&Timestamp::from(time)), apart);
         }
     }
