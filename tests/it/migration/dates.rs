@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use migrate::{
     aws::s3::S3Wire,
     lifecycle::Goal,
-    local_cloud::{NewObject, Operation, S3Server},
+    local_cloud::{NewObject, Operation, Quirks, S3Server},
     plan::Level,
     store::ObjectStore,
 };
@@ -27,8 +27,8 @@ struct Copied {
 
 impl Copied {
     /// Copies, and does not verify.
-    async fn new(wire: S3Wire, is_ahead: bool) -> Self {
-        let (from, to) = (server(|_| {}).await, server(|config| config.quirks.clock_ahead = is_ahead).await);
+    async fn new(wire: S3Wire, clock: impl FnOnce(&mut Quirks)) -> Self {
+        let (from, to) = (server(|_| {}).await, server(|config| clock(&mut config.quirks)).await);
         for number in 0..OBJECTS {
             from.state().put("data", &format!("{number:02}"), format!("body {number}"));
         }
@@ -62,7 +62,7 @@ impl Copied {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn listings_alone_prove_a_copy_whose_answers_were_dated() {
-    let copied = Copied::new(S3Wire::Own, false).await;
+    let copied = Copied::new(S3Wire::Own, |_| {}).await;
     assert!(copied.listed().await.is_empty());
     assert_eq!(copied.looks().await, 0);
     // The times are known in full by now: one that is not that of the listing is another version.
@@ -71,11 +71,23 @@ async fn listings_alone_prove_a_copy_whose_answers_were_dated() {
     copied.stop().await;
 }
 
+/// A `Date` of the second before is that of the write all the same: no other writer is taken to have been there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_that_a_server_has_kept_for_a_second_bounds_the_time_too() {
+    let copied = Copied::new(S3Wire::Own, |quirks| quirks.date_behind = true).await;
+    copied.from.state().delete("data", "07");
+    copied.rig.try_run(Goal::Copied).await.unwrap();
+    assert_eq!(copied.to.state().get("data", "07"), None, "it is what was copied, so it goes with the source's");
+    assert!(copied.listed().await.is_empty());
+    assert_eq!(copied.looks().await, 0);
+    copied.stop().await;
+}
+
 /// The SDK shows no `Date`, and a clock that is ahead of the objects' times would hide what was written meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_date_that_is_the_objects_time_each_is_looked_at_once() {
     for (wire, is_ahead) in [(S3Wire::Sdk, false), (S3Wire::Own, true)] {
-        let copied = Copied::new(wire, is_ahead).await;
+        let copied = Copied::new(wire, |quirks| quirks.clock_ahead = is_ahead).await;
         assert_eq!(copied.listed().await.len() as u64, OBJECTS, "{wire:?}: undecided");
         assert_eq!(copied.looks().await, OBJECTS, "{wire:?}");
         assert!(copied.listed().await.is_empty(), "{wire:?}: what was learned is kept");
@@ -86,7 +98,7 @@ async fn without_a_date_that_is_the_objects_time_each_is_looked_at_once() {
 /// The same bytes under the same tag, so that only the time of the listing shows the other version.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_written_over_a_copy_later_is_looked_at() {
-    let copied = Copied::new(S3Wire::Own, false).await;
+    let copied = Copied::new(S3Wire::Own, |_| {}).await;
     for key in ["03", "07"] {
         let mut other = NewObject { data: copied.from.state().get("data", key).unwrap(), ..NewObject::default() };
         if key == "07" {

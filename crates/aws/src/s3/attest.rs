@@ -3,7 +3,7 @@
 use super::{
     convert::{bare_tag, md5_of_tag},
     store::{CORRUPT, S3Store},
-    wire::plain::Written,
+    wire::plain::{DATE_AGE_MAX_S, Written},
 };
 use migrate_core::{
     digest::Body,
@@ -29,7 +29,8 @@ impl S3Store {
         let tag = bare_tag(written.tag.as_deref());
         if !tag.is_empty() {
             let date_s = written.date_s.filter(|_| self.known().dates_writes);
-            return Ok(Token { size, tag, modified: date_s.map_or(Modified::Unknown, Modified::By) });
+            let by = date_s.map(|date_s| Modified::By(date_s.saturating_add(DATE_AGE_MAX_S)));
+            return Ok(Token { size, tag, modified: by.unwrap_or_default() });
         }
         match self.head(key).await? {
             Some(head) if head.token.size == size => Ok(head.token),

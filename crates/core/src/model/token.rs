@@ -25,7 +25,8 @@ pub enum Modified {
     /// The store shows no time, or the answer to the write told none.
     #[default]
     Unknown,
-    /// Then or before: the answer to the write came then, by the store's clock. S3's PUT tells no more.
+    /// Then or before: the answer to the only write that can have acted came then at the latest, by the store's clock. S3's
+    /// PUT tells no more than its `Date`, which servers keep for a second.
     By(i64),
     /// Then, as the store shows it.
     At(i64),
@@ -79,8 +80,8 @@ impl Token {
 
     /// Whether `shown`, which agrees, may still be another version: the same bytes, perhaps with other properties, under
     /// the same tag. It may have been written later, or have been there before, as where a server has lost a write, or lists
-    /// what was. What was written within the second that a store shows, or between a write and the `Date` of its answer,
-    /// is not told apart.
+    /// what was. What was written within the second that a store shows, or between a write and the bound that its answer
+    /// gave, is not told apart.
     pub fn leaves_open(&self, shown: &Token) -> bool {
         match (self.modified, shown.modified) {
             (Modified::Unknown, Modified::At(_)) => true,

@@ -15,6 +15,8 @@ use s3s::{
 use super::{headers::header, quirks::Quirks};
 
 const AHEAD: Duration = Duration::from_hours(1);
+/// For how long a server keeps the text of a `Date`.
+const KEPT: Duration = Duration::from_secs(1);
 /// How far the time of a signature may be from the server's.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>
 const APART_MAX: Duration = Duration::from_mins(15);
@@ -31,6 +33,7 @@ impl Quirks {
     /// answered.
     pub(super) fn stamp(&self, answer: &mut Response<Body>) {
         let now = if self.clock_ahead { ahead() } else { SystemTime::now() };
+        let now = if self.date_behind { now - KEPT } else { now };
         let mut text = Vec::new();
         let written = Timestamp::from(now).format(TimestampFormat::HttpDate, &mut text);
         if let (Ok(()), Ok(date)) = (written, HeaderValue::from_bytes(&text)) {

@@ -44,6 +44,8 @@ pub struct Quirks {
     /// The server's clock is an hour ahead: its answers say so, and what is signed at another time is refused with
     /// `RequestTimeTooSkewed`.
     pub clock_ahead: bool,
+    /// The `Date` of each answer is that of the second before: servers keep its text for a second.
+    pub date_behind: bool,
     /// A policy that denies every principal (`"Principal": "*"`) under a condition is accepted and given
     /// back, but does not hold: some servers know no `aws:PrincipalArn`.
     pub ignore_conditional_deny: bool,

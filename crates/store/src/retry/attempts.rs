@@ -8,6 +8,7 @@ use crate::{
     meter::Paused,
     object::Result,
 };
+use migrate_core::model::{Modified, Token};
 
 /// The attempts of one operation.
 pub(super) struct Attempts<'a> {
@@ -25,6 +26,14 @@ pub(super) struct Attempts<'a> {
 impl<'a> Attempts<'a> {
     pub(super) fn new(pacer: &'a Pacer) -> Self {
         Self { pacer, made: 0, clocks: 0, unknown: 0, waiting: None }
+    }
+
+    /// What the answer to a write shows. If an earlier attempt may still act, what is there then is ours too, and later.
+    pub(super) fn shown(&self, written: Token) -> Token {
+        match written.modified {
+            Modified::By(_) if self.unknown > 0 => Token { modified: Modified::Unknown, ..written },
+            _ => written,
+        }
     }
 
     /// Pauses before the next attempt; fails if there is none.

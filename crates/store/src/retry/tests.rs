@@ -20,7 +20,7 @@ use crate::{
 use migrate_core::{
     capability::{Capabilities, Condition},
     digest::{Body, Parts},
-    model::{Evidence, Key, KeyRange, Timestamp, Token},
+    model::{Evidence, Key, KeyRange, Modified, Timestamp, Token},
 };
 
 /// What happens to the next request.
@@ -252,6 +252,17 @@ async fn a_refusal_by_our_own_lost_success_is_a_success() {
     stage.script(&[Act::Lose]);
     stage.put("mine again", Condition::Matches(token)).await.unwrap();
     assert_eq!(stage.memory.bytes("k").unwrap(), "mine again");
+}
+
+/// An attempt that may still act would write a version that is ours, and later than the answer to the next one.
+#[tokio::test(start_paused = true)]
+async fn an_answer_bounds_no_time_if_an_earlier_attempt_may_still_act() {
+    let stage = Stage::new().await;
+    for (earlier, is_bound) in [(Act::Pass, true), (Act::Fail(ErrorKind::Throttled), true), (Act::FailUnknown, false)] {
+        stage.script(&[earlier]);
+        let token = stage.put("mine", Condition::None).await.unwrap();
+        assert_eq!(matches!(token.modified, Modified::By(_)), is_bound, "{earlier:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,6 +58,11 @@ impl<B> Got<B> {
     }
 }
 
+/// Seconds by which an answer may be later than its `Date`: servers keep the text of one for a second, so a write at the turn
+/// of a second may be answered with the one before. `hyper` does, for one; nginx keeps it until its loop looks at the
+/// clock again.
+pub(in crate::s3) const DATE_AGE_MAX_S: i64 = 1;
+
 /// The answer to a write, of an object or a part.
 #[derive(Debug)]
 pub(in crate::s3) struct Written {
