@@ -25,8 +25,9 @@ pub enum Modified {
     /// The store shows no time, or the answer to the write told none.
     #[default]
     Unknown,
-    /// Then or before: the answer to the only write that can have acted came then at the latest, by the store's clock. S3's
-    /// PUT tells no more than its `Date`, which servers keep for a second.
+    /// Then or before: the answer to the write came then at the latest, by the store's clock. S3's PUT tells no more than its
+    /// `Date`, which servers keep for a second. A write of an earlier pass or process that acts after it is later all the same,
+    /// and counts as another writer's.
     By(i64),
     /// Then, as the store shows it.
     At(i64),
