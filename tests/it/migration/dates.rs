@@ -63,7 +63,10 @@ impl Copied {
 #[tokio::test(flavor = "multi_thread")]
 async fn listings_alone_prove_a_copy_whose_answers_were_dated() {
     let copied = Copied::new(S3Wire::Own, |_| {}).await;
-    assert!(copied.listed().await.is_empty());
+    let listed = copied.rig.verify(Level::Listing).await;
+    assert!(found(&listed).is_empty());
+    let unseen = |spot: &String| spot.contains("another writer sets with the same bytes");
+    assert!(listed.targets[0].blind_spots.iter().any(unseen), "{:?}", listed.targets[0].blind_spots);
     assert_eq!(copied.looks().await, 0);
     // The times are known in full by now: one that is not that of the listing is another version.
     assert!(copied.to.state().postdate("data", "07", Duration::from_secs(30)));

@@ -27,8 +27,18 @@ impl Verifier {
     /// What was not compared at one follower, as texts for people.
     pub(crate) fn blind_spots(&self, place: usize, found: &Found) -> Vec<String> {
         let mut spots = Vec::new();
+        let (lead, follower) = (self.sides.lead.capabilities(), self.sides.followers[place].capabilities());
+        let have_properties = lead.properties && follower.properties;
         if self.level == Level::Listing {
             spots.push("properties that change without a new version showing in the listing (tags, ACL)".to_owned());
+            if have_properties {
+                // Such stores show whole seconds, and of a write no more than the date of its answer: `Token::leaves_open`.
+                spots.push(
+                    "properties that another writer sets with the same bytes within the second that a version shows, or \
+                     within a second of the answer to the copy"
+                        .to_owned(),
+                );
+            }
         }
         if self.level < Level::Bytes && found.counts.decided.versions > 0 {
             let records = count(found.counts.decided.versions, "record was", "records were");
@@ -41,8 +51,7 @@ impl Verifier {
             let kinds = if kinds == Aspects::ALL { "all properties".to_owned() } else { kinds.to_string() };
             spots.push(format!("{kinds}: {why}"));
         }
-        let (lead, follower) = (self.sides.lead.capabilities(), self.sides.followers[place].capabilities());
-        if lead.properties && follower.properties {
+        if have_properties {
             spots.push("ACLs and encryption at rest: nothing looks at them yet".to_owned());
         }
         spots
