@@ -37,6 +37,15 @@ def migrate(plan, *flags, label="migrate"):
     return Contender(label, commands)
 
 
+def bare(source, target, workers):
+    """The least that a copy can be, see benches/bare_copy/main.rs: no contender, but the limit."""
+
+    def commands(bench):
+        return [[bench.tools["bare-copy"], source.url, target.url, workers]]
+
+    return Contender(f"bare loop, {workers} at once", commands)
+
+
 def rclone_remote(endpoint, bucket="data"):
     return f":s3,provider=Other,endpoint='{endpoint.url}',env_auth=true,region=us-east-1:{bucket}"
 

@@ -49,8 +49,9 @@ def install(peers, migrate):
         features = ["--no-default-features", "--root", str(BELOW / "s3sync")]
         cargo("install", "--locked", "--version", S3SYNC, *features, "s3sync")
     print("== building the release binaries", flush=True)
-    cargo("build", "--release", "--locked", "--quiet", "-p", "fast-s3")
-    tools["fast-s3"] = TARGET / "release/fast-s3"
+    for name in ["fast-s3", "bare-copy"]:
+        cargo("build", "--release", "--locked", "--quiet", "-p", name)
+        tools[name] = TARGET / "release" / name
     if migrate is None:
         cargo("build", "--release", "--locked", "--quiet", "-p", "migrate", "--bin", "migrate")
     tools["migrate"] = (migrate or TARGET / "release/migrate").resolve()

@@ -17,6 +17,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 # For a plan beside tools that copy no tags.
 WITHOUT_TAGS = 'waive = ["tags"]\n'
+BARE = "bare loop: GET, SHA-256 and PUT on `hyper`, and nothing else (`benches/bare_copy`): the limit, and no contender."
 TAGS = 'The plan has `waive = ["tags"]`, as the others copy no tags.'
 BODIES = (
     "The target takes bodies above 1 MiB without hashing them: migrate signs them, and the server's hash would take its time "
@@ -88,13 +89,14 @@ def small(bench):
     tagged = bench.plan("tagged", [source, target], "from", ["to"])
     entrants = [
         migrate(plan, "--until", "copied"),
+        contenders.bare(source, target, 64),
         migrate(plan, "--until", "verified", label="migrate, to `verified`"),
         migrate(tagged, "--until", "copied", label="migrate, with tags"),
         *(one for one in contenders.peers(bench, source, target, 64) if not one.label.startswith("aws")),
     ]
     row = in_turn(bench, f"{count:,} objects of 4 KiB", entrants, target)
     row.notes.append(
-        f"{TAGS} migrate, with tags: an endpoint outside AWS that is only read is asked for the tags of each "
+        f"{BARE} {TAGS} migrate, with tags: an endpoint outside AWS that is only read is asked for the tags of each "
         "object, since it may not show their number; AWS shows it."
     )
     at_most(row, "migrate", "rclone, 64 at once", "wall_s", 0.25, "wall ≤ 1/4 of rclone")
@@ -133,6 +135,7 @@ def large(bench):
         entrants = [migrate(plan, "--until", "copied"), *contenders.peers(bench, source, target, 64)]
         if "rclone" in bench.peers:
             entrants[1] = rclone(source, target, 64, *streams)
+        entrants.insert(1, contenders.bare(source, target, 8))
         row = in_turn(bench, shown if bench.scale == 1 else f"{shown.split(' of')[0]} of {size // MIB} MiB", entrants, target)
         theirs = "rclone, 64 at once"
         at_most(row, "migrate", theirs, "wall_s", 1, "wall ≤ rclone without a hash")
@@ -140,7 +143,7 @@ def large(bench):
             most = measured.median(row.took[theirs]).cpu_s + hash_pass_s(count * size)
             below(row, "migrate", "cpu_s", most, f"CPU ≤ rclone + one pass of SHA-256 ({most:.2f} s)", "s")
         below(row, "migrate", "peak_mib", 200, "memory ≤ 200 MiB", "MiB")
-        row.notes += [TAGS, BODIES, "Bodies in flight take 48 MiB for each core, so memory grows with the cores."]
+        row.notes += [BARE, TAGS, BODIES, "Bodies in flight take 48 MiB for each core, so memory grows with the cores."]
         rows.append(row)
     return rows
 
@@ -149,7 +152,7 @@ def latency(bench):
     count, added_s = bench.scaled(5_000), 0.1
     source, target = pair(bench, count, 4 * KIB, ":latency=100", ":latency=100")
     plan = bench.plan("latency", [source, target], "from", ["to"], WITHOUT_TAGS)
-    entrants = [migrate(plan, "--until", "copied")]
+    entrants = [migrate(plan, "--until", "copied"), contenders.bare(source, target, 512)]
     if "rclone" in bench.peers:
         entrants += [rclone(source, target, 64), rclone(source, target, 256)]
     if "s3sync" in bench.peers:
@@ -159,7 +162,7 @@ def latency(bench):
     row = in_turn(bench, f"{count:,} objects of 4 KiB, 100 ms added to each request", entrants, target)
     at_most(row, "migrate", "rclone, 64 at once", "wall_s", 0.2, "wall ≤ 1/5 of rclone at 64")
     at_most(row, "migrate", "rclone, 256 at once", "wall_s", 1.0, "wall ≤ rclone at 256")
-    row.notes.append(f"{TAGS} With tags, this source would be asked for those of each object.")
+    row.notes.append(f"{BARE} {TAGS} With tags, this source would be asked for those of each object.")
     row.notes.append("migrate first asks the target what it can do, in some 80 requests: some 1.6 s of its time.")
     row.notes.append(f"GET and PUT alone take {count * 2 * added_s / 256:.1f} s at 256 requests at once.")
     return [row]
