@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::identity::Identity as Signer;
 
-use super::{asked::Asked, page::Page, place::Place, signing::signed};
+use super::{asked::Asked, page::Page, place::Place, signing::Signing};
 use crate::s3::{
     convert::{content_type, crc64_header},
     document::check_reading,
@@ -20,15 +20,17 @@ pub struct Unsigned {
     asked: Asked,
     place: Place,
     signer: Signer,
+    signing: Signing,
     time: SystemTime,
 }
 
 impl Unsigned {
     fn new(method: &'static str, query: &str) -> Self {
-        let place = Place { url: "http://127.0.0.1:9000/data".into(), region: "us-east-1".into() };
+        let place = Place::at("http://127.0.0.1:9000/data", "us-east-1").expect("it is a URL");
         let asked = Asked::new(method, place.url_of("catalogue/0000000001") + query);
         let signer = Credentials::new("AKIDEXAMPLE", "a-secret", None, None, "bench").into();
-        Self { asked, place, signer, time: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) }
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        Self { asked, place, signer, signing: Signing::default(), time }
     }
 
     /// A GET of a whole object.
@@ -50,7 +52,8 @@ impl Unsigned {
 
     /// Signs it, and returns how many headers it is sent with.
     pub fn sign(&self) -> usize {
-        let request = signed(&self.asked, &self.place, &self.signer, self.time).expect("the request can be made");
+        let request = self.signing.signed(&self.asked, &self.place, &self.signer, self.time);
+        let request = request.expect("the request can be made");
         request.headers().len()
     }
 }

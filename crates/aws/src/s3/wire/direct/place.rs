@@ -6,6 +6,7 @@ use std::{
 };
 
 use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
+use hyper::Uri;
 
 use crate::s3::{client::S3Config, convert::push_encoded};
 
@@ -15,6 +16,10 @@ pub(super) struct Place {
     /// The URL of the bucket, without a slash at its end.
     pub(super) url: Box<str>,
     pub(super) region: Box<str>,
+    /// As the header `host` names it.
+    pub(super) host: Box<str>,
+    /// Where in the URL the path begins.
+    path_at: usize,
 }
 
 impl Place {
@@ -36,8 +41,24 @@ impl Place {
         if !is_plain || endpoint.headers().next().is_some() || endpoint.url().contains('?') {
             return None;
         }
-        let url = endpoint.url().strip_suffix('/').unwrap_or(endpoint.url()).into();
-        Some(Self { url, region: said("signingRegion")?.into() })
+        Self::at(endpoint.url(), said("signingRegion")?)
+    }
+
+    /// The bucket at a URL. `None` if it is no URL of a server.
+    pub(super) fn at(url: &str, region: &str) -> Option<Self> {
+        let url = url.strip_suffix('/').unwrap_or(url);
+        let parsed: Uri = url.parse().ok()?;
+        let authority = parsed.authority()?.as_str();
+        let is_usual = matches!((parsed.scheme_str()?, parsed.port_u16()), ("http", Some(80)) | ("https", Some(443)));
+        // What is sent names no port that goes without saying.
+        let host = if is_usual { parsed.host()? } else { authority };
+        let path_at = url.find("://")? + "://".len() + authority.len();
+        Some(Self { url: url.into(), region: region.into(), host: host.into(), path_at })
+    }
+
+    /// What follows the server in a URL that begins with that of the bucket.
+    pub(super) fn path_and_query<'a>(&self, url: &'a str) -> &'a str {
+        url.get(self.path_at..).unwrap_or_default()
     }
 
     /// The URL of a key in the bucket, or of the bucket for an empty one, up to the query.

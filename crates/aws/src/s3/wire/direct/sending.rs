@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::{
     http::{HttpConnector as _, SharedHttpConnector},
 };
 
-use super::{asked::Asked, clock::Clock, identity::Identity, place::Place, signing::signed};
+use super::{asked::Asked, clock::Clock, identity::Identity, place::Place, signing::Signing};
 use crate::{
     failed::Failed,
     sdk::{connect::Connecting, failure::not_answered},
@@ -21,12 +21,13 @@ pub(in crate::s3) struct Connection {
     connector: SharedHttpConnector,
     identity: Arc<Identity>,
     clock: Arc<Clock>,
+    signing: Arc<Signing>,
 }
 
 impl Connection {
     pub(in crate::s3) fn new(connecting: &Connecting, keys: SharedCredentialsProvider) -> Self {
         let connector = SharedHttpConnector::new(connecting.bare());
-        Self { connector, identity: Identity::new(keys), clock: Arc::default() }
+        Self { connector, identity: Identity::new(keys), clock: Arc::default(), signing: Arc::default() }
     }
 
     /// Sends a request, and one that reads once again if it was refused because this machine's clock is wrong. A write
@@ -44,7 +45,7 @@ impl Connection {
     async fn send_at(&self, asked: &Asked, place: &Place) -> Result<(HttpResponse, bool), Failed> {
         let signer = self.identity.signer().await?;
         let signed_at = self.clock.now();
-        let mut request = signed(asked, place, &signer, signed_at)?;
+        let mut request = self.signing.signed(asked, place, &signer, signed_at)?;
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
         let begun = Instant::now();
