@@ -72,7 +72,13 @@ impl Holdings {
         let known = self.at(lead).map(|at| &self.held[at]);
         let content = match known {
             // By its time it may be a later version of the lead, which those who were paired before do not have.
-            Some(known) if known.token.covers(&pair.lead) && !self.contradicts(known.content, pair) => known.content,
+            Some(known)
+                if known.token.agrees_with(&pair.lead)
+                    && !known.token.is_before(&pair.lead)
+                    && !self.contradicts(known.content, pair) =>
+            {
+                known.content
+            }
             _ => self.begin_content(pair),
         };
         if self.content == content && self.evidence.is_none() {

@@ -21,6 +21,14 @@ pub struct Pair {
     pub written: bool,
 }
 
+impl Pair {
+    /// Whether `shown`, which the follower shows, is what this migration wrote. A version of which nothing tells that was
+    /// found there, like any other.
+    pub fn has_written(&self, shown: &Token) -> bool {
+        self.written && self.follower.covers(shown)
+    }
+}
+
 /// What a follower holds of a record, seen from its lead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {

@@ -38,6 +38,7 @@ impl Racing {
     fn new() -> Self {
         let can = Capabilities { proof: migrate::store::Proof::SignedPayload, ..Capabilities::unproved() };
         let can = Capabilities { properties: true, tags: true, tag_count: true, keeps_crc64nvme: true, ..can };
+        let can = Capabilities { dates_writes: true, ..can };
         Self::of(MemoryStore::new("s3://a/data/").with_capabilities(can))
     }
 

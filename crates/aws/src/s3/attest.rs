@@ -24,13 +24,16 @@ impl S3Store {
         })
     }
 
-    /// The token of an object just written. If the answer has no tag, a look provides it.
+    /// The token of an object just written. If the answer has no tag, a look provides it; if the answer bounds no time, a
+    /// look provides that.
     pub(super) async fn written(&self, key: &Key, size: u64, written: &Written) -> Result<Token> {
         let tag = bare_tag(written.tag.as_deref());
         if !tag.is_empty() {
             let date_s = written.date_s.filter(|_| self.known().dates_writes);
-            let by = date_s.map(|date_s| Modified::By(date_s.saturating_add(DATE_AGE_MAX_S)));
-            return Ok(Token { size, tag, modified: by.unwrap_or_default() });
+            let Some(date_s) = date_s else {
+                return Ok(self.timed(key, Token { size, tag, modified: Modified::Unknown }).await);
+            };
+            return Ok(Token { size, tag, modified: Modified::By(date_s.saturating_add(DATE_AGE_MAX_S)) });
         }
         match self.head(key).await? {
             Some(head) if head.token.size == size => Ok(head.token),
@@ -40,6 +43,19 @@ impl S3Store {
                 .error(ErrorKind::Conflict, "it is not there as it was written")
                 .with_unknown_outcome()
                 .on(key)),
+        }
+    }
+
+    /// What was written, with the time that a look right after it shows: by nothing else is it told from the same bytes that
+    /// another writer writes later. The write is done whatever the look comes to.
+    async fn timed(&self, key: &Key, written: Token) -> Token {
+        match self.head(key).await {
+            Ok(Some(head)) if written.agrees_with(&head.token) => head.token,
+            Ok(_) => written,
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "the time of what was written is not known");
+                written
+            }
         }
     }
 

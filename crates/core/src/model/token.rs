@@ -72,11 +72,16 @@ impl Token {
         same_time && self.size == shown.size && self.tag == shown.tag
     }
 
-    /// Whether `shown` may be taken for this version where that deletes it: it agrees, and is not later than the answer to
-    /// the write that made this version.
+    /// Whether `shown`, which agrees, is later than the answer to the write that made this version.
+    pub fn is_before(&self, shown: &Token) -> bool {
+        matches!((self.modified, shown.modified), (Modified::By(bound), Modified::At(at)) if at > bound)
+    }
+
+    /// Whether `shown` may be taken for this version where that deletes it: it agrees, and its time is not later than the
+    /// answer to the write that made this version. If nothing tells when that was, any time may be later.
     pub fn covers(&self, shown: &Token) -> bool {
-        let is_later = matches!((self.modified, shown.modified), (Modified::By(bound), Modified::At(at)) if at > bound);
-        self.agrees_with(shown) && !is_later
+        let is_untimed = matches!((self.modified, shown.modified), (Modified::Unknown, Modified::At(_)));
+        self.agrees_with(shown) && !self.is_before(shown) && !is_untimed
     }
 
     /// Whether `shown`, which agrees, may still be another version: the same bytes, perhaps with other properties, under
@@ -127,7 +132,8 @@ mod tests {
             let (recorded, shown) = (at(recorded), at(shown));
             assert!(recorded.agrees_with(&shown));
             assert_eq!(recorded.leaves_open(&shown), may, "{recorded:?} {shown:?}");
-            assert_eq!(recorded.covers(&shown), recorded.modified != By(7) || shown.modified != At(8), "{shown:?}");
+            let is_later = matches!((recorded.modified, shown.modified), (By(7), At(8)) | (Unknown, At(_)));
+            assert_eq!(recorded.covers(&shown), !is_later, "{recorded:?} {shown:?}");
         }
     }
 

@@ -31,7 +31,8 @@ impl Follower {
         self.has_led
             && match (shown, held) {
                 (None, None) => false,
-                (Some(shown), Some(held)) => !held.here.agrees_with(shown),
+                // A later one under the same tag is another writer's too.
+                (Some(shown), Some(held)) => !held.here.covers(shown),
                 (Some(_), None) | (None, Some(_)) => true,
             }
     }

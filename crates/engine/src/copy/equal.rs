@@ -40,7 +40,7 @@ impl Copier {
                     match self.compared(follower, job, &source, held.clone(), Some(pair)).await {
                         // Another writer came between the listing and this look.
                         Err(Unsettled::Wants(Want::Look(shown) | Want::Replace(shown)))
-                            if follower.has_led && !held.agrees_with(&shown) =>
+                            if follower.has_led && !held.covers(&shown) =>
                         {
                             Err(Unsettled::Ended(Outcome::Late(Some(shown))))
                         }
@@ -86,7 +86,7 @@ impl Copier {
             let want = if pair.is_some() { Want::Replace(head.token) } else { Want::Look(head.token) };
             return Err(Unsettled::Wants(want));
         }
-        let written = pair.as_ref().is_some_and(|pair| pair.written);
+        let written = pair.as_ref().is_some_and(|pair| pair.has_written(&head.token));
         let evidence = pair.and_then(|pair| pair.evidence);
         let (lead, waived) = (source.token.clone(), follower.waived);
         Ok(Pair { lead, follower: head.token, evidence, waived, written })

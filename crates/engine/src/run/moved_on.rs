@@ -335,7 +335,7 @@ async fn standing_of(
         // if another writer has replaced it.
         (Some(held), None) => matches!(
             stores.at(target).head(key).await,
-            Ok(Some(shown)) if held.here.agrees_with(&shown.token)
+            Ok(Some(shown)) if held.here.covers(&shown.token)
         ),
     };
     Ok(if moved { WhyDifferent::LeadMoved } else { WhyDifferent::Stays })

@@ -203,7 +203,8 @@ impl Verifier {
         else {
             return;
         };
-        let pair = Pair { lead: source.clone(), follower: shown, waived, ..pair };
+        let written = pair.has_written(&shown);
+        let pair = Pair { lead: source.clone(), follower: shown, waived, written, ..pair };
         let (lead, place) = (self.sides.star.lead, self.sides.star.followers[follower]);
         part.records.push(Record::at(&self.inputs.dataset, place, key, Fact::Learned { lead, pair }));
     }

@@ -6,9 +6,9 @@ use super::policy::Pacer;
 use crate::{
     error::{ErrorKind, StoreError},
     meter::Paused,
-    object::Result,
+    object::{ObjectStore, Result},
 };
-use migrate_core::model::{Modified, Token};
+use migrate_core::model::{Key, Modified, Token};
 
 /// The attempts of one operation.
 pub(super) struct Attempts<'a> {
@@ -28,11 +28,19 @@ impl<'a> Attempts<'a> {
         Self { pacer, made: 0, clocks: 0, unknown: 0, waiting: None }
     }
 
-    /// What the answer to a write shows. If an earlier attempt may still act, what is there then is ours too, and later.
-    pub(super) fn shown(&self, written: Token) -> Token {
-        match written.modified {
-            Modified::By(_) if self.unknown > 0 => Token { modified: Modified::Unknown, ..written },
-            _ => written,
+    /// What the answer to a write shows of `key`. If an earlier attempt may still act, what is there then is ours too, and
+    /// later: a look shows the time, in place of the bound. The write is done whatever the look comes to.
+    pub(super) async fn shown(&self, store: &dyn ObjectStore, key: &Key, written: Token) -> Token {
+        if self.unknown == 0 || !matches!(written.modified, Modified::By(_)) {
+            return written;
+        }
+        match store.head(key).await {
+            Ok(Some(head)) if written.agrees_with(&head.token) => head.token,
+            Ok(_) => Token { modified: Modified::Unknown, ..written },
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn Error, "the time of what was written is not known");
+                Token { modified: Modified::Unknown, ..written }
+            }
         }
     }
 

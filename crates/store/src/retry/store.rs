@@ -63,7 +63,7 @@ impl Retrying {
             let error = match self.inner.put(key, body, properties, condition).await {
                 Ok(token) => {
                     self.pacer.succeeded();
-                    return Ok(attempts.shown(token));
+                    return Ok(attempts.shown(self, key, token).await);
                 }
                 Err(error) => error,
             };
@@ -92,7 +92,7 @@ impl Retrying {
             let error = match self.inner.finish_upload(upload, parts, evidence, properties, condition).await {
                 Ok(token) => {
                     self.pacer.succeeded();
-                    return Ok(attempts.shown(token));
+                    return Ok(attempts.shown(self, &upload.key, token).await);
                 }
                 Err(error) => error,
             };

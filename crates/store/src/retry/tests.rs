@@ -254,7 +254,8 @@ async fn a_refusal_by_our_own_lost_success_is_a_success() {
     assert_eq!(stage.memory.bytes("k").unwrap(), "mine again");
 }
 
-/// An attempt that may still act would write a version that is ours, and later than the answer to the next one.
+/// An attempt that may still act would write a version that is ours, and later than the answer to the next one: a look
+/// shows the time of what is there.
 #[tokio::test(start_paused = true)]
 async fn an_answer_bounds_no_time_if_an_earlier_attempt_may_still_act() {
     let stage = Stage::new().await;
@@ -262,6 +263,7 @@ async fn an_answer_bounds_no_time_if_an_earlier_attempt_may_still_act() {
         stage.script(&[earlier]);
         let token = stage.put("mine", Condition::None).await.unwrap();
         assert_eq!(matches!(token.modified, Modified::By(_)), is_bound, "{earlier:?}");
+        assert_eq!(matches!(token.modified, Modified::At(_)), !is_bound, "{earlier:?}");
     }
 }
 
