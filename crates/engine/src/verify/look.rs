@@ -20,7 +20,7 @@ use migrate_core::{
 };
 use migrate_ledger::Held;
 use migrate_store::{
-    ByteRange, ErrorKind, Head, ObjectStore, StoreError,
+    ByteRange, ErrorKind, Head, ObjectStore, StoreError, must_be_gone,
     survive::{self, Scope},
 };
 
@@ -197,10 +197,16 @@ impl Verifier {
         Err(StoreError::new(ErrorKind::Changed, "look at", location, "it changed").on(&look.key))
     }
 
-    /// The object's properties on both sides; `None` if one side no longer has it.
+    /// The object's properties on both sides; `None` if one side no longer has it, by its listing too.
     async fn heads(&self, record: &Look, scope: Scope) -> Result<Option<(Head, Head)>, StoreError> {
         let (source, target) = self.stores(record.follower);
-        let look = |store| survive::look(store, &record.key, scope.has_tags());
+        let look = async |store| {
+            let shown = survive::look(store, &record.key, scope.has_tags()).await?;
+            if shown.is_none() {
+                must_be_gone(store, "look at", &record.key).await?;
+            }
+            Ok::<_, StoreError>(shown)
+        };
         let (lead, follower) = futures::join!(look(&**source), look(&**target));
         Ok(lead?.zip(follower?))
     }
