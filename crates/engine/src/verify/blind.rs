@@ -47,6 +47,12 @@ impl Verifier {
                  recorded versions"
             ));
         }
+        if self.level < Level::Bytes && found.counts.decided.digests > 0 {
+            let records = count(found.counts.decided.digests, "record was", "records were");
+            spots.push(format!(
+                "damage below a stored digest: {records} taken for equal by what both sides say that they hold"
+            ));
+        }
         for (kinds, why) in self.sides.not_compared(place) {
             let kinds = if kinds == Aspects::ALL { "all properties".to_owned() } else { kinds.to_string() };
             spots.push(format!("{kinds}: {why}"));
