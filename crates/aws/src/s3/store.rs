@@ -117,6 +117,16 @@ impl S3Store {
         Err(self.wire.writes("write").error(ErrorKind::Precondition, detail).with_unknown_outcome().on(key))
     }
 
+    /// Fails, in a way that may pass, if a look still shows the version that an answer says was deleted.
+    async fn must_have_gone(&self, key: &Key, condition: &Condition) -> Result<()> {
+        let Condition::Matches(token) = condition else { return Ok(()) };
+        if !self.head(key).await?.is_some_and(|head| token.agrees_with(&head.token)) {
+            return Ok(());
+        }
+        let detail = "an answer says that it was deleted, and a look shows the same version";
+        Err(self.wire.writes("delete").error(ErrorKind::Unavailable, detail).with_unknown_outcome().on(key))
+    }
+
     fn must_hold(&self, key: &Key, operation: &'static str) -> Result<()> {
         match self.refuses(key) {
             None => Ok(()),
@@ -343,7 +353,7 @@ impl ObjectStore for S3Store {
         let guard = Guard::of(condition, self.known().on_delete());
         let request = self.wire.server.cold().delete(self.wire.full_key(key), None, guard.if_match);
         match within(self.wire.writes("delete"), 0, request).await {
-            Ok(_) => Ok(()),
+            Ok(_) => self.must_have_gone(key, condition).await,
             Err(error) if error.kind() == ErrorKind::NotFound => must_be_gone(self, "delete", key).await,
             // The condition does not hold either if the object is already gone.
             Err(error) if error.kind() == ErrorKind::Precondition && self.head(key).await?.is_none() => {
