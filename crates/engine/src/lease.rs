@@ -204,6 +204,22 @@ impl Lease {
         }
     }
 
+    /// Whether a write that was admitted may still be sent, after a look at its object; `false` if the look at the route has
+    /// aged meanwhile. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As for [`admit`](Self::admit).
+    pub(crate) fn still_admits(&self) -> Result<bool, String> {
+        match &*self.standing.borrow() {
+            // Without an age of its own a look holds as long as one lasts that no write asks for.
+            Standing::Held(held) => return Ok(held.seen.age() <= held.max_age.max(PAUSE)),
+            Standing::Idle => return Err(format!("dataset {} is not claimed in its route", self.dataset)),
+            Standing::Lost(_) => {}
+        }
+        Err(self.lost().map_or_else(|| "its lease has ended".to_owned(), |error| error.to_string()))
+    }
+
     /// Reads the route again whenever it is due, until the lease ends, or nothing is left that could write by it.
     async fn keep(self: Arc<Self>) {
         let mut failed = false;
@@ -394,6 +410,23 @@ mod tests {
         let refused = bench.admitted().await.unwrap_err();
         assert!(refused.contains("oregon leads dataset shop since epoch 1"), "{refused}");
         assert!(bench.lease.shutdown.is_draining() && !bench.run.is_draining(), "it stops no other dataset");
+    }
+
+    /// A look at the object may take longer than the look at the route holds.
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_was_admitted_is_not_sent_once_the_look_at_the_route_has_aged() {
+        let bench = Bench::new();
+        assert!(bench.lease.still_admits().unwrap_err().contains("not claimed"));
+        for age in [AGE, Duration::ZERO] {
+            bench.hold(age);
+            assert_eq!(bench.lease.still_admits(), Ok(true), "{age:?}");
+            tokio::time::advance(AGE * 2).await;
+            assert_eq!(bench.lease.still_admits(), Ok(false), "{age:?}");
+        }
+        bench.hold(AGE);
+        bench.show(&document("oregon", 1, None));
+        bench.lease.look().await.unwrap();
+        assert!(bench.lease.still_admits().unwrap_err().contains("oregon leads"), "it is lost");
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,8 @@
 //!
 //! It stands below the limits and the retries, so that no wait for them comes between the answer and the request, and
 //! above [`Conditional`](migrate_store::conditional::Conditional), so that no wait for a look at the route comes
-//! between a look at the object and its write.
+//! between a look at the object and its write. A look at the object may take long, too. So it stands below `Conditional` as
+//! well, where it does not wait: a write whose look at the route has aged meanwhile is repeated from above, with new looks.
 
 // The lint asks for an explicit decision about every method that the trait gains.
 #![deny(clippy::missing_trait_methods)]
@@ -32,17 +33,29 @@ type Result<T> = std::result::Result<T, StoreError>;
 pub(crate) struct Leased {
     inner: Arc<dyn ObjectStore>,
     lease: Arc<Lease>,
+    waits: bool,
 }
 
 impl Leased {
-    pub(crate) fn new(inner: Arc<dyn ObjectStore>, lease: Arc<Lease>) -> Self {
-        Self { inner, lease }
+    /// Writes wait until they may be sent.
+    pub(crate) fn waiting(inner: Arc<dyn ObjectStore>, lease: Arc<Lease>) -> Self {
+        Self { inner, lease, waits: true }
     }
 
-    /// Waits until a write may be sent.
+    /// Writes that may not be sent now fail, in a way that may pass.
+    pub(crate) fn at_once(inner: Arc<dyn ObjectStore>, lease: Arc<Lease>) -> Self {
+        Self { inner, lease, waits: false }
+    }
+
+    /// Whether a write may be sent.
     async fn admit(&self, operation: &'static str, key: &Key) -> Result<()> {
-        let refused = |why| StoreError::new(ErrorKind::ClaimLost, operation, self.inner.location(), why).on(key);
-        self.lease.admit().await.map_err(refused)
+        let failed = |kind, why: &str| StoreError::new(kind, operation, self.inner.location(), why).on(key);
+        let admitted = if self.waits { self.lease.admit().await.map(|()| true) } else { self.lease.still_admits() };
+        match admitted {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(failed(ErrorKind::Unavailable, "the route was looked at too long ago to write by it")),
+            Err(why) => Err(failed(ErrorKind::ClaimLost, &why)),
+        }
     }
 }
 
@@ -243,7 +256,7 @@ mod tests {
         let old = memory.put_raw("old", "o", Properties::default());
         let open = memory.begin_upload(&"open".into(), &none, &()).await.unwrap();
         let lease = Arc::new(Lease::new(DatasetName::new("shop").unwrap(), String::new(), Shutdown::new()));
-        let leased = Leased::new(Arc::new(memory.clone()), lease);
+        let leased = Leased::waiting(Arc::new(memory.clone()), lease);
         let refusals = [
             leased.put(&key, &body, &none, &Condition::None).await.unwrap_err(),
             leased.begin_upload(&key, &none, &()).await.unwrap_err(),

@@ -460,10 +460,13 @@ impl Sites {
         writing: Option<&Writing>,
     ) -> Result<OneOpened, EngineError> {
         let (site, bare) = self.bare(plan, at, role).await?;
-        let metered = Arc::new(Metered::new(bare, Arc::clone(meter)));
-        let mut store: Arc<dyn ObjectStore> = Arc::new(Conditional::new(metered));
-        if let Some(lease) = writing.and_then(|writing| writing.lease.as_ref()) {
-            store = Arc::new(Leased::new(store, Arc::clone(lease)));
+        let mut store: Arc<dyn ObjectStore> = Arc::new(Metered::new(bare, Arc::clone(meter)));
+        match writing.and_then(|writing| writing.lease.as_ref()) {
+            None => store = Arc::new(Conditional::new(store)),
+            Some(lease) => {
+                let kept = Conditional::new(Arc::new(Leased::at_once(store, Arc::clone(lease))));
+                store = Arc::new(Leased::waiting(Arc::new(kept), Arc::clone(lease)));
+            }
         }
         let mut used = Vec::new();
         // A dataset has limits of its own even if the plan sets none: an operator may set them later.
