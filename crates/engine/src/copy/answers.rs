@@ -38,7 +38,9 @@ impl Copier {
             self.fatal(error);
             return Outcome::Interrupted;
         }
-        let (failed, passes) = (Failed::by(&error, &follower.at), error.kind().retry() != Retry::Permanent);
+        // A condition that did not hold is decided anew by a later look: perhaps a write of a stopped run came after all.
+        let passes = error.kind().retry() != Retry::Permanent || error.kind() == ErrorKind::Precondition;
+        let failed = Failed::by(&error, &follower.at);
         let Some(answer) = answer_of(&error) else {
             return if passes && !last_chance { Outcome::Deferred } else { Outcome::Failed(failed) };
         };
