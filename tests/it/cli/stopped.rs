@@ -170,3 +170,21 @@ fn a_source_that_cannot_be_looked_at_has_no_counts() {
     let dataset = &bench.json(0, &["plan", "plan.toml", "--json"])["phases"][0]["datasets"][0];
     assert_eq!((&dataset["records"], &dataset["complete"]), (&1.into(), &true.into()), "{dataset}");
 }
+
+/// What waits for working hours would wait for hours after the stop, too.
+#[test]
+fn a_run_outside_of_working_hours_ends_at_the_first_stop() {
+    let bench = Bench::new(THREE);
+    let hour =
+        |later: i64| (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(later)).strftime("%H:%M").to_string();
+    bench.plan_with("", &format!("limits = {{ window = \"{}-{} UTC\" }}", hour(8), hour(9)), "");
+    let command = bench.command(&["run", "plan.toml", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut child = command.unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("outside working hours")), "it says what it waits for");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(lines.last().unwrap().contains("run_ended"));
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert!(bench.expect(0, &["limits", "plan.toml", "here", "window=none"]).out.contains("window"));
+    bench.expect(0, &["run", "plan.toml"]);
+}

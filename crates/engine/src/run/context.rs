@@ -2,10 +2,13 @@
 
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
+    pin::pin,
     sync::{Arc, Mutex as Lock, PoisonError},
     time::Duration,
 };
 
+use futures::future::{self, Either};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::{
@@ -140,7 +143,8 @@ pub(crate) async fn with_run<T>(
         run.sites.drive(&run.journal.ledger).await?;
         run.commit(vec![Record::DriveBegan { at: began, forget: before(began, forgotten_after(plan)) }]).await?;
         // The future of a whole run is large, so it goes to the heap once.
-        let done = lease::keeping(taken, Box::pin(work(&run))).await;
+        let work = not_until_hours_begin(sites, &run.shutdown, Box::pin(work(&run)));
+        let done = lease::keeping(taken, work).await;
         if run.journal.writes.end() {
             // If it cannot be written, the next process waits once more.
             let _ = run.journal.note(vec![Record::DriveEnded]).await;
@@ -149,6 +153,28 @@ pub(crate) async fn with_run<T>(
     };
     // `work` owns the journal, and the scribe ends when the journal's last sender is gone.
     futures::join!(work, scribe)
+}
+
+/// How long what is in flight may wait for working hours once the run is to stop.
+const HOURS_TIME: Duration = Duration::from_secs(5);
+
+/// Does the work. If it is to stop and what is in flight waits for working hours, which may begin in a day, requests are
+/// dropped as by a second request to stop: those were not sent.
+async fn not_until_hours_begin<T>(sites: &Sites, shutdown: &Shutdown, work: impl Future<Output = T>) -> T {
+    let given_up = async {
+        shutdown.draining().await;
+        loop {
+            tokio::time::sleep(HOURS_TIME).await;
+            if sites.limits.waits_for_hours() {
+                shutdown.ask();
+                return future::pending::<Infallible>().await;
+            }
+        }
+    };
+    match future::select(pin!(work), pin!(given_up)).await {
+        Either::Left((done, _)) => done,
+        Either::Right((never, _)) => match never {},
+    }
 }
 
 /// How old a write without an answer is when it is forgotten: no cutover of the plan waits for one of that age.

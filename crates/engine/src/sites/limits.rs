@@ -57,6 +57,11 @@ impl LimitBook {
         sites.map(|(_, limits)| limits.width().at_once).max().unwrap_or_default()
     }
 
+    /// Whether requests wait for working hours anywhere.
+    pub(crate) fn waits_for_hours(&self) -> bool {
+        self.book().made.values().any(|limits| limits.waits_for_hours())
+    }
+
     /// Takes what an operator has set; requests that wait for a limit notice it at once.
     pub(crate) fn set(
         &self,

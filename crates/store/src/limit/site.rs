@@ -150,6 +150,11 @@ impl SiteLimits {
         })
     }
 
+    /// Whether requests wait now for the working hours to begin.
+    pub fn waits_for_hours(&self) -> bool {
+        self.waiting[Wait::Window as usize].load(Relaxed) > 0
+    }
+
     /// Waits until a request with a body of `bytes` may be sent.
     pub(super) async fn admit(&self, bytes: u64) {
         self.wait_for_window().await;
