@@ -61,12 +61,19 @@ pub fn run() -> ExitCode {
         Command::Completions { shell } => completions::completions(shell),
         Command::ExitCodes => Ok(exit_codes::exit_codes()),
     };
-    match ended {
-        Ok(code) => code.into(),
+    let code = match ended {
+        Ok(code) => code,
         Err(failure) => {
             let failure = advise::completed(failure);
             term::tell(&failure.to_text());
-            failure.code.into()
+            failure.code
         }
+    };
+    match term::unwritten() {
+        Some(why) => {
+            term::tell(&format!("error: the answer could not be written to its end: {why}"));
+            if code == Code::Done { Code::Incomplete.into() } else { code.into() }
+        }
+        None => code.into(),
     }
 }

@@ -1,17 +1,32 @@
 //! Writes to the terminal. A reader that goes away does not end a migration.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Write},
+    sync::OnceLock,
+};
 
 use serde::Serialize;
 
 use super::screen;
 use migrate_core::report::FORMAT;
 
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
 /// Writes a part of the answer, and a line end.
 pub(super) fn answer(text: &str) {
     let mut out = io::stdout().lock();
-    // A reader that closed the pipe does not want the rest.
-    let _unheard = writeln!(out, "{text}").and_then(|()| out.flush());
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => {}
+        // A reader that closed the pipe does not want the rest.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        // The work goes on; that nobody has its whole answer is told in the end.
+        Err(error) => drop(UNWRITTEN.set(error.to_string())),
+    }
+}
+
+/// Why a part of the answer could not be written, if it was to be.
+pub(super) fn unwritten() -> Option<&'static str> {
+    UNWRITTEN.get().map(String::as_str)
 }
 
 /// A document with the number of the format of all that is printed as JSON.

@@ -345,6 +345,14 @@ impl Answer {
                 stands => stands,
             };
         }
+        // What was never copied is not to be mended: a run copies it, phase by phase.
+        let has_begun = |row: &Row| {
+            let mut all = standing.iter().flat_map(|phase| &phase.datasets);
+            all.any(|one| one.name.as_str() == row.found.name && one.lifecycle.syncing.pass > 0)
+        };
+        if mendable && !kept().any(|row| row.found.repairable() > 0 && has_begun(row)) {
+            return Situation::Unfinished(Vec::new());
+        }
         let words = || options.datasets.iter().flat_map(|name| ["--dataset", name.as_str()]);
         if mendable && self.repaired.is_none() {
             let mut words: Vec<_> = words().collect();

@@ -182,3 +182,27 @@ fn one_record_is_shown_with_all_that_is_known_of_it() {
     assert!(nothing.starts_with("c.txt: nothing is known of it\nhelp: "), "{nothing}");
     bench.expect(2, &["show", "plan.toml", "a.txt", "--dataset", "other"]);
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let bench = Bench::new(THREE);
+    let ended = |out: Stdio, args: &[&str]| bench.command(args).stdout(out).output().unwrap();
+    for args in [&["run", "plan.toml"][..], &["verify", "plan.toml", "--json"], &["status", "plan.toml"], &["schema"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let lost = ended(full.into(), args);
+        let said = String::from_utf8(lost.stderr).unwrap();
+        assert_eq!(lost.status.code(), Some(3), "{args:?}: {said}");
+        assert!(said.contains("the answer could not be written to its end: No space left"), "{args:?}: {said}");
+        assert_eq!(ended(Stdio::null(), args).status.code(), Some(0), "{args:?}");
+    }
+}
+
+/// To repair what was never copied would copy it past the order of the phases.
+#[test]
+fn what_was_never_copied_is_copied_by_a_run() {
+    let bench = Bench::new(THREE);
+    assert!(bench.expect(1, &["verify", "plan.toml"]).out.ends_with("next: migrate run plan.toml\n"));
+    bench.expect(0, &["run", "plan.toml"]);
+    fs::remove_file(bench.path("target/data/a.txt")).unwrap();
+    assert!(bench.expect(1, &["verify", "plan.toml"]).out.ends_with("next: migrate verify plan.toml --repair\n"));
+}
