@@ -30,6 +30,8 @@ pub(super) struct Racing {
     armed: Mutex<Option<Key>>,
     /// The same right before its tags are read.
     armed_tags: Mutex<Option<Key>>,
+    /// The key at which a write that was sent before arrives right before ours, once.
+    armed_late: Mutex<Option<Key>>,
     /// Every condition is refused, also one that holds.
     pub(super) refuses: AtomicBool,
 }
@@ -43,7 +45,13 @@ impl Racing {
     }
 
     pub(super) fn of(inner: MemoryStore) -> Self {
-        Self { inner, armed: Mutex::default(), armed_tags: Mutex::default(), refuses: false.into() }
+        Self {
+            inner,
+            armed: Mutex::default(),
+            armed_tags: Mutex::default(),
+            armed_late: Mutex::default(),
+            refuses: false.into(),
+        }
     }
 
     pub(super) fn arm(&self, key: &str) {
@@ -89,6 +97,10 @@ impl ObjectStore for Racing {
         self.inner.read(key, range, pin).await
     }
     async fn put(&self, key: &Key, body: &Body, properties: &Properties, condition: &Condition) -> Result<Token> {
+        if self.armed_late.lock().unwrap().take_if(|armed| armed == key).is_some() {
+            self.inner.put(key, body, properties, &Condition::None).await?;
+            return Err(StoreError::new(ErrorKind::Precondition, "write", self.location(), "it is there by now"));
+        }
         if self.refuses.load(Ordering::Relaxed) && *condition != Condition::None {
             return Err(StoreError::new(ErrorKind::Precondition, "write", self.location(), "refused on purpose"));
         }
@@ -157,6 +169,16 @@ async fn a_deletion_spares_what_was_written_since_the_look() {
     let _refused = rig.try_run(Goal::Verified).await.unwrap();
     assert_eq!(target.inner.bytes("b").unwrap(), "written by the application");
     assert_eq!(target.inner.bytes("c"), None, "the other one is deleted");
+}
+
+/// As after a stop that dropped the request of a write, which the server then carried out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_dropped_and_acts_late_fails_no_later_run() {
+    let directory = tempdir().unwrap();
+    let (rig, _source, target) = rig(directory.path());
+    *target.armed_late.lock().unwrap() = Some("b".into());
+    rig.run().await;
+    assert_eq!(target.inner.bytes("b").unwrap(), "object b");
 }
 
 #[tokio::test(flavor = "multi_thread")]

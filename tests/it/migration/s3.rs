@@ -393,6 +393,46 @@ async fn a_404_alone_is_not_believed() {
     server.stop().await;
 }
 
+/// Nor by a verification, however often it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_listing_shows_and_no_look_finds_is_unreadable() {
+    let (from, to) = (server(|_| {}).await, server(|_| {}).await);
+    from.state().put("data", "k", "value");
+    let directory = tempdir().unwrap();
+    let rig = Rig::new(&one_dataset(&["to"], ""), stores(&from, &[("to", &to)]).await, directory.path());
+    rig.run().await;
+    for level in [Level::Checksum, Level::Bytes] {
+        for server in [&from, &to] {
+            let rule = FaultRule::new(Fault::BareNotFound, When::Every(1)).on([Operation::HeadObject]);
+            server.set_faults(Faults::one(1, rule));
+            assert_eq!(found(&rig.verify(level).await), ["unreadable k"], "{level:?}");
+            server.set_faults(Faults::default());
+        }
+        assert!(found(&rig.verify(level).await).is_empty(), "{level:?}");
+    }
+    for server in [from, to] {
+        server.stop().await;
+    }
+}
+
+/// An answer is no proof of a deletion.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_a_server_answers_and_does_not_carry_out_does_not_count() {
+    let server = server(|_| {}).await;
+    let store = store(&server, "t", SECRET, "").await;
+    store.probe().await.unwrap();
+    server.state().put("data", "k", "ours");
+    let (key, shown) = (Key::from("k"), store.head(&"k".into()).await.unwrap().unwrap().token);
+    let rule = FaultRule::new(Fault::Unheeded, When::Only(1)).on([Operation::DeleteObject]);
+    server.set_faults(Faults::one(1, rule));
+    let unheeded = store.delete(&key, &Condition::Matches(shown.clone())).await.unwrap_err();
+    assert_eq!((unheeded.kind(), unheeded.outcome_unknown()), (ErrorKind::Unavailable, true), "{unheeded}");
+    assert!(server.state().get("data", "k").is_some());
+    store.delete(&key, &Condition::Matches(shown)).await.unwrap();
+    assert_eq!(server.state().get("data", "k"), None);
+    server.stop().await;
+}
+
 /// One passing refusal must not make the probe believe in a condition for a day.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_refusal_is_no_answer_to_a_probe() {

@@ -7,7 +7,7 @@ use super::wire::bucket::{How, Wire};
 use super::wire::plain::{Carried, Guard};
 use super::wire::server::Connected;
 use super::{listing, probe, scratch};
-use crate::deadline::within;
+use crate::{deadline::within, operation::Operation};
 use async_trait::async_trait;
 use migrate_core::{
     digest::Body,
@@ -20,6 +20,7 @@ use migrate_store::{
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicU32},
+    time::{Duration, Instant},
 };
 use tokio::sync::Mutex;
 
@@ -109,9 +110,10 @@ impl S3Store {
     /// look was [`conditional`](migrate_store::conditional)'s.
     pub(super) async fn must_hold_still(&self, key: &Key, condition: &Condition) -> Result<()> {
         let Condition::Matches(token) = condition else { return Ok(()) };
+        let began = Instant::now();
         let shown = self.head(key).await.map_err(StoreError::with_unknown_outcome)?;
         if shown.is_some_and(|head| token.agrees_with(&head.token)) {
-            return Ok(());
+            return must_be_young(self.wire.writes("write"), began).map_err(StoreError::with_unknown_outcome);
         }
         let detail = "a damaged write is to be repeated, and the object there is another one by now";
         Err(self.wire.writes("write").error(ErrorKind::Precondition, detail).with_unknown_outcome().on(key))
@@ -323,7 +325,7 @@ impl ObjectStore for S3Store {
 
     async fn set_tags(&self, key: &Key, tags: &BTreeMap<String, String>, pin: &Token) -> Result<()> {
         let operation = self.wire.writes("set tags of");
-        let look = self.wire.server.head(self.wire.full_key(key), None, false);
+        let (look, began) = (self.wire.server.head(self.wire.full_key(key), None, false), Instant::now());
         let changed = || operation.error(ErrorKind::Changed, "it is no longer the version that was written").on(key);
         let shown = match within(self.wire.reads("look at"), 0, look).await {
             Ok(shown) => shown,
@@ -334,6 +336,7 @@ impl ObjectStore for S3Store {
         if !shown.length.is_some_and(is_pinned) {
             return Err(changed());
         }
+        must_be_young(operation, began)?;
         let request = self.wire.server.cold().set_tags(self.wire.full_key(key), shown.version, tags);
         within(operation, 0, request).await.map_err(|error| error.on(key))
     }
@@ -362,6 +365,20 @@ impl ObjectStore for S3Store {
             Err(error) => Err(error.on(key)),
         }
     }
+}
+
+/// The longest that a look may take right before a write that no condition protects. What the layers above have asked is
+/// older then than they allow for.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Fails, in a way that may pass, if a look has taken too long to write by it.
+fn must_be_young(operation: Operation<'_>, began: Instant) -> Result<()> {
+    if began.elapsed() <= LOOK_TIME_MAX {
+        return Ok(());
+    }
+    let detail =
+        format!("the look before it took longer than {} s, which is too old to write by", LOOK_TIME_MAX.as_secs());
+    Err(operation.error(ErrorKind::Unavailable, detail))
 }
 
 /// A write under `If-Match` gets 404 if the object is gone: its condition does not hold.

@@ -51,6 +51,8 @@ pub enum Fault {
     BareNotFound,
     /// 501 `NotImplemented`; nothing was done.
     NotImplemented,
+    /// 204, as if it were done; nothing was done. Deletes of one object only.
+    Unheeded,
 }
 
 impl Fault {
@@ -77,6 +79,7 @@ impl Fault {
             Self::ExpiredToken => "expired credentials",
             Self::BareNotFound => "bare not found",
             Self::NotImplemented => "not implemented",
+            Self::Unheeded => "unheeded",
         }
     }
 }
@@ -88,7 +91,8 @@ impl fault::Kind for Fault {
     /// letters of an XML answer over plain HTTP, so no client could notice. A client can notice a cut answer.
     fn applies_to(self, operation: Operation) -> bool {
         use Operation::{
-            CompleteMultipartUpload, CopyObject, GetObject, ListObjectsV2, PutObject, UploadPart, UploadPartCopy,
+            CompleteMultipartUpload, CopyObject, DeleteObject, GetObject, ListObjectsV2, PutObject, UploadPart,
+            UploadPartCopy,
         };
         match self {
             Self::TruncateResponse
@@ -98,6 +102,7 @@ impl fault::Kind for Fault {
             | Self::FlipResponseBit => operation == GetObject,
             Self::CutXml | Self::CutEntry | Self::UnclosedXml => operation.answers_in_xml(),
             Self::LostEntry => operation == ListObjectsV2,
+            Self::Unheeded => operation == DeleteObject,
             Self::FlipRequestBit => matches!(operation, PutObject | UploadPart),
             Self::ErrorInside => matches!(operation, CompleteMultipartUpload | CopyObject | UploadPartCopy),
             Self::StaleListing => operation.lists_objects(),

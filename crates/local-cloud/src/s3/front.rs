@@ -139,6 +139,11 @@ impl Front {
                 *answer.status_mut() = StatusCode::NOT_FOUND;
                 Some(Ok(answer))
             }
+            Fault::Unheeded => {
+                let mut answer = Response::new(Body::empty());
+                *answer.status_mut() = StatusCode::NO_CONTENT;
+                Some(Ok(answer))
+            }
             Fault::NotImplemented => Some(error_answer(s3_error!(NotImplemented, "It is not implemented."))),
             Fault::ErrorInside => Some(error_answer(internal_error()).map(|mut answer| {
                 *answer.status_mut() = StatusCode::OK;
