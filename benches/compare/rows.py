@@ -163,7 +163,7 @@ def latency(bench):
     at_most(row, "migrate", "rclone, 64 at once", "wall_s", 0.2, "wall ≤ 1/5 of rclone at 64")
     at_most(row, "migrate", "rclone, 256 at once", "wall_s", 1.0, "wall ≤ rclone at 256")
     row.notes.append(f"{BARE} {TAGS} With tags, this source would be asked for those of each object.")
-    row.notes.append("migrate first asks the target what it can do, in some 80 requests: some 1.6 s of its time.")
+    row.notes.append("migrate first asks the target what it can do, in some 80 requests; docs/speed.md says how long that takes.")
     row.notes.append(f"GET and PUT alone take {count * 2 * added_s / 256:.1f} s at 256 requests at once.")
     return [row]
 
