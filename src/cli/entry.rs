@@ -1,6 +1,6 @@
 //! Starts the command that was typed, and turns its end into an exit code.
 
-use std::process::ExitCode;
+use std::{io::ErrorKind, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -32,9 +32,11 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(asked) => {
             // Help and versions come this way too, with exit code 0.
-            let code = asked.exit_code();
-            let _unheard = asked.print();
-            return if code == 0 { Code::Done.into() } else { Code::Wrong.into() };
+            let code = if asked.exit_code() == 0 { Code::Done } else { Code::Wrong };
+            return match asked.print() {
+                Err(error) if code == Code::Done && error.kind() != ErrorKind::BrokenPipe => Code::Incomplete.into(),
+                _ => code.into(),
+            };
         }
     };
     let global = cli.global;

@@ -195,6 +195,8 @@ fn an_answer_that_cannot_be_written_is_no_success() {
         assert!(said.contains("the answer could not be written to its end: No space left"), "{args:?}: {said}");
         assert_eq!(ended(Stdio::null(), args).status.code(), Some(0), "{args:?}");
     }
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(ended(full.into(), &["--help"]).status.code(), Some(3));
 }
 
 /// To repair what was never copied would copy it past the order of the phases.
