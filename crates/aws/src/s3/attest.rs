@@ -18,7 +18,7 @@ impl S3Store {
             Proof::SignedPayload | Proof::Checksum | Proof::Fsynced => true,
             Proof::Md5Tag => hashing::md5(body.bytes()).await == md5_of_tag(tag).unwrap_or_default(),
             Proof::ReadBack => {
-                let read = self.read_once(key, None, None).await?;
+                let read = Box::pin(self.read_once(key, None, None)).await?;
                 hashing::sha256(&read.bytes).await == body.sha256()
             }
         })

@@ -93,7 +93,8 @@ impl S3Store {
             self.md5_tags.store(1, Ordering::Relaxed);
             return Ok(read);
         }
-        let again = self.read_once(key, None, Some(&read.head.token)).await?;
+        // In memory of its own, which the usual read does not take.
+        let again = Box::pin(self.read_once(key, None, Some(&read.head.token))).await?;
         if hashing::md5(&again.bytes).await == md5 {
             return Ok(again);
         }

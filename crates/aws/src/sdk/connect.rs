@@ -5,16 +5,14 @@ use aws_config::{
     sts::AssumeRoleProvider,
 };
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_sdk_s3::config::{Region, RuntimeComponents, SharedAsyncSleep, SharedHttpClient};
-use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_sdk_s3::config::{Region, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::{
     Builder, Connector,
     proxy::ProxyConfig,
     tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
-use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
 
-use crate::{credentials::AwsCredentials, endpoint::is_this_machine};
+use crate::{credentials::AwsCredentials, dial::Dialer, endpoint::is_this_machine, failed::Cause};
 use migrate_store::{ErrorKind, Result, StoreError};
 
 /// The name under which requests are sent.
@@ -49,6 +47,7 @@ pub(crate) async fn credentials(credentials: &AwsCredentials, region: Region) ->
 pub(crate) struct Connecting {
     context: TlsContext,
     proxy: ProxyConfig,
+    dialer: Dialer,
 }
 
 impl Connecting {
@@ -67,37 +66,33 @@ impl Connecting {
             }
             trust = TrustStore::empty().with_pem_certificate(pem);
         }
-        let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
-            StoreError::new(ErrorKind::Other, "connect", site, "ca_file cannot be used").because(error)
-        })?;
+        let unusable =
+            |error: Cause| StoreError::new(ErrorKind::Other, "connect", site, "ca_file cannot be used").because(error);
+        let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| unusable(error.into()))?;
         // A proxy would look for the server on its own machine, and would see traffic that must stay on this one.
         let own = url.is_some_and(is_this_machine);
         let proxy = if own { ProxyConfig::disabled() } else { ProxyConfig::from_env() };
-        Ok(Self { context, proxy })
+        let dialer = Dialer::new(ca_pem, !own).map_err(unusable)?;
+        Ok(Self { context, proxy, dialer })
     }
 
     /// Connections for the SDK.
     pub(crate) fn client(&self) -> SharedHttpClient {
         let this = self.clone();
         Builder::new().build_with_connector_fn(move |settings, components| {
-            this.connector(settings.cloned(), components.and_then(RuntimeComponents::sleep_impl))
+            let mut connector = Connector::builder()
+                .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
+                .tls_context(this.context.clone())
+                .proxy_config(this.proxy.clone());
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            connector.build()
         })
     }
 
-    /// The same connections without the SDK around them.
-    pub(crate) fn bare(&self) -> Connector {
-        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIME).build();
-        self.connector(Some(settings), Some(SharedAsyncSleep::new(TokioSleep::new())))
-    }
-
-    fn connector(&self, settings: Option<HttpConnectorSettings>, sleep: Option<SharedAsyncSleep>) -> Connector {
-        let mut connector = Connector::builder()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(self.context.clone())
-            .proxy_config(self.proxy.clone());
-        connector.set_connector_settings(settings);
-        connector.set_sleep_impl(sleep);
-        connector.build()
+    /// What makes the same connections for requests that do not go through the SDK.
+    pub(crate) fn dialer(&self) -> Dialer {
+        self.dialer.clone()
     }
 }
 

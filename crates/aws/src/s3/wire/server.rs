@@ -41,7 +41,8 @@ impl Connected {
     }
 }
 
-/// One bucket at one endpoint. The hot requests take the direct way if there is one, all others the SDK's.
+/// One bucket at one endpoint. The hot requests take the direct way if there is one, all others the SDK's, whose futures
+/// have memory of their own: they are ten times as large.
 #[derive(Debug, Clone)]
 pub(in crate::s3) struct Server {
     sdk: Sdk,
@@ -82,7 +83,7 @@ impl Server {
     ) -> Result<Got<Stream>, Failed> {
         Ok(match &self.direct {
             Some(direct) => direct.get(&key, range, if_match).await?.map(Stream::Direct),
-            None => self.sdk.get(key, range, if_match).await?.map(Stream::Sdk),
+            None => Box::pin(self.sdk.get(key, range, if_match)).await?.map(Stream::Sdk),
         })
     }
 
@@ -95,7 +96,7 @@ impl Server {
     ) -> Result<Shown, Failed> {
         match &self.direct {
             Some(direct) => direct.head(&key, part, with_checksums).await,
-            None => self.sdk.head(key, part, with_checksums).await,
+            None => Box::pin(self.sdk.head(key, part, with_checksums)).await,
         }
     }
 
@@ -110,7 +111,7 @@ impl Server {
     ) -> Result<Written, Failed> {
         match &self.direct {
             Some(direct) => direct.put(&key, body, carried, guard, with_crc).await,
-            None => self.sdk.put(key, body, carried, guard, with_crc).await,
+            None => Box::pin(self.sdk.put(key, body, carried, guard, with_crc)).await,
         }
     }
 
@@ -125,7 +126,7 @@ impl Server {
     ) -> Result<Written, Failed> {
         match &self.direct {
             Some(direct) => direct.put_part(&key, upload, number, body, with_crc).await,
-            None => self.sdk.put_part(key, upload, number, body, with_crc).await,
+            None => Box::pin(self.sdk.put_part(key, upload, number, body, with_crc)).await,
         }
     }
 
@@ -133,7 +134,7 @@ impl Server {
     pub(in crate::s3) async fn tags(&self, key: String) -> Result<BTreeMap<String, String>, Failed> {
         match &self.direct {
             Some(direct) => direct.tags(&key).await,
-            None => self.sdk.tags(key).await,
+            None => Box::pin(self.sdk.tags(key)).await,
         }
     }
 
@@ -147,7 +148,7 @@ impl Server {
     ) -> Result<Listed<ListedObject>, Failed> {
         match &self.direct {
             Some(direct) => direct.list(prefix, after, token, most).await,
-            None => self.sdk.list(prefix, after, token, most).await,
+            None => Box::pin(self.sdk.list(prefix, after, token, most)).await,
         }
     }
 }

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_s3::{
-    config::http::HttpResponse,
-    primitives::{DateTime, DateTimeFormat, SdkBody},
-};
-use aws_smithy_runtime_api::http::Headers;
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
+use hyper::{HeaderMap, header::HeaderValue};
 
-use super::page::error_of;
+use super::{
+    page::error_of,
+    pool::{Answer, AnswerBody},
+};
 use crate::{
     failed::{Failed, Refused, Unsound},
     s3::{
@@ -27,13 +27,13 @@ const METADATA: &str = "x-amz-meta-";
 #[derive(Clone, Copy)]
 pub(super) struct Told<'a> {
     pub(super) status: u16,
-    pub(super) headers: &'a Headers,
+    pub(super) headers: &'a HeaderMap,
 }
 
 impl<'a> Told<'a> {
     /// The one value of a header, without white space around it. It is an error if there are several, or if it is no text.
     pub(super) fn one(self, name: &'static str) -> Result<Option<&'a str>, Failed> {
-        let mut values = self.headers.get_all_bytes(name);
+        let mut values = self.headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
         let Some(first) = values.next() else { return Ok(None) };
         if values.next().is_some() {
             return Err(self.odd(name));
@@ -66,9 +66,9 @@ impl<'a> Told<'a> {
 
     fn metadata(self) -> Result<HashMap<String, String>, Failed> {
         let mut metadata = HashMap::new();
-        for (name, value) in self.headers.iter_bytes() {
-            let Some(name) = name.strip_prefix(METADATA) else { continue };
-            let value = std::str::from_utf8(value).map_err(|_| self.odd(METADATA))?;
+        for (name, value) in self.headers {
+            let Some(name) = name.as_str().strip_prefix(METADATA) else { continue };
+            let value = std::str::from_utf8(value.as_bytes()).map_err(|_| self.odd(METADATA))?;
             if metadata.insert(name.to_owned(), value.trim().to_owned()).is_some() {
                 return Err(self.odd(METADATA));
             }
@@ -116,41 +116,41 @@ impl<'a> Told<'a> {
 }
 
 /// The body of an answer that does not stream, to its end.
-pub(super) async fn whole(body: SdkBody) -> Result<Bytes, Failed> {
+pub(super) async fn whole(body: &mut AnswerBody) -> Result<Bytes, Failed> {
     let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
     Ok(read.map_err(Failed::Unread)?.to_bytes())
 }
 
 /// What an answer that is no success tells.
-pub(super) async fn failed(operation: &'static str, answer: &mut HttpResponse) -> Failed {
+pub(super) async fn failed(operation: &'static str, answer: &mut Answer) -> Failed {
     match succeeded(operation, answer).await {
         Err(failed) => failed,
         // It is called for no success.
-        Ok(_) => Failed::Refused(Refused { status: answer.status().as_u16(), ..Refused::default() }),
+        Ok(_) => Failed::Refused(Refused { status: answer.status.as_u16(), ..Refused::default() }),
     }
 }
 
 /// The body of an answer to an operation of this name, if the answer is a success and the body what it must be.
-pub(super) async fn succeeded(operation: &'static str, answer: &mut HttpResponse) -> Result<Bytes, Failed> {
-    let body = whole(answer.take_body()).await?;
-    let checked = check(operation, answer.status().is_success(), &body);
+pub(super) async fn succeeded(operation: &'static str, answer: &mut Answer) -> Result<Bytes, Failed> {
+    let body = whole(&mut answer.body).await?;
+    let checked = check(operation, answer.status.is_success(), &body);
     judged(answer, body, checked)
 }
 
 /// [`succeeded`], while the body is read. What was read counts only then.
 pub(super) async fn succeeded_reading(
     operation: &'static str,
-    answer: &mut HttpResponse,
+    answer: &mut Answer,
     reads: &mut impl Reads,
 ) -> Result<(), Failed> {
-    let body = whole(answer.take_body()).await?;
-    let checked = check_reading(operation, answer.status().is_success(), &body, reads);
+    let body = whole(&mut answer.body).await?;
+    let checked = check_reading(operation, answer.status.is_success(), &body, reads);
     judged(answer, body, checked).map(drop)
 }
 
 /// The body of an answer, if the answer is a success.
-fn judged(answer: &HttpResponse, body: Bytes, checked: Result<(), Unsound>) -> Result<Bytes, Failed> {
-    let status = answer.status();
+fn judged(answer: &Answer, body: Bytes, checked: Result<(), Unsound>) -> Result<Bytes, Failed> {
+    let status = answer.status;
     if let Err(unsound) = checked {
         let shown = if unsound.foreign { body.to_vec() } else { Vec::new() };
         return Err(Failed::Unsound(status.as_u16(), shown, unsound));
@@ -172,6 +172,6 @@ fn judged(answer: &HttpResponse, body: Bytes, checked: Result<(), Unsound>) -> R
         code,
         message,
         at_limit: None,
-        region: answer.headers().get("x-amz-bucket-region").map(ToOwned::to_owned),
+        region: answer.headers.get("x-amz-bucket-region").and_then(|region| Some(region.to_str().ok()?.to_owned())),
     }))
 }

@@ -1,9 +1,11 @@
 //! A request before it is signed.
 
-use std::borrow::Cow;
-
 use aws_sdk_s3::error::BoxError;
 use bytes::Bytes;
+use hyper::{
+    Method,
+    header::{HeaderName, HeaderValue},
+};
 
 use crate::failed::Failed;
 use migrate_core::model::Sha256;
@@ -11,25 +13,28 @@ use migrate_core::model::Sha256;
 /// What is asked of a server.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) method: &'static str,
+    pub(super) method: Method,
     /// With the query.
-    pub(super) url: String,
-    /// In lower case.
-    pub(super) headers: Vec<(Cow<'static, str>, String)>,
+    pub(super) path: String,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// The body and its hash, of a write.
     pub(super) body: Option<(Bytes, Sha256)>,
 }
 
 impl Asked {
-    pub(super) fn new(method: &'static str, url: String) -> Self {
-        Self { method, url, headers: Vec::with_capacity(12), body: None }
+    pub(super) fn new(method: Method, path: String) -> Self {
+        Self { method, path, headers: Vec::with_capacity(12), body: None }
     }
 
-    /// Sets a header, if there is a value for it. The names of what a user wrote are checked when the request is made.
-    pub(super) fn header(&mut self, name: impl Into<Cow<'static, str>>, value: Option<impl Into<String>>) {
+    /// Sets a header, if there is a value for it.
+    pub(super) fn header<V>(&mut self, name: HeaderName, value: Option<V>) -> Result<(), Failed>
+    where
+        V: TryInto<HeaderValue, Error: Into<BoxError>>,
+    {
         if let Some(value) = value {
-            self.headers.push((name.into(), value.into()));
+            self.headers.push((name, value.try_into().map_err(not_made)?));
         }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::identity::Identity as Signer;
+use hyper::{Method, header::HeaderName};
 
 use super::{asked::Asked, page::Page, place::Place, signing::Signing};
 use crate::s3::{
@@ -25,27 +26,32 @@ pub struct Unsigned {
 }
 
 impl Unsigned {
-    fn new(method: &'static str, query: &str) -> Self {
+    fn new(method: Method, query: &str) -> Self {
         let place = Place::at("http://127.0.0.1:9000/data", "us-east-1").expect("it is a URL");
-        let asked = Asked::new(method, place.url_of("catalogue/0000000001") + query);
+        let asked = Asked::new(method, place.path_of("catalogue/0000000001") + query);
         let signer = Credentials::new("AKIDEXAMPLE", "a-secret", None, None, "bench").into();
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         Self { asked, place, signer, signing: Signing::default(), time }
     }
 
+    fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        let header = self.asked.header(HeaderName::from_static(name), Some(value.into()));
+        header.expect("it is a header");
+    }
+
     /// A GET of a whole object.
     pub fn get() -> Self {
-        let mut made = Self::new("GET", "?x-id=GetObject");
-        made.asked.header("x-amz-checksum-mode", Some("ENABLED"));
+        let mut made = Self::new(Method::GET, "?x-id=GetObject");
+        made.set("x-amz-checksum-mode", "ENABLED");
         made
     }
 
     /// A PUT of a body, whose hash is known.
     pub fn put(body: &Body) -> Self {
-        let mut made = Self::new("PUT", "?x-id=PutObject");
-        made.asked.header("content-type", Some(content_type(&Properties::default())));
-        made.asked.header("content-length", Some(body.size().to_string()));
-        made.asked.header("x-amz-checksum-crc64nvme", Some(crc64_header(body.crc64nvme())));
+        let mut made = Self::new(Method::PUT, "?x-id=PutObject");
+        made.set("content-type", content_type(&Properties::default()));
+        made.set("content-length", body.size().to_string());
+        made.set("x-amz-checksum-crc64nvme", crc64_header(body.crc64nvme()));
         made.asked.body = Some((body.bytes().clone(), body.sha256()));
         made
     }

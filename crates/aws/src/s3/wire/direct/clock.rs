@@ -10,7 +10,10 @@ use std::{
 };
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
-use aws_smithy_runtime_api::http::Headers;
+use hyper::{
+    HeaderMap,
+    header::{AGE, DATE},
+};
 
 /// A smaller difference is not the reason of a refusal, as the SDK has it.
 const DIFFERENCE_MIN_MS: i64 = 4 * 60 * 1000;
@@ -34,9 +37,9 @@ impl Clock {
 
     /// Whether a refused request was signed at a wrong time, by the `Date` of the answer. Then later ones are signed at
     /// the server's.
-    pub(super) fn was_wrong(&self, answer: &Headers, signed_at: SystemTime, took: Duration) -> bool {
+    pub(super) fn was_wrong(&self, answer: &HeaderMap, signed_at: SystemTime, took: Duration) -> bool {
         // A cache's answer has the time when it was made: RFC 9111, 5.1.
-        if answer.contains_key("age") || took > ANSWER_TIME_MAX {
+        if answer.contains_key(AGE) || took > ANSWER_TIME_MAX {
             return false;
         }
         let Some(server_ms) = date(answer).and_then(|date| date.to_millis().ok()) else { return false };
@@ -51,8 +54,8 @@ impl Clock {
 }
 
 /// When an answer was made, by the server's clock, if it tells that.
-pub(super) fn date(answer: &Headers) -> Option<DateTime> {
-    DateTime::from_str(answer.get("date")?, DateTimeFormat::HttpDate).ok()
+pub(super) fn date(answer: &HeaderMap) -> Option<DateTime> {
+    DateTime::from_str(answer.get(DATE)?.to_str().ok()?, DateTimeFormat::HttpDate).ok()
 }
 
 fn millis(time: SystemTime) -> i64 {
@@ -64,10 +67,10 @@ fn millis(time: SystemTime) -> i64 {
 mod tests {
     use super::*;
 
-    fn headers(named: &[(&'static str, String)]) -> Headers {
-        let mut headers = Headers::new();
+    fn headers(named: &[(&'static str, String)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
         for (name, value) in named {
-            headers.insert(*name, value.clone());
+            headers.insert(*name, value.parse().unwrap());
         }
         headers
     }

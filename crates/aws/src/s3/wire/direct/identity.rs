@@ -29,6 +29,13 @@ struct Held {
     end: Option<SystemTime>,
 }
 
+impl Held {
+    fn is_fresh(&self) -> bool {
+        let now = SystemTime::now();
+        now < self.fetch_at && self.end.is_none_or(|end| now < end)
+    }
+}
+
 /// The keys of one identity.
 pub(super) struct Identity {
     provider: SharedCredentialsProvider,
@@ -50,7 +57,14 @@ impl Identity {
 
     /// Keys to sign with now.
     pub(super) async fn signer(&self) -> Result<Signer, Failed> {
-        let held = self.held();
+        match self.held() {
+            Some(held) if held.is_fresh() => Ok(held.signer),
+            // In memory of its own, which the usual request does not take.
+            held => Box::pin(self.signer_anew(held)).await,
+        }
+    }
+
+    async fn signer_anew(&self, held: Option<Held>) -> Result<Signer, Failed> {
         let (arrived, now) = (Instant::now(), SystemTime::now());
         let valid = held.filter(|held| held.end.is_none_or(|end| now < end));
         let mut failed = match &valid {

@@ -17,6 +17,7 @@ mod entries;
 mod identity;
 mod page;
 mod place;
+mod pool;
 pub(super) mod requests;
 pub(in crate::s3) mod sending;
 mod signing;

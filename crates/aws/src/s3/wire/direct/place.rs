@@ -6,20 +6,20 @@ use std::{
 };
 
 use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
-use hyper::Uri;
+use hyper::{Uri, header::HeaderValue};
 
 use crate::s3::{client::S3Config, convert::push_encoded};
 
 /// The address of a bucket, and what requests to it are signed for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The URL of the bucket, without a slash at its end.
-    pub(super) url: Box<str>,
+    /// Scheme and authority.
+    pub(super) server: Uri,
+    /// The path of the bucket, without a slash at its end.
+    path: Box<str>,
     pub(super) region: Box<str>,
     /// As the header `host` names it.
-    pub(super) host: Box<str>,
-    /// Where in the URL the path begins.
-    path_at: usize,
+    pub(super) host: HeaderValue,
 }
 
 impl Place {
@@ -46,29 +46,30 @@ impl Place {
 
     /// The bucket at a URL. `None` if it is no URL of a server.
     pub(super) fn at(url: &str, region: &str) -> Option<Self> {
-        let url = url.strip_suffix('/').unwrap_or(url);
         let parsed: Uri = url.parse().ok()?;
-        let authority = parsed.authority()?.as_str();
-        let is_usual = matches!((parsed.scheme_str()?, parsed.port_u16()), ("http", Some(80)) | ("https", Some(443)));
+        let (scheme, authority) = (parsed.scheme()?, parsed.authority()?);
+        let is_usual = matches!((scheme.as_str(), parsed.port_u16()), ("http", Some(80)) | ("https", Some(443)));
         // What is sent names no port that goes without saying.
-        let host = if is_usual { parsed.host()? } else { authority };
-        let path_at = url.find("://")? + "://".len() + authority.len();
-        Some(Self { url: url.into(), region: region.into(), host: host.into(), path_at })
+        let host = HeaderValue::from_str(if is_usual { parsed.host()? } else { authority.as_str() }).ok()?;
+        let path = parsed.path().trim_end_matches('/').into();
+        let server = Uri::builder().scheme(scheme.clone()).authority(authority.clone()).path_and_query("/").build();
+        Some(Self { server: server.ok()?, path, region: region.into(), host })
     }
 
-    /// What follows the server in a URL that begins with that of the bucket.
-    pub(super) fn path_and_query<'a>(&self, url: &'a str) -> &'a str {
-        url.get(self.path_at..).unwrap_or_default()
-    }
-
-    /// The URL of a key in the bucket, or of the bucket for an empty one, up to the query.
-    pub(super) fn url_of(&self, key: &str) -> String {
+    /// The path of a key in the bucket, or of the bucket for an empty one, up to the query.
+    pub(super) fn path_of(&self, key: &str) -> String {
         // Room for a usual query, and for keys that need few escapes.
-        let mut url = String::with_capacity(self.url.len() + key.len() + 64);
-        url.push_str(&self.url);
-        url.push('/');
-        push_encoded(&mut url, key, true);
-        url
+        let mut path = String::with_capacity(self.path.len() + key.len() + 64);
+        path.push_str(&self.path);
+        path.push('/');
+        push_encoded(&mut path, key, true);
+        path
+    }
+
+    /// The URL of a path and a query at the server.
+    #[cfg(test)]
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server.to_string().trim_end_matches('/'))
     }
 }
 
@@ -100,7 +101,8 @@ mod tests {
             ("data", "us-east-1", Some(("https://s3.example.com", false)), "https://data.s3.example.com"),
         ] {
             let found = place(bucket, region, endpoint).unwrap();
-            assert_eq!((&*found.url, &*found.region), (url, region), "{bucket} {endpoint:?}");
+            let found_url = found.url(&found.path_of("k"));
+            assert_eq!((&*found_url, &*found.region), (&*format!("{url}/k"), region), "{bucket} {endpoint:?}");
         }
     }
 
@@ -124,7 +126,7 @@ mod tests {
             ("ü~-_.", "http://h/b/%C3%BC~-_."),
             ("", "http://h/b/"),
         ] {
-            assert_eq!(place.url_of(key), url);
+            assert_eq!(place.url(&place.path_of(key)), url);
         }
     }
 }

@@ -44,5 +44,5 @@ pub(in crate::s3) async fn connect(config: &S3Config) -> Result<(Connected, Conn
     if let Some(endpoint) = &config.endpoint {
         builder = builder.endpoint_url(&endpoint.url).force_path_style(endpoint.path_style);
     }
-    Ok((Client::from_conf(builder.build()), Connection::new(&connecting, keys)))
+    Ok((Client::from_conf(builder.build()), Connection::new(connecting.dialer(), keys)))
 }

@@ -1,0 +1,166 @@
+//! How a connection to a server is made: directly or through a proxy, in the clear or behind TLS.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Request, Uri,
+    client::conn::http1::{self, SendRequest},
+    header::{HeaderValue, PROXY_AUTHORIZATION},
+    http::uri::Scheme,
+    rt::{Read, Write},
+};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::{
+    legacy::connect::{HttpConnector, proxy::Tunnel},
+    proxy::matcher::Matcher,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use tower_service::Service;
+
+use crate::failed::Cause;
+
+/// Makes connections; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    proxies: Option<Arc<Matcher>>,
+    /// With the system's authorities if it is not set at first: to read them takes some milliseconds.
+    tls: Arc<OnceLock<Arc<ClientConfig>>>,
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer").field("asks_proxies", &self.proxies.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// One connection, which takes one request after the other.
+pub(crate) struct Line {
+    pub(crate) sender: SendRequest<Full<Bytes>>,
+    forwarded: Option<Forwarded>,
+}
+
+/// A proxy passes the requests on: it must be told the server, and perhaps who asks.
+struct Forwarded {
+    server: Uri,
+    authorization: Option<HeaderValue>,
+}
+
+impl Dialer {
+    /// The system's authorities are trusted, or those of a PEM file; proxies are those of the usual environment
+    /// variables, if any are asked.
+    pub(crate) fn new(ca_pem: Option<&[u8]>, asks_proxies: bool) -> Result<Self, Cause> {
+        let tls = OnceLock::new();
+        if let Some(pem) = ca_pem {
+            let mut roots = RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                roots.add(certificate?)?;
+            }
+            tls.get_or_init(|| client_config(roots));
+        }
+        Ok(Self { proxies: asks_proxies.then(|| Arc::new(Matcher::from_env())), tls: Arc::new(tls) })
+    }
+
+    /// Connects to a server, which is the scheme and the authority of its URLs.
+    pub(crate) async fn dial(&self, server: &Uri) -> Result<Line, Cause> {
+        let proxy = self.proxies.as_ref().and_then(|proxies| proxies.intercept(server));
+        let Some(proxy) = proxy else { return self.direct(server, None).await };
+        let authorization = proxy.basic_auth().cloned();
+        if !is_https(server) {
+            let forwarded = Forwarded { server: server.clone(), authorization };
+            return self.direct(proxy.uri(), Some(forwarded)).await;
+        }
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), HttpsConnector::from((tcp(), self.tls()?)));
+        if let Some(authorization) = authorization {
+            tunnel = tunnel.with_auth(authorization);
+        }
+        open(connected(HttpsConnector::from((tunnel, self.tls()?)), server).await?, None).await
+    }
+
+    async fn direct(&self, to: &Uri, forwarded: Option<Forwarded>) -> Result<Line, Cause> {
+        if is_https(to) {
+            return open(connected(HttpsConnector::from((tcp(), self.tls()?)), to).await?, forwarded).await;
+        }
+        open(connected(tcp(), to).await?, forwarded).await
+    }
+
+    fn tls(&self) -> Result<Arc<ClientConfig>, Cause> {
+        if let Some(config) = self.tls.get() {
+            return Ok(Arc::clone(config));
+        }
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        let (valid, _) = roots.add_parsable_certificates(found.certs);
+        if valid == 0 {
+            let first = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+            return Err(format!("the system has no certificates of authorities{first}").into());
+        }
+        Ok(Arc::clone(self.tls.get_or_init(|| client_config(roots))))
+    }
+}
+
+impl Line {
+    /// Adds what a request must tell to whom it goes to.
+    pub(crate) fn address(&self, request: &mut Request<Full<Bytes>>) {
+        let Some(Forwarded { server, authorization }) = &self.forwarded else { return };
+        let mut parts = server.clone().into_parts();
+        parts.path_and_query = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::from_parts(parts).expect("a server and a path are a URL");
+        if let Some(authorization) = authorization {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+    }
+}
+
+fn is_https(uri: &Uri) -> bool {
+    uri.scheme() == Some(&Scheme::HTTPS)
+}
+
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp
+}
+
+/// Only HTTP/1.1 is offered: each request then has a connection, and its windows, for itself.
+fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has suites for the usual versions");
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+async fn connected<C>(mut connector: C, to: &Uri) -> Result<C::Response, Cause>
+where
+    C: Service<Uri>,
+    C::Error: Into<Cause>,
+{
+    poll_fn(|context| connector.poll_ready(context)).await.map_err(Into::into)?;
+    connector.call(to.clone()).await.map_err(Into::into)
+}
+
+async fn open<S>(stream: S, forwarded: Option<Forwarded>) -> Result<Line, Cause>
+where
+    S: Read + Write + Send + Unpin + 'static,
+{
+    let (sender, connection) = http1::handshake(stream).await?;
+    tokio::spawn(async move {
+        // Whoever waits for an answer has the error too.
+        if let Err(error) = connection.await {
+            tracing::trace!(error = &error as &dyn std::error::Error, "a connection ended");
+        }
+    });
+    Ok(Line { sender, forwarded })
+}
