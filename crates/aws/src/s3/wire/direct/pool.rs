@@ -167,3 +167,112 @@ impl Body for AnswerBody {
         self.incoming.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http_body_util::BodyExt as _;
+    use hyper::Method;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// A server that answers each request of a connection with the next of these texts, and then closes it. With how many
+    /// connections it has taken.
+    async fn server(answers: &'static [&'static str]) -> (Arc<Pool>, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&taken);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    for answer in answers {
+                        // Each request comes in one piece, and so small that nothing is left of it.
+                        let read = stream.read(&mut [0; 4096]).await;
+                        if !matches!(read, Ok(1..)) || stream.write_all(answer.as_bytes()).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        (Pool::new(Dialer::new(None, false).unwrap(), url.parse().unwrap()), taken)
+    }
+
+    async fn ask(pool: &Arc<Pool>, body: &'static str) -> Result<(u16, Bytes), Failed> {
+        let mut request = Request::new(Full::from(body));
+        *request.method_mut() = if body.is_empty() { Method::GET } else { Method::PUT };
+        let mut answer = pool.send(request).await?;
+        if answer.status.is_server_error() {
+            answer.body.leave_connection();
+        }
+        Ok((answer.status.as_u16(), answer.body.collect().await.unwrap().to_bytes()))
+    }
+
+    const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
+    const REFUSED: &str = "HTTP/1.1 412 No\r\ncontent-length: 2\r\n\r\nno";
+    const TROUBLED: &str = "HTTP/1.1 503 No\r\ncontent-length: 2\r\n\r\nno";
+
+    #[tokio::test]
+    async fn a_connection_serves_one_request_after_the_other() {
+        let (pool, taken) = server(&[FINE, REFUSED, FINE, FINE]).await;
+        for (body, status) in [("", 200), ("", 412), ("a", 200), ("", 200)] {
+            assert_eq!(ask(&pool, body).await.unwrap().0, status);
+        }
+        assert_eq!(taken.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn requests_at_the_same_time_have_a_connection_each() {
+        let (pool, taken) = server(&[FINE, FINE]).await;
+        let all = tokio::join!(ask(&pool, ""), ask(&pool, "a"), ask(&pool, ""));
+        assert!(all.0.is_ok() && all.1.is_ok() && all.2.is_ok(), "{all:?}");
+        assert_eq!(taken.load(Ordering::SeqCst), 3);
+        assert_eq!(pool.idle().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_server_has_closed_is_not_used_again() {
+        let (pool, taken) = server(&[FINE]).await;
+        for number in 1..=20 {
+            assert_eq!(ask(&pool, "a").await.unwrap(), (200, Bytes::from_static(b"fine")));
+            assert_eq!(taken.load(Ordering::SeqCst), number);
+            // The end of the connection has come by then.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_in_trouble_is_asked_through_another_connection() {
+        let (pool, taken) = server(&[TROUBLED, FINE]).await;
+        for _ in 0..2 {
+            assert_eq!(ask(&pool, "").await.unwrap(), (503, Bytes::from_static(b"no")));
+        }
+        assert_eq!((taken.load(Ordering::SeqCst), pool.idle().len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_read_leaves_no_connection_behind() {
+        let (pool, _) = server(&[FINE, FINE]).await;
+        let answer = pool.send(Request::new(Full::default())).await.unwrap();
+        drop(answer);
+        assert_eq!(pool.idle().len(), 0);
+        assert!(ask(&pool, "").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn no_connection_and_a_broken_one_are_told_apart() {
+        let (pool, _) = server(&["HTTP/1.1 200 OK\r\ncontent-le"]).await;
+        assert!(matches!(ask(&pool, "a").await, Err(Failed::Broke(..))));
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let pool = Pool::new(Dialer::new(None, false).unwrap(), format!("http://{free}/").parse().unwrap());
+        let told = ask(&pool, "a").await;
+        assert!(matches!(&told, Err(Failed::NoConnection(why, _)) if why.contains("refused")), "{told:?}");
+    }
+}
