@@ -164,3 +164,151 @@ where
     });
     Ok(Line { sender, forwarded })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use http_body_util::BodyExt as _;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+    use rustls::{
+        ServerConfig,
+        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    };
+    use tokio::{
+        io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional},
+        net::{TcpListener, TcpStream},
+    };
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority(name: &str) -> Authority {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    async fn listening() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head.push(char::from(stream.read_u8().await.unwrap_or(b'\n')));
+        }
+        head
+    }
+
+    /// Answers one request with its own head.
+    async fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let head = head(&mut stream).await;
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len());
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    }
+
+    /// A server on this machine that an authority vouches for.
+    async fn server(authority: &Authority) -> Uri {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, authority);
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.unwrap().der().clone()], key);
+        let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
+        let (listener, address) = listening().await;
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // A client that does not trust it goes.
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    echo(stream).await;
+                }
+            }
+        });
+        format!("https://localhost:{}/", address.port()).parse().unwrap()
+    }
+
+    /// What the server has got of a request.
+    async fn asked(dialer: &Dialer, server: &Uri) -> Result<String, Cause> {
+        let mut line = dialer.dial(server).await?;
+        let mut request = Request::builder().uri("/data/k?tagging").body(Full::default()).unwrap();
+        line.address(&mut request);
+        let answer = line.sender.send_request(request).await?;
+        Ok(String::from_utf8(answer.into_body().collect().await?.to_bytes().to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_server_is_believed_by_its_own_authority_and_by_no_other() {
+        let (trusted, other) = (authority("one"), authority("another"));
+        let server = server(&trusted).await;
+        let by = |authority: &Authority| Dialer::new(Some(authority.pem().as_bytes()), false).unwrap();
+        assert!(asked(&by(&trusted), &server).await.unwrap().starts_with("GET /data/k?tagging HTTP/1.1\r\n"));
+        let both = Dialer::new(Some((other.pem() + &trusted.pem()).as_bytes()), false).unwrap();
+        assert!(asked(&both, &server).await.is_ok());
+        let refused = asked(&by(&other), &server).await.unwrap_err();
+        assert!(refused.to_string().contains("UnknownIssuer"), "{refused}");
+        let elsewhere = server.to_string().replace("localhost", "127.0.0.1").parse().unwrap();
+        let refused = asked(&by(&trusted), &elsewhere).await.unwrap_err();
+        assert!(refused.to_string().contains("not valid for name"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_leads_to_a_server_that_is_believed_by_its_own_authority() {
+        let (trusted, other) = (authority("one"), authority("another"));
+        let server = server(&trusted).await;
+        let port = server.port_u16().unwrap();
+        let (listener, address) = listening().await;
+        let proxy = tokio::spawn(async move {
+            let mut heads = Vec::new();
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                heads.push(head(&mut stream).await);
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut server).await;
+            }
+            heads
+        });
+        let by = |authority: &Authority| Dialer {
+            proxies: Some(Arc::new(Matcher::builder().https(format!("http://ann:secret@{address}")).build())),
+            ..Dialer::new(Some(authority.pem().as_bytes()), false).unwrap()
+        };
+        assert!(asked(&by(&trusted), &server).await.unwrap().starts_with("GET /data/k?tagging HTTP/1.1\r\n"));
+        let refused = asked(&by(&other), &server).await.unwrap_err();
+        assert!(refused.to_string().contains("UnknownIssuer"), "{refused}");
+        for head in proxy.await.unwrap() {
+            assert!(head.starts_with(&format!("CONNECT localhost:{port} HTTP/1.1\r\n")), "{head}");
+            assert!(head.to_lowercase().contains("proxy-authorization: basic yw5uonnly3jlda=="), "{head}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_passes_requests_on_is_told_the_server_and_who_asks() {
+        let (listener, address) = listening().await;
+        tokio::spawn(async move { echo(listener.accept().await.unwrap().0).await });
+        let dialer = Dialer {
+            proxies: Some(Arc::new(Matcher::builder().http(format!("http://ann:secret@{address}")).build())),
+            ..Dialer::new(None, false).unwrap()
+        };
+        let got = asked(&dialer, &"http://s3.example.com:9000/".parse().unwrap()).await.unwrap();
+        assert!(got.starts_with("GET http://s3.example.com:9000/data/k?tagging HTTP/1.1\r\n"), "{got}");
+        assert!(got.contains("proxy-authorization: Basic YW5uOnNlY3JldA=="), "{got}");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        for pem in ["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n!"]
+        {
+            assert!(Dialer::new(Some(pem.as_bytes()), false).is_err(), "{pem}");
+        }
+    }
+}

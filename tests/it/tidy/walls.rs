@@ -55,11 +55,12 @@ const ONLY_IN: [(&str, &[&str], &[&str]); 1] = [
         "crates/aws/src/",
         &[
             "crates/aws/src/sdk/",
+            "crates/aws/src/dial.rs",
             "crates/aws/src/s3/wire/sdk/",
             "crates/aws/src/s3/wire/direct/",
             "crates/aws/src/dynamodb/wire/sdk/",
         ],
-        &["aws_*", "hyper_util", "http_body_util"],
+        &["aws_*", "hyper_rustls", "hyper_util", "http_body_util", "rustls", "tower_service"],
     ),
 ];
 

@@ -28,6 +28,7 @@ use super::{
     place::Place,
 };
 use crate::failed::Failed;
+use migrate_core::model;
 
 /// The hash of no bytes.
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -143,7 +144,7 @@ impl Moment {
     /// The header `authorization` of a request, by its canonical text and the names of its headers.
     fn authorization(&self, canonical: &[u8], names: &str) -> String {
         let Self { time, scope, key, credentials, .. } = self;
-        let hash = hex::encode(Sha256::digest(canonical));
+        let hash = model::Sha256(Sha256::digest(canonical).into());
         let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}");
         let signature = v4::calculate_signature(key, to_sign.as_bytes());
         let id = credentials.access_key_id();
