@@ -24,9 +24,6 @@ impl Copier {
     /// Looks at a record at targets that have it without a pair, or with a pair that waived properties that must now
     /// be there: where it is equal, it is done; elsewhere it is to be replaced.
     pub(super) async fn settle_equal(&self, job: &mut Job, outcomes: &mut Outcomes) {
-        if !job.wants.iter().any(|(_, want)| matches!(want, Want::Look(_) | Want::Review(_))) {
-            return;
-        }
         // If this look fails, the read that follows tells the error.
         let Ok(Some(source)) = self.look_at_source(&job.key).await else { return };
         self.follow(job, source.token.clone(), outcomes).await;

@@ -23,7 +23,7 @@ use futures::future::join_all;
 
 use crate::{
     copy::{
-        copier::{Copier, Job, Outcome, Outcomes, must_match},
+        copier::{Copier, Job, Outcome, Outcomes, Want, must_match},
         outcome::all,
         parts,
     },
@@ -49,8 +49,13 @@ impl Copier {
         }
         let mut outcomes = Vec::new();
         self.hold_back(&mut job, &mut outcomes);
-        self.settle_disputed(&mut job, &mut outcomes).await;
-        self.settle_equal(&mut job, &mut outcomes).await;
+        // What few records need has memory of its own: each record's future would have room for all of it.
+        if !job.disputed.is_empty() {
+            Box::pin(self.settle_disputed(&mut job, &mut outcomes)).await;
+        }
+        if job.wants.iter().any(|(_, want)| matches!(want, Want::Look(_) | Want::Review(_))) {
+            Box::pin(self.settle_equal(&mut job, &mut outcomes)).await;
+        }
         self.defer_crowded(&mut job, &mut outcomes);
         for _ in 0..RESTARTS_MAX {
             if job.wants.is_empty() {
@@ -62,7 +67,7 @@ impl Copier {
                     let done: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
                     job.wants.retain(|(target, _)| !done.contains(target));
                     match self.source.head(&job.key).await {
-                        Ok(Some(head)) => self.follow(&mut job, head.token, &mut outcomes).await,
+                        Ok(Some(head)) => Box::pin(self.follow(&mut job, head.token, &mut outcomes)).await,
                         Ok(None) => return all(job, outcomes, || Outcome::Gone),
                         Err(error) => return self.unread(job, outcomes, error),
                     }
@@ -84,10 +89,10 @@ impl Copier {
         if layout::part_size(size, None, wish, rules).is_none() && !is_multipart(&job.source) {
             return self.whole(job, outcomes).await;
         }
-        let head = self.pinned_head(job).await?;
+        let head = Box::pin(self.pinned_head(job)).await?;
         match layout::part_size(size, head.part_size, wish, rules) {
             None => self.whole(job, outcomes).await,
-            Some(part_size) => parts::bring(self, job, &head, part_size, outcomes).await,
+            Some(part_size) => Box::pin(parts::bring(self, job, &head, part_size, outcomes)).await,
         }
     }
 
