@@ -3,7 +3,8 @@
 //!
 //! The SDK spends several times the CPU of such a request on its own machinery. Of what it does, this keeps what a server
 //! or a user can see, with the SDK's own parts: its endpoints ([`place`]), its credentials ([`identity`]), its signatures
-//! ([`signing`]), its connections ([`sending`]) and its checksums ([`stream`]); the same clock correction ([`clock`]).
+//! ([`signing`]) and its checksums ([`stream`]); the same clock correction ([`clock`]). Connections ([`pool`]) are made
+//! with the same trust and proxies (`dial.rs`) and taken from a list, and [`sending`] is what goes over them.
 //! [`asked`] is a request before it is signed, [`answers`] what came, [`page`] a page of a listing and [`entries`] its
 //! entries, and [`requests`] are the six over them. Tests hold both ways against each other (`alike.rs`); `bench` shows
 //! parts of it to the benches.
