@@ -3,7 +3,10 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
@@ -30,12 +33,19 @@ use tower_service::Service;
 use crate::failed::Cause;
 
 /// Makes connections; cheap to clone.
+///
+/// An answer has at most 100 header lines, for which `hyper` needs no memory of its own, until one has more: S3 allows 2 KB of
+/// metadata, which can be a thousand entries.
 #[derive(Clone)]
 pub(crate) struct Dialer {
     proxies: Option<Arc<Matcher>>,
     /// With the system's authorities if it is not set at first: to read them takes some milliseconds.
     tls: Arc<OnceLock<Arc<ClientConfig>>>,
+    takes_long_heads: Arc<AtomicBool>,
 }
+
+/// More than an object with 2 KB of metadata, and the headers of S3, can have.
+const HEADERS_MAX: usize = 1500;
 
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,7 +77,13 @@ impl Dialer {
             }
             tls.get_or_init(|| client_config(roots));
         }
-        Ok(Self { proxies: asks_proxies.then(|| Arc::new(Matcher::from_env())), tls: Arc::new(tls) })
+        let proxies = asks_proxies.then(|| Arc::new(Matcher::from_env()));
+        Ok(Self { proxies, tls: Arc::new(tls), takes_long_heads: Arc::default() })
+    }
+
+    /// Later connections take answers with more headers.
+    pub(crate) fn take_long_heads(&self) {
+        self.takes_long_heads.store(true, Relaxed);
     }
 
     /// Connects to a server, which is the scheme and the authority of its URLs.
@@ -83,14 +99,32 @@ impl Dialer {
         if let Some(authorization) = authorization {
             tunnel = tunnel.with_auth(authorization);
         }
-        open(connected(HttpsConnector::from((tunnel, self.tls()?)), server).await?, None).await
+        self.open(connected(HttpsConnector::from((tunnel, self.tls()?)), server).await?, None).await
     }
 
     async fn direct(&self, to: &Uri, forwarded: Option<Forwarded>) -> Result<Line, Cause> {
         if is_https(to) {
-            return open(connected(HttpsConnector::from((tcp(), self.tls()?)), to).await?, forwarded).await;
+            return self.open(connected(HttpsConnector::from((tcp(), self.tls()?)), to).await?, forwarded).await;
         }
-        open(connected(tcp(), to).await?, forwarded).await
+        self.open(connected(tcp(), to).await?, forwarded).await
+    }
+
+    async fn open<S>(&self, stream: S, forwarded: Option<Forwarded>) -> Result<Line, Cause>
+    where
+        S: Read + Write + Send + Unpin + 'static,
+    {
+        let mut protocol = http1::Builder::new();
+        if self.takes_long_heads.load(Relaxed) {
+            protocol.max_headers(HEADERS_MAX);
+        }
+        let (sender, connection) = protocol.handshake(stream).await?;
+        tokio::spawn(async move {
+            // Whoever waits for an answer has the error too.
+            if let Err(error) = connection.await {
+                tracing::trace!(error = &error as &dyn std::error::Error, "a connection ended");
+            }
+        });
+        Ok(Line { sender, forwarded })
     }
 
     fn tls(&self) -> Result<Arc<ClientConfig>, Cause> {
@@ -149,20 +183,6 @@ where
 {
     poll_fn(|context| connector.poll_ready(context)).await.map_err(Into::into)?;
     connector.call(to.clone()).await.map_err(Into::into)
-}
-
-async fn open<S>(stream: S, forwarded: Option<Forwarded>) -> Result<Line, Cause>
-where
-    S: Read + Write + Send + Unpin + 'static,
-{
-    let (sender, connection) = http1::handshake(stream).await?;
-    tokio::spawn(async move {
-        // Whoever waits for an answer has the error too.
-        if let Err(error) = connection.await {
-            tracing::trace!(error = &error as &dyn std::error::Error, "a connection ended");
-        }
-    });
-    Ok(Line { sender, forwarded })
 }
 
 #[cfg(test)]

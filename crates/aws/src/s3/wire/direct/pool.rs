@@ -24,6 +24,9 @@ use crate::{
 
 /// For how long a connection is kept that nobody uses.
 const IDLE_TIME: Duration = Duration::from_secs(90);
+/// For how long a connection may be busy after the end of an answer. One that takes longer still sends what the server has
+/// answered before it was there.
+const READY_TIME: Duration = Duration::from_millis(100);
 
 /// The connections to one server.
 pub(super) struct Pool {
@@ -99,6 +102,11 @@ impl Pool {
                     Some(unsent) if was_used => request = unsent,
                     _ => {
                         let error = error.into_error();
+                        // The next attempt takes it.
+                        if error.is_parse_too_large() {
+                            self.dialer.take_long_heads();
+                            self.idle().clear();
+                        }
                         return Err(Failed::Broke(root(&error), error.into()));
                     }
                 },
@@ -111,7 +119,9 @@ impl Pool {
         loop {
             let (_, mut line) = self.idle().pop_back()?;
             // The end of the last answer is told before the connection is ready for the next request.
-            if line.sender.ready().await.is_ok() {
+            let is_ready = line.sender.is_ready()
+                || matches!(tokio::time::timeout(READY_TIME, line.sender.ready()).await, Ok(Ok(())));
+            if is_ready {
                 return Some(line);
             }
         }
@@ -184,6 +194,11 @@ mod tests {
     /// A server that answers each request of a connection with the next of these texts, and then closes it. With how many
     /// connections it has taken.
     async fn server(answers: &'static [&'static str]) -> (Arc<Pool>, Arc<AtomicUsize>) {
+        serving(answers, true).await
+    }
+
+    /// One that reads no more after its answers and closes nothing, or one that closes.
+    async fn serving(answers: &'static [&'static str], closes: bool) -> (Arc<Pool>, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let taken = Arc::new(AtomicUsize::new(0));
@@ -198,6 +213,9 @@ mod tests {
                         if !matches!(read, Ok(1..)) || stream.write_all(answer.as_bytes()).await.is_err() {
                             return;
                         }
+                    }
+                    if !closes {
+                        std::future::pending::<()>().await;
                     }
                 });
             }
@@ -249,6 +267,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_that_still_sends_what_was_answered_is_not_waited_for() {
+        static LARGE: [u8; 16 << 20] = [0; 16 << 20];
+        for (answers, kept) in [(&[FINE], 1), (&[REFUSED], 0)] {
+            let (pool, taken) = serving(answers, false).await;
+            let mut request = Request::new(Full::from(&LARGE[..]));
+            *request.method_mut() = Method::PUT;
+            let answer = pool.send(request).await.unwrap();
+            answer.body.collect().await.unwrap();
+            assert_eq!(pool.idle().len(), kept);
+            assert!(ask(&pool, "").await.is_ok());
+            assert_eq!(taken.load(Ordering::SeqCst), 2);
+        }
+    }
+
+    #[tokio::test]
     async fn a_server_in_trouble_is_asked_through_another_connection() {
         let (pool, taken) = server(&[TROUBLED, FINE]).await;
         for _ in 0..2 {
@@ -264,6 +297,18 @@ mod tests {
         drop(answer);
         assert_eq!(pool.idle().len(), 0);
         assert!(ask(&pool, "").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_answer_with_a_thousand_headers_is_taken_by_the_next_attempt() {
+        let headers: String = (0..1000).map(|number| format!("x-amz-meta-{number}: a\r\n")).collect();
+        let answer: &str = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 4\r\n\r\nfine").leak();
+        let answers: &[&str] = vec![answer; 3].leak();
+        let (pool, _) = server(answers).await;
+        assert!(matches!(ask(&pool, "").await, Err(Failed::Broke(..))));
+        for _ in 0..2 {
+            assert_eq!(ask(&pool, "").await.unwrap().0, 200);
+        }
     }
 
     #[tokio::test]

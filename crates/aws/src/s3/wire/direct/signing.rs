@@ -223,6 +223,7 @@ mod tests {
     /// Signs on both ways, and returns what was sent beside what was asked.
     fn alike(signing: &Signing, asked: &Asked, place: &Place, signer: &Signer, time: SystemTime) {
         let request = signing.signed(asked, place, signer, time).unwrap();
+        assert_eq!(request.uri(), &*asked.path, "at {place:?}");
         let expected = by_the_library(asked, place, signer, time);
         for name in ["authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"] {
             let sent = request.headers().get(name);
