@@ -301,7 +301,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_with_a_thousand_headers_is_taken_by_the_next_attempt() {
-        let headers: String = (0..1000).map(|number| format!("x-amz-meta-{number}: a\r\n")).collect();
+        let headers: Vec<_> = (0..1000).map(|number| format!("x-amz-meta-{number}: a\r\n")).collect();
+        let headers = headers.concat();
         let answer: &str = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 4\r\n\r\nfine").leak();
         let answers: &[&str] = vec![answer; 3].leak();
         let (pool, _) = server(answers).await;
