@@ -28,6 +28,7 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
+use tokio_util::task::AbortOnDropHandle;
 use tower_service::Service;
 
 use crate::failed::Cause;
@@ -57,6 +58,8 @@ impl fmt::Debug for Dialer {
 pub(crate) struct Line {
     pub(crate) sender: SendRequest<Full<Bytes>>,
     forwarded: Option<Forwarded>,
+    /// What reads and writes at the socket: it ends with the line, whatever it is about.
+    _driver: AbortOnDropHandle<()>,
 }
 
 /// A proxy passes the requests on: it must be told the server, and perhaps who asks.
@@ -118,13 +121,13 @@ impl Dialer {
             protocol.max_headers(HEADERS_MAX);
         }
         let (sender, connection) = protocol.handshake(stream).await?;
-        tokio::spawn(async move {
+        let driver = tokio::spawn(async move {
             // Whoever waits for an answer has the error too.
             if let Err(error) = connection.await {
                 tracing::trace!(error = &error as &dyn std::error::Error, "a connection ended");
             }
         });
-        Ok(Line { sender, forwarded })
+        Ok(Line { sender, forwarded, _driver: AbortOnDropHandle::new(driver) })
     }
 
     fn tls(&self) -> Result<Arc<ClientConfig>, Cause> {

@@ -2,8 +2,7 @@
 //! builds AWS crates.
 //!
 //! [`s3`] and [`dynamodb`] are the two clients. Both stand on the files beside this one: who signs ([`credentials`]),
-//! which server it is (`endpoint`), how a connection to it is made
-//! (`dial`), what an answer or none means (`failed`, `operation`), for how long a request is
+//! which server it is (`endpoint`), how a connection to it is made (`dial`), what an answer or none means (`failed`, `operation`), for how long a request is
 //! waited for (`deadline`), when a probe believes an answer (`patience`), and what they have in common of the SDK
 //! ([`sdk`]).
 

@@ -119,10 +119,12 @@ impl Pool {
         loop {
             let (_, mut line) = self.idle().pop_back()?;
             // The end of the last answer is told before the connection is ready for the next request.
-            let is_ready = line.sender.is_ready()
-                || matches!(tokio::time::timeout(READY_TIME, line.sender.ready()).await, Ok(Ok(())));
-            if is_ready {
-                return Some(line);
+            match tokio::time::timeout(READY_TIME, line.sender.ready()).await {
+                Ok(Ok(())) => return Some(line),
+                // The server has closed it.
+                Ok(Err(_)) => {}
+                // A write that waits for a connection has asked its lease already: it waits for no second one.
+                Err(_) => return None,
             }
         }
     }
