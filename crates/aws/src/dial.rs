@@ -28,7 +28,7 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use crate::failed::Cause;
@@ -59,7 +59,16 @@ pub(crate) struct Line {
     pub(crate) sender: SendRequest<Full<Bytes>>,
     forwarded: Option<Forwarded>,
     /// What reads and writes at the socket: it ends with the line, whatever it is about.
-    _driver: AbortOnDropHandle<()>,
+    _driver: Driver,
+}
+
+/// The task of a connection.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A proxy passes the requests on: it must be told the server, and perhaps who asks.
@@ -127,7 +136,7 @@ impl Dialer {
                 tracing::trace!(error = &error as &dyn std::error::Error, "a connection ended");
             }
         });
-        Ok(Line { sender, forwarded, _driver: AbortOnDropHandle::new(driver) })
+        Ok(Line { sender, forwarded, _driver: Driver(driver) })
     }
 
     fn tls(&self) -> Result<Arc<ClientConfig>, Cause> {
